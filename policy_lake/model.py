@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's glossary: the records that every other package speaks in.
+
+Plain frozen data, units in the names; imports nothing of ours. `to_json` and `from_json` carry a record over any wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+KnobValue = int | float | str | bool
+Outcome = Literal["win", "loss", "inconclusive"]
+
+
+class SchedcpError(Exception):
+    """A failure of ours, told in one line; `exit_status` is what a command ends with."""
+
+    exit_status = 4
+
+
+class InputError(SchedcpError):
+    """The caller's input is wrong; the message names the thing and the place."""
+
+    exit_status = 2
+
+
+class InfraError(SchedcpError):
+    """QEMU, disk, network or the cluster failed: nothing is known of the candidate, and a retry may help."""
+
+
+class LostVMError(InfraError):
+    """The guest stopped answering without saying why; `console` is the end of what it printed."""
+
+    def __init__(self, message: str, console: str = "") -> None:
+        super().__init__(message)
+        self.console = console
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Ray pickles errors, and Exception's own reduce drops `console`
+        return type(self), (str(self), self.console)
+
+
+class BuildError(SchedcpError):
+    """The compiler refused a source; `diagnostics` is what it said."""
+
+    def __init__(self, message: str, diagnostics: str = "") -> None:
+        super().__init__(message)
+        self.diagnostics = diagnostics
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A tunable of a policy: a `const volatile` of its source. `names` holds a comma-separated list."""
+
+    name: str
+    kind: Literal["int", "bool", "names", "ints"]
+    default: str
+    doc: str
+    low: int | None = None
+    high: int | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A sched_ext program with what a planner must know to choose it; `origin` says who wrote it."""
+
+    id: str
+    title: str
+    summary: str
+    good_for: str
+    weak_at: str
+    source: str
+    knobs: tuple[Knob, ...] = ()
+    workloads: tuple[str, ...] = ()
+    origin: Literal["library", "user", "composed"] = "library"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandProfile:
+    """What the tasks of one command name did while a workload ran once under the baseline."""
+
+    comm: str
+    tasks: int
+    cpu_ms: float
+    cpu_ms_max_task: float
+    wait_ms: float
+    sleep_ms: float
+    wakeups: int
+    switches: int
+    burst_us_p50: float
+    burst_us_p99: float
+    wait_us_p50: float
+    wait_us_p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadProfile:
+    """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals."""
+
+    id: str
+    workload: str
+    cpus: int
+    wall_s: float
+    cpu_s: float
+    parallelism: float
+    wakeups_per_s: float
+    commands: tuple[CommandProfile, ...]
+    goal: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    """One proposal of a planner: which policy, which knob settings, and why."""
+
+    policy: str
+    settings: dict[str, KnobValue]
+    reason: str
+    planner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plan made concrete: the source it builds from and the knobs it loads with. `id` is derived from both."""
+
+    id: str
+    run_id: str
+    iteration: int
+    policy: str
+    source: str
+    settings: dict[str, KnobValue]
+    reason: str
+    planner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a candidate may not run: the stage that said no, the reason in one line, the evidence in full words."""
+
+    stage: str
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a verdict, in order."""
+
+    name: str
+    ok: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier says of one candidate; accepted exactly when there is no rejection."""
+
+    accepted: bool
+    rejection: Rejection | None
+    stages: tuple[Stage, ...]
+    ops: str = ""
+    object_sha256: str = ""
+    kernel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One interleaved measurement in one boot: the same seed under the baseline and under the policy."""
+
+    baseline: float
+    policy: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Baseline over policy for a lower-is-better metric (the inverse otherwise): above 1 the policy is better."""
+
+    median: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A measured comparison, with all that is needed to repeat it. `bound` is the best ratio arithmetic allows."""
+
+    id: str
+    workload: str
+    policy: str
+    baseline: str
+    settings: dict[str, KnobValue]
+    metric: str
+    unit: str
+    clock: Literal["wall", "virtual"]
+    cpus: int
+    pairs: tuple[Pair, ...]
+    ratio: Ratio
+    bound: float | None
+    attached: bool
+    outcome: Outcome
+    run_id: str = ""
+    candidate: str = ""
+    kernel: str = ""
+    accel: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    also: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a run taught, in one sentence that a planner can use; `policy` and `workload` say where it holds."""
+
+    id: str
+    run_id: str
+    workload: str
+    policy: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStep:
+    """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`."""
+
+    verb: Literal["attach", "detach", "run"]
+    args: tuple[str, ...] = ()
+    label: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class GuestJob:
+    """What a guest does in one boot: files it is given, then steps in order, up to the first that fails."""
+
+    files: dict[str, bytes]
+    steps: tuple[GuestStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestReport:
+    """What came back: one event per step that was started, the kernel's release, and the console as evidence."""
+
+    events: tuple[dict[str, Any], ...]
+    kernel: str
+    accel: str
+    seconds: float
+    console: str
+
+
+Record = TypeVar("Record")
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as JSON-ready data; tuples become lists."""
+    return dict(TypeAdapter(type(record)).dump_python(record, mode="json"))
+
+
+def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
+    """The record that `to_json` made; unknown fields are dropped, wrong or missing ones are a pydantic ValidationError."""
+    return TypeAdapter(kind).validate_python(data)
