@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from pydantic import TypeAdapter
-
 KnobValue = int | float | str | bool
 Outcome = Literal["win", "loss", "inconclusive"]
 
@@ -257,9 +255,13 @@ Record = TypeVar("Record")
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as JSON-ready data; tuples become lists."""
+    from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
+
     return dict(TypeAdapter(type(record)).dump_python(record, mode="json"))
 
 
 def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
     """The record that `to_json` made; unknown fields are dropped, wrong or missing ones are a pydantic ValidationError."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind).validate_python(data)
