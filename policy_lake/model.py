@@ -261,7 +261,7 @@ def to_json(record: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
-    """The record that `to_json` made; unknown fields are dropped, wrong or missing ones are a pydantic ValidationError."""
+    """The record that `to_json` made; unknown fields are dropped, wrong ones a ValidationError."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind).validate_python(data)

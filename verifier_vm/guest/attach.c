@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The steps `attach OBJECT KNOB=VALUE…` and `detach`.
+ *
+ * The object is opened by another process, /bin/loader: libbpf parses what somebody else compiled, and if that brings it
+ * down the result is a rejection, not a dead guest. The loader holds the policy until its standard input closes.
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STATE_WAIT_MS 10000
+#define LOG_HEAD 16384
+#define LOG_TAIL 131072
+
+static struct {
+	pid_t pid;
+	int control, answers, log;	/* the loader's stdin, stdout, stderr */
+} loader = { .pid = -1 };
+static struct sched_state attached;
+static bool is_attached;
+
+const struct sched_state *attached_state(void)
+{
+	return is_attached ? &attached : NULL;
+}
+
+static bool start_loader(const struct step *s)
+{
+	int in[2], out[2], err[2];
+
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+		return false;
+	loader.pid = fork();
+	if (loader.pid == 0) {
+		char *argv[MAX_ARGS + 2] = { "loader" };
+		int i;
+
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		dup2(err[1], STDERR_FILENO);
+		for (i = 0; i < s->argc; i++)
+			argv[i + 1] = s->argv[i];
+		if (!chdir("/job"))
+			execv("/bin/loader", argv);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	close(err[1]);
+	loader.control = in[1];
+	loader.answers = out[0];
+	loader.log = err[0];
+	fcntl(loader.answers, F_SETFL, O_NONBLOCK);
+	fcntl(loader.log, F_SETFL, O_NONBLOCK);
+	return loader.pid > 0;
+}
+
+/* The kernel verifier's last words count most, and a log can be megabytes: the head and the tail are kept. */
+static void keep_ends(struct text *log)
+{
+	if (log->len <= LOG_HEAD + LOG_TAIL)
+		return;
+	memcpy(log->data + LOG_HEAD, "\n[...]\n", 7);
+	memmove(log->data + LOG_HEAD + 7, log->data + log->len - LOG_TAIL + 7, LOG_TAIL - 7);
+	log->len = LOG_HEAD + LOG_TAIL;
+}
+
+static bool drain(int fd, struct text *into)
+{
+	char buf[16384];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		text_add(into, buf, n);
+	return n == 0;	/* end of file */
+}
+
+/* One line from the loader into `answer`, its log into `log`; false at the deadline or when the loader has ended. */
+static bool loader_answers(struct text *answer, struct text *log, uint64_t deadline)
+{
+	while (now_ns() < deadline && !port_host_gone()) {
+		struct pollfd fds[] = { { .fd = loader.answers, .events = POLLIN }, { .fd = loader.log, .events = POLLIN } };
+		bool ended;
+
+		poll(fds, 2, 20);
+		drain(loader.log, log);
+		keep_ends(log);
+		ended = drain(loader.answers, answer);
+		if (answer->len && answer->data[answer->len - 1] == '\n') {
+			answer->data[--answer->len] = '\0';
+			return true;
+		}
+		if (ended)
+			return false;
+	}
+	return false;
+}
+
+static int end_loader(void)
+{
+	int status = 0, ignored;
+
+	/* A loader that ended by itself keeps its own status: our kill must not look like its crash. */
+	if (waitpid(loader.pid, &status, WNOHANG) == 0) {
+		kill(loader.pid, SIGKILL);
+		waitpid(loader.pid, &ignored, 0);
+	}
+	close(loader.control);
+	close(loader.answers);
+	close(loader.log);
+	loader.pid = -1;
+	return status;
+}
+
+static bool wait_for(const char *state, struct sched_state *s, int limit_ms)
+{
+	uint64_t limit = now_ns() + limit_ms * 1000000ull;
+
+	do {
+		sched_state_read(s);
+		if (!strcmp(s->state, state))
+			return true;
+		usleep(2000);
+	} while (now_ns() < limit);
+	return false;
+}
+
+static void field(struct text *event, const char *name, const char *value)
+{
+	text_printf(event, "\"%s\":", name);
+	text_json(event, value ? value : "", value ? strlen(value) : 0);
+	text_printf(event, ",");
+}
+
+bool step_attach(const struct step *s, struct text *event)
+{
+	struct text answer = { .limit = 4096 }, log = {};
+	char *line, *phase = NULL, *ops = NULL;
+	bool answered;
+
+	if (is_attached || !start_loader(s)) {
+		field(event, "phase", "open");
+		field(event, "log", is_attached ? "a policy is attached already" : strerror(errno));
+		return false;
+	}
+	answered = loader_answers(&answer, &log, now_ns() + s->timeout_ms * 1000000ull);
+	line = answered ? answer.data : NULL;
+	if (line) {
+		phase = strsep(&line, "\t");
+		ops = line;
+	}
+	/* Attaching can "succeed" with the policy already dead: only the kernel's own state counts. */
+	is_attached = phase && !strcmp(phase, "attached") && wait_for("enabled", &attached, STATE_WAIT_MS) && ops &&
+		      !strcmp(attached.ops, ops);
+	if (!is_attached)
+		sched_state_read(&attached);
+	field(event, "phase", phase ? phase : "crash");
+	field(event, "ops", ops);
+	text_printf(event, "\"enable_seq\":%lu,\"sched\":", attached.enable_seq);
+	sched_state_json(event, &attached);
+	text_printf(event, ",");
+	if (!is_attached) {
+		/* Closing its input makes a living loader print the exit record, which tells why the policy died. */
+		struct text last = { .limit = 8192 };
+		int status;
+
+		close(loader.control);
+		loader.control = -1;
+		if (phase && !strcmp(phase, "attached") && loader_answers(&last, &log, now_ns() + 2000000000ull))
+			field(event, "exit_record", last.data);
+		text_free(&last);
+		status = end_loader();
+		text_printf(event, "\"loader_signal\":%d,", !phase && WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	}
+	text_printf(event, "\"timed_out\":%s,\"log\":", !answered && log.len == 0 ? "true" : "false");
+	text_json(event, log.data, log.len);
+	text_printf(event, ",");
+	text_free(&answer);
+	text_free(&log);
+	return is_attached;
+}
+
+bool step_detach(struct text *event)
+{
+	struct text answer = { .limit = 8192 }, log = {};
+	struct sched_state s;
+	bool told, off;
+
+	if (!is_attached)
+		return false;
+	close(loader.control);
+	loader.control = -1;
+	told = loader_answers(&answer, &log, now_ns() + STATE_WAIT_MS * 1000000ull);
+	field(event, "exit_record", told ? answer.data : "");
+	field(event, "log", log.data ? (text_add(&log, "", 1), log.data) : "");
+	end_loader();
+	off = wait_for("disabled", &s, STATE_WAIT_MS);
+	text_printf(event, "\"sched\":");
+	sched_state_json(event, &s);
+	text_printf(event, ",");
+	is_attached = false;
+	text_free(&answer);
+	text_free(&log);
+	return told && off;
+}

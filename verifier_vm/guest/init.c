@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * PID 1 of the guest: takes one job from the host, does its steps, tells what happened, powers off.
+ *
+ * The job, on the port:	file NAME SIZE\n<SIZE bytes>	any number of times
+ *				step VERB\tLABEL\tTIMEOUT_MS\tARG\tARG…\n
+ *				go\n
+ * The answer: {"event":"hello",…}, one {"event":"step",…} per step up to the first that fails, {"event":"done"}.
+ *
+ * It runs as SCHED_FIFO, a class above sched_ext: a policy that starves everything cannot starve what judges it.
+ */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define MAX_STEPS 512
+
+static struct step steps[MAX_STEPS];
+static int nr_steps;
+
+static void mount_all(void)
+{
+	static const struct { const char *type, *at; } mounts[] = {
+		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" }, { "tmpfs", "/job" }, { "tmpfs", "/tmp" },
+		{ "cgroup2", "/sys/fs/cgroup" }, { "tracefs", "/sys/kernel/tracing" }, { "bpf", "/sys/fs/bpf" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+		mkdir(mounts[i].at, 0755);
+		if (mount(mounts[i].type, mounts[i].at, mounts[i].type, 0, NULL))
+			fprintf(stderr, "init: cannot mount %s at %s: %m\n", mounts[i].type, mounts[i].at);
+	}
+}
+
+static bool take_step(char *line)
+{
+	struct step *s = &steps[nr_steps];
+	char *timeout;
+
+	if (nr_steps == MAX_STEPS)
+		return false;
+	s->index = nr_steps++;
+	s->verb = strsep(&line, "\t");
+	s->label = strsep(&line, "\t");
+	timeout = strsep(&line, "\t");
+	if (!timeout)
+		return false;
+	s->timeout_ms = atol(timeout);
+	while (line && s->argc < MAX_ARGS)
+		s->argv[s->argc++] = strsep(&line, "\t");
+	return !line;
+}
+
+static bool take_file(const char *line)
+{
+	char name[128], path[160];
+	size_t size;
+
+	if (sscanf(line, "%127s %zu", name, &size) != 2 || strchr(name, '/'))
+		return false;
+	snprintf(path, sizeof(path), "/job/%s", name);
+	return port_file(path, size);
+}
+
+/* False when the host went away or spoke another language than this. */
+static bool take_job(void)
+{
+	char *line;
+
+	while ((line = port_line())) {
+		if (!strcmp(line, "go"))
+			return true;
+		if (!strncmp(line, "file ", 5) ? !take_file(line + 5) : strncmp(line, "step ", 5) || !take_step(line + 5)) {
+			fprintf(stderr, "init: cannot take job line '%.200s'\n", line);
+			return false;
+		}
+		if (line[0] == 'f')
+			free(line);	/* a step keeps pointing into its line */
+	}
+	return false;
+}
+
+static bool do_step(const struct step *s)
+{
+	struct text event = {};
+	uint64_t start = now_ns();
+	bool ok;
+
+	text_printf(&event, "{\"event\":\"step\",\"index\":%d,\"verb\":", s->index);
+	text_json(&event, s->verb, strlen(s->verb));
+	text_printf(&event, ",\"label\":");
+	text_json(&event, s->label, strlen(s->label));
+	text_printf(&event, ",");
+	if (!strcmp(s->verb, "attach"))
+		ok = step_attach(s, &event);
+	else if (!strcmp(s->verb, "run"))
+		ok = step_run(s, &event);
+	else
+		ok = !strcmp(s->verb, "detach") && step_detach(&event);
+	text_printf(&event, "\"ok\":%s,\"seconds\":%.6f,", ok ? "true" : "false", (now_ns() - start) / 1e9);
+	kmsg_json(&event);
+	text_printf(&event, "}\n");
+	port_send(&event);
+	text_free(&event);
+	return ok;
+}
+
+static void hello(void)
+{
+	struct text line = {};
+	struct utsname u;
+
+	uname(&u);
+	text_printf(&line, "{\"event\":\"hello\",\"kernel\":\"%s\",\"cpus\":%ld,\"protocol\":1}\n", u.release,
+		    sysconf(_SC_NPROCESSORS_ONLN));
+	port_send(&line);
+	text_free(&line);
+}
+
+int main(void)
+{
+	struct sched_param fifo = { .sched_priority = 50 };
+	struct step detach = { .verb = "detach", .label = "", .index = -1 };
+	struct text done = {};
+	int i;
+
+	mount_all();
+	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &fifo);
+	kmsg_open();
+	if (port_open()) {
+		fprintf(stderr, "init: no port to the host\n");
+		reboot(RB_POWER_OFF);
+	}
+	hello();
+	if (take_job()) {
+		for (i = 0; i < nr_steps && do_step(&steps[i]); i++)
+			;
+		if (attached_state())
+			do_step(&detach);	/* a failed step leaves a policy on: its exit record is evidence */
+		text_printf(&done, "{\"event\":\"done\"}\n");
+		port_send(&done);
+	}
+	sync();
+	reboot(RB_POWER_OFF);
+	return 1;
+}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest's initramfs: our static C programs and the probe objects, nothing else.
+
+An image is named after the hash of everything it is made from, so a changed source makes another image and an
+unchanged one costs a look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_lake.model import InfraError
+
+GUEST_DIR = Path(__file__).parent / "guest"
+CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
+DIRECTORIES = ("bin", "dev", "job", "lib", "proc", "sys", "tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A C program of the guest: sources compiled into one static binary, with libraries as `-l` names."""
+
+    sources: tuple[Path, ...]
+    libraries: tuple[str, ...] = ()
+    headers: tuple[Path, ...] = ()
+
+
+_BPF_LIBRARIES = ("bpf", "elf", "z")
+OWN_PROGRAMS: Mapping[str, Program] = {
+    "init": Program(
+        tuple(GUEST_DIR / f"{part}.c" for part in ("init", "attach", "run", "port", "kernel", "text")),
+        headers=(GUEST_DIR / "guest.h",),
+    ),
+    "loader": Program((GUEST_DIR / "loader.c",), _BPF_LIBRARIES),
+    "stress": Program((GUEST_DIR / "stress.c",), ("pthread",)),
+}
+
+
+def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cache_dir: Path) -> Path:
+    """The initramfs with our own programs, `programs` at /bin/NAME and `files` at their paths; built unless cached.
+
+    Raises InfraError when the compiler is missing or refuses a source, in the compiler's words.
+    """
+    everything = {**OWN_PROGRAMS, **programs}
+    path = cache_dir / "images" / f"{_digest(everything, files)}.cpio"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as build:
+        binaries = {name: _compile(name, program, Path(build)) for name, program in everything.items()}
+        archive = Path(build) / "image"
+        archive.write_bytes(_archive(binaries, files))
+        # Two set-ups may race: whoever renames last wins with the same bytes.
+        archive.rename(path)
+    return path
+
+
+def _digest(programs: Mapping[str, Program], files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(" ".join(CFLAGS).encode())
+    for name, program in sorted(programs.items()):
+        digest.update(f"{name} {program.libraries}".encode())
+        for source in (*program.sources, *program.headers):
+            digest.update(hashlib.sha256(source.read_bytes()).digest())
+    for name, data in sorted(files.items()):
+        digest.update(name.encode() + hashlib.sha256(data).digest())
+    return digest.hexdigest()[:32]
+
+
+def _compile(name: str, program: Program, into: Path) -> bytes:
+    out = into / name
+    libraries: Sequence[str] = [f"-l{library}" for library in program.libraries]
+    command = ["gcc", *CFLAGS, "-o", str(out), *map(str, program.sources), *libraries, "-s"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraError(f"cannot compile the guest's '{name}': {error}") from error
+    if done.returncode:
+        raise InfraError(f"cannot compile the guest's '{name}': {done.stderr.strip()[:2000]}")
+    return out.read_bytes()
+
+
+def _archive(binaries: Mapping[str, bytes], files: Mapping[str, bytes]) -> bytes:
+    """A cpio archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    out = bytearray()
+    for name in DIRECTORIES:
+        out += _entry(name, 0o040755, b"")
+    for name, data in sorted(binaries.items()):
+        out += _entry(f"bin/{name}", 0o100755, data)
+    for name, data in sorted(files.items()):
+        out += _entry(name.lstrip("/"), 0o100644, data)
+    out += _entry("init", 0o120777, b"bin/init")
+    return bytes(out + _entry("TRAILER!!!", 0, b""))
+
+
+def _entry(name: str, mode: int, data: bytes) -> bytes:
+    encoded = name.encode() + b"\0"
+    fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+    header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+    return header + b"\0" * (-len(header) % 4) + data + b"\0" * (-len(data) % 4)
+
+
+def image_size_mib(path: Path) -> float:
+    """How much of the guest's memory the unpacked image takes, in MiB."""
+    return os.path.getsize(path) / 2**20
