@@ -8,7 +8,6 @@ unchanged one costs a look-up.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -103,8 +102,3 @@ def _entry(name: str, mode: int, data: bytes) -> bytes:
     fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
     return header + b"\0" * (-len(header) % 4) + data + b"\0" * (-len(data) % 4)
-
-
-def image_size_mib(path: Path) -> float:
-    """How much of the guest's memory the unpacked image takes, in MiB."""
-    return os.path.getsize(path) / 2**20

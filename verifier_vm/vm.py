@@ -147,7 +147,7 @@ class _Guest:
         *lines, rest = self._partial.split(b"\n")
         self._partial = bytearray(rest)
         for line in lines:
-            self._take(line, on_event)
+            self._take(bytes(line), on_event)
 
     def _take(self, line: bytes, on_event: OnEvent | None) -> None:
         try:
@@ -162,7 +162,7 @@ class _Guest:
             on_event(event)
 
     def _wait_for_power_off(self) -> None:
-        """A guest that has told everything gets a moment to power off; one that does not loses nothing by being killed."""
+        """A guest that has told everything gets a moment to power off; killing one that does not loses nothing."""
         assert self._qemu.stdout
         os.set_blocking(self._qemu.stdout.fileno(), False)
         limit = time.monotonic() + POWER_OFF_S
@@ -175,7 +175,7 @@ class _Guest:
 
     def _lost(self, why: str) -> LostVMError:
         # What QEMU or a dying kernel said last usually arrives just after the port closed.
-        self._wait_for_power_off() if "deadline" not in why else None
+        self._wait_for_power_off()
         console = self._console_text()
         last = next((line for line in reversed(console.splitlines()) if line.strip()), "nothing on its console")
         panic = next((line for line in console.splitlines() if "Kernel panic" in line or "qemu-system" in line), last)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: whether a compiled policy may be measured at all, and in time be trusted.
+
+A verdict is read from what the guest's kernel did: its BPF verifier on load, its sched_ext on attach, its watchdog and
+its log while the policy is under stress, and the record that the policy left when it was taken off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from policy_lake.model import GuestJob, GuestStep, LostVMError, Rejection, Stage, Verdict
+from verifier_vm.console import kernel_death, kernel_warnings, shorten_verifier_log, verifier_complaint, why_disabled
+from verifier_vm.qemu import Machine
+from verifier_vm.vm import OnEvent, run
+
+OBJECT = "policy.bpf.o"
+# The kernel finds a stall between one and one and a half times the time-out, so the stress outlasts that.
+STALL_LIMIT_MS = 2000
+STRESS_S = 3.5
+UNREGISTERED = 64  # SCX_EXIT_UNREG: taken off by its loader, the only clean end
+NO_RECORD = -1
+EVIDENCE_LINES = 40
+
+
+def judge(data: bytes, knob_arguments: Sequence[str], machine: Machine, *, on_event: OnEvent | None = None) -> Verdict:
+    """Load `data` through the real kernel's verifier in a fresh guest, attach it, stress it, take it off.
+
+    A guest that dies saying why rejects the policy; one that is lost without a word is a LostVMError: nothing is known.
+    """
+    job = GuestJob({OBJECT: data}, survive_steps(knob_arguments))
+    try:
+        report = run(job, machine, on_event=on_event)
+    except LostVMError as error:
+        return verdict_of_death(error, data)
+    return read_verdict(report.events, data, kernel=report.kernel)
+
+
+def survive_steps(knob_arguments: Sequence[str]) -> tuple[GuestStep, ...]:
+    """The steps that `read_verdict` reads: attach with a short stall limit, stress, detach."""
+    limit = f"ops.timeout_ms={STALL_LIMIT_MS}"
+    return (
+        GuestStep("attach", (OBJECT, *knob_arguments, limit), "survive", timeout_s=30),
+        GuestStep("run", ("stress", str(STRESS_S)), "survive", timeout_s=30),
+        GuestStep("detach", (), "survive", timeout_s=20),
+    )
+
+
+def read_verdict(events: Sequence[dict[str, Any]], data: bytes, *, kernel: str) -> Verdict:
+    """The verdict on `data` from the first events of a job that began with `survive_steps`."""
+    stages: list[Stage] = []
+    rejection = None
+    for name, event, found in _findings(events):
+        stages.append(Stage(name, found is None, float(event.get("seconds", 0.0))))
+        if found is not None:
+            rejection = found
+            break
+    ops = str(events[0].get("ops", "")) if events else ""
+    return Verdict(rejection is None, rejection, tuple(stages), ops, hashlib.sha256(data).hexdigest(), kernel)
+
+
+def verdict_of_death(error: LostVMError, data: bytes) -> Verdict:
+    """A rejection when the console tells how the guest's kernel died; otherwise the error itself is raised again."""
+    death = kernel_death(error.console)
+    if death is None:
+        raise error
+    evidence = "\n".join(error.console.splitlines()[-EVIDENCE_LINES:])
+    rejection = Rejection("survive", f"the guest's kernel died: {death}", evidence)
+    return Verdict(False, rejection, (Stage("survive", False, 0.0),), "", hashlib.sha256(data).hexdigest())
+
+
+def _findings(events: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], Rejection | None]]:
+    """Stage by stage: its name, the event that decides it, and what is wrong, if anything."""
+    if len(events) < 1:
+        raise LostVMError("the guest reported no step")
+    attach = events[0]
+    yield "kernel", attach, _attach_rejection(attach)
+    if len(events) < 3:
+        raise LostVMError("the guest reported an attached policy and then no end")
+    stress, detach = events[1], events[2]
+    exit_record = _exit_record(detach)
+    yield "survive", stress, _stress_rejection(stress, exit_record)
+    yield "exit", detach, _exit_rejection(detach, exit_record)
+
+
+def _attach_rejection(event: dict[str, Any]) -> Rejection | None:
+    warnings = kernel_warnings(event["kmsg"])
+    if event["ok"] and not warnings:
+        return None
+    log, phase = str(event.get("log", "")), event.get("phase")
+    if warnings:
+        return Rejection("kernel", f"the kernel warned while it was loaded: {warnings[0]}", _lines(event["kmsg"]))
+    if phase == "crash" and event.get("timed_out"):
+        return Rejection("kernel", "loading did not end within its limit", _lines(event["kmsg"]))
+    if phase == "crash":
+        return Rejection("object", "the loader crashed on this object", shorten_verifier_log(log))
+    if phase == "open":
+        return Rejection("object", verifier_complaint(log).removeprefix("loader: "), log[-4000:])
+    if phase == "load":
+        return Rejection("kernel", f"the kernel's BPF verifier: {verifier_complaint(log)}", shorten_verifier_log(log))
+    why = why_disabled(event["kmsg"]) or _record_reason(_exit_record(event)) or verifier_complaint(log)
+    return Rejection("attach", why, _lines([*event["kmsg"], *log.splitlines()]))
+
+
+def _stress_rejection(event: dict[str, Any], exit_record: tuple[int, int, str, str]) -> Rejection | None:
+    evidence = _lines([*event["kmsg"], str(event.get("out", "")), str(event.get("err", ""))])
+    if warnings := kernel_warnings(event["kmsg"]):
+        return Rejection("survive", f"the kernel warned: {warnings[0]}", evidence)
+    before, after = event.get("sched", {}).get("before"), event.get("sched", {}).get("after")
+    if before != after or event.get("samples") != event.get("attached"):
+        why = why_disabled(event["kmsg"]) or _record_reason(exit_record) or f"state went to {after}"
+        return Rejection("survive", why, evidence)
+    if event.get("timed_out") or not event["ok"]:
+        what = "did not end in time" if event.get("timed_out") else f"failed with exit status {event.get('exit')}"
+        return Rejection("survive", f"the stress workload {what} under the policy", evidence)
+    told = _stress_told(event)
+    if told["max_gap_ms"] > STALL_LIMIT_MS or told["without_progress"]:
+        why = f"a {told['gap_of']} made no progress for {told['max_gap_ms']:.0f} ms (limit {STALL_LIMIT_MS} ms)"
+        return Rejection("survive", why, evidence)
+    return None
+
+
+def _stress_told(event: dict[str, Any]) -> dict[str, Any]:
+    try:
+        told = json.loads(str(event["out"]).strip().splitlines()[-1])
+        return {key: told[key] for key in ("max_gap_ms", "gap_of", "without_progress")}
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise LostVMError(f"the stress workload's report cannot be read: {error!r}") from error
+
+
+def _exit_rejection(event: dict[str, Any], exit_record: tuple[int, int, str, str]) -> Rejection | None:
+    evidence = _lines(event["kmsg"])
+    if warnings := kernel_warnings(event["kmsg"]):
+        return Rejection("exit", f"the kernel warned while it was taken off: {warnings[0]}", evidence)
+    if not event["ok"]:
+        return Rejection("exit", "it could not be taken off within its limit", evidence)
+    if exit_record[0] not in (UNREGISTERED, NO_RECORD):
+        return Rejection("exit", f"it had ended by itself: {_record_reason(exit_record)}", evidence)
+    return None
+
+
+def _exit_record(event: dict[str, Any]) -> tuple[int, int, str, str]:
+    """Kind, code, reason and message that the policy recorded on exit; kind NO_RECORD when it records nothing."""
+    fields = str(event.get("exit_record", "")).split("\t")
+    if len(fields) != 5 or fields[0] != "exit":
+        return NO_RECORD, 0, "", ""
+    return int(fields[1]), int(fields[2]), fields[3], fields[4]
+
+
+def _record_reason(record: tuple[int, int, str, str]) -> str:
+    return ": ".join(part for part in record[2:] if part)
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "\n".join(line for line in lines if line.strip())[-8000:]
