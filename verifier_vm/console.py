@@ -18,6 +18,7 @@ SCX_MESSAGE = re.compile(r"^sched_ext: [\w.]+: (?P<message>.*)$")
 TRACE = re.compile(
     r"^\s*(?:\d+: \(|; |from \d+ to |\d+: R\d|R\d+[=_]|frame\d*|mark_precise|processed \d+ insns|last_idx|regs=)"
 )
+STATE = re.compile(r"^\s*(?:\d+: R\d|R\d+[=_]|mark_precise|regs=|last_idx)")
 NOISE = re.compile(r"^(?:libbpf: (?:prog|map|failed|elf|loading|struct_ops)|-- (?:BEGIN|END)|processed \d+ insns|\s*$)")
 
 
@@ -43,27 +44,22 @@ def why_disabled(kmsg: Iterable[str]) -> str | None:
 
 
 def verifier_complaint(log: str) -> str:
-    """The one line in which the BPF verifier (or libbpf) says why it refused."""
+    """The one line in which the BPF verifier (or libbpf) says why it refused, with the place where it names one."""
     lines = [line.strip() for line in log.splitlines()]
-    inside, last = False, ""
-    for line in lines:
-        if "BEGIN PROG LOAD LOG" in line:
-            inside, last = True, ""
-        elif "END PROG LOAD LOG" in line:
-            break
-        elif inside and not TRACE.match(line) and not NOISE.match(line):
-            last = line
-    if last:
-        return last
-    spoken = [line.removeprefix("libbpf: ") for line in lines if line and not TRACE.match(line)]
-    return spoken[0] if spoken else "the kernel refused the object without saying why"
+    if not any("BEGIN PROG LOAD LOG" in line for line in lines):
+        spoken = [line.removeprefix("libbpf: ") for line in lines if line]
+        return spoken[0] if spoken else "the kernel refused the object without saying why"
+    begin = next(i for i, line in enumerate(lines) if "BEGIN PROG LOAD LOG" in line)
+    lines = lines[begin + 1 :]
+    # From 7.x on a written-out diagnosis follows the classic complaint; "At:" precedes the source line.
+    diagnosis = next((i for i, line in enumerate(lines) if line.startswith("Verification failed:")), len(lines))
+    end = next((i for i, line in enumerate(lines) if "END PROG LOAD LOG" in line), len(lines))
+    words = [line for line in lines[: min(diagnosis, end)] if not TRACE.match(line) and not NOISE.match(line)]
+    place = next((lines[i + 1] for i in range(diagnosis, end - 1) if lines[i] == "At:"), "")
+    complaint = words[-1] if words else "program rejected"
+    return f"{complaint} (at {place})" if place else complaint
 
 
-def shorten_verifier_log(log: str, *, keep: int = 30) -> str:
-    """The verifier's log without its per-state lines: source lines, the failing instruction and the complaint, last `keep`."""
-    wanted = [
-        line
-        for line in log.splitlines()
-        if line.strip() and not re.match(r"^\s*(?:\d+: R\d|R\d+[=_]|mark_pre|regs=|last_idx)", line)
-    ]
-    return "\n".join(wanted[-keep:])
+def shorten_verifier_log(log: str, *, keep: int = 40) -> str:
+    """The verifier's log without the register states it printed on the way, its last `keep` lines."""
+    return "\n".join([line for line in log.splitlines() if line.strip() and not STATE.match(line)][-keep:])

@@ -77,11 +77,14 @@ def _findings(events: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str,
     if len(events) < 1:
         raise LostVMError("the guest reported no step")
     attach = events[0]
-    yield "kernel", attach, _attach_rejection(attach)
+    found = _attach_rejection(attach)
+    yield found.stage if found else "kernel", attach, found
     if len(events) < 3:
         raise LostVMError("the guest reported an attached policy and then no end")
     stress, detach = events[1], events[2]
     exit_record = _exit_record(detach)
+    # The kernel logs why it took a policy off a moment after its state changed: often during the next step.
+    stress = {**stress, "kmsg": [*stress["kmsg"], *detach["kmsg"]]} if not stress["ok"] else stress
     yield "survive", stress, _stress_rejection(stress, exit_record)
     yield "exit", detach, _exit_rejection(detach, exit_record)
 
@@ -92,17 +95,18 @@ def _attach_rejection(event: dict[str, Any]) -> Rejection | None:
         return None
     log, phase = str(event.get("log", "")), event.get("phase")
     if warnings:
-        return Rejection("kernel", f"the kernel warned while it was loaded: {warnings[0]}", _lines(event["kmsg"]))
-    if phase == "crash" and event.get("timed_out"):
-        return Rejection("kernel", "loading did not end within its limit", _lines(event["kmsg"]))
-    if phase == "crash":
-        return Rejection("object", "the loader crashed on this object", shorten_verifier_log(log))
-    if phase == "open":
-        return Rejection("object", verifier_complaint(log).removeprefix("loader: "), log[-4000:])
-    if phase == "load":
-        return Rejection("kernel", f"the kernel's BPF verifier: {verifier_complaint(log)}", shorten_verifier_log(log))
-    why = why_disabled(event["kmsg"]) or _record_reason(_exit_record(event)) or verifier_complaint(log)
-    return Rejection("attach", why, _lines([*event["kmsg"], *log.splitlines()]))
+        stage, why = "kernel", f"the kernel warned while it was loaded: {warnings[0]}"
+    elif phase == "crash":
+        ended = event.get("timed_out")
+        stage, why = "object", "loading did not end within its limit" if ended else "the loader crashed on this object"
+    elif phase == "open":
+        stage, why = "object", verifier_complaint(log).removeprefix("loader: ")
+    elif phase == "load":
+        stage, why = "kernel", f"the kernel's BPF verifier: {verifier_complaint(log)}"
+    else:
+        why = why_disabled(event["kmsg"]) or _record_reason(_exit_record(event)) or verifier_complaint(log)
+        stage = "attach"
+    return Rejection(stage, why, _lines([*event["kmsg"], *shorten_verifier_log(log).splitlines()]))
 
 
 def _stress_rejection(event: dict[str, Any], exit_record: tuple[int, int, str, str]) -> Rejection | None:

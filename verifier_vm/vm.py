@@ -8,6 +8,7 @@ dies with the thread that started it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import selectors
@@ -21,10 +22,13 @@ from policy_lake.model import GuestJob, GuestReport, InfraError, LostVMError
 from verifier_vm.qemu import Machine, command_line
 
 BOOT_ALLOWANCE_S = 60.0
+BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
+BOOT_ATTEMPTS = 2  # one boot in some fifty hangs before init under TCG on a busy host; the job has not begun by then
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
 PROTOCOL = 1
+log = logging.getLogger(__name__)
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -38,8 +42,16 @@ def run(
     """
     if deadline_s is None:
         deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)
-    with _Guest(machine) as guest:
-        return guest.do(job, time.monotonic() + deadline_s, on_event)
+    deadline = time.monotonic() + deadline_s
+    for attempt in range(1, BOOT_ATTEMPTS + 1):
+        with _Guest(machine) as guest:
+            try:
+                return guest.do(job, deadline, on_event)
+            except LostVMError:
+                if guest.events or attempt == BOOT_ATTEMPTS or time.monotonic() > deadline:
+                    raise
+                log.warning("a guest did not boot and is booted again")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def encode_job(job: GuestJob) -> bytes:
@@ -100,6 +112,8 @@ class _Guest:
             while not (self.events and self.events[-1]["event"] == "done"):
                 if time.monotonic() > deadline:
                     raise self._lost("the guest did not finish before its deadline and was ended")
+                if not self.events and time.monotonic() > self.started + BOOT_LIMIT_S:
+                    raise self._lost("the guest did not boot")
                 for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
                     if key.fileobj is self._qemu.stdout:
                         self._read_console(selector)

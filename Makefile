@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+WORKLOAD ?= batch
+.DEFAULT_GOAL := help
+.PHONY: help setup tune test bench lint ui lock clean
+
+help: ## what can be made here
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## packages, virtual environment, kernel, guest image (repeats cost about a second)
+	@control_plane/setup.sh
+	@.venv/bin/schedcp setup
+
+tune: setup ## tune WORKLOAD (batch) against EEVDF in micro-VMs and print a report
+	@.venv/bin/schedcp tune $(WORKLOAD)
+
+test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
+	@$(PYTHON) -m pytest tests/unit -q
+	@$(PYTHON) -m pytest tests/vm tests/e2e -q
+
+bench: setup ## what is measured, side by side in one run
+	@$(PYTHON) -m benchmarks.bench
+
+lint: ## ruff, mypy, direction of imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+ui: setup ## the Prefect UI on loopback, with the runs of this machine
+	@.venv/bin/prefect server start --host 127.0.0.1
+
+lock: ## requirements.lock from requirements.in, with hashes and no addresses
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --generate-hashes --no-emit-index-url --no-header --override requirements-overrides.txt requirements.in -o requirements.lock
+
+clean: ## the virtual environment and build leftovers; the cache and the lake stay
+	@rm -rf .venv *.egg-info build .mypy_cache .ruff_cache .pytest_cache

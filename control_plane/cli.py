@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp`: the command line. A command's module is imported when it runs, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.output import Json, print_json
+from policy_lake.model import SchedcpError
+
+app = typer.Typer(
+    name="schedcp",
+    help="Tune the Linux CPU scheduler for a workload: sched_ext policies, verified and measured in a micro-VM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+lake_app = typer.Typer(
+    help="What earlier runs found: policies, profiles, scores, rejections, lessons.", no_args_is_help=True
+)
+app.add_typer(lake_app, name="lake")
+
+INTERRUPTED = 130
+Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
+
+
+@app.command()
+def setup() -> None:
+    """Fetch the guest's kernel, make vmlinux.h and the guest image, seed the policy lake. Safe to repeat."""
+    from control_plane.setup import set_up
+
+    set_up()
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say line by line what is there, what is missing, and the command that mends it."""
+    from control_plane.doctor import examine, show
+
+    findings = examine()
+    show(findings, as_json=json)
+    raise typer.Exit(0 if all(f.ok for f in findings) else 4)
+
+
+@app.command()
+def tune(
+    workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
+    iterations: Annotated[int, typer.Option(min=1, max=50, help="Rounds of plan, execute and learn.")] = 2,
+    per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 4,
+    pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
+    json: Json = False,
+) -> None:
+    """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
+    from control_plane.tune import tune_command
+
+    tune_command(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c.")],
+    include: Annotated[
+        list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Build a policy and load it in a guest: the kernel's BPF verifier, attachment, survival under stress."""
+    from control_plane.verify import verify_command
+
+    raise typer.Exit(verify_command(file, include or [], as_json=json))
+
+
+@app.command()
+def score(
+    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")],
+    workload: Annotated[str, typer.Option("--workload", "-w", help="Id of a workload, or the path of its .toml.")],
+    pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs to measure.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
+    knob: Knobs = None,
+    json: Json = False,
+) -> None:
+    """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
+    from control_plane.score import score_command
+
+    raise typer.Exit(score_command(policy, workload, pairs=pairs, seed=seed, knobs=knob or [], as_json=json))
+
+
+@app.command()
+def policies(json: Json = False) -> None:
+    """List the policies of the library with their knobs."""
+    from control_plane.lake import policies_command
+
+    policies_command(as_json=json)
+
+
+@app.command()
+def runs(json: Json = False) -> None:
+    """List past runs, the latest first."""
+    from control_plane.lake import runs_command
+
+    runs_command(as_json=json)
+
+
+@lake_app.command("search")
+def lake_search(
+    text: Annotated[str, typer.Argument(help="What the workload is like, in your words.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    json: Json = False,
+) -> None:
+    """Find policies by meaning and by words."""
+    from control_plane.lake import search_command
+
+    search_command(text, limit=limit, as_json=json)
+
+
+@lake_app.command("show")
+def lake_show(
+    id: Annotated[str, typer.Argument(help="Id of anything in the lake: policy, candidate, score, run, …")],
+    json: Json = False,
+) -> None:
+    """Show all that the lake holds under one id."""
+    from control_plane.lake import show_command
+
+    show_command(id, as_json=json)
+
+
+@lake_app.command("rebuild")
+def lake_rebuild(json: Json = False) -> None:
+    """Make the lake's tables anew from its journal, which holds everything that was acknowledged."""
+    from control_plane.lake import rebuild_command
+
+    rebuild_command(as_json=json)
+
+
+def main() -> None:
+    """Run the command line; every failure of ours is one line and its own exit status, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except SchedcpError as error:
+        _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        _fail("interrupted; guests and workers are ended", INTERRUPTED)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _fail(f"{error.filename or 'the system'}: {error.strerror}", 4)
+
+
+def _fail(message: str, status: int) -> None:
+    line = " ".join(message.split())
+    sys.stderr.write(f"schedcp: {line}\n")
+    if "--json" in sys.argv:
+        print_json({"error": line, "exit_status": status})
+    sys.exit(status)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp doctor`: what is there, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from control_plane.output import out, print_json, working
+from policy_lake.model import GuestJob, SchedcpError
+from tasks.settings import Settings, load_settings
+
+SETUP = "make setup"
+FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination: `mend` is the command to run when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything that a run needs, in the order in which it is needed; boots one guest at the end."""
+    settings = load_settings()
+    with working("looking") as say:
+        findings = [_tool(name, command) for name, command in TOOLS.items()]
+        findings += [_checked("qemu", _qemu), _checked("libbpf", _libbpf), _checked("python", _python)]
+        findings += [_checked("memory", _memory), _checked("disk", lambda: _disk(settings))]
+        findings += [_checked("kernel", lambda: _kernel(settings))]
+        say("booting a guest")
+        findings += [_checked("guest", lambda: _guest(settings)), _checked("kvm", lambda: _kvm(settings))]
+        findings += [_checked("lake", lambda: _lake(settings)), _checked("model", lambda: _model(settings))]
+    return findings
+
+
+def show(findings: list[Finding], *, as_json: bool) -> None:
+    """Print the findings, one line each."""
+    if as_json:
+        print_json({"ok": all(f.ok for f in findings), "findings": [asdict(f) for f in findings]})
+        return
+    for finding in findings:
+        mark = "[green]ok     [/]" if finding.ok else "[red]missing[/]"
+        mend = f"  ->  {finding.mend}" if not finding.ok and finding.mend else ""
+        out().print(f"{mark} {finding.name:<8} {finding.detail}{mend}", soft_wrap=True)
+
+
+TOOLS = {
+    "clang": ("clang-19", "--version"),
+    "llvm": ("llvm-strip-19", "--version"),
+    "gcc": ("gcc", "--version"),
+    "bpftool": ("bpftool", "version"),
+    "zstd": ("zstd", "--version"),
+    "setpriv": ("setpriv", "--version"),
+}
+
+
+def _tool(name: str, command: tuple[str, ...]) -> Finding:
+    if not shutil.which(command[0]):
+        return Finding(name, False, f"{command[0]} is not installed", SETUP)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    said = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
+    return Finding(name, done.returncode == 0, said or f"{command[0]} does not answer", SETUP)
+
+
+def _checked(name: str, look: Callable[[], str]) -> Finding:
+    """`look` describes what is there, or raises what is wrong."""
+    try:
+        return Finding(name, True, look())
+    except (SchedcpError, OSError) as error:
+        return Finding(name, False, " ".join(str(error).split()), SETUP)
+
+
+def _qemu() -> str:
+    from verifier_vm.qemu import qemu_version
+
+    return "QEMU " + ".".join(map(str, qemu_version()))
+
+
+def _libbpf() -> str:
+    static = Path("/usr/lib/x86_64-linux-gnu/libbpf.a")
+    if not static.is_file():
+        raise SchedcpError("libbpf-dev is not installed (no static libbpf)")
+    text = Path("/usr/include/bpf/libbpf_version.h").read_text()
+    version = tuple(int(part.split()[-1]) for part in text.splitlines() if "define LIBBPF_M" in part)
+    if version < (1, 4):
+        raise SchedcpError(f"libbpf {version} cannot attach policies on a 7.x kernel: at least 1.4 is needed")
+    return "libbpf " + ".".join(map(str, version))
+
+
+def _python() -> str:
+    names = ("prefect", "ray", "lancedb", "dspy")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def _memory() -> str:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    gib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 2**20
+    if gib < FREE_MEMORY_GIB:
+        raise SchedcpError(f"{gib:.1f} GiB of memory free, a run needs about {FREE_MEMORY_GIB:g}")
+    return f"{gib:.1f} GiB free, {os.cpu_count()} CPUs"
+
+
+def _disk(settings: Settings) -> str:
+    place = settings.cache_dir
+    while not place.exists():
+        place = place.parent
+    gib = shutil.disk_usage(place).free / 2**30
+    if gib < FREE_DISK_GIB:
+        raise SchedcpError(f"{gib:.1f} GiB free below {place}, a run needs about {FREE_DISK_GIB:g}: free some")
+    return f"{gib:.1f} GiB free below {place}"
+
+
+def _kernel(settings: Settings) -> str:
+    from verifier_vm.kernel import installed_kernel
+
+    return f"{installed_kernel(settings.cache_dir, settings.kernel).release} with sched_ext"
+
+
+def _guest(settings: Settings) -> str:
+    from tasks.guest import prepare_guest
+    from verifier_vm import vm
+
+    guest = prepare_guest(settings, cpus=settings.cpus or 2)
+    report = vm.run(GuestJob({}, ()), guest.machine)
+    return f"boots, runs its init and powers off in {report.seconds:.1f} s ({report.accel}, {guest.machine.cpus} CPUs)"
+
+
+def _kvm(settings: Settings) -> str:
+    from tasks.guest import prepare_guest
+
+    accel = prepare_guest(settings, cpus=settings.cpus or 2).machine.accel
+    if accel == "kvm":
+        return "a guest boots under it"
+    if Path("/dev/kvm").exists():
+        return "/dev/kvm is there, but no guest boots under it: TCG is used, which works and is slower"
+    return "none: TCG is used, which works and is slower"
+
+
+def _lake(settings: Settings) -> str:
+    from policy_lake.lake import Lake
+
+    counts = Lake(settings.lake_dir).counts()
+    return f"{settings.lake_dir}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _model(settings: Settings) -> str:
+    return f"plans with {settings.model}" if settings.model else "none configured: the embedded planner plans"

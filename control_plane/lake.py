@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp policies`, `runs` and `lake …`: looking at what is known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from control_plane.output import out, print_json
+from policy_lake.model import InputError, to_json
+from tasks.settings import Settings, load_settings
+
+
+def _lake(settings: Settings) -> Any:
+    from tasks.lake import open_lake
+
+    return open_lake(settings)
+
+
+def policies_command(*, as_json: bool) -> None:
+    """The library's policies, with knobs and defaults."""
+    from bpf.library import policies
+
+    known = policies()
+    if as_json:
+        print_json([{k: v for k, v in to_json(policy).items() if k != "source"} for policy in known])
+        return
+    table = _table("policy", "what it does", "good for", "knobs (defaults)")
+    for policy in known:
+        knobs = "\n".join(f"{knob.name}={knob.default or '(none)'}" for knob in policy.knobs)
+        table.add_row(policy.id, escape(policy.title), escape(policy.good_for), escape(knobs))
+    out().print(table)
+
+
+def runs_command(*, as_json: bool) -> None:
+    """Past runs, the latest first."""
+    found = _lake(load_settings()).runs()
+    if as_json:
+        print_json([to_json(run) for run in found])
+        return
+    if not found:
+        out().print("no runs yet: `schedcp tune batch` makes one")
+        return
+    table = _table("run", "workload", "status", "started", "best")
+    for run in found:
+        table.add_row(run.id, run.workload, run.status, str(run.started), escape(str(run.best or "-")))
+    out().print(table)
+
+
+def search_command(text: str, *, limit: int, as_json: bool) -> None:
+    """Policies nearest to the text."""
+    found = _lake(load_settings()).search_policies(text, limit)
+    if as_json:
+        print_json([{"relevance": f.relevance, **to_json(f.policy)} for f in found])
+        return
+    table = _table("relevance", "policy", "what it does", "good for")
+    for one in found:
+        table.add_row(f"{one.relevance:.2f}", one.policy.id, escape(one.policy.title), escape(one.policy.good_for))
+    out().print(table)
+
+
+def show_command(id: str, *, as_json: bool) -> None:
+    """Everything under one id; InputError when there is nothing."""
+    found = _lake(load_settings()).get(id)
+    if not found:
+        raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
+    shown = [{"kind": entry.kind, **entry.data} for entry in found]
+    if as_json:
+        print_json(shown if len(shown) > 1 else shown[0])
+        return
+    for entry in shown:
+        out().print(f"[bold]{entry.pop('kind')}[/] {escape(str(entry.get('id', '')))}")
+        for name, value in entry.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            out().print(f"  {name}: {escape(text)}", soft_wrap=True)
+
+
+def rebuild_command(*, as_json: bool) -> None:
+    """Tables anew from the journal."""
+    counts = _lake(load_settings()).rebuild()
+    if as_json:
+        print_json(counts)
+        return
+    out().print("rebuilt from the journal: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

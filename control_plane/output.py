@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the command line speaks: results on stdout, progress and complaints on stderr, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout; NaN and infinities are an error, since JSON has none."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def out() -> Console:
+    """The console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console for progress and complaints."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def working(first: str) -> Iterator[Any]:
+    """A status line while something long goes on: call what this yields with the next line. A pipe gets plain lines."""
+    console = err()
+    if not console.is_terminal:
+        last = ""
+
+        def say(text: str) -> None:
+            nonlocal last
+            if text != last:
+                sys.stderr.write(text + "\n")
+                last = text
+
+        say(first)
+        yield say
+        return
+    with console.status(first) as status:
+        yield status.update
