@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp setup`: what needs Python of the set-up. Kernel, vmlinux.h, guest image, probe of KVM, a seeded lake."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tasks.settings import load_settings
+
+
+def set_up() -> None:
+    """Prepare this machine for runs; what is there already costs a look. InfraError with what to do when it cannot."""
+    from verifier_vm.kernel import fetch_kernel
+
+    settings, start = load_settings(), time.monotonic()
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"[setup {int(time.monotonic() - start) // 60}:{int(time.monotonic() - start) % 60:02d}] {text}\n")
+
+    if settings.kernel is None:
+        fetch_kernel(settings.cache_dir, say)
+    from tasks.guest import image_is_ready, prepare_guest
+
+    if not image_is_ready(settings):
+        say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")
+        guest = prepare_guest(settings, cpus=settings.cpus or 2)
+        say(f"guest: kernel {guest.kernel.release}, {guest.machine.accel}")
