@@ -31,7 +31,7 @@ Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, rep
 
 @app.command()
 def setup() -> None:
-    """Fetch the guest's kernel, make vmlinux.h and the guest image, seed the policy lake. Safe to repeat."""
+    """Fetch the guest's kernel, make vmlinux.h and the guest image. Safe to repeat."""
     from control_plane.setup import set_up
 
     set_up()

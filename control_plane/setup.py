@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp setup`: what needs Python of the set-up. Kernel, vmlinux.h, guest image, probe of KVM, a seeded lake."""
+"""`schedcp setup`: what needs Python of the set-up. Kernel, vmlinux.h, guest image, probe of KVM."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def set_up() -> None:
     settings, start = load_settings(), time.monotonic()
 
     def say(text: str) -> None:
-        sys.stderr.write(f"[setup {int(time.monotonic() - start) // 60}:{int(time.monotonic() - start) % 60:02d}] {text}\n")
+        sys.stderr.write(
+            f"[setup {int(time.monotonic() - start) // 60}:{int(time.monotonic() - start) % 60:02d}] {text}\n"
+        )
 
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
-    from tasks.guest import image_is_ready, prepare_guest
+    from tasks.guest import prepare_guest
 
-    if not image_is_ready(settings):
+    if not any((settings.cache_dir / "images").glob("*.cpio")):
         say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")
-        guest = prepare_guest(settings, cpus=settings.cpus or 2)
-        say(f"guest: kernel {guest.kernel.release}, {guest.machine.accel}")
+    prepare_guest(settings, cpus=settings.cpus or 2)

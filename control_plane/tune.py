@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp tune`: the whole loop from the command line, with what happens as it happens, and the report at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from control_plane.output import print_json
+
+
+def tune_command(workload: str, *, iterations: int, per_iteration: int, pairs: int, seed: int, as_json: bool) -> None:
+    """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
+    from flows.local import run_tune
+
+    with_progress()
+    result = run_tune(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
+    if as_json:
+        print_json(result)
+        return
+    report = Path(result["report"]).with_suffix(".txt")
+    sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
+    sys.stdout.write(f"\nthe same as Markdown: {result['report']}\nin the Prefect UI: make ui\n")
+
+
+def with_progress() -> None:
+    """Lines of the stages to stderr, each with the time since the start; wrapped by the terminal, not by us."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Elapsed())
+    for name in ("tasks", "schedcp", "verifier_vm"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+class _Elapsed(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = time.monotonic()
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = int(time.monotonic() - self._start)
+        text = " ".join(record.getMessage().split())
+        return f"[{seconds // 60}:{seconds % 60:02d}] {text}"

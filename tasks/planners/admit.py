@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which plans may go on: their policy is known, their knobs are legal, and nobody has tried them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from policy_lake.model import Candidate, PolicyPlan, Score
+from tasks.planners.knobs import Attempt, KnobError, attempt, settle
+from tasks.planners.protocol import PlanContext
+
+log = logging.getLogger(__name__)
+
+
+def admit(plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[PolicyPlan] = ()) -> list[PolicyPlan]:
+    """The plans that may go on, at most `context.limit` with those `taken` before; the log says why others may not."""
+    before = list(taken)
+    seen = tried(context).union(*(attempts(context, plan) for plan in before))
+    kept: list[PolicyPlan] = []
+    for plan in plans:
+        if len(before) + len(kept) >= context.limit:
+            break
+        policy = context.policy(plan.policy)
+        if policy is None:
+            log.warning("%s: plan dropped: no policy %r was retrieved", plan.planner, plan.policy)
+            continue
+        try:
+            settings, key = settle(policy, plan.settings), attempt(policy, plan.settings)
+        except KnobError as error:
+            log.warning("%s: plan dropped: %s", plan.planner, error)
+            continue
+        if key in seen:
+            log.info("%s: plan dropped: %s with these settings was tried before", plan.planner, policy.id)
+            continue
+        seen.add(key)
+        kept.append(PolicyPlan(policy.id, settings, plan.reason, plan.planner))
+    return kept
+
+
+def tried(context: PlanContext) -> set[Attempt]:
+    """Every attempt that was scored or rejected, save one: the best of an earlier run may be measured again."""
+    told: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    again = earlier_best(context)
+    return set[Attempt]().union(*(attempts(context, one) for one in told)) - (
+        attempts(context, again) if again else set()
+    )
+
+
+def measured(context: PlanContext) -> list[Score]:
+    """The scores that speak of this workload on this many CPUs, of policies that can be proposed again.
+
+    Where this run has measured something that an earlier run had too, only this run's word counts.
+    """
+    here = (context.profile.workload, context.profile.cpus)
+    known = [s for s in context.scores if s.attached and (s.workload, s.cpus) == here and attempts(context, s)]
+    mine = set[Attempt]().union(*(attempts(context, s) for s in known if context.run_id and s.run_id == context.run_id))
+    return [s for s in known if s.run_id == context.run_id or not attempts(context, s) & mine]
+
+
+def earlier_best(context: PlanContext) -> Score | None:
+    """The winner of an earlier run, until this run has met it: the kernel and the machine may have changed since."""
+    best = max(measured(context), key=rank, default=None)
+    if best is None or not context.run_id or best.run_id == context.run_id or best.outcome != "win":
+        return None
+    told: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    mine = set[Attempt]().union(*(attempts(context, one) for one in told if one.run_id == context.run_id))
+    return None if mine & attempts(context, best) else best
+
+
+def rank(score: Score) -> tuple[float, float, str]:
+    """Order of scores, best last: the median ratio, then the surer one, then the id, so that ties are stable."""
+    return score.ratio.median, score.ratio.ci95[0], score.id
+
+
+def attempts(context: PlanContext, one: Score | Candidate | PolicyPlan) -> set[Attempt]:
+    """The attempt a record stands for; none when its policy is unknown or has since changed its source or knobs."""
+    policy = context.policy(one.policy)
+    if policy is None or (isinstance(one, Candidate) and one.source and one.source != policy.source):
+        return set()
+    try:
+        return {attempt(policy, one.settings)}
+    except KnobError:
+        return set()

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which planner plans: the embedded one, or a model with the embedded one behind it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from policy_lake.model import InfraError, PolicyPlan
+from tasks.planners.admit import admit
+from tasks.planners.embedded import EmbeddedPlanner
+from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage
+from tasks.planners.protocol import PlanContext, Planner
+
+log = logging.getLogger(__name__)
+
+
+def planner(endpoint: ModelEndpoint | None = None) -> Planner:
+    """The embedded planner, or, with an endpoint, one that asks the model first."""
+    if endpoint is None:
+        return EmbeddedPlanner()
+    return ModelFirst(endpoint)
+
+
+class ModelFirst:
+    """The model's plans first; the embedded planner fills up, and takes over when the model cannot be asked.
+
+    `PolicyPlan.planner` tells whose a plan is. An InputError (a refused key, an unknown model) is passed on.
+    """
+
+    def __init__(self, endpoint: ModelEndpoint) -> None:
+        from tasks.planners.model import ModelPlanner
+
+        self._model, self._embedded = ModelPlanner(endpoint), EmbeddedPlanner()
+        self.name = self._model.name
+
+    @property
+    def usage(self) -> Usage:
+        """What the model's calls have used so far."""
+        return self._model.usage
+
+    def plan(self, context: PlanContext) -> list[PolicyPlan]:
+        """At most `context.limit` plans, the model's before the embedded planner's."""
+        plans: list[PolicyPlan] = []
+        note = ""
+        try:
+            plans = self._model.plan(context)
+        except (BudgetError, InfraError) as error:
+            log.warning("the embedded planner takes over: %s", error)
+            note = f" (planned without the model: {error})"
+        more = self._embedded.plan(replace(context, limit=context.limit + len(plans)))
+        filled = [replace(plan, reason=plan.reason + note) for plan in admit(more, context, taken=plans)]
+        return plans + filled

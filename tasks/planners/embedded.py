@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner that needs no model: rules over the profile's numbers, then a local search over the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
+
+from policy_lake.model import Policy, PolicyPlan, Rejection, Score
+from tasks.planners.admit import admit, attempts, earlier_best, measured, rank
+from tasks.planners.openings import Opening, openings
+from tasks.planners.protocol import PlanContext
+from tasks.planners.refine import at_bound, best_score, steps
+
+WORTH_TRYING = 0.2
+REFINED_PER_NEW = 2  # once something wins, this many steps near it for each policy not yet tried
+LONGEST_QUOTE = 160
+ALL = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPlanner:
+    """Plans by rules alone; the same context always gives the same plans."""
+
+    name: str = "embedded"
+
+    def plan(self, context: PlanContext) -> list[PolicyPlan]:
+        """The next plans, best first; none once the best score is as good as arithmetic allows."""
+        ranked = openings(context)
+        best = best_score(context)
+        if best is not None:
+            return self._finish(context, self._later(context, ranked, best))
+        fresh = [opening for opening in ranked if not _spent(context, opening.policy)]
+        return self._finish(context, (self._opened(context, one) for one in _diverse(fresh, context.limit)))
+
+    def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
+        if again := earlier_best(context):
+            reason = f"won {again.ratio.median:.2f}x in run {again.run_id}, perhaps on another kernel: measured again"
+            yield PolicyPlan(again.policy, again.settings, reason, self.name)
+        if at_bound(best):
+            return
+        new = (self._opened(context, one) for one in _worth(ranked) if not _spent(context, one.policy))
+        leads = [best]
+        if best.outcome != "win":  # another policy promises more than another slice, and the rules may yet be right
+            yield from new
+            leads += [score for score in _best_of_each(context, ranked) if score is not best][:1]
+        near = roundrobin(*(iter(self._refined(context, lead)) for lead in leads))
+        while batch := [*islice(near, REFINED_PER_NEW), *islice(new, 1)]:
+            yield from batch
+
+    def _refined(self, context: PlanContext, lead: Score) -> list[PolicyPlan]:
+        """The steps round a score that nobody has tried: the others must not take turns."""
+        policy = context.policy(lead.policy)
+        near = steps(context, lead, policy) if policy else ()
+        plans = (PolicyPlan(lead.policy, settings, reason, self.name) for settings, reason in near)
+        return admit(plans, replace(context, limit=ALL))
+
+    def _opened(self, context: PlanContext, opening: Opening) -> PolicyPlan:
+        reason = opening.reason + _lesson(context, opening.policy)
+        return PolicyPlan(opening.policy.id, opening.settings, reason, self.name)
+
+    def _finish(self, context: PlanContext, plans: Iterator[PolicyPlan]) -> list[PolicyPlan]:
+        """The plans that are new and legal; the first one also says what is left out, and in whose words."""
+        kept = admit(plans, context)
+        avoided = _avoided(context)
+        if kept and avoided:
+            kept[0] = replace(kept[0], reason=f"{kept[0].reason}. {avoided}")
+        return kept
+
+
+def _worth(ranked: list[Opening]) -> list[Opening]:
+    return [opening for opening in ranked if opening.strength >= WORTH_TRYING]
+
+
+def _diverse(fresh: list[Opening], limit: int) -> list[Opening]:
+    """The strongest openings of different policies, with room kept for one cheap control."""
+    kept = _worth(fresh)[:limit]
+    control = next((opening for opening in _worth(fresh) if opening.is_control), None)
+    return kept if control is None or control in kept or limit < 2 else [*kept[:-1], control]
+
+
+def _best_of_each(context: PlanContext, ranked: list[Opening]) -> list[Score]:
+    """The best score of each policy that is worth trying, in the order in which the rules rank the policies."""
+    scores = sorted(measured(context), key=rank, reverse=True)
+    firsts = (next((s for s in scores if s.policy == one.policy.id), None) for one in _worth(ranked))
+    return [score for score in firsts if score is not None]
+
+
+def roundrobin(*sources: Iterator[PolicyPlan]) -> Iterator[PolicyPlan]:
+    """One from each source in turn, until all are used up."""
+    return (plan for turn in zip_longest(*sources) for plan in turn if plan is not None)
+
+
+def _spent(context: PlanContext, policy: Policy) -> bool:
+    """Whether a policy has had its opening: it was measured, or rejected as it stands now."""
+    return any(score.policy == policy.id for score in measured(context)) or _rejection(context, policy) is not None
+
+
+def _rejection(context: PlanContext, policy: Policy) -> Rejection | None:
+    """Why the policy's present source was rejected last, unless some of its settings went through."""
+    if any(score.policy == policy.id for score in measured(context)):
+        return None
+    told = [
+        why for candidate, why in context.rejections if candidate.policy == policy.id and attempts(context, candidate)
+    ]
+    return told[-1] if told else None
+
+
+def _avoided(context: PlanContext) -> str:
+    told = [(policy.id, why) for policy in context.policies if (why := _rejection(context, policy))]
+    return "; ".join(f"{id} is left out: {why.stage} rejected it ({_quote(why.reason)})" for id, why in told)
+
+
+def _lesson(context: PlanContext, policy: Policy) -> str:
+    """The last lesson about the policy on this workload."""
+    here = (policy.id, context.profile.workload)
+    texts = [lesson.text for lesson in context.lessons if (lesson.policy, lesson.workload) == here]
+    return f". Lesson: {_quote(texts[-1])}" if texts else ""
+
+
+def _quote(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a model answers, what it may cost, and what it has cost so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from policy_lake.model import InputError, SchedcpError
+
+
+class BudgetError(SchedcpError):
+    """The next call to the model could exceed its budget, so it was not made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """An OpenAI-compatible endpoint, `url` up to and with its version (https://host/v1), and its limits.
+
+    `timeout_s` holds for one planning call with all its retries; the two maxima hold for a planner's whole life.
+    Prices are in US dollars per million tokens; at 0 only the tokens are capped. Raises InputError.
+    """
+
+    url: str
+    model: str
+    api_key: str = field(default="", repr=False)
+    price_in_usd_per_mtok: float = 0.0
+    price_out_usd_per_mtok: float = 0.0
+    max_tokens_total: int = 200_000
+    max_cost_usd: float = 1.0
+    timeout_s: float = 120.0
+    answer_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise InputError("model url: expected http(s)://host[:port]/v1 without a user name or password")
+        if not self.model:
+            raise InputError("model name: it is empty")
+        if min(self.price_in_usd_per_mtok, self.price_out_usd_per_mtok, self.max_tokens_total, self.max_cost_usd) < 0:
+            raise InputError(f"model {self.model}: prices and maxima must not be negative")
+        if not self.timeout_s > 0 or self.answer_tokens < 1:
+            raise InputError(f"model {self.model}: timeout_s and answer_tokens must be above 0")
+
+    def cost_usd(self, tokens_in: int, tokens_out: int) -> float:
+        """The price of so many tokens."""
+        return (tokens_in * self.price_in_usd_per_mtok + tokens_out * self.price_out_usd_per_mtok) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls made and what they used, summed up."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+
+    def plus(self, endpoint: ModelEndpoint, tokens_in: int, tokens_out: int) -> Usage:
+        """The sum with one more call."""
+        usd = self.usd + endpoint.cost_usd(tokens_in, tokens_out)
+        return Usage(self.calls + 1, self.tokens_in + tokens_in, self.tokens_out + tokens_out, usd)
+
+
+def afford(endpoint: ModelEndpoint, spent: Usage, tokens_in: int, tokens_out: int) -> None:
+    """Raise BudgetError if a call of that size, on top of what is spent, could exceed a maximum."""
+    after = spent.plus(endpoint, tokens_in, tokens_out)
+    total = after.tokens_in + after.tokens_out
+    if total > endpoint.max_tokens_total:
+        told = f"{spent.tokens_in + spent.tokens_out} tokens are used, and the next call could bring them to {total}"
+        raise BudgetError(f"model {endpoint.model}: {told}, over the maximum of {endpoint.max_tokens_total}")
+    if after.usd > endpoint.max_cost_usd:
+        told = f"${spent.usd:.4f} is spent, and the next call could bring it to ${after.usd:.4f}"
+        raise BudgetError(f"model {endpoint.model}: {told}, over the maximum of ${endpoint.max_cost_usd:.4f}")

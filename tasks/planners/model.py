@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner that asks a language model, within a budget and a deadline. DSPy is imported with the first question."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from policy_lake.model import InfraError, PolicyPlan
+from tasks.planners.admit import admit
+from tasks.planners.endpoint import ModelEndpoint, Usage, afford
+from tasks.planners.protocol import PlanContext
+
+if TYPE_CHECKING:
+    from tasks.planners.ask import Reply
+    from tasks.planners.question import Answer
+
+ATTEMPTS = 3
+FIRST_PAUSE_S = 0.5
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+class ModelPlanner:
+    """Plans by asking a model; `usage` sums up what all its calls have used."""
+
+    def __init__(self, endpoint: ModelEndpoint) -> None:
+        self.endpoint = endpoint
+        self.name = f"model:{endpoint.model}"
+        self.usage = Usage()
+
+    def plan(self, context: PlanContext) -> list[PolicyPlan]:
+        """The model's plans that are legal and new; the log tells of the others.
+
+        Raises BudgetError before a call that could exceed the budget, InfraError when the endpoint gives no usable
+        answer within `timeout_s`, and InputError when it refuses the key or does not know the model.
+        """
+        return admit([self._stated(answer) for answer in self._answers(context)], context)
+
+    def _answers(self, context: PlanContext) -> Sequence[Answer]:
+        from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for
+
+        deadline = time.monotonic() + self.endpoint.timeout_s
+        for attempt in range(1, ATTEMPTS + 1):
+            reply = self._reply(context, deadline)
+            if reply.error is None:
+                return reply.answers
+            pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
+            if not reply.again or attempt == ATTEMPTS or time.monotonic() + pause_s >= deadline:
+                raise reply.error
+            log.warning("%s; trying again, %d of %d", reply.error, attempt + 1, ATTEMPTS)
+            time.sleep(pause_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _reply(self, context: PlanContext, deadline: float) -> Reply:
+        """One call, afforded before and counted after, whatever becomes of it."""
+        from tasks.planners.ask import ask, prepare
+
+        endpoint, left_s = self.endpoint, deadline - time.monotonic()
+        call = prepare(endpoint, context, left_s + 1)  # the later of two timeouts, only to end the thread
+        afford(endpoint, self.usage, call.tokens_in, call.tokens_out)
+        try:
+            reply = _within(left_s, lambda: ask(endpoint, call))
+        except TimeoutError:
+            self.usage = self.usage.plus(endpoint, call.tokens_in, call.tokens_out)  # it may be at work on an answer
+            told = f"no answer within {endpoint.timeout_s:g} s"
+            raise InfraError(f"model {endpoint.model} at {endpoint.url}: {told}") from None
+        self.usage = self.usage.plus(endpoint, *reply.used)
+        return reply
+
+    def _stated(self, answer: Answer) -> PolicyPlan:
+        settings = {setting.knob: setting.value for setting in answer.settings}
+        return PolicyPlan(answer.policy, settings, " ".join(answer.reason.split()), self.name)
+
+
+def _within(seconds: float, work: Callable[[], Result]) -> Result:
+    """The result of the work, or TimeoutError: HTTP timeouts alone do not end a server that drips bytes."""
+    done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put((work(), None))
+        except BaseException as error:
+            done.put((None, error))
+
+    threading.Thread(target=run, name="ask a model", daemon=True).start()  # a daemon does not hold up an exit
+    try:
+        result, error = done.get(timeout=max(seconds, 0.001))
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First plans: each retrieved policy with the settings its rule suggests, the most promising first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadProfile
+from tasks.planners.knobs import LONGEST_NAME, KnobError, legal
+from tasks.planners.protocol import PlanContext
+from tasks.planners.rules import Finding, kind_of
+from tasks.planners.traits import Traits, competing, traits
+
+LONG_JOB = 1.5  # a task this many times the median is worth a hint
+MOST_HINTS = 16
+UNKNOWN = 0.3  # strength of a policy that no rule knows
+PER_US = {"ns": 1000.0, "us": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A policy with its first settings, and how promising it is: `strength` in 0 to about 1.2."""
+
+    policy: Policy
+    settings: dict[str, KnobValue]
+    reason: str
+    strength: float
+    is_control: bool
+
+
+def openings(context: PlanContext) -> list[Opening]:
+    """One opening per retrieved policy, strongest first; ties keep the order of retrieval."""
+    seen = traits(context.profile)
+    found = [_opening(context, seen, place, policy) for place, policy in enumerate(context.policies)]
+    return sorted(found, key=lambda opening: -opening.strength)
+
+
+def _opening(context: PlanContext, seen: Traits, place: int, policy: Policy) -> Opening:
+    kind = kind_of(policy)
+    if kind is None:
+        text = (
+            f"retrieved for this workload at place {place + 1}; it says it is good for: {policy.good_for or 'nothing'}"
+        )
+        finding = Finding(UNKNOWN, text)
+    else:
+        finding = kind.find(context.profile, seen)
+    settings = _slice(policy, finding) | _hints(policy, context.profile, seen)
+    nearness = 1 - place / max(len(context.policies), 1)
+    strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
+    if context.profile.workload in policy.workloads:
+        strength += 0.05
+    return Opening(
+        policy,
+        settings,
+        finding.evidence + "".join(f"; {name}={value}" for name, value in settings.items()),
+        strength,
+        is_control=kind is not None and kind.policy == "fifo",
+    )
+
+
+def slice_knob(policy: Policy) -> Knob | None:
+    """The knob that sets the time slice."""
+    slices = [knob for knob in policy.knobs if knob.kind == "int" and knob.name.startswith("slice")]
+    return min(slices, key=lambda knob: len(knob.name), default=None)
+
+
+def _slice(policy: Policy, finding: Finding) -> dict[str, KnobValue]:
+    knob = slice_knob(policy)
+    if knob is None or finding.slice_us is None:
+        return {}
+    unit = knob.unit if knob.unit in PER_US else knob.name.rsplit("_", 1)[-1]
+    return {knob.name: clamp(knob, round(finding.slice_us * PER_US[unit]))} if unit in PER_US else {}
+
+
+def _hints(policy: Policy, profile: WorkloadProfile, seen: Traits) -> dict[str, KnobValue]:
+    """Jobs' names for the knob that takes names, and their recorded CPU times for the one beside it, longest first.
+
+    Where there is no knob for times, a name alone has to mark a job as long: only long ones are named.
+    """
+    names = next((knob for knob in policy.knobs if knob.kind == "names" and "comm" in knob.name), None)
+    times = next((knob for knob in policy.knobs if knob.kind == "ints" and "cpu_ns" in knob.name), None)
+    found = jobs(profile)
+    long = [job for job in found if job.cpu_ms_max_task >= LONG_JOB * seen.median_ms > 0]
+    if names is None or not long:
+        return {}
+    told = found if times else long
+    hints: dict[str, KnobValue] = {names.name: ",".join(job.comm[:LONGEST_NAME] for job in told)}
+    if times is not None:
+        hints[times.name] = ",".join(str(clamp(times, round(job.cpu_ms / job.tasks * 1e6))) for job in told)
+    try:
+        return {knob.name: legal(knob, hints[knob.name]) for knob in policy.knobs if knob.name in hints}
+    except KnobError:  # a command may call itself anything, even what no knob can hold
+        return {}
+
+
+def jobs(profile: WorkloadProfile) -> list[CommandProfile]:
+    """The commands that use the CPU time, longest task first, one for each name as the kernel cuts it."""
+    found: dict[str, CommandProfile] = {}
+    for command in sorted(competing(profile), key=lambda command: (-command.cpu_ms_max_task, command.comm)):
+        if command.tasks > 0 and command.comm.strip() and "," not in command.comm:
+            found.setdefault(command.comm[:LONGEST_NAME], command)
+    return list(found.values())[:MOST_HINTS]
+
+
+def clamp(knob: Knob, value: int) -> int:
+    """The nearest value that is in the knob's range."""
+    value = value if knob.low is None else max(value, knob.low)
+    return value if knob.high is None else min(value, knob.high)

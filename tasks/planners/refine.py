@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Later plans: small steps away from the best score, one knob at a time, and what served others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy_lake.model import Knob, KnobValue, Policy, Score
+from tasks.planners.admit import measured, rank
+from tasks.planners.knobs import default, settle
+from tasks.planners.openings import clamp, slice_knob
+from tasks.planners.protocol import PlanContext
+
+Step = tuple[dict[str, KnobValue], str]
+
+AT_BOUND = 0.97  # a median this near the bound leaves less to gain than a measurement can tell
+
+
+def best_score(context: PlanContext) -> Score | None:
+    """The best score of this workload so far."""
+    return max(measured(context), key=rank, default=None)
+
+
+def at_bound(score: Score) -> bool:
+    """Whether arithmetic leaves nothing to gain."""
+    return score.bound is not None and score.ratio.median >= AT_BOUND * score.bound
+
+
+def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
+    """Settings round those of the lead, most telling first, each with its reason; tried ones are among them."""
+    base, verb = settle(policy, lead.settings), "leads with" if lead is best_score(context) else "reached"
+    head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"
+    for loan, lender in loans(context, lead, policy):
+        told = ", ".join(f"{name}={value}" for name, value in loan.items())
+        yield base | loan, f"{head}; {told} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
+    first = slice_knob(policy)
+    for knob in sorted(policy.knobs, key=lambda knob: knob is not first):
+        now = base.get(knob.name, default(knob))
+        for value in neighbours(knob, now):
+            yield base | {knob.name: value}, f"{head} at {knob.name}={now}; one step on, {knob.name}={value}"
+
+
+def neighbours(knob: Knob, value: KnobValue) -> tuple[KnobValue, ...]:
+    """Values one step away: the double and the half, clamped to the knob's range, or the other truth value."""
+    if knob.kind == "bool":
+        return (not value,) if isinstance(value, bool) else ()
+    if knob.kind != "int" or not isinstance(value, int):
+        return ()
+    if value == 0:
+        near = (clamp(knob, (knob.high or 0) // 4), clamp(knob, (knob.low or 0) // 4))
+    else:
+        near = (clamp(knob, value * 2), clamp(knob, int(value / 2)))
+    return tuple(dict.fromkeys(one for one in near if one != value))
+
+
+def loans(context: PlanContext, lead: Score, policy: Policy) -> Iterator[tuple[dict[str, KnobValue], Score]]:
+    """Settings in which other winners differ from the lead, for the knobs they share: two gains may add up."""
+    base = settle(policy, lead.settings)
+    for other in lenders(context, lead):
+        lender = context.policy(other.policy) or policy
+        lent, kinds = settle(lender, other.settings), {knob.name: knob.kind for knob in lender.knobs}
+        loan: dict[str, KnobValue] = {}
+        for knob in policy.knobs:
+            now = base.get(knob.name, default(knob))
+            value = lent.get(knob.name, now)
+            if kinds.get(knob.name) == knob.kind and value != now:
+                loan[knob.name] = clamp(knob, value) if knob.kind == "int" and isinstance(value, int) else value
+        if loan:
+            yield loan, other
+
+
+def lenders(context: PlanContext, lead: Score) -> list[Score]:
+    """The best winner of each policy besides the lead itself, best first."""
+    found: dict[str, Score] = {}
+    for score in sorted(measured(context), key=rank, reverse=True):
+        if score is not lead and score.outcome == "win":
+            found.setdefault(score.policy, score)
+    return list(found.values())
