@@ -84,7 +84,7 @@ def _boots_under_kvm(machine: Machine) -> bool:
     from verifier_vm.vm import run  # vm uses this module's command line
 
     try:
-        run(GuestJob({}, ()), replace(machine, accel="kvm"), deadline_s=KVM_PROBE_S)
+        run(GuestJob({}, ()), replace(machine, accel="kvm"), deadline_s=KVM_PROBE_S, boots=1)
     except SchedcpError:
         return False
     return True

@@ -33,7 +33,12 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 
 def run(
-    job: GuestJob, machine: Machine, *, deadline_s: float | None = None, on_event: OnEvent | None = None
+    job: GuestJob,
+    machine: Machine,
+    *,
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+    boots: int = BOOT_ATTEMPTS,
 ) -> GuestReport:
     """Boot `machine`, do `job`, return its events; `on_event` sees each as it arrives.
 
@@ -43,12 +48,12 @@ def run(
     if deadline_s is None:
         deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)
     deadline = time.monotonic() + deadline_s
-    for attempt in range(1, BOOT_ATTEMPTS + 1):
+    for attempt in range(1, boots + 1):
         with _Guest(machine) as guest:
             try:
                 return guest.do(job, deadline, on_event)
             except LostVMError:
-                if guest.events or attempt == BOOT_ATTEMPTS or time.monotonic() > deadline:
+                if guest.events or attempt == boots or time.monotonic() > deadline:
                     raise
                 log.warning("a guest did not boot and is booted again")
     raise AssertionError("the last attempt returns or raises")

@@ -30,8 +30,14 @@ static int answer(const char *phase, const char *ops)
 	return strcmp(phase, "attached") ? 1 : 0;
 }
 
-/* Where `name` lies in the data of the map whose section ends in `section`, and of what type it is; NULL if nowhere. */
-static void *variable(struct bpf_object *obj, const char *section, const char *name, const struct btf_type **type, size_t *size)
+struct place {	/* of a global variable of the object */
+	struct bpf_map *map;
+	size_t offset, size;
+	const struct btf_type *type;
+};
+
+/* Finds the variable `name` of `section`; false if the object has none. */
+static bool find_variable(struct bpf_object *obj, const char *section, const char *name, struct place *place)
 {
 	const struct btf *btf = bpf_object__btf(obj);
 	int id = btf ? btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC) : -1;
@@ -45,18 +51,19 @@ static void *variable(struct bpf_object *obj, const char *section, const char *n
 
 		if (strcmp(btf__name_by_offset(btf, var->name_off), name))
 			continue;
-		*type = btf__type_by_id(btf, btf__resolve_type(btf, var->type));
-		*size = info->size;
 		bpf_object__for_each_map(map, obj) {
 			const char *map_name = bpf_map__name(map);
-			size_t map_size, len = strlen(map_name), tail = strlen(section);
-			char *data = bpf_map__initial_value(map, &map_size);
+			size_t len = strlen(map_name), tail = strlen(section);
 
-			if (data && len >= tail && !strcmp(map_name + len - tail, section) && info->offset + info->size <= map_size)
-				return data + info->offset;
+			if (len < tail || strcmp(map_name + len - tail, section) ||
+			    info->offset + info->size > bpf_map__value_size(map))
+				continue;
+			*place = (struct place){ map, info->offset, info->size,
+						 btf__type_by_id(btf, btf__resolve_type(btf, var->type)) };
+			return true;
 		}
 	}
-	return NULL;
+	return false;
 }
 
 static bool set_scalar(void *at, size_t size, const char *text)
@@ -112,15 +119,14 @@ static bool set_value(const struct btf *btf, const struct btf_type *type, void *
 
 static bool set_knob(struct bpf_object *obj, const char *name, char *value)
 {
-	const struct btf_type *type;
-	size_t size;
-	void *at = variable(obj, ".rodata", name, &type, &size);
+	struct place knob;
+	char *data;
 
-	if (!at) {
+	if (!find_variable(obj, ".rodata", name, &knob) || !(data = bpf_map__initial_value(knob.map, NULL))) {
 		fprintf(stderr, "loader: the object has no knob '%s'\n", name);
 		return false;
 	}
-	if (!set_value(bpf_object__btf(obj), type, at, size, value)) {
+	if (!set_value(bpf_object__btf(obj), knob.type, data + knob.offset, knob.size, value)) {
 		fprintf(stderr, "loader: '%s' does not fit knob '%s'\n", value, name);
 		return false;
 	}
@@ -189,24 +195,39 @@ static bool configure(struct bpf_object *obj, struct bpf_map *ops, int argc, cha
 	return true;
 }
 
+/* The record as the kernel side wrote it. libbpf's own view of the section is the image from before the load. */
+static bool read_exit_record(struct bpf_object *obj, struct exit_record *record)
+{
+	static char section[65536];
+	uint32_t key = 0;
+	struct place at;
+
+	if (!find_variable(obj, ".bss", "sx_exit", &at) && !find_variable(obj, ".data", "sx_exit", &at))
+		return false;
+	if (at.size != sizeof(*record) || bpf_map__value_size(at.map) > sizeof(section) ||
+	    bpf_map__lookup_elem(at.map, &key, sizeof(key), section, bpf_map__value_size(at.map), 0))
+		return false;
+	memcpy(record, section + at.offset, sizeof(*record));
+	return true;
+}
+
+static void print_field(const char *text, size_t size)
+{
+	putchar('\t');
+	for (size_t i = 0; i < size && text[i]; i++)
+		putchar(text[i] == '\t' || text[i] == '\n' ? ' ' : text[i]);
+}
+
 static void tell_exit(struct bpf_object *obj)
 {
-	const struct btf_type *type;
-	struct exit_record none = {}, *record = NULL;
-	size_t size;
-	char *c;
+	struct exit_record record = { .kind = -1 };
 
-	record = variable(obj, ".bss", "sx_exit", &type, &size);
-	if (!record || size != sizeof(none))
-		record = variable(obj, ".data", "sx_exit", &type, &size);
-	if (record && size == sizeof(none))
-		none = *record;
-	none.reason[sizeof(none.reason) - 1] = none.msg[sizeof(none.msg) - 1] = '\0';
-	for (c = none.reason; *c; c++)
-		*c = *c == '\t' || *c == '\n' ? ' ' : *c;
-	for (c = none.msg; *c; c++)
-		*c = *c == '\t' || *c == '\n' ? ' ' : *c;
-	printf("exit\t%d\t%lld\t%s\t%s\n", record ? none.kind : -1, (long long)none.code, none.reason, none.msg);
+	if (!read_exit_record(obj, &record))
+		record.kind = -1;
+	printf("exit\t%d\t%lld", record.kind, (long long)record.code);
+	print_field(record.reason, sizeof(record.reason));
+	print_field(record.msg, sizeof(record.msg));
+	putchar('\n');
 	fflush(stdout);
 }
 

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading what the guest reports: every field is wanted, every number finite, and the first that is not is named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_origin
+
+from policy_lake.model import InfraError, SchedcpError
+
+Kind = TypeVar("Kind")
+
+
+def take(
+    record: Mapping[str, Any], path: str, kind: type[Kind], *, where: str, error: type[SchedcpError] = InfraError
+) -> Kind:
+    """The field `path` (`a.b.c`) of `record`, which must be a `kind`; a bool is no number, but an int is a float.
+
+    Raises `error` naming `where` and the field.
+    """
+    value: Any = record
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            raise error(f"{where}: field '{path}' is missing")
+        value = value[name]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**1000 else math.inf  # JSON has integers that no float holds
+    if not isinstance(value, get_origin(kind) or kind) or (isinstance(value, bool) and kind is not bool):
+        raise error(f"{where}: field '{path}' must be of type {kind.__name__}, not {value!r:.60}")
+    return value
+
+
+def number(
+    record: Mapping[str, Any], path: str, *, where: str, error: type[SchedcpError] = InfraError, zero: bool = True
+) -> float:
+    """The field `path` as a finite number above 0, or 0 itself unless `zero` is False; `error` otherwise."""
+    value = take(record, path, float, where=where, error=error)
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        wanted = "of at least 0" if zero else "above 0"
+        raise error(f"{where}: field '{path}' must be a finite number {wanted}, not {value}")
+    return value
+
+
+def last_line(text: object) -> str:
+    """The last line of a program's stderr, where it says why it failed."""
+    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing on stderr"
+
+
+def last_object(text: str, *, where: str, error: type[SchedcpError] = InfraError) -> dict[str, Any]:
+    """The JSON object on the last line of `text` that is not blank; `error` where there is none."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    try:
+        found = json.loads(last)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise error(f"{where}: its last line of output is not a JSON object but {last!r:.60}")
+    return found

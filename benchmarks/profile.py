@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observe: run a workload once under the kernel's own scheduler with the probe watching, and read what it saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.attachment import check_nothing_attached
+from benchmarks.output import last_line, last_object, number, take
+from benchmarks.profile_text import describe
+from benchmarks.workloads import Accel, Workload, arguments
+from policy_lake.model import CommandProfile, GuestJob, GuestReport, GuestStep, InfraError, InputError, WorkloadProfile
+
+PROBE = "observe"
+LABEL = "observe"
+# Histogram bucket i holds the times from 2^i to 2^(i+1) us; the first also those below 1 us.
+_BUCKETS = 64
+
+
+def profile_job(workload: Workload, *, seed: int, accel: Accel) -> GuestJob:
+    """The guest job that runs `workload` once under the probe, with no policy attached."""
+    args = (PROBE, f"/bin/{workload.program}", *arguments(workload, seed=seed, accel=accel))
+    return GuestJob(files={}, steps=(GuestStep("run", args, label=LABEL, timeout_s=workload.timeout_s),))
+
+
+def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
+    """The profile in the report of `profile_job`; its id is derived from what was seen.
+
+    Raises InputError if the workload's own program failed, InfraError naming the field if the report says too little.
+    """
+    where = f"workload '{workload.id}', step '{LABEL}'"
+    event = next((event for event in report.events if event.get("label") == LABEL), None)
+    if event is None:
+        raise InfraError(f"{where}: the guest did not report it")
+    check_nothing_attached(event, where=where)
+    _check_run(event, where)
+    seen = last_object(take(event, "out", str, where=where), where=where)
+    if take(seen, "exit", int, where=where) != 0:
+        raise InputError(f"{where}: {workload.program} exited with {seen['exit']}: {last_line(event.get('err'))}")
+    wall_s = number(seen, "wall_ns", where=where, zero=False) / 1e9
+    cpus = take(seen, "cpus", int, where=where)
+    rows = take(seen, "commands", list[Any], where=where)
+    unsorted = [_command(row, f"{where}, command {index}") for index, row in enumerate(rows)]
+    commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
+    cpu_s = sum(command.cpu_ms for command in commands) / 1e3
+    if cpus < 1:
+        raise InfraError(f"{where}: field 'cpus' must be at least 1, not {cpus}")
+    if cpu_s <= 0:
+        raise InfraError(f"{where}: field 'commands' shows no CPU time at all")
+    result = last_object(take(seen, "out", str, where=where), where=f"workload '{workload.id}'", error=InputError)
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    return WorkloadProfile(
+        id=f"{workload.id}-{digest[:12]}",
+        workload=workload.id,
+        cpus=cpus,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        parallelism=cpu_s / wall_s,
+        wakeups_per_s=sum(command.wakeups for command in commands) / wall_s,
+        commands=commands,
+        goal=workload.goal,
+        text=describe(workload, commands, cpus=cpus, wall_s=wall_s, result=result),
+    )
+
+
+def percentile(counts: list[int], share: float) -> float:
+    """The value in us below which `share` of a log2 histogram lies; 0 for an empty one.
+
+    Geometric interpolation inside the bucket: a share f of the way through the bucket from 2^i is 2^(i+f) us, as if its
+    members were spread evenly over the logarithm, which is all that a log2 histogram knows.
+    """
+    total = sum(counts)
+    wanted, below = share * total, 0
+    for index, count in enumerate(counts):
+        if count and below + count >= wanted:
+            return float(2 ** (index + (wanted - below) / count))
+        below += count
+    return 0.0
+
+
+def _check_run(event: Mapping[str, Any], where: str) -> None:
+    if take(event, "timed_out", bool, where=where):
+        raise InfraError(f"{where}: did not end in time (after {number(event, 'seconds', where=where):.0f} s)")
+    if take(event, "signal", int, where=where):
+        raise InfraError(f"{where}: the probe was ended by signal {event['signal']}")
+    if take(event, "exit", int, where=where) and not take(event, "out", str, where=where).strip():
+        raise InfraError(f"{where}: the probe exited with {event['exit']}: {last_line(event.get('err'))}")
+
+
+def _command(row: Any, where: str) -> CommandProfile:
+    if not isinstance(row, Mapping):
+        raise InfraError(f"{where}: is not an object but {row!r:.60}")
+    bursts, waits = _histogram(row, "burst_log2_us", where), _histogram(row, "wait_log2_us", where)
+    return CommandProfile(
+        comm=take(row, "comm", str, where=where),
+        tasks=int(number(row, "tasks", where=where)),
+        cpu_ms=number(row, "cpu_ns", where=where) / 1e6,
+        cpu_ms_max_task=number(row, "cpu_ns_max_task", where=where) / 1e6,
+        wait_ms=number(row, "wait_ns", where=where) / 1e6,
+        sleep_ms=number(row, "sleep_ns", where=where) / 1e6,
+        wakeups=int(number(row, "wakeups", where=where)),
+        switches=int(number(row, "switches", where=where)),
+        burst_us_p50=percentile(bursts, 0.5),
+        burst_us_p99=percentile(bursts, 0.99),
+        wait_us_p50=percentile(waits, 0.5),
+        wait_us_p99=percentile(waits, 0.99),
+    )
+
+
+def _histogram(row: Mapping[str, Any], name: str, where: str) -> list[int]:
+    counts: list[Any] = take(row, name, list[Any], where=where)
+    if len(counts) > _BUCKETS or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in counts):
+        raise InfraError(f"{where}: field '{name}' must be a list of at most {_BUCKETS} counts")
+    return counts

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ljf - longest job first, from the CPU time that jobs of the same name are known to need
+ *
+ * What: One queue ordered by due time: the longest known job is due at once, a shorter one is put off the more, up to
+ *   aging_ns. A job that runs keeps its CPU against shorter and equal ones. Tasks without a hint are due before all while
+ *   they run in short bursts (shells, drivers, kworkers), and count as half the longest job when they do not. What has
+ *   waited past its due time is let in for a short turn, so nothing waits much longer than twice aging_ns.
+ * Good for: Batches that end when the last job ends: a long job that would else run alone at the end starts at once and
+ *   keeps a CPU, the short ones fill the rest, and the makespan comes near max(longest job, total work / CPUs).
+ * Weak at: Mean completion time and latency of the short jobs, which is the price; work whose jobs are of one length, or
+ *   whose hints are wrong. Nice levels are ignored. Sixteen names; names are compared whole, up to 15 characters.
+ * Workloads: batch
+ */
+#include "sx/sx.h"
+#include "primitives/cputime.bpf.h"
+#include "primitives/due.bpf.h"
+#include "primitives/idle.bpf.h"
+#include "primitives/kthread.bpf.h"
+#include "primitives/names.bpf.h"
+#include "primitives/slice.bpf.h"
+
+const volatile char job_comm[16][16]; /* command names of the jobs whose CPU time is known */
+const volatile u64 job_cpu_ns[16]; /* ns, 0..100000000000000: CPU time that one task of each of those names needs */
+const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: how often it is reconsidered who runs */
+const volatile u64 aging_ns = 800 * SX_MS; /* ns, 100000000..1000000000: longest a short job is put off for longer ones */
+const volatile u64 aged_slice_ns = 4 * SX_MS; /* ns, 500000..20000000: turn of a task that is served because it waited */
+const volatile u64 burst_ns = 4 * SX_MS; /* ns, 500000..50000000: a task without a hint that runs longer counts as a job */
+
+enum ljf_dsq {
+	LJF_QUEUE = 0,
+};
+
+struct task_ctx {
+	struct sx_name name; /* the name that `job` was looked up for */
+	s32 job; /* its index in job_comm, -1 without a hint */
+	u64 wake_mark; /* CPU time when it last woke */
+	u64 aged_at; /* from when on it counts as having waited too long; 0 if it did not queue */
+	u64 began; /* when its turn began */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} tasks SEC(".maps");
+
+static u64 longest_ns; /* the longest hint */
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(ljf)
+
+/* The task's record, brought up to date with the name it has now: exec and prctl change it after fork. */
+static __always_inline struct task_ctx *ctx_of(struct task_struct *p)
+{
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+	struct sx_name name = sx_name_of(p);
+
+	if (tc && !sx_same_name(&tc->name, &name)) {
+		tc->name = name;
+		tc->job = sx_find_name(job_comm, &name);
+	}
+	return tc;
+}
+
+static __always_inline bool in_short_burst(const struct task_struct *p, const struct task_ctx *tc)
+{
+	return tc->job < 0 && sx_cpu_time_since(p, tc->wake_mark) < burst_ns;
+}
+
+/*
+ * CPU time the whole job is expected to take. Not what is left of it: a long job would then lose its CPU as it nears its
+ * end, or its hint's, and only the ratio of the hints counts this way, so they may come from a faster machine.
+ */
+static __always_inline u64 expected_ns(const struct task_ctx *tc)
+{
+	return tc->job < 0 ? longest_ns / 2 : job_cpu_ns[tc->job & (SX_NAMES_MAX - 1)];
+}
+
+/* How long p is put off for longer jobs: 0 for the longest, up to aging_ns; below 0 for short bursts. */
+static __always_inline s64 put_off_ns(const struct task_struct *p, const struct task_ctx *tc)
+{
+	u64 expected = expected_ns(tc), share;
+
+	if (in_short_burst(p, tc))
+		return -(s64)aging_ns;
+	if (expected >= longest_ns)
+		return 0;
+	share = expected * 1024 / longest_ns; /* in two steps: aging_ns * expected would not fit 64 bits */
+	return aging_ns * (1024 - share) / 1024;
+}
+
+/*
+ * May prev go on, though its slice ended? Until the queue's first is later than prev would be if it queued now, by half of
+ * aging_ns for the shortest jobs, which so end in one go, and by all of it for the longest. Short bursts never wait here.
+ */
+static __always_inline bool may_keep_cpu(struct task_struct *prev)
+{
+	struct task_ctx *tc = ctx_of(prev);
+	u64 now = sx_now();
+	s64 put_off;
+
+	if (!tc)
+		return false;
+	if (!sx_can_peek())
+		return now - tc->began < aging_ns;
+	put_off = put_off_ns(prev, tc);
+	return !sx_head_overdue(LJF_QUEUE, now + put_off, (s64)aging_ns - (put_off >> 1));
+}
+
+static __always_inline u64 turn_ns(const struct task_ctx *tc)
+{
+	if (tc->aged_at && sx_before(tc->aged_at, tc->began))
+		return aged_slice_ns;
+	return tc->job < 0 ? burst_ns : slice_ns;
+}
+
+s32 SX_OP_SLEEPABLE(ljf_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
+	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
+}
+
+void SX_OP(ljf_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tc = ctx_of(p);
+
+	if (!tc)
+		return;
+	if (enq_flags & SX_ENQ_WAKEUP)
+		sx_mark_cpu_time(p, &tc->wake_mark);
+	tc->aged_at = 0;
+}
+
+s32 SX_OP(ljf_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, slice_ns);
+}
+
+void SX_OP(ljf_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tc = ctx_of(p);
+	s64 put_off = 0;
+	u64 due;
+
+	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
+		return;
+	if (tc)
+		put_off = put_off_ns(p, tc);
+	due = sx_insert_due(p, LJF_QUEUE, slice_ns, put_off, enq_flags);
+	if (tc)
+		tc->aged_at = put_off > 0 ? due : due + aging_ns;
+	sx_wake_idle_cpu_for(p);
+}
+
+void SX_OP(ljf_dispatch, s32 cpu, struct task_struct *prev)
+{
+	bool prev_waits = sx_wants_cpu(prev);
+
+	if ((prev_waits && may_keep_cpu(prev)) || (!sx_move_to_local(LJF_QUEUE) && prev_waits))
+		sx_set_slice(prev, slice_ns);
+}
+
+void SX_OP(ljf_running, struct task_struct *p)
+{
+	struct task_ctx *tc = ctx_of(p);
+
+	if (!tc)
+		return;
+	tc->began = sx_now();
+	sx_cut_slice(p, sx_bounded_slice(turn_ns(tc), sx_dsq_nr_queued(LJF_QUEUE), cpus));
+}
+
+void SX_OP(ljf_update_idle, s32 cpu, bool idle)
+{
+	sx_recheck_before_idle(cpu, idle, sx_dsq_nr_queued(LJF_QUEUE) > 0);
+}
+
+s32 SX_OP_SLEEPABLE(ljf_init)
+{
+	s32 i;
+
+	bpf_for(i, 0, SX_NAMES_MAX) {
+		u64 hint_ns = job_cpu_ns[i & (SX_NAMES_MAX - 1)];
+
+		if (hint_ns > longest_ns)
+			longest_ns = hint_ns;
+	}
+	cpus = sx_nr_online_cpus();
+	return sx_create_dsq(LJF_QUEUE);
+}
+
+void SX_OP_SLEEPABLE(ljf_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(ljf,
+       .init_task = (void *)ljf_init_task,
+       .runnable = (void *)ljf_runnable,
+       .select_cpu = (void *)ljf_select_cpu,
+       .enqueue = (void *)ljf_enqueue,
+       .dispatch = (void *)ljf_dispatch,
+       .running = (void *)ljf_running,
+       .update_idle = (void *)ljf_update_idle,
+       .cpu_online = (void *)ljf_cpu_online,
+       .cpu_offline = (void *)ljf_cpu_offline,
+       .init = (void *)ljf_init,
+       .exit = (void *)ljf_exit,
+       .flags = SCX_OPS_KEEP_BUILTIN_IDLE,
+       .timeout_ms = 5000);

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypothesis strategies for the project's records, and plain ones for tests that need a certain one."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from policy_lake.model import (
+    Candidate,
+    CommandProfile,
+    Knob,
+    Lesson,
+    Pair,
+    Policy,
+    PolicyPlan,
+    Ratio,
+    Rejection,
+    Score,
+    Stage,
+    Verdict,
+    WorkloadProfile,
+)
+from policy_lake.records import Rejected, Run
+
+# No lone surrogates: JSON cannot carry them, and the lake refuses them (test_journal.py).
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(min_value=0, max_value=2**53)
+knob_values = st.one_of(st.integers(), numbers, texts, st.booleans())
+settings_ = st.dictionaries(texts, knob_values, max_size=4)
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), numbers, texts),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def tuples(items: st.SearchStrategy) -> st.SearchStrategy:
+    return st.lists(items, max_size=3).map(tuple)
+
+
+knobs = st.builds(
+    Knob,
+    name=ids,
+    kind=st.sampled_from(["int", "bool", "names", "ints"]),
+    default=texts,
+    doc=texts,
+    low=st.none() | st.integers(),
+    high=st.none() | st.integers(),
+    unit=texts,
+)
+policies = st.builds(
+    Policy,
+    id=ids,
+    title=texts,
+    summary=texts,
+    good_for=texts,
+    weak_at=texts,
+    source=texts,
+    knobs=tuples(knobs),
+    workloads=tuples(ids),
+    origin=st.sampled_from(["library", "user", "composed"]),
+)
+command_profiles = st.builds(
+    CommandProfile,
+    comm=texts,
+    tasks=counts,
+    cpu_ms=numbers,
+    cpu_ms_max_task=numbers,
+    wait_ms=numbers,
+    sleep_ms=numbers,
+    wakeups=counts,
+    switches=counts,
+    burst_us_p50=numbers,
+    burst_us_p99=numbers,
+    wait_us_p50=numbers,
+    wait_us_p99=numbers,
+)
+profiles = st.builds(
+    WorkloadProfile,
+    id=ids,
+    workload=ids,
+    cpus=counts,
+    wall_s=numbers,
+    cpu_s=numbers,
+    parallelism=numbers,
+    wakeups_per_s=numbers,
+    commands=tuples(command_profiles),
+    goal=texts,
+    text=texts,
+)
+plans = st.builds(PolicyPlan, policy=ids, settings=settings_, reason=texts, planner=texts)
+candidates = st.builds(
+    Candidate,
+    id=ids,
+    run_id=texts,
+    iteration=counts,
+    policy=ids,
+    source=texts,
+    settings=settings_,
+    reason=texts,
+    planner=texts,
+)
+rejections = st.builds(Rejection, stage=texts, reason=texts, evidence=texts)
+stages = st.builds(Stage, name=ids, ok=st.booleans(), seconds=numbers)
+verdicts = st.builds(Verdict, accepted=st.just(False), rejection=rejections, stages=tuples(stages)) | st.builds(
+    Verdict, accepted=st.just(True), rejection=st.none(), stages=tuples(stages), ops=texts, kernel=texts
+)
+ratios = st.builds(Ratio, median=numbers, ci95=st.tuples(numbers, numbers))
+scores = st.builds(
+    Score,
+    id=ids,
+    workload=ids,
+    policy=ids,
+    baseline=texts,
+    settings=settings_,
+    metric=texts,
+    unit=texts,
+    clock=st.sampled_from(["wall", "virtual"]),
+    cpus=counts,
+    pairs=tuples(st.builds(Pair, baseline=numbers, policy=numbers, seed=st.integers())),
+    ratio=ratios,
+    bound=st.none() | numbers,
+    attached=st.booleans(),
+    outcome=st.sampled_from(["win", "loss", "inconclusive"]),
+    run_id=texts,
+    candidate=texts,
+    kernel=texts,
+    accel=texts,
+    versions=st.dictionaries(texts, texts, max_size=3),
+    also=st.dictionaries(texts, numbers, max_size=3),
+)
+lessons = st.builds(Lesson, id=ids, run_id=texts, workload=texts, policy=texts, text=texts)
+runs = st.builds(
+    Run,
+    id=ids,
+    workload=ids,
+    status=st.sampled_from(["running", "done", "failed", "cancelled"]),
+    started=texts,
+    ended=texts,
+    best=texts,
+    summary=st.dictionaries(texts, json_values, max_size=3),
+)
+rejecteds = st.builds(Rejected, candidate=candidates, rejection=rejections, workload=texts)
+
+records = st.one_of(policies, profiles, candidates, scores, rejecteds, lessons, runs)
+
+
+def policy(id: str, good_for: str = "tests", **fields) -> Policy:
+    """A policy with only what a test cares for."""
+    return Policy(id, f"Policy {id}", "A policy for tests.", good_for, "much else", "/* BPF C */", **fields)
+
+
+def candidate(id: str, run: str = "run-1", **fields) -> Candidate:
+    """A candidate of `run`."""
+    return Candidate(id, run, 1, "ljf", "/* BPF C */", {"slice_us": 500}, "long jobs dominate", "embedded", **fields)
+
+
+def score(id: str, run: str = "run-1", *, low: float = 1.1, outcome: str = "win", **fields) -> Score:
+    """A score of a policy whose interval starts at `low`."""
+    pairs = (Pair(10.0, 10.0 / low, 1),)
+    ratio = Ratio(low + 0.1, (low, low + 0.2))
+    kept = {"workload": "batch", "policy": "ljf", "attached": True, "cpus": 2, "run_id": run, **fields}
+    fixed = {"baseline": "eevdf", "settings": {"slice_us": 500}, "metric": "makespan", "unit": "s", "clock": "wall"}
+    return Score(id=id, pairs=pairs, ratio=ratio, bound=None, outcome=outcome, **fixed, **kept)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine or a user may set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policy_lake.model import InputError
+from tasks.settings import load_settings
+
+
+def test_directories_follow_xdg_and_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/cache")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("SCHEDCP_DATA_DIR", "SCHEDCP_CACHE_DIR", "SCHEDCP_LAKE"):
+        monkeypatch.delenv(name, raising=False)
+    settings = load_settings()
+    assert settings.lake_dir == tmp_path / "data/schedcp/lake"
+    assert settings.cache_dir == tmp_path / "home/.cache/schedcp"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCHEDCP_LAKE", "here")
+    assert load_settings().lake_dir == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MEMORY_MIB", "lots"), ("CPUS", "-1"), ("ACCEL", "xen"), ("TRIAL_DEADLINE_S", "0")]
+)
+def test_a_wrong_value_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"SCHEDCP_{name}", value)
+    with pytest.raises(InputError) as error:
+        load_settings()
+    assert str(error.value).startswith(f"SCHEDCP_{name}='{value}': ")
+    assert "\n" not in str(error.value)
+
+
+def test_slots_are_what_the_cpus_bear_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert [load_settings().slots(cpus) for cpus in (1, 2, 3, 16)] == [8, 4, 2, 1]
+    monkeypatch.setenv("SCHEDCP_MICROVM_SLOTS", "3")
+    assert load_settings().slots(8) == 3
+
+
+def test_a_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDCP_MODEL_API_KEY", "sesame")
+    assert "sesame" not in repr(load_settings())

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of a score, and what is made of the guest's events: a score only with proof, a rejection, or an error."""
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.scoring import pair_seed, read_score, score_steps
+from benchmarks.workloads import workload
+from policy_lake.model import InfraError, InputError, Rejection, Score, from_json, to_json
+
+BATCH = workload("batch")
+PAIRS = 3
+OFF = {"state": "disabled", "ops": "", "enable_seq": 0}
+
+
+def out(makespan):
+    return json.dumps({"makespan_ms": makespan, "mean_end_ms": makespan / 2, "bound_ms": makespan * 0.9, "ok": True})
+
+
+def event_of(step, seq):
+    """What an honest guest reports for one step of a score; `seq` is the enable_seq so far."""
+    base = {"verb": step.verb, "label": step.label, "ok": True, "seconds": 1.5, "kmsg": []}
+    if step.verb == "attach":
+        return base | {"phase": "attached", "ops": "ljf", "enable_seq": seq, "log": ""}
+    if step.verb == "detach":
+        return base | {"exit_record": "exit\t64\t0\tunregistered from user space\t"}
+    under = step.label.startswith("policy")
+    sched = {"state": "enabled", "ops": "ljf", "enable_seq": seq} if under else OFF | {"enable_seq": seq}
+    return base | {
+        "exit": 0, "signal": 0, "timed_out": False, "ended": True, "err": "",
+        "out": "hello\n" + out(1600.0 if under else 2000.0) + "\n",
+        "sched": {"before": dict(sched), "after": dict(sched), "samples": 15, "attached": 15},
+    }  # fmt: skip
+
+
+def honest(described=BATCH, pairs=PAIRS):
+    events, seq = [], 0
+    for step in score_steps(described, object_name="p.bpf.o", knob_arguments=(), pairs=pairs, seed=1, accel="tcg"):
+        seq += step.verb == "attach"
+        events.append(event_of(step, seq))
+    return events
+
+
+def read(events, described=BATCH, pairs=PAIRS, **changes):
+    known = {"policy": "ljf", "settings": {"slice_ns": 5}, "seed": 1, "cpus": 2, "clock": "wall", "kernel": "7.3.4"}
+    return read_score(described, events, pairs=pairs, accel="tcg", **(known | changes))
+
+
+def place(events, label):
+    return next(index for index, event in enumerate(events) if event.get("label") == label)
+
+
+def changed(label, path, value, events=None):
+    """The honest events with one field of the event `label` set to `value`, or removed if that is `...`."""
+    events = copy.deepcopy(events or honest())
+    record = events[place(events, label)]
+    *outer, last = path.split(".")
+    for name in outer:
+        record = record[name]
+    if value is ...:
+        del record[last]
+    else:
+        record[last] = value
+    return events
+
+
+def test_steps_warm_up_then_take_turns_with_one_seed_a_pair():
+    steps = score_steps(
+        BATCH, object_name="p.bpf.o", knob_arguments=("slice_ns=5", "long=a,b"), pairs=3, seed=7, accel="tcg"
+    )
+    order = ["warm-up", "baseline-0", "policy-0", "policy-1", "baseline-1", "baseline-2", "policy-2"]
+    runs = [step for step in steps if step.verb == "run"]
+    assert [step.label for step in runs] == order
+    seeds = {step.label: step.args[step.args.index("--seed") + 1] for step in runs}
+    assert all(seeds[f"baseline-{pair}"] == seeds[f"policy-{pair}"] == str(pair_seed(7, pair)) for pair in range(3))
+    assert len(set(seeds.values())) == 3 and pair_seed(7, 99) < pair_seed(8, 0)
+    for index, step in enumerate(steps):
+        around = (steps[index - 1].verb, steps[(index + 1) % len(steps)].verb)
+        assert (around == ("attach", "detach")) == step.label.startswith("policy")
+        if step.verb == "attach":
+            assert step.args == ("p.bpf.o", "slice_ns=5", "long=a,b")
+        if step.verb == "run":
+            assert step.timeout_s == BATCH.timeout_s
+
+
+@pytest.mark.parametrize("pairs", [-1, 0, 1, 101])
+def test_too_few_or_too_many_pairs(pairs):
+    with pytest.raises(InputError, match="pairs, not"):
+        score_steps(BATCH, object_name="p.bpf.o", knob_arguments=(), pairs=pairs, seed=1, accel="tcg")
+
+
+def test_an_honest_report_gives_a_score():
+    score = read(honest(), run_id="r1", candidate="c1", versions={"qemu": "10.0.2"})
+    assert isinstance(score, Score)
+    assert [(pair.baseline, pair.policy, pair.seed) for pair in score.pairs] == [
+        (2000.0, 1600.0, pair_seed(1, pair)) for pair in range(PAIRS)
+    ]
+    assert score.ratio.median == pytest.approx(1.25)
+    assert score.bound == pytest.approx(2000 / (0.9 * 1600))  # of the two sides' bounds, the one that neither beat
+    assert (score.outcome, score.attached, score.baseline, score.metric) == ("win", True, "eevdf", "makespan_ms")
+    assert score.also == {
+        "baseline_bound_ms": 1800, "policy_bound_ms": 1440, "baseline_mean_end_ms": 1000, "policy_mean_end_ms": 800,
+    }  # fmt: skip
+    assert from_json(Score, to_json(score)) == score
+
+
+def test_the_id_is_that_of_the_measurement():
+    assert read(honest()).id == read(honest()).id != read(honest(), candidate="another").id
+    assert read(honest()).id != read(changed("policy-1", "out", out(1599.0))).id
+
+
+def test_steps_before_the_warm_up_and_events_after_the_end_do_not_disturb():
+    before = [{"verb": "attach", "label": "verify", "ok": True}, {"verb": "detach", "ok": True}]
+    assert read([*before, *honest(), {"verb": "detach", "ok": True}]) == read(honest())
+
+
+def test_a_metric_of_which_more_is_better():
+    faster = replace(BATCH, direction="higher", bound="")
+    score = read(honest(faster), faster)
+    assert score.ratio.median == pytest.approx(0.8)
+    assert (score.outcome, score.bound) == ("loss", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("sched.after.state", "disabled", "after the run sched_ext was 'disabled'"),
+        ("sched.before.state", "enabling", "before the run sched_ext was 'enabling'"),
+        ("sched.after.ops", "fifo", "after the run 'fifo' was attached, not 'ljf'"),
+        ("sched.before.ops", "", "before the run '' was attached"),
+        ("sched.after.enable_seq", 9, "enable_seq was 9"),
+        ("sched.before.enable_seq", 0, "enable_seq was 0"),
+        ("sched.attached", 14, "attached in only 14 of 15 samples"),
+    ],
+)
+def test_a_policy_that_was_not_the_scheduler_all_through_is_rejected(path, value, words):
+    found = read(changed("policy-1", path, value))
+    assert isinstance(found, Rejection)
+    assert (found.stage, found.reason) == ("score", "pair 1: the policy fell off while it was measured")
+    assert words in found.evidence
+
+
+def test_the_rejection_stands_though_the_guest_stopped_there_and_carries_the_kernels_words():
+    events = changed("policy-1", "sched.after.state", "disabled")
+    at = place(events, "policy-1")
+    events[at] |= {"ok": False, "kmsg": ["sched_ext: ljf: runnable task stall (batch-long[77])"]}
+    found = read(events[: at + 1])
+    assert isinstance(found, Rejection) and "runnable task stall" in found.evidence
+    last = {"verb": "detach", "label": "", "ok": False, "exit_record": "exit\t1026\t0\trunnable task stall\t"}
+    assert "exit kind 1026, code 0: runnable task stall" in read([*events[: at + 1], last]).evidence
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("timed_out", True, "did not end within"), ("signal", 9, "was ended by signal 9"),
+        ("exit", 1, "exited with 1"), ("ended", False, "left processes that would not die"),
+    ],
+)  # fmt: skip
+def test_a_workload_that_fails_is_the_policys_fault_under_it_and_ours_under_the_baseline(path, value, words):
+    events = changed("policy-0", path, value)
+    found = read(changed("policy-0", "err", "batch: job 3 is wrong\n", events))
+    assert isinstance(found, Rejection)
+    assert words in found.reason and "under the policy" in found.reason
+    assert "job 3 is wrong" in found.evidence
+    for label in ("baseline-0", "warm-up"):
+        with pytest.raises(InfraError, match=f"step '{label}'.*{words}.*under the baseline"):
+            read(changed(label, path, value))
+
+
+def test_a_policy_that_does_not_attach_again_is_rejected_with_the_log():
+    events = changed("attach-2", "phase", "load", changed("attach-2", "ok", False))
+    events = changed("attach-2", "log", "R1 invalid mem access", events)
+    found = read(events[: place(events, "attach-2") + 1])
+    assert (found.reason, found.evidence) == ("pair 2: the policy did not attach (load)", "R1 invalid mem access")
+
+
+def test_a_policy_that_ends_by_itself_is_rejected():
+    found = read(changed("detach-0", "exit_record", "exit\t1025\t3\tscx_bpf_error\tbad dsq"))
+    assert isinstance(found, Rejection) and found.reason == "pair 0: the policy did not end cleanly"
+    assert "bad dsq" in found.evidence
+    assert "detaching it failed" in read(changed("detach-0", "ok", False)).evidence
+
+
+@pytest.mark.parametrize("record", [..., "", "exit\t-1\t0\t\t", "exit\t0\t0\t\t", "exit\tx\t0\t\t", None, 7])
+def test_a_policy_without_an_exit_record_of_ours_is_scored(record):
+    assert isinstance(read(changed("detach-0", "exit_record", record)), Score)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["sched", "sched.before", "sched.before.state", "sched.after.ops", "sched.after.enable_seq", "sched.samples",
+     "sched.attached", "timed_out", "exit", "signal", "ok", "out"],
+)  # fmt: skip
+def test_a_missing_field_is_named_and_nothing_scored(path):
+    with pytest.raises(InfraError, match=rf"step 'policy-0'.*field '{path}"):
+        read(changed("policy-0", path, ...))
+
+
+@pytest.mark.parametrize(
+    ("label", "path", "value"),
+    [
+        ("attach-0", "enable_seq", ...),
+        ("attach-0", "enable_seq", "1"),
+        ("attach-0", "ops", ""),
+        ("attach-0", "ok", ...),
+        ("attach-0", "ok", "yes"),
+        ("policy-0", "sched.samples", 0),
+        ("policy-0", "sched.attached", 16),
+        ("policy-0", "sched.attached", -1),
+        ("policy-0", "sched.before.enable_seq", True),
+        ("policy-0", "sched.before.enable_seq", 1.0),
+        ("policy-0", "ok", False),
+        ("baseline-1", "sched.before.state", "enabled"),
+        ("baseline-1", "sched.after.state", "disabling"),
+        ("baseline-1", "sched.after.enable_seq", 7),
+        ("baseline-1", "sched.before.enable_seq", ...),
+        ("warm-up", "sched.after.state", "enabled"),
+        ("policy-2", "label", "policy-1"),
+        ("policy-2", "verb", "attach"),
+        ("detach-2", "label", ""),
+    ],
+)
+def test_a_report_that_proves_nothing_is_an_error(label, path, value):
+    events = changed(label, path, value)
+    if path == "sched.samples" and value == 0:
+        events = changed(label, "sched.attached", 0, events)
+    with pytest.raises(InfraError):
+        read(events)
+
+
+@pytest.mark.parametrize("length", range(len(honest())))
+def test_a_report_cut_short_is_no_score(length):
+    with pytest.raises(InfraError, match="ends before step"):
+        read(honest()[:length])
+
+
+@pytest.mark.parametrize("label", ["baseline-1", "policy-1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "no json", "[1]", "{}", '{"makespan_ms": null}', '{"makespan_ms": NaN, "bound_ms": 1, "mean_end_ms": 1}',
+     out(0), out(-3), out(float("inf")), '{"makespan_ms": 5, "bound_ms": 0, "mean_end_ms": 1}',
+     '{"makespan_ms": 5, "bound_ms": 1}', '{"makespan_ms": true}', '{"makespan_ms": 1' + "0" * 400 + "}"],
+)  # fmt: skip
+def test_output_without_its_metrics_names_the_workload_and_the_step(label, text):
+    with pytest.raises(InputError, match=f"workload 'batch', step '{label}'"):
+        read(changed(label, "out", text))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ratios, intervals and outcomes: their properties on any sane input, and a clear refusal of the rest."""
+
+import math
+import statistics as plain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.statistics import makespan_bound, orders, outcome, ratio
+from policy_lake.model import Pair, Ratio
+
+times = st.floats(min_value=1e-3, max_value=1e6)
+pair_lists = st.lists(st.builds(Pair, times, times), min_size=2, max_size=12)
+
+
+@given(pair_lists)
+@settings(max_examples=40, deadline=None)
+def test_the_interval_holds_the_median(pairs):
+    found = ratio(pairs)
+    assert 0 < found.ci95[0] <= found.median <= found.ci95[1]
+
+
+@given(pair_lists, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_exchanging_the_roles_inverts_everything(pairs, lower):
+    there = ratio(pairs, lower_is_better=lower)
+    back = ratio([Pair(pair.policy, pair.baseline) for pair in pairs], lower_is_better=lower)
+    assert back.median == pytest.approx(1 / there.median)
+    assert back.ci95 == pytest.approx((1 / there.ci95[1], 1 / there.ci95[0]))
+    mirrored = {"win": "loss", "loss": "win", "inconclusive": "inconclusive"}
+    if not math.isclose(there.ci95[0], 1) and not math.isclose(there.ci95[1], 1):
+        assert outcome(back) == mirrored[outcome(there)]
+
+
+@given(pair_lists, st.floats(min_value=0.01, max_value=100))
+@settings(max_examples=20, deadline=None)
+def test_the_unit_does_not_matter(pairs, scale):
+    scaled = ratio([Pair(pair.baseline * scale, pair.policy * scale) for pair in pairs])
+    assert scaled.median == pytest.approx(ratio(pairs).median)
+
+
+def test_the_direction_of_the_metric_decides_which_side_is_better():
+    pairs = [Pair(200, 100), Pair(202, 100), Pair(198, 100)]
+    assert ratio(pairs).median == pytest.approx(2)
+    assert ratio(pairs, lower_is_better=False).median == pytest.approx(0.5)
+
+
+def test_an_odd_number_of_pairs_gives_the_plain_median_of_the_ratios():
+    pairs = [Pair(1.1, 1), Pair(1.4, 1), Pair(1.2, 1), Pair(3, 1), Pair(1.3, 1)]
+    assert ratio(pairs).median == pytest.approx(plain.median(pair.baseline / pair.policy for pair in pairs))
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_nearly_so():
+    noise = np.random.default_rng(7).normal(1.25, 0.05, 15)
+    pairs = [Pair(float(value), 1.0) for value in noise]
+    assert ratio(pairs, seed=3) == ratio(pairs, seed=3)
+    assert ratio(pairs, seed=3).ci95 == pytest.approx(ratio(pairs, seed=4).ci95, rel=0.02)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(count):
+    """Why few pairs get the t interval: the plain bootstrap of three would hold the truth in 75 of 100 cases."""
+    generator, held = np.random.default_rng(count), 0
+    for _ in range(100):
+        pairs = [Pair(float(np.exp(value)), 1.0) for value in generator.normal(0, 0.1, count)]
+        low, high = ratio(pairs).ci95
+        held += low <= 1 <= high
+    assert held >= 88
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_a_value_that_is_no_measurement_is_refused_by_place(bad):
+    with pytest.raises(ValueError, match=r"pair 1: .* finite and above 0"):
+        ratio([Pair(1, 1), Pair(1, bad)])
+    with pytest.raises(ValueError, match="pair 0"):
+        ratio([Pair(bad, 1), Pair(1, 1)])
+
+
+@pytest.mark.parametrize("pairs", [[], [Pair(2, 1)]])
+def test_one_pair_has_no_interval(pairs):
+    with pytest.raises(ValueError, match="at least 2 pairs"):
+        ratio(pairs)
+
+
+@pytest.mark.parametrize(
+    ("median", "low", "high", "expected"),
+    [
+        (1.25, 1.1, 1.4, "win"),
+        (0.8, 0.7, 0.9, "loss"),
+        (1.25, 0.99, 1.4, "inconclusive"),
+        (1.25, 1.0, 1.4, "inconclusive"),
+        (1.01, 1.005, 1.015, "inconclusive"),
+        (0.99, 0.985, 0.995, "inconclusive"),
+        (1.02, 1.01, 1.03, "win"),
+        (1 / 1.02, 0.97, 0.99, "loss"),
+        (math.nan, math.nan, math.nan, "inconclusive"),
+        (2.0, 1.5, math.inf, "inconclusive"),
+    ],
+)
+def test_outcome(median, low, high, expected):
+    assert outcome(Ratio(median, (low, high))) == expected
+
+
+def test_the_least_effect_is_the_callers_choice():
+    assert outcome(Ratio(1.04, (1.03, 1.05)), min_effect=0.05) == "inconclusive"
+
+
+def test_orders_take_turns():
+    assert orders(3) == (("baseline", "policy"), ("policy", "baseline"), ("baseline", "policy"))
+    assert orders(0) == ()
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50), st.integers(1, 64))
+def test_no_schedule_beats_the_bound_and_one_cpu_reaches_it(jobs, cpus):
+    bound = makespan_bound(jobs, cpus)
+    assert bound >= max(jobs)
+    assert bound * cpus >= sum(jobs) * (1 - 1e-12)
+    assert makespan_bound(jobs, 1) == pytest.approx(sum(jobs))
+
+
+def test_the_bound_of_the_batch_at_two_cpus():
+    assert makespan_bound([1.0] * 39 + [20.0], 2) == 29.5
+    assert makespan_bound([1.0] * 39 + [20.0], 8) == 20.0
+
+
+@pytest.mark.parametrize(("jobs", "cpus"), [([], 2), ([1.0], 0), ([math.nan], 2), ([-1.0], 2), ([math.inf], 2)])
+def test_a_bound_of_nothing_is_refused(jobs, cpus):
+    with pytest.raises(ValueError, match="a bound needs"):
+        makespan_bound(jobs, cpus)

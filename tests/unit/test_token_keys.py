@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signing key: made once, whole, and refused when anybody else could have used it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+
+import pytest
+
+from verifier_vm import keys
+from verifier_vm.keys import KeyFileError, key_id, read_public_key, signing_key
+
+
+def test_a_key_is_made_once_and_kept_from_others(tmp_path):
+    directory = tmp_path / "a" / "keys"
+    key = signing_key(directory)
+    assert signing_key(directory).key_id == key.key_id == key_id(read_public_key(directory / keys.PUBLIC))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [directory, *directory.iterdir()]}
+    assert modes == {"keys": 0o700, keys.PRIVATE: 0o600, keys.PUBLIC: 0o644}
+    assert key.key_id in repr(key) and "Private" not in repr(key)
+    read_public_key(directory / keys.PUBLIC).verify(key.sign(b"payload"), b"payload")
+
+
+def test_all_that_make_the_key_at_once_get_the_same(tmp_path):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(signing_key(tmp_path / "k").key_id)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1
+    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == [keys.PRIVATE, keys.PUBLIC]
+
+
+@pytest.mark.parametrize(("name", "mode"), [(keys.PRIVATE, 0o640), (keys.PRIVATE, 0o604), ("", 0o711), ("", 0o770)])
+def test_a_key_that_others_may_use_is_refused(tmp_path, name, mode):
+    directory = tmp_path / "keys"
+    signing_key(directory)
+    path = directory / name
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match=rf"{path}: others may use it .*`chmod {'600' if name else '700'} {path}`"):
+        signing_key(directory)
+
+
+def test_a_key_of_another_user_is_refused(tmp_path, monkeypatch):
+    signing_key(tmp_path / "keys")
+    us = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: us + 1)
+    with pytest.raises(KeyFileError, match=f"owned by user {us}, not by the user who signs"):
+        signing_key(tmp_path / "keys")
+
+
+def test_a_linked_broken_or_foreign_key_is_refused(tmp_path):
+    directory = tmp_path / "keys"
+    signing_key(directory)
+    private, public = directory / keys.PRIVATE, directory / keys.PUBLIC
+    other = signing_key(tmp_path / "other")
+    (tmp_path / "other" / keys.PUBLIC).replace(public)
+    with pytest.raises(KeyFileError, match=f"{public}: not the public half"):
+        signing_key(directory)
+    assert key_id(read_public_key(public)) == other.key_id
+    private.write_text("-----BEGIN nothing")
+    with pytest.raises(KeyFileError, match="not an unencrypted private key"):
+        signing_key(directory)
+    with pytest.raises(KeyFileError, match="not a public key in PEM"):
+        read_public_key(private)
+    private.unlink()
+    private.symlink_to(tmp_path / "other" / keys.PRIVATE)
+    with pytest.raises(KeyFileError, match=f"{private}: Too many levels of symbolic links"):
+        signing_key(directory)
+    with pytest.raises(KeyFileError, match=r"File exists|Not a directory"):
+        signing_key(public)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors, and the guest's workload programs, which run on any Linux."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.statistics import makespan_bound
+from benchmarks.workloads import arguments, workload, workload_ids
+from policy_lake.model import InputError
+
+GUEST = Path(__file__).parents[2] / "benchmarks" / "guest"
+MINE = """
+id = "mine"
+title = "Mine"
+goal = "Be quick."
+program = "batch"
+args = ["--jobs", "{jobs}", "--seed", "{seed}"]
+metric = "makespan_ms"
+unit = "ms"
+direction = "lower"
+timeout_s = 5
+cpus = 4
+[work.all]
+jobs = 8
+"""
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guest")
+    for source in GUEST.glob("*.c"):
+        flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror"]
+        subprocess.run(["gcc", *flags, "-o", folder / source.stem, source], check=True)
+    return folder
+
+
+def run(program, *args):
+    return subprocess.run([program, *map(str, args)], capture_output=True, text=True, timeout=60, check=False)
+
+
+def write(tmp_path, text, name="mine.toml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_every_workload_of_the_project_reads_and_fills_its_arguments():
+    assert {"batch", "wakeup"} <= set(workload_ids())
+    for id in workload_ids():
+        for accel in ("tcg", "kvm"):
+            filled = arguments(workload(id), seed=7, accel=accel)
+            assert not any("{" in arg for arg in filled)
+            assert "7" in filled
+
+
+def test_an_accelerator_has_work_of_its_own():
+    batch = workload("batch")
+    assert arguments(batch, seed=1, accel="tcg") != arguments(batch, seed=1, accel="kvm")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_the_programs_cannot_read_is_refused(seed):
+    with pytest.raises(InputError, match="seed must be from 0"):
+        arguments(workload("batch"), seed=seed, accel="tcg")
+
+
+def test_a_users_own_file(tmp_path):
+    mine = workload(write(tmp_path, MINE))
+    assert (mine.id, mine.cpus, mine.bound, mine.guards) == ("mine", 4, "", ())
+    assert arguments(mine, seed=3, accel="tcg") == ("--jobs", "8", "--seed", "3")
+
+
+def test_an_unknown_id_names_the_known_ones():
+    with pytest.raises(InputError, match=r"no workload 'bathc': known are batch, wakeup"):
+        workload("bathc")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ('metric = "makespan_ms"', "", "metric"),
+        ('metric = "makespan_ms"', 'metric = " "', "metric"),
+        ("timeout_s = 5", 'timeout_s = "5"', "timeout_s"),
+        ("timeout_s = 5", "timeout_s = nan", "timeout_s"),
+        ("timeout_s = 5", "timeout_s = -1", "timeout_s"),
+        ("timeout_s = 5", "timeout_s = 2026-11-22", "timeout_s"),
+        ("cpus = 4", "cpus = true", "cpus"),
+        ("cpus = 4", "cpus = 0", "cpus"),
+        ("cpus = 4", "cpsu = 4", "cpus"),
+        ("cpus = 4", "cpus = 4\nspeed = 3", "speed"),
+        ('direction = "lower"', 'direction = "down"', "direction"),
+        ('direction = "lower"', 'direction = "higher"\nbound = "bound_ms"', "bound"),
+        ("jobs = 8", "jobs = 1.5", "work.all.jobs"),
+        ("jobs = 8", "jobs = -8", "work.all.jobs"),
+        ("jobs = 8", "", "args"),
+        ('program = "batch"', 'program = "../batch"', "program"),
+        ("[work.all]", "[work.xen]", "work.xen"),
+        ('id = "mine"', 'id = "Mine"', "id"),
+        ('id = "mine"', 'id = "batch"', "id"),
+        ("jobs = 8", 'jobs = 8\n[[guards]]\nmetric = "p"\nunit = "us"', "guards.0.direction"),
+    ],
+)
+def test_a_bad_descriptor_names_the_file_and_the_field(tmp_path, old, new, field):
+    assert old in MINE
+    path = write(tmp_path, MINE.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        workload(path)
+    assert str(caught.value).startswith(f"{path}: field '{field}")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_descriptor(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        workload(str(tmp_path / "none.toml"))
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        workload(f"{tmp_path}/")
+    with pytest.raises(InputError, match="not valid TOML"):
+        workload(write(tmp_path, "id = ["))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not a text file"):
+        workload(str(tmp_path / "binary.toml"))
+
+
+def test_batch_does_its_work_and_tells_its_bound(programs):
+    done = run(programs / "batch", "--jobs", 5, "--short-work", 20000, "--long-factor", 4, "--seed", 3)
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout)
+    assert [job["comm"] for job in out["jobs"]] == ["batch-short"] * 4 + ["batch-long"]
+    assert out["ok"] and all(job["ok"] for job in out["jobs"])
+    bound = makespan_bound([job["cpu_ms"] for job in out["jobs"]], out["cpus"])
+    assert out["bound_ms"] == pytest.approx(bound, abs=0.01)
+    assert out["makespan_ms"] == max(job["end_ms"] for job in out["jobs"])
+    assert out["makespan_ms"] >= 0.9 * out["bound_ms"]
+
+
+def test_the_seed_alone_draws_the_work_and_the_long_job_is_as_many_times_the_mean_short_one(programs):
+    def blocks(seed):
+        out = json.loads(run(programs / "batch", "--short-work", 100, "--long-factor", 16, "--seed", seed).stdout)
+        return [job["blocks"] for job in out["jobs"]]
+
+    *short, long = blocks(5)
+    assert len(short) == 39 and min(short) >= 80 and max(short) <= 120 and len(set(short)) > 10
+    assert long == sum(short) // len(short) * 16
+    assert blocks(5) == [*short, long] != blocks(6)
+
+
+def test_wrong_results_are_found_out(tmp_path):
+    """The checksum is worth something: a build that does one block too few fails every job, and so the run."""
+    source = (GUEST / "work.h").read_text()
+    skipping = source.replace("for (; blocks; blocks--)", "for (; blocks > 1; blocks--)")
+    assert skipping != source
+    (tmp_path / "work.h").write_text(skipping)
+    for name, options in (("batch", ["--short-work", 1000]), ("wakeup", ["--wakeups", 2, "--think-us", 100])):
+        (tmp_path / f"{name}.c").write_text((GUEST / f"{name}.c").read_text())
+        subprocess.run(["gcc", "-O2", "-pthread", "-o", tmp_path / name, tmp_path / f"{name}.c"], check=True)
+        done = run(tmp_path / name, *options)
+        assert done.returncode == 1
+        assert json.loads(done.stdout)["ok"] is False
+
+
+def test_wakeup_measures_every_wake_up(programs):
+    done = run(programs / "wakeup", "--sleepers", 3, "--wakeups", 20, "--think-us", 500, "--hogs-per-cpu", 1)
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout)
+    assert out["ok"] and out["wakeups"] == 60
+    assert 0 < out["p50_us"] <= out["p90_us"] <= out["p99_us"] <= out["max_us"]
+    assert out["hog_blocks_per_s"] > 0
+
+
+@pytest.mark.parametrize("program", ["batch", "wakeup"])
+@pytest.mark.parametrize("args", [["--nonsense", 1], ["--seed"], ["--seed", "-1"], ["--seed", "1x"], ["--seed", ""]])
+def test_wrong_options_are_told_in_one_line(programs, program, args):
+    done = run(programs / program, *args)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_the_metrics_that_descriptors_name_are_printed(programs):
+    small = {
+        "batch": ["--jobs", 3, "--short-work", 100],
+        "wakeup": ["--wakeups", 2, "--think-us", 100],
+    }
+    for id, options in small.items():
+        described = workload(id)
+        out = json.loads(run(programs / described.program, *options).stdout)
+        wanted = {described.metric, *(guard.metric for guard in described.guards), *filter(None, [described.bound])}
+        assert wanted <= set(out)
