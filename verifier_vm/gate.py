@@ -98,7 +98,7 @@ def _attach_rejection(event: dict[str, Any]) -> Rejection | None:
         stage, why = "kernel", f"the kernel warned while it was loaded: {warnings[0]}"
     elif phase == "crash":
         ended = event.get("timed_out")
-        stage, why = "object", "loading did not end within its limit" if ended else "the loader crashed on this object"
+        stage, why = "object", "loading did not end within its limit" if ended else _crash(event)
     elif phase == "open":
         stage, why = "object", verifier_complaint(log).removeprefix("loader: ")
     elif phase == "load":
@@ -107,6 +107,11 @@ def _attach_rejection(event: dict[str, Any]) -> Rejection | None:
         why = why_disabled(event["kmsg"]) or _record_reason(_exit_record(event)) or verifier_complaint(log)
         stage = "attach"
     return Rejection(stage, why, _lines([*event["kmsg"], *shorten_verifier_log(log).splitlines()]))
+
+
+def _crash(event: dict[str, Any]) -> str:
+    signal = event.get("loader_signal")
+    return "the loader crashed on this object" + (f" (signal {signal})" if signal else "")
 
 
 def _stress_rejection(event: dict[str, Any], exit_record: tuple[int, int, str, str]) -> Rejection | None:

@@ -80,7 +80,9 @@ def _compile(name: str, program: Program, into: Path) -> bytes:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"cannot compile the guest's '{name}': {error}") from error
     if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), f"gcc ended with {done.returncode}")
+        first = next(
+            (line for line in done.stderr.splitlines() if "error" in line), f"gcc ended with {done.returncode}"
+        )
         raise InfraError(f"cannot compile the guest's '{name}': {first}")
     return out.read_bytes()
 

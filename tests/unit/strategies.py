@@ -49,6 +49,7 @@ knobs = st.builds(
     low=st.none() | st.integers(),
     high=st.none() | st.integers(),
     unit=texts,
+    count=counts,
 )
 policies = st.builds(
     Policy,

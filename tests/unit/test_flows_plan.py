@@ -31,7 +31,7 @@ def test_the_planner_is_told_what_the_lake_knows_of_this_workload(lake: Lake) ->
     planner = Scripted()
     assert plan(PROFILE, lake, planner, run_id=RUN, iteration=2, limit=3) == []
     (told,) = planner.told
-    assert {one.id for one in told.policies} == {"ljf", "fifo"}
+    assert {one.id for one in told.policies} == {"ljf", "fifo", "other"}
     assert [one.id for one in told.scores] == ["score-ljf-0"]
     assert told.rejections == ((bad.candidate, REJECTION),)
     assert told.lessons == (lesson,)

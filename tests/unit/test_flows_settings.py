@@ -43,6 +43,11 @@ def test_slots_are_what_the_cpus_bear_unless_they_are_given(monkeypatch: pytest.
     assert load_settings().slots(8) == 3
 
 
+def test_settings_can_be_walked_like_a_mapping() -> None:
+    """Prefect calls dict() on the models it is handed: a field named `keys` would be called there."""
+    assert dict(load_settings())["cpus"] == load_settings().cpus
+
+
 def test_a_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCHEDCP_MODEL_API_KEY", "sesame")
     assert "sesame" not in repr(load_settings())

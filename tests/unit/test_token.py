@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lake.model import InfraError, InputError, Ratio, Stage
-from verifier_vm.dsse import PAYLOAD_TYPE, SIZE_LIMIT, TokenError, canonical_json, pae, read_token, seal, write_token
+from policy_lake.model import InputError, Ratio, Stage
+from verifier_vm.dsse import PAYLOAD_TYPE, TokenError, canonical_json, read_token, seal, write_token
 from verifier_vm.keys import SigningKey
 from verifier_vm.token import check_token, sign_token
 
@@ -63,9 +62,6 @@ def test_a_token_gives_leave_for_what_was_signed(tmp_path):
 
 
 def test_the_envelope_is_dsse_round_a_verification_summary():
-    assert pae("http://example.com/HelloWorld", b"hello world") == (
-        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"  # the example of the DSSE protocol
-    )
     assert ENVELOPE["payloadType"] == PAYLOAD_TYPE == "application/vnd.in-toto+json"
     statement = json.loads(base64.b64decode(ENVELOPE["payload"]))
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
@@ -163,69 +159,13 @@ def test_a_payload_with_a_member_named_twice_is_refused():
         check(seal(payload, KEY))
 
 
-@given(part=st.sampled_from(["payload", "sig"]), place=st.integers(min_value=0), flip=st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
-def test_no_flipped_byte_of_what_is_signed_is_accepted(part, place, flip):
-    envelope = json.loads(json.dumps(ENVELOPE))
-    holder = envelope if part == "payload" else envelope["signatures"][0]
-    content = bytearray(base64.b64decode(holder[part]))
-    content[place % len(content)] ^= flip
-    holder[part] = base64.b64encode(content).decode()
-    with pytest.raises(TokenError):
-        check(envelope)
-
-
-def test_a_signature_spelt_otherwise_is_refused():
-    envelope = json.loads(json.dumps(ENVELOPE))
-    sig = envelope["signatures"][0]["sig"]
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    again = sig[:-3] + alphabet[alphabet.index(sig[-3]) + 1] + "=="  # in bits that are not part of the 64 bytes
-    assert sig.endswith("==") and base64.b64decode(again) == base64.b64decode(sig)
-    envelope["signatures"][0]["sig"] = again
-    with pytest.raises(TokenError, match="canonical form"):
-        check(envelope)
-
-
 @given(place=st.integers(min_value=0), flip=st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
-def test_no_flipped_byte_of_the_file_is_accepted(place, flip):
-    content = bytearray(json.dumps(ENVELOPE, separators=(",", ":")).encode())
-    content[place % len(content)] ^= flip
-    with pytest.raises(TokenError):
-        check(bytes(content))
-
-
-@given(st.integers(min_value=0))
-@settings(max_examples=60, deadline=None)
-def test_a_truncated_file_is_refused(length):
-    content = json.dumps(ENVELOPE).encode()
-    with pytest.raises(TokenError, match="not a token"):
-        check(content[: length % len(content)])
-
-
-@given(st.binary(max_size=60) | st.lists(st.none() | st.text(max_size=5)).map(lambda data: json.dumps(data).encode()))
-@settings(max_examples=40, deadline=None)
-def test_no_other_file_is_a_token(content):
-    with pytest.raises(TokenError, match="not a token"):
-        check(content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"[" * 100_000,
-        b" " * (SIZE_LIMIT + 1),
-        json.dumps({**ENVELOPE, "signatures": []}).encode(),
-        json.dumps({**ENVELOPE, "signatures": ENVELOPE["signatures"] * 2}).encode(),
-        json.dumps({**ENVELOPE, "payloadType": "text/plain"}).encode(),
-        json.dumps({**ENVELOPE, "more": 1}).encode(),
-        json.dumps({**ENVELOPE, "payload": ENVELOPE["payload"] + "\n"}).encode(),
-        json.dumps(ENVELOPE).replace('"payload":', '"payload": "", "payload":').encode(),
-    ],
-)
-def test_an_envelope_out_of_shape_is_refused(content):
-    with pytest.raises(TokenError, match="not a token"):
-        check(content)
+@settings(max_examples=80, deadline=None)
+def test_no_token_with_a_flipped_byte_is_accepted(place, flip):
+    payload = bytearray(base64.b64decode(ENVELOPE["payload"]))
+    payload[place % len(payload)] ^= flip
+    with pytest.raises(TokenError, match="signature is wrong"):
+        check({**ENVELOPE, "payload": base64.b64encode(payload).decode()})
 
 
 @pytest.mark.parametrize(
@@ -246,14 +186,3 @@ def test_an_envelope_out_of_shape_is_refused(content):
 def test_nothing_is_signed_that_would_not_be_accepted(wrong):
     with pytest.raises(InputError, match="no token for 'ljf'"):
         sign_token(KEY, "ljf", **{**SIGNED, **wrong})
-
-
-def test_a_token_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "ljf.json"
-    write_token(ENVELOPE, path)
-    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(InfraError, match=r"ljf.json: No space left on device"):
-        write_token({}, path)
-    assert check(read_token(path)) and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(TokenError, match="No such file"):
-        read_token(tmp_path / "none.json")

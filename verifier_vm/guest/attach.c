@@ -105,14 +105,18 @@ static bool loader_answers(struct text *answer, struct text *log, uint64_t deadl
 	return false;
 }
 
+#define STILL_RUNNING -1
+
+/* The status with which the loader had ended by itself; STILL_RUNNING if it had to be killed. */
 static int end_loader(void)
 {
-	int status = 0, ignored;
+	int status, killed;
 
-	/* A loader that ended by itself keeps its own status: our kill must not look like its crash. */
-	if (waitpid(loader.pid, &status, WNOHANG) == 0) {
+	usleep(10000);	/* one that just closed its output is about to be a zombie */
+	if (waitpid(loader.pid, &status, WNOHANG) != loader.pid) {
+		status = STILL_RUNNING;
 		kill(loader.pid, SIGKILL);
-		waitpid(loader.pid, &ignored, 0);
+		waitpid(loader.pid, &killed, 0);
 	}
 	close(loader.control);
 	close(loader.answers);
@@ -179,9 +183,11 @@ bool step_attach(const struct step *s, struct text *event)
 			field(event, "exit_record", last.data);
 		text_free(&last);
 		status = end_loader();
-		text_printf(event, "\"loader_signal\":%d,", !phase && WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+		text_printf(event, "\"timed_out\":%s,\"loader_signal\":%d,",
+			    !phase && status == STILL_RUNNING ? "true" : "false",
+			    status != STILL_RUNNING && WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	}
-	text_printf(event, "\"timed_out\":%s,\"log\":", !answered && log.len == 0 ? "true" : "false");
+	text_printf(event, "\"log\":");
 	text_json(event, log.data, log.len);
 	text_printf(event, ",");
 	text_free(&answer);

@@ -120,9 +120,10 @@ static bool set_value(const struct btf *btf, const struct btf_type *type, void *
 static bool set_knob(struct bpf_object *obj, const char *name, char *value)
 {
 	struct place knob;
+	size_t size;	/* libbpf 1.4 writes it without asking */
 	char *data;
 
-	if (!find_variable(obj, ".rodata", name, &knob) || !(data = bpf_map__initial_value(knob.map, NULL))) {
+	if (!find_variable(obj, ".rodata", name, &knob) || !(data = bpf_map__initial_value(knob.map, &size))) {
 		fprintf(stderr, "loader: the object has no knob '%s'\n", name);
 		return false;
 	}

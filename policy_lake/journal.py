@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The append-only journal: the source of truth from which the lake's tables can always be made again.
+
+One JSON object a line: `{"sha256":"…","kind":"…","data":{…}}`, the digest taken over all that follows it in the line.
+A line counts once it and its newline are fsynced; only then is a write acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy_lake.files import fsync_directory, write_all
+from policy_lake.model import InfraError, InputError, to_json
+from policy_lake.records import KINDS, LakeError, columns
+
+_HEAD = b'{"sha256":"'
+_BODY = len(_HEAD) + 64 + len(b'",')
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One journal line: `text` is the record's JSON, `end` the byte offset after the line (0 before it is placed)."""
+
+    kind: str
+    text: str
+    sha256: str
+    end: int = 0
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The record as data."""
+        return dict(json.loads(self.text))
+
+    @property
+    def raw(self) -> bytes:
+        """The line as it stands in the file, newline included."""
+        return _HEAD + self.sha256.encode() + b'",' + _body(self.kind, self.text) + b"\n"
+
+
+def _body(kind: str, text: str) -> bytes:
+    return f'"kind":"{kind}","data":{text}}}'.encode()
+
+
+def digest(kind: str, text: str) -> str:
+    """The checksum of a record's JSON under its kind, in hex."""
+    return hashlib.sha256(_body(kind, text)).hexdigest()
+
+
+def encode(record: object) -> Line:
+    """A record as a journal line; InputError if the lake keeps no such thing or JSON cannot carry it."""
+    kind = next((name for name, type_ in KINDS.items() if type(record) is type_), None)
+    if kind is None:
+        raise InputError(f"the lake keeps no {type(record).__name__}, only {', '.join(KINDS)}")
+    try:
+        data = to_json(record)
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        sha256 = digest(kind, text)
+    except ValueError as error:  # NaN, lone surrogates, and pydantic's serialization errors
+        raise InputError(f"{kind}: {getattr(record, 'id', '')!r} cannot be stored as JSON: {error}") from error
+    if not columns(kind, data)["id"]:
+        raise InputError(f"{kind}: a record without an id cannot be stored")
+    return Line(kind, text, sha256)
+
+
+def _decode(raw: bytes, end: int) -> Line | None:
+    """The line these bytes (no newline) hold, or None if they are damaged."""
+    body = raw[_BODY:]
+    sha256 = hashlib.sha256(body).hexdigest()
+    if raw[:_BODY] != _HEAD + sha256.encode() + b'",':
+        return None
+    kind = body.split(b'"', 4)[3].decode()
+    return Line(kind, body[len(_body(kind, "")) - 1 : -1].decode(), sha256, end)
+
+
+class Journal:
+    """A journal file. `append` and `mend` belong under `files.locked`; reading needs no lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def size(self) -> int:
+        """Bytes in the file, a torn tail included; 0 when there is none."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Adds lines and fsyncs them; InfraError (and a journal as before) if the disk will not take them."""
+        new = not self.path.exists()
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            before = os.fstat(fd).st_size
+            try:
+                write_all(fd, b"".join(line.raw for line in lines))
+                os.fsync(fd)
+            except OSError as error:
+                os.ftruncate(fd, before)
+                raise InfraError(f"{self.path}: {error.strerror}; the record was not stored") from error
+        finally:
+            os.close(fd)
+        if new:
+            fsync_directory(self.path.parent)
+
+    def mend(self) -> str:
+        """Deals with a last line that has no newline (a write cut short), and says in words what it did, if anything.
+
+        Such a line was never acknowledged: it is dropped, unless only its newline is missing.
+        """
+        if not self.path.exists():
+            return ""
+        with self.path.open("r+b") as file:
+            content = file.read() if not _ends_with_newline(file) else b""
+            start = content.rfind(b"\n") + 1
+            torn = content[start:]
+            if not torn:
+                return ""
+            whole = _decode(torn, 0) is not None
+            if whole:
+                file.write(b"\n")
+            else:
+                file.truncate(start)
+            file.flush()
+            os.fsync(file.fileno())
+        did = "its missing newline was added" if whole else f"its {len(torn)} bytes were dropped"
+        return f"{self.path}:{_line_number(content)}: the last line was torn by a crash; {did}"
+
+    def read(self, start: int = 0) -> Iterator[Line]:
+        """The lines from byte `start` on, a torn last one left out; LakeError naming file:line for a damaged one."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(start)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    return
+                start += len(raw)
+                line = _decode(raw[:-1], start)
+                if line is None or line.kind not in KINDS:
+                    raise self._damaged(start - len(raw), line)
+                yield line
+
+    def _damaged(self, offset: int, line: Line | None) -> LakeError:
+        with self.path.open("rb") as file:
+            number = _line_number(file.read(offset))
+        what = "is damaged (checksum)" if line is None else f"holds the unknown kind {line.kind!r}"
+        return LakeError(f"{self.path}:{number}: the line {what}; restore the file from a copy, or delete the line")
+
+
+def _line_number(before: bytes) -> int:
+    return before.count(b"\n") + 1
+
+
+def _ends_with_newline(file: Any) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    last: bytes = file.read(1)
+    file.seek(0)
+    return last == b"\n"

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the lake keeps: seven kinds of record, the columns one filters by, and the records only the lake speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from policy_lake.model import Candidate, Lesson, Policy, Rejection, SchedcpError, Score, WorkloadProfile
+
+
+class LakeError(SchedcpError):
+    """The lake's files are damaged or do not fit together; the message names the file and the mending command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One tuning run, put again whenever it changes. Times are ISO 8601 in UTC; `best` is a policy's id or empty."""
+
+    id: str
+    workload: str
+    status: Literal["running", "done", "failed", "cancelled"]
+    started: str
+    ended: str = ""
+    best: str = ""
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate together with why it may not run, so that a planner can avoid the like."""
+
+    candidate: Candidate
+    rejection: Rejection
+    workload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPolicy:
+    """A policy that a search found; `relevance` is 1.0 when both meaning and words rank it first, above 0 always."""
+
+    policy: Policy
+    relevance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored record as data, with the name of its table."""
+
+    kind: str
+    id: str
+    data: dict[str, Any]
+
+
+Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run
+
+KINDS: dict[str, type[Any]] = {
+    "policies": Policy,
+    "profiles": WorkloadProfile,
+    "candidates": Candidate,
+    "scores": Score,
+    "rejections": Rejected,
+    "lessons": Lesson,
+    "runs": Run,
+}
+
+
+def columns(kind: str, data: dict[str, Any]) -> dict[str, str]:
+    """The columns of a record's row: `id` (the primary key) and what one filters by, empty where it does not apply.
+
+    Two runs may try one candidate, whose id is derived from source and knobs alone: its rows are keyed by run as well.
+    """
+    head = data["candidate"] if kind == "rejections" else data
+    of_candidate = kind in ("candidates", "rejections")
+    run = head["id"] if kind == "runs" else head.get("run_id", "")
+    return {
+        "id": f"{run}/{head['id']}" if of_candidate and run else head["id"],
+        "run_id": run,
+        "workload": data.get("workload", ""),
+        "policy": head["id"] if kind == "policies" else head.get("policy", ""),
+        "candidate": head["id"] if of_candidate else head.get("candidate", ""),
+    }
+
+
+def search_text(data: dict[str, Any]) -> str:
+    """The words by which a policy is found. What it is weak at stays out: it would attract the wrong workloads."""
+    return f"{data['id']}: {data['title']}. {data['summary']} Good for: {data['good_for']}"

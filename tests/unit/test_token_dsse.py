@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The envelope round a token: not a byte of it can change unnoticed, and nothing else passes for one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policy_lake.model import InfraError
+from verifier_vm.dsse import SIZE_LIMIT, TokenError, pae, read_token, seal, unseal, write_token
+from verifier_vm.keys import SigningKey
+
+KEY = SigningKey(Ed25519PrivateKey.generate())
+PAYLOAD = b'{"a":[1,"two"]}'
+ENVELOPE = seal(PAYLOAD, KEY)
+
+
+def test_what_is_sealed_comes_out_again():
+    assert unseal(ENVELOPE, KEY.public) == unseal(json.dumps(ENVELOPE).encode(), KEY.public) == PAYLOAD
+    with pytest.raises(TokenError, match="which is not trusted here"):
+        unseal(ENVELOPE, Ed25519PrivateKey.generate().public_key())
+
+
+def test_the_signature_is_over_the_encoding_of_the_dsse_protocol():
+    assert pae("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+    KEY.public.verify(base64.b64decode(ENVELOPE["signatures"][0]["sig"]), pae(ENVELOPE["payloadType"], PAYLOAD))
+
+
+@given(part=st.sampled_from(["payload", "sig"]), place=st.integers(min_value=0), flip=st.integers(1, 255))
+@settings(max_examples=150, deadline=None)
+def test_no_flipped_byte_of_what_is_signed_is_accepted(part, place, flip):
+    envelope = json.loads(json.dumps(ENVELOPE))
+    holder = envelope if part == "payload" else envelope["signatures"][0]
+    content = bytearray(base64.b64decode(holder[part]))
+    content[place % len(content)] ^= flip
+    holder[part] = base64.b64encode(content).decode()
+    with pytest.raises(TokenError):
+        unseal(envelope, KEY.public)
+
+
+def test_a_signature_spelt_otherwise_is_refused():
+    envelope = json.loads(json.dumps(ENVELOPE))
+    sig = envelope["signatures"][0]["sig"]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    again = sig[:-3] + alphabet[alphabet.index(sig[-3]) + 1] + "=="  # in bits that are not part of the 64 bytes
+    assert sig.endswith("==") and base64.b64decode(again) == base64.b64decode(sig)
+    envelope["signatures"][0]["sig"] = again
+    with pytest.raises(TokenError, match="canonical form"):
+        unseal(envelope, KEY.public)
+
+
+@given(place=st.integers(min_value=0), flip=st.integers(1, 255))
+@settings(max_examples=150, deadline=None)
+def test_no_flipped_byte_of_the_file_is_accepted(place, flip):
+    content = bytearray(json.dumps(ENVELOPE, separators=(",", ":")).encode())
+    content[place % len(content)] ^= flip
+    with pytest.raises(TokenError):
+        unseal(bytes(content), KEY.public)
+
+
+@given(st.integers(min_value=0))
+@settings(max_examples=60, deadline=None)
+def test_a_truncated_file_is_refused(length):
+    content = json.dumps(ENVELOPE).encode()
+    with pytest.raises(TokenError, match="not a token"):
+        unseal(content[: length % len(content)], KEY.public)
+
+
+@given(st.binary(max_size=60) | st.lists(st.none() | st.text(max_size=5)).map(lambda data: json.dumps(data).encode()))
+@settings(max_examples=40, deadline=None)
+def test_no_other_file_is_a_token(content):
+    with pytest.raises(TokenError, match="not a token"):
+        unseal(content, KEY.public)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b" " * (SIZE_LIMIT + 1),
+        json.dumps({**ENVELOPE, "signatures": []}).encode(),
+        json.dumps({**ENVELOPE, "signatures": ENVELOPE["signatures"] * 2}).encode(),
+        json.dumps({**ENVELOPE, "payloadType": "text/plain"}).encode(),
+        json.dumps({**ENVELOPE, "more": 1}).encode(),
+        json.dumps({**ENVELOPE, "payload": ENVELOPE["payload"] + "\n"}).encode(),
+        json.dumps(ENVELOPE).replace('"payload":', '"payload": "", "payload":').encode(),
+    ],
+)
+def test_an_envelope_out_of_shape_is_refused(content):
+    with pytest.raises(TokenError, match="not a token"):
+        unseal(content, KEY.public)
+
+
+def test_a_token_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "ljf.json"
+    write_token(ENVELOPE, path)
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InfraError, match=r"ljf.json: No space left on device"):
+        write_token({}, path)
+    assert json.loads(read_token(path)) == ENVELOPE and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(TokenError, match="No such file"):
+        read_token(tmp_path / "none.json")
