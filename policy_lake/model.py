@@ -55,7 +55,7 @@ class BuildError(SchedcpError):
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """A tunable of a policy: a `const volatile` of its source. `names` and `ints` hold comma-separated lists of up to `count`."""
+    """A tunable of a policy: a `const volatile` of its source; `names` and `ints` are lists of up to `count`."""
 
     name: str
     kind: Literal["int", "bool", "names", "ints"]
@@ -267,7 +267,7 @@ def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
 
 
 @functools.cache
-def _adapter(kind: type[Any]) -> Any:
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
 
     return TypeAdapter(kind)  # some 4 ms each, two hundred times what using it takes

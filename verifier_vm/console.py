@@ -36,7 +36,7 @@ def why_disabled(kmsg: Iterable[str]) -> str | None:
     """Why the kernel took a policy off, from its own log: "REASON: MESSAGE"; None when it took none off in error."""
     lines = list(kmsg)
     for index, line in enumerate(lines):
-        if (found := SCX_DISABLED.match(line)) and not found["reason"].startswith("unregistered from"):
+        if (found := SCX_DISABLED.match(line)) and found["reason"] != "unregistered from user space":
             # The message follows on the next line; a line that is part of a backtrace has no colon form.
             message = next((m["message"] for text in lines[index + 1 :] if (m := SCX_MESSAGE.match(text))), "")
             return f"{found['reason']}: {message}" if message else found["reason"]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies against the real kernel: every one of the library is accepted, every planted bug is caught where it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bpf.build import compile_policy
+from bpf.library import knob_arguments, policies, policy
+from policy_lake.model import GuestJob, GuestStep
+from tasks.settings import load_settings
+from tasks.verify import verify
+from verifier_vm.gate import OBJECT, judge, survive_steps
+from verifier_vm.vm import run
+
+pytestmark = pytest.mark.vm
+PLANTED = Path(__file__).parent.parent / "policies"
+SCHEDCP = Path(sys.executable).parent / "schedcp"
+EXPECTED = re.compile(r"\A// fails: (?P<stage>[\w-]+): (?P<reason>.+)$", re.M)
+# One value for every kind of knob, so that the loader has set each kind at least once for real.
+SETTINGS = {
+    "fifo": {"slice_ns": 5_000_000},
+    "vtime": {"slice_ns": 3_000_000},
+    "ljf": {"job_comm": "long,short", "job_cpu_ns": "900000000,50000000"},
+    "rr": {"preempt": False},
+    "percpu": {},
+}
+
+
+@pytest.mark.parametrize("name", [p.id for p in policies()])
+def test_every_policy_of_the_library_survives(guest, name):
+    given = policy(name)
+    made = compile_policy(given.source, name=name, vmlinux_dir=guest.kernel.headers)
+    verdict = judge(made.data, knob_arguments(given, SETTINGS[name]), guest.machine)
+    assert verdict.accepted, verdict.rejection
+    assert verdict.ops == name
+    assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "exit"]
+
+
+def test_the_exit_record_tells_who_took_a_policy_off(guest):
+    given = policy("vtime")
+    made = compile_policy(given.source, name="vtime", vmlinux_dir=guest.kernel.headers)
+    steps = (GuestStep("attach", (OBJECT,)), GuestStep("detach"))
+    detach = run(GuestJob({OBJECT: made.data}, steps), guest.machine).events[1]
+    assert detach["exit_record"].split("\t")[:2] == ["exit", "64"]
+    assert "unregistered from user space" in detach["exit_record"]
+
+
+@pytest.mark.parametrize("path", sorted(PLANTED.glob("*_fails.bpf.c")), ids=lambda p: p.name.removesuffix(".bpf.c"))
+def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, path):
+    expected = EXPECTED.search(path.read_text())
+    assert expected, f"{path.name} does not open with '// fails: STAGE: REASON'"
+    done = verify(path, load_settings())
+    assert not done.verdict.accepted
+    assert done.verdict.rejection.stage == expected["stage"], done.verdict.rejection
+    assert expected["reason"] in done.verdict.rejection.reason
+    assert done.verdict.rejection.evidence.strip()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(4000), b"no object at all\n" * 50])
+def test_what_is_no_object_is_rejected_and_the_guest_lives(guest, data):
+    verdict = judge(data, (), guest.machine)
+    assert (verdict.accepted, verdict.rejection.stage) == (False, "object"), verdict
+
+
+def test_a_knob_that_the_object_has_not_is_refused_by_the_loader(guest):
+    given = policy("fifo")
+    made = compile_policy(given.source, name="fifo", vmlinux_dir=guest.kernel.headers)
+    verdict = judge(made.data, ("nothing=1",), guest.machine)
+    assert (verdict.accepted, verdict.rejection.stage) == (False, "object")
+    assert "no knob 'nothing'" in verdict.rejection.reason
+
+
+def test_a_policy_without_our_header_is_taken_too(guest):
+    done = verify(PLANTED / "plain_fifo.bpf.c", load_settings())
+    assert done.verdict.accepted, done.verdict.rejection
+
+
+def test_a_policy_can_be_loaded_again_and_again_in_one_guest(guest):
+    given = policy("rr")
+    made = compile_policy(given.source, name="rr", vmlinux_dir=guest.kernel.headers)
+    round_ = [s if s.verb != "run" else replace(s, args=("stress", "0.3")) for s in survive_steps(())]
+    report = run(GuestJob({OBJECT: made.data}, tuple(round_ * 3)), guest.machine)
+    assert [event["ok"] for event in report.events] == [True] * 9
+    assert [e["enable_seq"] for e in report.events if e["verb"] == "attach"] == [1, 2, 3]
+
+
+def test_the_command_prints_the_fixed_shape_and_its_exit_status(guest):
+    accepted = subprocess.run([SCHEDCP, "verify", "bpf/library/fifo.bpf.c", "--json"], capture_output=True, text=True, check=False)
+    told = json.loads(accepted.stdout)
+    assert accepted.returncode == 0 and told["accepted"] is True and told["rejection"] is None
+    assert all(set(stage) >= {"name", "ok", "seconds"} for stage in told["stages"])
+    assert Path(told["token"]).is_file()
+    bad = sorted(PLANTED.glob("*_fails.bpf.c"))[0]
+    rejected = subprocess.run([SCHEDCP, "verify", bad, "--json"], capture_output=True, text=True, check=False)
+    told = json.loads(rejected.stdout)
+    assert rejected.returncode == 3 and told["accepted"] is False and told["token"] is None
+    assert set(told["rejection"]) >= {"stage", "reason", "evidence"}
