@@ -202,6 +202,8 @@ class LanceTables:
             return [(rows.to_entry(row), row["_relevance_score"]) for row in found[:limit]]
 
     def _connect(self) -> Any:
+        # Lance would print warnings of its own beside our one line; it reads this when it is imported.
+        os.environ.setdefault("LANCE_LOG", "error")
         import lancedb
 
         # The default would go on reading the version that was current when the table was opened.

@@ -6,7 +6,6 @@ Plain frozen data, units in the names; imports nothing of ours. `to_json` and `f
 
 from __future__ import annotations
 
-import functools
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -266,8 +265,12 @@ def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
     return typing.cast(Record, _adapter(kind).validate_python(data))
 
 
-@functools.cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
+_ADAPTERS: dict[Any, Any] = {}  # making one takes some 4 ms, two hundred times what using it does
 
-    return TypeAdapter(kind)  # some 4 ms each, two hundred times what using it takes
+
+def _adapter(kind: Any) -> Any:
+    if kind not in _ADAPTERS:
+        from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
+
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

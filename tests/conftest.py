@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: a guest where one can be booted, and a look at what a test left running."""
+"""What all tests share: a guest, where one can be booted."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -28,18 +27,3 @@ def guest():
         return prepare_guest(load_settings(), cpus=2)
     except SchedcpError as error:
         skip_or_fail(f"no guest can be booted here: {error}")
-
-
-def processes(*needles: str) -> list[int]:
-    """Processes whose command line has every needle."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if words and all(needle in words for needle in needles):
-            found.append(int(entry.name))
-    return found

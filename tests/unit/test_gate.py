@@ -74,7 +74,12 @@ REASONS = [
     ((2, "kmsg"), ["WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1"], "exit", "taken off"),
     ((2, "ok"), False, "exit", "could not be taken off"),
     ((2, "exit_record"), "exit\t1025\t0\tscx_bpf_error\tno context", "exit", "scx_bpf_error: no context"),
-    ((1, "out"), '{"max_gap_ms":2500.0,"gap_of":"pinned","without_progress":0}', "survive", "a pinned made no progress"),
+    (
+        (1, "out"),
+        '{"max_gap_ms":2500.0,"gap_of":"pinned","without_progress":0}',
+        "survive",
+        "a pinned made no progress",
+    ),
     ((1, "out"), '{"max_gap_ms":10.0,"gap_of":"hog","without_progress":1}', "survive", "a hog made no progress"),
     ((1, "ok"), False, "survive", "failed with exit status"),
 ]
@@ -103,7 +108,12 @@ def test_too_few_events_are_no_verdict(kept):
 @pytest.mark.parametrize(
     ("phase", "more", "stage", "words"),
     [
-        ("open", {"log": "loader: no struct_ops in the object: it is no sched_ext policy"}, "object", "no sched_ext policy"),
+        (
+            "open",
+            {"log": "loader: no struct_ops in the object: it is no sched_ext policy"},
+            "object",
+            "no sched_ext policy",
+        ),
         ("crash", {"log": "", "loader_signal": 11}, "object", "crashed"),
         ("crash", {"log": "", "timed_out": True}, "object", "within its limit"),
         ("attached", {"exit_record": "exit\t1025\t0\tscx_bpf_error\tinit failed"}, "attach", "init failed"),

@@ -93,7 +93,9 @@ def test_a_policy_can_be_loaded_again_and_again_in_one_guest(guest):
 
 
 def test_the_command_prints_the_fixed_shape_and_its_exit_status(guest):
-    accepted = subprocess.run([SCHEDCP, "verify", "bpf/library/fifo.bpf.c", "--json"], capture_output=True, text=True, check=False)
+    accepted = subprocess.run(
+        [SCHEDCP, "verify", "bpf/library/fifo.bpf.c", "--json"], capture_output=True, text=True, check=False
+    )
     told = json.loads(accepted.stdout)
     assert accepted.returncode == 0 and told["accepted"] is True and told["rejection"] is None
     assert all(set(stage) >= {"name", "ok", "seconds"} for stage in told["stages"])

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves in the Prefect UI. Keys are stable per workload, so that the UI shows each one's history."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+
+def artifact_key(*parts: str) -> str:
+    """A key as Prefect takes it: lower case, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+async def publish_markdown(key: str, markdown: str, description: str) -> None:
+    """A page of text under `key`, from within an async flow."""
+    from prefect.artifacts import acreate_markdown_artifact
+
+    await acreate_markdown_artifact(markdown, key=key, description=description)
+
+
+async def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """A table under `key`, from within an async flow."""
+    from prefect.artifacts import acreate_table_artifact
+
+    await acreate_table_artifact(rows, key=key, description=description)
+
+
+class Progress:
+    """A progress bar in the UI that counts to `total`, from within a task that is not async."""
+
+    def __init__(self, key: str, total: int, description: str) -> None:
+        from prefect.artifacts import create_progress_artifact
+
+        self._total, self._done = total, 0
+        made = create_progress_artifact(0.0, key=key, description=description)
+        self._id = made if isinstance(made, UUID) else None
+
+    def advance(self) -> None:
+        from prefect.artifacts import update_progress_artifact
+
+        self._done += 1
+        if self._id is not None:
+            update_progress_artifact(self._id, 100.0 * self._done / self._total)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run: its report on disk, its result, its last row in the lake."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.report import best_line, best_of, markdown_report, text_report
+from tasks.run import Scope, end_run, profile_of
+from tasks.spans import Span, covered_s
+from tasks.tally import tally, tune_result
+from tasks.whole import write_whole
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run's result in the fixed JSON shape, and its report for people."""
+
+    result: dict[str, Any]
+    markdown: str
+
+
+def conclude(
+    scope: Scope,
+    profile_id: str,
+    failures: Mapping[str, str],
+    *,
+    token: Path | None,
+    spans: Sequence[Span],
+    started: float,
+) -> Ending:
+    """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
+    profile = profile_of(scope, profile_id)
+    tried = tally(scope, failures)
+    total, guests = time.time() - started, covered_s(spans)
+    seconds = {"total": total, "vm": guests, "overhead": max(0.0, total - guests)}
+    directory = scope.settings.run_dir / scope.run_id
+    told = str(token) if token else None
+    markdown = markdown_report(profile, tried, token=told, seconds=seconds)
+    write_whole(directory / "report.md", markdown.encode())
+    write_whole(directory / "report.txt", text_report(profile, tried, token=told, seconds=seconds).encode())
+    result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
+    best = best_of(tried)
+    won = best.policy if best is not None and best.outcome == "win" else ""
+    end_run(scope, "done", best=won, summary=result)
+    log.info("%s", best_line(best))
+    return Ending(result, markdown)

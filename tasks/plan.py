@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan: what the lake knows of workloads like this one, put to a planner, and its plans made into candidates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+
+from policy_lake.lake import Lake
+from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
+from tasks.planners.protocol import PlanContext, Planner
+
+RETRIEVED = 8
+log = logging.getLogger(__name__)
+
+
+def plan(
+    profile: WorkloadProfile, lake: Lake, planner: Planner, *, run_id: str, iteration: int, limit: int
+) -> list[Candidate]:
+    """At most `limit` new candidates for the profile's workload, stored in the lake; none when nothing is worth trying.
+
+    The planner sees the policies whose words and meaning are nearest to the profile's, and all that was ever measured,
+    rejected or learned about this workload.
+    """
+    context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
+    known = {policy.id: policy for policy in context.policies}
+    plans = planner.plan(context)[:limit]
+    candidates = [make_candidate(one, known[one.policy], run_id=run_id, iteration=iteration) for one in plans]
+    if candidates:
+        lake.put(*candidates)
+    for candidate in candidates:
+        log.info("plan: %s: %s", describe(candidate.policy, candidate.settings), candidate.reason)
+    return candidates
+
+
+def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration: int, limit: int) -> PlanContext:
+    """What a planner may reason from, as the lake has it now."""
+    # Not only the policies that name this workload: a user's own workload is named by none.
+    found = lake.search_policies(profile.text, RETRIEVED)
+    return PlanContext(
+        profile=profile,
+        policies=tuple(ranked.policy for ranked in found),
+        scores=tuple(lake.scores(profile.workload)),
+        rejections=tuple((one.candidate, one.rejection) for one in lake.rejections(profile.workload)),
+        lessons=tuple(lake.lessons(profile.workload)),
+        iteration=iteration,
+        limit=limit,
+        run_id=run_id,
+    )
+
+
+def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: int) -> Candidate:
+    """The plan with its source; equal source and settings give an equal id in every run."""
+    return Candidate(
+        id=candidate_id(policy.id, policy.source, plan.settings),
+        run_id=run_id,
+        iteration=iteration,
+        policy=policy.id,
+        source=policy.source,
+        settings=plan.settings,
+        reason=plan.reason,
+        planner=plan.planner,
+    )
+
+
+def candidate_id(policy: str, source: str, settings: dict[str, KnobValue]) -> str:
+    """The policy's id and 48 bits of SHA-256 over source and settings."""
+    text = json.dumps([source, settings], sort_keys=True, separators=(",", ":"))
+    return f"{policy}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def describe(policy: str, settings: dict[str, KnobValue]) -> str:
+    """A policy with its settings in one phrase."""
+    knobs = ", ".join(f"{name}={value}" for name, value in settings.items())
+    return f"{policy} with {knobs}" if knobs else f"{policy} as it is"

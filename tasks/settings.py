@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine or a user may set: every field is read from SCHEDCP_<FIELD> in the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from policy_lake.model import InputError
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    # The XDG specification says that a relative value is to be ignored.
+    value = Path(os.environ.get(variable) or fallback)
+    return (value if value.is_absolute() else Path.home() / fallback) / "schedcp"
+
+
+def _data_dir() -> Path:
+    return _xdg("XDG_DATA_HOME", str(Path.home() / ".local/share"))
+
+
+def _cache_dir() -> Path:
+    return _xdg("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+
+
+class Settings(BaseSettings):
+    """Where things lie, how large a guest is, how many run at once, and how long anything may take."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDCP_", frozen=True, protected_namespaces=())
+
+    data_dir: Path = Field(default_factory=_data_dir)
+    cache_dir: Path = Field(default_factory=_cache_dir)
+    lake: Path | None = None
+    key_store: Path | None = None
+    kernel: Path | None = None
+    audience: str = ""
+
+    embedder: str = "wordllama"
+    model: str = ""
+    model_url: str = ""
+    model_api_key: SecretStr = SecretStr("")
+    model_max_tokens: int = Field(default=200_000, ge=1)
+    model_max_cost_usd: float = Field(default=1.0, ge=0)
+    model_price_in_usd_per_mtok: float = Field(default=0.0, ge=0)
+    model_price_out_usd_per_mtok: float = Field(default=0.0, ge=0)
+    model_timeout_s: float = Field(default=120.0, gt=0)
+
+    accel: Literal["auto", "kvm", "tcg"] = "auto"
+    cpus: int = Field(default=0, ge=0, le=64, description="of a guest; 0 means as many as its workload asks for")
+    memory_mib: int = Field(default=512, ge=128, le=65536)
+    microvm_slots: int = Field(default=0, ge=0, description="guests at once; 0 means as many as the host's CPUs bear")
+
+    guest_deadline_s: float = Field(default=180.0, gt=0)
+    trial_deadline_s: float = Field(default=420.0, gt=0)
+    build_deadline_s: float = Field(default=60.0, gt=0)
+    cluster_deadline_s: float = Field(default=90.0, gt=0)
+
+    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        # Ray's workers have another working directory.
+        return None if value is None else value.expanduser().absolute()
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.lake or self.data_dir / "lake"
+
+    @property
+    def key_dir(self) -> Path:
+        return self.key_store or self.data_dir / "keys"
+
+    @property
+    def token_dir(self) -> Path:
+        return self.data_dir / "tokens"
+
+    @property
+    def object_dir(self) -> Path:
+        """Compiled objects, each named by its own SHA-256."""
+        return self.data_dir / "objects"
+
+    @property
+    def run_dir(self) -> Path:
+        """Reports, one directory per run."""
+        return self.data_dir / "runs"
+
+    def slots(self, guest_cpus: int) -> int:
+        """How many guests of that size may run at once on this host."""
+        return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // guest_cpus)
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment; InputError names the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SCHEDCP_" + str(first["loc"][0]).upper()
+        raise InputError(f"{name}={first['input']!r}: {first['msg']}") from None

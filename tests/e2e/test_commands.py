@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands as a user runs them, nothing played: real guests, a real Prefect server, a real Ray, a lake on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from leftovers import processes
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+SCHEDCP = Path(sys.executable).parent / "schedcp"
+MARK = "SCHEDCP_TEST_MARK"
+SMALL = ("--iterations", "1", "--per-iteration", "2", "--pairs", "2")
+
+
+class Home:
+    """A user's machine after set-up: the real cache, and data, Prefect and temporary files of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mark = f"{os.getpid()}-{root.name}"
+        (root / "tmp").mkdir()
+        dropped = ("RAY_", "PREFECT_", "PYTHONPATH", "SCHEDCP_")
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+        self.env |= {
+            "XDG_DATA_HOME": str(root / "data"), "PREFECT_HOME": str(root / "prefect"), "TMPDIR": str(root / "tmp"),
+            MARK: self.mark,
+        }  # fmt: skip
+
+    def run(self, *args, **env):
+        return subprocess.run(
+            [SCHEDCP, *args], capture_output=True, text=True, timeout=500, check=False, env={**self.env, **env}
+        )
+
+    def left_running(self):
+        """Processes that inherited our mark and are still there a few seconds later."""
+        needle = f"{MARK}={self.mark}".encode()
+        limit = time.monotonic() + 10
+        while True:
+            found = []
+            for pid in processes(""):
+                try:
+                    if needle in Path(f"/proc/{pid}/environ").read_bytes():
+                        found.append(Path(f"/proc/{pid}/cmdline").read_bytes()[:200])
+                except OSError:
+                    continue
+            if not found or time.monotonic() > limit:
+                return found
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def home(guest, tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def tuned(home):
+    done = home.run("tune", "batch", *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_tune_prints_the_fixed_shape(tuned):
+    assert tuned["workload"] == "batch" and tuned["run_id"]
+    assert tuned["candidates_tried"] == 2 and tuned["rejected"] == 0, tuned
+    assert set(tuned["seconds"]) >= {"total", "vm", "overhead"}
+    assert tuned["seconds"]["total"] == pytest.approx(tuned["seconds"]["vm"] + tuned["seconds"]["overhead"], abs=0.1)
+    low, high = tuned["best"]["ratio"]["ci95"]
+    assert low <= tuned["best"]["ratio"]["median"] <= high
+    assert {c["policy"] for i in tuned["iterations"] for c in i["candidates"]} >= {"ljf"}
+
+
+def test_nothing_is_left_running_or_lying_about(home, tuned):
+    assert home.left_running() == []
+    assert list((home.root / "tmp").iterdir()) == []
+
+
+def test_a_score_in_the_lake_has_proof_and_pairs(home, tuned):
+    scored = [c["score"] for i in tuned["iterations"] for c in i["candidates"] if c["score"]]
+    shown = json.loads(home.run("lake", "show", scored[0], "--json").stdout)
+    assert shown["attached"] is True and shown["clock"] == "wall" and shown["cpus"] == 2
+    assert len(shown["pairs"]) == 2 and all(p["baseline"] > 0 and p["policy"] > 0 for p in shown["pairs"])
+    assert {"workload", "policy", "baseline", "metric", "unit", "ratio", "bound", "kernel", "accel"} <= set(shown)
+
+
+def test_the_run_can_be_found_again(home, tuned):
+    (run,) = json.loads(home.run("runs", "--json").stdout)
+    assert (run["id"], run["status"]) == (tuned["run_id"], "done")
+    found = json.loads(home.run("lake", "search", "one long job among many short ones, makespan", "--json").stdout)
+    assert found[0]["id"] == "ljf"
+    assert tuned["run_id"] in home.run("lake", "show", tuned["run_id"]).stdout
+
+
+def test_a_damaged_table_is_told_in_one_line_and_mended(home, tuned):
+    lake = home.root / "data" / "schedcp" / "lake"
+    victims = [p for p in lake.rglob("*.lance") if p.is_file() and "policies" in str(p)]
+    assert victims
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:50])
+    done = home.run("lake", "search", "makespan")
+    assert done.returncode == 4 and done.stderr.count("\n") == 1, done.stderr
+    assert "schedcp lake rebuild" in done.stderr
+    assert home.run("lake", "rebuild").returncode == 0
+    assert json.loads(home.run("lake", "search", "makespan", "--json").stdout)
+
+
+def test_a_full_disk_is_one_line_and_exit_4(guest, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+    try:
+        home = Home(tmp_path)
+        (place / "fill").write_bytes(bytes(60_000))
+        done = home.run("verify", "bpf/library/fifo.bpf.c", "--json", SCHEDCP_DATA_DIR=str(place / "data"))
+        assert done.returncode == 4, done.stderr
+        assert json.loads(done.stdout)["exit_status"] == 4
+        assert "No space left" in done.stderr or "full" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_of_a_run_ends_everything(guest, tmp_path, number, status):
+    home = Home(tmp_path)
+    child = subprocess.Popen(
+        [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    # The last plan is printed just before the trials go out; a little later a guest is at work.
+    said = []
+    for line in child.stderr:
+        said.append(line)
+        if "] plan: " in line:
+            break
+    time.sleep(12)
+    child.send_signal(number)
+    drain = threading.Thread(target=lambda: said.extend(child.stderr))
+    drain.start()
+    assert child.wait(60) == status, said
+    drain.join(5)
+    assert "Traceback" not in "".join(said), said
+    assert home.left_running() == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+    (run,) = json.loads(home.run("runs", "--json").stdout)
+    assert run["status"] == "cancelled"

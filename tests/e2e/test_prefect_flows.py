@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flows on a real Prefect server and a real Ray; only the guest is played."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray_cases
+from flow_cases import PROFILE, Scripted
+from prefect import flow
+
+from policy_lake.model import InfraError, InputError, PolicyPlan
+from tasks.batch import run_observed_batch
+from tasks.retry import retryable
+from tasks.run import open_run
+from tasks.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+PLANS = [PolicyPlan(id, {}, f"{id} may help", "scripted") for id in ("ljf", "fifo", "rr", "vtime")]
+
+
+@pytest.mark.parametrize(("error", "attempts"), [(InfraError("x"), 3), (InputError("x"), 1), (KeyError("x"), 1)])
+def test_only_an_infra_error_is_tried_again(error: Exception, attempts: int) -> None:
+    made: list[int] = []
+
+    def work() -> None:
+        made.append(1)
+        raise error
+
+    task = retryable(work, delay_s=0.1)
+
+    @flow(name="attempts")
+    async def attempt() -> None:
+        task()
+
+    with pytest.raises(type(error)):
+        asyncio.run(attempt())
+    assert len(made) == attempts
+
+
+@pytest.mark.timeout(60, method="thread")  # Prefect wants SIGALRM for itself
+def test_a_task_ends_at_its_time_limit_and_is_not_tried_again() -> None:
+    import time
+
+    made: list[int] = []
+
+    def work() -> None:
+        made.append(1)
+        time.sleep(20)
+
+    task = retryable(work, timeout_s=0.5)
+
+    @flow(name="limit")
+    async def attempt() -> None:
+        task()
+
+    started = time.monotonic()
+    with pytest.raises(Exception, match=r"(?i)tim"):
+        asyncio.run(attempt())
+    assert len(made) == 1
+    assert time.monotonic() - started < 10
+
+
+@pytest.fixture(scope="module")
+def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
+    """No guest: the observed run is given, the trials are played; the planner does as it is told."""
+    from flows import execute, observe
+
+    planner = Scripted(*PLANS)
+    failures = iter([InfraError("once")])
+
+    def observed(*_: Any, seed: int) -> Any:
+        for failure in failures:
+            raise failure
+        return PROFILE, (0.0, 1.0)
+
+    batch = retryable(_named(partial(run_observed_batch, attempt=ray_cases.fake_try)), delay_s=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCHEDCP_DATA_DIR", str(settings.data_dir))
+        patch.setenv("SCHEDCP_EMBEDDER", "hash")
+        patch.setattr("tasks.run.planner", lambda _: planner)
+        patch.setattr(observe, "observe_task", retryable(observed, delay_s=0.1))
+        patch.setattr(execute, "batch_task", batch)
+        open_run.cache_clear()
+        yield planner
+
+
+@pytest.fixture
+def played(playing: Scripted) -> Scripted:
+    playing.plans = list(PLANS)
+    return playing
+
+
+@pytest.fixture(scope="module")
+def finished(prefect_url: str, playing: Scripted) -> dict[str, Any]:
+    """What a whole run of one iteration returned."""
+    from flows.tune import tune
+
+    return asyncio.run(tune("batch", iterations=1, per_iteration=4, pairs=3, seed=7, run_id="e2e-1"))
+
+
+def _named(function: Any) -> Callable[..., Any]:
+    def batch(*args: Any, **named: Any) -> Any:
+        return function(*args, **named)
+
+    return batch
+
+
+def test_the_loop_ends_with_a_report_and_a_token(finished: dict[str, Any], settings: Settings) -> None:
+    result = finished
+    assert result["run_id"] == "e2e-1"
+    assert (result["candidates_tried"], result["rejected"], result["failed"]) == (4, 1, 1)
+    assert result["best"]["policy"] == "ljf"
+    assert set(result["seconds"]) == {"total", "vm", "overhead"}
+    assert json.loads(json.dumps(result)) == result
+    envelope = json.loads(Path(result["best"]["token"]).read_text())
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"
+    assert (settings.object_dir / ("ab" * 32 + ".bpf.o")).read_bytes() == b"object"
+    assert "the guest's disk is full" in Path(result["report"]).read_text()
+
+
+def test_the_loop_leaves_everything_in_the_lake(finished: dict[str, Any]) -> None:
+    lake = open_run("e2e-1", "batch").lake
+    (run,) = [run for run in lake.runs("batch") if run.id == "e2e-1"]
+    assert (run.status, run.best) == ("done", "ljf")
+    assert run.summary == finished
+    assert {one.candidate.policy for one in lake.rejections("batch", "e2e-1")} == {"fifo"}
+    assert {one.policy for one in lake.lessons("batch") if one.run_id == "e2e-1"} == {"ljf", "fifo", "rr"}
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_person_finds_profile_candidates_progress_and_report_among_the_artifacts() -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = {str(one.key): one for one in client.read_artifacts() if str(one.key).endswith("-batch")}
+    assert set(found) == {"workload-profile-batch", "candidates-batch", "progress-batch", "report-batch"}
+    rows = json.loads(found["candidates-batch"].data)
+    assert [row["result"] for row in rows] == [
+        "1.31x [1.29, 1.33], win",
+        "rejected at survive: runnable task stall",
+        "0.90x [0.88, 0.92], loss",
+        "no result: infra: the guest's disk is full",
+    ]
+    assert found["progress-batch"].data == 100.0
+    assert "One long job and many short ones." in found["workload-profile-batch"].data
+    assert "Not claimed" in found["report-batch"].data
+
+
+def test_a_second_attempt_does_only_what_is_left(played: Scripted) -> None:
+    """The lake knows what was settled, so that a retried batch boots no guest twice."""
+    from tasks.batch import run_batch
+    from tasks.plan import plan
+    from tasks.run import begin_run
+
+    scope = open_run("e2e-3", "batch")
+    begin_run(scope)
+    plan(PROFILE, scope.lake, played, run_id="e2e-3", iteration=1, limit=4)
+    first = run_batch(scope, 1, pairs=3, seed=1, slots=2, attempt=ray_cases.fake_try)
+    assert [failure.split(":")[0] for failure in first.failures.values()] == ["infra"]
+    assert len(first.spans) == 3
+    with pytest.raises(InfraError, match="none of 1 ended well"):
+        run_batch(scope, 1, pairs=3, seed=1, slots=2, attempt=ray_cases.fake_try)
+
+
+def test_a_run_that_fails_says_so_in_the_lake(played: Scripted) -> None:
+    from flows.tune import tune
+
+    played.plans = [PLANS[3]]
+    with pytest.raises(InfraError, match="none of 1"):
+        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-4"))
+    (run,) = [run for run in open_run("e2e-4", "batch").lake.runs() if run.id == "e2e-4"]
+    assert run.status == "failed"
+    assert "the guest's disk is full" in run.summary["error"]
+
+
+def test_a_run_that_is_interrupted_says_so_in_the_lake(played: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import execute
+    from flows.tune import tune
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "batch_task", retryable(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-5"))
+    (run,) = [run for run in open_run("e2e-5", "batch").lake.runs() if run.id == "e2e-5"]
+    assert (run.status, run.ended != "") == ("cancelled", True)
