@@ -6,17 +6,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from bpf.build import PolicyObject, compile_policy
-
 from benchmarks.scoring import read_score, score_steps
 from benchmarks.workloads import Workload
+from bpf.build import PolicyObject, compile_policy
 from bpf.library import knob_arguments, read_policy
 from policy_lake.model import (
     BuildError,
     Candidate,
-    GuestJob,
     GuestReport,
-    LostVMError,
     Rejection,
     Score,
     Stage,
@@ -25,8 +22,7 @@ from policy_lake.model import (
 from tasks.guest import Guest, prepare_guest
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span
-from verifier_vm import vm
-from verifier_vm.gate import OBJECT, read_verdict, survive_steps, verdict_of_death
+from verifier_vm.gate import OBJECT, judge
 
 OBJECT_SHA256 = "object_sha256"
 
@@ -78,20 +74,14 @@ def _boot(order: Order, made: PolicyObject, guest: Guest, settings: Settings) ->
         order.workload, object_name=OBJECT, knob_arguments=knobs, pairs=order.pairs, seed=order.seed,
         accel=machine.accel,
     )  # fmt: skip
-    job = GuestJob({OBJECT: made.data}, (*survive_steps(knobs), *measure))
-    build = Stage("build", True, made.seconds)
     start = time.time()
-    try:
-        report = vm.run(job, machine, deadline_s=settings.trial_deadline_s)
-    except LostVMError as error:
-        verdict = _with_stage(build, verdict_of_death(error, made.data))
-        return Trial(candidate, verdict, None, made.data, knobs, guest.kernel.btf_sha256, (start, time.time()))
+    judged = judge(made.data, knobs, machine, then=measure, deadline_s=settings.trial_deadline_s)
     span = (start, time.time())
-    verdict, score = _with_stage(build, read_verdict(report.events, made.data, kernel=report.kernel)), None
-    if verdict.accepted:
-        measured = _measured(order, report, made, machine.cpus)
+    verdict, score = _with_stage(Stage("build", True, made.seconds), judged.verdict), None
+    if verdict.accepted and judged.report is not None:
+        measured = _measured(order, judged.report, made, machine.cpus)
         if isinstance(measured, Rejection):
-            stages = (*verdict.stages, Stage(measured.stage, False, report.seconds))
+            stages = (*verdict.stages, Stage(measured.stage, False, judged.report.seconds))
             verdict = replace(verdict, accepted=False, rejection=measured, stages=stages)
         else:
             score = measured

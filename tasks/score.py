@@ -36,15 +36,16 @@ def parse_knobs(texts: Sequence[str]) -> dict[str, KnobValue]:
 
 
 def score(
-    name: str, workload: str, settings: Settings, *, pairs: int, seed: int, knobs: Sequence[str] = ()
+    policy_name: str, workload: str, settings: Settings, *, pairs: int, seed: int, knobs: Sequence[str] = ()
 ) -> tuple[Workload, Trial]:
-    """Build, judge and measure the policy `name`; a rejection is a value in the trial.
+    """Build, judge and measure the policy `policy_name`; a rejection is a value in the trial.
 
     InputError for an unknown policy, workload or knob; InfraError when nothing can be said.
     """
-    wanted, chosen, given = find_workload(workload), find_policy(name), parse_knobs(knobs)
+    wanted, chosen, given = find_workload(workload), find_policy(policy_name), parse_knobs(knobs)
+    name = candidate_id(chosen.id, chosen.source, given)
     candidate = Candidate(
-        id=candidate_id(chosen.id, chosen.source, given), run_id="", iteration=0, policy=chosen.id, source=chosen.source,
+        id=name, run_id="", iteration=0, policy=chosen.id, source=chosen.source,
         settings=given, reason="asked for on the command line", planner="user",
     )  # fmt: skip
     return wanted, try_candidate(Order(candidate, wanted, pairs, seed, guest_cpus(wanted, settings)))

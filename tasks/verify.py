@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpf.build import compile_policy
-
 from policy_lake.model import BuildError, InputError, Rejection, Stage, Verdict
 from tasks.guest import prepare_guest
 from tasks.settings import Settings
@@ -63,7 +62,7 @@ def verify(
         rejection = Rejection("build", str(error), error.diagnostics)
         return Verified(Verdict(False, rejection, (Stage("build", False, 0.0),)), source, b"")
     on_stage("boot")
-    verdict = judge(made.data, (), guest.machine, on_event=lambda event: on_stage(_stage_of(event)))
+    verdict = judge(made.data, (), guest.machine, on_event=lambda event: on_stage(_stage_of(event))).verdict
     build = Stage("build", True, made.seconds)
     return Verified(replace(verdict, stages=(build, *verdict.stages)), source, made.data)
 

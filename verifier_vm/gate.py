@@ -11,9 +11,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import GuestJob, GuestStep, LostVMError, Rejection, Stage, Verdict
+from policy_lake.model import GuestJob, GuestReport, GuestStep, LostVMError, Rejection, Stage, Verdict
 from verifier_vm.console import kernel_death, kernel_warnings, shorten_verifier_log, verifier_complaint, why_disabled
 from verifier_vm.qemu import Machine
 from verifier_vm.vm import OnEvent, run
@@ -30,21 +31,37 @@ EVIDENCE_LINES = 40
 TIME_BOUND = re.compile(r"stall|lockup|stuck for|no progress|did not end in time")
 
 
-def judge(data: bytes, knob_arguments: Sequence[str], machine: Machine, *, on_event: OnEvent | None = None) -> Verdict:
-    """Load `data` through the real kernel's verifier in a fresh guest, attach it, stress it, take it off.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict and the report it was read from; no report when the guest's kernel died."""
+
+    verdict: Verdict
+    report: GuestReport | None
+
+
+def judge(
+    data: bytes,
+    knob_arguments: Sequence[str],
+    machine: Machine,
+    *,
+    then: Sequence[GuestStep] = (),
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+) -> Judged:
+    """Load `data` through the real kernel's verifier in a fresh guest, attach it, stress it, take it off, do `then`.
 
     A guest that dies saying why rejects the policy; one that is lost without a word is a LostVMError: nothing is known.
     """
     for limit_ms in STALL_LIMITS_MS:
-        job = GuestJob({OBJECT: data}, survive_steps(knob_arguments, limit_ms=limit_ms))
+        job = GuestJob({OBJECT: data}, (*survive_steps(knob_arguments, limit_ms=limit_ms), *then))
         try:
-            report = run(job, machine, on_event=on_event)
+            report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:
-            return verdict_of_death(error, data)
-        verdict = read_verdict(report.events, data, kernel=report.kernel, limit_ms=limit_ms)
-        if not may_be_the_host(verdict):
+            return Judged(verdict_of_death(error, data), None)
+        judged = Judged(read_verdict(report.events, data, kernel=report.kernel, limit_ms=limit_ms), report)
+        if not may_be_the_host(judged.verdict):
             break
-    return verdict
+    return judged
 
 
 def may_be_the_host(verdict: Verdict) -> bool:

@@ -4,6 +4,9 @@
  * scheduler, by command name, and the program's own last line in "out". Ends as the program ended, or with 125 when the
  * probe fails. Needs root, BTF in the kernel, and the probe's object at /lib/observe.bpf.o.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>

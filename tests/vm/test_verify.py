@@ -38,7 +38,7 @@ SETTINGS = {
 def test_every_policy_of_the_library_survives(guest, name):
     given = policy(name)
     made = compile_policy(given.source, name=name, vmlinux_dir=guest.kernel.headers)
-    verdict = judge(made.data, knob_arguments(given, SETTINGS[name]), guest.machine)
+    verdict = judge(made.data, knob_arguments(given, SETTINGS[name]), guest.machine).verdict
     assert verdict.accepted, verdict.rejection
     assert verdict.ops == name
     assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "exit"]
@@ -66,14 +66,14 @@ def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, path):
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(4000), b"no object at all\n" * 50])
 def test_what_is_no_object_is_rejected_and_the_guest_lives(guest, data):
-    verdict = judge(data, (), guest.machine)
+    verdict = judge(data, (), guest.machine).verdict
     assert (verdict.accepted, verdict.rejection.stage) == (False, "object"), verdict
 
 
 def test_a_knob_that_the_object_has_not_is_refused_by_the_loader(guest):
     given = policy("fifo")
     made = compile_policy(given.source, name="fifo", vmlinux_dir=guest.kernel.headers)
-    verdict = judge(made.data, ("nothing=1",), guest.machine)
+    verdict = judge(made.data, ("nothing=1",), guest.machine).verdict
     assert (verdict.accepted, verdict.rejection.stage) == (False, "object")
     assert "no knob 'nothing'" in verdict.rejection.reason
 

@@ -27,6 +27,6 @@
 /* The ops table and the licence: SX_OPS(mine, .enqueue = (void *)mine_enqueue, ..., .timeout_ms = 5000); */
 #define SX_OPS(id, members...)                                                                                         \
 	char _license[] SEC("license") = "GPL";                                                                        \
-	SEC(".struct_ops.link") struct sched_ext_ops id = { .name = #id, members }
+	SEC(".struct_ops.link") struct sched_ext_ops id##_ops = { .name = #id, members }
 
 #endif

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The third stage: an iteration's candidates built, verified and measured, side by side on Ray."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks import cluster
+from tasks.artifacts import artifact_key, publish_table
+from tasks.batch import Batch, run_observed_batch
+from tasks.report import table_rows
+from tasks.retry import retryable
+from tasks.run import open_run
+from tasks.tally import tally
+
+batch_task = retryable(run_observed_batch, name="try-candidates")
+
+
+@flow(name="execute", flow_run_name="execute {workload} {iteration}")
+async def execute(workload: str, run_id: str, iteration: int = 1, pairs: int = 4, seed: int = 1) -> Batch:
+    """What became of those candidates of which the lake cannot tell, and when guests ran."""
+    scope = open_run(run_id, workload)
+    with cluster.running(scope.settings, guest_cpus=scope.cpus) as ray_cluster:
+        batch = batch_task(scope, ray_cluster, iteration, pairs=pairs, seed=seed)
+    rows = table_rows(tally(scope, batch.failures, iteration=iteration))
+    key = artifact_key("candidates", scope.workload.id)
+    await publish_table(key, rows, f"Candidates of iteration {iteration} of {run_id}")
+    return batch

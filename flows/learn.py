@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fourth stage: lessons from an iteration, and the best policy so far promoted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from tasks.learn import learn as learn_lessons
+from tasks.learn import promote
+from tasks.retry import retryable
+from tasks.run import open_run
+from tasks.tally import tally
+
+learn_task = retryable(learn_lessons, name="learn-lessons")
+promote_task = retryable(promote, name="promote-best")
+
+
+@flow(name="learn", flow_run_name="learn {workload} {iteration}")
+async def learn(workload: str, run_id: str, iteration: int = 1) -> Path | None:
+    """The token of the run's best policy so far; None when nothing has won."""
+    scope = open_run(run_id, workload)
+    learn_task(scope, tally(scope, {}, iteration=iteration))
+    return promote_task(scope, tally(scope, {}))

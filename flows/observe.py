@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first stage: a workload's profile, from one run of it in a guest."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.artifacts import artifact_key, publish_markdown
+from tasks.observe import observe as observe_workload
+from tasks.report import profile_page
+from tasks.retry import retryable
+from tasks.run import new_run_id, open_run, put
+from tasks.spans import Span
+
+observe_task = retryable(observe_workload, name="observe-workload")
+put_task = retryable(put, name="put-profile")
+
+
+@flow(name="observe", flow_run_name="observe {workload}")
+async def observe(workload: str, seed: int = 1, run_id: str | None = None) -> tuple[str, list[Span]]:
+    """The id of the workload's new profile in the lake, and when the guest ran."""
+    scope = open_run(run_id or new_run_id("observe"), workload)
+    profile, span = observe_task(scope.workload, scope.settings, seed=seed)
+    put_task(scope, profile)
+    key = artifact_key("workload-profile", scope.workload.id)
+    await publish_markdown(key, profile_page(profile), f"What {scope.workload.id} does to the scheduler")
+    return profile.id, [span]
