@@ -18,7 +18,7 @@ def schedcp(tmp_path):
     def call(*args, **env):
         return subprocess.run(
             [SCHEDCP, *args], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), **env},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), **env},
         )  # fmt: skip
 
     return call

@@ -40,7 +40,7 @@ def test_an_image_holds_its_files_and_is_built_once(tmp_path, only_given_program
 
 def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path, only_given_programs):
     (tmp_path / "b.c").write_text("int main(void) { return nothing; }\n")
-    with pytest.raises(InfraError, match="'b'.*nothing"):
+    with pytest.raises(InfraError, match=r"'b'.*nothing"):
         build_image({"b": Program((tmp_path / "b.c",))}, {}, tmp_path)
     assert not list((tmp_path / "images").iterdir())
 
@@ -59,7 +59,7 @@ def test_a_kernel_is_unpacked_whatever_packed_it(pack, tmp_path):
 
 @pytest.mark.parametrize("image", [b"", b"text", b"MZ" + bytes(900), b"\x28\xb5\x2f\xfdbroken"])
 def test_what_is_no_kernel_is_bad_input(image, tmp_path):
-    with pytest.raises(InputError, match="k: no zstd"):
+    with pytest.raises(InputError, match=r"k: no zstd"):
         vmlinux_of(image, tmp_path / "k")
 
 

@@ -104,7 +104,8 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
         from verifier_vm.vm import run
         machine = Machine(Path({str(guest.machine.kernel)!r}), Path({str(guest.machine.initrd)!r}), memory_mib=300)
         files = {{"probe": Path({str(tmp_path / "probe")!r}).read_bytes()}}
-        run(GuestJob(files, (GuestStep("run", ("probe", "hang"), timeout_s=600),)), machine, on_event=lambda e: print(e, flush=True))
+        job = GuestJob(files, (GuestStep("run", ("probe", "hang"), timeout_s=600),))
+        run(job, machine, on_event=lambda e: print(e, flush=True))
     """)
     (tmp_path / "probe").write_bytes(probe)
     scratch = tmp_path / "scratch"
