@@ -49,8 +49,7 @@ def working(first: str) -> Iterator[Any]:
                 sys.stderr.write(text + "\n")
                 last = text
 
-        say(first)
-        yield say
+        yield say  # not the first line: a complaint about the input should stand alone
         return
     with console.status(first) as status:
         yield status.update

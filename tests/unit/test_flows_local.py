@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line calls, up to the point where something is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from flows.local import interruptible, run_tune
+from policy_lake.model import InputError
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"workload": "nothing"}, "no workload 'nothing': known are batch"),
+        ({"workload": "batch", "pairs": 1}, "pairs: 1 is not from 2 to 200"),
+        ({"workload": "batch", "iterations": 0}, "iterations: 0 is not from 1 to 64"),
+        ({"workload": "batch", "per_iteration": 65}, "per iteration: 65 is not from 1 to 64"),
+    ],
+)
+def test_bad_input_is_told_before_anything_starts(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_tune(**given)  # type: ignore[arg-type]
+
+
+def test_bad_input_costs_no_import_of_prefect_ray_or_lancedb() -> None:
+    program = (
+        "import sys\nfrom flows.local import run_tune\n"
+        "try: run_tune('nothing')\n"
+        "except Exception as error: print(type(error).__name__)\n"
+        "print([name for name in ('prefect', 'ray', 'lancedb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["InputError", "[]"]
+
+
+def test_the_first_signal_interrupts_at_once_and_the_second_does_not_disturb() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    with interruptible(), pytest.raises(SystemExit) as ended:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
