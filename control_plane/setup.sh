@@ -25,8 +25,7 @@ command -v apt-get >/dev/null || die "needs a Debian machine (no apt-get here; o
 # name, and the version below which it is of no use: TCG plugins (QEMU 9.1), struct_ops.link on a 7.x kernel
 # (libbpf 1.4), BTF with kfunc prototypes (bpftool 7.5). The rest is fine as the release has it.
 floors="qemu-system-x86:9.1 libbpf-dev:1.4 libbpf1:1.4 bpftool:7.5"
-plain="clang-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev busybox-static cpio zstd util-linux make git
-       python3 python3-venv ca-certificates"
+plain="clang-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev zstd util-linux make git python3 python3-venv ca-certificates"
 
 have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 at_least() { have "$1" && dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1" | sed 's/^[0-9]*://')" ge "$2"; }
@@ -40,8 +39,10 @@ packages() {
   say "Debian packages:" $floored $wanted
   # A private list and private state: this machine's own sources stay as they are, and so does its mirror,
   # which its configuration names and this repository does not.
-  uri=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | awk -v c="$VERSION_CODENAME" '$2==c{print $1; exit}')
-  [ -n "$uri" ] || uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sort -u | head -1)
+  # Debian's own archive is the one that also has the -updates suite; --no-release-info: there may be no lists yet.
+  # shellcheck disable=SC2016
+  uri=$(apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v c="$VERSION_CODENAME" '$1 == c "-updates" { best = $2 } $1 == c && !other { other = $2 } END { print best ? best : other }')
   [ -n "$uri" ] || die "no Debian mirror in this machine's apt sources: add one for $VERSION_CODENAME"
   mkdir -p "$apt_dir/lists/partial" "$apt_dir/archives/partial"
   lists=$apt_dir/sources.list

@@ -113,13 +113,12 @@ def _load(directory: Path) -> Kernel:
 
 
 def _private_apt(work: Path) -> list[str]:
-    uris = _call(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)", "Created-By: Packages"], "apt-get"
-    )
-    # Debian's own archive is labelled so once lists are there; on a machine without lists, all but security will do.
-    lines = [line.split() for line in uris.splitlines() if line.strip()]
-    own = [line[0] for line in lines if line[1:] == ["Debian", "Debian"]]
-    uri = next(iter(own or [line[0] for line in lines if "security" not in line[0]]), None)
+    # --no-release-info: a machine that never updated has no lists, but its sources are known all the same.
+    wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
+    targets = [line.split() for line in _call(["apt-get", "indextargets", *wanted], "apt-get").splitlines() if line]
+    # Debian's own archive is the one that also has an -updates suite.
+    own = [target[1] for target in targets if target[0].endswith("-updates")]
+    uri = next(iter(own or [target[1] for target in targets if "security" not in target[0]]), None)
     if uri is None:
         raise InfraError("no Debian mirror in this machine's apt sources: add one, or name a kernel in SCHEDCP_KERNEL")
     for name in ("lists/partial", "cache/archives/partial"):
