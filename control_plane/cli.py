@@ -26,6 +26,7 @@ lake_app = typer.Typer(
 app.add_typer(lake_app, name="lake")
 
 INTERRUPTED = 130
+ENDED = "interrupted; guests and workers are ended"
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 
@@ -145,7 +146,11 @@ def main() -> None:
     except SchedcpError as error:
         _fail(str(error), error.exit_status)
     except KeyboardInterrupt:
-        _fail("interrupted; guests and workers are ended", INTERRUPTED)
+        _fail(ENDED, INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # typer has taken the interrupt and says nothing
+            _fail(ENDED, INTERRUPTED)
+        raise
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

@@ -56,7 +56,7 @@ def fan_out(
     import ray
 
     task = ray.remote(function).options(
-        name=label, num_cpus=0, resources={MICROVM: 1}, max_retries=0
+        name=label, num_cpus=0, resources={MICROVM: 1}, max_retries=retries, retry_exceptions=[InfraError]
     )
     outcomes: dict[int, ItemOutcome[Value]] = {}
     ends = time.monotonic() + deadline_s
@@ -73,7 +73,7 @@ def fan_out(
                 _settle(outcomes, _collect(ref, out[ref], retries), on_result)
                 del out[ref]
     finally:
-        pass
+        _kill(list(out))
     for index in out.values():
         late = Failure("deadline", f"no result within {deadline_s:g} s")
         _settle(outcomes, ItemOutcome(index, failure=late), on_result)
