@@ -23,7 +23,7 @@ from tasks.fan_out import MICROVM
 from tasks.settings import Settings
 
 REACH_S = 10.0
-LONGEST_TMPDIR = 22  # a socket's path may have 107 bytes, of which Ray needs 63 and we 21
+LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
 SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
 SCRATCH = "schedcp-ray-"
@@ -37,7 +37,9 @@ class Cluster:
         self.slots = settings.slots(guest_cpus)  # until the cluster says how many it has
         self._deadline_s = settings.cluster_deadline_s
         # A directory of its own, so that no other `ray.init` finds this cluster by chance.
-        self._scratch = Path(tempfile.mkdtemp(prefix="schedcp-ray-", dir=_short_directory()))
+        place = _short_directory()
+        _sweep(Path(place))
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=place))
         self._begin()
 
     def _begin(self) -> None:
@@ -100,6 +102,14 @@ def _short_directory() -> str:
     return usual if len(usual) <= LONGEST_TMPDIR else "/tmp"
 
 
+def _sweep(place: Path) -> None:
+    """Remove what a run that was SIGKILLed could not: scratch directories whose process is gone."""
+    for left in place.glob(f"{SCRATCH}*-*"):
+        pid = left.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _connect(slots: int, scratch: Path) -> None:
     address = os.environ.get("RAY_ADDRESS", "")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -152,13 +162,6 @@ def _keep_quiet() -> None:
 
     # Ray 2.60 prints each retry of a task on this process's stdout, log_to_driver or not, and stdout may carry JSON.
     worker._worker_logs_enabled = False
-
-
-def _short_temp_dir() -> str:
-    """The temporary directory, or /tmp where its path would push Ray's sockets over the 107 bytes a path may have."""
-    wanted = tempfile.gettempdir()
-    longest = f"{wanted}/{SCRATCH}12345678/session_2026-11-22_11-35-27_702073_4194304/sockets/plasma_store"
-    return wanted if len(longest) <= 107 else "/tmp"
 
 
 def _reach(address: str) -> None:
