@@ -128,10 +128,10 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes]) -> Exception:
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
-    if -done.returncode == signal.SIGXCPU:
-        return BuildError(f"'{name}' does not compile: it keeps clang busy for more than {CPU_LIMIT_S} s", diagnostics)
-    if -done.returncode in (signal.SIGABRT, signal.SIGSEGV):
-        return BuildError(f"'{name}' does not compile: it crashes clang", diagnostics)
+    # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
+    if -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV):
+        why = f"it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
+        return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.
     told = (diagnostics.strip().splitlines() or ["without a word"])[-1]
     return InfraError(f"clang ended with status {done.returncode} on '{name}': {told}")

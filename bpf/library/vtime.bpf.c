@@ -2,9 +2,9 @@
 /*
  * vtime - fair shares by weight: who has had least CPU time for its nice level runs next
  *
- * What: One queue ordered by virtual time, which is CPU time divided by weight. A task that slept comes back with a
- *   credit of at most lag_ns, a new one starts a slice behind the queue's clock, and a task of low weight is put off for
- *   about wait_ns at most, however much others outweigh it.
+ * What: One queue ordered by virtual time, which is CPU time divided by weight, turned into the real time at which the
+ *   queue's clock will get there. A task that slept comes back with a credit of at most lag_ns, a new one starts a slice
+ *   behind the clock, and a task of low weight is put off by at most wait_ns, however much others outweigh it.
  * Good for: Mixed work that should share a machine by nice level; many equal tasks that must all progress; tasks that
  *   sleep often, which run soon after waking because they have used little.
  * Weak at: Finishing one long job early: it gets its fair share and no more. A waking task still waits for the running
@@ -13,6 +13,7 @@
  */
 #include "sx/sx.h"
 #include "primitives/cputime.bpf.h"
+#include "primitives/due.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"
 #include "primitives/slice.bpf.h"
@@ -20,13 +21,14 @@
 
 const volatile u64 slice_ns = 5 * SX_MS; /* ns, 500000..50000000: longest time on a CPU while others wait */
 const volatile u64 lag_ns = 20 * SX_MS; /* ns, 0..200000000: most credit a task can bring back from sleep */
-const volatile u64 wait_ns = 1000 * SX_MS; /* ns, 100000000..1500000000: longest wait that a low weight can cause */
+const volatile u64 wait_ns = 500 * SX_MS; /* ns, 50000000..1000000000: longest wait that a low weight can cause */
 
 enum vtime_dsq {
 	VTIME_QUEUE = 0,
 };
 
 struct task_ctx {
+	u64 vtime;
 	u64 mark; /* CPU time when it last started to run */
 	s64 counted; /* its part of `load` */
 	bool queued; /* came to its CPU through the queue */
@@ -39,7 +41,7 @@ struct {
 	__type(value, struct task_ctx);
 } tasks SEC(".maps");
 
-static u64 clock; /* vtime of the latest start through the queue */
+static u64 clock; /* highest vtime with which a task came from the queue to a CPU */
 static s64 load; /* sum of the weights of the runnable tasks */
 
 SX_EXIT_RECORD();
@@ -56,6 +58,23 @@ static __always_inline void count_load(struct task_ctx *tc, s64 weight)
 	tc->counted = weight;
 }
 
+static __always_inline void charge(const struct task_struct *p, struct task_ctx *tc)
+{
+	tc->vtime += sx_scale_by_weight(sx_cpu_time_since(p, tc->mark), p->scx.weight);
+	sx_mark_cpu_time(p, &tc->mark);
+}
+
+/* May prev go on, though its slice ended? The queue does not hold it, so it is compared with the queue's first. */
+static __always_inline bool is_still_first(struct task_struct *prev)
+{
+	struct task_ctx *tc = ctx_of(prev);
+
+	if (!tc || !sx_can_peek())
+		return false;
+	charge(prev, tc);
+	return !sx_head_overdue(VTIME_QUEUE, sx_now() + sx_vtime_due_in(tc->vtime, clock, cpus, load), 0);
+}
+
 s32 SX_OP_SLEEPABLE(vtime_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
 	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
@@ -63,8 +82,11 @@ s32 SX_OP_SLEEPABLE(vtime_init_task, struct task_struct *p, struct scx_init_task
 
 void SX_OP(vtime_enable, struct task_struct *p)
 {
+	struct task_ctx *tc = ctx_of(p);
+
 	/* A slice behind: or a loop of short-lived children would always run before the tasks that wait. */
-	sx_set_vtime(p, clock + sx_scale_by_weight(slice_ns, p->scx.weight));
+	if (tc)
+		tc->vtime = clock + sx_scale_by_weight(slice_ns, p->scx.weight);
 }
 
 void SX_OP(vtime_runnable, struct task_struct *p, u64 enq_flags)
@@ -83,19 +105,24 @@ s32 SX_OP(vtime_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 void SX_OP(vtime_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *tc = ctx_of(p);
-	u64 vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, lag_ns, sx_vtime_lead(wait_ns, cpus, load));
+	s64 due_in = 0;
 
 	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
 		return;
-	if (tc)
+	if (tc) {
+		tc->vtime = sx_clamp_vtime(tc->vtime, clock, lag_ns, sx_vtime_lead(wait_ns, cpus, load));
 		tc->queued = true;
-	sx_insert_vtime(p, VTIME_QUEUE, slice_ns, vtime, enq_flags);
+		due_in = sx_vtime_due_in(tc->vtime, clock, cpus, load);
+	}
+	sx_insert_due(p, VTIME_QUEUE, slice_ns, due_in, enq_flags);
 	sx_wake_idle_cpu_for(p);
 }
 
 void SX_OP(vtime_dispatch, s32 cpu, struct task_struct *prev)
 {
-	if (!sx_move_to_local(VTIME_QUEUE) && sx_wants_cpu(prev))
+	bool prev_waits = sx_wants_cpu(prev);
+
+	if ((prev_waits && is_still_first(prev)) || (!sx_move_to_local(VTIME_QUEUE) && prev_waits))
 		sx_set_slice(prev, slice_ns);
 }
 
@@ -107,7 +134,7 @@ void SX_OP(vtime_running, struct task_struct *p)
 		return;
 	/* A task placed on an idle CPU competed with nobody: its vtime says nothing of the queue's. */
 	if (tc->queued)
-		sx_advance_vtime(&clock, p->scx.dsq_vtime);
+		sx_advance_vtime(&clock, tc->vtime);
 	tc->queued = false;
 	sx_mark_cpu_time(p, &tc->mark);
 	sx_cut_slice(p, sx_bounded_slice(slice_ns, sx_dsq_nr_queued(VTIME_QUEUE), cpus));
@@ -117,10 +144,8 @@ void SX_OP(vtime_stopping, struct task_struct *p, bool runnable)
 {
 	struct task_ctx *tc = ctx_of(p);
 
-	if (!tc)
-		return;
-	sx_set_vtime(p, p->scx.dsq_vtime + sx_scale_by_weight(sx_cpu_time_since(p, tc->mark), p->scx.weight));
-	sx_mark_cpu_time(p, &tc->mark);
+	if (tc)
+		charge(p, tc);
 }
 
 void SX_OP(vtime_quiescent, struct task_struct *p, u64 deq_flags)

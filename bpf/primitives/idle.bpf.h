@@ -35,10 +35,13 @@ static __always_inline void sx_wake_idle_cpu_for(const struct task_struct *p)
  * The body of update_idle, with SCX_OPS_KEEP_BUILTIN_IDLE: a CPU that found its queues empty and goes idle looks again
  * if something was queued meanwhile. The kernel sets the idle bit before this call, so either the enqueuer saw the bit
  * and kicked, or this CPU sees the task. Called for real transitions only: a task that it may not run costs one look.
+ *
+ * Not on a CPU that goes offline: a kick is an interrupt to the kicking CPU itself, which a dying CPU no longer takes. The
+ * kernel (7.3) then believes one to be pending for ever, and whoever waits for one there spins: the policy's own removal.
  */
 static __always_inline void sx_recheck_before_idle(s32 cpu, bool idle, bool work_waits)
 {
-	if (idle && work_waits)
+	if (idle && work_waits && sx_cpu_online(cpu))
 		sx_kick_cpu(cpu, 0);
 }
 

@@ -26,4 +26,17 @@ static __always_inline u64 sx_vtime_lead(u64 wait_ns, u32 cpus, s64 load)
 	return wait_ns * cpus * SX_WEIGHT_NICE_0 / (load > 0 ? (u64)load : SX_WEIGHT_NICE_0);
 }
 
+/*
+ * In how many ns of real time the clock will come to a vtime if the load stays what it is; below 0 if it has passed it.
+ * Ordered by "now" plus this, tasks stand as they would by vtime, and still none can be put off for ever when the load
+ * grows: see due.bpf.h.
+ */
+static __always_inline s64 sx_vtime_due_in(u64 vtime, u64 clock, u32 cpus, s64 load)
+{
+	u64 distance = sx_before(vtime, clock) ? clock - vtime : vtime - clock;
+	u64 ns = distance * (load > 0 ? (u64)load : SX_WEIGHT_NICE_0) / (SX_WEIGHT_NICE_0 * (cpus ?: 1));
+
+	return sx_before(vtime, clock) ? -(s64)ns : (s64)ns; /* BPF has no signed division */
+}
+
 #endif

@@ -17,6 +17,7 @@ bool scx_bpf_task_running___sx(const struct task_struct *p) __ksym __weak;
 u32 scx_bpf_nr_cpu_ids___sx(void) __ksym __weak;
 const struct cpumask *scx_bpf_get_online_cpumask___sx(void) __ksym __weak;
 void scx_bpf_put_cpumask___sx(const struct cpumask *cpumask) __ksym __weak;
+bool bpf_cpumask_test_cpu___sx(u32 cpu, const struct cpumask *cpumask) __ksym __weak;
 u32 bpf_cpumask_weight___sx(const struct cpumask *cpumask) __ksym __weak;
 u32 scx_bpf_cpuperf_cap___sx(s32 cpu) __ksym __weak;
 void scx_bpf_cpuperf_set___sx(s32 cpu, u32 perf) __ksym __weak;
@@ -90,6 +91,15 @@ static __always_inline u32 sx_nr_online_cpus(void)
 
 	scx_bpf_put_cpumask___sx(online);
 	return cpus ?: 1;
+}
+
+static __always_inline bool sx_cpu_online(s32 cpu)
+{
+	const struct cpumask *online = scx_bpf_get_online_cpumask___sx();
+	bool is_online = bpf_cpumask_test_cpu___sx(cpu, online);
+
+	scx_bpf_put_cpumask___sx(online);
+	return is_online;
 }
 
 /* Monotonic ns; cheap, and the same throughout one scheduling decision where the kernel caches it (6.14). */

@@ -14,13 +14,13 @@
 #define BPF_NO_KFUNC_PROTOTYPES
 #include "vmlinux.h"
 
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-
 /* Some kernels' BTF (old pahole, or 64-bit enums left out) cuts 64-bit enumerators: every DSQ id would then be wrong. */
 _Static_assert(SCX_DSQ_FLAG_BUILTIN != 0, "vmlinux.h has truncated 64-bit enums: dump it again with a newer pahole");
 _Static_assert(SCX_SLICE_INF == ~0ULL, "vmlinux.h has truncated 64-bit enums: dump it again with a newer pahole");
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 /* Errors that callbacks return: macros of the kernel's, so they are in no BTF. */
 #define ENOMEM 12

@@ -6,8 +6,6 @@
 #define SX_PF_KTHREAD 0x00200000 /* PF_KTHREAD is a macro of the kernel's, so it is in no BTF */
 #define SX_WEIGHT_NICE_0 100ULL	 /* p->scx.weight runs from 1 to 10000 */
 
-bool bpf_cpumask_test_cpu___sx(u32 cpu, const struct cpumask *cpumask) __ksym __weak;
-
 /* 6.19 and later; before, a policy writes the fields itself, which later kernels warn about. */
 bool scx_bpf_task_set_slice___sx(struct task_struct *p, u64 slice) __ksym __weak;
 bool scx_bpf_task_set_dsq_vtime___sx(struct task_struct *p, u64 vtime) __ksym __weak;
