@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -116,7 +117,11 @@ def _run(command: Sequence[str], data: bytes, timeout_s: float, name: str) -> su
     cpu_s = f"{CPU_LIMIT_S}:{CPU_LIMIT_S + 5}"
     limits = ["prlimit", "--fsize=0", "--core=0", f"--as={MEMORY_LIMIT}", f"--cpu={cpu_s}", "--"]
     try:
-        return subprocess.run([*limits, *command], input=data, capture_output=True, timeout=timeout_s, check=False)
+        # Symbolising its own crash, clang would leave files in /tmp.
+        environment = {**os.environ, "LLVM_DISABLE_SYMBOLIZATION": "1"}
+        return subprocess.run(
+            [*limits, *command], input=data, capture_output=True, timeout=timeout_s, check=False, env=environment
+        )
     except subprocess.TimeoutExpired as error:  # wall time says more of the machine than of the source
         raise InfraError(f"{Path(command[0]).name} did not end within {timeout_s:g} s on '{name}'") from error
     except OSError as error:

@@ -52,7 +52,7 @@ def doctor(json: Json = False) -> None:
 def tune(
     workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
     iterations: Annotated[int, typer.Option(min=1, max=50, help="Rounds of plan, execute and learn.")] = 2,
-    per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 4,
+    per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 3,
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
     json: Json = False,

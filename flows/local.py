@@ -25,7 +25,7 @@ def run_tune(
     *,
     iterations: int = 2,
     per_iteration: int = 3,
-    pairs: int = 4,
+    pairs: int = 5,
     seed: int = 1,
     run_id: str | None = None,
 ) -> dict[str, Any]:

@@ -34,7 +34,7 @@ async def tune(
     *,
     iterations: Count = 2,
     per_iteration: Count = 3,
-    pairs: Pairs = 4,
+    pairs: Pairs = 5,
     seed: int = 1,
     run_id: str | None = None,
 ) -> dict[str, Any]:

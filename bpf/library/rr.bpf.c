@@ -19,7 +19,7 @@
 const volatile u64 slice_ns = 2 * SX_MS; /* ns, 500000..20000000: longest time on a CPU while others wait */
 const volatile u64 expired_wait_ns = 10 * SX_MS; /* ns, 0..500000000: how long waking tasks may pass one whose slice ended */
 const volatile bool preempt = true; /* a waking task that finds no idle CPU ends a running task's turn */
-const volatile u64 protect_ns = 500 * SX_US; /* ns, 0..10000000: a turn is not ended by a waking task before this */
+const volatile u64 protect_ns = 100 * SX_US; /* ns, 0..10000000: a turn is not ended by a waking task before this */
 
 enum rr_dsq {
 	RR_QUEUE = 0,
@@ -52,7 +52,8 @@ static __always_inline u64 turn_length(const struct task_struct *p, u32 cpu, u64
 /* End the longer of two turns: that on the task's own CPU, and that on another, each CPU in its time. */
 static __always_inline void preempt_for(const struct task_struct *p)
 {
-	u32 own = sx_task_cpu(p), other = __sync_fetch_and_add(&next_look, 1) % (cpu_ids ?: 1);
+	u32 own = sx_task_cpu(p), others = cpu_ids > 1 ? cpu_ids - 1 : 1;
+	u32 other = (own + 1 + __sync_fetch_and_add(&next_look, 1) % others) % (others + 1);
 	u64 now = sx_now(), own_ns = turn_length(p, own, now), other_ns = turn_length(p, other, now);
 
 	if (own_ns >= other_ns && own_ns > protect_ns)

@@ -1,4 +1,4 @@
-// fails: survive: unregistered from BPF: that is all
+// fails: survive: unregistered from BPF
 // SPDX-License-Identifier: GPL-2.0-only
 /* Leaves in good order, but by itself: nobody asked it to. */
 #include "sx/sx.h"
