@@ -29,6 +29,8 @@ def plan(
     candidates = [make_candidate(one, known[one.policy], run_id=run_id, iteration=iteration) for one in plans]
     if candidates:
         lake.put(*candidates)
+    if not candidates:
+        log.info("plan: nothing new is worth trying (the best is near its bound, or every idea was tried)")
     for candidate in candidates:
         log.info("plan: %s: %s", describe(candidate.policy, candidate.settings), candidate.reason)
     return candidates

@@ -49,13 +49,8 @@ def _opening(context: PlanContext, seen: Traits, place: int, policy: Policy) -> 
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
     if context.profile.workload in policy.workloads:
         strength += 0.05
-    return Opening(
-        policy,
-        settings,
-        finding.evidence + "".join(f"; {name}={value}" for name, value in settings.items()),
-        strength,
-        is_control=kind is not None and kind.policy == "fifo",
-    )
+    is_control = kind is not None and kind.policy == "fifo"
+    return Opening(policy, settings, finding.evidence, strength, is_control=is_control)
 
 
 def slice_knob(policy: Policy) -> Knob | None:
