@@ -203,7 +203,7 @@ class LanceTables:
 
     def _connect(self) -> Any:
         # Lance would print warnings of its own beside our one line; it reads this when it is imported.
-        os.environ.setdefault("LANCE_LOG", "error")
+        os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
         # The default would go on reading the version that was current when the table was opened.
