@@ -23,6 +23,8 @@ from policy_lake.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# LanceDB would print warnings of its own beside our one line; it reads this when any part of it is first imported.
+os.environ.setdefault("LANCEDB_LOG", "error")
 RRF_K = 60  # the constant of reciprocal rank fusion: Cormack, Clarke, Buettcher, SIGIR 2009
 RANK_DEPTH = 50  # policies that each half of a search ranks: with few, a policy good in both could miss out
 OPTIMIZE_EVERY = 64  # versions: every write makes one, and one more file for every read to open
@@ -202,8 +204,6 @@ class LanceTables:
             return [(rows.to_entry(row), row["_relevance_score"]) for row in found[:limit]]
 
     def _connect(self) -> Any:
-        # Lance would print warnings of its own beside our one line; it reads this when it is imported.
-        os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
         # The default would go on reading the version that was current when the table was opened.
