@@ -29,7 +29,8 @@ lint: ## ruff, mypy, direction of imports
 	@.venv/bin/lint-imports
 
 ui: setup ## the Prefect UI on loopback, with the runs of this machine
-	@.venv/bin/prefect server start --host 127.0.0.1
+	@DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false \
+	  .venv/bin/prefect server start --host 127.0.0.1
 
 lock: ## requirements.lock from requirements.in, with hashes and no addresses
 	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
