@@ -61,13 +61,13 @@ packages() {
 
 virtual_environment() {
   local python stamp=.venv/.schedcp-lock want
-  want=$(cat requirements-uv.lock requirements.lock pyproject.toml | sha256sum | cut -c1-64)
+  want=$(cat requirements-bootstrap.lock requirements.lock pyproject.toml | sha256sum | cut -c1-64)
   [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
   python=$(command -v python3.11 || command -v python3)
   "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || python=/usr/bin/python3
   say "virtual environment (.venv) from requirements.lock"
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-uv.lock
+  .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-bootstrap.lock
   # uv does not read pip's configuration: hand it the index and the certificates that the machine is set to use.
   local index
   index=$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)
