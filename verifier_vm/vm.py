@@ -23,7 +23,7 @@ from verifier_vm.qemu import Machine, command_line
 
 BOOT_ALLOWANCE_S = 60.0
 BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
-BOOT_ATTEMPTS = 2  # one boot in some fifty hangs before init under TCG on a busy host; the job has not begun by then
+BOOT_ATTEMPTS = 2  # a boot under TCG on a busy host was seen to hang before init; the job has not begun by then
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
