@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The time of each vCPU: the instructions it has executed, each block counted by an inline addition in the translated
+ * code, so that the common case costs a few host instructions and no call.
+ *
+ * QEMU executes the vCPUs in a ring, one at a time. Each runs up to a common horizon and then leaves; once every
+ * vCPU that is not halted has reached it, the horizon moves on by a quantum, or to the moment at which the main thread
+ * is due, which then acts. So vCPUs are never further apart than a quantum, and the order is a function of the guest.
+ */
+#include <string.h>
+
+#include "qemu_api.h"
+#include "vclock.h"
+
+/*
+ * A vCPU's counter: picoseconds in the low bits, set so that its slot is used up when they reach LIMIT; above them, what
+ * else happened in the slot. Any of it makes the counter reach LIMIT, and with that calls slot_ends() at the next block.
+ */
+#define LIMIT (1ull << 48)
+#define YIELDED (1ull << 50)	/* may have sent an interrupt: its receiver must get a look before the sender goes on */
+#define HALTED (1ull << 52)
+#define POKED (1ull << 54)
+#define PS_BITS (YIELDED - 1)
+
+#define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
+
+struct vcpu {
+	void *cpu;
+	uint64_t local_ps;	/* when its slot began; while it does not run, its time */
+	bool halted;
+	uint64_t left_at;	/* `progress` when it last gave way to the others */
+};
+
+static struct vcpu vcpus[MAX_VCPUS];
+static struct vcpu *current = vcpus;	/* whose slot it is */
+static uint64_t counter = LIMIT, slot_start = LIMIT;
+static uint64_t horizon_ps, due_ps, main_ps;
+static uint64_t reached_ps;	/* the horizon before: no vCPU that is not halted is behind it */
+static uint64_t cause_ps;	/* the latest event that may have woken a halted vCPU */
+static uint64_t latest_ps;	/* the latest time that anybody was told */
+static uint64_t progress = 1;	/* slots in which a vCPU below the horizon ran */
+static bool poked;
+static void **current_cpu;	/* of the vCPU thread */
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t local_now_ps(void)
+{
+	return current->local_ps + ((counter & PS_BITS) - slot_start);
+}
+
+/* Books what the slot has used, and makes the next block start another. Returns what else happened. */
+static uint64_t end_slot(void)
+{
+	uint64_t happened = counter & ~PS_BITS;
+
+	current->local_ps = local_now_ps();
+	current->halted |= (happened & HALTED) != 0;
+	if (happened & YIELDED)
+		cause_ps = max(cause_ps, current->local_ps);
+	counter = slot_start = LIMIT;
+	return happened;
+}
+
+static void start_slot(void)
+{
+	counter = slot_start = LIMIT - (horizon_ps - current->local_ps);
+	progress++;
+}
+
+static void main_turn(uint64_t at_ps)
+{
+	main_ps = max(main_ps, at_ps);
+	cause_ps = max(cause_ps, main_ps);
+	poked = false;
+	stats->turns++;
+	baton_to_main();
+}
+
+static void move_horizon(void)
+{
+	if (horizon_ps >= due_ps)
+		main_turn(due_ps);
+	reached_ps = horizon_ps;
+	horizon_ps = max(min(horizon_ps + settings.quantum_ps, due_ps), horizon_ps + LEAST_STEP_PS);
+	placement_look();
+}
+
+static void note_slot(unsigned int index, uint64_t at_ps)
+{
+	uint64_t word[2] = { index, at_ps };
+	const unsigned char *byte = (const unsigned char *)word;
+	size_t i;
+
+	/* FNV-1a (Fowler, Noll, Vo): the fingerprint of the run's order, for comparing runs, not against forgery. */
+	for (i = 0; i < sizeof(word); i++)
+		stats->hash = (stats->hash ^ byte[i]) * 0x100000001b3ull;
+	stats->slots++;
+	stats->virtual_ns = at_ps / PS_PER_NS;
+}
+
+static struct vcpu *find(void *cpu)
+{
+	struct vcpu *v = vcpus;
+
+	while (v->cpu != cpu) {
+		if (!v->cpu) {
+			v->cpu = cpu;
+			v->local_ps = max(cause_ps, reached_ps);
+		} else {
+			v++;
+		}
+	}
+	return v;
+}
+
+/* The slot is used up, or something happened in it, or QEMU has gone on to another vCPU; the block at hand still executes. */
+static void __attribute__((noinline)) slot_ends(void *cpu)
+{
+	uint64_t happened = end_slot();
+
+	if (current->cpu != cpu) {
+		current = find(cpu);
+		happened = 0;
+	}
+	if (current->halted) {
+		current->halted = false;
+		current->local_ps = max(current->local_ps, max(cause_ps, reached_ps));
+	}
+	note_slot((unsigned int)(current - vcpus), current->local_ps);
+	if (poked || baton_taken())
+		main_turn(current->local_ps);
+	/* When it comes again and nobody ran in between, all others have halted or reached the horizon. */
+	if ((happened & YIELDED || current->local_ps >= horizon_ps) && current->left_at != progress) {
+		current->left_at = progress;
+		qemu.cpu_exit(cpu);
+		return;
+	}
+	while (current->local_ps >= horizon_ps)
+		move_horizon();
+	start_slot();
+}
+
+/* Called by translated code at the start of every block. */
+static void block(unsigned int unreliable, void *charged)
+{
+	void *cpu = *current_cpu;
+
+	(void)unreliable;	/* with thread=single, QEMU 10 passes the vCPU for which the block was translated */
+	if (counter >= LIMIT || cpu != current->cpu)
+		slot_ends(cpu);
+	counter += (uint64_t)charged;
+}
+
+uint64_t clock_vcpu_now_ps(void)
+{
+	latest_ps = max(latest_ps, local_now_ps());
+	return latest_ps;
+}
+
+uint64_t clock_main_now_ps(void)
+{
+	return main_ps;
+}
+
+void clock_main_due(uint64_t ps)
+{
+	due_ps = ps;
+}
+
+void clock_idle(void)
+{
+	end_slot();
+	if (poked)
+		main_ps = max(main_ps, current->local_ps);
+	poked = false;
+}
+
+void clock_jump_to(uint64_t ps)
+{
+	main_ps = max(main_ps, ps);
+	cause_ps = max(cause_ps, main_ps);
+	reached_ps = horizon_ps = max(horizon_ps, main_ps);
+	stats->virtual_ns = main_ps / PS_PER_NS;
+}
+
+void clock_poke(void)
+{
+	if (!poked)
+		counter += POKED;
+	poked = true;
+}
+
+void clock_yield(void)
+{
+	if (!(counter & YIELDED))
+		counter += YIELDED;
+}
+
+static bool is(const unsigned char *insn, size_t size, unsigned char a, unsigned char b)
+{
+	return size == 2 && insn[0] == a && insn[1] == b;
+}
+
+/* What an instruction is charged, in the counter's terms. */
+static uint64_t charge(const struct qemu_plugin_insn *insn)
+{
+	unsigned char code[16];
+	size_t size = qemu.insn_data(insn, code, sizeof(code));
+
+	if (is(code, size, 0xf3, 0x90))
+		return settings.pause_ps;
+	if (size == 1 && code[0] == 0xf4)
+		return settings.insn_ps + HALTED;
+	return settings.insn_ps;
+}
+
+static void translated(uint64_t id, struct qemu_plugin_tb *tb)
+{
+	uint64_t sum = 0;
+	size_t i, n = qemu.tb_n_insns(tb);
+
+	(void)id;
+	for (i = 0; i < n; i++)
+		sum += charge(qemu.tb_get_insn(tb, i));
+	qemu.tb_call(tb, block, PLUGIN_CB_NO_REGS, (void *)sum);
+}
+
+/* On the vCPU thread, once for each vCPU. */
+static void vcpu_made(uint64_t id, unsigned int index)
+{
+	(void)id;
+	(void)index;
+	current_cpu = qemu.current_cpu();
+}
+
+void clock_install(uint64_t plugin_id)
+{
+	stats->hash = 0xcbf29ce484222325ull;
+	qemu.register_tb_trans(plugin_id, translated);
+	qemu.register_vcpu_init(plugin_id, vcpu_made);
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,stats=FD`, with the same file preloaded.
+ * Whatever is missing is told in the shared page, and QEMU ends: a guest with half a virtual clock would be worse than none.
+ */
+#define _GNU_SOURCE 1
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "qemu_api.h"
+#include "vclock.h"
+
+QEMU_EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
+
+struct qemu_api qemu;
+struct settings settings = { .insn_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, .stats_fd = -1 };
+struct stats *stats;
+
+static void **find_current_cpu(void)
+{
+	return dlsym(RTLD_DEFAULT, "current_cpu");
+}
+
+const char *qemu_api_load(void)
+{
+	static const struct {
+		const char *name;
+		void *into;
+	} wanted[] = {
+		{ "qemu_plugin_register_vcpu_tb_trans_cb", &qemu.register_tb_trans },
+		{ "qemu_plugin_register_vcpu_init_cb", &qemu.register_vcpu_init },
+		{ "qemu_plugin_tb_n_insns", &qemu.tb_n_insns },
+		{ "qemu_plugin_tb_get_insn", &qemu.tb_get_insn },
+		{ "qemu_plugin_insn_data", &qemu.insn_data },
+		{ "qemu_plugin_register_vcpu_tb_exec_cb", &qemu.tb_call },
+		{ "cpu_exit", &qemu.cpu_exit },
+		{ "qemu_get_cpu", &qemu.get_cpu },
+		{ "cpu_get_clock", &qemu.virtual_clock_ns },
+		{ "cpu_get_ticks", &qemu.get_ticks },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		void *found = dlsym(RTLD_DEFAULT, wanted[i].name);
+
+		if (!found)
+			return wanted[i].name;
+		memcpy(wanted[i].into, &found, sizeof(found));
+	}
+	qemu.current_cpu = find_current_cpu;
+	return find_current_cpu() ? NULL : "current_cpu";
+}
+
+static int64_t guest_ticks(void)
+{
+	return qemu.virtual_clock_ns();	/* a TSC of 1 GHz that agrees with every timer */
+}
+
+/*
+ * QEMU reads the host's TSC inline for a guest's RDTSC, so its function is given a jump to ours. (A trap through PR_SET_TSC costs
+ * 3 us each on the machine tried, and a context switch in the guest reads the TSC some ten times.)
+ */
+static bool replace_ticks(void)
+{
+	unsigned char jump[12] = { 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0 };	/* mov $fn,%rax; jmp *%rax */
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int64_t (*fn)(void) = guest_ticks;
+	char *at = qemu.get_ticks, *from = at - (uintptr_t)at % page;
+	size_t len = (size_t)(at + sizeof(jump) - from);
+
+	memcpy(jump + 2, &fn, sizeof(fn));
+	if (mprotect(from, len, PROT_READ | PROT_WRITE | PROT_EXEC))
+		return false;
+	memcpy(at, jump, sizeof(jump));
+	return !mprotect(from, len, PROT_READ | PROT_EXEC);
+}
+
+static bool take_option(char *option)
+{
+	char *value = strchr(option, '='), *end;
+	unsigned long long number;
+
+	if (!value)
+		return false;
+	*value++ = '\0';
+	number = strtoull(value, &end, 10);
+	if (!*value || *end)
+		return false;
+	if (!strcmp(option, "insn_ps") && number)
+		settings.insn_ps = number;
+	else if (!strcmp(option, "pause_ps"))
+		settings.pause_ps = number;
+	else if (!strcmp(option, "quantum_ns") && number)
+		settings.quantum_ps = number * PS_PER_NS;
+	else if (!strcmp(option, "stats"))
+		settings.stats_fd = (int)number;
+	else
+		return false;
+	return true;
+}
+
+static int refuse(const char *what, const char *detail)
+{
+	fprintf(stderr, "vclock: %s%s\n", what, detail);
+	snprintf(stats->error, sizeof(stats->error), "%s%s", what, detail);
+	return -1;
+}
+
+QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info, int argc, char **argv)
+{
+	static struct stats own;
+	const char *missing;
+	int i;
+
+	stats = &own;
+	for (i = 0; i < argc; i++)
+		if (!take_option(argv[i]))
+			return refuse("unknown option ", argv[i]);
+	if (settings.stats_fd >= 0) {
+		stats = mmap(NULL, sizeof(*stats), PROT_READ | PROT_WRITE, MAP_SHARED, settings.stats_fd, 0);
+		if (stats == MAP_FAILED) {
+			stats = &own;
+			return refuse("cannot map the page for its figures: ", strerror(errno));
+		}
+	}
+	missing = qemu_api_load();
+	if (missing)
+		return refuse("this QEMU does not export ", missing);
+	if (dlsym(RTLD_DEFAULT, "ppoll") != (void *)ppoll)
+		return refuse("not preloaded", "");
+	if (!info->system_emulation || info->system.max_vcpus > MAX_VCPUS)
+		return refuse("more vCPUs than it can count", "");
+	if (!replace_ticks())
+		return refuse("cannot replace cpu_get_ticks: ", strerror(errno));
+	clock_install(id);
+	placement_start();
+	role = MAIN_THREAD;
+	interposing = true;
+	stats->magic = STATS_MAGIC;
+	return 0;
+}

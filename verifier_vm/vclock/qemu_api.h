@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The part of QEMU that the clock touches: its plugin interface (docs/devel/tcg-plugins.rst, version 4 of QEMU 9.1 to
+ * 10.x), which Debian ships without a header, and a few functions that QEMU exports to its modules. Looked up by name,
+ * so a QEMU without one of them is refused with that name instead of failing to load.
+ */
+#ifndef VCLOCK_QEMU_API_H
+#define VCLOCK_QEMU_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QEMU_EXPORT __attribute__((visibility("default")))
+#define PLUGIN_API_VERSION 3 /* QEMU 9.1: per-vCPU inline operations, conditional callbacks, insn_data into a buffer */
+#define PLUGIN_CB_NO_REGS 0
+
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+
+struct plugin_info {
+	const char *target_name;
+	struct {
+		int min, cur;
+	} version;
+	bool system_emulation;
+	struct {
+		int smp_vcpus, max_vcpus;
+	} system;
+};
+
+typedef void (*plugin_vcpu_fn)(unsigned int vcpu, void *data);
+
+struct qemu_api {
+	void (*register_tb_trans)(uint64_t id, void (*fn)(uint64_t id, struct qemu_plugin_tb *tb));
+	void (*register_vcpu_init)(uint64_t id, void (*fn)(uint64_t id, unsigned int vcpu));
+	size_t (*tb_n_insns)(const struct qemu_plugin_tb *tb);
+	struct qemu_plugin_insn *(*tb_get_insn)(const struct qemu_plugin_tb *tb, size_t index);
+	size_t (*insn_data)(const struct qemu_plugin_insn *insn, void *into, size_t size);
+	void (*tb_call)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, void *data);
+	/* Not of the plugin interface: */
+	void (*cpu_exit)(void *cpu);	     /* this vCPU leaves its loop after the block it executes */
+	void *(*get_cpu)(int index);
+	int64_t (*virtual_clock_ns)(void);   /* QEMU_CLOCK_VIRTUAL: carried over by snapshots */
+	void **(*current_cpu)(void);	     /* where the calling thread keeps the vCPU that it executes */
+	void *get_ticks;		     /* int64_t (void): what RDTSC in a guest returns; replaced by us */
+};
+
+extern struct qemu_api qemu;
+
+const char *qemu_api_load(void); /* the name of the first function that this QEMU lacks, or NULL */
+
+#endif

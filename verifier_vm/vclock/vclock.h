@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual time for a TCG guest: what the parts share. README.md says how it works.
+ *
+ * Two threads matter, and exactly one of them acts at a time, the one that holds the baton: QEMU's vCPU thread (which
+ * executes all vCPUs in turn, `thread=single`) and its main thread (timers and devices). Hence no locks below.
+ */
+#ifndef VCLOCK_H
+#define VCLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define MAX_VCPUS 64
+#define NEVER UINT64_MAX
+#define PS_PER_NS 1000ull
+
+/* A page shared with the process that started QEMU (verifier_vm/clock.py reads it). */
+struct stats {
+	uint64_t magic;		/* STATS_MAGIC once the clock runs */
+	uint64_t fallbacks;	/* waits that were given up: the run is not deterministic and no score */
+	uint64_t virtual_ns;	/* since QEMU started */
+	uint64_t hash;		/* of every slot: which vCPU, from which virtual time on */
+	uint64_t slots;		/* vCPU slots begun */
+	uint64_t turns;		/* turns of the main thread */
+	uint64_t moves;		/* host CPU changes */
+	char error[128];	/* why the clock could not be installed */
+};
+#define STATS_MAGIC 0x31636b6c63765343ull
+
+struct settings {
+	uint64_t insn_ps;	/* one instruction */
+	uint64_t pause_ps;	/* one PAUSE */
+	uint64_t quantum_ps;	/* how far one vCPU may run ahead of another */
+	int stats_fd;
+};
+
+extern struct settings settings;
+extern struct stats *stats;
+
+/* clock.c: the time of each vCPU, and which may run */
+void clock_install(uint64_t plugin_id);
+uint64_t clock_vcpu_now_ps(void);	/* of the vCPU being executed; never less than any earlier answer */
+uint64_t clock_main_now_ps(void);
+void clock_idle(void);			/* every vCPU has halted */
+void clock_main_due(uint64_t ps);	/* the main thread wants the baton at that time */
+void clock_jump_to(uint64_t ps);	/* every vCPU is halted: nothing happens before that time */
+void clock_poke(void);			/* the vCPU being executed gave the main thread work */
+
+void clock_yield(void);			/* the vCPU being executed may have sent an interrupt */
+
+/* baton.c: which thread acts */
+enum thread_role { OTHER_THREAD, MAIN_THREAD, VCPU_THREAD };
+extern _Thread_local enum thread_role role;
+void baton_to_main(void);		/* the vCPU thread's call: returns when the main thread has done what was due */
+bool baton_taken(void);			/* the main thread acts although the vCPU thread did not hand over */
+
+/* interpose.c */
+extern bool interposing;
+int real_ppoll(void *fds, unsigned long n, const struct timespec *timeout, const void *mask);
+
+/* placement.c: all threads on one host CPU, moved when it is busy */
+void placement_start(void);
+void placement_look(void);
+
+#endif
