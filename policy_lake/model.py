@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 KnobValue = int | float | str | bool
 Outcome = Literal["win", "loss", "inconclusive"]
+Clock = Literal["wall", "virtual"]
 
 
 class SchedcpError(Exception):
@@ -197,7 +198,7 @@ class Score:
     settings: dict[str, KnobValue]
     metric: str
     unit: str
-    clock: Literal["wall", "virtual"]
+    clock: Clock
     cpus: int
     pairs: tuple[Pair, ...]
     ratio: Ratio
@@ -235,10 +236,31 @@ class GuestStep:
 
 @dataclass(frozen=True, slots=True)
 class GuestJob:
-    """What a guest does in one boot: files it is given, then steps in order, up to the first that fails."""
+    """What a guest does: files it is given, then steps in order, up to the first that fails.
+
+    `seed` goes into its random numbers and its timer's phase: another seed is another, equally valid run.
+    """
 
     files: dict[str, bytes]
     steps: tuple[GuestStep, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockCounts:
+    """What the clock counted in one run of QEMU.
+
+    `fallbacks` are waits that it gave up: such a run is not a function of the guest alone. `fingerprint` covers every slot of
+    every vCPU with its virtual time, `switches` and `switch_hash` every context switch (none where the guest did not tell where its kernel does that).
+    """
+
+    fallbacks: int
+    virtual_s: float
+    fingerprint: str
+    slots: int
+    switches: int
+    switch_hash: str
+    host_moves: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +272,8 @@ class GuestReport:
     accel: str
     seconds: float
     console: str
+    clock: Clock = "wall"
+    counts: ClockCounts | None = None
 
 
 Record = TypeVar("Record")

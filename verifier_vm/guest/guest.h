@@ -20,6 +20,13 @@ void text_json(struct text *t, const char *s, size_t len);	/* quoted and escaped
 void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *t);
 
+/*
+ * For the virtual clock (verifier_vm/vclock), no-ops without it: between the two, an idle guest's time stands still, so that a
+ * snapshot taken there is of one moment, however long the host takes.
+ */
+#define CLOCK_FREEZE() __asm__ volatile("nopl 0x5ced0000(%rax)")
+#define CLOCK_THAW() __asm__ volatile("nopl 0x5ced0001(%rax)")
+
 struct sched_state {		/* /sys/kernel/sched_ext, one reading */
 	char state[32];
 	char ops[OPS_NAME_LEN];
@@ -46,6 +53,8 @@ bool port_host_gone(void);		/* the host closed its end: there is nobody left to 
 
 void kmsg_open(void);
 void kmsg_json(struct text *t);		/* "kmsg":[…]: what the kernel logged since the last call, if it matters */
+
+unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the kernel does not tell */
 
 uint64_t now_ns(void);
 bool step_attach(const struct step *s, struct text *event);

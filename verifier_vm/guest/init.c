@@ -4,22 +4,27 @@
  *
  * The job, on the port:	file NAME SIZE\n<SIZE bytes>	any number of times
  *				step VERB\tLABEL\tTIMEOUT_MS\tARG\tARG…\n
+ *				seed NUMBER\n
  *				go\n
- * The answer: {"event":"hello",…}, one {"event":"step",…} per step up to the first that fails, {"event":"done"}.
+ * The answer: {"event":"ready",…} as soon as it can take one (a snapshot is taken there), {"event":"hello",…} when it has
+ * taken one, one {"event":"step",…} per step up to the first that fails, {"event":"done"}.
  *
  * It runs as SCHED_FIFO, a class above sched_ext: a policy that starves everything cannot starve what judges it.
  */
 #include "guest.h"
 
 #include <fcntl.h>
+#include <linux/random.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_STEPS 512
@@ -72,14 +77,37 @@ static bool take_file(const char *line)
 	return port_file(path, size);
 }
 
+/*
+ * Another seed makes another run from the same snapshot: other random numbers, and another phase of the scheduler's tick.
+ * Without this, every guest that starts from one snapshot would draw the same.
+ */
+static void take_seed(unsigned long long seed)
+{
+	struct timespec phase = { .tv_nsec = (long)((seed * 0x9e3779b97f4a7c15ull >> 32) % 4000000) };
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, &seed, sizeof(seed)) != sizeof(seed) || ioctl(fd, RNDRESEEDCRNG))
+		fprintf(stderr, "init: cannot seed the kernel's random numbers: %m\n");
+	if (fd >= 0)
+		close(fd);
+	nanosleep(&phase, NULL);
+}
+
 /* False when the host went away or spoke another language than this. */
 static bool take_job(void)
 {
+	unsigned long long seed = 0;
 	char *line;
 
+	CLOCK_FREEZE();
 	while ((line = port_line())) {
-		if (!strcmp(line, "go"))
+		if (!strcmp(line, "go")) {
+			CLOCK_THAW();
+			take_seed(seed);
 			return true;
+		}
+		if (sscanf(line, "seed %llu", &seed) == 1)
+			continue;
 		if (!strncmp(line, "file ", 5) ? !take_file(line + 5) : strncmp(line, "step ", 5) || !take_step(line + 5)) {
 			fprintf(stderr, "init: cannot take job line '%.200s'\n", line);
 			return false;
@@ -115,14 +143,14 @@ static bool do_step(const struct step *s)
 	return ok;
 }
 
-static void hello(void)
+static void greet(const char *event)
 {
 	struct text line = {};
 	struct utsname u;
 
 	uname(&u);
-	text_printf(&line, "{\"event\":\"hello\",\"kernel\":\"%s\",\"cpus\":%ld,\"protocol\":1}\n", u.release,
-		    sysconf(_SC_NPROCESSORS_ONLN));
+	text_printf(&line, "{\"event\":\"%s\",\"kernel\":\"%s\",\"cpus\":%ld,\"switch_address\":%llu,\"protocol\":2}\n", event,
+		    u.release, sysconf(_SC_NPROCESSORS_ONLN), kernel_symbol("__switch_to_asm"));
 	port_send(&line);
 	text_free(&line);
 }
@@ -141,8 +169,9 @@ int main(void)
 		fprintf(stderr, "init: no port to the host\n");
 		reboot(RB_POWER_OFF);
 	}
-	hello();
+	greet("ready");
 	if (take_job()) {
+		greet("hello");
 		for (i = 0; i < nr_steps && do_step(&steps[i]); i++)
 			;
 		if (attached_state())

@@ -23,6 +23,24 @@ uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+unsigned long long kernel_symbol(const char *name)
+{
+	static unsigned long long known;	/* reading the table takes a while, and init asks for one symbol */
+	unsigned long long address;
+	char line[512], symbol[256];
+	FILE *file = known ? NULL : fopen("/proc/kallsyms", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%llx %*c %255s", &address, symbol) == 2 && !strcmp(symbol, name)) {
+			known = address;
+			break;
+		}
+	}
+	if (file)
+		fclose(file);
+	return known;
+}
+
 void kmsg_open(void)
 {
 	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);

@@ -109,7 +109,7 @@ int baton_ppoll(void *fds, unsigned long n, const struct timespec *timeout, cons
 		if (!atomic_load(&vcpus_idle)) {
 			look_ps = clock_main_now_ps() + LOOK_OUTSIDE_PS;
 			vcpus_go(due_ps < look_ps ? due_ps : look_ps);
-		} else if (due_ps != NEVER) {
+		} else if (due_ps != NEVER && !clock_frozen()) {
 			clock_jump_to(due_ps);
 		} else {
 			return real_ppoll(fds, n, NULL, mask);	/* only the outside world can go on from here */

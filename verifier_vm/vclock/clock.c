@@ -7,6 +7,7 @@
  * vCPU that is not halted has reached it, the horizon moves on by a quantum, or to the moment at which the main thread
  * is due, which then acts. So vCPUs are never further apart than a quantum, and the order is a function of the guest.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "qemu_api.h"
@@ -24,6 +25,9 @@
 
 #define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
 
+enum { FREEZE, THAW, FIRST_BURST };
+#define BURST_UNIT_PS (100 * PS_PER_NS)
+
 struct vcpu {
 	void *cpu;
 	uint64_t local_ps;	/* when its slot began; while it does not run, its time */
@@ -40,6 +44,7 @@ static uint64_t cause_ps;	/* the latest event that may have woken a halted vCPU 
 static uint64_t latest_ps;	/* the latest time that anybody was told */
 static uint64_t progress = 1;	/* slots in which a vCPU below the horizon ran */
 static bool poked;
+static bool frozen;	/* an idle guest waits for the host, and its time stands still */
 static void **current_cpu;	/* of the vCPU thread */
 
 static uint64_t max(uint64_t a, uint64_t b)
@@ -81,7 +86,6 @@ static void main_turn(uint64_t at_ps)
 	main_ps = max(main_ps, at_ps);
 	cause_ps = max(cause_ps, main_ps);
 	poked = false;
-	stats->turns++;
 	baton_to_main();
 }
 
@@ -94,17 +98,16 @@ static void move_horizon(void)
 	placement_look();
 }
 
-static void note_slot(unsigned int index, uint64_t at_ps)
+/* FNV-1a (Fowler, Noll, Vo) over which vCPU and when: for comparing runs, not against forgery. */
+static uint64_t hashed(uint64_t hash)
 {
-	uint64_t word[2] = { index, at_ps };
+	uint64_t word[2] = { (uint64_t)(current - vcpus), local_now_ps() };
 	const unsigned char *byte = (const unsigned char *)word;
 	size_t i;
 
-	/* FNV-1a (Fowler, Noll, Vo): the fingerprint of the run's order, for comparing runs, not against forgery. */
 	for (i = 0; i < sizeof(word); i++)
-		stats->hash = (stats->hash ^ byte[i]) * 0x100000001b3ull;
-	stats->slots++;
-	stats->virtual_ns = at_ps / PS_PER_NS;
+		hash = (hash ^ byte[i]) * 0x100000001b3ull;
+	return hash;
 }
 
 static struct vcpu *find(void *cpu)
@@ -135,7 +138,9 @@ static void __attribute__((noinline)) slot_ends(void *cpu)
 		current->halted = false;
 		current->local_ps = max(current->local_ps, max(cause_ps, reached_ps));
 	}
-	note_slot((unsigned int)(current - vcpus), current->local_ps);
+	stats->hash = hashed(stats->hash);
+	stats->slots++;
+	stats->virtual_ns = current->local_ps / PS_PER_NS;
 	if (poked || baton_taken())
 		main_turn(current->local_ps);
 	/* When it comes again and nobody ran in between, all others have halted or reached the horizon. */
@@ -158,6 +163,15 @@ static void block(unsigned int unreliable, void *charged)
 	if (counter >= LIMIT || cpu != current->cpu)
 		slot_ends(cpu);
 	counter += (uint64_t)charged;
+}
+
+/* … and of the block that begins the guest kernel's context switch. */
+static void switched(unsigned int unused, void *nothing)
+{
+	(void)unused;
+	(void)nothing;
+	stats->switch_hash = hashed(stats->switch_hash);
+	stats->switches++;
 }
 
 uint64_t clock_vcpu_now_ps(void)
@@ -192,6 +206,11 @@ void clock_jump_to(uint64_t ps)
 	stats->virtual_ns = main_ps / PS_PER_NS;
 }
 
+bool clock_frozen(void)
+{
+	return frozen;
+}
+
 void clock_poke(void)
 {
 	if (!poked)
@@ -210,17 +229,37 @@ static bool is(const unsigned char *insn, size_t size, unsigned char a, unsigned
 	return size == 2 && insn[0] == a && insn[1] == b;
 }
 
-/* What an instruction is charged, in the counter's terms. */
-static uint64_t charge(const struct qemu_plugin_insn *insn)
+/*
+ * Guest programs talk to the clock through a no-op that no compiler emits, nopl 0x5cedNNNN(%rax): guest.h and work.h have it.
+ * Returns NNNN, or -1 for any other instruction.
+ */
+static int told(const unsigned char *code, size_t size)
 {
-	unsigned char code[16];
-	size_t size = qemu.insn_data(insn, code, sizeof(code));
+	static const unsigned char nopl[] = { 0x0f, 0x1f, 0x80 };
 
+	if (size != 7 || memcmp(code, nopl, sizeof(nopl)) || code[5] != 0xed || code[6] != 0x5c)
+		return -1;
+	return code[3] | code[4] << 8;
+}
+
+/* What an instruction is charged, in the counter's terms. */
+static uint64_t charge(const unsigned char *code, size_t size)
+{
+	int burst = told(code, size);
+
+	if (burst >= FIRST_BURST)
+		return (uint64_t)burst * BURST_UNIT_PS;
 	if (is(code, size, 0xf3, 0x90))
 		return settings.pause_ps;
 	if (size == 1 && code[0] == 0xf4)
 		return settings.insn_ps + HALTED;
 	return settings.insn_ps;
+}
+
+static void freeze(unsigned int unused, void *on)
+{
+	(void)unused;
+	frozen = on != NULL;
 }
 
 static void translated(uint64_t id, struct qemu_plugin_tb *tb)
@@ -229,9 +268,17 @@ static void translated(uint64_t id, struct qemu_plugin_tb *tb)
 	size_t i, n = qemu.tb_n_insns(tb);
 
 	(void)id;
-	for (i = 0; i < n; i++)
-		sum += charge(qemu.tb_get_insn(tb, i));
+	for (i = 0; i < n; i++) {
+		unsigned char code[16];
+		size_t size = qemu.insn_data(qemu.tb_get_insn(tb, i), code, sizeof(code));
+
+		sum += charge(code, size);
+		if (told(code, size) == FREEZE || told(code, size) == THAW)
+			qemu.tb_call(tb, freeze, PLUGIN_CB_NO_REGS, (void *)(uintptr_t)(told(code, size) == FREEZE));
+	}
 	qemu.tb_call(tb, block, PLUGIN_CB_NO_REGS, (void *)sum);
+	if (settings.switch_address && qemu.tb_vaddr(tb) == settings.switch_address)
+		qemu.tb_call(tb, switched, PLUGIN_CB_NO_REGS, NULL);
 }
 
 /* On the vCPU thread, once for each vCPU. */
@@ -244,7 +291,7 @@ static void vcpu_made(uint64_t id, unsigned int index)
 
 void clock_install(uint64_t plugin_id)
 {
-	stats->hash = 0xcbf29ce484222325ull;
+	stats->hash = stats->switch_hash = 0xcbf29ce484222325ull;
 	qemu.register_tb_trans(plugin_id, translated);
 	qemu.register_vcpu_init(plugin_id, vcpu_made);
 }

@@ -47,8 +47,9 @@ QEMU_EXPORT int clock_gettime(clockid_t clock, struct timespec *t)
 {
 	uint64_t ns;
 
-	if (!interposing || clock != CLOCK_MONOTONIC || role == OTHER_THREAD)
+	if (!interposing || clock != CLOCK_MONOTONIC)
 		return (int)syscall(SYS_clock_gettime, clock, t);
+	/* Any other thread sees the main thread's time: the one that saves a snapshot stops the guest's clock. */
 	ns = (role == VCPU_THREAD ? clock_vcpu_now_ps() : clock_main_now_ps()) / PS_PER_NS;
 	t->tv_sec = (time_t)(ns / 1000000000ull);
 	t->tv_nsec = (long)(ns % 1000000000ull);

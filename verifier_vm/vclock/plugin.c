@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,stats=FD`, with the same file preloaded.
+ * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD`, with
+ * the same file preloaded.
  * Whatever is missing is told in the shared page, and QEMU ends: a guest with half a virtual clock would be worse than none.
  */
 #define _GNU_SOURCE 1
@@ -36,6 +37,7 @@ const char *qemu_api_load(void)
 		{ "qemu_plugin_register_vcpu_tb_trans_cb", &qemu.register_tb_trans },
 		{ "qemu_plugin_register_vcpu_init_cb", &qemu.register_vcpu_init },
 		{ "qemu_plugin_tb_n_insns", &qemu.tb_n_insns },
+		{ "qemu_plugin_tb_vaddr", &qemu.tb_vaddr },
 		{ "qemu_plugin_tb_get_insn", &qemu.tb_get_insn },
 		{ "qemu_plugin_insn_data", &qemu.insn_data },
 		{ "qemu_plugin_register_vcpu_tb_exec_cb", &qemu.tb_call },
@@ -98,6 +100,8 @@ static bool take_option(char *option)
 		settings.pause_ps = number;
 	else if (!strcmp(option, "quantum_ns") && number)
 		settings.quantum_ps = number * PS_PER_NS;
+	else if (!strcmp(option, "switch"))
+		settings.switch_address = number;
 	else if (!strcmp(option, "stats"))
 		settings.stats_fd = (int)number;
 	else

@@ -35,6 +35,7 @@ struct qemu_api {
 	void (*register_tb_trans)(uint64_t id, void (*fn)(uint64_t id, struct qemu_plugin_tb *tb));
 	void (*register_vcpu_init)(uint64_t id, void (*fn)(uint64_t id, unsigned int vcpu));
 	size_t (*tb_n_insns)(const struct qemu_plugin_tb *tb);
+	uint64_t (*tb_vaddr)(const struct qemu_plugin_tb *tb);
 	struct qemu_plugin_insn *(*tb_get_insn)(const struct qemu_plugin_tb *tb, size_t index);
 	size_t (*insn_data)(const struct qemu_plugin_insn *insn, void *into, size_t size);
 	void (*tb_call)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, void *data);

@@ -23,7 +23,8 @@ struct stats {
 	uint64_t virtual_ns;	/* since QEMU started */
 	uint64_t hash;		/* of every slot: which vCPU, from which virtual time on */
 	uint64_t slots;		/* vCPU slots begun */
-	uint64_t turns;		/* turns of the main thread */
+	uint64_t switches;	/* context switches in the guest's kernel, and a hash of their virtual times */
+	uint64_t switch_hash;
 	uint64_t moves;		/* host CPU changes */
 	char error[128];	/* why the clock could not be installed */
 };
@@ -32,6 +33,7 @@ struct stats {
 struct settings {
 	uint64_t insn_ps;	/* one instruction */
 	uint64_t pause_ps;	/* one PAUSE */
+	uint64_t switch_address; /* of the guest kernel's context switch, or 0 */
 	uint64_t quantum_ps;	/* how far one vCPU may run ahead of another */
 	int stats_fd;
 };
@@ -46,6 +48,7 @@ uint64_t clock_main_now_ps(void);
 void clock_idle(void);			/* every vCPU has halted */
 void clock_main_due(uint64_t ps);	/* the main thread wants the baton at that time */
 void clock_jump_to(uint64_t ps);	/* every vCPU is halted: nothing happens before that time */
+bool clock_frozen(void);		/* the guest waits for the host: time stands still until the host gives it something */
 void clock_poke(void);			/* the vCPU being executed gave the main thread work */
 
 void clock_yield(void);			/* the vCPU being executed may have sent an interrupt */

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's control protocol over a socket, as far as taking a snapshot needs it (docs/interop/qmp-spec.rst)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from policy_lake.model import InfraError
+
+
+# A guest's memory is in its file already, so that a snapshot's stream need not hold it.
+_MEMORY_APART = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
+
+
+def load_commands(state: Path) -> bytes:
+    """What to send, all at once, to a QEMU started with `-incoming defer` for it to go on from `state`."""
+    commands = [
+        {"execute": "qmp_capabilities"},
+        {"execute": "migrate-set-capabilities", "arguments": _MEMORY_APART},
+        {"execute": "migrate-incoming", "arguments": {"uri": f"file:{state}"}},
+    ]
+    return b"".join(json.dumps(command).encode() + b"\n" for command in commands)
+
+
+class Qmp:
+    """A conversation with one QEMU; each command waits at most `limit_s`. InfraError in QEMU's words."""
+
+    def __init__(self, ours: socket.socket, limit_s: float) -> None:
+        ours.settimeout(limit_s)
+        self._limit_s = limit_s
+        self._file = ours.makefile("rwb")
+
+    def __enter__(self) -> Qmp:
+        self._read()  # the greeting
+        self.command("qmp_capabilities")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        """What QEMU returns for a command."""
+        try:
+            self._file.write(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise InfraError(f"QEMU went away before {name}") from error
+        while True:
+            answer = self._read()
+            if "error" in answer:
+                raise InfraError(f"QEMU refuses {name}: {answer['error'].get('desc')}")
+            if "return" in answer:
+                return answer["return"]
+
+    def save(self, path: Path) -> None:
+        """Write the devices' state to `path`, which leaves the guest stopped.
+
+        QEMU stops it by itself at the end; one that was told to stop before would be restored stopped.
+        """
+        self.command("migrate-set-capabilities", **_MEMORY_APART)
+        self.command("migrate", uri=f"file:{path}")
+        limit = time.monotonic() + self._limit_s
+        while (status := self.command("query-migrate").get("status")) != "completed":
+            if status in ("failed", "cancelled") or time.monotonic() > limit:
+                raise InfraError(f"QEMU could not save the guest: {status}")
+            time.sleep(0.01)
+
+    def quit(self) -> None:
+        """Have QEMU end."""
+        self.command("quit")
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            line = self._file.readline()
+        except OSError as error:
+            raise InfraError(f"QEMU does not answer: {error}") from error
+        if not line:
+            raise InfraError("QEMU closed its control socket")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
