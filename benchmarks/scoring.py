@@ -6,14 +6,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from benchmarks import statistics
 from benchmarks.measurement import WARM_UP, Outputs, measure
 from benchmarks.workloads import Accel, Workload, arguments
-from policy_lake.model import GuestStep, InputError, KnobValue, Pair, Rejection, Score
+from policy_lake.model import Clock, GuestStep, InputError, KnobValue, Pair, Rejection, Score
 
 BASELINE = "eevdf"
 # A guest takes 512 steps, and a pair is four of them.
@@ -61,9 +61,10 @@ def read_score(
     pairs: int,
     seed: int,
     cpus: int,
-    clock: Literal["wall", "virtual"],
+    clock: Clock,
     kernel: str,
     accel: str,
+    topology: str = "",
     versions: Mapping[str, str] | None = None,
     run_id: str = "",
     candidate: str = "",
@@ -82,7 +83,7 @@ def read_score(
     both = zip(baselines, policies, strict=True)
     compared = tuple(Pair(b[metric], p[metric], pair_seed(seed, i)) for i, (b, p) in enumerate(both))
     ratio = statistics.ratio(compared, lower_is_better=workload.direction == "lower", seed=seed)
-    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), cpus, clock, kernel, accel, seed]
+    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), cpus, topology, clock, kernel, accel, seed]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
         id=hashlib.sha256(json.dumps([identity, measures]).encode()).hexdigest()[:16],
@@ -94,6 +95,7 @@ def read_score(
         unit=workload.unit,
         clock=clock,
         cpus=cpus,
+        topology=topology,
         pairs=compared,
         ratio=ratio,
         bound=_bound(workload, baselines, policies),

@@ -130,7 +130,7 @@ def _guest(settings: Settings) -> str:
     from tasks.guest import prepare_guest
     from verifier_vm import vm
 
-    guest = prepare_guest(settings, cpus=settings.cpus or 2)
+    guest = prepare_guest(settings)
     report = vm.run(GuestJob({}, ()), guest.machine)
     return f"boots, runs its init and powers off in {report.seconds:.1f} s ({report.accel}, {guest.machine.cpus} CPUs)"
 
@@ -138,7 +138,7 @@ def _guest(settings: Settings) -> str:
 def _kvm(settings: Settings) -> str:
     from tasks.guest import prepare_guest
 
-    accel = prepare_guest(settings, cpus=settings.cpus or 2).machine.accel
+    accel = prepare_guest(settings).machine.accel
     if accel == "kvm":
         return "a guest boots under it"
     if Path("/dev/kvm").exists():

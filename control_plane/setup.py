@@ -26,4 +26,4 @@ def set_up() -> None:
 
     if not any((settings.cache_dir / "images").glob("*.cpio")):
         say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")
-    prepare_guest(settings, cpus=settings.cpus or 2)
+    prepare_guest(settings)

@@ -10,7 +10,7 @@ from tasks.artifacts import artifact_key, publish_table
 from tasks.batch import Batch, run_observed_batch
 from tasks.report import table_rows
 from tasks.retry import retryable
-from tasks.run import open_run
+from tasks.run import host_cpus, open_run
 from tasks.tally import tally
 
 batch_task = retryable(run_observed_batch, name="try-candidates")
@@ -20,7 +20,7 @@ batch_task = retryable(run_observed_batch, name="try-candidates")
 async def execute(workload: str, run_id: str, iteration: int = 1, pairs: int = 4, seed: int = 1) -> Batch:
     """What became of those candidates of which the lake cannot tell, and when guests ran."""
     scope = open_run(run_id, workload)
-    with cluster.running(scope.settings, guest_cpus=scope.cpus) as ray_cluster:
+    with cluster.running(scope.settings, host_cpus=host_cpus(scope)) as ray_cluster:
         batch = batch_task(scope, ray_cluster, iteration, pairs=pairs, seed=seed)
     rows = table_rows(tally(scope, batch.failures, iteration=iteration))
     key = artifact_key("candidates", scope.workload.id)

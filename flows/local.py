@@ -15,7 +15,8 @@ from typing import Any
 
 from policy_lake.model import InfraError, InputError
 from tasks import cluster
-from tasks.observe import find_workload, guest_cpus
+from tasks.guest import prepare_guest, shape_of
+from tasks.observe import find_workload
 from tasks.prefect_server import Server, drain, serving
 from tasks.settings import load_settings
 
@@ -34,12 +35,12 @@ def run_tune(
     InputError before anything is started; KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
     settings = load_settings()
-    cpus = guest_cpus(find_workload(workload), settings)
+    shape = shape_of(settings, find_workload(workload).cpus)
     limits = (("iterations", iterations, 1, 64), ("per iteration", per_iteration, 1, 64), ("pairs", pairs, 2, 200))
     for name, value, least, most in limits:
         if not least <= value <= most:
             raise InputError(f"{name}: {value} is not from {least} to {most}")
-    with interruptible(), cluster.running(settings, guest_cpus=cpus), serving() as server:
+    with interruptible(), cluster.running(settings, host_cpus=prepare_guest(settings, shape).host_cpus), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         from flows.tune import tune

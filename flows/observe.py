@@ -20,7 +20,7 @@ put_task = retryable(put, name="put-profile")
 async def observe(workload: str, seed: int = 1, run_id: str | None = None) -> tuple[str, list[Span]]:
     """The id of the workload's new profile in the lake, and when the guest ran."""
     scope = open_run(run_id or new_run_id("observe"), workload)
-    profile, span = observe_task(scope.workload, scope.settings, seed=seed)
+    profile, span = observe_task(scope.workload, scope.settings, scope.shape, seed=seed)
     put_task(scope, profile)
     key = artifact_key("workload-profile", scope.workload.id)
     await publish_markdown(key, profile_page(profile), f"What {scope.workload.id} does to the scheduler")

@@ -18,7 +18,7 @@ from tasks import cluster
 from tasks.artifacts import artifact_key, publish_markdown
 from tasks.conclude import conclude
 from tasks.retry import retryable
-from tasks.run import Scope, begin_run, end_run, new_run_id, open_run
+from tasks.run import Scope, begin_run, end_run, host_cpus, new_run_id, open_run
 from tasks.spans import Span
 
 begin_task = retryable(begin_run, name="begin-run")
@@ -43,7 +43,7 @@ async def tune(
     name = run_id or new_run_id(Path(workload).stem)
     scope = open_run(name, workload)
     # Ray takes as long to start as the observed run takes: both at once.
-    with cluster.running(scope.settings, guest_cpus=scope.cpus):
+    with cluster.running(scope.settings, host_cpus=host_cpus(scope)):
         begin_task(scope)
         try:
             return await _loop(scope, workload, started, iterations, (per_iteration, pairs, seed))

@@ -209,6 +209,7 @@ class Score:
     candidate: str = ""
     kernel: str = ""
     accel: str = ""
+    topology: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     also: dict[str, float] = field(default_factory=dict)
 

@@ -62,7 +62,7 @@ def run_batch(
     This process is the only writer to the lake. InfraError when not one of them could be tried.
     """
     waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
-    orders = [Order(one, scope.workload, pairs, seed, scope.cpus) for one in waiting]
+    orders = [Order(one, scope.workload, pairs, seed, scope.shape) for one in waiting]
     failures: dict[str, str] = {}
     spans: list[Span] = []
 

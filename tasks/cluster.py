@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class Cluster:
     """A connection that is made in the background; `ready` waits for it, `end` stops only what it started."""
 
-    def __init__(self, settings: Settings, *, guest_cpus: int) -> None:
-        self.slots = settings.slots(guest_cpus)  # until the cluster says how many it has
+    def __init__(self, settings: Settings, *, host_cpus: int) -> None:
+        self.slots = settings.slots(host_cpus)  # until the cluster says how many it has
         self._deadline_s = settings.cluster_deadline_s
         # A directory of its own, so that no other `ray.init` finds this cluster by chance.
         place = _short_directory()
@@ -180,13 +180,13 @@ _current: Cluster | None = None
 
 
 @contextmanager
-def running(settings: Settings, *, guest_cpus: int) -> Iterator[Cluster]:
+def running(settings: Settings, *, host_cpus: int) -> Iterator[Cluster]:
     """The run's cluster, being connected while the caller goes on; inside another `running` it is the same one."""
     global _current  # noqa: PLW0603 - Ray itself has one connection per process
     if _current is not None:
         yield _current
         return
-    _current = Cluster(settings, guest_cpus=guest_cpus)
+    _current = Cluster(settings, host_cpus=host_cpus)
     try:
         yield _current
     finally:

@@ -19,10 +19,11 @@ from policy_lake.model import (
     Stage,
     Verdict,
 )
-from tasks.guest import Guest, prepare_guest
+from tasks.guest import Guest, Shape, prepare_guest
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span
 from verifier_vm.gate import OBJECT, judge
+from verifier_vm.qemu import Machine, qemu_version
 
 OBJECT_SHA256 = "object_sha256"
 
@@ -35,7 +36,7 @@ class Order:
     workload: Workload
     pairs: int
     seed: int
-    cpus: int
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,13 @@ class Trial:
     arguments: tuple[str, ...]
     btf_sha256: str
     span: Span
+    warning: str = ""
 
 
 def try_candidate(order: Order) -> Trial:
     """Build, load, stress and measure one candidate; a rejection is a value. InfraError when nothing is known of it."""
     settings = load_settings()
-    guest = prepare_guest(settings, cpus=order.cpus)
+    guest = prepare_guest(settings, order.shape)
     start = time.time()
     try:
         made = compile_policy(order.candidate.source, name=order.candidate.policy, vmlinux_dir=guest.kernel.headers)
@@ -75,26 +77,34 @@ def _boot(order: Order, made: PolicyObject, guest: Guest, settings: Settings) ->
         accel=machine.accel,
     )  # fmt: skip
     start = time.time()
-    judged = judge(made.data, knobs, machine, then=measure, deadline_s=settings.trial_deadline_s)
+    judged = judge(made.data, knobs, machine, then=measure, seed=order.seed, deadline_s=settings.trial_deadline_s)
     span = (start, time.time())
     verdict, score = _with_stage(Stage("build", True, made.seconds), judged.verdict), None
     if verdict.accepted and judged.report is not None:
-        measured = _measured(order, judged.report, made, machine.cpus)
+        measured = _measured(order, judged.report, made, machine)
         if isinstance(measured, Rejection):
             stages = (*verdict.stages, Stage(measured.stage, False, judged.report.seconds))
             verdict = replace(verdict, accepted=False, rejection=measured, stages=stages)
         else:
             score = measured
-    return Trial(candidate, verdict, score, made.data, knobs, guest.kernel.btf_sha256, span)
+    return Trial(candidate, verdict, score, made.data, knobs, guest.kernel.btf_sha256, span, guest.warning)
 
 
-def _measured(order: Order, report: GuestReport, made: PolicyObject, cpus: int) -> Score | Rejection:
+def _measured(order: Order, report: GuestReport, made: PolicyObject, machine: Machine) -> Score | Rejection:
     candidate = order.candidate
     return read_score(
         order.workload, report.events, policy=candidate.policy, settings=candidate.settings, pairs=order.pairs,
-        seed=order.seed, cpus=cpus, clock="wall", kernel=report.kernel, accel=report.accel,
-        versions={OBJECT_SHA256: made.sha256}, run_id=candidate.run_id, candidate=candidate.id,
+        seed=order.seed, cpus=machine.cpus, topology=str(machine.topology), clock=report.clock, kernel=report.kernel,
+        accel=report.accel, versions={OBJECT_SHA256: made.sha256, **_versions(machine, report)}, run_id=candidate.run_id, candidate=candidate.id,
     )  # fmt: skip
+
+
+def _versions(machine: Machine, report: GuestReport) -> dict[str, str]:
+    """What else it takes to repeat a figure, and the fingerprint by which a repetition shows that it is one."""
+    versions = {"qemu": ".".join(map(str, qemu_version())), "image": machine.initrd.stem}
+    if machine.clock and report.counts:
+        versions |= {"clock": machine.clock.stem, "fingerprint": report.counts.fingerprint}
+    return versions
 
 
 def _refused_by_compiler(candidate: Candidate, error: BuildError, span: Span) -> Trial:

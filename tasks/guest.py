@@ -1,50 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest as this host can boot it: kernel, image with every workload and probe, accelerator."""
+"""The guest as this host can boot it: kernel, image with every workload and probe, accelerator, clock."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import benchmarks
 import bpf
+from policy_lake.model import InfraError, InputError
 from tasks.settings import Settings
 from tasks.whole import write_whole
+from verifier_vm.clock import usable_clock
 from verifier_vm.image import Program, build_image
 from verifier_vm.kernel import Kernel, installed_kernel
 from verifier_vm.qemu import Machine, usable_accel
+from verifier_vm.topology import Topology
 
 _WORKLOADS = Path(benchmarks.__file__).parent / "guest"
 _PROBES = Path(bpf.__file__).parent / "probes"
 PROBE = "observe"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a guest is to be: its topology, its clock, and whether it boots (`cold`) or starts from a snapshot."""
+
+    topology: Topology
+    clock: Literal["auto", "virtual", "wall"] = "auto"
+    cold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A machine to boot, and the kernel it boots."""
+    """A machine to boot, the kernel it boots, and what the user should know of it (empty: nothing)."""
 
     machine: Machine
     kernel: Kernel
+    warning: str = ""
+
+    @property
+    def host_cpus(self) -> int:
+        """The host CPUs that it keeps busy: with a virtual clock its CPUs take turns on one."""
+        return 1 if self.machine.clock else self.machine.cpus
 
 
-def prepare_guest(settings: Settings, *, cpus: int) -> Guest:
-    """The guest with `cpus` CPUs; what it is made of is built once and kept in the cache.
+def shape_of(settings: Settings, cpus: int = 2) -> Shape:
+    """The guest that the settings ask for, with `cpus` CPUs unless they say how many. InputError if it cannot be."""
+    topology = Topology(settings.cpus or cpus, settings.llcs, settings.smt, settings.nodes)
+    return Shape(topology, settings.clock, settings.cold)
 
-    InfraError, with the command that mends it, when the kernel or a compiler is missing.
+
+def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
+    """The guest of that shape; what it is made of is built once and kept in the cache.
+
+    The clock is virtual under TCG and the host's under KVM, unless the shape says otherwise. Where this QEMU has no virtual
+    clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the kernel or a
+    compiler is missing; InputError for a virtual clock under KVM.
     """
-    return _prepare(settings.cache_dir, settings.kernel, settings.accel, settings.memory_mib, cpus)
+    shape = shape or shape_of(settings)
+    return _prepare(settings.cache_dir, settings.kernel, settings.accel, settings.memory_mib, shape)
 
 
-@lru_cache(maxsize=4)
-def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, cpus: int) -> Guest:
+@lru_cache(maxsize=16)
+def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, shape: Shape) -> Guest:
     found = installed_kernel(cache_dir, kernel)
     image = build_image(_programs(), {f"lib/{PROBE}.bpf.o": _probe_object(found, cache_dir)}, cache_dir)
-    machine = Machine(found.image, image, cpus=cpus, memory_mib=memory_mib, accel="kvm" if accel == "kvm" else "tcg")
-    if accel == "auto":
-        machine = Machine(found.image, image, cpus=cpus, memory_mib=memory_mib, accel=usable_accel(machine, cache_dir))
-    return Guest(machine, found)
+    machine = Machine(found.image, image, shape.topology, memory_mib)
+    if accel == "kvm" and shape.clock == "virtual":
+        raise InputError("--clock virtual: there is none under KVM; set SCHEDCP_ACCEL=tcg, or take --clock wall")
+    if accel == "kvm" or (accel == "auto" and shape.clock != "virtual"):
+        machine = replace(machine, accel="kvm" if accel == "kvm" else usable_accel(machine, cache_dir))
+    if machine.accel == "kvm" or shape.clock == "wall":
+        return Guest(machine, found)
+    try:
+        machine = replace(machine, clock=usable_clock(cache_dir))
+    except InfraError as error:
+        warning = f"{error}; times are taken by the wall clock"
+        log.warning("%s", warning)
+        return Guest(machine, found, warning)
+    return Guest(replace(machine, snapshots=None if shape.cold else cache_dir / "snapshots"), found)
 
 
 def _programs() -> dict[str, Program]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.profile import profile_job, read_profile
 from benchmarks.workloads import Workload, workload
 from policy_lake.model import WorkloadProfile
-from tasks.guest import prepare_guest
+from tasks.guest import Shape, prepare_guest
 from tasks.settings import Settings
 from tasks.spans import Span, spanned
 from verifier_vm import vm
@@ -22,14 +22,9 @@ def find_workload(name: str) -> Workload:
     return workload(str(Path(name).absolute()) if "/" in name or name.endswith(".toml") else name)
 
 
-def guest_cpus(wanted: Workload, settings: Settings) -> int:
-    """How many CPUs the guest gets: what the user set, else what the workload asks for."""
-    return settings.cpus or wanted.cpus
-
-
-def observe(wanted: Workload, settings: Settings, *, seed: int) -> tuple[WorkloadProfile, Span]:
+def observe(wanted: Workload, settings: Settings, shape: Shape, *, seed: int) -> tuple[WorkloadProfile, Span]:
     """The workload's profile, and when its guest ran. InfraError if the guest fails, InputError if the workload."""
-    guest = prepare_guest(settings, cpus=guest_cpus(wanted, settings))
+    guest = prepare_guest(settings, shape)
     job = profile_job(wanted, seed=seed, accel=guest.machine.accel)
     report, span = spanned(lambda: vm.run(job, guest.machine, deadline_s=settings.guest_deadline_s))
     profile = read_profile(wanted, report)

@@ -17,8 +17,9 @@ from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import InputError, WorkloadProfile
 from policy_lake.records import Record, Run
+from tasks.guest import Shape, prepare_guest, shape_of
 from tasks.lake import open_lake
-from tasks.observe import find_workload, guest_cpus
+from tasks.observe import find_workload
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint
 from tasks.planners.protocol import Planner
@@ -34,7 +35,12 @@ class Scope:
     lake: Lake
     planner: Planner
     workload: Workload
-    cpus: int
+    shape: Shape
+
+
+def host_cpus(scope: Scope) -> int:
+    """The host CPUs that one of the run's guests keeps busy."""
+    return prepare_guest(scope.settings, scope.shape).host_cpus
 
 
 def new_run_id(workload: str) -> str:
@@ -53,7 +59,7 @@ def open_run(run_id: str, workload: str) -> Scope:
         lake=open_lake(settings),
         planner=planner(_endpoint(settings)),
         workload=wanted,
-        cpus=guest_cpus(wanted, settings),
+        shape=shape_of(settings, wanted.cpus),
     )
 
 

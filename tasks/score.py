@@ -10,7 +10,8 @@ from benchmarks.workloads import Workload
 from bpf.library import policy, read_policy
 from policy_lake.model import Candidate, InputError, KnobValue, Policy
 from tasks.execute import Order, Trial, try_candidate
-from tasks.observe import find_workload, guest_cpus
+from tasks.guest import shape_of
+from tasks.observe import find_workload
 from tasks.plan import candidate_id
 from tasks.settings import Settings
 from tasks.verify import read_source
@@ -48,4 +49,4 @@ def score(
         id=name, run_id="", iteration=0, policy=chosen.id, source=chosen.source,
         settings=given, reason="asked for on the command line", planner="user",
     )  # fmt: skip
-    return wanted, try_candidate(Order(candidate, wanted, pairs, seed, guest_cpus(wanted, settings)))
+    return wanted, try_candidate(Order(candidate, wanted, pairs, seed, shape_of(settings, wanted.cpus)))

@@ -50,7 +50,12 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(default=120.0, gt=0)
 
     accel: Literal["auto", "kvm", "tcg"] = "auto"
+    clock: Literal["auto", "virtual", "wall"] = "auto"
+    cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")
     cpus: int = Field(default=0, ge=0, le=64, description="of a guest; 0 means as many as its workload asks for")
+    llcs: int = Field(default=1, ge=1, description="last-level caches over which a guest's CPUs are spread")
+    smt: int = Field(default=1, ge=1, description="CPUs of a guest that share a core")
+    nodes: int = Field(default=1, ge=1, description="NUMA nodes of a guest, of whole last-level caches")
     memory_mib: int = Field(default=512, ge=128, le=65536)
     microvm_slots: int = Field(default=0, ge=0, description="guests at once; 0 means as many as the host's CPUs bear")
 
@@ -87,9 +92,9 @@ class Settings(BaseSettings):
         """Reports, one directory per run."""
         return self.data_dir / "runs"
 
-    def slots(self, guest_cpus: int) -> int:
-        """How many guests of that size may run at once on this host."""
-        return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // guest_cpus)
+    def slots(self, host_cpus: int) -> int:
+        """How many guests that each keep so many host CPUs busy may run at once on this host."""
+        return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // host_cpus)
 
 
 def load_settings() -> Settings:

@@ -37,7 +37,7 @@ def token_for_verdict(
     envelope = sign_token(
         signing_key(settings.key_dir), policy or verdict.ops, object_sha256=verdict.object_sha256,
         source_sha256=hashlib.sha256(source.encode()).hexdigest(), arguments=tuple(arguments), kernel=verdict.kernel,
-        btf_sha256=btf_sha256 or prepare_guest(settings, cpus=settings.cpus or 2).kernel.btf_sha256,
+        btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256,
         audience=audience(settings), stages=verdict.stages, workload=workload, ratio=ratio,
     )  # fmt: skip
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()

@@ -52,7 +52,7 @@ def verify(
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    guest = prepare_guest(settings, cpus=settings.cpus or 2)
+    guest = prepare_guest(settings)
     on_stage("build")
     try:
         made = compile_policy(

@@ -24,6 +24,6 @@ def guest():
     from tasks.settings import load_settings
 
     try:
-        return prepare_guest(load_settings(), cpus=2)
+        return prepare_guest(load_settings())
     except SchedcpError as error:
         skip_or_fail(f"no guest can be booted here: {error}")

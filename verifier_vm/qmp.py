@@ -13,7 +13,6 @@ from typing import Any
 
 from policy_lake.model import InfraError
 
-
 # A guest's memory is in its file already, so that a snapshot's stream need not hold it.
 _MEMORY_APART = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 

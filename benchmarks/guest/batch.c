@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 		{"--short-work", &short_work, 1, 1ULL << 40},
 		{"--long-factor", &long_factor, 1, 10000},
 		{"--seed", &seed, 0, UINT64_MAX},
+		{"--real", &work_real, 0, 1},
 		{NULL, NULL, 0, 0},
 	};
 	int ready[2], start[2];

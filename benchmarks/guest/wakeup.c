@@ -133,6 +133,7 @@ int main(int argc, char **argv)
 		{"--sleepers", &sleeper_count, 1, 4096}, {"--hogs-per-cpu", &hogs_per_cpu, 0, 1024},
 		{"--wakeups", &wakeups, 1, 1000000},     {"--work", &work, 0, 1ULL << 40},
 		{"--think-us", &think_us, 1, 10000000},  {"--seed", &seed, 0, UINT64_MAX},
+		{"--real", &work_real, 0, 1},
 		{NULL, NULL, 0, 0},
 	};
 	struct worker *workers;

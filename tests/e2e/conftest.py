@@ -83,7 +83,7 @@ def nodes() -> Iterator[Any]:
 def ray_cluster(nodes: Any, settings: Settings) -> Iterator[cluster.Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", nodes.address)
-        with cluster.running(settings, guest_cpus=2) as running:
+        with cluster.running(settings, host_cpus=2) as running:
             running.ready()
             yield running
 

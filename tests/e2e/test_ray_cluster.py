@@ -22,8 +22,8 @@ from tasks.settings import Settings
 import ray_cases
 from policy_lake.model import InfraError
 try:
-    with cluster.running(Settings(microvm_slots=2), guest_cpus=2) as outer:
-        with cluster.running(Settings(), guest_cpus=2) as inner:
+    with cluster.running(Settings(microvm_slots=2), host_cpus=2) as outer:
+        with cluster.running(Settings(), host_cpus=2) as inner:
             inner.ready()
         assert inner is outer
         print(outer.slots, [one.value for one in fan_out(ray_cases.fail, ["a", "b"], deadline_s=60, label="x")])
