@@ -83,7 +83,8 @@ def read_score(
     both = zip(baselines, policies, strict=True)
     compared = tuple(Pair(b[metric], p[metric], pair_seed(seed, i)) for i, (b, p) in enumerate(both))
     ratio = statistics.ratio(compared, lower_is_better=workload.direction == "lower", seed=seed)
-    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), cpus, topology, clock, kernel, accel, seed]
+    where = [cpus, topology, clock, kernel, accel]
+    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
         id=hashlib.sha256(json.dumps([identity, measures]).encode()).hexdigest()[:16],

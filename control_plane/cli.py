@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,17 @@ app.add_typer(lake_app, name="lake")
 
 INTERRUPTED = 130
 ENDED = "interrupted; guests and workers are ended"
+ClockOption = Annotated[
+    str | None,
+    typer.Option(
+        "--clock", metavar="virtual|wall", help="Whose time counts: the guest's own (default under TCG), or the host's."
+    ),
+]
+Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of starting it from a snapshot.")]
+Cpus = Annotated[int | None, typer.Option("--cpus", help="CPUs of the guest.  [default: what the workload asks for]")]
+Llcs = Annotated[int | None, typer.Option("--llcs", help="Last-level caches to spread them over.")]
+Smt = Annotated[int | None, typer.Option("--smt", help="CPUs that share a core.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", help="NUMA nodes, of whole last-level caches.")]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 
@@ -55,11 +67,18 @@ def tune(
     per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 3,
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
+    clock: ClockOption = None,
+    cpus: Cpus = None,
+    llcs: Llcs = None,
+    smt: Smt = None,
+    nodes: Nodes = None,
+    cold: Cold = False,
     json: Json = False,
 ) -> None:
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
     from control_plane.tune import tune_command
 
+    _choose(clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
     tune_command(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json)
 
 
@@ -84,11 +103,18 @@ def score(
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs to measure.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
     knob: Knobs = None,
+    clock: ClockOption = None,
+    cpus: Cpus = None,
+    llcs: Llcs = None,
+    smt: Smt = None,
+    nodes: Nodes = None,
+    cold: Cold = False,
     json: Json = False,
 ) -> None:
     """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
     from control_plane.score import score_command
 
+    _choose(clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
     raise typer.Exit(score_command(policy, workload, pairs=pairs, seed=seed, knobs=knob or [], as_json=json))
 
 
@@ -137,6 +163,11 @@ def lake_rebuild(json: Json = False) -> None:
     from control_plane.lake import rebuild_command
 
     rebuild_command(as_json=json)
+
+
+def _choose(**options: object) -> None:
+    """An option of the guest is its SCHEDCP_ variable, set: so it holds for whatever this command starts, too."""
+    os.environ.update({f"SCHEDCP_{name.upper()}": str(value) for name, value in options.items() if value is not None})
 
 
 def main() -> None:

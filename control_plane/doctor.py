@@ -39,6 +39,7 @@ def examine() -> list[Finding]:
         findings += [_checked("kernel", lambda: _kernel(settings))]
         say("booting a guest")
         findings += [_checked("guest", lambda: _guest(settings)), _checked("kvm", lambda: _kvm(settings))]
+        findings += [_checked("clock", lambda: _clock(settings))]
         findings += [_checked("lake", lambda: _lake(settings)), _checked("model", lambda: _model(settings))]
     return findings
 
@@ -144,6 +145,13 @@ def _kvm(settings: Settings) -> str:
     if Path("/dev/kvm").exists():
         return "/dev/kvm is there, but no guest boots under it: TCG is used, which works and is slower"
     return "none: TCG is used, which works and is slower"
+
+
+def _clock(settings: Settings) -> str:
+    from verifier_vm.clock import usable_clock
+
+    path = usable_clock(settings.cache_dir)
+    return f"virtual time works with this QEMU ({path.stem[:15]}): guests under TCG keep their own time"
 
 
 def _lake(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
-from tasks.report import NOT_CLAIMED, baseline_line, ratio_text
+from tasks.report import baseline_line, not_claimed, ratio_text
 from tasks.score import score
 from tasks.settings import load_settings
 
@@ -29,13 +29,13 @@ def score_command(policy: str, workload: str, *, pairs: int, seed: int, knobs: S
             out().print(f"[red]rejected[/] at {rejection.stage}: {escape(rejection.reason)}", soft_wrap=True)
         return REJECTED
     if as_json:
-        print_json(to_json(trial.score))
+        print_json({**to_json(trial.score), "warnings": [trial.warning] if trial.warning else []})
     else:
-        _show(trial.score)
+        _show(trial.score, trial.warning)
     return 0
 
 
-def _show(score: Score) -> None:
+def _show(score: Score, warning: str) -> None:
     console = out()
     for number, pair in enumerate(score.pairs, 1):
         ratio = pair.baseline / pair.policy
@@ -44,4 +44,6 @@ def _show(score: Score) -> None:
     console.print(baseline_line(score))
     console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {score.outcome}[/]")
     console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
-    console.print(NOT_CLAIMED)
+    if warning:
+        console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+    console.print(not_claimed(score.clock))

@@ -34,9 +34,12 @@ def verify_command(file: Path, include: Sequence[Path], *, as_json: bool) -> int
         done = verify(file, settings, include_dirs=include, on_stage=lambda stage: say(DOING.get(stage, stage)))
     token = token_for_verdict(done.verdict, done.source, settings) if done.verdict.accepted else None
     if as_json:
-        print_json({**to_json(done.verdict), "token": str(token) if token else None})
+        told = {"token": str(token) if token else None, "clock": done.clock}
+        print_json({**to_json(done.verdict), **told, "warnings": [done.warning] if done.warning else []})
     else:
         _show(file, done.verdict, token)
+        if done.warning:
+            out().print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
 
 

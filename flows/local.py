@@ -40,7 +40,8 @@ def run_tune(
     for name, value, least, most in limits:
         if not least <= value <= most:
             raise InputError(f"{name}: {value} is not from {least} to {most}")
-    with interruptible(), cluster.running(settings, host_cpus=prepare_guest(settings, shape).host_cpus), serving() as server:
+    host_cpus = prepare_guest(settings, shape).host_cpus
+    with interruptible(), cluster.running(settings, host_cpus=host_cpus), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         from flows.tune import tune

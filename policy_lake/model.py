@@ -251,8 +251,9 @@ class GuestJob:
 class ClockCounts:
     """What the clock counted in one run of QEMU.
 
-    `fallbacks` are waits that it gave up: such a run is not a function of the guest alone. `fingerprint` covers every slot of
-    every vCPU with its virtual time, `switches` and `switch_hash` every context switch (none where the guest did not tell where its kernel does that).
+    `fallbacks` are waits that it gave up: such a run is not a function of the guest alone. `fingerprint` covers every
+    slot of every vCPU with its virtual time, `switches` and `switch_hash` every context switch with its own (none where
+    the guest was not started from a snapshot, for nobody knows then where its kernel does that).
     """
 
     fallbacks: int

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.guest import prepare_guest
 from tasks.report import best_line, best_of, markdown_report, text_report
 from tasks.run import Scope, end_run, profile_of
 from tasks.spans import Span, covered_s
@@ -43,10 +44,13 @@ def conclude(
     seconds = {"total": total, "vm": guests, "overhead": max(0.0, total - guests)}
     directory = scope.settings.run_dir / scope.run_id
     told = str(token) if token else None
-    markdown = markdown_report(profile, tried, token=told, seconds=seconds)
+    warning = prepare_guest(scope.settings, scope.shape).warning
+    markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
     write_whole(directory / "report.md", markdown.encode())
-    write_whole(directory / "report.txt", text_report(profile, tried, token=told, seconds=seconds).encode())
+    text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
+    write_whole(directory / "report.txt", text.encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
+    result["warnings"] = [warning] if warning else []
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""
     end_run(scope, "done", best=won, summary=result)

@@ -95,7 +95,8 @@ def _measured(order: Order, report: GuestReport, made: PolicyObject, machine: Ma
     return read_score(
         order.workload, report.events, policy=candidate.policy, settings=candidate.settings, pairs=order.pairs,
         seed=order.seed, cpus=machine.cpus, topology=str(machine.topology), clock=report.clock, kernel=report.kernel,
-        accel=report.accel, versions={OBJECT_SHA256: made.sha256, **_versions(machine, report)}, run_id=candidate.run_id, candidate=candidate.id,
+        accel=report.accel, versions={OBJECT_SHA256: made.sha256, **_versions(machine, report)},
+        run_id=candidate.run_id, candidate=candidate.id,
     )  # fmt: skip
 
 

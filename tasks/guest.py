@@ -59,9 +59,9 @@ def shape_of(settings: Settings, cpus: int = 2) -> Shape:
 def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
     """The guest of that shape; what it is made of is built once and kept in the cache.
 
-    The clock is virtual under TCG and the host's under KVM, unless the shape says otherwise. Where this QEMU has no virtual
-    clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the kernel or a
-    compiler is missing; InputError for a virtual clock under KVM.
+    The clock is virtual under TCG and the host's under KVM, unless the shape says otherwise. Where this QEMU has no
+    virtual clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the
+    kernel or a compiler is missing; InputError for a virtual clock under KVM.
     """
     shape = shape or shape_of(settings)
     return _prepare(settings.cache_dir, settings.kernel, settings.accel, settings.memory_mib, shape)

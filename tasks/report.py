@@ -8,12 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import Candidate, Ratio, Rejection, Score, WorkloadProfile
+from policy_lake.model import Candidate, Clock, Ratio, Rejection, Score, WorkloadProfile
 from tasks.plan import describe
 
 NOT_CLAIMED = (
     "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
-    "small virtual machine, one workload at a time; under emulation (tcg) caches and memory bandwidth are not a CPU's."
+    "small virtual machine, one workload at a time"
+)
+EMULATED = "; under emulation (tcg) caches and memory bandwidth are not a CPU's."
+VIRTUAL = (
+    ", in virtual time: every instruction takes the same time, and caches, memory bandwidth and frequency are not "
+    "modelled. It ranks what schedulers decide, not what that does to a cache."
 )
 
 
@@ -34,6 +39,11 @@ class Tried:
         if self.rejection is not None:
             return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
         return f"no result: {self.failure or 'not run'}"
+
+
+def not_claimed(clock: Clock) -> str:
+    """What a score taken by that clock does not say."""
+    return NOT_CLAIMED + (VIRTUAL if clock == "virtual" else EMULATED)
 
 
 def ratio_text(ratio: Ratio) -> str:
@@ -65,7 +75,9 @@ def best_of(tried: Iterable[Tried]) -> Score | None:
 def baseline_line(score: Score) -> str:
     """What the baseline itself reached, and the best that arithmetic allows."""
     own = statistics.median(pair.baseline for pair in score.pairs)
-    where = f"{score.cpus} CPUs, {score.clock} clock" + (f", {score.accel}" if score.accel else "")
+    where = f"{score.topology or f'{score.cpus} CPUs'}, {score.clock} clock" + (
+        f", {score.accel}" if score.accel else ""
+    )
     line = f"{score.baseline}: {score.metric} {own:.4g} {score.unit} (median of {len(score.pairs)}; {where})"
     if score.bound is None:
         return f"{line}. Arithmetic sets no bound here."
@@ -93,7 +105,7 @@ def change(score: Score) -> str:
 
 
 def text_report(
-    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float]
+    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as plain text."""
     best = best_of(tried)
@@ -101,12 +113,12 @@ def text_report(
     if best is not None:
         lines += [baseline_line(best), ""]
     lines += [_row_text(row) for row in table_rows(tried)]
-    lines += ["", best_line(best), *_ending(best, token, seconds)]
+    lines += ["", best_line(best), *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 
 def markdown_report(
-    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float]
+    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as Markdown."""
     best = best_of(tried)
@@ -120,7 +132,7 @@ def markdown_report(
         if one.rejection is not None:
             lines += ["", f"## Rejected: {one.candidate.id}", "", one.rejection.reason, ""]
             lines += [f"    {line}" for line in one.rejection.evidence.splitlines()]
-    lines += ["", *_ending(best, token, seconds)]
+    lines += ["", *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 
@@ -141,10 +153,12 @@ def profile_page(profile: WorkloadProfile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ending(best: Score | None, token: str | None, seconds: dict[str, float]) -> list[str]:
+def _ending(best: Score | None, token: str | None, seconds: dict[str, float], warning: str) -> list[str]:
     spent = f"{seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests"
     kernel = f" Kernel {best.kernel}." if best is not None and best.kernel else ""
-    return [f"Token: {token}" if token else "Token: none, as nothing won.", f"Time: {spent}.{kernel}", "", NOT_CLAIMED]
+    token_line = f"Token: {token}" if token else "Token: none, as nothing won."
+    warned = [f"Warning: {warning}."] if warning else []
+    return [token_line, f"Time: {spent}.{kernel}", *warned, "", not_claimed(best.clock if best else "wall")]
 
 
 def _row_text(row: dict[str, Any]) -> str:

@@ -71,6 +71,8 @@ def _best(score: Score, token: Path | None) -> dict[str, Any]:
         "ratio": _ratio(score),
         "outcome": score.outcome,
         "bound": score.bound,
+        "clock": score.clock,
+        "topology": score.topology,
         "baseline": {
             "name": score.baseline,
             "metric": score.metric,

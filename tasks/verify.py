@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpf.build import compile_policy
-from policy_lake.model import BuildError, InputError, Rejection, Stage, Verdict
+from policy_lake.model import BuildError, Clock, InputError, Rejection, Stage, Verdict
 from tasks.guest import prepare_guest
 from tasks.settings import Settings
 from verifier_vm.gate import judge
@@ -24,6 +24,8 @@ class Verified:
     verdict: Verdict
     source: str
     object_data: bytes
+    clock: Clock = "wall"
+    warning: str = ""
 
 
 def read_source(path: Path) -> str:
@@ -64,7 +66,8 @@ def verify(
     on_stage("boot")
     verdict = judge(made.data, (), guest.machine, on_event=lambda event: on_stage(_stage_of(event))).verdict
     build = Stage("build", True, made.seconds)
-    return Verified(replace(verdict, stages=(build, *verdict.stages)), source, made.data)
+    verdict = replace(verdict, stages=(build, *verdict.stages))
+    return Verified(verdict, source, made.data, guest.machine.clock_name, guest.warning)
 
 
 def _stage_of(event: dict[str, object]) -> str:

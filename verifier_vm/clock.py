@@ -28,8 +28,9 @@ _MAGIC = 0x31636B6C63765343
 class Rates:
     """What guest time is made of: picoseconds for an instruction and for a PAUSE, and the quantum in nanoseconds.
 
-    An instruction takes a nanosecond, about what a kernel's code takes on a machine of today. A PAUSE takes a microsecond, so that a
-    spinning vCPU costs little; vCPUs are never further apart than the quantum, which bounds the error of a wake-up.
+    An instruction takes a nanosecond, about what a kernel's code takes on a machine of today. A PAUSE takes a
+    microsecond, so that a spinning vCPU costs little. vCPUs are never further apart than the quantum, which bounds the
+    error of a wake-up.
     """
 
     insn_ps: int = 1000
@@ -72,7 +73,8 @@ def clock_object(cache_dir: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as build:
         out = Path(build) / path.name
-        command = ["gcc", *CFLAGS, "-o", str(out), *(str(source) for source in sources if source.suffix == ".c"), "-ldl"]
+        objects = [str(source) for source in sources if source.suffix == ".c"]
+        command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -88,7 +90,7 @@ def clock_object(cache_dir: Path) -> Path:
 def usable_clock(cache_dir: Path) -> Path:
     """The clock's object if this QEMU can run it; InfraError that says what is missing.
 
-    Decided by starting QEMU with it, without a guest: a QEMU without plugins, or one whose functions the clock cannot find, tells.
+    Decided by starting QEMU with it, without a guest: a QEMU that has no plugins, or lacks a function, tells so.
     """
     if (version := qemu_version()) < MIN_QEMU:
         raise InfraError(f"the virtual clock needs QEMU 9.1, this is {'.'.join(map(str, version))}")

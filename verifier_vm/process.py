@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One QEMU from exec to exit: its job goes in, its events come out, and its end leaves nothing behind.
 
-The port is a socket pair, the console a pipe, the job never touches a disk, and QEMU dies with the thread that started it.
+The port is a socket pair, the console a pipe, the job never touches a disk, and QEMU dies with the thread that
+started it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def encode_job(job: GuestJob) -> bytes:
 class Origin:
     """How a guest begins: booted, or from a snapshot (`incoming` is its device state, `memory` its RAM)."""
 
-    memory: Memory = Memory()
+    memory: Memory = field(default_factory=Memory)
     incoming: Path | None = None
     switch_address: int = 0
 
@@ -158,7 +159,7 @@ class GuestProcess:
             raise InfraError("QEMU did not end when it was told to") from error
 
     def _counts(self) -> ClockCounts | None:
-        """What the clock counted; InfraError when it did not run, or gave up a wait, for then time was not the guest's own."""
+        """What the clock counted; InfraError when it did not run or gave up a wait: time was not the guest's own."""
         if self._stats is None:
             return None
         counts = self._stats.read()
@@ -258,7 +259,7 @@ class GuestProcess:
 
 
 def _enlarge(end: socket.socket) -> None:
-    """Room for a whole job; the kernel may grant less (net.core.wmem_max), and then the rest is sent as the guest reads."""
+    """Room for a whole job; the kernel may grant less (net.core.wmem_max): the rest is sent as the guest reads."""
     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
     # Linux's SO_SNDBUFFORCE, for root; Python has no name for it.
     with contextlib.suppress(PermissionError):

@@ -18,8 +18,8 @@ Accel = Literal["kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
 MIN_QEMU = (9, 1)
 KVM_PROBE_S = 20.0
-# loglevel=5 puts warnings on the console, which is evidence; a panic ends QEMU at once (-no-reboot, panic=-1). The kernel's
-# self-tests of its cryptography would run beside the first workload for a second and a half.
+# loglevel=5 puts warnings on the console, which is evidence; a panic ends QEMU at once (-no-reboot, panic=-1). The
+# kernel's self-tests of its cryptography would run beside the first workload for a second and a half.
 KERNEL_ARGUMENTS = "console=ttyS0 loglevel=5 panic=-1 nokaslr mitigations=off cryptomgr.notests rdinit=/init"
 # The virtual clock gives the guest a TSC of 1 GHz; without this it would calibrate one, and be off by some 0.01 %.
 # The kernel hands what it does not know to init as its environment: there our programs see that bursts are cheap.
@@ -30,8 +30,8 @@ VIRTUAL_ARGUMENTS = "tsc_early_khz=1000000 tsc=reliable idle=halt SCHEDCP_CLOCK=
 class Machine:
     """A guest to boot: kernel and initramfs by path, CPUs, memory in MiB, accelerator.
 
-    `clock` is the virtual clock's object (verifier_vm/clock.py), None for the host's clock. `snapshots` is the directory where a
-    booted guest is kept, to start others from; None boots each.
+    `clock` is the virtual clock's object (verifier_vm/clock.py), None for the host's clock. `snapshots` is the
+    directory where a booted guest is kept, to start others from; None boots each.
     """
 
     kernel: Path
@@ -72,7 +72,8 @@ class Memory:
         else:
             # readonly opens the file only for reading, rom=off lets a guest write to its own copy of it.
             mode = "share=on" if self.shared else "share=off,readonly=on,rom=off"
-            objects = [f"memory-backend-file,id={name},{size},mem-path={self.directory / name},{mode}" for name in names]
+            mode = f"{size},{mode}"
+            objects = [f"memory-backend-file,id={name},mem-path={self.directory / name},{mode}" for name in names]
         return [part for one in objects for part in ("-object", one)], names
 
 
@@ -146,7 +147,8 @@ def _boots_under_kvm(machine: Machine) -> bool:
     from verifier_vm.vm import run  # vm uses this module's command line
 
     try:
-        run(GuestJob({}, ()), replace(machine, accel="kvm", clock=None, snapshots=None), deadline_s=KVM_PROBE_S, boots=1)
+        plain = replace(machine, accel="kvm", clock=None, snapshots=None)
+        run(GuestJob({}, ()), plain, deadline_s=KVM_PROBE_S, boots=1)
     except SchedcpError:
         return False
     return True

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Booted guests, kept: one per kernel, image, topology and everything else that a boot depends on.
 
-A snapshot is a directory named after the hash of what it was made from: a RAM file per node, which guests map privately (so
-that what they share is in memory once), the devices' state, and a table of sizes and hashes. It is checked before its first use
-in a process and whenever a file has changed since, and made anew when it does not hold.
+A snapshot is a directory named after the hash of what it was made from: a RAM file per node, which guests map
+privately (so that what they share is in memory once), the devices' state, and a table of hashes. It is checked before
+its first use in a process and whenever a file has changed since, and made anew when it does not hold.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ def run(
 ) -> GuestReport:
     """Start `machine`, do `job`, return its events; `on_event` sees each as it arrives.
 
-    It starts from a snapshot where the machine keeps them (the first run takes it), else by booting. `deadline_s` is wall time
-    for everything, by default the steps' own limits and a minute. Raises LostVMError with the console's end when the
-    guest dies, hangs or talks nonsense, InfraError when QEMU cannot start or its virtual clock gave up.
+    It starts from a snapshot where the machine keeps them (the first run takes it), else by booting. `deadline_s` is
+    wall time for everything, by default the steps' own limits and a minute. Raises LostVMError with the console's end
+    when the guest dies, hangs or talks nonsense, InfraError when QEMU cannot start or its virtual clock gave up.
     """
     if deadline_s is None:
         deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)

@@ -102,7 +102,7 @@ static void collect(struct job *jobs, uint64_t start_ns)
 		job->end_ms = end_ms;
 		job->cpu_ms = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3 +
 			      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3 - job->cpu_ms_before;
-		job->ok = status == 0 && job->result == work_expected(job->first, job->blocks);
+		job->ok = status == 0 && job->result == work_expected(job->first, work_done(job->blocks));
 	}
 }
 

@@ -18,7 +18,7 @@
 
 struct worker {
 	pthread_t thread;
-	uint64_t index, first, result, blocks;
+	uint64_t index, first, result, blocks, done; /* done: blocks that were really executed */
 	uint64_t *late_ns;
 };
 
@@ -51,6 +51,7 @@ static void *sleeper(void *arg)
 		me->late_ns[i] = now_ns() - deadline;
 		x = work_run(x, work);
 		me->blocks += work;
+		me->done += work_done(work);
 	}
 	me->result = x;
 	return NULL;
@@ -67,6 +68,7 @@ static void *hog(void *arg)
 	for (; !atomic_load_explicit(&stop, memory_order_relaxed); done += blocks_between_looks)
 		x = work_run(x, blocks_between_looks);
 	me->blocks = done;
+	me->done = done / blocks_between_looks * work_done(blocks_between_looks);
 	me->result = x;
 	return NULL;
 }
@@ -90,7 +92,7 @@ static int report(const struct worker *workers, uint64_t hogs, uint64_t *late_ns
 	int ok = 1;
 
 	for (uint64_t i = 0; i < sleeper_count + hogs; i++) {
-		ok &= workers[i].result == work_expected(workers[i].first, workers[i].blocks);
+		ok &= workers[i].result == work_expected(workers[i].first, workers[i].done);
 		hog_blocks += i < sleeper_count ? 0 : workers[i].blocks;
 	}
 	qsort(late_ns, count, sizeof(*late_ns), by_value);

@@ -71,13 +71,17 @@ static inline uint64_t work_run(uint64_t x, uint64_t blocks)
 	return work_blocks(x, blocks);
 }
 
-/* What work_run(x, blocks) must return. */
+/* How many of the blocks of one work_run() are really done. */
+static inline uint64_t work_done(uint64_t blocks)
+{
+	return work_in_bursts() ? blocks / WORK_GROUP + blocks % WORK_GROUP : blocks;
+}
+
+/* What x has become after so many blocks were really done. */
 static inline uint64_t work_expected(uint64_t x, uint64_t blocks)
 {
 	uint64_t mul = WORK_MUL, add = WORK_ADD, all_mul = 1, all_add = 0, steps;
 
-	if (work_in_bursts())
-		blocks = blocks / WORK_GROUP + blocks % WORK_GROUP;
 	for (steps = blocks * WORK_STEPS_PER_BLOCK; steps; steps >>= 1) {
 		if (steps & 1) {
 			all_mul *= mul;
