@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench lint ui lock clean
+.PHONY: help setup tune test bench fidelity lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -21,6 +21,9 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 
 bench: setup ## what is measured, side by side in one run
 	@$(PYTHON) -m benchmarks.bench
+
+fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
+	@$(PYTHON) -m benchmarks.fidelity
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .

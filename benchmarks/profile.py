@@ -63,6 +63,7 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         commands=commands,
         goal=workload.goal,
         text=describe(workload, commands, cpus=cpus, wall_s=wall_s, result=result),
+        clock=report.clock,
     )
 
 

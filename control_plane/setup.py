@@ -23,7 +23,11 @@ def set_up() -> None:
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
     from tasks.guest import prepare_guest
+    from verifier_vm.snapshot import origin_of
 
     if not any((settings.cache_dir / "images").glob("*.cpio")):
         say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")
-    prepare_guest(settings)
+    machine = prepare_guest(settings).machine
+    if machine.snapshots and not any(machine.snapshots.glob("*/snapshot.json")):
+        say("booting the guest that later ones start from")
+    origin_of(machine)

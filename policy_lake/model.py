@@ -114,6 +114,7 @@ class WorkloadProfile:
     commands: tuple[CommandProfile, ...]
     goal: str
     text: str
+    clock: Clock = "wall"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
  * of them would block in QEMU hands it over, so which of the two acts when is never up to the host's scheduler.
  *
  * The main thread gives it away in ppoll() and gets it back when virtual time has come to what it waits for, or when a
- * vCPU gave it work. The vCPU thread gives it away at those two moments, and in pthread_cond_wait() when all vCPUs have halted.
+ * vCPU gave it work. The vCPU thread gives it away at those two moments, and in pthread_cond_wait() when all vCPUs have
+ * halted.
  * A main thread that waits for a condition variable (to stop the vCPUs, say) lets the vCPU thread run meanwhile.
  *
  * Every wait is bounded. One that is given up is counted: that run is no longer deterministic and must not be scored.
@@ -23,7 +24,7 @@
 #include "vclock.h"
 
 #define WAIT_LIMIT_S 20
-/* The main thread also looks at the outside world (QMP, the port) this often; by virtual time, so the guest cannot tell. */
+/* The main thread also looks outside (QMP, the port) this often; by virtual time, so that the guest cannot tell. */
 #define LOOK_OUTSIDE_PS (10 * 1000000 * PS_PER_NS)
 
 enum { WITH_MAIN, WITH_VCPUS };

@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The time of each vCPU: the instructions it has executed, each block counted by an inline addition in the translated
- * code, so that the common case costs a few host instructions and no call.
+ * The time of each vCPU: the instructions it has executed, charged block by block (blocks.c).
  *
  * QEMU executes the vCPUs in a ring, one at a time. Each runs up to a common horizon and then leaves; once every
  * vCPU that is not halted has reached it, the horizon moves on by a quantum, or to the moment at which the main thread
  * is due, which then acts. So vCPUs are never further apart than a quantum, and the order is a function of the guest.
  */
 #include <stddef.h>
-#include <string.h>
 
 #include "qemu_api.h"
 #include "vclock.h"
 
 /*
- * A vCPU's counter: picoseconds in the low bits, set so that its slot is used up when they reach LIMIT; above them, what
- * else happened in the slot. Any of it makes the counter reach LIMIT, and with that calls slot_ends() at the next block.
+ * The slot's counter: picoseconds in the low bits, set so that the slot is used up when they reach LIMIT; above them,
+ * what else happened in it. Any of that makes the counter reach LIMIT, too, and so calls slot_ends() at the next block.
  */
 #define LIMIT (1ull << 48)
 #define YIELDED (1ull << 50)	/* may have sent an interrupt: its receiver must get a look before the sender goes on */
-#define HALTED (1ull << 52)
+#define HALTED CHARGE_HALT
 #define POKED (1ull << 54)
 #define PS_BITS (YIELDED - 1)
 
+#define FNV_OFFSET 0xcbf29ce484222325ull
+#define FNV_PRIME 0x100000001b3ull
 #define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
-
-enum { FREEZE, THAW, FIRST_BURST };
-#define BURST_UNIT_PS (100 * PS_PER_NS)
 
 struct vcpu {
 	void *cpu;
@@ -106,7 +103,7 @@ static uint64_t hashed(uint64_t hash)
 	size_t i;
 
 	for (i = 0; i < sizeof(word); i++)
-		hash = (hash ^ byte[i]) * 0x100000001b3ull;
+		hash = (hash ^ byte[i]) * FNV_PRIME;
 	return hash;
 }
 
@@ -125,7 +122,7 @@ static struct vcpu *find(void *cpu)
 	return v;
 }
 
-/* The slot is used up, or something happened in it, or QEMU has gone on to another vCPU; the block at hand still executes. */
+/* The slot is used up, or something happened in it, or QEMU went on to another vCPU. The block at hand is still executed*/
 static void __attribute__((noinline)) slot_ends(void *cpu)
 {
 	uint64_t happened = end_slot();
@@ -154,8 +151,7 @@ static void __attribute__((noinline)) slot_ends(void *cpu)
 	start_slot();
 }
 
-/* Called by translated code at the start of every block. */
-static void block(unsigned int unreliable, void *charged)
+void clock_block(unsigned int unreliable, void *charged)
 {
 	void *cpu = *current_cpu;
 
@@ -165,8 +161,7 @@ static void block(unsigned int unreliable, void *charged)
 	counter += (uint64_t)charged;
 }
 
-/* … and of the block that begins the guest kernel's context switch. */
-static void switched(unsigned int unused, void *nothing)
+void clock_switched(unsigned int unused, void *nothing)
 {
 	(void)unused;
 	(void)nothing;
@@ -206,6 +201,12 @@ void clock_jump_to(uint64_t ps)
 	stats->virtual_ns = main_ps / PS_PER_NS;
 }
 
+void clock_freeze(unsigned int unused, void *on)
+{
+	(void)unused;
+	frozen = on != NULL;
+}
+
 bool clock_frozen(void)
 {
 	return frozen;
@@ -224,63 +225,6 @@ void clock_yield(void)
 		counter += YIELDED;
 }
 
-static bool is(const unsigned char *insn, size_t size, unsigned char a, unsigned char b)
-{
-	return size == 2 && insn[0] == a && insn[1] == b;
-}
-
-/*
- * Guest programs talk to the clock through a no-op that no compiler emits, nopl 0x5cedNNNN(%rax): guest.h and work.h have it.
- * Returns NNNN, or -1 for any other instruction.
- */
-static int told(const unsigned char *code, size_t size)
-{
-	static const unsigned char nopl[] = { 0x0f, 0x1f, 0x80 };
-
-	if (size != 7 || memcmp(code, nopl, sizeof(nopl)) || code[5] != 0xed || code[6] != 0x5c)
-		return -1;
-	return code[3] | code[4] << 8;
-}
-
-/* What an instruction is charged, in the counter's terms. */
-static uint64_t charge(const unsigned char *code, size_t size)
-{
-	int burst = told(code, size);
-
-	if (burst >= FIRST_BURST)
-		return (uint64_t)burst * BURST_UNIT_PS;
-	if (is(code, size, 0xf3, 0x90))
-		return settings.pause_ps;
-	if (size == 1 && code[0] == 0xf4)
-		return settings.insn_ps + HALTED;
-	return settings.insn_ps;
-}
-
-static void freeze(unsigned int unused, void *on)
-{
-	(void)unused;
-	frozen = on != NULL;
-}
-
-static void translated(uint64_t id, struct qemu_plugin_tb *tb)
-{
-	uint64_t sum = 0;
-	size_t i, n = qemu.tb_n_insns(tb);
-
-	(void)id;
-	for (i = 0; i < n; i++) {
-		unsigned char code[16];
-		size_t size = qemu.insn_data(qemu.tb_get_insn(tb, i), code, sizeof(code));
-
-		sum += charge(code, size);
-		if (told(code, size) == FREEZE || told(code, size) == THAW)
-			qemu.tb_call(tb, freeze, PLUGIN_CB_NO_REGS, (void *)(uintptr_t)(told(code, size) == FREEZE));
-	}
-	qemu.tb_call(tb, block, PLUGIN_CB_NO_REGS, (void *)sum);
-	if (settings.switch_address && qemu.tb_vaddr(tb) == settings.switch_address)
-		qemu.tb_call(tb, switched, PLUGIN_CB_NO_REGS, NULL);
-}
-
 /* On the vCPU thread, once for each vCPU. */
 static void vcpu_made(uint64_t id, unsigned int index)
 {
@@ -291,7 +235,6 @@ static void vcpu_made(uint64_t id, unsigned int index)
 
 void clock_install(uint64_t plugin_id)
 {
-	stats->hash = stats->switch_hash = 0xcbf29ce484222325ull;
-	qemu.register_tb_trans(plugin_id, translated);
+	stats->hash = stats->switch_hash = FNV_OFFSET;
 	qemu.register_vcpu_init(plugin_id, vcpu_made);
 }

@@ -81,8 +81,8 @@ QEMU_EXPORT ssize_t write(int fd, const void *data, size_t size)
 }
 
 /*
- * A vCPU that touches a device takes QEMU's big lock, and one such device is the APIC, with which it sends interrupts. (So does
- * the loop between vCPUs; the clock tells a yield that changes nothing when it sees one.)
+ * A vCPU that touches a device takes QEMU's big lock, and one such device is the APIC, with which it sends interrupts.
+ * (So does the loop between vCPUs; the clock tells a yield that changes nothing when it sees one.)
  */
 QEMU_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Keeps QEMU's threads on one host CPU: only one of them acts at a time, and a hand-over within a CPU costs a tenth of one
- * to another (2 us against 20 us where tried). When that CPU turns out to be shared with others, all move to the next.
+ * Keeps QEMU's threads on one host CPU: only one of them acts at a time, and a hand-over within a CPU costs a tenth of
+ * one to another (2 us against 20 us where tried). When that CPU turns out to be shared, all move to the next.
  */
 #define _GNU_SOURCE 1
 #include <dirent.h>

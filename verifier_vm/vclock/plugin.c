@@ -2,7 +2,7 @@
 /*
  * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD`, with
  * the same file preloaded.
- * Whatever is missing is told in the shared page, and QEMU ends: a guest with half a virtual clock would be worse than none.
+ * Whatever is missing is told in the shared page, and QEMU ends: half a virtual clock would be worse than none.
  */
 #define _GNU_SOURCE 1
 #include <dlfcn.h>
@@ -65,8 +65,8 @@ static int64_t guest_ticks(void)
 }
 
 /*
- * QEMU reads the host's TSC inline for a guest's RDTSC, so its function is given a jump to ours. (A trap through PR_SET_TSC costs
- * 3 us each on the machine tried, and a context switch in the guest reads the TSC some ten times.)
+ * QEMU reads the host's TSC inline for a guest's RDTSC, so its function is given a jump to ours. (A trap through
+ * PR_SET_TSC costs 3 us on the machine tried, and a context switch in the guest reads the TSC some ten times.)
  */
 static bool replace_ticks(void)
 {
@@ -143,6 +143,7 @@ QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info,
 	if (!replace_ticks())
 		return refuse("cannot replace cpu_get_ticks: ", strerror(errno));
 	clock_install(id);
+	blocks_install(id);
 	placement_start();
 	role = MAIN_THREAD;
 	interposing = true;

@@ -43,15 +43,22 @@ extern struct stats *stats;
 
 /* clock.c: the time of each vCPU, and which may run */
 void clock_install(uint64_t plugin_id);
+void clock_block(unsigned int unreliable, void *charged);	/* translated code calls it at the start of every block */
+void clock_switched(unsigned int unused, void *nothing);	/* … of the one that begins the guest's context switch */
+void clock_freeze(unsigned int unused, void *on);		/* … and of those that begin and end a wait for the host */
 uint64_t clock_vcpu_now_ps(void);	/* of the vCPU being executed; never less than any earlier answer */
 uint64_t clock_main_now_ps(void);
 void clock_idle(void);			/* every vCPU has halted */
 void clock_main_due(uint64_t ps);	/* the main thread wants the baton at that time */
 void clock_jump_to(uint64_t ps);	/* every vCPU is halted: nothing happens before that time */
-bool clock_frozen(void);		/* the guest waits for the host: time stands still until the host gives it something */
+bool clock_frozen(void);		/* the guest waits for the host: while it is idle, time stands still */
 void clock_poke(void);			/* the vCPU being executed gave the main thread work */
 
 void clock_yield(void);			/* the vCPU being executed may have sent an interrupt */
+
+/* blocks.c: what instructions are charged */
+#define CHARGE_HALT (1ull << 52)	/* beside the time: the block halts its vCPU */
+void blocks_install(uint64_t plugin_id);
 
 /* baton.c: which thread acts */
 enum thread_role { OTHER_THREAD, MAIN_THREAD, VCPU_THREAD };
