@@ -56,7 +56,7 @@ class Qmp:
         while True:
             answer = self._read()
             if "error" in answer:
-                raise InfraError(f"QEMU refuses {name}: {answer['error'].get('desc')}")
+                raise InfraError(f"QEMU refuses {name}: {_reason(answer['error'])}")
             if "return" in answer:
                 return answer["return"]
 
@@ -84,5 +84,14 @@ class Qmp:
             raise InfraError(f"QEMU does not answer: {error}") from error
         if not line:
             raise InfraError("QEMU closed its control socket")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise InfraError(f"QEMU sent something else than an answer: {line[:120]!r}")
         return answer
+
+
+def _reason(error: object) -> str:
+    return str(error.get("desc")) if isinstance(error, dict) else str(error)

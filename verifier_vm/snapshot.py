@@ -53,10 +53,16 @@ def _key(machine: Machine) -> str:
     # Paths and descriptors do not matter, what is in the files does; the clock's object is named after its sources.
     parts = [
         str(PROTOCOL), str(qemu_version()), *command_line(machine, 0, plugin="", memory=Memory())[2:],
-        _digest_of(machine.kernel, machine.kernel.stat().st_mtime_ns),
-        _digest_of(machine.initrd, machine.initrd.stat().st_mtime_ns),
+        _content_of(machine.kernel), _content_of(machine.initrd),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _content_of(path: Path) -> str:
+    try:
+        return _digest_of(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
 
 
 @lru_cache(maxsize=16)
@@ -120,6 +126,8 @@ def _digest_of_data(path: Path) -> str:
 
 def _take(machine: Machine, place: Path) -> None:
     log.info("booting a guest (%s) to start others from", machine.topology)
+    for left in place.parent.glob("taking-*"):  # of a process that was killed: who holds the lock takes alone
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix="taking-") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()

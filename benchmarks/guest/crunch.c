@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * crunch: what real programs make a CPU do, as against the straight lines of work.h: branches that depend on data, table
- * look-ups, loads and stores all over a buffer. For the cost of emulation, not for scores.
+ * crunch: what real programs make a CPU do, as against the straight lines of work.h: branches that depend on data,
+ * table look-ups, loads and stores all over a buffer. For the cost of emulation, not for scores.
  *
  * Every thread compresses seeded text by LZ77 with a hash table, expands it and compares, or takes its CRC-32 by table,
  * its Adler-32, and its CRC-32 bit by bit, and compares. The last line printed is one JSON object; the exit status is 1
@@ -72,7 +72,7 @@ static size_t put_literals(uint8_t *out, size_t to, const uint8_t *from, size_t 
 	return to;
 }
 
-/* A byte below 128 begins that many literals and one more; another is a match's length, and two bytes of distance follow. */
+/* A byte below 128 begins that many literals and one more; another is a match's length, before two bytes of distance. */
 static size_t pack(const uint8_t *in, uint8_t *out)
 {
 	uint32_t last[1 << HASH_BITS] = {0}; /* one more than where four bytes of that hash were seen */

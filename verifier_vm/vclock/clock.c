@@ -32,8 +32,9 @@ struct vcpu {
 	uint64_t left_at;	/* `progress` when it last gave way to the others */
 };
 
-static struct vcpu vcpus[MAX_VCPUS];
+static struct vcpu vcpus[MAX_VCPUS + 1];	/* in the order in which they were first seen; the last is always free */
 static struct vcpu *current = vcpus;	/* whose slot it is */
+static unsigned int vcpu_count;
 static uint64_t counter = LIMIT, slot_start = LIMIT;
 static uint64_t horizon_ps, due_ps, main_ps;
 static uint64_t reached_ps;	/* the horizon before: no vCPU that is not halted is behind it */
@@ -86,13 +87,44 @@ static void main_turn(uint64_t at_ps)
 	baton_to_main();
 }
 
+/* Whether another vCPU that is not halted is before `ps`. One that was woken and has not been seen since is not counted. */
+static bool another_before(uint64_t ps)
+{
+	const struct vcpu *v;
+
+	for (v = vcpus; v->cpu; v++)
+		if (v != current && !v->halted && v->local_ps < ps)
+			return true;
+	return false;
+}
+
+/* Whether an interrupt may wake a vCPU: one that has halted, or one that has not begun. */
+static bool another_sleeps(void)
+{
+	const struct vcpu *v;
+
+	for (v = vcpus; v->cpu; v++)
+		if (v != current && v->halted)
+			return true;
+	return v < vcpus + vcpu_count;
+}
+
+/* With the others halted there is nobody to keep in step with: until the main thread is due, or wakes one, or `current` does. */
 static void move_horizon(void)
 {
 	if (horizon_ps >= due_ps)
 		main_turn(due_ps);
 	reached_ps = horizon_ps;
-	horizon_ps = max(min(horizon_ps + settings.quantum_ps, due_ps), horizon_ps + LEAST_STEP_PS);
+	horizon_ps = max(another_before(NEVER) ? min(horizon_ps + settings.quantum_ps, due_ps) : due_ps,
+			 horizon_ps + LEAST_STEP_PS);
 	placement_look();
+}
+
+static void wake_up(void)
+{
+	current->halted = false;
+	current->local_ps = max(current->local_ps, max(cause_ps, reached_ps));
+	horizon_ps = min(horizon_ps, current->local_ps + settings.quantum_ps);
 }
 
 /* FNV-1a (Fowler, Noll, Vo) over which vCPU and when: for comparing runs, not against forgery. */
@@ -126,29 +158,36 @@ static struct vcpu *find(void *cpu)
 static void __attribute__((noinline)) slot_ends(void *cpu)
 {
 	uint64_t happened = end_slot();
+	bool alone, leave;
 
 	if (current->cpu != cpu) {
 		current = find(cpu);
 		happened = 0;
 	}
-	if (current->halted) {
-		current->halted = false;
-		current->local_ps = max(current->local_ps, max(cause_ps, reached_ps));
-	}
+	if (current->halted)
+		wake_up();
 	stats->hash = hashed(stats->hash);
 	stats->slots++;
 	stats->virtual_ns = current->local_ps / PS_PER_NS;
 	if (poked || baton_taken())
 		main_turn(current->local_ps);
-	/* When it comes again and nobody ran in between, all others have halted or reached the horizon. */
-	if ((happened & YIELDED || current->local_ps >= horizon_ps) && current->left_at != progress) {
+	alone = current->left_at == progress;	/* it left before, and nobody has run since */
+	leave = !alone && happened & YIELDED && another_sleeps();
+	if (current->local_ps >= horizon_ps) {
+		if (alone || !another_before(horizon_ps)) {
+			while (current->local_ps >= horizon_ps)
+				move_horizon();
+			leave |= another_before(current->local_ps);
+		} else {
+			leave = true;
+		}
+	}
+	if (leave) {
 		current->left_at = progress;
 		qemu.cpu_exit(cpu);
-		return;
+	} else {
+		start_slot();
 	}
-	while (current->local_ps >= horizon_ps)
-		move_horizon();
-	start_slot();
 }
 
 void clock_block(unsigned int unreliable, void *charged)
@@ -229,7 +268,7 @@ void clock_yield(void)
 static void vcpu_made(uint64_t id, unsigned int index)
 {
 	(void)id;
-	(void)index;
+	vcpu_count = index + 1;
 	current_cpu = qemu.current_cpu();
 }
 
