@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.attachment import bad_detach, lost_attachment
 from benchmarks.bench import SCHEDCP, Figure, timed
@@ -21,7 +21,7 @@ from benchmarks.output import last_line, last_object, number
 from benchmarks.workloads import arguments
 from bpf.build import compile_policy
 from bpf.library import policies, policy
-from policy_lake.model import GuestJob, GuestReport, GuestStep, InfraError
+from policy_lake.model import Clock, GuestJob, GuestReport, GuestStep, InfraError
 from tasks.guest import Guest, Shape, prepare_guest
 from tasks.observe import find_workload
 from tasks.settings import load_settings
@@ -32,7 +32,7 @@ from verifier_vm.vm import run
 
 DEADLINE_S = 600.0
 STEP_S = 900.0  # in the guest's time, of which an idle guest has much in little of ours
-CLOCKS: tuple[Literal["virtual", "wall"], ...] = ("virtual", "wall")
+CLOCKS: tuple[Clock, ...] = ("virtual", "wall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,13 @@ class Sizes:
     compression: int = 3000
     checksum: int = 1500
     blocks: int = 220_000
-    wakeups: int = 200
     idle_wakeups: int = 100
     answers: int = 7
     verifications: int = 5
     candidates: int = 20
 
 
-QUICK = Sizes(2, 1, 2, 1, 80, 80, 10_000, 20, 20, 1, 1, 2)
+QUICK = Sizes(2, 1, 2, 1, 80, 80, 10_000, 20, 1, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Timed:
         return last_object(str(event.get("out", "")), where=f"step '{label}'")
 
 
-def guest_of(clock: Literal["virtual", "wall"] = "virtual", *, cpus: int = 2, llcs: int = 1, cold: bool = False) -> Guest:
+def guest_of(clock: Clock = "virtual", *, cpus: int = 2, llcs: int = 1, cold: bool = False) -> Guest:
     """A guest of that clock and topology; InfraError when there is no virtual clock here."""
     guest = prepare_guest(load_settings(), Shape(Topology(cpus, llcs), clock=clock, cold=cold))
     if guest.machine.clock_name != clock:

@@ -72,7 +72,7 @@ static size_t put_literals(uint8_t *out, size_t to, const uint8_t *from, size_t 
 	return to;
 }
 
-/* A byte below 128 begins that many literals and one more; another is a match's length, before two bytes of distance. */
+/* A byte below 128 begins that many literals and one more; another, a match: its length, then two bytes of distance. */
 static size_t pack(const uint8_t *in, uint8_t *out)
 {
 	uint32_t last[1 << HASH_BITS] = {0}; /* one more than where four bytes of that hash were seen */

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policy_lake.model import Policy, WorkloadProfile
-from tasks.planners.traits import Traits, others_ms
+from tasks.planners.traits import Traits, others_ms, wants_latency
 
 HEAVY_TAIL = 3.0  # largest task over median task
 MANY_WAKEUPS_PER_CPU_S = 50.0
@@ -20,7 +20,6 @@ LONG_WAITS = 2.0  # p99 wait over median burst
 MIXED_BURSTS = 5.0  # longest median burst over shortest
 ALMOST_IDLE = 1.5  # runnable tasks per CPU
 BUSY_SWITCHING_PER_CPU_S = 500.0
-LATENCY_WORDS = ("latency", "p99", "wake-up", "wakeup", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +128,6 @@ def kind_of(policy: Policy) -> Kind | None:
     hits = {kind.policy: sum(text.count(word) for word in kind.words) for kind in KINDS}
     likely = max(KINDS, key=lambda kind: hits[kind.policy])
     return own or (likely if hits[likely.policy] else None)
-
-
-def wants_latency(profile: WorkloadProfile) -> bool:
-    """Whether the goal is told in words of latency."""
-    return any(word in profile.goal.lower() for word in LATENCY_WORDS)
 
 
 def _wanting(seen: Traits) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from policy_lake.model import CommandProfile, WorkloadProfile
 
 JOB_SHARE = 0.01  # of all CPU time
+LATENCY_WORDS = ("latency", "p99", "wake-up", "wakeup", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def traits(profile: WorkloadProfile) -> Traits:
     wall_s, cpu_s = max(profile.wall_s, 1e-6), max(profile.cpu_s, 1e-6)
     longest = max(rivals, key=lambda command: (command.cpu_ms_max_task, command.comm))
     median_ms = median_task_ms(rivals)
+    # Shells and parents wake often, and matter only where latency is the goal.
+    wakers = commands if wants_latency(profile) else rivals
     waiting = sum(command.wait_ms for command in commands) / 1000 / wall_s
     return Traits(
         cpus=profile.cpus,
@@ -47,11 +50,16 @@ def traits(profile: WorkloadProfile) -> Traits:
         longest=longest,
         tail=longest.cpu_ms_max_task / max(median_ms, 0.01),
         bound=bound(profile, longest),
-        waker=max(commands, key=lambda command: (command.wakeups, command.comm)),
-        wakeups_per_cpu_s=profile.wakeups_per_s / max(profile.cpus, 1),
+        waker=max(wakers, key=lambda command: (command.wakeups, command.comm)),
+        wakeups_per_cpu_s=sum(command.wakeups for command in wakers) / wall_s / max(profile.cpus, 1),
         switches_per_cpu_s=sum(command.switches for command in commands) / cpu_s,
         hog=max(commands, key=lambda command: (command.burst_us_p50, command.comm)),
     )
+
+
+def wants_latency(profile: WorkloadProfile) -> bool:
+    """Whether the goal is told in words of latency."""
+    return any(word in profile.goal.lower() for word in LATENCY_WORDS)
 
 
 def competing(profile: WorkloadProfile) -> tuple[CommandProfile, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topologies: QEMU's options add up to what was asked for, and what cannot be is refused with its numbers."""
+"""Topologies: what QEMU is asked for adds up, and what cannot be is refused with its numbers."""
 
 from __future__ import annotations
 
@@ -14,81 +14,74 @@ from verifier_vm.topology import MOST_CPUS, Topology
 
 
 @st.composite
-def topologies(draw):
-    nodes, llcs_a_node, smt = (draw(st.integers(1, 4)) for _ in range(3))
-    llcs = nodes * llcs_a_node
-    cores = draw(st.integers(1, max(1, MOST_CPUS // (llcs * smt))))
-    cpus = llcs * smt * cores
-    return Topology(*(cpus, llcs, smt, nodes) if cpus <= MOST_CPUS else (nodes, nodes, 1, nodes))
+def topologies(draw: st.DrawFn) -> Topology:
+    """Any that can be: nodes of LLCs of cores of threads."""
+    nodes, per_node = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    smt, cores = draw(st.integers(1, 2)), draw(st.integers(1, 8))
+    llcs = nodes * per_node
+    cores = min(cores, MOST_CPUS // (llcs * smt))
+    return Topology(llcs * smt * cores, llcs, smt, nodes)
 
 
-def backends(topology):
-    return tuple(f"ram{node}" for node in range(topology.nodes))
+def options(topology: Topology, memory_mib: int = 512) -> tuple[dict[str, int], list[dict[str, str]]]:
+    """QEMU's options as it reads them: -smp as numbers, and each -numa."""
+    arguments = topology.arguments(memory_mib, tuple(f"ram{node}" for node in range(topology.nodes)))
+    pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
+    smp = next(value for name, value in pairs if name == "-smp")
+    first, *rest = smp.split(",")
+    numa = [dict(part.split("=") for part in v.removeprefix("node,").split(",")) for n, v in pairs if n == "-numa"]
+    assert ("-m", str(memory_mib)) in pairs
+    return {"cpus": int(first)} | {name: int(value) for name, value in (part.split("=") for part in rest)}, numa
 
 
 @given(topologies())
-def test_the_arguments_add_up(topology):
-    arguments = topology.arguments(512, backends(topology))
-    given_options = list(zip(arguments[::2], arguments[1::2], strict=True))
-    smp = dict(given_options)["-smp"]
-    total, sockets, dies, cores, threads = (int(n) for n in re.findall(r"\d+", smp))
-    assert total == topology.cpus == sockets * dies * cores * threads
-    assert (sockets, threads) == (topology.llcs, topology.smt)
-    assert dict(given_options)["-m"] == "512"
-    numa = [value for option, value in given_options if option == "-numa"]
-    seen = []
-    for node, value in enumerate(numa):
-        first, last = map(int, re.search(r"cpus=(\d+)-(\d+)$", value).groups())
-        assert f"nodeid={node},memdev=ram{node}," in value
-        # A socket is never torn between nodes: QEMU would refuse it, or show an LLC that spans them.
-        assert first % (cores * threads) == 0 and (last + 1) % (cores * threads) == 0
+def test_what_qemu_is_asked_for_adds_up(topology: Topology) -> None:
+    smp, _ = options(topology)
+    assert smp["cpus"] == topology.cpus
+    assert smp["sockets"] * smp["dies"] * smp["cores"] * smp["threads"] == topology.cpus
+    assert (smp["sockets"], smp["threads"]) == (topology.llcs, topology.smt)
+
+
+@given(topologies())
+def test_every_cpu_is_in_one_node_and_no_llc_is_in_two(topology: Topology) -> None:
+    _, numa = options(topology)
+    assert [node["nodeid"] for node in numa] == [str(node) for node in range(topology.nodes)]
+    assert len({node["memdev"] for node in numa}) == topology.nodes
+    seen: list[int] = []
+    llc = topology.cpus // topology.llcs
+    for node in numa:
+        first, last = map(int, node["cpus"].split("-"))
+        assert first % llc == 0 and (last + 1) % llc == 0
         seen += range(first, last + 1)
     assert seen == list(range(topology.cpus))
 
 
-def test_the_usual_shapes():
-    assert Topology().arguments(512, ("ram0",)) == [
-        "-smp", "2,sockets=1,dies=1,cores=2,threads=1", "-m", "512",
-        "-numa", "node,nodeid=0,memdev=ram0,cpus=0-1",
-    ]  # fmt: skip
-    assert Topology(8, 2, 2, 2).arguments(512, ("ram0", "ram1")) == [
-        "-smp", "8,sockets=2,dies=1,cores=2,threads=2", "-m", "512",
-        "-numa", "node,nodeid=0,memdev=ram0,cpus=0-3", "-numa", "node,nodeid=1,memdev=ram1,cpus=4-7",
-    ]  # fmt: skip
+@given(st.integers(-3, 70), st.integers(-2, 9), st.integers(-2, 5), st.integers(-2, 5))
+def test_a_topology_is_right_or_refused_with_its_numbers(cpus: int, llcs: int, smt: int, nodes: int) -> None:
+    given_numbers = {"cpus": cpus, "llcs": llcs, "smt": smt, "nodes": nodes}
+    possible = min(given_numbers.values()) >= 1 and cpus <= MOST_CPUS and not cpus % (llcs * smt) and not llcs % nodes
+    try:
+        made = Topology(**given_numbers)
+    except InputError as error:
+        assert not possible
+        text, numbers = str(error), set(map(int, re.findall(r"-?\d+", str(error))))
+        assert "\n" not in text
+        if (low := [name for name, value in given_numbers.items() if value < 1]) or cpus > MOST_CPUS:
+            name = low[0] if low else "cpus"
+            assert text.startswith(f"{name}: {given_numbers[name]} ")
+        else:  # a 1 goes without saying
+            assert {value for value in given_numbers.values() if value > 1} <= numbers
+    else:
+        assert possible
+        assert options(made)[0]["cpus"] == cpus
 
 
-@pytest.mark.parametrize(
-    ("counts", "says"),
-    [
-        ((0, 1, 1, 1), ["cpus", "0"]),
-        ((-3, 1, 1, 1), ["cpus", "-3"]),
-        ((2, 0, 1, 1), ["llcs", "0"]),
-        ((2, 1, -1, 1), ["smt", "-1"]),
-        ((2, 1, 1, 0), ["nodes", "0"]),
-        ((MOST_CPUS + 1, 1, 1, 1), [str(MOST_CPUS + 1), str(MOST_CPUS)]),
-        ((7, 2, 1, 1), ["7 CPUs", "2 LLCs"]),
-        ((6, 1, 4, 1), ["6 CPUs", "4 threads"]),
-        ((8, 4, 4, 2), ["8 CPUs", "4 LLCs", "4 threads"]),
-        ((8, 2, 1, 4), ["2 LLCs", "4 nodes"]),
-        ((6, 3, 1, 2), ["3 LLCs", "2 nodes"]),
-    ],
-)
-def test_what_cannot_be_is_refused_with_its_numbers(counts, says):
-    with pytest.raises(InputError) as refusal:
-        Topology(*counts)
-    assert "\n" not in str(refusal.value)
-    for part in says:
-        assert part in str(refusal.value)
+def test_a_topology_is_told_as_people_say_it() -> None:
+    assert str(Topology(1)) == "1 CPU"
+    assert str(Topology(8, 2, 2, 2)) == "8 CPUs, 2 LLCs, 2 nodes, 2 threads a core"
 
 
-@pytest.mark.parametrize(
-    ("topology", "text"),
-    [
-        (Topology(1), "1 CPU"),
-        (Topology(), "2 CPUs"),
-        (Topology(8, 2), "8 CPUs, 2 LLCs"),
-        (Topology(8, 2, 2, 2), "8 CPUs, 2 LLCs, 2 nodes, 2 threads a core"),
-    ],
-)
-def test_a_topology_reads_well(topology, text):
-    assert str(topology) == text
+@pytest.mark.parametrize("wrong", [(6, 4, 1, 1), (6, 2, 2, 1), (8, 2, 1, 3), (65, 1, 1, 1), (0, 1, 1, 1)])
+def test_what_cannot_be_is_refused_before_a_guest_is_started(wrong: tuple[int, int, int, int]) -> None:
+    with pytest.raises(InputError):
+        Topology(*wrong)

@@ -68,7 +68,7 @@ fired:
 	out %al, $0x20
 	movl $0, 0xfee000b0
 	incl count
-	cmpl $1000, count	/* it does fire */
+	cmpl $1, count	/* it does fire */
 	jne 4f
 	push %edx
 	mov $0x3f8, %dx

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots without a guest: what they are named after, what is noticed on them, which are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policy_lake.model import InfraError
+from verifier_vm import snapshot
+from verifier_vm.qemu import Machine
+from verifier_vm.snapshot import STATE, TABLE, _digest_of_data, _holds, _key, _prune, origin_of
+from verifier_vm.topology import Topology
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine that is never started."""
+    monkeypatch.setattr(snapshot, "qemu_version", lambda: (10, 0, 2))
+    monkeypatch.setattr(snapshot, "_checked", {})
+    for name in ("kernel", "initrd", "clock.so"):
+        (tmp_path / name).write_text(name)
+    return Machine(tmp_path / "kernel", tmp_path / "initrd", clock=tmp_path / "clock.so", snapshots=tmp_path / "kept")
+
+
+def kept(place: Path, files: dict[str, bytes] | None = None) -> Path:
+    """A snapshot as `_take` leaves it."""
+    place.mkdir(parents=True)
+    for name, data in (files or {"ram0": b"memory" * 999, STATE: b"devices" * 99}).items():
+        (place / name).write_bytes(data)
+    digests = {path.name: _digest_of_data(path) for path in place.iterdir()}
+    (place / TABLE).write_text(json.dumps({"switch_address": 4096, "kernel": "7.0", "files": digests}))
+    return place
+
+
+def test_the_same_machine_has_one_name_wherever_its_snapshots_lie(machine: Machine, tmp_path: Path) -> None:
+    assert _key(machine) == _key(machine) == _key(replace(machine, snapshots=tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"topology": Topology(4)}, {"topology": Topology(2, llcs=2)}, {"topology": Topology(2, smt=2)},
+        {"topology": Topology(2, llcs=2, nodes=2)}, {"memory_mib": 300}, {"accel": "kvm", "clock": None},
+        {"clock": None}, {"clock": Path("/another/clock.so")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_another_machine_has_another_name(machine: Machine, change: dict[str, object]) -> None:
+    assert _key(replace(machine, **change)) != _key(machine)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["kernel", "initrd"])
+def test_another_kernel_or_image_at_the_same_path_has_another_name(machine: Machine, name: str) -> None:
+    before, path = _key(machine), Path(getattr(machine, name))
+    path.write_text("another")
+    os.utime(path, ns=(1, 1))
+    assert _key(machine) != before
+
+
+def test_another_qemu_or_protocol_has_another_name(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _key(machine)
+    monkeypatch.setattr(snapshot, "qemu_version", lambda: (10, 0, 3))
+    other_qemu = _key(machine)
+    monkeypatch.setattr(snapshot, "PROTOCOL", snapshot.PROTOCOL + 1)
+    assert len({before, other_qemu, _key(machine)}) == 3
+
+
+def test_a_whole_snapshot_holds_and_is_hashed_once(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = kept(tmp_path / "kept" / "a")
+    assert _holds(place)
+    monkeypatch.setattr(snapshot, "_digest_of_data", lambda path: pytest.fail(f"{path} was hashed again"))
+    assert _holds(place)
+
+
+def flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(777 % path.stat().st_size)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def flip_and_hide(path: Path) -> None:
+    """… with its old time stamp: the change time, which nobody can set, is another."""
+    stat = path.stat()
+    flip(path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+DAMAGE = {
+    "a bit of the memory": lambda place: flip(place / "ram0"),
+    "a bit, its time put back": lambda place: flip_and_hide(place / "ram0"),
+    "a bit of the devices": lambda place: flip(place / STATE),
+    "devices cut short": lambda place: os.truncate(place / STATE, 100),
+    "memory grown": lambda place: os.truncate(place / "ram0", MIB),
+    "memory gone": lambda place: (place / "ram0").unlink(),
+    "devices gone": lambda place: (place / STATE).unlink(),
+    "table gone": lambda place: (place / TABLE).unlink(),
+    "table empty": lambda place: (place / TABLE).write_text(""),
+    "table is a list": lambda place: (place / TABLE).write_text("[]"),
+    "table without files": lambda place: (place / TABLE).write_text('{"switch_address": 1}'),
+    "table of no files": lambda place: (place / TABLE).write_text('{"switch_address": 1, "files": {}}'),
+    "table without the address": lambda place: (place / TABLE).write_text(
+        json.dumps({"files": json.loads((place / TABLE).read_text())["files"]})
+    ),
+    "table is noise": lambda place: (place / TABLE).write_bytes(b"\xff\x00\xfe"),
+    "a file is a directory": lambda place: ((place / "ram0").unlink(), (place / "ram0").mkdir()),
+}
+
+
+@pytest.mark.parametrize("seen_whole", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_noticed(machine: Machine, tmp_path: Path, damage: str, seen_whole: bool) -> None:
+    place = kept(tmp_path / "kept" / "a")
+    if seen_whole:
+        assert _holds(place)
+    DAMAGE[damage](place)
+    assert not _holds(place)
+
+
+def test_a_damaged_snapshot_is_taken_anew(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def take(_: Machine, place: Path) -> None:
+        taken.append(place)
+        for path in place.iterdir() if place.exists() else ():
+            path.unlink()
+        if place.exists():
+            place.rmdir()
+        kept(place)
+
+    monkeypatch.setattr(snapshot, "_take", take)
+    first = origin_of(machine)
+    assert origin_of(machine) == first and len(taken) == 1
+    assert first.switch_address == 4096 and first.incoming == taken[0] / STATE and first.memory.directory == taken[0]
+    flip(taken[0] / "ram0")
+    assert origin_of(machine) == first and len(taken) == 2
+
+
+def test_a_machine_that_keeps_none_boots(machine: Machine) -> None:
+    assert origin_of(replace(machine, snapshots=None)).incoming is None
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfraError, match="file") as error:
+        origin_of(replace(machine, snapshots=tmp_path / "file"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_kernel_is_told_in_one_line(machine: Machine, tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match="none"):
+        origin_of(replace(machine, kernel=tmp_path / "none"))
+
+
+def sparse(path: Path, at: int, data: bytes, size: int = 8 * MIB) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(at)
+        file.write(data)
+    return path
+
+
+def test_a_sparse_file_is_told_by_what_is_in_it_and_where(tmp_path: Path) -> None:
+    data = os.urandom(4096)
+    files = [
+        sparse(tmp_path / "a", MIB, data), sparse(tmp_path / "moved", 2 * MIB, data),
+        sparse(tmp_path / "larger", MIB, data, 9 * MIB), sparse(tmp_path / "other", MIB, bytes(4095) + b"x"),
+        sparse(tmp_path / "empty", 0, b""), sparse(tmp_path / "none", 0, b"", 0),
+    ]  # fmt: skip
+    assert len({_digest_of_data(path) for path in files}) == len(files)
+    assert _digest_of_data(sparse(tmp_path / "again", MIB, data)) == _digest_of_data(files[0])
+
+
+def test_a_large_hole_costs_nothing(tmp_path: Path) -> None:
+    _digest_of_data(sparse(tmp_path / "a", 1 << 39, b"end", 1 << 40))  # reading it would take minutes
+
+
+def test_the_latest_used_are_kept_and_what_is_no_snapshot_is_left_alone(tmp_path: Path) -> None:
+    places = [kept(tmp_path / f"{number:02}") for number in range(snapshot.KEPT + 3)]
+    order = [*places[5:], *places[:5]]
+    for used, place in enumerate(order):
+        os.utime(place / TABLE, ns=(0, used * 10**9))
+    (tmp_path / "taking-x" / "made").mkdir(parents=True)
+    (tmp_path / "lock").write_text("")
+    _prune(tmp_path)
+    assert {place for place in places if place.exists()} == set(order[3:])
+    assert (tmp_path / "taking-x" / "made").is_dir() and (tmp_path / "lock").exists()
+
+
+def test_starting_from_a_snapshot_counts_as_its_use(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "_take", lambda _, place: kept(place))
+    place = origin_of(machine).memory.directory
+    assert place
+    os.utime(place / TABLE, ns=(0, 0))
+    origin_of(machine)
+    assert (place / TABLE).stat().st_mtime_ns > 0
