@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from policy_lake.model import InfraError
 from verifier_vm.process import PROTOCOL, GuestProcess, Origin
@@ -33,7 +32,6 @@ SAVE_LIMIT_S = 60.0
 KEPT = 8  # some 100 MiB each: enough for a campaign over topologies
 STATE, TABLE = "state", "snapshot.json"
 CHUNK = 1 << 22
-FORMAT = "2"  # of a snapshot's directory: two versions of this file never take turns at one
 log = logging.getLogger(__name__)
 _checked: dict[Path, list[tuple[int, ...]]] = {}
 
@@ -47,14 +45,14 @@ def origin_of(machine: Machine) -> Origin:
         if not _holds(place):
             _take(machine, place)
         os.utime(place / TABLE)
-        table = _read_table(place)
-    return Origin(Memory(place), place / STATE, int(table["switch_address"]))
+        address, _ = _read_table(place)
+    return Origin(Memory(place), place / STATE, address)
 
 
 def _key(machine: Machine) -> str:
     # Paths and descriptors do not matter, what is in the files does; the clock's object is named after its sources.
     parts = [
-        FORMAT, str(PROTOCOL), str(qemu_version()), *command_line(machine, 0, plugin="", memory=Memory())[2:],
+        str(PROTOCOL), str(qemu_version()), *command_line(machine, 0, plugin="", memory=Memory())[2:],
         _content_of(machine.kernel), _content_of(machine.initrd),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
@@ -76,8 +74,12 @@ def _digest_of(path: Path, mtime_ns: int) -> str:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One process at a time: a second that wants the same guest waits for it instead of booting another."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise InfraError(f"{directory}: snapshots cannot be kept there: {error.strerror}") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -85,7 +87,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _holds(place: Path) -> bool:
     """Whether the snapshot is there and every byte is what was saved."""
     try:
-        files = _read_table(place)["files"]
+        _, files = _read_table(place)
         seen = [_identity(place / name) for name in sorted(files)]
         if _checked.get(place) == seen:
             return True
@@ -95,25 +97,20 @@ def _holds(place: Path) -> bool:
                 return False
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("snapshot %s: cannot be read (%s); it is taken anew", place.name, error)
         return False
     _checked[place] = seen
     return True
 
 
-def _write_table(place: Path, table: dict[str, Any]) -> None:
-    text = json.dumps(table)
-    (place / TABLE).write_text(json.dumps({"table": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
-
-
-def _read_table(place: Path) -> dict[str, Any]:
-    """The table as it was written; ValueError, KeyError or TypeError when it is not that."""
-    read = json.loads((place / TABLE).read_text())
-    if hashlib.sha256(read["table"].encode()).hexdigest() != read["sha256"]:
-        raise ValueError("its table is damaged")
-    table: dict[str, Any] = json.loads(read["table"])
-    return table
+def _read_table(place: Path) -> tuple[int, dict[str, str]]:
+    """The address of the guest's context switch, and the files' hashes; ValueError and others when it is no table."""
+    table = json.loads((place / TABLE).read_text())
+    address, files = table["switch_address"], table["files"]
+    if not isinstance(address, int) or not isinstance(files, dict) or STATE not in files:
+        raise ValueError("its table is no table")
+    return address, files
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -164,7 +161,7 @@ def _take(machine: Machine, place: Path) -> None:
         }
         for name in names:
             (made / name).chmod(0o444)
-        _write_table(made, table)
+        (made / TABLE).write_text(json.dumps(table))
         shutil.rmtree(place, ignore_errors=True)
         try:
             made.rename(place)

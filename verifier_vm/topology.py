@@ -28,7 +28,9 @@ class Topology:
         if self.cpus % (self.llcs * self.smt):
             raise InputError(f"{self}: the CPUs cannot be spread evenly")
         if self.llcs % self.nodes:
-            raise InputError(f"{self}: a node holds whole LLCs, so nodes must divide llcs")
+            raise InputError(
+                f"{self}: nodes do not divide the {self.llcs} LLCs, and a node holds whole ones"
+            )
 
     def __str__(self) -> str:
         parts = [(self.cpus, "CPU"), (self.llcs, "LLC"), (self.nodes, "node")]

@@ -23,7 +23,7 @@ Answers = Callable[[str], bytes | None]
 
 @contextlib.contextmanager
 def fake_qemu(answer: Answers, greeting: bytes = GREETING) -> Iterator[tuple[socket.socket, list[dict[str, Any]]]]:
-    """The near end of a QEMU that answers each command as `answer(name)` says (None: hangs up), and what it was told."""
+    """The near end of a QEMU that answers each command with `answer(name)` (None: hangs up), and what it was told."""
     ours, theirs = socket.socketpair()
     told: list[dict[str, Any]] = []
 
@@ -61,7 +61,8 @@ def test_an_error_is_told_in_qemus_words() -> None:
 
 
 def test_events_between_a_command_and_its_answer_are_passed_over() -> None:
-    answer = always("query-status", b'{"event": "STOP", "data": {}}\n{"event": "MIGRATION"}\n{"return": {"running": 1}}\n')
+    events = b'{"event": "STOP", "data": {}}\n{"event": "MIGRATION"}\n'
+    answer = always("query-status", events + b'{"return": {"running": 1}}\n')
     with fake_qemu(answer) as (ours, _), Qmp(ours, 5) as qmp:
         assert qmp.command("query-status") == {"running": 1}
 
@@ -106,9 +107,12 @@ def test_a_guest_is_saved_when_qemu_says_so_and_its_memory_stays_out() -> None:
 @pytest.mark.parametrize("status", ["failed", "cancelled", "active"])
 def test_a_guest_that_cannot_be_saved_is_told(status: str) -> None:
     said = json.dumps({"return": {"status": status}}).encode() + b"\n"
-    with fake_qemu(always("query-migrate", said)) as (ours, _), Qmp(ours, 0.3) as qmp:
-        with pytest.raises(InfraError, match=f"could not save the guest: {status}"):
-            qmp.save(Path("/there/state"))
+    with (
+        fake_qemu(always("query-migrate", said)) as (ours, _),
+        Qmp(ours, 0.3) as qmp,
+        pytest.raises(InfraError, match=f"could not save the guest: {status}"),
+    ):
+        qmp.save(Path("/there/state"))
 
 
 def test_a_guest_is_loaded_with_the_same_capability_and_in_order() -> None:

@@ -169,8 +169,11 @@ static void __attribute__((noinline)) slot_ends(void *cpu)
 	stats->hash = hashed(stats->hash);
 	stats->slots++;
 	stats->virtual_ns = current->local_ps / PS_PER_NS;
-	if (poked || baton_taken())
+	if (poked || baton_taken()) {
 		main_turn(current->local_ps);
+		/* It may be due earlier now than when the horizon was set. */
+		horizon_ps = min(horizon_ps, max(due_ps, current->local_ps + LEAST_STEP_PS));
+	}
 	alone = current->left_at == progress;	/* it left before, and nobody has run since */
 	leave = !alone && happened & YIELDED && another_sleeps();
 	if (current->local_ps >= horizon_ps) {
@@ -236,7 +239,7 @@ void clock_jump_to(uint64_t ps)
 {
 	main_ps = max(main_ps, ps);
 	cause_ps = max(cause_ps, main_ps);
-	reached_ps = horizon_ps = max(horizon_ps, main_ps);
+	reached_ps = horizon_ps = main_ps;	/* nobody runs: an earlier horizon, set for a vCPU alone, is void */
 	stats->virtual_ns = main_ps / PS_PER_NS;
 }
 
