@@ -93,9 +93,16 @@ def help_figures() -> list[Figure]:
 
 
 def verify_figures() -> list[Figure]:
-    """`schedcp verify` of a good policy, median of three; its own target comes with warm guests."""
+    """`schedcp verify` of a good policy, median of three, warm."""
     times = [timed([SCHEDCP, "verify", "bpf/library/vtime.bpf.c", "--json"])[0] for _ in range(3)]
-    return [Figure("schedcp verify vtime, median of 3", f"{statistics.median(times):.1f} s", "none yet", True)]
+    return [
+        Figure(
+            "schedcp verify vtime, median of 3",
+            f"{statistics.median(times):.1f} s",
+            "<= 5 s",
+            statistics.median(times) <= 5,
+        )
+    ]
 
 
 def tune_figures() -> list[Figure]:

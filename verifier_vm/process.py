@@ -81,6 +81,8 @@ class GuestProcess:
         self._pending = memoryview(encode_job(job) if job else b"")
         self._partial = bytearray()
         self._received = 0
+        # Its vCPUs take turns on one host CPU, and its boot takes the longer the more there are.
+        self._boot_limit_s = BOOT_LIMIT_S * (1 + (machine.cpus // 8 if machine.clock else 0))
 
     def __enter__(self) -> GuestProcess:
         self._port, guest_end = socket.socketpair()
@@ -177,9 +179,9 @@ class GuestProcess:
             selector.register(self._qemu.stdout, selectors.EVENT_READ)
             while not done():
                 if time.monotonic() > deadline:
-                    raise self._lost("the guest did not finish before its deadline and was ended")
-                if not self.ready and not self.events and time.monotonic() > self.started + BOOT_LIMIT_S:
-                    raise self._lost("the guest did not boot")
+                    raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
+                if not self.ready and not self.events and time.monotonic() > self.started + self._boot_limit_s:
+                    raise self._lost("the guest did not boot", ending=False)
                 for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
                     if key.fileobj is self._qemu.stdout:
                         self._read_console(selector)
@@ -237,11 +239,11 @@ class GuestProcess:
         if on_event:
             on_event(event)
 
-    def _wait_for_power_off(self) -> None:
+    def _wait_for_power_off(self, limit_s: float = POWER_OFF_S) -> None:
         """A guest that has told everything gets a moment to power off; killing one that does not loses nothing."""
         assert self._qemu.stdout
         os.set_blocking(self._qemu.stdout.fileno(), False)
-        limit = time.monotonic() + POWER_OFF_S
+        limit = time.monotonic() + limit_s
         while self._qemu.poll() is None and time.monotonic() < limit:
             time.sleep(0.01)
             self.console += (self._qemu.stdout.read() or b"")[: max(0, CONSOLE_LIMIT - len(self.console))]
@@ -249,9 +251,9 @@ class GuestProcess:
     def _console_text(self) -> str:
         return self.console.decode("ascii", "replace").replace("\r", "")
 
-    def _lost(self, why: str) -> LostVMError:
+    def _lost(self, why: str, *, ending: bool = True) -> LostVMError:
         # What QEMU or a dying kernel said last usually arrives just after the port closed.
-        self._wait_for_power_off()
+        self._wait_for_power_off(POWER_OFF_S if ending else 0.0)
         console = self._console_text()
         last = next((line for line in reversed(console.splitlines()) if line.strip()), "nothing on its console")
         panic = next((line for line in console.splitlines() if "Kernel panic" in line or "qemu-system" in line), last)

@@ -115,8 +115,11 @@ def qemu_version() -> tuple[int, ...]:
     """QEMU's version; InfraError with the mending command when it is missing or too old."""
     if not shutil.which(QEMU):
         raise InfraError(f"{QEMU} is not installed: run `make setup`")
-    out = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
-    version = tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
+    try:
+        out = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+        version = tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
+    except (OSError, subprocess.TimeoutExpired, IndexError) as error:
+        raise InfraError(f"{QEMU} does not tell its version ({type(error).__name__}): run `make setup`") from error
     if version < MIN_QEMU:
         raise InfraError(f"QEMU is {'.'.join(map(str, version))}, at least 9.1 is needed: run `make setup`")
     return version

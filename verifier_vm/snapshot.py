@@ -27,7 +27,7 @@ from verifier_vm.process import PROTOCOL, GuestProcess, Origin
 from verifier_vm.qemu import Machine, Memory, command_line, qemu_version
 from verifier_vm.qmp import Qmp
 
-BOOT_DEADLINE_S = 120.0
+BOOT_DEADLINE_S = 420.0
 SAVE_LIMIT_S = 60.0
 KEPT = 8  # some 100 MiB each: enough for a campaign over topologies
 STATE, TABLE = "state", "snapshot.json"

@@ -28,9 +28,7 @@ class Topology:
         if self.cpus % (self.llcs * self.smt):
             raise InputError(f"{self}: the CPUs cannot be spread evenly")
         if self.llcs % self.nodes:
-            raise InputError(
-                f"{self}: nodes do not divide the {self.llcs} LLCs, and a node holds whole ones"
-            )
+            raise InputError(f"{self}: nodes do not divide the {self.llcs} LLCs, and a node holds whole ones")
 
     def __str__(self) -> str:
         parts = [(self.cpus, "CPU"), (self.llcs, "LLC"), (self.nodes, "node")]
