@@ -3,18 +3,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from skipping import skip_or_fail
 
 from policy_lake.model import SchedcpError
-
-
-def skip_or_fail(why: str) -> None:
-    """A skip says why; with REQUIRE_VM=1, which CI sets, it is a failure."""
-    if os.environ.get("REQUIRE_VM") == "1":
-        pytest.fail(f"REQUIRE_VM=1, and {why}")
-    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")

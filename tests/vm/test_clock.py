@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import skip_or_fail
 from leftovers import processes
+from skipping import skip_or_fail
 
 from policy_lake.model import GuestJob, GuestReport, GuestStep, LostVMError
 from verifier_vm.qemu import Machine

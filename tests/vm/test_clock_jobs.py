@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import skip_or_fail
+from skipping import skip_or_fail
 
 from policy_lake.model import ClockCounts, GuestJob, GuestStep, InfraError
 from verifier_vm.clock import Stats
