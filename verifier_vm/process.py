@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import selectors
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 
 from policy_lake.model import ClockCounts, GuestJob, GuestReport, InfraError, LostVMError
 from verifier_vm.clock import Stats, plugin_option
+from verifier_vm.job import encode_job
 from verifier_vm.qemu import Machine, Memory, command_line
 from verifier_vm.qmp import load_commands
 
@@ -34,22 +34,6 @@ PROTOCOL = 2
 PIPE_BYTES = 1 << 20
 SOCKET_BYTES = 4 << 20
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-def encode_job(job: GuestJob) -> bytes:
-    """The job as the guest's init reads it (verifier_vm/guest/init.c says the format)."""
-    parts = []
-    for name, data in job.files.items():
-        if not re.fullmatch(r"[\w.-]{1,100}", name):
-            raise InfraError(f"guest file name '{name}' has characters other than letters, digits, '.', '_' and '-'")
-        parts.append(b"file %s %d\n" % (name.encode(), len(data)) + data)
-    for step in job.steps:
-        fields = (step.verb, step.label, str(int(step.timeout_s * 1000)), *step.args)
-        if any(character in field for field in fields for character in "\t\n\0"):
-            raise InfraError(f"guest step '{step.label or step.verb}' has a tab or newline in an argument")
-        parts.append(b"step " + "\t".join(fields).encode() + b"\n")
-    parts.append(b"seed %d\n" % job.seed)
-    return b"".join(parts) + b"go\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from leftovers import processes
 
 from policy_lake.model import GuestJob, GuestStep, InfraError, LostVMError
 from verifier_vm.console import kernel_death
-from verifier_vm.process import encode_job
+from verifier_vm.job import encode_job
 from verifier_vm.vm import run
 
 pytestmark = pytest.mark.vm
