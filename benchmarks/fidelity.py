@@ -72,7 +72,7 @@ def _order(first: Measured, second: Measured) -> int:
 
 
 def measure(workload: str, policy: str, clock: str, pairs: int) -> Measured:
-    """One `schedcp score` by that clock; guests are booted anew, so that both clocks see the same kind of guest."""
+    """One `schedcp score` by that clock; by the wall clock the guest boots, in virtual time it has a snapshot."""
     knobs = [part for knob in KNOBS.get((policy, workload), []) for part in ("--knob", knob)]
     command = [SCHEDCP, "score", policy, "-w", workload, "--pairs", str(pairs), "--clock", clock, "--json", *knobs]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)

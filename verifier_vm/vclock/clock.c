@@ -87,7 +87,7 @@ static void main_turn(uint64_t at_ps)
 	baton_to_main();
 }
 
-/* Whether another vCPU that is not halted is before `ps`. One that was woken and has not been seen since is not counted. */
+/* Whether another vCPU that is not halted is before `ps`; one that was woken and not yet seen is not counted. */
 static bool another_before(uint64_t ps)
 {
 	const struct vcpu *v;
@@ -109,7 +109,7 @@ static bool another_sleeps(void)
 	return v < vcpus + vcpu_count;
 }
 
-/* With the others halted there is nobody to keep in step with: until the main thread is due, or wakes one, or `current` does. */
+/* With the others halted there is nobody to keep in step with, until the main thread is due or one is woken. */
 static void move_horizon(void)
 {
 	if (horizon_ps >= due_ps)
@@ -154,7 +154,7 @@ static struct vcpu *find(void *cpu)
 	return v;
 }
 
-/* The slot is used up, or something happened in it, or QEMU went on to another vCPU. The block at hand is still executed*/
+/* The slot is used up, or something happened in it, or QEMU went on to another vCPU; then the block is executed. */
 static void __attribute__((noinline)) slot_ends(void *cpu)
 {
 	uint64_t happened = end_slot();
