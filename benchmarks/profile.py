@@ -12,7 +12,8 @@ from benchmarks.attachment import check_nothing_attached
 from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
 from benchmarks.workloads import Accel, Workload, arguments
-from policy_lake.model import CommandProfile, GuestJob, GuestReport, GuestStep, InfraError, InputError, WorkloadProfile
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import CommandProfile, InfraError, InputError, WorkloadProfile
 
 PROBE = "observe"
 LABEL = "observe"

@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks import statistics
 from benchmarks.measurement import WARM_UP, Outputs, measure
 from benchmarks.workloads import Accel, Workload, arguments
-from policy_lake.model import Clock, GuestStep, InputError, KnobValue, Pair, Rejection, Score
+from policy_lake.guest import GuestStep
+from policy_lake.model import Clock, InputError, KnobValue, Pair, Rejection, Score
 
 BASELINE = "eevdf"
 # A guest takes 512 steps, and a pair is four of them.

@@ -26,7 +26,8 @@ from bpf.build import compile_policy
 from bpf.library import policy
 from control_plane import clock_cost
 from control_plane.clock_cost import CLOCKS, DEADLINE_S, QUICK, Sizes, guest_of, step, timed_run
-from policy_lake.model import Clock, ClockCounts, GuestJob, InfraError, Rejection, SchedcpError
+from policy_lake.guest import ClockCounts, GuestJob
+from policy_lake.model import Clock, InfraError, Rejection, SchedcpError
 from tasks.guest import Guest
 from tasks.observe import find_workload
 from verifier_vm.gate import OBJECT

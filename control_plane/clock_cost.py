@@ -21,7 +21,8 @@ from benchmarks.output import last_line, last_object, number
 from benchmarks.workloads import arguments
 from bpf.build import compile_policy
 from bpf.library import policies, policy
-from policy_lake.model import Clock, GuestJob, GuestReport, GuestStep, InfraError
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import Clock, InfraError
 from tasks.guest import Guest, Shape, prepare_guest
 from tasks.observe import find_workload
 from tasks.settings import load_settings

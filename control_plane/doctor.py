@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from control_plane.output import out, print_json, working
-from policy_lake.model import GuestJob, SchedcpError
+from policy_lake.guest import GuestJob
+from policy_lake.model import SchedcpError
 from tasks.settings import Settings, load_settings
 
 SETUP = "make setup"

@@ -142,21 +142,44 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a stage saw. `bug` is its id in docs/bugs.md (F01 to F42) or a word, `advice` what to change.
+
+    `reject` ends the candidate. `unknown` could not be settled there and is left to a later stage. `note` is said and
+    allowed. `place` is FILE:LINE, or a callback, or where in the guest.
+    """
+
+    bug: str
+    level: Literal["reject", "unknown", "note"]
+    reason: str
+    place: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a candidate may not run: the stage that said no, the reason in one line, the evidence in full words."""
+    """Why a candidate may not run: the stage that said no, the reason in one line, the evidence in full words.
+
+    `bug`, `place` and `advice` are the finding's.
+    """
 
     stage: str
     reason: str
     evidence: str
+    bug: str = ""
+    place: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of a verdict, in order."""
+    """One step of a verdict, in order: source, build, object, kernel, survive, fair, score."""
 
     name: str
     ok: bool
     seconds: float
+    findings: tuple[Finding, ...] = ()
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,59 +247,6 @@ class Lesson:
     workload: str
     policy: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class GuestStep:
-    """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`."""
-
-    verb: Literal["attach", "detach", "run"]
-    args: tuple[str, ...] = ()
-    label: str = ""
-    timeout_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class GuestJob:
-    """What a guest does: files it is given, then steps in order, up to the first that fails.
-
-    `seed` goes into its random numbers and its timer's phase: another seed is another, equally valid run.
-    """
-
-    files: dict[str, bytes]
-    steps: tuple[GuestStep, ...]
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ClockCounts:
-    """What the clock counted in one run of QEMU.
-
-    `fallbacks` are waits that it gave up: such a run is not a function of the guest alone. `fingerprint` covers every
-    slot of every vCPU with its virtual time, `switches` and `switch_hash` every context switch with its own (none where
-    the guest was not started from a snapshot, for nobody knows then where its kernel does that).
-    """
-
-    fallbacks: int
-    virtual_s: float
-    fingerprint: str
-    slots: int
-    switches: int
-    switch_hash: str
-    host_moves: int
-
-
-@dataclass(frozen=True, slots=True)
-class GuestReport:
-    """What came back: one event per step that was started, the kernel's release, and the console as evidence."""
-
-    events: tuple[dict[str, Any], ...]
-    kernel: str
-    accel: str
-    seconds: float
-    console: str
-    clock: Clock = "wall"
-    counts: ClockCounts | None = None
 
 
 Record = TypeVar("Record")

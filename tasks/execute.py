@@ -10,15 +10,8 @@ from benchmarks.scoring import read_score, score_steps
 from benchmarks.workloads import Workload
 from bpf.build import PolicyObject, compile_policy
 from bpf.library import knob_arguments, read_policy
-from policy_lake.model import (
-    BuildError,
-    Candidate,
-    GuestReport,
-    Rejection,
-    Score,
-    Stage,
-    Verdict,
-)
+from policy_lake.guest import GuestReport
+from policy_lake.model import BuildError, Candidate, Rejection, Score, Stage, Verdict
 from tasks.guest import Guest, Shape, prepare_guest
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from policy_lake.model import ClockCounts, InfraError
+from policy_lake.guest import ClockCounts
+from policy_lake.model import InfraError
 from verifier_vm.qemu import QEMU, qemu_version
 
 SOURCES = Path(__file__).parent / "vclock"

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import GuestJob, GuestReport, GuestStep, LostVMError, Rejection, Stage, Verdict
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import LostVMError, Rejection, Stage, Verdict
 from verifier_vm.console import kernel_death, kernel_warnings, shorten_verifier_log, verifier_complaint, why_disabled
 from verifier_vm.process import OnEvent
 from verifier_vm.qemu import Machine

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import ClockCounts, GuestJob, GuestReport, InfraError, LostVMError
+from policy_lake.guest import ClockCounts, GuestJob, GuestReport
+from policy_lake.model import InfraError, LostVMError
 from verifier_vm.clock import Stats, plugin_option
 from verifier_vm.job import encode_job
 from verifier_vm.qemu import Machine, Memory, command_line

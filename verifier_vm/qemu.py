@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from policy_lake.model import Clock, GuestJob, InfraError, SchedcpError
+from policy_lake.guest import GuestJob
+from policy_lake.model import Clock, InfraError, SchedcpError
 from verifier_vm.topology import Topology
 
 Accel = Literal["kvm", "tcg"]

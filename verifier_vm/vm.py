@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import time
 
-from policy_lake.model import GuestJob, GuestReport, LostVMError
+from policy_lake.guest import GuestJob, GuestReport
+from policy_lake.model import LostVMError
 from verifier_vm.process import GuestProcess, OnEvent
 from verifier_vm.qemu import Machine
 from verifier_vm.snapshot import origin_of

@@ -14,7 +14,8 @@ from benchmarks.bench import Figure
 from control_plane import clock_bench
 from control_plane.clock_bench import Once, aa_figure, busy_host, large_figure, other_seed_figure, same_figure, spread
 from control_plane.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
-from policy_lake.model import ClockCounts, GuestReport, GuestStep, InfraError
+from policy_lake.guest import ClockCounts, GuestReport, GuestStep
+from policy_lake.model import InfraError
 
 
 def once(eevdf_ms: float = 1000, policy_ms: float = 800, *, trace: str = "a", bound_ms: float = 780) -> Once:

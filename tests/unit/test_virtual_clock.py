@@ -11,7 +11,8 @@ import subprocess
 
 import pytest
 
-from policy_lake.model import ClockCounts, InfraError, InputError
+from policy_lake.guest import ClockCounts
+from policy_lake.model import InfraError, InputError
 from tasks import guest
 from tasks.settings import Settings
 from verifier_vm import clock

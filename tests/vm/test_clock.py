@@ -18,7 +18,8 @@ import pytest
 from leftovers import processes
 from skipping import skip_or_fail
 
-from policy_lake.model import GuestJob, GuestReport, GuestStep, LostVMError
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import LostVMError
 from verifier_vm.qemu import Machine
 from verifier_vm.topology import Topology
 from verifier_vm.vm import run
@@ -210,7 +211,7 @@ def test_two_at_once_take_one_snapshot_and_run_alike(machine, program, tmp_path,
 def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from policy_lake.model import GuestJob
+        from policy_lake.guest import GuestJob
         from verifier_vm.qemu import Machine
         from verifier_vm.vm import run
         machine = Machine(Path({str(machine.kernel)!r}), Path({str(machine.initrd)!r}),

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from skipping import skip_or_fail
 
-from policy_lake.model import ClockCounts, GuestJob, GuestStep, InfraError
+from policy_lake.guest import ClockCounts, GuestJob, GuestStep
+from policy_lake.model import InfraError
 from verifier_vm.clock import Stats
 from verifier_vm.topology import Topology
 from verifier_vm.vm import run

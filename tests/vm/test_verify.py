@@ -14,7 +14,7 @@ import pytest
 
 from bpf.build import compile_policy
 from bpf.library import knob_arguments, policies, policy
-from policy_lake.model import GuestJob, GuestStep
+from policy_lake.guest import GuestJob, GuestStep
 from tasks.settings import load_settings
 from tasks.verify import verify
 from verifier_vm.gate import OBJECT, judge, survive_steps

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from leftovers import processes
 
-from policy_lake.model import GuestJob, GuestStep, InfraError, LostVMError
+from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.model import InfraError, LostVMError
 from verifier_vm.console import kernel_death
 from verifier_vm.job import encode_job
 from verifier_vm.vm import run
@@ -100,7 +101,7 @@ def test_a_missing_kernel_is_an_infrastructure_error_in_one_line(guest, tmp_path
 def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from policy_lake.model import GuestJob, GuestStep
+        from policy_lake.guest import GuestJob, GuestStep
         from verifier_vm.qemu import Machine
         from verifier_vm.vm import run
         machine = Machine(Path({str(guest.machine.kernel)!r}), Path({str(guest.machine.initrd)!r}), memory_mib=300)
