@@ -44,7 +44,8 @@ def look(logs: Sequence[float], alpha: float = ALPHA) -> Look:
 
     The t-statistic's mixture martingale over a normal prior of the standardised effect, with the right Haar prior on
     the variance (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid
-    t-tests", 2023): it assumes normal logarithms of unknown variance, and nothing of when one stops. ValueError below two.
+    t-tests", 2023): it assumes normal logarithms of unknown variance, and nothing of when one stops. ValueError below
+    two.
     """
     count = len(logs)
     if count < 2:
