@@ -27,7 +27,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One run: spans in the order of their start, waits from runnable to running in us, and the number of events lost."""
+    """One run: spans in order of their start, waits from runnable to running in us, and the number of events lost."""
 
     spans: tuple[Span, ...]
     waits_us: tuple[int, ...]
