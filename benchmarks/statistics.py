@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from policy_lake.model import Outcome, Pair, Ratio
 
-Role = Literal["baseline", "policy"]
+Role = Literal["baseline", "policy", "control"]
 
 RESAMPLES = 10_000
 # Student's t, two-sided 95 %, by number of pairs (degrees of freedom + 1).
@@ -66,10 +66,10 @@ def outcome(ratio: Ratio, *, min_effect: float = 0.02) -> Outcome:
     return "inconclusive"
 
 
-def orders(pairs: int) -> tuple[tuple[Role, Role], ...]:
-    """Who goes first in each pair, taking turns, so that a drift of the machine (heat, load) favours neither."""
-    forward: tuple[Role, Role] = ("baseline", "policy")
-    return tuple(forward if index % 2 == 0 else ("policy", "baseline") for index in range(pairs))
+def orders(pairs: int, roles: Sequence[Role] = ("baseline", "policy")) -> tuple[tuple[Role, ...], ...]:
+    """Who goes first in each pair, taking turns, so that a drift of the machine (heat, load) favours nobody."""
+    turns = (index % len(roles) for index in range(pairs))
+    return tuple((*roles[turn:], *roles[:turn]) for turn in turns)
 
 
 def makespan_bound(job_times: Sequence[float], cpus: int) -> float:
