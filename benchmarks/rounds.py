@@ -17,7 +17,7 @@ MOST_PAIRS = 70
 class Rounds:
     """`pairs` rounds from number `first` on: baseline and policy, and a second policy as `control` on request.
 
-    `attached` is False for an A/A run, in which the policy's turn is the baseline once more: what differs then is noise.
+    `attached` is False for an A/A run, in which the policy's turn is the baseline once more: a difference is noise.
     InputError for fewer rounds than have an interval, or more than a guest takes.
     """
 

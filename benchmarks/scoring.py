@@ -120,7 +120,7 @@ def read_score(
         versions=dict(versions or {}),
         also=_also(workload, baselines, policies),
         seed=seed,
-        anytime95=(seen.low, seen.high),
+        anytime95=(seen.low, seen.high) if np.isfinite(seen.high) else None,
         detectable=detectable(logs),
         ratios=_ratios(workload, baselines, policies, seed),
         control=_control(workload, measured, control, seed) if control else None,

@@ -27,7 +27,7 @@ Decision = Literal["stop", "go on"]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The interval of the ratio after some pairs, valid at every look."""
+    """The interval of the ratio after some pairs, valid at every look; from 0 to infinity where they are too few."""
 
     low: float
     high: float
@@ -50,9 +50,10 @@ def look(logs: Sequence[float], alpha: float = ALPHA) -> Look:
     count = len(logs)
     if count < 2:
         raise ValueError(f"an interval needs at least 2 pairs, not {count}")
-    mean, spread = float(np.mean(logs)), float(np.std(logs, ddof=1))
-    error = spread / math.sqrt(count)
-    reach = _critical_t(count, alpha) * error
+    critical = _critical_t(count, alpha)
+    if math.isinf(critical):
+        return Look(0.0, math.inf)
+    mean, reach = float(np.mean(logs)), critical * float(np.std(logs, ddof=1)) / math.sqrt(count)
     return Look(math.exp(mean - reach), math.exp(mean + reach))
 
 
