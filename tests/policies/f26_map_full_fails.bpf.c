@@ -1,7 +1,7 @@
 // fails: source: bpf_map_push_elem
 // bug: F26
 // SPDX-License-Identifier: GPL-2.0-only
-/* Room for 16 waiting tasks; whether there was room for this one is not asked. */
+/* Room for 4 waiting tasks; whether there was room for this one is not asked. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -11,7 +11,7 @@ enum f26_full_dsq {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 16);
+	__uint(max_entries, 4);
 	__type(value, s32);
 } waiting SEC(".maps");
 

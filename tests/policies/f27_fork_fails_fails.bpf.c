@@ -1,7 +1,7 @@
 // fails: survive: fork
 // bug: F27
 // SPDX-License-Identifier: GPL-2.0-only
-/* A map entry for every task that ever was, none given back: from some task on, nobody can fork. */
+/* A map entry for every user's task that ever was, none given back: from some task on, nobody can fork. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -11,7 +11,7 @@ enum f27_fork_dsq {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
+	__uint(max_entries, 32);
 	__type(key, s32);
 	__type(value, u64);
 } began SEC(".maps");
@@ -24,7 +24,7 @@ s32 SX_OP_SLEEPABLE(f27_fork_init_task, struct task_struct *p, struct scx_init_t
 	u64 now = sx_now();
 	s32 pid = p->pid;
 
-	return bpf_map_update_elem(&began, &pid, &now, BPF_ANY);
+	return sx_is_kthread(p) ? 0 : bpf_map_update_elem(&began, &pid, &now, BPF_ANY);
 }
 
 s32 SX_OP(f27_fork_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
