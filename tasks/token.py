@@ -13,8 +13,8 @@ from policy_lake.model import InfraError, Ratio, Verdict
 from tasks.guest import prepare_guest
 from tasks.settings import Settings
 from tasks.whole import write_whole
-from verifier_vm.keys import signing_key
-from verifier_vm.token import sign_token
+from verifier_vm.tokens.check import sign_token
+from verifier_vm.tokens.private_key import signing_key
 
 
 def token_for_verdict(

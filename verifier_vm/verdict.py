@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 
@@ -33,3 +34,11 @@ def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", ker
     digest = hashlib.sha256(data).hexdigest() if data else ""
     accepted = bool(stages) and not rejections
     return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel)
+
+
+def demand(stage: Stage, bugs: Collection[str]) -> Stage:
+    """The same stage for hosts that need more: what it noted or left open of these bugs rejects."""
+    if not any(finding.bug in bugs for finding in stage.findings):
+        return stage
+    findings = [replace(one, level="reject") if one.bug in bugs else one for one in stage.findings]
+    return stage_of(stage.name, stage.seconds, findings, stage.evidence)

@@ -1,7 +1,7 @@
 // fails: survive: non-existent DSQ
 // bug: F02
 // SPDX-License-Identifier: GPL-2.0-only
-/* The queue is computed from a number that is only known at run time: one more than there are. */
+/* The queue for low weights is computed from a number that is only known at run time: one more than there are. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -21,7 +21,7 @@ s32 SX_OP(f02_computed_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake
 
 void SX_OP(f02_computed_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	u64 queue = QUEUE + queues; /* should be queues - 1 */
+	u64 queue = p->scx.weight < 100 ? QUEUE + queues : QUEUE; /* should be queues - 1 */
 
 	sx_insert(p, queue, SCX_SLICE_DFL, enq_flags);
 	sx_wake_idle_cpu_for(p);
@@ -29,9 +29,8 @@ void SX_OP(f02_computed_enqueue, struct task_struct *p, u64 enq_flags)
 
 void SX_OP(f02_computed_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u64 queue = QUEUE + queues;
-
-	sx_move_to_local(queue);
+	if (!sx_move_to_local(QUEUE + queues - 1))
+		sx_move_to_local(QUEUE);
 }
 
 s32 SX_OP_SLEEPABLE(f02_computed_init)

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_lake.model import InputError, Ratio, Stage
-from verifier_vm.dsse import PAYLOAD_TYPE, TokenError, canonical_json, read_token, seal, write_token
-from verifier_vm.keys import SigningKey
-from verifier_vm.token import check_token, sign_token
+from verifier_vm.tokens.check import check_token, sign_token
+from verifier_vm.tokens.dsse import PAYLOAD_TYPE, TokenError, canonical_json, read_token, seal, write_token
+from verifier_vm.tokens.private_key import SigningKey
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 KEY = SigningKey(Ed25519PrivateKey.generate())
@@ -105,7 +105,7 @@ def test_a_time_without_a_zone_is_bad_input():
 
 
 def test_another_verifiers_token_is_refused(monkeypatch):
-    monkeypatch.setattr("verifier_vm.token.VERIFIER_VERSION", "2")
+    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "2")
     with pytest.raises(TokenError, match="the token is for verifier_version '1', not '2'"):
         check()
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_lake.model import InfraError
-from verifier_vm.dsse import SIZE_LIMIT, TokenError, pae, read_token, seal, unseal, write_token
-from verifier_vm.keys import SigningKey
+from verifier_vm.tokens.dsse import SIZE_LIMIT, TokenError, pae, read_token, seal, unseal, write_token
+from verifier_vm.tokens.private_key import SigningKey
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
 PAYLOAD = b'{"a":[1,"two"]}'

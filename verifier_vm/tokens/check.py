@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy_lake.model import InputError, Ratio, Stage, from_json, to_json
-from verifier_vm.dsse import TokenError, canonical_json, seal, strict_json, unseal
-from verifier_vm.keys import SigningKey
+from verifier_vm.tokens.dsse import TokenError, canonical_json, seal, strict_json, unseal
+from verifier_vm.tokens.private_key import SigningKey
 
 OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version"),

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy_lake.model import InfraError, SchedcpError
-from verifier_vm.keys import SigningKey, key_id
+from verifier_vm.tokens.private_key import SigningKey, key_id
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 SIZE_LIMIT = 1 << 20
