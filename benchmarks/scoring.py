@@ -14,7 +14,7 @@ from benchmarks import statistics
 from benchmarks.measurement import WARM_UP, Measured, Outputs, attached_labels
 from benchmarks.rounds import Rounds
 from benchmarks.sequential import detectable, log_ratios, look
-from benchmarks.workloads import Accel, Workload, arguments
+from benchmarks.workloads import Accel, Workload, arguments, descriptor_sha256, program_of
 from policy_lake.guest import GuestStep
 from policy_lake.model import Clock, Control, KnobValue, Pair, Ratio, Score
 
@@ -46,7 +46,7 @@ def score_steps(
     """
 
     def run(label: str, pair: int) -> GuestStep:
-        args = (workload.program, *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
+        args = (program_of(workload), *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
         return GuestStep("run", args, label=label, timeout_s=workload.timeout_s)
 
     steps = [run(WARM_UP, rounds.first)]
@@ -94,7 +94,7 @@ def read_score(
     logs = log_ratios(compared, lower_is_better=lower)
     seen = look(logs)
     deciding = Ratio(ratio.median, (seen.low, seen.high)) if looks else ratio
-    where = [cpus, topology, clock, kernel, accel]
+    where = [cpus, topology, clock, kernel, accel, workload.tier]
     identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
@@ -117,8 +117,9 @@ def read_score(
         candidate=candidate,
         kernel=kernel,
         accel=accel,
-        versions=dict(versions or {}),
+        versions={**_workload_versions(workload), **(versions or {})},
         also=_also(workload, baselines, policies),
+        tier=workload.tier,
         seed=seed,
         anytime95=(seen.low, seen.high) if np.isfinite(seen.high) else None,
         detectable=detectable(logs),
@@ -148,6 +149,14 @@ def _control(workload: Workload, measured: Measured, control: str, seed: int) ->
     ratio = statistics.ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed)
     median = float(np.median([pair.baseline for pair in pairs]))
     return Control(control, median, ratio, statistics.outcome(ratio))
+
+
+def _workload_versions(workload: Workload) -> dict[str, str]:
+    """What it takes to find this workload again, and to know it from one that was changed since."""
+    versions = {"workload_sha256": descriptor_sha256(workload), "workload_file": workload.file}
+    if workload.binary:
+        versions |= {"binary": workload.binary.path, "binary_sha256": workload.binary.sha256}
+    return versions
 
 
 def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float | None:

@@ -115,6 +115,7 @@ class WorkloadProfile:
     goal: str
     text: str
     clock: Clock = "wall"
+    tier: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,7 @@ class Score:
     control: Control | None = None
     floor: float | None = None
     confirms: str = ""
+    tier: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
