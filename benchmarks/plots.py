@@ -16,13 +16,13 @@ from policy_lake.model import Score
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Format = Literal["png", "svg"]
+Form = Literal["png", "svg"]
 # Okabe and Ito's colours, which people who see colours differently can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 GREY = "#999999"
 
 
-def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Format = "png") -> bytes:
+def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
     """One panel a run on a common time axis, one row a CPU, coloured by command name."""
     names = busiest(list(timelines.values()), len(COLOURS))
     figure, panels = _figure(len(timelines), height=1.1 + 0.28 * max(t.cpus for t in timelines.values()))
@@ -39,7 +39,7 @@ def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Forma
     return _bytes(figure, form)
 
 
-def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Format = "png") -> bytes:
+def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
     """The cumulative distribution of the time from runnable to running, one line a run, on a logarithmic axis."""
     figure, (panel,) = _figure(1, height=3.2)
     for (run, timeline), colour in zip(timelines.items(), COLOURS, strict=False):
@@ -57,7 +57,7 @@ def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Format = 
     return _bytes(figure, form)
 
 
-def draw_scores(scores: Sequence[Score], *, title: str, form: Format = "png") -> bytes:
+def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> bytes:
     """One bar a policy: its metric as a multiple of the baseline's, with its interval, and the bound as a line."""
     figure, (panel,) = _figure(1, height=0.9 + 0.42 * (len(scores) + 1))
     score = scores[0]
@@ -108,7 +108,7 @@ def _legend(figure: Figure, panel: Any, title: str) -> None:
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
 
 
-def _bytes(figure: Figure, form: Format) -> bytes:
+def _bytes(figure: Figure, form: Form) -> bytes:
     out = io.BytesIO()
     # No date in the file: the same runs give the same picture.
     metadata = {"Software": None} if form == "png" else {"Date": None}

@@ -83,19 +83,23 @@ def read_score(
     candidate: str = "",
     control: str = "",
     looks: bool = False,
+    floor: float | None = None,
+    confirms: str = "",
 ) -> Score:
-    """The score of what was measured. `looks`: whether to go on was asked on the way, so the outcome is taken from the
-    interval that holds at every look.
+    """The score of what was measured.
+
+    `looks`: whether to go on was asked on the way, so the outcome is taken from the interval that holds at every look.
+    `floor` is the ratio by which A/A runs of the workload differ: what does not lie beyond it is inconclusive.
     """
     baselines, policies = measured["baseline"], measured["policy"]
     lower = workload.direction == "lower"
-    compared = _pairs(baselines, policies, workload.metric, seed)
+    compared = score_pairs(workload, measured, seed)
     ratio = statistics.ratio(compared, lower_is_better=lower, seed=seed)
     logs = log_ratios(compared, lower_is_better=lower)
     seen = look(logs)
     deciding = Ratio(ratio.median, (seen.low, seen.high)) if looks else ratio
     where = [cpus, topology, clock, kernel, accel, workload.tier]
-    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed]
+    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed, control]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
         id=hashlib.sha256(json.dumps([identity, measures]).encode()).hexdigest()[:16],
@@ -112,7 +116,7 @@ def read_score(
         ratio=ratio,
         bound=_bound(workload, baselines, policies),
         attached=True,
-        outcome=statistics.outcome(deciding),
+        outcome=statistics.outcome(deciding, min_effect=max(statistics.MIN_EFFECT, (floor or 1.0) - 1)),
         run_id=run_id,
         candidate=candidate,
         kernel=kernel,
@@ -125,7 +129,14 @@ def read_score(
         detectable=detectable(logs),
         ratios=_ratios(workload, baselines, policies, seed),
         control=_control(workload, measured, control, seed) if control else None,
+        floor=floor,
+        confirms=confirms,
     )
+
+
+def score_pairs(workload: Workload, measured: Measured, seed: int) -> tuple[Pair, ...]:
+    """The pairs of the workload's own metric, in order."""
+    return _pairs(measured["baseline"], measured["policy"], workload.metric, seed)
 
 
 def _pairs(baselines: Outputs, policies: Outputs, metric: str, seed: int) -> tuple[Pair, ...]:

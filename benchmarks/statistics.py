@@ -14,6 +14,7 @@ from policy_lake.model import Outcome, Pair, Ratio
 Role = Literal["baseline", "policy", "control"]
 
 RESAMPLES = 10_000
+MIN_EFFECT = 0.02
 # Student's t, two-sided 95 %, by number of pairs (degrees of freedom + 1).
 _T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
@@ -51,7 +52,7 @@ def _interval(logs: NDArray[np.float64], seed: int) -> tuple[float, float]:
     return low, high
 
 
-def outcome(ratio: Ratio, *, min_effect: float = 0.02) -> Outcome:
+def outcome(ratio: Ratio, *, min_effect: float = MIN_EFFECT) -> Outcome:
     """A win or a loss only where the interval excludes 1 and the median lies beyond `min_effect`; else inconclusive.
 
     The effect counts alike both ways: a median of 1 + e, or of 1 / (1 + e). What is not finite decides nothing.
@@ -64,6 +65,11 @@ def outcome(ratio: Ratio, *, min_effect: float = 0.02) -> Outcome:
     if high < 1 and ratio.median <= 1 / (1 + min_effect):
         return "loss"
     return "inconclusive"
+
+
+def floor_of(ratio: Ratio) -> float:
+    """What two runs of the same thing differ by, from their ratio: the end of its interval that is further from 1."""
+    return max(ratio.ci95[1], 1 / ratio.ci95[0])
 
 
 def orders(pairs: int, roles: Sequence[Role] = ("baseline", "policy")) -> tuple[tuple[Role, ...], ...]:
