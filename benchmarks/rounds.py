@@ -18,7 +18,7 @@ class Rounds:
     """`pairs` rounds from number `first` on: baseline and policy, and a second policy as `control` on request.
 
     `attached` is False for an A/A run, in which the policy's turn is the baseline once more: a difference is noise.
-    InputError for fewer rounds than have an interval, or more than a guest takes.
+    InputError for none, or for more rounds than a guest takes. (An interval needs two.)
     """
 
     pairs: int
@@ -27,8 +27,8 @@ class Rounds:
     attached: bool = True
 
     def __post_init__(self) -> None:
-        if not 2 <= self.pairs <= MOST_PAIRS:
-            raise InputError(f"a score needs from 2 to {MOST_PAIRS} pairs, not {self.pairs}: one pair has no interval")
+        if not 1 <= self.pairs <= MOST_PAIRS:
+            raise InputError(f"a guest takes from 1 to {MOST_PAIRS} pairs, not {self.pairs}")
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from control_plane.output import Json, print_json
-from policy_lake.model import SchedcpError
+from policy_lake.model import InputError, SchedcpError
 
 app = typer.Typer(
     name="schedcp",
@@ -108,11 +108,21 @@ def verify(
 
 @app.command()
 def score(
-    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")],
-    workload: Annotated[str, typer.Option("--workload", "-w", help="Id of a workload, or the path of its .toml.")],
-    pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs to measure.")] = 5,
+    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")] = "",
+    workload: Annotated[
+        str,
+        typer.Option("--workload", "-w", help="Id of a workload (see `schedcp workloads`), or the path of its .toml."),
+    ] = "",
+    again: Annotated[str, typer.Option("--again", metavar="ID", help="Measure a score of the lake once more.")] = "",
+    pairs: Annotated[int, typer.Option(min=2, max=70, help="Interleaved pairs to measure at first.")] = 5,
+    most_pairs: Annotated[int, typer.Option(max=100, help="As many where more would settle it.")] = 15,
     seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
     knob: Knobs = None,
+    control: Annotated[str, typer.Option(help="A second policy in the same rounds, or 'best' of the library.")] = "",
+    plots: Annotated[Path | None, typer.Option(help="Directory for pictures: timeline, waits, score.")] = None,
+    perfetto: Annotated[
+        bool, typer.Option("--perfetto", help="With --plots: a trace for ui.perfetto.dev, too.")
+    ] = False,
     tier: Tier = None,
     schbench: Schbench = None,
     clock: ClockOption = None,
@@ -124,10 +134,16 @@ def score(
     json: Json = False,
 ) -> None:
     """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
-    from control_plane.score import score_command
+    from control_plane.score import again_command, score_command
+    from tasks.score import Wish
 
     _choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
-    raise typer.Exit(score_command(policy, workload, pairs=pairs, seed=seed, knobs=knob or [], as_json=json))
+    if again:
+        raise typer.Exit(again_command(again, as_json=json))
+    if not policy or not workload:
+        raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
+    wish = Wish(policy, workload, pairs, most_pairs, seed, tuple(knob or ()), control, plots, perfetto)
+    raise typer.Exit(score_command(wish, as_json=json))
 
 
 @app.command()

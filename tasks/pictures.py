@@ -66,7 +66,7 @@ def draw(
     from benchmarks import plots  # a second of matplotlib that only who wants pictures pays
 
     where = f"{scores[0].workload}, {scores[0].topology or f'{scores[0].cpus} CPUs'}, {scores[0].clock} clock"
-    files = {}
+    files: dict[str, Path] = {}
     for form in FORMS:
         drawn = {"scores": plots.draw_scores(scores, title=where, form=form)}
         if timelines:

@@ -84,6 +84,24 @@ def baseline_line(score: Score) -> str:
     return f"{line}. The best ratio that arithmetic allows is {score.bound:.2f}x."
 
 
+def certainty_lines(score: Score) -> list[str]:
+    """How sure a score is: what such pairs can show, what noise alone does, the guards, the second control."""
+    lines = []
+    if score.anytime95:
+        low, high = score.anytime95
+        lines.append(f"however often one looks: [{low:.2f}, {high:.2f}] ({len(score.pairs)} pairs)")
+    if score.detectable:
+        noise = f"; two equal runs differ by up to {100 * (score.floor - 1):.1f} % (A/A)" if score.floor else ""
+        lines.append(f"so many pairs would show a difference of {100 * (score.detectable - 1):.1f} %{noise}")
+    for metric, ratio in score.ratios.items():
+        lines.append(f"{metric}: {ratio_text(ratio)}")
+    if score.control:
+        control = score.control
+        against = f"against {control.policy} ({control.median:.4g} {score.unit})"
+        lines.append(f"{against}: {ratio_text(control.ratio)}, {control.outcome}")
+    return lines
+
+
 def best_line(score: Score | None) -> str:
     """The run's outcome in one sentence."""
     if score is None:
