@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.bench import Figure
 from benchmarks.fidelity import KNOBS
-from benchmarks.measurement import measure
+from benchmarks.measurement import WARM_UP, measure
 from benchmarks.rounds import Rounds
 from benchmarks.scoring import Contender, pair_seed, score_steps
 from benchmarks.statistics import orders
@@ -76,7 +76,7 @@ def score_job(guest: Guest, seed: int) -> GuestJob:
     data = compile_policy(one.source, name=one.id, vmlinux_dir=guest.kernel.headers).data
     knobs = KNOBS[POLICY, WORKLOAD]
     workload, accel = find_workload(WORKLOAD), guest.machine.accel
-    steps = score_steps(workload, Rounds(1), seed=SEED, accel=accel, policy=Contender(OBJECT, knobs))
+    steps = score_steps(workload, Rounds(1), seed=SEED, accel=accel, policy=Contender(OBJECT, tuple(knobs)))
     return GuestJob({OBJECT: data}, steps, seed)
 
 
