@@ -29,13 +29,20 @@ def floor_for(wanted: Workload, settings: Settings, shape: Shape, lake: Lake) ->
     It is the further end of the interval of an A/A score, so 1.03 says that 3 % mean nothing. InfraError if the guest
     fails.
     """
+    known = known_floor(wanted, settings, shape, lake)
+    if known is not None:
+        return known
+    score = measure_floor(wanted, settings, shape)
+    lake.put(score)
+    log.info("floor: two equal runs of %s differ by up to %.1f %%", wanted.id, 100 * (floor_of(score.ratio) - 1))
+    return floor_of(score.ratio)
+
+
+def known_floor(wanted: Workload, settings: Settings, shape: Shape, lake: Lake) -> float | None:
+    """The floor that the lake holds for this workload in this guest; None if it was not measured yet."""
     guest = prepare_guest(settings, shape)
     known = [score for score in lake.scores(wanted.id, policy=BASELINE) if _fits(score, wanted, guest)]
-    score = known[-1] if known else measure_floor(wanted, settings, shape)
-    if not known:
-        lake.put(score)
-        log.info("floor: two equal runs of %s differ by up to %.1f %%", wanted.id, 100 * (floor_of(score.ratio) - 1))
-    return floor_of(score.ratio)
+    return floor_of(known[-1].ratio) if known else None
 
 
 def measure_floor(

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from policy_lake.model import Candidate, Lesson, Score
 from tasks.batch import read_evidence
-from tasks.execute import Order, try_candidate
+from tasks.execute import Order, Trial, try_candidate
 from tasks.plan import describe
 from tasks.report import Tried, best_of, change, ratio_text
 from tasks.run import Scope
@@ -44,7 +44,7 @@ def lesson_text(one: Tried, workload: str) -> str:
     return ""
 
 
-def promote(scope: Scope, tried: Sequence[Tried]) -> Path | None:
+def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], Trial] = try_candidate) -> Path | None:
     """The token of the run's winner, signed and written; None when nothing won, or not a second time.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it.
@@ -53,7 +53,7 @@ def promote(scope: Scope, tried: Sequence[Tried]) -> Path | None:
     if best is None or best.outcome != "win" or not best.attached:
         return None
     winner = next(one.candidate for one in tried if one.score is best)
-    if not confirmed(scope, best, winner):
+    if not confirmed(scope, best, winner, attempt):
         return None
     source = winner.source
     evidence = read_evidence(scope, best.candidate)
@@ -65,7 +65,7 @@ def promote(scope: Scope, tried: Sequence[Tried]) -> Path | None:
     return path
 
 
-def confirmed(scope: Scope, best: Score, winner: Candidate) -> bool:
+def confirmed(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Order], Trial]) -> bool:
     """Whether the winner wins on seeds that nobody has seen; that score goes into the lake, too."""
     known = [one for one in scope.lake.scores(scope.workload.id) if one.confirms == best.id]
     if not known:
@@ -73,7 +73,7 @@ def confirmed(scope: Scope, best: Score, winner: Candidate) -> bool:
             replace(winner, run_id=""), scope.workload, len(best.pairs), best.seed + FRESH_SEEDS, scope.shape,
             floor=best.floor, confirms=best.id,
         )  # fmt: skip
-        again = try_candidate(order).score
+        again = attempt(order).score
         if again is None:
             log.info("learn: %s won, and was rejected when it was measured again", best.policy)
             return False
