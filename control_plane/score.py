@@ -8,9 +8,10 @@ from rich.markup import escape
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
 from tasks.again import Again, score_again
+from tasks.certainty import certainty_lines, ratio_text
 from tasks.execute import Trial
 from tasks.lake import open_lake
-from tasks.report import baseline_line, certainty_lines, not_claimed, ratio_text
+from tasks.report import baseline_line, not_claimed
 from tasks.score import Wish, score
 from tasks.settings import load_settings
 

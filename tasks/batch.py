@@ -12,12 +12,12 @@ from pathlib import Path
 from policy_lake.model import Candidate, InfraError, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from tasks.artifacts import Progress, artifact_key
+from tasks.certainty import ratio_text
 from tasks.cluster import Cluster
 from tasks.execute import Order, Trial, try_candidate
 from tasks.fan_out import ItemOutcome, fan_out
 from tasks.floor import known_floor
 from tasks.plan import describe
-from tasks.report import ratio_text
 from tasks.run import Scope
 from tasks.settings import Settings
 from tasks.spans import Span

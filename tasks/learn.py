@@ -10,9 +10,10 @@ from pathlib import Path
 
 from policy_lake.model import Candidate, Lesson, Score
 from tasks.batch import read_evidence
+from tasks.certainty import Tried, ratio_text
 from tasks.execute import Order, Trial, try_candidate
 from tasks.plan import describe
-from tasks.report import Tried, best_of, change, ratio_text
+from tasks.report import best_of, change
 from tasks.run import Scope
 from tasks.token import token_for_verdict
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import Candidate, Clock, Ratio, Rejection, Score, WorkloadProfile
+from policy_lake.model import Clock, Score, WorkloadProfile
+from tasks.certainty import Tried, certainty, ratio_text
 from tasks.plan import describe
 
 NOT_CLAIMED = (
@@ -22,33 +22,9 @@ VIRTUAL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A candidate and what became of it: a score, a rejection, or a failure of ours in one line."""
-
-    candidate: Candidate
-    score: Score | None = None
-    rejection: Rejection | None = None
-    failure: str = ""
-
-    @property
-    def result(self) -> str:
-        """What became of it, in one phrase."""
-        if self.score is not None:
-            return f"{ratio_text(self.score.ratio)}, {self.score.outcome}"
-        if self.rejection is not None:
-            return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
-        return f"no result: {self.failure or 'not run'}"
-
-
 def not_claimed(clock: Clock) -> str:
     """What a score taken by that clock does not say."""
     return NOT_CLAIMED + (VIRTUAL if clock == "virtual" else EMULATED)
-
-
-def ratio_text(ratio: Ratio) -> str:
-    """A ratio with its interval: `1.31x [1.29, 1.33]`."""
-    return f"{ratio.median:.2f}x [{ratio.ci95[0]:.2f}, {ratio.ci95[1]:.2f}]"
 
 
 def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
@@ -84,24 +60,6 @@ def baseline_line(score: Score) -> str:
     return f"{line}. The best ratio that arithmetic allows is {score.bound:.2f}x."
 
 
-def certainty_lines(score: Score) -> list[str]:
-    """How sure a score is: what such pairs can show, what noise alone does, the guards, the second control."""
-    lines = []
-    if score.anytime95:
-        low, high = score.anytime95
-        lines.append(f"however often one looks: [{low:.2f}, {high:.2f}] ({len(score.pairs)} pairs)")
-    if score.detectable:
-        noise = f"; two equal runs differ by up to {100 * (score.floor - 1):.1f} % (A/A)" if score.floor else ""
-        lines.append(f"so many pairs would show a difference of {100 * (score.detectable - 1):.1f} %{noise}")
-    for metric, ratio in score.ratios.items():
-        lines.append(f"{metric}: {ratio_text(ratio)}")
-    if score.control:
-        control = score.control
-        against = f"against {control.policy} ({control.median:.4g} {score.unit})"
-        lines.append(f"{against}: {ratio_text(control.ratio)}, {control.outcome}")
-    return lines
-
-
 def best_line(score: Score | None) -> str:
     """The run's outcome in one sentence."""
     if score is None:
@@ -131,7 +89,7 @@ def text_report(
     if best is not None:
         lines += [baseline_line(best), ""]
     lines += [_row_text(row) for row in table_rows(tried)]
-    lines += ["", best_line(best), *_ending(best, token, seconds, warning)]
+    lines += ["", best_line(best), *certainty(best, tried), *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 
@@ -150,7 +108,7 @@ def markdown_report(
         if one.rejection is not None:
             lines += ["", f"## Rejected: {one.candidate.id}", "", one.rejection.reason, ""]
             lines += [f"    {line}" for line in one.rejection.evidence.splitlines()]
-    lines += ["", *_ending(best, token, seconds, warning)]
+    lines += ["", *certainty(best, tried), "", *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 
