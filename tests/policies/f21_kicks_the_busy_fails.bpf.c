@@ -18,7 +18,7 @@ s32 SX_OP(f21_busy_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_fla
 
 void SX_OP(f21_busy_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
+	sx_insert(p, QUEUE, 3 * SX_MS, enq_flags);
 	sx_kick_cpu(sx_task_cpu(p), SX_KICK_IDLE);
 }
 

@@ -18,7 +18,7 @@ s32 SX_OP(f21_no_kick_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_
 
 void SX_OP(f21_no_kick_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
+	sx_insert(p, QUEUE, 3 * SX_MS, enq_flags);
 }
 
 void SX_OP(f21_no_kick_dispatch, s32 cpu, struct task_struct *prev)

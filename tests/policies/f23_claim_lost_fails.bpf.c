@@ -43,7 +43,7 @@ void SX_OP(f23_claim_lost_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	s32 cpu;
 
-	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
+	sx_insert(p, QUEUE, 3 * SX_MS, enq_flags);
 	cpu = claim_idle();
 	if (cpu >= 0 && sx_can_run_on(p, cpu))
 		sx_kick_cpu(cpu, SX_KICK_IDLE);

@@ -1,7 +1,7 @@
 // fails: source: loop
 // bug: F36
 // SPDX-License-Identifier: GPL-2.0-only
-/* Every dispatch goes over a table of four million entries, with the run queue locked. */
+/* Every dispatch goes over a table of a million entries, with the run queue locked. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -10,7 +10,7 @@ enum f36_long_loop_dsq {
 };
 
 enum {
-	ENTRIES = 1 << 22,
+	ENTRIES = 1 << 20,
 };
 
 static u32 table[1024], sum;

@@ -21,12 +21,12 @@ SX_COUNTS_CPUS(f41_unused)
 
 s32 SX_OP(f41_unused_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, SCX_SLICE_DFL);
+	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, 3 * SX_MS);
 }
 
 void SX_OP(f41_unused_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
+	sx_insert(p, QUEUE, 3 * SX_MS, enq_flags);
 	sx_wake_idle_cpu_for(p);
 }
 

@@ -1,209 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: signed leave for one object to run on one host's kernel, until a certain time. Unknown means no.
-
-A token is a DSSE envelope round an in-toto statement v1, whose predicate is a SLSA verification summary v1 with one
-more member, `schedcp`, for what only we check.
-"""
+"""Whether a token gives leave to attach something here and now. It changes nothing; what it does not know means no."""
 
 from __future__ import annotations
 
-import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_args
+from datetime import datetime
+from typing import Any, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from policy_lake.model import InputError, Ratio, Stage, from_json, to_json
-from verifier_vm.tokens.dsse import TokenError, canonical_json, seal, strict_json, unseal
-from verifier_vm.tokens.private_key import SigningKey
-
-OURS = (
-    *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version"),
-    *("stages", "rollout_limit", "workload", "ratio"),
-)
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
-VERIFIER_ID = "urn:schedcp:verifier"
-VERIFIER_VERSION = "1"  # of the checks a token stands for: raised when they change, and old tokens end with it
-VALID_FOR = timedelta(days=7)
-CLOCK_SKEW = timedelta(minutes=2)
-
-RolloutStage = Literal["canary", "host", "fleet"]  # how far a rollout may go, in order
+from policy_lake.model import InputError
+from verifier_vm.tokens.admitted import Admitted
+from verifier_vm.tokens.dsse import unseal
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.log import Log
+from verifier_vm.tokens.revocation import RevocationList
+from verifier_vm.tokens.statement import parse_payload, token_digest, wrong
+from verifier_vm.tokens.terms import CLOCK_SKEW, VERIFIER_VERSION, RolloutStage, Token
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words."""
+class Attachment:
+    """What is about to be attached, with which words for the loader, to which kernel of which host, at which stage."""
 
-    policy: str
     object_sha256: str
-    source_sha256: str
     arguments: tuple[str, ...]
     kernel: str
     btf_sha256: str
     audience: str
-    issued: datetime
-    expires: datetime
-    nonce: str
-    version: int
-    stages: tuple[Stage, ...]
-    rollout_limit: RolloutStage
-    workload: str = ""
-    ratio: Ratio | None = None
-    verifier_version: str = VERIFIER_VERSION
-
-
-def sign_token(
-    key: SigningKey,
-    policy: str,
-    *,
-    object_sha256: str,
-    source_sha256: str,
-    arguments: Sequence[str],
-    kernel: str,
-    btf_sha256: str,
-    audience: str,
-    stages: Sequence[Stage],
-    workload: str = "",
-    ratio: Ratio | None = None,
-    rollout_limit: RolloutStage = "canary",
-    now: datetime | None = None,
-    valid_for: timedelta = VALID_FOR,
-    version: int | None = None,
-) -> dict[str, Any]:
-    """A signed envelope for an accepted candidate; InputError if a stage failed or a field is not well formed.
-
-    `version` must grow from token to token; by default it is the time of issue in milliseconds.
-    """
-    at = now or datetime.now(UTC)
-    issued = at.astimezone(UTC).replace(microsecond=0)
-    token = Token(
-        policy=policy,
-        object_sha256=object_sha256,
-        source_sha256=source_sha256,
-        arguments=tuple(arguments),
-        kernel=kernel,
-        btf_sha256=btf_sha256,
-        audience=audience,
-        issued=issued,
-        expires=issued + valid_for,
-        nonce=secrets.token_hex(16),
-        version=int(at.timestamp() * 1000) if version is None else version,
-        stages=tuple(stages),
-        rollout_limit=rollout_limit,
-        workload=workload,
-        ratio=ratio,
-    )
-    try:
-        token = from_json(Token, to_json(token))  # whole numbers where floats belong would not survive the wire
-        payload = canonical_json(_statement(token))
-    except ValueError as error:
-        raise InputError(f"no token for {policy!r}: {' '.join(str(error).split())}") from error
-    if wrong := _wrong(token):
-        raise InputError(f"no token for {policy!r}: {wrong}")
-    return seal(payload, key)
+    stage: RolloutStage = "canary"
 
 
 def check_token(
     envelope: bytes | Mapping[str, Any],
+    what: Attachment,
     *,
-    object_sha256: str,
-    arguments: Sequence[str],
-    kernel: str,
-    btf_sha256: str,
-    audience: str,
     now: datetime,
     public_key: Ed25519PublicKey,
-    stage: RolloutStage = "canary",
-    minimum_version: int = 1,
+    revocations: RevocationList,
+    log: Log | None = None,
+    admitted: Admitted | None = None,
 ) -> Token:
-    """What the token says, if it gives leave to load this object with these arguments here and now.
+    """What the token says, if it gives this leave; TokenError with the reason if not.
 
-    TokenError with the reason if not: whatever is missing, unknown or not written exactly as `sign_token` does.
+    `log` is looked at where it can be had: by a host other than the signer's, perhaps not. `admitted` is what this host
+    let in before; without it, use of a nonce, older versions and older lists cannot be told.
     """
     if now.tzinfo is None:
         raise InputError("the time of a check needs a time zone")
-    token = _parse(unseal(envelope, public_key))
-    if wrong := _wrong(token):
-        raise TokenError(f"the token is not well formed: {wrong}")
+    payload = unseal(envelope, public_key)
+    token = parse_payload(payload)
+    if reason := wrong(token):
+        raise TokenError(f"the token is not well formed: {reason}")
+    reason = (
+        _other_use(token, what)
+        or _other_time(token, now)
+        or _revoked(token, revocations)
+        or _not_logged(token, token_digest(payload), log)
+        or (_seen(token, revocations, log, admitted) if admitted else "")
+    )
+    if reason:
+        raise TokenError(reason)
+    return token
+
+
+def _other_use(token: Token, what: Attachment) -> str:
     for name, here in (
-        ("object_sha256", object_sha256),
-        ("arguments", tuple(arguments)),
-        ("kernel", kernel),
-        ("btf_sha256", btf_sha256),
-        ("audience", audience),
+        ("object_sha256", what.object_sha256),
+        ("arguments", tuple(what.arguments)),
+        ("kernel", what.kernel),
+        ("btf_sha256", what.btf_sha256),
+        ("audience", what.audience),
         ("verifier_version", VERIFIER_VERSION),
     ):
         if getattr(token, name) != here:
-            raise TokenError(f"the token is for {name} {getattr(token, name)!r}, not {here!r}")
-    if token.issued > now + CLOCK_SKEW:
-        raise TokenError(f"the token is not valid before {token.issued:%Y-%m-%d %H:%M:%S} UTC")
-    if token.expires <= now:
-        raise TokenError(f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC")
-    if token.version < minimum_version:
-        raise TokenError(f"the token's version {token.version} is older than {minimum_version}")
+            return f"the token is for {name} {getattr(token, name)!r}, not {here!r}"
     order = get_args(RolloutStage)
-    if stage not in order or order.index(stage) > order.index(token.rollout_limit):
-        raise TokenError(f"the token ends at the rollout stage {token.rollout_limit!r}, before {stage!r}")
-    return token
+    if what.stage not in order or order.index(what.stage) > order.index(token.rollout_limit):
+        return f"the token ends at the rollout stage {token.rollout_limit!r}, before {what.stage!r}"
+    return ""
 
 
-def _statement(token: Token) -> dict[str, Any]:
-    said = to_json(token)
-    return {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": token.policy, "digest": {"sha256": token.object_sha256}}],
-        "predicateType": PREDICATE_TYPE,
-        "predicate": {
-            "verifier": {"id": VERIFIER_ID, "version": {"schedcp": token.verifier_version}},
-            "timeVerified": said["issued"],
-            "resourceUri": f"urn:schedcp:policy:{token.object_sha256}",
-            "policy": {"uri": f"urn:schedcp:checks:{token.verifier_version}"},
-            "verificationResult": "PASSED",
-            "verifiedLevels": ["SCHEDCP_VERIFIED", *(["SCHEDCP_SCORED"] if token.ratio else [])],
-            "schedcp": {name: said[name] for name in OURS},
-        },
-    }
+def _other_time(token: Token, now: datetime) -> str:
+    if token.issued > now + CLOCK_SKEW:
+        return f"the token is not valid before {token.issued:%Y-%m-%d %H:%M:%S} UTC"
+    if token.expires <= now:
+        return f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC"
+    return ""
 
 
-def _parse(payload: bytes) -> Token:
-    try:
-        statement = strict_json(payload)
-        (subject,) = statement["subject"]
-        predicate = statement["predicate"]
-        token = from_json(
-            Token,
-            {
-                **predicate["schedcp"],
-                "policy": subject["name"],
-                "object_sha256": subject["digest"]["sha256"],
-                "issued": predicate["timeVerified"],
-                "verifier_version": predicate["verifier"]["version"]["schedcp"],
-            },
-        )
-        # Anything missing, unknown or of another type would come out otherwise than it went in.
-        if canonical_json(_statement(token)) != payload:
-            raise ValueError("a member is unknown or not written as sign_token writes it")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"the token is not well formed: {' '.join(str(error).split())[:200]}") from error
-    return token
+def _revoked(token: Token, revocations: RevocationList) -> str:
+    found = revocations.finds(nonce=token.nonce, object_sha256=token.object_sha256)
+    if found is None:
+        return ""
+    return f"the {'token' if found.kind == 'nonce' else 'object'} was revoked: {found.reason}"
 
 
-def _wrong(token: Token) -> str:
-    """What keeps the token from giving leave to anything, or an empty string."""
-    for name in ("object_sha256", "source_sha256", "btf_sha256"):
-        if not re.fullmatch(r"[0-9a-f]{64}", getattr(token, name)):
-            return f"{name} is no SHA-256 in hex"
-    for name in ("policy", "kernel", "audience", "verifier_version"):
-        if not getattr(token, name):
-            return f"{name} is empty"
-    if not token.stages or not all(stage.ok for stage in token.stages):
-        return "not every stage of the verdict is passed"
-    if not re.fullmatch(r"[0-9a-f]{32}", token.nonce) or token.version < 1:
-        return "nonce or version is missing"
-    if token.expires <= token.issued:
-        return "it expires before it is issued"
+def _not_logged(token: Token, token_sha256: str, log: Log | None) -> str:
+    if log is None or log.tells_of(token.log, token_sha256):
+        return ""
+    return f"the log does not tell of this token as its entry {token.log.seq}: one of them is not what was signed"
+
+
+def _seen(token: Token, revocations: RevocationList, log: Log | None, admitted: Admitted) -> str:
+    if token.nonce in admitted.nonces:
+        return "the token was used on this host before: a nonce is good for one attachment"
+    if token.version <= (mark := admitted.mark(token.audience, token.policy)):
+        return f"the token's version {token.version} is not above {mark}, which this host has seen for {token.policy!r}"
+    if revocations.version < admitted.revocations:
+        return f"the revocation list's version {revocations.version} is older than {admitted.revocations}, seen before"
+    if log is not None and not log.holds(admitted.log_seq, admitted.log_sha256):
+        return f"the log is not the one seen before: its entry {admitted.log_seq} is gone or another"
     return ""

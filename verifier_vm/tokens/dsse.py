@@ -8,59 +8,42 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from policy_lake.model import InfraError, SchedcpError
-from verifier_vm.tokens.private_key import SigningKey, key_id
+from verifier_vm.tokens.files import SIZE_LIMIT, TokenError
+from verifier_vm.tokens.public_key import key_id
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-SIZE_LIMIT = 1 << 20
-
-
-class TokenError(SchedcpError):
-    """The token gives no leave; the message is the reason."""
-
-    exit_status = 3
-
-
-def seal(payload: bytes, key: SigningKey) -> dict[str, Any]:
-    """The envelope round a payload, signed."""
-    signature = {"keyid": key.key_id, "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode()}
-    return {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(payload).decode(), "signatures": [signature]}
+TOKEN_TYPE = "application/vnd.in-toto+json"
+REVOCATIONS_TYPE = "application/vnd.schedcp.revocations+json"
+HEAD_TYPE = "application/vnd.schedcp.log-head+json"
+ENTRY_TYPE = "application/vnd.schedcp.log-entry+json"
+NAMES = {
+    TOKEN_TYPE: "token",
+    REVOCATIONS_TYPE: "revocation list",
+    HEAD_TYPE: "log head",
+    ENTRY_TYPE: "log entry",
+}
 
 
-def write_token(envelope: Mapping[str, Any], path: Path) -> None:
-    """Writes a token whole or not at all; InfraError if the disk will not take it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(json.dumps(envelope, indent=1).encode() + b"\n")
-                os.fchmod(file.fileno(), 0o644)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise InfraError(f"{path}: {error.strerror}") from error
+class Signer(Protocol):
+    """What signs: a key and its name."""
+
+    @property
+    def key_id(self) -> str:
+        """See public_key.key_id."""
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature."""
 
 
-def read_token(path: Path) -> bytes:
-    """A token file's content, for check_token; TokenError if there is none."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from error
+def seal(payload: bytes, key: Signer, *, kind: str = TOKEN_TYPE) -> dict[str, Any]:
+    """The envelope round a payload, signed. `kind` is signed too: nothing passes for something else."""
+    signature = {"keyid": key.key_id, "sig": base64.b64encode(key.sign(pae(kind, payload))).decode()}
+    return {"payloadType": kind, "payload": base64.b64encode(payload).decode(), "signatures": [signature]}
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -69,25 +52,31 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey) -> bytes:
-    """The payload of an envelope that this key signed; TokenError with the reason for any other."""
+def open_unverified(envelope: bytes | Mapping[str, Any], *, kind: str = TOKEN_TYPE) -> tuple[bytes, str, bytes]:
+    """Payload, key id and signature of an envelope that may be anybody's; TokenError when it is none."""
     try:
         data = strict_json(envelope) if isinstance(envelope, bytes) else envelope
         (signature,) = data["signatures"]
         if set(data) != {"payloadType", "payload", "signatures"} or set(signature) != {"keyid", "sig"}:
             raise ValueError("a member is unknown")
-        if data["payloadType"] != PAYLOAD_TYPE:
+        if data["payloadType"] != kind:
             raise ValueError(f"payloadType is {data['payloadType']!r}")
-        payload, sig = _base64(data["payload"]), _base64(signature["sig"])
-        signer = signature["keyid"]
+        return _base64(data["payload"]), signature["keyid"], _base64(signature["sig"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"not a token: {error if isinstance(error, ValueError) else repr(error)}") from error
+        said = error if isinstance(error, ValueError) else repr(error)
+        raise TokenError(f"not a {NAMES[kind]}: {' '.join(str(said).split())[:200]}") from error
+
+
+def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, kind: str = TOKEN_TYPE) -> bytes:
+    """The payload of an envelope that this key signed; TokenError with the reason for any other."""
+    payload, signer, sig = open_unverified(envelope, kind=kind)
     if signer != key_id(public_key):
-        raise TokenError(f"the token is signed with the key {signer!r}, which is not trusted here")
+        raise TokenError(f"the {NAMES[kind]} is signed with the key {str(signer)[:80]!r}, which is not trusted here")
     try:
-        public_key.verify(sig, pae(PAYLOAD_TYPE, payload))
+        public_key.verify(sig, pae(kind, payload))
     except InvalidSignature:
-        raise TokenError("the token's signature is wrong: it was changed, or made with another key") from None
+        reason = f"the {NAMES[kind]}'s signature is wrong: it was changed, or made with another key"
+        raise TokenError(reason) from None
     return payload
 
 
