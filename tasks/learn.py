@@ -13,6 +13,7 @@ from tasks.plan import describe
 from tasks.report import Tried, best_of, change, ratio_text
 from tasks.run import Scope
 from tasks.token import token_for_verdict
+from verifier_vm.tokens.terms import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,13 @@ def promote(scope: Scope, tried: Sequence[Tried]) -> Path | None:
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
         return None
-    source = next(one.candidate.source for one in tried if one.score is best)
+    candidate = next(one.candidate for one in tried if one.score is best)
     evidence = read_evidence(scope, best.candidate)
+    planner, _, model = candidate.planner.partition(":")
     path = token_for_verdict(
-        evidence.verdict, source, scope.settings, policy=best.policy, arguments=evidence.arguments,
-        btf_sha256=evidence.btf_sha256, workload=best.workload, ratio=best.ratio,
+        evidence.verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
+        btf_sha256=evidence.btf_sha256, workload=best.workload, score=best,
+        provenance=Provenance(planner, model),
     )  # fmt: skip
     log.info("learn: promoted %s, token %s", describe(best.policy, best.settings), path)
     return path

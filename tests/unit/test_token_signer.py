@@ -26,6 +26,7 @@ from verifier_vm.tokens.statement import parse_payload
 from verifier_vm.tokens.terms import REQUIRED_STAGES, BreakerLimits, Provenance
 
 REJECT = Finding("F01", "reject", "a task is lost")
+OPEN = Finding("F03", "unknown", "who knows")
 REFUSALS = [
     ({"stages": ()}, "the verdict lacks the stage build, kernel, survive"),
     ({"stages": STAGES[1:]}, "the verdict lacks the stage build"),
@@ -33,6 +34,7 @@ REFUSALS = [
     ({"stages": (*STAGES[:-1], replace(STAGES[-1], ok=False))}, f"the stage '{REQUIRED_STAGES[-1]}' is not passed"),
     ({"stages": (*STAGES, Stage("fair", False, 1.0))}, "the stage 'fair' is not passed"),
     ({"stages": (*STAGES, Stage("object", True, 1.0, (REJECT,)))}, "the stage 'object' has a finding that rejects"),
+    ({"stages": (*STAGES, Stage("fair", True, 1.0, (OPEN,)))}, "the last stage, 'fair', left F03 open: who knows"),
     ({"stages": (*STAGES, Stage("a\nb", True, 1.0))}, "cannot be printed"),
     ({"object_sha256": "abc", "score": None}, "object_sha256 is no SHA-256"),
     ({"btf_sha256": ""}, "btf_sha256 is no SHA-256"),
@@ -122,6 +124,10 @@ def test_a_request_gets_what_it_may_ask_for(keys):
     token = check(keys, issue(keys, **wanted), stage="host")
     assert token.expires - token.issued == timedelta(hours=1) and token.breaker == wanted["breaker"]
     assert token.limits[1:] == ("needs 2 CPUs",) and token.provenance == wanted["provenance"]
+
+
+def test_what_a_stage_leaves_open_is_settled_by_a_later_one(keys):
+    assert check(keys, issue(keys, stages=(replace(STAGES[0], findings=(OPEN,)), *STAGES[1:])))
 
 
 def test_a_revoked_object_gets_no_new_token(keys):
