@@ -16,6 +16,7 @@ from tasks.plan import describe
 from tasks.report import best_of, change
 from tasks.run import Scope
 from tasks.token import token_for_verdict
+from verifier_vm.tokens.terms import Provenance
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 log = logging.getLogger(__name__)
@@ -53,14 +54,15 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
         return None
-    winner = next(one.candidate for one in tried if one.score is best)
-    if not confirmed(scope, best, winner, attempt):
+    candidate = next(one.candidate for one in tried if one.score is best)
+    if not confirmed(scope, best, candidate, attempt):
         return None
-    source = winner.source
     evidence = read_evidence(scope, best.candidate)
+    planner, _, model = candidate.planner.partition(":")
     path = token_for_verdict(
-        evidence.verdict, source, scope.settings, policy=best.policy, arguments=evidence.arguments,
-        btf_sha256=evidence.btf_sha256, workload=best.workload, ratio=best.ratio,
+        evidence.verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
+        btf_sha256=evidence.btf_sha256, workload=best.workload, score=best,
+        provenance=Provenance(planner, model),
     )  # fmt: skip
     log.info("learn: promoted %s, token %s", describe(best.policy, best.settings), path)
     return path

@@ -58,7 +58,9 @@ def judge(
     """
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        job = GuestJob({**(files or {}), OBJECT: data}, (*survive_steps(knob_arguments, limit_ms=limit_ms), *then), seed)
+        job = GuestJob(
+            {**(files or {}), OBJECT: data}, (*survive_steps(knob_arguments, limit_ms=limit_ms), *then), seed
+        )
         try:
             report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:

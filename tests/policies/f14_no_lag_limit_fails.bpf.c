@@ -6,6 +6,7 @@
 #include "primitives/idle.bpf.h"
 #include "primitives/cputime.bpf.h"
 #include "primitives/vtime.bpf.h"
+#include "primitives/slice.bpf.h"
 
 enum f14_no_lag_dsq {
 	QUEUE = 0,
@@ -26,6 +27,26 @@ static u64 clock;
 
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(f14_no_lag)
+
+/* CPU time since it was last looked at, as vtime. */
+static __always_inline void charge(struct task_struct *p)
+{
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+
+	if (!tc)
+		return;
+	sx_set_vtime(p, p->scx.dsq_vtime + sx_scale_by_weight(sx_cpu_time_since(p, tc->mark), p->scx.weight));
+	sx_mark_cpu_time(p, &tc->mark);
+}
+
+/* prev's slice ended and the queue does not hold it: is it still before the queue's first? */
+static __always_inline bool goes_on(struct task_struct *prev)
+{
+	struct task_struct *first = sx_dsq_peek(QUEUE);
+
+	charge(prev);
+	return !first || sx_before(prev->scx.dsq_vtime, first->scx.dsq_vtime);
+}
 
 s32 SX_OP_SLEEPABLE(f14_no_lag_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
@@ -54,7 +75,10 @@ void SX_OP(f14_no_lag_enqueue, struct task_struct *p, u64 enq_flags)
 
 void SX_OP(f14_no_lag_dispatch, s32 cpu, struct task_struct *prev)
 {
-	sx_move_to_local(QUEUE);
+	if (sx_wants_cpu(prev) && goes_on(prev))
+		sx_set_slice(prev, SCX_SLICE_DFL);
+	else
+		sx_move_to_local(QUEUE);
 }
 
 void SX_OP(f14_no_lag_running, struct task_struct *p)
@@ -68,10 +92,7 @@ void SX_OP(f14_no_lag_running, struct task_struct *p)
 
 void SX_OP(f14_no_lag_stopping, struct task_struct *p, bool runnable)
 {
-	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
-
-	if (tc)
-		sx_set_vtime(p, p->scx.dsq_vtime + sx_scale_by_weight(sx_cpu_time_since(p, tc->mark), p->scx.weight));
+	charge(p);
 }
 
 s32 SX_OP_SLEEPABLE(f14_no_lag_init)

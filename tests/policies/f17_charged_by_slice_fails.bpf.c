@@ -4,23 +4,11 @@
 /* Charges what is missing from the slice; whoever is preempted has none left, and pays for a whole one. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
-#include "primitives/cputime.bpf.h"
 #include "primitives/vtime.bpf.h"
 
 enum f17_slice_dsq {
 	QUEUE = 0,
 };
-
-struct task_ctx {
-	u64 mark; /* CPU time when it last started to run */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_ctx);
-} tasks SEC(".maps");
 
 static u64 clock;
 

@@ -8,12 +8,14 @@ enum f21_busy_dsq {
 	QUEUE = 0,
 };
 
+u32 bpf_cpumask_first(const struct cpumask *cpumask) __ksym;
+
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(f21_busy)
 
 s32 SX_OP(f21_busy_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	return prev_cpu;
+	return bpf_cpumask_first(p->cpus_ptr);
 }
 
 void SX_OP(f21_busy_enqueue, struct task_struct *p, u64 enq_flags)

@@ -1,19 +1,21 @@
 // fails: fair: idle
 // bug: F21
 // SPDX-License-Identifier: GPL-2.0-only
-/* A task that wakes stays where it was, and nobody tells the CPU that idles beside it. */
+/* All wake on the first CPU where they may run, and nobody tells the CPU that idles beside it. */
 #include "sx/sx.h"
 
 enum f21_no_kick_dsq {
 	QUEUE = 0,
 };
 
+u32 bpf_cpumask_first(const struct cpumask *cpumask) __ksym;
+
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(f21_no_kick)
 
 s32 SX_OP(f21_no_kick_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	return prev_cpu;
+	return bpf_cpumask_first(p->cpus_ptr);
 }
 
 void SX_OP(f21_no_kick_enqueue, struct task_struct *p, u64 enq_flags)

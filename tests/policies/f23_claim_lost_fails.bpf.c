@@ -18,7 +18,7 @@ enum {
 static u32 idle_cpus[MAX_CPUS];
 
 /* Claim the first idle CPU, or -1. */
-static s32 claim_idle(void)
+static __always_inline s32 claim_idle(void)
 {
 	s32 cpu;
 

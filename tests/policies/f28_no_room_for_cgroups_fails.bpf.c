@@ -111,17 +111,33 @@ static __noinline s64 prepay(struct task_struct *p, struct task_ctx *tc)
 	return due_in;
 }
 
-static __noinline int charge(struct task_struct *p, struct task_ctx *tc, u64 used_ns)
+/* Charge what was used instead of what was prepaid; when its cgroup is due now, in ns from now. */
+static __noinline s64 charge(struct task_struct *p, struct task_ctx *tc, u64 used_ns)
 {
 	struct cgroup *cgrp = scx_bpf_task_cgroup(p);
 	struct cgroup_ctx *cg = ctx_of_cgroup(cgrp);
+	s64 due_in = 0;
 
 	if (cg && tc) {
 		__sync_fetch_and_add(&cg->vtime, share(used_ns, cg) - tc->prepaid);
 		tc->prepaid = 0;
+		due_in = sx_vtime_due_in(cg->vtime, clock, cpus, load);
 	}
 	bpf_cgroup_release(cgrp);
-	return 0;
+	return due_in;
+}
+
+/* prev's slice ended and the queue does not hold it: is its cgroup still due before the queue's first? */
+static __always_inline bool goes_on(struct task_struct *prev)
+{
+	struct task_ctx *tc = ctx_of(prev);
+	u64 used_ns;
+
+	if (!tc)
+		return false;
+	used_ns = sx_cpu_time_since(prev, tc->mark);
+	sx_mark_cpu_time(prev, &tc->mark);
+	return !sx_head_overdue(QUEUE, sx_now() + charge(prev, tc, used_ns), 0);
 }
 
 s32 SX_OP_SLEEPABLE(f28_no_room_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -149,7 +165,10 @@ void SX_OP(f28_no_room_enqueue, struct task_struct *p, u64 enq_flags)
 
 void SX_OP(f28_no_room_dispatch, s32 cpu, struct task_struct *prev)
 {
-	sx_move_to_local(QUEUE);
+	bool waits = sx_wants_cpu(prev);
+
+	if ((waits && goes_on(prev)) || (!sx_move_to_local(QUEUE) && waits))
+		sx_set_slice(prev, slice_ns);
 }
 
 void SX_OP(f28_no_room_running, struct task_struct *p)

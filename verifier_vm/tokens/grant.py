@@ -85,10 +85,13 @@ def _ratio(request: TokenRequest) -> Ratio | None:
 
 
 def _doubt(stages: tuple[Stage, ...]) -> str:
-    """A stage that says of itself that it is passed, and in its findings that it is not."""
+    """Findings that speak against stages which call themselves passed."""
     for stage in stages:
         if any(finding.level == "reject" for finding in stage.findings):
             return f"the stage {stage.name!r} has a finding that rejects"
+    for finding in stages[-1].findings if stages else ():
+        if finding.level == "unknown":  # left to a later stage, of which there is none
+            return f"the last stage, {stages[-1].name!r}, left {finding.bug} open: {finding.reason[:120]}"
     return ""
 
 

@@ -113,6 +113,8 @@ class Ledger:
 def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]:
     """The ledger in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
     with private_directory(directory):
+        for part in directory.glob(".*-*"):  # of files that a writer had not put in their place when it was killed
+            part.unlink()
         there = [name for name in (LOG, HEAD, REVOCATIONS) if os.path.lexists(directory / name)]
         if there and not os.path.lexists(directory / PRIVATE):
             raise KeyFileError(f"{directory / PRIVATE}: the key of the log beside it is gone")

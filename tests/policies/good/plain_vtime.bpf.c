@@ -29,6 +29,18 @@ static inline bool before(u64 a, u64 b)
 	return (s64)(a - b) < 0;
 }
 
+static void charge(struct task_struct *p)
+{
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+	u64 used;
+
+	if (!tc)
+		return;
+	used = p->se.sum_exec_runtime - tc->ran_until;
+	tc->ran_until = p->se.sum_exec_runtime;
+	scx_bpf_task_set_dsq_vtime(p, p->scx.dsq_vtime + used * 100 / p->scx.weight);
+}
+
 struct {
 	s32 kind;
 	s64 exit_code;
@@ -82,6 +94,15 @@ void BPF_PROG(plain_vtime_enqueue, struct task_struct *p, u64 enq_flags)
 SEC("struct_ops/plain_vtime_dispatch")
 void BPF_PROG(plain_vtime_dispatch, s32 cpu, struct task_struct *prev)
 {
+	struct task_struct *first = scx_bpf_dsq_peek(QUEUE);
+
+	if (prev && (prev->scx.flags & SCX_TASK_QUEUED)) {
+		charge(prev);
+		if (!first || before(prev->scx.dsq_vtime, first->scx.dsq_vtime)) {
+			scx_bpf_task_set_slice(prev, 3000000);
+			return;
+		}
+	}
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
@@ -99,13 +120,7 @@ void BPF_PROG(plain_vtime_running, struct task_struct *p)
 SEC("struct_ops/plain_vtime_stopping")
 void BPF_PROG(plain_vtime_stopping, struct task_struct *p, bool runnable)
 {
-	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
-	u64 used;
-
-	if (!tc)
-		return;
-	used = p->se.sum_exec_runtime - tc->ran_until;
-	scx_bpf_task_set_dsq_vtime(p, p->scx.dsq_vtime + used * 100 / p->scx.weight);
+	charge(p);
 }
 
 SEC("struct_ops.s/plain_vtime_cpu_online")

@@ -13,9 +13,11 @@ enum {
 
 static u32 idle_cpus[MAX_CPUS], online[MAX_CPUS];
 
+/* Masked, not only compared: the compiler may drop a comparison that the BPF verifier needs. */
 static bool claim(u32 cpu)
 {
-	return cpu < MAX_CPUS && online[cpu] && __sync_val_compare_and_swap(&idle_cpus[cpu], 1, 0);
+	cpu &= MAX_CPUS - 1;
+	return online[cpu] && __sync_val_compare_and_swap(&idle_cpus[cpu], 1, 0);
 }
 
 /* Claim an idle CPU where p may run, or -1. */
@@ -23,7 +25,7 @@ static s32 claim_for(struct task_struct *p)
 {
 	s32 cpu;
 
-	bpf_for(cpu, 0, MAX_CPUS)
+	bpf_for(cpu, 0, (s32)sx_nr_cpu_ids())
 		if (sx_can_run_on(p, cpu) && claim(cpu))
 			return cpu;
 	return -1;
@@ -31,8 +33,7 @@ static s32 claim_for(struct task_struct *p)
 
 static void set_idle(u32 cpu, u32 idle)
 {
-	if (cpu < MAX_CPUS)
-		__sync_lock_test_and_set(&idle_cpus[cpu], idle);
+	__sync_lock_test_and_set(&idle_cpus[cpu & (MAX_CPUS - 1)], idle);
 }
 
 SX_EXIT_RECORD();
@@ -78,23 +79,22 @@ void SX_OP(own_idle_update_idle, s32 cpu, bool idle)
 
 void SX_OP_SLEEPABLE(own_idle_cpu_online, s32 cpu)
 {
-	if (cpu >= 0 && cpu < MAX_CPUS)
-		online[cpu] = 1;
+	online[cpu & (MAX_CPUS - 1)] = 1;
 }
 
 void SX_OP_SLEEPABLE(own_idle_cpu_offline, s32 cpu)
 {
-	if (cpu >= 0 && cpu < MAX_CPUS)
-		online[cpu] = 0;
+	online[cpu & (MAX_CPUS - 1)] = 0;
 }
 
 s32 SX_OP_SLEEPABLE(own_idle_init)
 {
-	s32 cpu;
+	s32 cpu, nr = sx_nr_cpu_ids();
 
-	bpf_for(cpu, 0, MAX_CPUS)
-		if (cpu < (s32)sx_nr_cpu_ids())
-			online[cpu & (MAX_CPUS - 1)] = sx_cpu_online(cpu);
+	if (nr > MAX_CPUS)
+		return -E2BIG;
+	bpf_for(cpu, 0, nr)
+		online[cpu & (MAX_CPUS - 1)] = sx_cpu_online(cpu);
 	return sx_create_dsq(QUEUE);
 }
 
