@@ -24,7 +24,7 @@ def check(program: Program) -> Iterator[Found]:
     for function in program.reached_from("running", "stopping"):
         for node in function.body.calls({"bpf_get_smp_processor_id"}):
             yield Found(
-                "F39", "unknown", "bpf_get_smp_processor_id where it need not be the task's CPU: in running or stopping",
+                "F39", "unknown", "bpf_get_smp_processor_id in running or stopping, where it may be another CPU",
                 node.line, "use sx_task_cpu(p) (scx_bpf_task_cpu)",
             )  # fmt: skip
 

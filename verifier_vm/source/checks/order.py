@@ -47,7 +47,7 @@ class _ReadsBack(Walk):
             for field in ("slice", "dsq_vtime"):
                 if node.path.endswith(f"scx.{field}"):
                     self.found.append(Found(
-                        "F38", "reject", f"p->scx.{field} is read after the insert: on 7.3 it still is the old one", node.line,
+                        "F38", "reject", f"p->scx.{field} is read after the insert: 7.3 gives the old one", node.line,
                         "keep what was given to the insert in a variable",
                     ))  # fmt: skip
         return facts
