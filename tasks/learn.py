@@ -48,7 +48,7 @@ def lesson_text(one: Tried, workload: str) -> str:
 
 
 def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], Trial] = try_candidate) -> Path | None:
-    """The token of the run's winner, signed and written; None when nothing won, or the signer refuses."""
+    """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it.
     """
