@@ -14,7 +14,6 @@ from pathlib import Path
 
 from bpf.btf_order import with_ordered_btf
 from bpf.externs import without_type
-from bpf.externs import without_type
 from bpf.headers import Headers
 from bpf.launch import OUTPUT_LIMIT, Limits, OutputError, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
@@ -23,7 +22,6 @@ from policy_lake.model import BuildError, InfraError
 
 MEMORY_LIMIT = 2 << 30
 CPU_LIMIT_S = 8  # twenty times what our largest policy takes
-PRECOMPILED = "-include-pch"
 PRECOMPILED = "-include-pch"
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
@@ -68,9 +66,6 @@ def compile_policy(
     done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode and _spoilt(flags):  # or clang speaks of, or fell over, a file that is not the policy's
         flags = headers.flags(source, tools)
-        done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
-    if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
-        flags = flags[: flags.index(PRECOMPILED)]
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
         flags = flags[: flags.index(PRECOMPILED)]
