@@ -103,12 +103,27 @@ def verify(
     include: Annotated[
         list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")
     ] = None,
+    workload: Annotated[
+        str, typer.Option("--workload", "-w", help="Measure it, too, and hold it to the guard rails.")
+    ] = "",
+    knob: Knobs = None,
+    check_all: Annotated[
+        bool, typer.Option("--all", help="Go on after a rejection, as far as it can be gone.")
+    ] = False,
+    verify_tier: Annotated[
+        str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
+    ] = "short",
+    require: Annotated[
+        list[str] | None, typer.Option("--require", metavar="cgroups", help="What the hosts need, repeatable.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Build a policy and load it in a guest: the kernel's BPF verifier, attachment, survival under stress."""
+    """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
     from control_plane.verify import verify_command
+    from tasks.verify import Demands
 
-    raise typer.Exit(verify_command(file, include or [], as_json=json))
+    demands = Demands(verify_tier, check_all, tuple(require or ()))
+    raise typer.Exit(verify_command(file, include or [], knob or [], demands, workload, as_json=json))
 
 
 @app.command()

@@ -42,7 +42,10 @@ def lesson_text(one: Tried, workload: str) -> str:
     if one.score is not None:
         return f"{name}: {_verb(one.score)} ({_figures(one.score)}). Tried because: {one.candidate.reason}"
     if one.rejection is not None:
-        return f"{name} was rejected at {one.rejection.stage} on {workload}: {one.rejection.reason}"
+        found = one.rejection
+        where = f" at {found.place}" if found.place else ""
+        advice = f" To change: {found.advice}" if found.advice else ""
+        return f"{name} was rejected at {found.stage} on {workload}{where}: {found.reason}.{advice}"
     return ""
 
 

@@ -11,7 +11,7 @@ from policy_lake.model import Ratio
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
-REQUIRED_STAGES = ("build", "kernel", "survive")
+REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
     "source": "SCHEDCP_SOURCE_CHECKED",
     "object": "SCHEDCP_OBJECT_CHECKED",
