@@ -5,19 +5,8 @@ from __future__ import annotations
 
 from verifier_vm.object.decode import Reference
 from verifier_vm.object.flow import Flow
-from verifier_vm.object.kernel import (
-    ARRAYS,
-    CONSUMES,
-    ENDING,
-    HELPERS,
-    INSERTS,
-    KEEPING,
-    MOVES,
-    QUEUES,
-    READ_ONLY_HELPERS,  # fmt: skip
-    READ_ONLY_KFUNCS,
-    kernel_name,
-)
+from verifier_vm.object.kernel import (ARRAYS, CONSUMES, ENDING, HELPERS, INSERTS, KEEPING, MOVES, QUEUES,
+                                       READ_ONLY_HELPERS, READ_ONLY_KFUNCS, kernel_name)  # fmt: skip
 from verifier_vm.object.memory import Memory
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Path, Record

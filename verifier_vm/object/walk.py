@@ -10,20 +10,8 @@ from __future__ import annotations
 from verifier_vm.object import limits
 from verifier_vm.object.branch import JEQ, JNE, JSET, OPPOSITE, ORDERED, assume
 from verifier_vm.object.calls import Calls
-from verifier_vm.object.decode import (
-    ALU,
-    ALU64,
-    BY_REGISTER,
-    CALL,
-    EXIT,
-    JA,
-    JMP,
-    JMP32,
-    LD,
-    LDX,
-    ST,
-    Instruction,  # fmt: skip
-)
+from verifier_vm.object.decode import (ALU, ALU64, BY_REGISTER, CALL, EXIT, JA, JMP, JMP32, LD, LDX, ST,
+                                       Instruction)  # fmt: skip
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.flow import Flow, read_flow
 from verifier_vm.object.kernel import HELPERS, exists
