@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What calls do in the walk: results by name, what they write through pointers, and what they do to the task at hand."""
+"""What calls do in the walk: results by name, writes through pointers, and what becomes of the task at hand."""
 
 from __future__ import annotations
 
 from verifier_vm.object.decode import Reference
 from verifier_vm.object.flow import Flow
-from verifier_vm.object.kernel import (ARRAYS, CONSUMES, ENDING, HELPERS, INSERTS, KEEPING, MOVES, QUEUES,
-                                       READ_ONLY_HELPERS, READ_ONLY_KFUNCS, kernel_name)  # fmt: skip
+from verifier_vm.object.kernel import (
+    ARRAYS,
+    CONSUMES,
+    ENDING,
+    HELPERS,
+    INSERTS,
+    KEEPING,
+    MOVES,
+    READ_ONLY_HELPERS,  # fmt: skip
+    READ_ONLY_KFUNCS,
+    kernel_name,
+)
 from verifier_vm.object.memory import Memory
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Path, Record
@@ -19,6 +29,15 @@ ARGUMENT_STRUCTS: dict[str, tuple[int, tuple[tuple[str, int, int], ...]]] = {
     "__scx_bpf_select_cpu_and": (2, (("prev_cpu", 0, 4), ("wake_flags", 8, 8), ("flags", 16, 8))),
 }
 CPU_ID = "get_smp_processor_id"
+MAY_KEEP = ("ringbuf_output", "kptr_xchg", "timer_start")
+ASKS = (
+    "bpf_cpumask_test_cpu",
+    "bpf_cpumask_intersects",
+    "bpf_cpumask_subset",
+    "scx_bpf_select_cpu_dfl",
+    "scx_bpf_select_cpu_and",
+    "__scx_bpf_select_cpu_and",
+)  # where a task may run
 PROBE_READS = ("probe_read", "probe_read_kernel")
 TASK_STORAGE = ("task_storage_get", "cgrp_storage_get")
 MOST_CLOBBERED = 512
@@ -46,7 +65,7 @@ class Calls:
         before = state.path
         call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
         self._record.add_call(call)
-        state.path = self._path_after(state, name, args, fields, leaf, entry)
+        state.path = self._path_after(state, name, args, leaf, entry)
         self._clobber(state, name, args, entry)
         state.registers[0] = result
         state.registers[1:6] = [None] * 5
@@ -61,19 +80,22 @@ class Calls:
         return tuple((m, self._memory.read(state, args[index], offset, size, entry)) for m, offset, size in members)
 
     def _result(self, state: State, name: str, args: tuple[Value, ...], entry: str, *, looping: bool) -> Value:
+        result: Value
         if name in TASK_STORAGE and isinstance(args[1], Expr):
-            return self._values.make("storage", root(args[0])[0], args[1])
-        if name in ("map_lookup_elem", "map_lookup_percpu_elem"):
-            return self._element(state, args, entry)
-        if name in ("this_cpu_ptr", "get_current_task_btf"):
-            return self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
-        if name == "bpf_iter_num_next":
-            return self._next_number(state, args, looping=looping)
-        if name == "bpf_task_acquire":
-            return args[0]
-        if name == CPU_ID:  # the same throughout a callback, which cannot migrate
-            return self._values.make("ret", (CPU_ID,))
-        return self._fresh(state, (name, state.pc, tuple(frame.back for frame in state.frames)), looping=looping)
+            result = self._values.make("storage", root(args[0])[0], args[1])
+        elif name in ("map_lookup_elem", "map_lookup_percpu_elem"):
+            result = self._element(state, args, entry)
+        elif name in ("this_cpu_ptr", "get_current_task_btf"):
+            result = self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
+        elif name == "bpf_iter_num_next":
+            result = self._next_number(state, args, looping=looping)
+        elif name == "bpf_task_acquire":
+            result = args[0]
+        elif name == CPU_ID:  # the same throughout a callback, which cannot migrate
+            result = self._values.make("ret", (CPU_ID,))
+        else:
+            result = self._fresh(state, (name, state.pc, state.chain), looping=looping)
+        return result
 
     def _fresh(self, state: State, key: tuple[object, ...], *, looping: bool) -> Expr:
         leaf = self._values.make("ret", key)
@@ -94,10 +116,10 @@ class Calls:
     def _next_number(self, state: State, args: tuple[Value, ...], *, looping: bool) -> Value:
         """bpf_iter_num_next: never NULL the first time when the range is known not to be empty."""
         base, offset = root(args[0])
-        if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-            if state.read_stack(base.key, offset, 8) == 1:
-                state.write_stack(base.key, offset, 8, 0)
-                return self._values.make("sure", None, self._fresh(state, ("first number", state.pc), looping=looping))
+        frame = base.key if isinstance(base, Expr) and base.op == "frame" else None
+        if isinstance(frame, int) and state.read_stack(frame, offset, 8) == 1:
+            state.write_stack(frame, offset, 8, 0)
+            return self._values.make("sure", None, self._fresh(state, ("first number", state.pc), looping=looping))
         return self._fresh(state, ("number", state.pc, len(state.frames)), looping=looping)
 
     def _clobber(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> None:
@@ -130,28 +152,26 @@ class Calls:
         if size in (1, 2, 4, 8) and isinstance(args[2], Expr):
             state.write_stack(base.key, offset, size, self._memory.read(state, args[2], 0, size, entry))
 
-    def _path_after(
-        self, state: State, name: str, args: tuple[Value, ...], fields: tuple[tuple[str, Value], ...],
-        result: Expr | None, entry: str,
-    ) -> Path:  # fmt: skip
+    def _path_after(self, state: State, name: str, args: tuple[Value, ...], result: Expr | None, entry: str) -> Path:
+        """What has become of the task at hand."""
         path = state.path
         if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
-            return path._replace(inserted=(*path.inserted, state.pc)[:2])
-        if name in ENDING:
-            return path._replace(ended=True)
-        if name in CONSUMES or name in MOVES:
-            return path._replace(moved=True)
-        if name in KEEPING:
-            return path._replace(kept=2)
-        if name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args, entry)):
-            return path._replace(kept=2, pushed=result)
-        if name in ("ringbuf_output", "kptr_xchg", "timer_start") and path.kept == 0:
-            return path._replace(kept=1)
-        if name in ("bpf_cpumask_test_cpu", "bpf_cpumask_intersects", "bpf_cpumask_subset", "scx_bpf_select_cpu_dfl"):
+            path = path._replace(inserted=(*path.inserted, state.pc)[:2])
+        elif name in ENDING:
+            path = path._replace(ended=True)
+        elif name in CONSUMES or name in MOVES:
+            path = path._replace(moved=True)
+        elif name in KEEPING:
+            path = path._replace(kept=2)
+        elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
+            path = path._replace(kept=2, pushed=result)
+        elif name in MAY_KEEP and path.kept == 0:
+            path = path._replace(kept=1)
+        elif name in ASKS:
             self._record.asked.add(entry)
         return path
 
-    def _names_task(self, state: State, args: tuple[Value, ...], entry: str) -> bool:
+    def _names_task(self, state: State, args: tuple[Value, ...]) -> bool:
         """Does a map update say which task it is about, in key or value?"""
         for pointer in args[1:3]:
             base, offset = root(pointer)
@@ -163,12 +183,6 @@ class Calls:
             if any(self._memory.identifies(value) for value in held):
                 return True
         return False
-
-
-def is_queue(program: Program, value: Value) -> bool:
-    """Is it a BPF queue or stack?"""
-    declared = program.maps.get(str(value.key)) if isinstance(value, Expr) else None
-    return declared is not None and declared.kind in QUEUES
 
 
 def _below(a: int, b: int) -> bool:

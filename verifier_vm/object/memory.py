@@ -13,8 +13,8 @@ from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_field, root, signed
 
 # Fields of task_struct that checks ask about, found by their offset where CO-RE does not say.
-TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", "comm", "scx.slice",
-               "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
+TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", "comm",
+               "scx.slice", "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
 TASK = "task_struct."
 WRITE_BACK = 0xF1  # cmpxchg: its result is in r0
 IDENTITY = ("pid", "tgid", "scx.tid")  # fields by which a task is found again
@@ -95,7 +95,7 @@ class Memory:
         return self._values.make("arg", name)
 
     def _new(self, state: State, base: Value | None, key: tuple[object, ...], size: int) -> Expr:
-        index = ("load", (*key, tuple(frame.back for frame in state.frames)), base)
+        index = ("load", (*key, state.chain), base)
         leaf = self._values.make(*index, bits=8 * size)
         if state.looping or state.pc in self._flow.looping:
             state.make_new(leaf, self._values)
@@ -156,8 +156,7 @@ class Memory:
     def atomic(self, state: State, instruction: Instruction, entry: str) -> None:
         """An atomic read-modify-write: what is there afterwards is not known, nor is what it fetches."""
         if instruction.imm == 0x100:  # a load that acquires
-            state.registers[instruction.dst] = self.read(
-                state, state.registers[instruction.src], instruction.off, instruction.size, entry, instruction.field)  # fmt: skip
+            state.registers[instruction.dst] = self.load(state, instruction, entry)
             return
         value = state.registers[instruction.src]
         stored = value if value is not None else 0

@@ -53,11 +53,6 @@ class Program:
     lines: dict[int, tuple[str, int]]
     data: dict[str, bytes]
 
-    def function_of(self, pc: int) -> Function | None:
-        """The innermost function that holds a pc."""
-        holding = [f for f in self.functions.values() if f.start <= pc < f.end]
-        return min(holding, key=lambda f: f.end - f.start, default=None)
-
 
 def read_program(data: bytes) -> Program:
     """The program in an ELF object; ObjectError when there is none that can be read."""
@@ -98,6 +93,8 @@ def _find_functions(program: Program) -> None:
         program.functions[start] = Function(symbol.name, section.name, start, start + symbol.size // 8)
         if len(program.functions) > limits.FUNCTIONS:
             raise ObjectError(f"the object has more than {limits.FUNCTIONS} functions", "code")
+    if sum(function.end - function.start for function in program.functions.values()) > len(program.code):
+        raise ObjectError("functions of the object overlap", "code")
 
 
 def _relocate(program: Program, section: Section) -> None:
