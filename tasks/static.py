@@ -7,16 +7,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from verifier_vm.source.lint import lint_source
 
-from bpf.build import PolicyObject, compile_policy, front_end_flags
+from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from policy_lake.model import BuildError, Finding, Stage
 from verifier_vm.kernel import Kernel
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.verdict import stage_of
 
 OnStage = Callable[[str], None]
+
+
+class Headers(TypedDict):
+    """Where a source's headers lie, as bpf.build takes it."""
+
+    vmlinux_dir: Path
+    include_dirs: Sequence[Path]
+    source_dir: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,9 @@ def check_statically(
     the compiler or the parser is not there.
     """
     on_stage("source")
-    headers = {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": source_dir}
-    stages = [lint_source(source, name=name, flags=front_end_flags(source, **headers))]
+    headers: Headers = {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": source_dir}
+    flags, launcher = front_end_flags(source, **headers), front_end_launcher(**headers)
+    stages = [lint_source(source, name=name, flags=flags, launcher=launcher)]
     if not stages[-1].ok and not check_all:
         return Checked(tuple(stages), None)
     on_stage("build")
@@ -67,11 +77,11 @@ def check_statically(
     return Checked(tuple(stages), made)
 
 
-def _build(source: str, name: str, stages: list[Stage], headers: dict[str, object]) -> PolicyObject | None:
+def _build(source: str, name: str, stages: list[Stage], headers: Headers) -> PolicyObject | None:
     """Compile into a stage `build`, which rejects what the compiler refuses."""
     started = time.monotonic()
     try:
-        made = compile_policy(source, name=name, **headers)  # type: ignore[arg-type]
+        made = compile_policy(source, name=name, **headers)
     except BuildError as error:
         refused = Finding("compiler", "reject", str(error), _place(error.diagnostics, name), "see the compiler's words")
         stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
