@@ -89,7 +89,7 @@ def _loops(facts: Facts) -> Iterator[Finding]:
 
 
 def _rounds(args: tuple[Value, ...]) -> int | None:
-    """How often a loop goes round; None for a bpf_loop that does not say. bpf_for over CPUs and queues is short enough."""
+    """How often a loop goes round; None for a bpf_loop that does not say. A bpf_for over CPUs is short enough."""
     if len(args) == 1:
         return args[0] if isinstance(args[0], int) else None
     if not isinstance(args[1], int) or not isinstance(args[2], int):

@@ -31,12 +31,13 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map as .maps declares it; 0 for what is not said."""
+    """A map as .maps declares it; 0 for what is not said. `bools` are offsets of bools in its value."""
 
     name: str
     kind: int
     max_entries: int
     key_size: int
+    bools: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -165,7 +166,7 @@ def _maps(btf: Btf) -> dict[str, Map]:
         definition = btf.resolve(btf.get(variable.type_id).value)
         if btf.get(definition).kind != STRUCT:
             continue
-        numbers = {}
+        numbers, bools = {}, frozenset[int]()
         for member in btf.members(definition):
             pointer = btf.get(btf.resolve(member.type_id))
             if pointer.kind != PTR:
@@ -175,6 +176,8 @@ def _maps(btf: Btf) -> dict[str, Map]:
                 numbers[member.name] = btf.array(pointed)[1]
             elif member.name == "key":
                 numbers["key_size"] = btf.size(pointed)
+            elif member.name == "value":
+                bools = btf.bools(pointed)
         size = numbers.get("key_size", 0)
-        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size)
+        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
     return found
