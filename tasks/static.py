@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from verifier_vm.source.lint import lint_source
-
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from policy_lake.model import BuildError, Finding, Stage
 from verifier_vm.kernel import Kernel
 from verifier_vm.object.analyse import analyse_object
+from verifier_vm.source.lint import lint_source
 from verifier_vm.verdict import stage_of
 
 OnStage = Callable[[str], None]

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from bpf.library import knob_arguments, read_policy
 from policy_lake.guest import GuestJob
@@ -20,12 +21,12 @@ from tasks.settings import Settings
 from tasks.static import Checked, OnStage, check_statically
 from tasks.workloads import find_workload
 from verifier_vm.gate import judge
+from verifier_vm.suite import Tier
 from verifier_vm.verdict import demand, verdict_of
 from verifier_vm.vm import run
 
 SOURCE_LIMIT = 4 << 20
 PAIRS, LOOKS, SEED = 5, 3, 1  # as in `schedcp score`
-TIERS = ("short", "full")
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
 DEMANDS = {"cgroups": "F41"}
 
@@ -34,13 +35,13 @@ DEMANDS = {"cgroups": "F41"}
 class Demands:
     """How a policy is looked at: which tier, whether on after a rejection, what the hosts need (keys of DEMANDS)."""
 
-    tier: str = "short"
+    tier: Tier = "short"
     check_all: bool = False
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.tier not in TIERS:
-            raise InputError(f"--tier {self.tier}: not one of {', '.join(TIERS)}")
+        if self.tier not in get_args(Tier):
+            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(Tier))}")
         for word in self.require:
             if word not in DEMANDS:
                 raise InputError(f"--require {word}: not one of {', '.join(DEMANDS)}")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from policy_lake.model import Ratio
+from verifier_vm.suite import Tier
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
@@ -79,7 +80,8 @@ class LogPlace:
 class Token:
     """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words.
 
-    `checks_sha256` is of the verifier's own rules, `last_known_good` an object or empty, `limits` in words.
+    `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
+    empty, `limits` in words.
     """
 
     policy: str
@@ -104,6 +106,7 @@ class Token:
     workload: str = ""
     ratio: Ratio | None = None
     score_sha256: str = ""
+    tier: Tier = "short"
     verifier_version: str = VERIFIER_VERSION
 
     @property
