@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.btf_order import with_ordered_btf
+from bpf.externs import without_type
 from bpf.headers import Headers
-from bpf.launch import Limits, can_confine, launch, launcher
+from bpf.launch import OUTPUT_LIMIT, Limits, OutputError, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
 from bpf.toolchain import Toolchain, find_toolchain
 from policy_lake.model import BuildError, InfraError
 
-MEMORY_LIMIT = 3 << 30
-CPU_LIMIT_S = 20  # forty times what our largest policy takes
+MEMORY_LIMIT = 2 << 30
+CPU_LIMIT_S = 8  # twenty times what our largest policy takes
+PRECOMPILED = "-include-pch"
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -64,6 +66,9 @@ def compile_policy(
     done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode and _spoilt(flags):  # or clang speaks of, or fell over, a file that is not the policy's
         flags = headers.flags(source, tools)
+        done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
+    if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
+        flags = flags[: flags.index(PRECOMPILED)]
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode:
         raise _refusal(name, done, tools)
@@ -110,8 +115,10 @@ def _compile(
     try:
         limits = Limits(CPU_LIMIT_S, MEMORY_LIMIT)
         return launch([clang, strip], data, reads=reads, limits=limits, timeout_s=timeout_s)
-    except subprocess.TimeoutExpired as error:  # wall time says more of the machine than of the source
+    except TimeoutError as error:  # wall time says more of the machine than of the source
         raise InfraError(f"{Path(tools.clang).name} did not end within {timeout_s:g} s on '{name}'") from error
+    except OutputError as error:
+        raise BuildError(f"'{name}' does not compile: its object is larger than {OUTPUT_LIMIT >> 20} MiB") from error
 
 
 def _refuse_unreadable(source: str, name: str) -> None:
@@ -148,6 +155,8 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
     # Where clang gave it nothing, strip says so, which is no news.
     diagnostics = "".join(line for line in told if not line.startswith(f"{tools.strip}: "))
     if diagnostics != "".join(told) and not diagnostics and done.returncode > 0:
+        if "Cannot allocate memory" in told[-1]:
+            return BuildError(f"'{name}' does not compile: its object is larger than any memory allowed for it")
         return InfraError(f"{tools.strip} failed on '{name}': {told[-1].strip()[:500]}")
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:

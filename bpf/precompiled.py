@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bpf.launch import Limits, launch
 from bpf.toolchain import Toolchain
+from policy_lake.model import InfraError
 
 LIMITS = Limits(cpu_s=60)
 KEEP = 8  # precompiled headers per kernel: older ones belong to headers or compilers that are gone
@@ -78,7 +79,10 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 def _make(home: Path, header: str, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:
     command = [tools.clang, *flags, "-x", "c-header", "-o", "-", "-"]
-    done = launch([command], f'#include "{header}"\n'.encode(), reads=reads, limits=LIMITS, timeout_s=120)
+    try:
+        done = launch([command], f'#include "{header}"\n'.encode(), reads=reads, limits=LIMITS, timeout_s=120)
+    except TimeoutError as error:
+        raise InfraError(f"clang did not precompile {header} within 120 s") from error
     if done.returncode:
         return False
     forget(home)
