@@ -40,6 +40,8 @@ def verify_command(
             file, settings, include_dirs=include, knobs=parse_knobs(knobs), demands=demands, workload=workload,
             on_stage=lambda stage: say(DOING.get(stage, stage)),
         )  # fmt: skip
+    if not as_json:
+        _show(file, done)  # first: the signer may say no for a reason of its own
     token = None
     if done.verdict.accepted:
         token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=demands.tier)
@@ -48,12 +50,12 @@ def verify_command(
         rejections = [to_json(found) for stage in done.verdict.stages if (found := rejection_of(stage))]
         warnings = [done.warning] if done.warning else []
         print_json({**to_json(done.verdict), **told, "rejections": rejections, "warnings": warnings})
-    else:
-        _show(file, done, token)
+    elif token:
+        out().print(f"token: {token}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
 
 
-def _show(file: Path, done: Verified, token: Path | None) -> None:
+def _show(file: Path, done: Verified) -> None:
     console, verdict = out(), done.verdict
     for stage in verdict.stages:
         mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
@@ -64,7 +66,6 @@ def _show(file: Path, done: Verified, token: Path | None) -> None:
             _show_rejection(found)
     if verdict.accepted:
         console.print(f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {verdict.kernel}")
-        console.print(f"token: {token}", soft_wrap=True)
     if done.warning:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
 

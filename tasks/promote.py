@@ -36,7 +36,8 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     if best is None or best.outcome != "win" or not best.attached:
         return None
     candidate = next(one.candidate for one in tried if one.score is best)
-    if not confirmed(scope, best, candidate, attempt):
+    again = confirm(scope, best, candidate, attempt)
+    if again is None or again.outcome != "win":
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
     verdict = evidence.verdict if tier == "short" else _full(scope, evidence)
@@ -48,7 +49,7 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     try:
         path = token_for_verdict(
             verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
-            btf_sha256=evidence.btf_sha256, workload=best.workload, score=best, tier=tier,
+            btf_sha256=evidence.btf_sha256, workload=best.workload, score=again, tier=tier,
             rollout_limit="canary" if tier == "short" else "fleet", provenance=Provenance(planner, model),
         )  # fmt: skip
     except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
@@ -58,22 +59,22 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     return path
 
 
-def confirmed(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Order], Trial]) -> bool:
-    """Whether the winner wins on seeds that nobody has seen; that score goes into the lake, too."""
+def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Order], Trial]) -> Score | None:
+    """The winner's score on seeds that nobody has seen, which the lake keeps, too; None if it is rejected by now."""
     known = [one for one in scope.lake.scores(scope.workload.id) if one.confirms == best.id]
-    if not known:
+    again = known[-1] if known else None
+    if again is None:
         order = Order(
             replace(winner, run_id=""), scope.workload, len(best.pairs), best.seed + FRESH_SEEDS, scope.shape,
             floor=best.floor, confirms=best.id,
         )  # fmt: skip
         again = attempt(order).score
         if again is None:
-            log.info("learn: %s won, and was rejected when it was measured again", best.policy)
-            return False
+            log.warning("learn: %s won, and was rejected when it was measured again", best.policy)
+            return None
         scope.lake.put(again)
-        known = [again]
-    log.info("learn: on fresh seeds: %s, %s", ratio_text(known[-1].ratio), known[-1].outcome)
-    return known[-1].outcome == "win"
+    log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), again.outcome)
+    return again
 
 
 def _full(scope: Scope, evidence: Evidence) -> Verdict:

@@ -22,7 +22,10 @@ LEVELS = {
 }
 VERIFIED, SCORED = "SCHEDCP_VERIFIED", "SCHEDCP_SCORED"
 # What a host must know of a policy that was let through with such a note.
-LIMITS_OF_BUGS = {"F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured"}
+LIMITS_OF_BUGS = {
+    "F16": "nice levels are not honoured",
+    "F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",
+}
 
 VALID_FOR = timedelta(days=7)
 LONGEST_VALID_FOR = timedelta(days=30)
