@@ -91,6 +91,8 @@ def _find_functions(program: Program) -> None:
         if symbol.value % 8 or symbol.value + symbol.size > len(section.data) or not symbol.size:
             raise ObjectError(f"function '{symbol.name}' lies outside its section", "code")
         start = program.base[symbol.section] + symbol.value // 8
+        if program.code[start] is None:
+            raise ObjectError(f"function '{symbol.name}' begins between instructions", "code")
         program.functions[start] = Function(symbol.name, section.name, start, start + symbol.size // 8)
         if len(program.functions) > limits.FUNCTIONS:
             raise ObjectError(f"the object has more than {limits.FUNCTIONS} functions", "code")
