@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpf.btf_order import with_ordered_btf
 from bpf.headers import Headers
 from bpf.launch import Limits, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
@@ -20,7 +21,6 @@ from policy_lake.model import BuildError, InfraError
 
 MEMORY_LIMIT = 3 << 30
 CPU_LIMIT_S = 20  # forty times what our largest policy takes
-PRECOMPILE = False
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -60,15 +60,16 @@ def compile_policy(
     headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
     started = time.monotonic()
     _refuse_unreadable(source, name)
-    flags = headers.flags(source, tools, precompile=PRECOMPILE)
+    flags = headers.flags(source, tools)
     done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode and _spoilt(flags):  # or clang speaks of, or fell over, a file that is not the policy's
-        flags = headers.flags(source, tools, precompile=PRECOMPILE)
+        flags = headers.flags(source, tools)
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode:
         raise _refusal(name, done, tools)
-    digest = hashlib.sha256(done.stdout).hexdigest()
-    return PolicyObject(done.stdout, digest, time.monotonic() - started, can_confine())
+    data = with_ordered_btf(done.stdout)
+    digest = hashlib.sha256(data).hexdigest()
+    return PolicyObject(data, digest, time.monotonic() - started, can_confine())
 
 
 def front_end_flags(

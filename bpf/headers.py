@@ -37,7 +37,7 @@ class Headers:
     source_dir: Path | None = None
     cache_dir: Path | None = None
 
-    def flags(self, source: str, tools: Toolchain, *, precompile: bool = True) -> list[str]:
+    def flags(self, source: str, tools: Toolchain) -> list[str]:
         """What the front end is told for this source; InputError when there is no vmlinux.h.
 
         A source that opens with one of our two headers, and nothing to shadow it, gets that header precompiled.
@@ -47,7 +47,7 @@ class Headers:
         plain = self._plain_flags()
         seen = f"-ivfsoverlay{self._overlay(tools)}"
         first = first_include(source)
-        if not precompile or first is None or self.include_dirs or self._shadowed(first):
+        if first is None or self.include_dirs or self._shadowed(first):
             return [*plain, seen]
         inputs = [self.vmlinux_dir / "vmlinux.h", *_library_headers(tools)]
         inputs += sorted((BPF_DIR / "include").rglob("*.h")) if first != "vmlinux.h" else []

@@ -16,6 +16,7 @@ from tasks.plan import describe
 from tasks.report import best_of, change
 from tasks.run import Scope
 from tasks.token import token_for_verdict
+from verifier_vm.tokens.files import TokenError
 from verifier_vm.tokens.terms import Provenance
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
@@ -47,7 +48,7 @@ def lesson_text(one: Tried, workload: str) -> str:
 
 
 def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], Trial] = try_candidate) -> Path | None:
-    """The token of the run's winner, signed and written; None when nothing won, or not a second time.
+    """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it.
     """
@@ -59,11 +60,15 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
         return None
     evidence = read_evidence(scope, best.candidate)
     planner, _, model = candidate.planner.partition(":")
-    path = token_for_verdict(
-        evidence.verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
-        btf_sha256=evidence.btf_sha256, workload=best.workload, score=best,
-        provenance=Provenance(planner, model),
-    )  # fmt: skip
+    try:
+        path = token_for_verdict(
+            evidence.verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
+            btf_sha256=evidence.btf_sha256, workload=best.workload, score=best,
+            provenance=Provenance(planner, model),
+        )  # fmt: skip
+    except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
+        log.warning("learn: %s won and is not promoted: %s", describe(best.policy, best.settings), refusal)
+        return None
     log.info("learn: promoted %s, token %s", describe(best.policy, best.settings), path)
     return path
 

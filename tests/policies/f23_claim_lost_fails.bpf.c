@@ -11,6 +11,8 @@ enum f23_claim_lost_dsq {
 	QUEUE = 0,
 };
 
+u32 bpf_cpumask_first(const struct cpumask *cpumask) __ksym;
+
 enum {
 	MAX_CPUS = 64,
 };
@@ -36,7 +38,7 @@ SX_COUNTS_CPUS(f23_claim_lost)
 
 s32 SX_OP(f23_claim_lost_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	return prev_cpu;
+	return bpf_cpumask_first(p->cpus_ptr);
 }
 
 void SX_OP(f23_claim_lost_enqueue, struct task_struct *p, u64 enq_flags)

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
 from verifier_vm.object.check_cpus import check_cpus
+from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
+from verifier_vm.object.check_slices import check_slices
 from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
@@ -19,17 +21,30 @@ from verifier_vm.object.ops import apply_arguments, read_ops
 from verifier_vm.object.program import Function, read_program
 from verifier_vm.object.walk import Walk
 
-CHECKS = (check_paths, check_queues, check_cpus, check_table)  # what ends a machine before what is missing
+FAILED = "the analysis failed"
+CHECKS = (
+    check_paths,
+    check_queues,
+    check_cpus,
+    check_slices,
+    check_flags,
+    check_table,
+)  # what ends a machine before what is missing
 ORDER = {"reject": 0, "unknown": 1, "note": 2}
-ADVICE = {"elf": "Build the object with clang --target=bpf -g -c.", "btf": "Build with -g, and do not strip .BTF.",
-          "code": "Build the object with clang --target=bpf -g -c.", "ops": "Define one struct sched_ext_ops in SEC(\".struct_ops.link\").",
-          "knob": "Set only knobs that the policy declares as const volatile."}  # fmt: skip
+COMPILE = "Build the object with clang --target=bpf -g -c."
+ADVICE = {
+    "elf": COMPILE,
+    "code": COMPILE,
+    "btf": "Build with -g, and do not strip .BTF.",
+    "ops": 'Define one struct sched_ext_ops in SEC(".struct_ops.link").',
+    "knob": "Set only knobs that the policy declares as const volatile.",
+}
 
 
 def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
     """The stage "object" for an ELF object and the words its loader gets; never raises for what is in either.
 
-    ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is an `unknown`.
+    ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is `unknown`.
     """
     started = time.perf_counter()
     try:
@@ -40,7 +55,7 @@ def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         # Ours to mend; but nothing is known of such an object, so it must not pass.
-        text = f"the analysis failed: {type(error).__name__}: {error}"
+        text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
     return Stage("object", ok, time.perf_counter() - started, findings, text)

@@ -102,14 +102,12 @@ def _narrow(known: Range, op: int, number: int, width: int) -> Range | None:
     """The range after the comparison; None when it cannot hold."""
     low, high, smallest, largest, other = known
     as_signed = signed(number, width)
-    if op == JEQ:
-        if number in other:
-            return None
+    if op == JEQ and number not in other:
         low, high = max(low, number), min(high, number)
         smallest, largest = max(smallest, as_signed), min(largest, as_signed)
+    elif op == JEQ or (op == JNE and (low == high == number or smallest == largest == as_signed)):
+        return None
     elif op == JNE:
-        if low == high == number or smallest == largest == as_signed:
-            return None
         other = other | {number} if len(other) < 8 else other
         low, high = low + (low == number), high - (high == number)
     elif op in (JGT, JGE):
@@ -118,10 +116,15 @@ def _narrow(known: Range, op: int, number: int, width: int) -> Range | None:
         high = min(high, number - (op == JLT))
     elif op in (JSGT, JSGE):
         smallest = max(smallest, as_signed + (op == JSGT))
-    elif op in (JSLT, JSLE):
+    else:
         largest = min(largest, as_signed - (op == JSLT))
+    return _joined(low, high, smallest, largest, other, width)
+
+
+def _joined(low: int, high: int, smallest: int, largest: int, other: frozenset[int], width: int) -> Range | None:
+    """Both views of one number, each narrowed by the other."""
     top = 1 << width - 1
-    if smallest >= 0:  # not negative: both views are one
+    if smallest >= 0:
         low, high = max(low, smallest), min(high, largest)
     elif largest < 0:
         low = max(low, top)
@@ -132,3 +135,9 @@ def _narrow(known: Range, op: int, number: int, width: int) -> Range | None:
     if low > high or smallest > largest or (low == high and low in other):
         return None
     return Range(low & MASK, high, smallest, largest, other)
+
+
+def below_zero(state: State, value: Expr) -> bool:
+    """Do the branches taken leave only negative values of it?"""
+    ranges = (state.known.get((32, value)), state.known.get((64, value)))
+    return any(isinstance(found, Range) and found.largest < 0 for found in ranges)

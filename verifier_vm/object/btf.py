@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading BTF: names, structs, enums and variables of an object, as Documentation/bpf/btf.rst lays them out.
 
-Types are found by one pass over their headers; their members are read when they are asked for. Chains that lead nowhere or
-in a circle end after BTF_DEPTH steps.
+Types are found by one pass over their headers; their members are read when they are asked for. Chains that lead
+nowhere or in a circle end after BTF_DEPTH steps.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Btf:
         self._strings = data[header + strings : header + strings + strings_bytes]
         self._looked_through = 0
         self._members: dict[int, tuple[Member, ...]] = {}
+        self._accesses: dict[tuple[int, str], tuple[str, int] | None] = {}
         self.types = [Type("void", 0, 0, False, 0, 0)]
         self._scan()
 
@@ -120,6 +121,24 @@ class Btf:
             else:
                 yield Member(text_at(self._strings, first), second, third & 0xFFFFFF if of.flag else third)
 
+    def parameters(self, prototype: Type) -> list[int]:
+        """The types of a function's parameters."""
+        if prototype.kind != FUNC_PROTO:
+            return []
+        tail = self._types[prototype.at : prototype.at + 8 * prototype.count]
+        return [type_id for _, type_id in struct.iter_unpack("<II", tail)]
+
+    def is_bool(self, type_id: int) -> bool:
+        """Is it C's bool?"""
+        found = self.get(self.resolve(type_id))
+        return found.kind == INT and found.name in ("bool", "_Bool")
+
+    def bools(self, type_id: int) -> frozenset[int]:
+        """The offsets of bools in a struct, not looking into arrays or other structs."""
+        if self.is_bool(type_id):
+            return frozenset((0,))
+        return frozenset(m.bits // 8 for m in self.members(type_id) if self.is_bool(m.type_id))
+
     def array(self, type_id: int) -> tuple[int, int]:
         """(element type, number of elements) of an array."""
         at = self.get(type_id).at
@@ -154,6 +173,11 @@ class Btf:
 
     def access(self, type_id: int, spec: str) -> tuple[str, int] | None:
         """A CO-RE access string ("0:25:12") as (dotted path of members, byte offset); None where it leads nowhere."""
+        if (type_id, spec) not in self._accesses:
+            self._accesses[type_id, spec] = self._access(type_id, spec)
+        return self._accesses[type_id, spec]
+
+    def _access(self, type_id: int, spec: str) -> tuple[str, int] | None:
         parts = spec.split(":")
         if not all(part.isdigit() and len(part) < 9 for part in parts) or len(parts) > limits.BTF_DEPTH:
             return None

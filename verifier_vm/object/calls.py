@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What calls do in the walk: results by name, what they write through pointers, and what they do to the task at hand."""
+"""What calls do in the walk: results by name, writes through pointers, and what becomes of the task at hand."""
 
 from __future__ import annotations
 
+from verifier_vm.object.btf import FUNC, PTR
 from verifier_vm.object.decode import Reference
 from verifier_vm.object.flow import Flow
-from verifier_vm.object.kernel import (ARRAYS, CONSUMES, ENDING, HELPERS, INSERTS, KEEPING, MOVES, QUEUES,
-                                       READ_ONLY_HELPERS, READ_ONLY_KFUNCS, kernel_name)  # fmt: skip
+from verifier_vm.object.kernel import (
+    ARRAYS,
+    CONSUMES,
+    ENDING,
+    HELPERS,
+    INSERTS,
+    KEEPING,
+    MOVES,
+    READ_ONLY_HELPERS,  # fmt: skip
+    READ_ONLY_KFUNCS,
+    kernel_name,
+)
 from verifier_vm.object.memory import Memory
+from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Path, Record
 from verifier_vm.object.state import State
@@ -19,6 +31,15 @@ ARGUMENT_STRUCTS: dict[str, tuple[int, tuple[tuple[str, int, int], ...]]] = {
     "__scx_bpf_select_cpu_and": (2, (("prev_cpu", 0, 4), ("wake_flags", 8, 8), ("flags", 16, 8))),
 }
 CPU_ID = "get_smp_processor_id"
+MAY_KEEP = ("ringbuf_output", "kptr_xchg", "timer_start")
+ASKS = (
+    "bpf_cpumask_test_cpu",
+    "bpf_cpumask_intersects",
+    "bpf_cpumask_subset",
+    "scx_bpf_select_cpu_dfl",
+    "scx_bpf_select_cpu_and",
+    "__scx_bpf_select_cpu_and",
+)  # where a task may run
 PROBE_READS = ("probe_read", "probe_read_kernel")
 TASK_STORAGE = ("task_storage_get", "cgrp_storage_get")
 MOST_CLOBBERED = 512
@@ -29,6 +50,7 @@ class Calls:
 
     def __init__(self, program: Program, values: Values, record: Record, memory: Memory, flow: Flow) -> None:
         self._program, self._values, self._record, self._memory, self._flow = program, values, record, memory, flow
+        self._known_sizes: dict[str, list[int]] = {}
 
     def apply(self, state: State, reference: Reference, entry: str, *, looping: bool) -> None:
         """Carry out a call that is not followed; its result is in register 0 afterwards, 1 to 5 are gone."""
@@ -46,8 +68,8 @@ class Calls:
         before = state.path
         call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
         self._record.add_call(call)
-        state.path = self._path_after(state, name, args, fields, leaf, entry)
-        self._clobber(state, name, args, entry)
+        state.path = self._path_after(state, name, args, leaf, entry)
+        self._clobber(state, name, "" if helper else reference.name, args, entry)
         state.registers[0] = result
         state.registers[1:6] = [None] * 5
 
@@ -61,19 +83,22 @@ class Calls:
         return tuple((m, self._memory.read(state, args[index], offset, size, entry)) for m, offset, size in members)
 
     def _result(self, state: State, name: str, args: tuple[Value, ...], entry: str, *, looping: bool) -> Value:
+        result: Value
         if name in TASK_STORAGE and isinstance(args[1], Expr):
-            return self._values.make("storage", root(args[0])[0], args[1])
-        if name in ("map_lookup_elem", "map_lookup_percpu_elem"):
-            return self._element(state, args, entry)
-        if name in ("this_cpu_ptr", "get_current_task_btf"):
-            return self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
-        if name == "bpf_iter_num_next":
-            return self._next_number(state, args, looping=looping)
-        if name == "bpf_task_acquire":
-            return args[0]
-        if name == CPU_ID:  # the same throughout a callback, which cannot migrate
-            return self._values.make("ret", (CPU_ID,))
-        return self._fresh(state, (name, state.pc, tuple(frame.back for frame in state.frames)), looping=looping)
+            result = self._values.make("storage", _map_name(args[0]), args[1])
+        elif name in ("map_lookup_elem", "map_lookup_percpu_elem"):
+            result = self._element(state, args, entry)
+        elif name in ("this_cpu_ptr", "get_current_task_btf"):
+            result = self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
+        elif name == "bpf_iter_num_next":
+            result = next_number(state, self._values, args, looping=looping)
+        elif name == "bpf_task_acquire":
+            result = args[0]
+        elif name == CPU_ID:  # the same throughout a callback, which cannot migrate
+            result = self._values.make("ret", (CPU_ID,))
+        else:
+            result = self._fresh(state, (name, state.pc, state.chain), looping=looping)
+        return result
 
     def _fresh(self, state: State, key: tuple[object, ...], *, looping: bool) -> Expr:
         leaf = self._values.make("ret", key)
@@ -91,34 +116,41 @@ class Calls:
             return self._values.make("sure", None, element)
         return element
 
-    def _next_number(self, state: State, args: tuple[Value, ...], *, looping: bool) -> Value:
-        """bpf_iter_num_next: never NULL the first time when the range is known not to be empty."""
-        base, offset = root(args[0])
-        if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-            if state.read_stack(base.key, offset, 8) == 1:
-                state.write_stack(base.key, offset, 8, 0)
-                return self._values.make("sure", None, self._fresh(state, ("first number", state.pc), looping=looping))
-        return self._fresh(state, ("number", state.pc, len(state.frames)), looping=looping)
-
-    def _clobber(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> None:
+    def _clobber(self, state: State, name: str, extern: str, args: tuple[Value, ...], entry: str) -> None:
         if name in PROBE_READS and isinstance(args[1], int):
             self._probe_read(state, args, entry)
             return
         if name == "bpf_iter_num_new":
-            base, offset = root(args[0])
-            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-                first = isinstance(args[1], int) and isinstance(args[2], int) and _below(args[1], args[2])
-                state.write_stack(base.key, offset, 8, 1 if first else 0)
-            return
+            new_numbers(state, self._values, args)
         if name in READ_ONLY_HELPERS or name in READ_ONLY_KFUNCS or name.startswith("bpf_iter_num"):
             return
-        for value in args:
+        sizes = self._sizes(extern)
+        for index, value in enumerate(args):
             base, offset = root(value)
             if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-                state.clobber_stack(base.key, offset, MOST_CLOBBERED)
+                state.clobber_stack(base.key, offset, sizes[index])
             elif isinstance(base, Expr) and base.op in ("element", "storage", "data"):
                 for place in [place for place in state.memory if place[0] is base]:
                     del state.memory[place]
+        if name == "scx_bpf_select_cpu_dfl":  # what it tells through its last argument is a bool
+            base, offset = root(args[3])
+            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
+                state.write_stack(
+                    base.key, offset, 1, self._values.make("ret", ("is_idle", state.pc, state.chain), bits=1)
+                )
+
+    def _sizes(self, extern: str) -> list[int]:
+        """How many bytes a kfunc may write through each of its arguments, by the object's BTF."""
+        if extern not in self._known_sizes:
+            btf = self._program.btf
+            prototype = btf.get(btf.get(btf.find(extern, FUNC)).value) if extern else btf.get(0)
+            found = [MOST_CLOBBERED] * 5
+            for index, parameter in enumerate(btf.parameters(prototype)[:5]):
+                pointer = btf.get(btf.resolve(parameter))
+                if pointer.kind == PTR and btf.resolve(pointer.value):
+                    found[index] = btf.size(pointer.value) or MOST_CLOBBERED
+            self._known_sizes[extern] = found
+        return self._known_sizes[extern]
 
     def _probe_read(self, state: State, args: tuple[Value, ...], entry: str) -> None:
         """BPF_CORE_READ copies a field to the stack: it then holds what a load would have given."""
@@ -130,28 +162,26 @@ class Calls:
         if size in (1, 2, 4, 8) and isinstance(args[2], Expr):
             state.write_stack(base.key, offset, size, self._memory.read(state, args[2], 0, size, entry))
 
-    def _path_after(
-        self, state: State, name: str, args: tuple[Value, ...], fields: tuple[tuple[str, Value], ...],
-        result: Expr | None, entry: str,
-    ) -> Path:  # fmt: skip
+    def _path_after(self, state: State, name: str, args: tuple[Value, ...], result: Expr | None, entry: str) -> Path:
+        """What has become of the task at hand."""
         path = state.path
         if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
-            return path._replace(inserted=(*path.inserted, state.pc)[:2])
-        if name in ENDING:
-            return path._replace(ended=True)
-        if name in CONSUMES or name in MOVES:
-            return path._replace(moved=True)
-        if name in KEEPING:
-            return path._replace(kept=2)
-        if name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args, entry)):
-            return path._replace(kept=2, pushed=result)
-        if name in ("ringbuf_output", "kptr_xchg", "timer_start") and path.kept == 0:
-            return path._replace(kept=1)
-        if name in ("bpf_cpumask_test_cpu", "bpf_cpumask_intersects", "bpf_cpumask_subset", "scx_bpf_select_cpu_dfl"):
+            path = path._replace(inserted=(*path.inserted, state.pc)[:2])
+        elif name in ENDING:
+            path = path._replace(ended=True)
+        elif name in CONSUMES or name in MOVES:
+            path = path._replace(moved=True)
+        elif name in KEEPING:
+            path = path._replace(kept=2)
+        elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
+            path = path._replace(kept=2, pushed=result)
+        elif name in MAY_KEEP and path.kept == 0:
+            path = path._replace(kept=1)
+        elif name in ASKS:
             self._record.asked.add(entry)
         return path
 
-    def _names_task(self, state: State, args: tuple[Value, ...], entry: str) -> bool:
+    def _names_task(self, state: State, args: tuple[Value, ...]) -> bool:
         """Does a map update say which task it is about, in key or value?"""
         for pointer in args[1:3]:
             base, offset = root(pointer)
@@ -165,12 +195,6 @@ class Calls:
         return False
 
 
-def is_queue(program: Program, value: Value) -> bool:
-    """Is it a BPF queue or stack?"""
-    declared = program.maps.get(str(value.key)) if isinstance(value, Expr) else None
-    return declared is not None and declared.kind in QUEUES
-
-
-def _below(a: int, b: int) -> bool:
-    signs = [x - (1 << 32) if x >> 31 & 1 else x for x in (a & 0xFFFFFFFF, b & 0xFFFFFFFF)]
-    return signs[0] < signs[1]
+def _map_name(value: Value) -> str:
+    """The name of a map, where it is known."""
+    return str(value.key) if isinstance(value, Expr) and value.op == "map" else repr(value)

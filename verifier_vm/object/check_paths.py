@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from policy_lake.model import Finding
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, comes_from
+from verifier_vm.object.facts import Facts, Level, comes_from
 from verifier_vm.object.record import Call, Ending
 from verifier_vm.object.values import Expr, is_task
 
-OTHER_TASKS = ("bpf_task_from_pid", "bpf_task_from_vpid", "get_current_task_btf", "scx_bpf_cpu_curr", "scx_bpf_dsq_peek",
-               "bpf_iter_scx_dsq_next", "scx_bpf_tid_to_task", "prev", "to")  # fmt: skip
+OTHER_TASKS = ("bpf_task_from_pid", "bpf_task_from_vpid", "get_current_task_btf", "scx_bpf_cpu_curr",
+               "scx_bpf_dsq_peek", "bpf_iter_scx_dsq_next", "scx_bpf_tid_to_task", "prev", "to")  # fmt: skip
 
 
 def check_paths(facts: Facts) -> Iterator[Finding]:
@@ -35,23 +35,20 @@ def _contexts(facts: Facts) -> Iterator[Finding]:
         seen.add((call.entry, call.name))
         if call.name in kernel.GONE:
             reason = f"{call.name} does not exist on this kernel (7.3)"
-            yield facts.finding(
-                "kfunc", "reject", reason, call, advice="Use the sx_ wrapper, or the kfunc's present name."
-            )
+            yield facts.finding("kfunc", "reject", reason, call, "Use the sx_ wrapper, or the kfunc's present name.")
         allowed = kernel.CONTEXTS.get(call.name)
         entry = facts.setters.get(call.entry, call.entry)
         if allowed is not None and entry not in allowed:
             known = ", ".join(sorted(name for name in allowed if name in kernel.ARGUMENTS and "cgroup" not in name))
-            reason = f".{call.entry} may not call {call.name}: calling kernel function {call.name} is refused there (-EACCES)"
-            yield facts.finding("context", "reject", reason, call, advice=f"Call it only from {known}.")
+            reason = f".{call.entry} may not call {call.name}: the kernel refuses it there (-EACCES)"
+            yield facts.finding("context", "reject", reason, call, f"Call it only from {known}.")
         elif call.name == kernel.CREATE_NEEDS_SLEEP and not _sleepable(facts, entry):
             reason = f".{call.entry} calls {call.name}, which sleeps, but is not in a struct_ops.s section"
-            yield facts.finding("context", "reject", reason, call, advice="Make it SEC(\"struct_ops.s/...\") "
-                                "(SX_OP_SLEEPABLE).")  # fmt: skip
-    for entry, start in facts.ops.callbacks.items():
-        if entry not in kernel.SLEEPABLE and _sleepable(facts, entry) and start >= 0:
+            yield facts.finding("context", "reject", reason, call, 'Use SEC("struct_ops.s/...") (SX_OP_SLEEPABLE).')
+    for entry in facts.ops.callbacks:
+        if entry not in kernel.SLEEPABLE and _sleepable(facts, entry):
             reason = f".{entry} must not sleep, and is in a struct_ops.s section: the kernel refuses it (-EINVAL)"
-            yield facts.finding("context", "reject", reason, entry=entry, advice='Use SEC("struct_ops/...") (SX_OP).')
+            yield facts.finding("context", "reject", reason, entry, 'Use SEC("struct_ops/...") (SX_OP).')
 
 
 def _sleepable(facts: Facts, entry: str) -> bool:
@@ -72,7 +69,7 @@ def _lost(facts: Facts) -> Iterator[Finding]:
     if worst is None:
         return
     place = facts.place("enqueue", worst.line, worst.pc)
-    advice = "Insert the task on every path, into SCX_DSQ_GLOBAL if nothing better is known, or keep it where dispatch finds it."
+    advice = "Insert the task on every path, into SCX_DSQ_GLOBAL if nothing better is known, or keep it for dispatch."
     if worst.path.kept or not worst.exact:
         reason = "whether enqueue inserts or keeps the task on every path cannot be told"
         yield Finding("F01", "unknown", reason, place, advice)
@@ -86,7 +83,7 @@ def _twice(facts: Facts) -> Iterator[Finding]:
         call = insert.call
         if call.entry in ("select_cpu", "enqueue") and call.path.inserted and not insert.moved and is_task(insert.task):
             reason = f'a path through {call.entry} inserts the task twice: "already direct-dispatched" ends the policy'
-            yield facts.finding("F07", "reject", reason, call, advice="Return after the first insert.")
+            yield facts.finding("F07", "reject", reason, call, "Return after the first insert.")
             return
 
 
@@ -95,13 +92,10 @@ def _another_task(facts: Facts) -> Iterator[Finding]:
         call, task = insert.call, insert.task
         if call.entry not in ("select_cpu", "enqueue") or insert.moved or is_task(task):
             continue
-        other = isinstance(task, Expr) and (comes_from(task, *OTHER_TASKS) or (task.op == "arg" and task.key != "p"))
-        reason = f"{call.entry} inserts another task than the one it was called for: only dispatch may"
-        if other:
-            yield facts.finding("F08", "reject", reason, call, advice="Insert p only; leave others to dispatch.")
-        else:
-            yield facts.finding("F08", "unknown", f"{call.entry} inserts a task that may not be the one it was called for",
-                                call, advice="Insert p only; leave others to dispatch.")  # fmt: skip
+        sure = isinstance(task, Expr) and (comes_from(task, *OTHER_TASKS) or (task.op == "arg" and task.key != "p"))
+        reason = f"{call.entry} inserts {'' if sure else 'what may be '}another task than the one it was called for"
+        level: Level = "reject" if sure else "unknown"
+        yield facts.finding("F08", level, reason, call, "Insert p only; leave other tasks to dispatch.")
         return
 
 
@@ -111,8 +105,8 @@ def _overflow(facts: Facts) -> Iterator[Finding]:
     for insert in facts.inserts:
         if insert.call.entry == "dispatch" and insert.call.looping and not insert.moved and not asks:
             reason = f"dispatch inserts in a loop and never asks for free slots: more than {batch} in one call overflow"
-            yield facts.finding("F09", "unknown", reason, insert.call, advice="Stop when scx_bpf_dispatch_nr_slots() is 0, or "
-                                "flush with a move to the local DSQ.")  # fmt: skip
+            advice = "Stop when scx_bpf_dispatch_nr_slots() is 0, or flush with a move to the local DSQ."
+            yield facts.finding("F09", "unknown", reason, insert.call, advice)
             return
 
 
@@ -120,12 +114,12 @@ def _push_ignored(facts: Facts) -> Iterator[Finding]:
     for call in facts.record.by_name("map_push_elem"):
         if call.entry in ("enqueue", "select_cpu") and _ignored(facts, call):
             reason = "the result of bpf_map_push_elem is ignored: when the map is full the task is lost"
-            yield facts.finding("F26", "reject", reason, call, advice="Where it fails, insert the task into a DSQ.")
+            yield facts.finding("F26", "reject", reason, call, "Where it fails, insert the task into a DSQ.")
             return
     for call in facts.record.by_name("map_update_elem"):
         if call.entry == "enqueue" and not call.path.inserted and _ignored(facts, call):
             reason = "the result of bpf_map_update_elem is ignored: if the task is kept there, it can be lost"
-            yield facts.finding("F26", "unknown", reason, call, advice="Where it fails, insert the task into a DSQ.")
+            yield facts.finding("F26", "unknown", reason, call, "Where it fails, insert the task into a DSQ.")
             return
 
 
@@ -148,6 +142,9 @@ def _read_back(facts: Facts) -> Iterator[Finding]:
 
 
 def _incomplete(facts: Facts) -> Iterator[Finding]:
-    for entry, why in facts.record.incomplete.items():
-        reason = f".{entry} was not looked through to its end: {why}"
-        yield Finding("walk", "unknown", reason, facts.place(entry), "Simpler code can be checked before it runs.")
+    if facts.record.incomplete:
+        entries = ", ".join(f".{entry}" for entry in facts.record.incomplete)
+        why = next(iter(facts.record.incomplete.values()))
+        reason = f"not looked through to the end: {entries}: {why}"
+        yield Finding("walk", "unknown", reason, facts.place(next(iter(facts.record.incomplete))),
+                      "Simpler code can be checked before it runs.")  # fmt: skip

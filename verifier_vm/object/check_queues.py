@@ -47,17 +47,17 @@ def _never_created(facts: Facts) -> Iterator[Finding]:
             continue
         if others:
             reason = f"whether DSQ {number:#x} is created hangs on values that are not known here"
-            yield facts.finding("F02", "unknown", reason, insert.call, advice=advice)
+            yield facts.finding("F02", "unknown", reason, insert.call, advice)
         else:
             reason = f'DSQ {number:#x} is inserted into and never created: "non-existent DSQ" ends the policy'
-            yield facts.finding("F02", "reject", reason, insert.call, advice=advice)
+            yield facts.finding("F02", "reject", reason, insert.call, advice)
     for insert in _computed(facts.inserts)[:1]:
         if not facts.created and facts.complete("init"):
             reason = "a DSQ with a computed id is inserted into, and none is ever created"
-            yield facts.finding("F02", "reject", reason, insert.call, advice=advice)
+            yield facts.finding("F02", "reject", reason, insert.call, advice)
         else:
             reason = "whether every DSQ that is inserted into exists hangs on ids computed at run time"
-            yield facts.finding("F02", "unknown", reason, insert.call, advice=advice)
+            yield facts.finding("F02", "unknown", reason, insert.call, advice)
 
 
 def _create_ignored(facts: Facts) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def _create_ignored(facts: Facts) -> Iterator[Finding]:
             reason = (
                 "the result of scx_bpf_create_dsq is ignored: if it fails, every insert into that DSQ ends the policy"
             )
-            yield facts.finding("F02", "reject", reason, call, advice="Return its error from .init.")
+            yield facts.finding("F02", "reject", reason, call, "Return its error from .init.")
             return
 
 
@@ -81,18 +81,18 @@ def _never_consumed(facts: Facts) -> Iterator[Finding]:
             continue
         if others or partly:
             reason = f"whether DSQ {number:#x} is ever consumed hangs on ids computed at run time"
-            yield facts.finding("F03", "unknown", reason, insert.call, advice=advice)
+            yield facts.finding("F03", "unknown", reason, insert.call, advice)
         else:
             missing = "" if facts.has("dispatch") else ", for there is no .dispatch"
             reason = f"DSQ {number:#x} is never consumed{missing}: whoever waits there never runs again"
-            yield facts.finding("F03", "reject", reason, insert.call, advice=advice)
+            yield facts.finding("F03", "reject", reason, insert.call, advice)
     for insert in _computed(facts.inserts)[:1]:
         if not facts.consumed and not partly and facts.created:
             reason = "DSQs with computed ids are never consumed: whoever waits there never runs again"
-            yield facts.finding("F03", "reject", reason, insert.call, advice=advice)
+            yield facts.finding("F03", "reject", reason, insert.call, advice)
         else:
             reason = "whether every DSQ is consumed hangs on ids computed at run time"
-            yield facts.finding("F03", "unknown", reason, insert.call, advice=advice)
+            yield facts.finding("F03", "unknown", reason, insert.call, advice)
 
 
 def _once(calls: list[Call]) -> Iterator[Call]:
@@ -106,14 +106,16 @@ def _once(calls: list[Call]) -> Iterator[Call]:
 def _builtin_ids(facts: Facts) -> Iterator[Finding]:
     for call in _once([call for number, call in facts.created if builtin(number)]):
         reason = f"{dsq_text(call.args[0])} is a built-in DSQ: creating it fails with -EINVAL"
-        yield facts.finding("F04", "reject", reason, call, advice="Ids of own DSQs are any number without bit 63.")
+        yield facts.finding("F04", "reject", reason, call, "Ids of own DSQs are any number without bit 63.")
     for call in _once([call for number, call in facts.consumed if builtin(number)]):
-        reason = f"{dsq_text(call.args[0])} is a built-in DSQ, and the kernel takes tasks from it itself: moving from it is an error"
-        yield facts.finding("F04", "reject", reason, call, advice="Move only from DSQs that the policy created.")
+        reason = (
+            f"{dsq_text(call.args[0])} is a built-in DSQ, which the kernel empties itself: moving from it is an error"
+        )
+        yield facts.finding("F04", "reject", reason, call, "Move only from DSQs that the policy created.")
     for call in _once([insert.call for insert in facts.inserts if insert.vtime is not None and builtin(insert.dsq)]):
         reason = 'an insert by vtime into a built-in DSQ: "cannot use vtime ordering for built-in DSQs" ends the policy'
-        yield facts.finding("F05", "reject", reason, call, advice="Create a DSQ of the policy's own for ordered tasks, or use "
-                            "sx_insert.")  # fmt: skip
+        advice = "Create a DSQ of the policy's own for ordered tasks, or use sx_insert."
+        yield facts.finding("F05", "reject", reason, call, advice)
 
 
 def _two_orders(facts: Facts) -> Iterator[Finding]:
@@ -125,12 +127,12 @@ def _two_orders(facts: Facts) -> Iterator[Finding]:
         reason = (
             f"DSQ {number:#x} is given both ordered and appended tasks: the first of the other kind ends the policy"
         )
-        yield facts.finding("F06", "reject", reason, call, advice=advice)
+        yield facts.finding("F06", "reject", reason, call, advice)
     computed = _computed(facts.inserts)
     kinds = {i.vtime is None for i in computed} | ({False} if ordered else set()) | ({True} if appended else set())
     if computed and len(kinds) == 2:
         reason = "whether one DSQ is given both ordered and appended tasks hangs on ids computed at run time"
-        yield facts.finding("F06", "unknown", reason, computed[0].call, advice=advice)
+        yield facts.finding("F06", "unknown", reason, computed[0].call, advice)
 
 
 def _immediate(facts: Facts) -> Iterator[Finding]:
@@ -139,7 +141,7 @@ def _immediate(facts: Facts) -> Iterator[Finding]:
             reason = (
                 f'SCX_ENQ_IMMED on {dsq_text(insert.dsq)}, which is no CPU\'s own: "SCX_ENQ_IMMED on a non-local DSQ"'
             )
-            yield facts.finding("F32", "reject", reason, insert.call, advice="Use the flag with SCX_DSQ_LOCAL only.")
+            yield facts.finding("F32", "reject", reason, insert.call, "Use the flag with SCX_DSQ_LOCAL only.")
             return
 
 
@@ -154,7 +156,7 @@ def _destroyed(facts: Facts) -> Iterator[Finding]:
             )
         elif isinstance(number, int) and number in inserted:
             reason = f"DSQ {number:#x} is destroyed in .{call.entry} while tasks are inserted into it elsewhere"
-            yield facts.finding("F34", "reject", reason, call, advice=advice)
+            yield facts.finding("F34", "reject", reason, call, advice)
         else:
             reason = "a DSQ is destroyed while the policy runs, and may still be inserted into"
-            yield facts.finding("F34", "unknown", reason, call, advice=advice)
+            yield facts.finding("F34", "unknown", reason, call, advice)

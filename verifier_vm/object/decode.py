@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BPF instructions as the kernel's instruction-set document lays them out: eight bytes each, a 64-bit load takes two."""
+"""BPF instructions as the kernel's instruction-set document has them: eight bytes each, a 64-bit load takes two."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Instruction:
 
 
 def decode(data: bytes, section: str) -> list[Instruction | None]:
-    """The instructions of a section, by slot; None for the second half of an LDDW. ObjectError where it makes no sense."""
+    """The instructions of a section, by slot; None for the second half of an LDDW. ObjectError for nonsense."""
     if len(data) % 8:
         raise ObjectError(f"section '{section}' is no whole number of instructions", "code")
     found: list[Instruction | None] = []

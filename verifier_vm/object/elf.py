@@ -69,7 +69,7 @@ class Elf:
 
 
 def read_elf(data: bytes) -> Elf:
-    """The parts of a 64-bit little-endian BPF relocatable; ObjectError for all else, and for any offset out of the file."""
+    """The parts of a 64-bit little-endian BPF relocatable; ObjectError for all else and for offsets out of the file."""
     if len(data) > limits.FILE_BYTES:
         raise ObjectError(f"the object has {len(data)} bytes, more than the {limits.FILE_BYTES} that are looked at")
     if len(data) < HEADER.size or data[:4] != b"\x7fELF":
@@ -130,9 +130,9 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
     strings = sections[table.link].data
     found = []
     for name, info, _, section, value, size in SYMBOL.iter_unpack(table.data):
-        section = section if section < len(sections) else 0  # common and absolute symbols have no place in BPF
-        text = sections[section].name if info & 15 == STT_SECTION and section else text_at(strings, name)
-        found.append(Symbol(text, info & 15, info >> 4 == 2, section, value, size))
+        at = section if section < len(sections) else 0  # common and absolute symbols have no place in BPF
+        text = sections[at].name if info & 15 == STT_SECTION and at else text_at(strings, name)
+        found.append(Symbol(text, info & 15, info >> 4 == 2, at, value, size))
     return tuple(found)
 
 

@@ -19,8 +19,9 @@ def evidence(facts: Facts) -> str:
         if names := sorted(set(calls)):
             lines.append(f"  {entry}: {' '.join(names[:MOST_NAMES])}{' ...' if len(names) > MOST_NAMES else ''}")
     inserted = [f"{dsq_text(i.dsq)} ({'vtime' if i.vtime is not None else 'fifo'})" for i in facts.inserts]
-    lines.append(f"DSQs created: {_listed([dsq_text(number) for number, _ in facts.created])}; inserted into: "
-                 f"{_listed(inserted)}; consumed: {_listed([dsq_text(number) for number, _ in facts.consumed])}")  # fmt: skip
+    created = [dsq_text(number) for number, _ in facts.created]
+    consumed = [dsq_text(number) for number, _ in facts.consumed]
+    lines.append(f"DSQs created: {_listed(created)}; inserted into: {_listed(inserted)}; consumed: {_listed(consumed)}")
     lines.append(f"slices: {_listed([_slice(i.slice_ns) for i in facts.inserts if i.slice_ns is not None])}")
     lines.append(f"{facts.record.steps} instructions walked")
     return "\n".join(lines)

@@ -93,15 +93,13 @@ class Facts:
             return f"{found[0]}:{found[1]}"
         return f"{entry}, instruction {pc - start}" if pc >= 0 and start >= 0 else entry
 
-    def finding(
-        self, bug: str, level: Level, reason: str, call: Call | None = None, *, entry: str = "", advice: str
-    ) -> Finding:
-        """A finding at a call, or at a callback; one on a path that may be none is left to a later stage."""
-        if call is None:
-            return Finding(bug, level, reason, self.place(entry) if entry else self.ops.name, advice)
-        if not call.exact and level == "reject":
+    def finding(self, bug: str, level: Level, reason: str, at: Call | str | None, advice: str) -> Finding:
+        """A finding at a call, a callback or the table; on a path that may be none a rejection is only `unknown`."""
+        if not isinstance(at, Call):
+            return Finding(bug, level, reason, self.place(at) if at else self.ops.name, advice)
+        if not at.exact and level == "reject":
             level = "unknown"
-        return Finding(bug, level, reason, self.place(call.entry, call.line, call.pc), advice)
+        return Finding(bug, level, reason, self.place(at.entry, at.line, at.pc), advice)
 
     def complete(self, entry: str) -> bool:
         """Was all of a callback walked?"""

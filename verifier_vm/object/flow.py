@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from verifier_vm.object import limits
 from verifier_vm.object.btf import FUNC, FUNC_PROTO
 from verifier_vm.object.decode import (
     ALU,
@@ -18,7 +19,6 @@ from verifier_vm.object.decode import (
     JMP32,
     LD,
     LDX,
-    ST,
     STX,
     Instruction,
 )
@@ -33,9 +33,9 @@ CALLER_SAVED = 0b111111
 class Flow:
     """By pc: where jumps land, what lies on a loop, and bit masks of what is read later on.
 
-    live: registers read before they are written; loads: `places` that are loaded from (an offset, or a data section's name
-    and offset); stack: bit n for the n-th byte below the frame's end, bit 0 when the stack's address is taken. `counts` is
-    how many arguments a function takes.
+    live: registers read before they are written; loads: `places` that are loaded from (an offset, or a data section's
+    name and offset); stack: bit n for the n-th byte below the frame's end, bit 0 when the stack's address is taken.
+    `counts` is how many arguments a function takes.
     """
 
     joins: set[int]
@@ -47,8 +47,8 @@ class Flow:
     counts: dict[str, int]
 
     def bit(self, place: object) -> int:
-        """The mask of one place of memory."""
-        return 1 << self.places.setdefault(place, len(self.places))
+        """The mask of one place of memory; beyond PLACES all share the last one."""
+        return 1 << self.places.setdefault(place, min(len(self.places), limits.PLACES))
 
 
 def successors(pc: int, instruction: Instruction) -> tuple[int, ...]:
@@ -136,7 +136,7 @@ def _read_later(program: Program, graph: dict[int, tuple[int, ...]], flow: Flow)
             effects[pc] = (*_effects(instruction, flow.counts), *_places(instruction, flow))
     order = sorted(graph, reverse=True)
     live, loads, stack, last = flow.live, flow.loads, flow.stack, len(flow.live)
-    for _ in range(64):  # deep nests of loops take a few rounds; what is left then only costs precision
+    for _ in range(max(limits.ROUNDS // max(len(order), 1), 3)):
         changed = False
         for pc in order:
             reads, writes, loads_now, stack_now = effects[pc]
@@ -151,6 +151,8 @@ def _read_later(program: Program, graph: dict[int, tuple[int, ...]], flow: Flow)
                 live[pc], loads[pc], stack[pc], changed = live_now, loads_now, stack_now, True
         if not changed:
             return
+    for pc in order:  # it would take more: take it that everything is read
+        live[pc], loads[pc], stack[pc] = (1 << 11) - 1, (1 << limits.PLACES + 1) - 1, 1
 
 
 def _places(instruction: Instruction, flow: Flow) -> tuple[int, int]:
@@ -173,24 +175,23 @@ def _effects(instruction: Instruction, counts: dict[str, int]) -> tuple[int, int
     """(registers read, registers written) as bit masks."""
     kind, op = instruction.kind, instruction.code & 0xF0
     dst, src = 1 << instruction.dst, 1 << instruction.src
+    by_register = src if instruction.code & BY_REGISTER else 0
+    reads, writes = dst, 0  # ST
     if kind in (ALU, ALU64):
-        by_register = src if instruction.code & BY_REGISTER and op not in (NEG, END) else 0
-        return by_register | (0 if op == MOV else dst), dst
-    if kind == LD:
-        return 0, dst
-    if kind == LDX:
-        return src, dst
-    if kind == ST:
-        return dst, 0
-    if kind in (JMP, JMP32):
-        if op == CALL:
-            return _arguments(instruction, counts), CALLER_SAVED
-        if op == EXIT:
-            return 1, 0
-        return (0 if op == JA else dst | (src if instruction.code & BY_REGISTER else 0)), 0
-    atomic = instruction.code & 0xE0 == ATOMIC
-    fetches = atomic and instruction.imm & 1
-    return dst | src | (1 if atomic and instruction.imm == 0xF1 else 0), src if fetches else 0
+        reads, writes = (by_register if op not in (NEG, END) else 0) | (0 if op == MOV else dst), dst
+    elif kind == LD:
+        reads, writes = 0, dst
+    elif kind == LDX:
+        reads, writes = src, dst
+    elif kind == STX:
+        atomic, compares = instruction.code & 0xE0 == ATOMIC, instruction.imm == 0xF1
+        reads = dst | src | (atomic and compares)
+        writes = src if atomic and instruction.imm & 1 and not compares else 0
+    elif op == CALL:
+        reads, writes = (_arguments(instruction, counts), CALLER_SAVED) if kind == JMP else (dst, 0)
+    elif kind in (JMP, JMP32):
+        reads = 1 if op == EXIT else 0 if op == JA else dst | by_register
+    return reads, writes
 
 
 def _arguments(instruction: Instruction, counts: dict[str, int]) -> int:

@@ -81,10 +81,11 @@ HELPERS: dict[int, tuple[str, int]] = {
     195: ("map_lookup_percpu_elem", 3), 208: ("ktime_get_tai_ns", 0), 209: ("user_ringbuf_drain", 4),
     210: ("cgrp_storage_get", 4), 211: ("cgrp_storage_delete", 2),
 }  # fmt: skip
-READ_ONLY_HELPERS = frozenset(("map_lookup_elem", "map_update_elem", "map_delete_elem", "map_push_elem", "trace_printk",
-                               "ringbuf_output", "map_lookup_percpu_elem", "trace_vprintk", "task_storage_get"))  # fmt: skip
+READ_ONLY_HELPERS = frozenset(("map_lookup_elem", "map_update_elem", "map_delete_elem", "map_push_elem",
+                               "trace_printk", "trace_vprintk", "ringbuf_output", "map_lookup_percpu_elem",
+                               "task_storage_get"))  # fmt: skip
 READ_ONLY_KFUNCS = frozenset((*INSERTS, "__scx_bpf_select_cpu_and", *ENDING, "scx_bpf_dump_bstr"))
-ARRAYS, PER_CPU_ARRAYS, QUEUES = (2, 6), (6,), (22, 23)  # map types: array, per-CPU array; queue, stack
+ARRAYS = (2, 6)  # map types: array, per-CPU array
 
 
 def kernel_name(extern: str) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from verifier_vm.object.btf import STRUCT
+from verifier_vm.object.btf import DATASEC, STRUCT
 from verifier_vm.object.decode import ATOMIC, LDX, SIGNED, Instruction
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import ARGUMENTS
@@ -13,8 +13,8 @@ from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_field, root, signed
 
 # Fields of task_struct that checks ask about, found by their offset where CO-RE does not say.
-TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", "comm", "scx.slice",
-               "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
+TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", "comm",
+               "scx.slice", "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
 TASK = "task_struct."
 WRITE_BACK = 0xF1  # cmpxchg: its result is in r0
 IDENTITY = ("pid", "tgid", "scx.tid")  # fields by which a task is found again
@@ -26,6 +26,10 @@ class Memory:
     def __init__(self, program: Program, values: Values, record: Record, flow: Flow) -> None:
         self._values, self._record, self._data, self._flow = values, record, program.data, flow
         self._fields = _task_fields(program)
+        self._bools: set[tuple[object, int]] = {
+            (place.name, offset) for place in program.maps.values() for offset in place.bools
+        }
+        self._bools |= _global_bools(program)
 
     def load(self, state: State, instruction: Instruction, entry: str) -> Value:
         """The value that a load gives."""
@@ -95,8 +99,11 @@ class Memory:
         return self._values.make("arg", name)
 
     def _new(self, state: State, base: Value | None, key: tuple[object, ...], size: int) -> Expr:
-        index = ("load", (*key, tuple(frame.back for frame in state.frames)), base)
-        leaf = self._values.make(*index, bits=8 * size)
+        index = ("load", (*key, state.chain), base)
+        bits = 8 * size
+        if size == 1 and isinstance(base, Expr) and (base.key, key[0]) in self._bools:
+            bits = 1
+        leaf = self._values.make(*index, bits=bits)
         if state.looping or state.pc in self._flow.looping:
             state.make_new(leaf, self._values)
         return leaf
@@ -156,8 +163,7 @@ class Memory:
     def atomic(self, state: State, instruction: Instruction, entry: str) -> None:
         """An atomic read-modify-write: what is there afterwards is not known, nor is what it fetches."""
         if instruction.imm == 0x100:  # a load that acquires
-            state.registers[instruction.dst] = self.read(
-                state, state.registers[instruction.src], instruction.off, instruction.size, entry, instruction.field)  # fmt: skip
+            state.registers[instruction.dst] = self.load(state, instruction, entry)
             return
         value = state.registers[instruction.src]
         stored = value if value is not None else 0
@@ -193,4 +199,16 @@ def _task_fields(program: Program) -> dict[int, str]:
                 name = f"{member.name}.{inner.name}"
                 if name in TASK_FIELDS:
                     found[(member.bits + inner.bits) // 8] = name
+    return found
+
+
+def _global_bools(program: Program) -> set[tuple[object, int]]:
+    """Global variables that are bools, as (section, offset)."""
+    btf, found = program.btf, set[tuple[object, int]]()
+    for name in (".bss", ".data"):
+        section = program.elf.named(name)
+        bools = {v.name for v in btf.members(btf.find(name, DATASEC)) if btf.is_bool(btf.get(v.type_id).value)}
+        if section and bools:
+            at = section.index
+            found.update((name, s.value) for s in program.elf.symbols if s.section == at and s.name in bools)
     return found

@@ -38,12 +38,11 @@ def read_ops(program: Program) -> Ops:
         section = program.elf.named(section_name)
         if section is None:
             continue
+        symbols = {symbol.name: symbol for symbol in program.elf.symbols if symbol.section == section.index}
         for variable in program.btf.members(program.btf.find(section_name, DATASEC)):
             type_id = program.btf.resolve(program.btf.get(variable.type_id).value)
             kind = program.btf.get(type_id).name.split("___")[0]
-            symbol = next(
-                (s for s in program.elf.symbols if s.name == variable.name and s.section == section.index), None
-            )
+            symbol = symbols.get(variable.name)
             if kind not in ("sched_ext_ops", "sched_ext_ops_cid") or symbol is None:
                 others += 1
                 continue
@@ -89,7 +88,7 @@ def _name(data: bytes, at: dict[int, str]) -> str:
 
 
 def apply_arguments(program: Program, ops: Ops, arguments: Sequence[str]) -> None:
-    """Write KNOB=VALUE words into the program's .rodata and ops as verifier_vm/guest/loader.c would; ObjectError if it could not."""
+    """Write KNOB=VALUE words into .rodata and ops as guest/loader.c does; ObjectError where it would fail."""
     rodata = bytearray(program.data.get(".rodata", b""))
     knobs = {variable.name: variable.type_id for variable in program.btf.members(program.btf.find(".rodata", DATASEC))}
     section = program.elf.named(".rodata")

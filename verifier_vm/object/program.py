@@ -31,12 +31,13 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map as .maps declares it; 0 for what is not said."""
+    """A map as .maps declares it; 0 for what is not said. `bools` are offsets of bools in its value."""
 
     name: str
     kind: int
     max_entries: int
     key_size: int
+    bools: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -52,11 +53,6 @@ class Program:
     maps: dict[str, Map]
     lines: dict[int, tuple[str, int]]
     data: dict[str, bytes]
-
-    def function_of(self, pc: int) -> Function | None:
-        """The innermost function that holds a pc."""
-        holding = [f for f in self.functions.values() if f.start <= pc < f.end]
-        return min(holding, key=lambda f: f.end - f.start, default=None)
 
 
 def read_program(data: bytes) -> Program:
@@ -98,6 +94,8 @@ def _find_functions(program: Program) -> None:
         program.functions[start] = Function(symbol.name, section.name, start, start + symbol.size // 8)
         if len(program.functions) > limits.FUNCTIONS:
             raise ObjectError(f"the object has more than {limits.FUNCTIONS} functions", "code")
+    if sum(function.end - function.start for function in program.functions.values()) > len(program.code):
+        raise ObjectError("functions of the object overlap", "code")
 
 
 def _relocate(program: Program, section: Section) -> None:
@@ -168,7 +166,7 @@ def _maps(btf: Btf) -> dict[str, Map]:
         definition = btf.resolve(btf.get(variable.type_id).value)
         if btf.get(definition).kind != STRUCT:
             continue
-        numbers = {}
+        numbers, bools = {}, frozenset[int]()
         for member in btf.members(definition):
             pointer = btf.get(btf.resolve(member.type_id))
             if pointer.kind != PTR:
@@ -178,6 +176,8 @@ def _maps(btf: Btf) -> dict[str, Map]:
                 numbers[member.name] = btf.array(pointed)[1]
             elif member.name == "key":
                 numbers["key_size"] = btf.size(pointed)
+            elif member.name == "value":
+                bools = btf.bools(pointed)
         size = numbers.get("key_size", 0)
-        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size)
+        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
     return found

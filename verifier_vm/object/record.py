@@ -14,8 +14,8 @@ class Path(NamedTuple):
     """What has happened to the callback's task so far on one path.
 
     inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
-    ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the local queue;
-    pushed: the result that says whether keeping it worked.
+    ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
+    local queue; pushed: the result that says whether keeping it worked.
     """
 
     inserted: tuple[int, ...] = ()
@@ -28,8 +28,8 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as some path makes it: `entry` is the callback, `name` the kernel's name, `fields` what an argument struct
-    on the stack held."""
+    """One call as some path makes it: `entry` is the callback, `name` the kernel's name, `fields` what an argument
+    struct on the stack held."""
 
     entry: str
     name: str
@@ -76,10 +76,12 @@ class Ending:
 
 @dataclass(slots=True)
 class Record:
-    """All that the walk saw, each once. `masks` are (entry, argument, mask) of flags that were looked at; `reads` are
-    (entry, field of p, after an insert) with a pc; `tested` are results that some branch looked at; `asked`
-    are the callbacks that read p's affinity; `incomplete` is the
-    reason, by entry, why not all was walked; `indexed` are (entry, pc, line) where the executing CPU's id is an index."""
+    """All that the walk saw, each once.
+
+    masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
+    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; indexed:
+    (callback, pc) where the executing CPU's id is an index; incomplete: by callback, why not all of it was walked.
+    """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
     writes: dict[tuple[object, ...], Write] = field(default_factory=dict)

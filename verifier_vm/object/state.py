@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One path of the walk: registers, stack, what memory was seen to hold, what branches told, and the record of the task."""
+"""One path of the walk: registers, stack, what memory holds, what branches told, and what became of the task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from verifier_vm.object import limits
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.record import Path
 from verifier_vm.object.values import Expr, Value, Values, root
@@ -22,8 +23,8 @@ class Range(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A call to come back from: where to, the caller's registers 6 to 9, whether it lies on a loop; `rounds` is how often
-    the callee is still to be called again (bpf_loop), with `arguments`."""
+    """A call to come back from: where to, the caller's registers 6 to 9, whether it lies on a loop; `rounds` is how
+    often the callee is still to be called again (bpf_loop), with `arguments`."""
 
     back: int
     saved: tuple[Value | None, ...]
@@ -39,10 +40,10 @@ Slot = tuple[int, Value]  # bytes, value
 
 @dataclass(slots=True)
 class State:
-    """`stack` is by (frame, offset), `memory` by (base, offset), `known` by (width, value) or (operation, value, value).
+    """`stack` is by (frame, offset), `memory` by (base, offset), `known` by (width, value) or (operation, two values).
 
-    `line` is the last pc on the path whose source line is the policy's own and not a header's. `exact` ends when something
-    was forgotten to keep the walk bounded: the path may then be one that cannot be taken.
+    `line` is the last pc on the path whose source line is the policy's own and not a header's. `exact` ends when
+    something was forgotten to keep the walk bounded: the path may then be one that cannot be taken.
     """
 
     pc: int
@@ -51,7 +52,7 @@ class State:
     memory: dict[tuple[Value, int], Slot] = field(default_factory=dict)
     known: dict[tuple[object, ...], Range | bool] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
-    path: Path = Path()
+    path: Path = field(default_factory=Path)
     line: int = -1
     exact: bool = True
 
@@ -59,6 +60,18 @@ class State:
         """The same path, going on elsewhere."""
         return State(pc, self.registers[:], dict(self.stack), dict(self.memory), dict(self.known), self.frames,
                      self.path, self.line, self.exact)  # fmt: skip
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """Where the calls it is in came from."""
+        return tuple(frame.back for frame in self.frames)
+
+    def weight(self) -> int:
+        """What a step costs besides itself, by how much is known; with too much, it is forgotten."""
+        held = len(self.memory) + len(self.known) + len(self.stack)
+        if held > limits.HELD:
+            self.memory, self.known, self.stack, self.exact = {}, {}, {}, False
+        return held // 16
 
     @property
     def looping(self) -> bool:
@@ -138,7 +151,7 @@ class State:
                 del self.stack[frame_index, offset]
 
     def make_new(self, leaf: Expr, values: Values) -> None:
-        """`leaf` is about to be produced again, on a loop: what holds or tells of the old one must not speak of the new."""
+        """`leaf` is about to be made again, on a loop: what holds or tells of the old one must not speak of the new."""
         old = values.make("any", ("before", id(leaf)))
 
         def renamed(value: Value | None) -> Value | None:

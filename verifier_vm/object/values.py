@@ -14,6 +14,8 @@ MASK = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
 LEAVES = ("arg", "ret", "load", "any", "storage", "element")
 POINTERS = ("frame", "data", "element", "storage", "sure", "off")
+COMMUTATIVE = ("add", "or", "and", "mul", "xor")
+KEPT_DEPTH = 6
 KEPT_SHAPES = ("off", "and", "or", "lsh", "rsh", "arsh", "low", "extend")  # what ids, flags and casts are made with
 NEVER_NULL = ("ctx", "frame", "data", "map", "extern", "function", "sure")
 
@@ -29,7 +31,7 @@ class Expr:
     `leaves` are what it is made of.
     """
 
-    __slots__ = ("a", "b", "bits", "depth", "key", "leaves", "op")
+    __slots__ = ("a", "b", "bits", "depth", "key", "leaves", "op", "serial")
 
     op: str
     key: object
@@ -38,20 +40,18 @@ class Expr:
     bits: int
     depth: int
     leaves: frozenset[Expr]
+    serial: int
 
-    def __init__(self, op: str, key: object, a: Value | None, b: Value | None, bits: int) -> None:
+    def __init__(self, op: str, key: object, a: Value | None, b: Value | None, bits: int, serial: int) -> None:
+        self.serial = serial
         self.op, self.key, self.a, self.b, self.bits = op, key, a, b, bits
         inner = [x for x in (a, b) if isinstance(x, Expr)]
         self.depth = 1 + max((x.depth for x in inner), default=0)
-        found: frozenset[Expr] = frozenset()
-        if op in LEAVES:
-            found = frozenset((self,))
-        elif op == "mix":
-            found = frozenset((self, *(leaf for part in inner for leaf in part.leaves if telling(leaf))))
-        else:
-            for part in inner:
-                found |= part.leaves
-        self.leaves = found
+        own = op in LEAVES or op == "mix"
+        found = {leaf for part in inner for leaf in part.leaves if not own or (op == "mix" and telling(leaf))}
+        if len(found) > limits.LEAVES:
+            found = set(sorted(found, key=lambda leaf: leaf.serial)[: limits.LEAVES])
+        self.leaves = frozenset((*found, self) if own else found)
 
     def __repr__(self) -> str:
         inner = ", ".join(repr(x) for x in (self.key, self.a, self.b) if x is not None)
@@ -74,7 +74,7 @@ class Values:
         index = (op, key, a if isinstance(a, int) else id(a), b if isinstance(b, int) else id(b), bits)
         found = self._table.get(index)
         if found is None:
-            found = Expr(op, key, a, b, bits)
+            found = Expr(op, key, a, b, bits, len(self._table))
             if found.depth > limits.EXPRESSION_DEPTH and op not in LEAVES:
                 deepest = max((x for x in (a, b) if isinstance(x, Expr)), key=lambda x: x.depth)
                 found = self.make("any", "deep", _shallow(deepest), bits=bits)
@@ -82,22 +82,22 @@ class Values:
         return found
 
     def settle(self, value: Value, place: object) -> Value:
-        """`value`, or for arithmetic a name for it: which sum it was matters to no check, but paths that differ in it would
-        all have to be walked. Within a path a place gives one value, so the name tells values apart all the same."""
-        if not isinstance(value, Expr) or (value.op in KEPT_SHAPES and value.depth <= 6) or value.op in LEAVES:
+        """`value`, or for arithmetic a name for it: which sum it was matters to no check, but paths that differ in it
+        would all have to be walked. Within a path a place gives one value, so the name still tells values apart."""
+        if not isinstance(value, Expr) or value.depth == 1 or value.op in LEAVES:
+            return value
+        inner = value.a if value.op == "low" else value
+        if isinstance(inner, Expr) and (inner.op in KEPT_SHAPES or inner.depth == 1) and value.depth <= KEPT_DEPTH:
             return value
         if value.op == "add" and any(isinstance(x, Expr) and x.op in POINTERS for x in (value.a, value.b)):
             return value
-        if value.op not in ("mix", "low") and value.depth > 1:
-            leaves = frozenset(leaf for leaf in value.leaves if telling(leaf) or leaf.op == "mix")
-            telling_ones = tuple(sorted({id(x) for leaf in leaves for x in leaf.leaves if telling(x)}))
-            index = ("mix", place, telling_ones, value.bits)
-            found = self._table.get(index)
-            if found is None:
-                found = self._table[index] = Expr("mix", place, value, None, value.bits)
-                found.a, found.depth = None, 1
-            return found
-        return value
+        telling_ones = tuple(sorted(leaf.serial for leaf in value.leaves if telling(leaf)))
+        index = ("mix", place, telling_ones, value.bits)
+        found = self._table.get(index)
+        if found is None:
+            found = self._table[index] = Expr("mix", place, value, None, value.bits, len(self._table))
+            found.a, found.depth = None, 1
+        return found
 
     @property
     def full(self) -> bool:
@@ -130,23 +130,28 @@ class Values:
         return result if wide else self.low(result)
 
     def _simplify(self, op: str, a: Value, b: Value) -> Value | None:
-        if op in ("add", "or", "and", "mul", "xor") and isinstance(a, int):
+        """A shorter form of an operation on what is not all known; None when there is none."""
+        if op in COMMUTATIVE and isinstance(a, int):
             a, b = b, a
+        result: Value | None = None
         if op == "add" and isinstance(b, int):
-            return self.add(a, b)
-        if op == "sub":
-            return 0 if a is b else self.add(a, -b) if isinstance(b, int) else None
-        if op == "and" and isinstance(b, int):
-            if b in (0, MASK32):
-                return self.low(a) if b else 0
-            if isinstance(a, Expr) and a.op == "and" and isinstance(a.b, int) and a.a is not None:
-                return self.compute("and", a.a, a.b & b, wide=True)
-            return self.make("and", None, a, b, bits=min(_bits(a), b.bit_length()))
-        if b == 0 and op in ("or", "xor", "lsh", "rsh", "arsh"):
-            return a
-        if op in ("or", "mul", "xor"):
-            return self.make(op, None, a, b, bits=_width(op, a, b))
-        return None
+            result = self.add(a, b)
+        elif op == "sub":
+            result = 0 if a is b else self.add(a, -b) if isinstance(b, int) else None
+        elif op == "and" and isinstance(b, int):
+            result = self._masked(a, b)
+        elif b == 0 and op in ("or", "xor", "lsh", "rsh", "arsh"):
+            result = a
+        elif op in COMMUTATIVE:
+            result = self.make(op, None, a, b, bits=_width(op, a, b))
+        return result
+
+    def _masked(self, a: Value, mask: int) -> Value:
+        if mask in (0, MASK32):
+            return self.low(a) if mask else 0
+        if isinstance(a, Expr) and a.op == "and" and isinstance(a.b, int) and a.a is not None:
+            return self.compute("and", a.a, a.b & mask, wide=True)
+        return self.make("and", None, a, mask, bits=min(_bits(a), mask.bit_length()))
 
 
 def telling(leaf: Expr) -> bool:

@@ -28,6 +28,7 @@ struct task_ctx {
 	u64 mark; /* CPU time when it last started to run */
 	u64 start; /* its cgroup's vtime when it was enqueued */
 	u64 prepaid; /* vtime that the cgroup was charged then */
+	u64 cgroup; /* its id */
 };
 
 struct {
@@ -47,7 +48,7 @@ struct {
 static u64 clock;
 static s64 load; /* sum of the weights of the cgroups that have runnable tasks */
 
-struct cgroup *scx_bpf_task_cgroup(struct task_struct *p) __ksym;
+struct cgroup *bpf_cgroup_from_id(u64 id) __ksym;
 void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 
 SX_EXIT_RECORD();
@@ -69,11 +70,14 @@ static __always_inline u64 share(u64 cpu_ns, const struct cgroup_ctx *cg)
 }
 
 /* One task more or fewer wants a CPU; the first and the last change the load. */
-static __noinline int count_runnable(struct task_struct *p, s32 by)
+static __noinline int count_runnable(const struct task_ctx *tc, s32 by)
 {
-	struct cgroup *cgrp = scx_bpf_task_cgroup(p);
-	struct cgroup_ctx *cg = ctx_of_cgroup(cgrp);
+	struct cgroup *cgrp = tc ? bpf_cgroup_from_id(tc->cgroup) : NULL;
+	struct cgroup_ctx *cg;
 
+	if (!cgrp)
+		return 0;
+	cg = ctx_of_cgroup(cgrp);
 	if (cg) {
 		s32 before = __sync_fetch_and_add(&cg->runnable, by);
 
@@ -87,13 +91,16 @@ static __noinline int count_runnable(struct task_struct *p, s32 by)
 }
 
 /* Charge a whole slice at once, so that a cgroup's next task stands behind this one; when it is due, in ns from now. */
-static __noinline s64 prepay(struct task_struct *p, struct task_ctx *tc)
+static __noinline s64 prepay(struct task_ctx *tc)
 {
-	struct cgroup *cgrp = scx_bpf_task_cgroup(p);
-	struct cgroup_ctx *cg = ctx_of_cgroup(cgrp);
+	struct cgroup *cgrp = tc ? bpf_cgroup_from_id(tc->cgroup) : NULL;
+	struct cgroup_ctx *cg;
 	s64 due_in = 0;
 
-	if (cg && tc) {
+	if (!cgrp)
+		return 0;
+	cg = ctx_of_cgroup(cgrp);
+	if (cg) {
 		u64 lead = sx_vtime_lead(wait_ns, cpus, load);
 
 		cg->vtime = sx_clamp_vtime(cg->vtime, clock, lag_ns, lead);
@@ -107,13 +114,16 @@ static __noinline s64 prepay(struct task_struct *p, struct task_ctx *tc)
 }
 
 /* Charge what was used instead of what was prepaid; when its cgroup is due now, in ns from now. */
-static __noinline s64 charge(struct task_struct *p, struct task_ctx *tc, u64 used_ns)
+static __noinline s64 charge(struct task_ctx *tc, u64 used_ns)
 {
-	struct cgroup *cgrp = scx_bpf_task_cgroup(p);
-	struct cgroup_ctx *cg = ctx_of_cgroup(cgrp);
+	struct cgroup *cgrp = tc ? bpf_cgroup_from_id(tc->cgroup) : NULL;
+	struct cgroup_ctx *cg;
 	s64 due_in = 0;
 
-	if (cg && tc) {
+	if (!cgrp)
+		return 0;
+	cg = ctx_of_cgroup(cgrp);
+	if (cg) {
 		__sync_fetch_and_add(&cg->vtime, share(used_ns, cg) - tc->prepaid);
 		tc->prepaid = 0;
 		due_in = sx_vtime_due_in(cg->vtime, clock, cpus, load);
@@ -132,17 +142,22 @@ static __always_inline bool goes_on(struct task_struct *prev)
 		return false;
 	used_ns = sx_cpu_time_since(prev, tc->mark);
 	sx_mark_cpu_time(prev, &tc->mark);
-	return !sx_head_overdue(QUEUE, sx_now() + charge(prev, tc, used_ns), 0);
+	return !sx_head_overdue(QUEUE, sx_now() + charge(tc, used_ns), 0);
 }
 
 s32 SX_OP_SLEEPABLE(cgroup_fair_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
-	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!tc)
+		return -ENOMEM;
+	tc->cgroup = args->cgroup->kn->id;
+	return 0;
 }
 
 void SX_OP(cgroup_fair_runnable, struct task_struct *p, u64 enq_flags)
 {
-	count_runnable(p, 1);
+	count_runnable(ctx_of(p), 1);
 }
 
 s32 SX_OP(cgroup_fair_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -152,7 +167,7 @@ s32 SX_OP(cgroup_fair_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_
 
 void SX_OP(cgroup_fair_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	s64 due_in = prepay(p, ctx_of(p));
+	s64 due_in = prepay(ctx_of(p));
 
 	sx_insert_due(p, QUEUE, slice_ns, due_in, enq_flags);
 	sx_wake_idle_cpu_for(p);
@@ -183,7 +198,7 @@ void SX_OP(cgroup_fair_stopping, struct task_struct *p, bool runnable)
 	struct task_ctx *tc = ctx_of(p);
 
 	if (tc)
-		charge(p, tc, sx_cpu_time_since(p, tc->mark));
+		charge(tc, sx_cpu_time_since(p, tc->mark));
 }
 
 void SX_OP(cgroup_fair_quiescent, struct task_struct *p, u64 deq_flags)
@@ -191,8 +206,8 @@ void SX_OP(cgroup_fair_quiescent, struct task_struct *p, u64 deq_flags)
 	struct task_ctx *tc = ctx_of(p);
 
 	if (tc && tc->prepaid) /* taken out of the queue before it ran */
-		charge(p, tc, 0);
-	count_runnable(p, -1);
+		charge(tc, 0);
+	count_runnable(tc, -1);
 }
 
 s32 SX_OP_SLEEPABLE(cgroup_fair_cgroup_init, struct cgroup *cgrp, struct scx_cgroup_init_args *args)
@@ -204,6 +219,14 @@ s32 SX_OP_SLEEPABLE(cgroup_fair_cgroup_init, struct cgroup *cgrp, struct scx_cgr
 	cg->weight = args->weight;
 	cg->vtime = clock;
 	return 0;
+}
+
+void SX_OP(cgroup_fair_cgroup_move, struct task_struct *p, struct cgroup *from, struct cgroup *to)
+{
+	struct task_ctx *tc = ctx_of(p);
+
+	if (tc)
+		tc->cgroup = to->kn->id;
 }
 
 void SX_OP(cgroup_fair_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
@@ -238,6 +261,7 @@ SX_OPS(cgroup_fair,
        .stopping = (void *)cgroup_fair_stopping,
        .quiescent = (void *)cgroup_fair_quiescent,
        .cgroup_init = (void *)cgroup_fair_cgroup_init,
+       .cgroup_move = (void *)cgroup_fair_cgroup_move,
        .cgroup_set_weight = (void *)cgroup_fair_cgroup_set_weight,
        .cpu_online = (void *)cgroup_fair_cpu_online,
        .cpu_offline = (void *)cgroup_fair_cpu_offline,
