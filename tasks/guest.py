@@ -90,7 +90,7 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
 def _programs() -> dict[str, Program]:
     headers = tuple(sorted(_WORKLOADS.glob("*.h")))
     programs = {
-        source.stem: Program((source,), libraries=("pthread", "m"), headers=headers)
+        source.stem: Program((source,), libraries=("pthread", "m", "z"), headers=headers)
         for source in sorted(_WORKLOADS.glob("*.c"))
     }
     own = tuple(sorted(_PROBES.glob("*.h")))
