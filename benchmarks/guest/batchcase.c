@@ -51,8 +51,8 @@ int main(int argc, char **argv)
 	uint64_t sizes[2] = {0, 0};
 	const struct option_spec specs[] = {
 		{"--jobs", &job_count, 2, 4096},
-		{"--small", &sizes[SMALL], with->low, 1ULL << 31},
-		{"--large", &sizes[LARGE], with->low, 1ULL << 31},
+		{"--small", &sizes[SMALL], with->low, with->high},
+		{"--large", &sizes[LARGE], with->low, with->high},
 		{"--shuffle", &shuffle, 0, 1},
 		{"--seed", &seed, 0, UINT64_MAX},
 		{"--real", &work_real, 0, 1},

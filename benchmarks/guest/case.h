@@ -12,7 +12,7 @@ enum { SMALL, LARGE };
 
 struct batch_case {
 	const char *name, *unit, *comm[2]; /* names of the jobs, small and large, as a host would show the programs */
-	uint64_t low; /* the least size that makes sense, in units */
+	uint64_t low, high; /* the sizes that make sense, in units */
 	void (*prepare)(int large, uint64_t size); /* makes one of the two inputs; ends the program if it cannot */
 	void (*open)(const struct job *job);
 	int (*run)(const struct job *job);

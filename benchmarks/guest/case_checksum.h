@@ -82,7 +82,7 @@ static int checksum_run(const struct job *job)
 }
 
 static const struct batch_case checksum_case = {
-	"checksum", "bytes", {"sha256-small", "sha256-large"}, 1,
+	"checksum", "bytes", {"sha256-small", "sha256-large"}, 1, 1ULL << 40,
 	checksum_prepare, NULL, checksum_run, scratch_clean,
 };
 

@@ -54,7 +54,7 @@ static void ctest_prepare(int large, uint64_t iterations)
 }
 
 static const struct batch_case ctest_case = {
-	"ctest", "iterations", {"ctest-small", "ctest-large"}, 16,
+	"ctest", "iterations", {"ctest-small", "ctest-large"}, 16, 1ULL << 40,
 	ctest_prepare, NULL, ctest_run, NULL,
 };
 

@@ -218,7 +218,7 @@ static int git_run(const struct job *job)
 }
 
 static const struct batch_case git_case = {
-	"git", "bytes", {"git-add-small", "git-add-large"}, 4000,
+	"git", "bytes", {"git-add-small", "git-add-large"}, 4000, 1ULL << 32, /* a file less than zlib takes at once */
 	git_prepare, git_open, git_run, scratch_clean,
 };
 

@@ -118,7 +118,7 @@ static int hotkey_run(const struct job *job)
 }
 
 static const struct batch_case hotkey_case = {
-	"hotkey", "rows", {"hotkey-small", "hotkey-large"}, 100,
+	"hotkey", "rows", {"hotkey-small", "hotkey-large"}, 100, 1ULL << 31,
 	hotkey_prepare, NULL, hotkey_run, NULL,
 };
 

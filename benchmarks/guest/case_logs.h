@@ -181,7 +181,7 @@ static int logs_run(const struct job *job)
 }
 
 static const struct batch_case logs_case = {
-	"logs", "lines", {"logs-small", "logs-large"}, 100,
+	"logs", "lines", {"logs-small", "logs-large"}, 100, 1ULL << 31,
 	logs_prepare, logs_open, logs_run, NULL,
 };
 

@@ -99,7 +99,7 @@ static int products_run(const struct job *job)
 }
 
 static const struct batch_case products_case = {
-	"products", "rows", {"join-small", "join-large"}, 100,
+	"products", "rows", {"join-small", "join-large"}, 100, 1ULL << 31,
 	products_prepare, NULL, products_run, NULL,
 };
 

@@ -205,7 +205,7 @@ static int video_run(const struct job *job)
 }
 
 static const struct batch_case video_case = {
-	"video", "macroblocks", {"ffmpeg-small", "ffmpeg-large"}, 1,
+	"video", "macroblocks", {"ffmpeg-small", "ffmpeg-large"}, 1, 1ULL << 40,
 	video_prepare, NULL, video_run, NULL,
 };
 
