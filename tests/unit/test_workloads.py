@@ -31,9 +31,9 @@ jobs = 8
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guest")
-    for source in GUEST.glob("*.c"):
+    for name in ("batch", "wakeup"):
         flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run(["gcc", *flags, "-o", folder / source.stem, source], check=True)
+        subprocess.run(["gcc", *flags, "-o", folder / name, GUEST / f"{name}.c"], check=True)
     return folder
 
 
@@ -74,7 +74,7 @@ def test_a_users_own_file(tmp_path):
 
 
 def test_an_unknown_id_names_the_known_ones():
-    with pytest.raises(InputError, match=r"no workload 'bathc': known are batch, wakeup"):
+    with pytest.raises(InputError, match=r"no workload 'bathc': known are .*\bbatch, .*wakeup"):
         workload("bathc")
 
 
@@ -153,6 +153,7 @@ def test_wrong_results_are_found_out(tmp_path):
     skipping = source.replace("for (; blocks; blocks--)", "for (; blocks > 1; blocks--)")
     assert skipping != source
     (tmp_path / "work.h").write_text(skipping)
+    (tmp_path / "jobs.h").write_text((GUEST / "jobs.h").read_text())
     for name, options in (("batch", ["--short-work", 1000]), ("wakeup", ["--wakeups", 2, "--think-us", 100])):
         (tmp_path / f"{name}.c").write_text((GUEST / f"{name}.c").read_text())
         subprocess.run(["gcc", "-O2", "-pthread", "-o", tmp_path / name, tmp_path / f"{name}.c"], check=True)
