@@ -2,9 +2,9 @@
 /*
  * batchcase CASE: the paper's eight batches, each of many small jobs and a large one that do a real kind of work.
  *
- * The jobs start together, in the order of the paper's harness (the large one last) or shuffled by the seed. Their inputs are made from
- * the seed before the start and are no part of what is timed. The last line printed is one JSON object; the exit status is 1
- * when a job failed or its result is wrong, 2 for wrong options.
+ * The jobs start together, in the order of the paper's harness (the large one last) or shuffled by the seed. Their
+ * inputs are made from the seed before the start and are no part of what is timed. The last line printed is one JSON
+ * object; the exit status is 1 when a job failed or its result is wrong, 2 for wrong options.
  */
 #define _GNU_SOURCE 1
 #include "case_checksum.h"

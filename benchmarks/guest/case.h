@@ -26,8 +26,9 @@ static void cannot(const char *what)
 }
 
 /*
- * Memory for an input, shared as a file in the page cache is: a job maps what it reads, many pages at a time. Of private memory each
- * would copy and tear down the page tables of both inputs, so that the small jobs paid for the large one's.
+ * Memory for an input, shared as a file in the page cache is: a job maps what it reads, many pages at a time. Of
+ * private memory each would copy and tear down the page tables of both inputs, so that the small jobs paid for the
+ * large one's.
  */
 static void *input_memory(uint64_t bytes)
 {

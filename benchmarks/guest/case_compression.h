@@ -2,8 +2,9 @@
 /*
  * compression: `gzip -9` of the lines of `seq`, expanded again and compared, by zlib, which is what gzip does.
  *
- * Each job begins with 32 KiB before its lines as its dictionary, so that every line costs the same and the ratio of the
- * sizes is one of CPU time: at small sizes, the first lines would be cheap because there is nothing to search yet.
+ * Each job begins with 32 KiB before its lines as its dictionary, so that every line costs the same and the ratio of
+ * the sizes is one of CPU time: at small sizes, the first lines would be cheap because there is nothing to search
+ * yet.
  */
 #ifndef BENCHMARKS_CASE_COMPRESSION_H
 #define BENCHMARKS_CASE_COMPRESSION_H
@@ -32,8 +33,9 @@ static void seq_next(char *digits)
 }
 
 /*
- * One text for all: what a line costs depends on its digits (the search is long where thousands change), and so the small jobs take their
- * lines from all over the large one's. Numbers of eight digits, as most lines of the paper's `seq 1 20000000` have.
+ * One text for all: what a line costs depends on its digits (the search is long where thousands change), and so the
+ * small jobs take their lines from all over the large one's. Numbers of eight digits, as most lines of the paper's
+ * `seq 1 20000000` have.
  */
 static void compression_prepare(int large, uint64_t lines)
 {

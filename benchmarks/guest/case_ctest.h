@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctest: a test suite, many short tests of sin(x) * cos(x) each with an asserted result. Pure CPU time, so under the virtual
- * clock one iteration in 16 is really done and a no-op is charged the time of the others, as in work.h.
+ * ctest: a test suite, many short tests of sin(x) * cos(x) each with an asserted result. Pure CPU time, so under the
+ * virtual clock one iteration in 16 is really done and a no-op is charged the time of the others, as in work.h.
  *
- * The sum over x = a, a + d, ... of n terms is sin(nd) sin(2a + (n-1)d) / (2 sin d): sin x cos x is sin(2x) / 2, and the sines of
- * an arithmetic progression have that sum (Abramowitz and Stegun, 4.3.45 and the like).
+ * The sum over x = a, a + d, ... of n terms is sin(nd) sin(2a + (n-1)d) / (2 sin d): sin x cos x is sin(2x) / 2, and
+ * the sines of an arithmetic progression have that sum (Abramowitz and Stegun, 4.3.45 and the like).
  */
 #ifndef BENCHMARKS_CASE_CTEST_H
 #define BENCHMARKS_CASE_CTEST_H
@@ -15,7 +15,8 @@
 
 #define TEST_ITERATIONS 4096
 #define TEST_STEP 1e-3
-#define CTEST_BURST() __asm__ volatile("nopl 0x5ced0016(%rax)") /* 22 units of 100 ns: 15 iterations, as measured with --real 1 */
+/* 22 units of 100 ns: 15 iterations, as measured with --real 1. */
+#define CTEST_BURST() __asm__ volatile("nopl 0x5ced0016(%rax)")
 
 static int one_test(double from, uint64_t iterations)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * git: what `git add` does to each file: the SHA-1 of "blob SIZE\0" and the contents, the same compressed by zlib at level 1 (git's
- * own for loose objects) into a file beside the objects, renamed to objects/XX/YYYY… unless that is there. Every object is then read
- * back, expanded and hashed again, as `git fsck` does.
+ * git: what `git add` does to each file: the SHA-1 of "blob SIZE\0" and the contents, the same compressed by zlib at
+ * level 1 (git's own for loose objects) into a file beside the objects, renamed to objects/XX/YYYY… unless that is
+ * there. Every object is then read back, expanded and hashed again, as `git fsck` does.
  *
- * The paper's trees: two files of 20 MB and 100 small ones (small), two of 100 MB and 500 of 1 MB (large). The size of a job
- * is that of its tree, of which the files keep their shares.
+ * The paper's trees: two files of 20 MB and 100 small ones (small), two of 100 MB and 500 of 1 MB (large). The size
+ * of a job is that of its tree, of which the files keep their shares.
  */
 #ifndef BENCHMARKS_CASE_GIT_H
 #define BENCHMARKS_CASE_GIT_H
@@ -32,7 +32,7 @@ static struct tree trees[2];
 static z_stream git_deflate, git_inflate;
 static uint8_t git_in[GIT_CHUNK], git_out[GIT_CHUNK];
 
-/* Lines that look like a program's: a few letters again and again, and numbers; zlib makes a third to a fourth of them. */
+/* A few letters again and again, and other characters between: zlib makes less than half of it, as of sources. */
 static void make_lines(void)
 {
 	for (uint64_t i = 0; i < GIT_LINES; i++) {
@@ -96,7 +96,7 @@ static void git_prepare(int large, uint64_t size)
 		fprintf(stderr, "batchcase: this SHA-1 is wrong\n");
 		exit(1);
 	}
-	/* All the files only where the large tree's have a page each: what a file costs would else be all there is to its size. */
+	/* All the files only where the large tree's have a page each: else a job would be what its files cost empty. */
 	tree->files = 2 + (large ? fewest(500, size / 5734) : fewest(100, size / 1638));
 	tree->big = large ? size / 7 : size * 499 / 1000;
 	tree->little = (size - 2 * tree->big) / (tree->files - 2);

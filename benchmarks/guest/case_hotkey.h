@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hotkey: a group-by over rows of text, "key,value", of which one key has far more than its share. The counts and sums of every
- * group are compared with those that the rows were written from.
+ * hotkey: a group-by over rows of text, "key,value", of which one key has far more than its share. The counts and
+ * sums of every group are compared with those that the rows were written from.
  *
  * The paper's rows: 99 keys of 8000 and a hot one of 15000 (small), 99 of 100000 and one of 800000 (large).
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * logs: lines of a web server's log parsed, requests, errors and bytes counted by address, and the addresses with the most requests
- * found: those of an attack. Compared with what the lines were written from.
+ * logs: lines of a web server's log parsed, requests, errors and bytes counted by address, and the addresses with
+ * the most requests found: those of an attack. Compared with what the lines were written from.
  *
  * The paper's lines: 30000 ordinary and 8000 of the attack (small), 1000000 and 500000 (large).
  */

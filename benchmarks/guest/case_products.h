@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * products: sales joined with products by a hash table, revenue added up by category, and the product that sold most found: the
- * viral one. Revenue and winner are compared with those that the sales were made from.
+ * products: sales joined with products by a hash table, revenue added up by category, and the product that sold most
+ * found: the viral one. Revenue and winner are compared with those that the sales were made from.
  *
  * The paper's sales: 99 products of 8000 and a viral one of 12000 (small), 99 of 100000 and one of 700000 (large).
  */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * video: what an encoder does to each macroblock of 16 x 16 pixels: find where it was in the frame before, transform what is left in
- * blocks of 8 x 8 (DCT), quantise it, count the bits of its code, and decode it again, for that is what the next frame is predicted from.
+ * video: what an encoder does to each macroblock of 16 x 16 pixels: find where it was in the frame before, transform
+ * what is left in blocks of 8 x 8 (DCT), quantise it, count the bits of its code, and decode it again, for that is
+ * what the next frame is predicted from.
  *
- * The frames pan over a texture by a known vector, with noise. Right are: a match no worse than the known vector's, and after decoding
- * an error no larger than quantisation allows. The paper's frames: 320 x 240 for 30 s (small), 1920 x 1080 for 70 s (large).
+ * The frames pan over a texture by a known vector, with noise. Right are: a match no worse than the known vector's,
+ * and after decoding an error no larger than quantisation allows. The paper's frames: 320 x 240 for 30 s (small),
+ * 1920 x 1080 for 70 s (large).
  */
 #ifndef BENCHMARKS_CASE_VIDEO_H
 #define BENCHMARKS_CASE_VIDEO_H
@@ -67,7 +69,10 @@ static uint8_t *frame_line(const struct film *film, int frame, int line)
 	return film->frames[frame] + (line + REACH) * film->stride + REACH;
 }
 
-/* Pixel (x, y) of frame 1 is pixel (x + PAN_X, y + PAN_Y) of frame 0 but for the noise; a border saves the search its edges. */
+/*
+ * Pixel (x, y) of frame 1 is pixel (x + PAN_X, y + PAN_Y) of frame 0 but for the noise; a border saves the search
+ * its edges.
+ */
 static void draw_frame(const struct film *film, int frame, const uint8_t *tile, const uint8_t *noise)
 {
 	int lines = film->rows * MACROBLOCK + 2 * REACH;

@@ -3,8 +3,8 @@
  * What every batch has in common: jobs that are processes, a common start, each job's end and CPU time, the bound, and
  * one JSON object that tells them.
  *
- * A job's name tells its kind before it starts, because a scheduler that is to treat kinds differently sees nothing else.
- * A job checks its own result and exits with 1 if it is wrong; one that fails in any way fails the batch.
+ * A job's name tells its kind before it starts, because a scheduler that is to treat kinds differently sees nothing
+ * else. A job checks its own result and exits with 1 if it is wrong; one that fails in any way fails the batch.
  */
 #ifndef BENCHMARKS_JOBS_H
 #define BENCHMARKS_JOBS_H
@@ -88,9 +88,9 @@ static void run_job(const struct job_kind *kind, struct job *job, const int *rea
 }
 
 /*
- * One job at a time gets as far as the barrier, so that they wait in the order of submission, and that is the order in
- * which closing the pipe wakes them, whatever the scheduler did until then. `ready` is closed on our side of it: a job that
- * dies on its way there is an end of file, not a wait for ever.
+ * One job at a time gets as far as the barrier, so that they wait in the order of submission, and that is the order
+ * in which closing the pipe wakes them, whatever the scheduler did until then. `ready` is closed on our side of it:
+ * a job that dies on its way there is an end of file, not a wait for ever.
  */
 static int submit(const struct job_kind *kind, struct job *jobs, const int *start)
 {

@@ -28,7 +28,10 @@ static void scratch_clean(void)
 	scratch[0] = 0;
 }
 
-/* The folder, made at the first call. In the guest that is a tmpfs: files cost what the page cache costs, and no disk. */
+/*
+ * The folder, made at the first call. In the guest that is a tmpfs: files cost what the page cache costs, and no
+ * disk.
+ */
 static const char *scratch_folder(void)
 {
 	const char *base = getenv("TMPDIR");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-1 and SHA-256 (FIPS 180-4), plainly: for work that is checked, not for secrets. No library, because those pick the
- * processor's own instructions at run time, and the work would not be the same from one host to the next.
+ * SHA-1 and SHA-256 (FIPS 180-4), plainly: for work that is checked, not for secrets. No library, because those pick
+ * the processor's own instructions at run time, and the work would not be the same from one host to the next.
  */
 #ifndef BENCHMARKS_SHA_H
 #define BENCHMARKS_SHA_H
