@@ -34,6 +34,12 @@ def block(wakeup=WAKEUP, request=REQUEST, rates=RATES, end="average rps: 910.53\
 FIRST = block(dict.fromkeys(WAKEUP, 1), dict.fromkeys(REQUEST, 2), dict.fromkeys(RATES, 3), "current rps: 4.00\n")
 
 
+def cut(before):
+    """A block whose last line is the one before the first that has `before`."""
+    whole = block()
+    return whole[: whole.rindex("\n", 0, whole.index(before)) + 1]
+
+
 def as_json(**changes):
     inner = {f"wakeup_latency_pct{at}": value for at, value in WAKEUP.items()}
     inner |= {f"request_latency_pct{at}": value for at, value in REQUEST.items()}
@@ -71,13 +77,14 @@ def test_json_says_the_same_under_the_same_names():
         ("", "no 'Wakeup Latencies percentiles (usec)': not schbench, or another version"),
         ("Latency percentiles (usec)\n\t50.0th: 5\n\t*99.0th: 9\n", "no 'Wakeup Latencies percentiles"),
         (block().replace("(usec)", "(msec)"), "no 'Wakeup Latencies percentiles"),
-        (block() + block()[:150], "has no 99.0th under 'Wakeup Latencies percentiles (usec)'"),
-        (block() + block()[:320], "the last block has no 'Request Latencies percentiles (usec)'"),
+        (block() + cut("99.0th"), "has no 99.0th under 'Wakeup Latencies percentiles (usec)'"),
+        (block() + cut("Request"), "the last block has no 'Request Latencies percentiles (usec)'"),
         (block().replace("Request Latencies percentiles", "Request times"), "the last block has no 'Request Lat"),
         (block(request={**REQUEST, "99.0": "many"}), "field '99.0th' is no number but 'many'"),
         (block(request={**REQUEST, "99.0": "nan"}), "'99.0th': field 'value' must be a finite number"),
         (block(request={at: v for at, v in REQUEST.items() if at != "99.0"}), "has no 99.0th under 'Request"),
         (block(rates={"50.0": 3}), "has no 20.0th under 'RPS percentiles (requests)'"),
+        (block()[:-9], "ends in the middle of a line, 'sched delay: message 12 (usec) worker"),
         (block(end="average rps: -1\n"), "'average rps': field 'value' must be a finite number of at least 0"),
     ],
 )
@@ -214,9 +221,8 @@ def test_wrong_work_is_found_out(tmp_path):
     for source in program_sources()["schbench"]:
         text = source.read_text()
         if source.stem == "schbench_worker":
-            text = text.replace(
-                "for (uint64_t k = 0; k < n; k++)\n\t\tsum", "for (uint64_t k = 1; k < n; k++)\n\t\tsum"
-            )
+            loop = "for (uint64_t k = {}; k < n; k++)\n\t\tsum"
+            text = text.replace(loop.format(0), loop.format(1))
             assert text != source.read_text()
         (tmp_path / source.name).write_text(text)
     for header in program_sources()["schbench"][0].parent.glob("*.h"):

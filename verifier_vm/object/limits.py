@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of an object is looked at: a stranger's file must cost neither time nor memory without bound.
+
+A limit of size makes a malformed object; a limit of the walk makes an `unknown` finding. All are counts, never clocks, so
+that the same object gets the same answer on any machine.
+"""
+
+from __future__ import annotations
+
+FILE_BYTES = 16 << 20  # our objects have some 70 KB, one with DWARF about 1 MB
+SECTIONS = 2048
+SYMBOLS = 50_000
+RELOCATIONS = 100_000
+BTF_TYPES = 60_000
+BTF_DEPTH = 32  # of typedefs, qualifiers and structs within structs
+STRUCT_MEMBERS = 20_000  # looked through in one object
+LINES = 50_000
+CORE_RELOCATIONS = 50_000
+INSTRUCTIONS = 40_000
+FUNCTIONS = 1_000
+OPS_TABLES = 8
+NAME_BYTES = 512
+
+STEPS_PER_ENTRY = 40_000  # instructions walked for one callback, over all its paths
+STEPS = 100_000  # for a whole object: about half a second
+ENTRIES = 128  # callbacks, timers and the like that are walked
+FRAMES = 8  # the kernel's own limit of calls within calls
+VISITS = 12  # states of one place that are told apart before what is known of memory and branches is dropped
+WIDEN_VISITS = 48  # and before numbers that still change are dropped
+EVENTS = 4_000  # calls and writes recorded in one object
+EXPRESSION_DEPTH = 10
+TABLE = 200_000  # values of one analysis
+FINDINGS = 64
