@@ -41,7 +41,7 @@ def workload_files(own: Path | None = None) -> dict[str, Path]:
 
     An id of the project's names the project's file, whatever lies in `own`.
     """
-    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"), key=lambda path: path.stem)}
     for path in sorted(own.glob("*.toml")) if own else ():
         found.setdefault(path.stem, path)
     return found

@@ -89,7 +89,7 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
 def _programs() -> dict[str, Program]:
     headers = program_headers()
     programs = {
-        name: Program(sources, libraries=("pthread", "m"), headers=headers)
+        name: Program(sources, libraries=("pthread", "m", "z"), headers=headers)
         for name, sources in program_sources().items()
     }
     own = tuple(sorted(_PROBES.glob("*.h")))
