@@ -11,7 +11,7 @@ from token_cases import SCORE, STAGES, sha
 from policy_lake.model import Candidate, Verdict, to_json
 from tasks.batch import Evidence
 from tasks.certainty import Tried
-from tasks.learn import promote
+from tasks.promote import promote
 from tasks.settings import Settings
 from tasks.token_check import show_token
 from tasks.whole import write_whole
@@ -37,7 +37,10 @@ def test_the_token_tells_of_the_score_and_of_who_proposed_the_policy(tmp_path):
     path, settings = _promote(tmp_path, STAGES)
     shown = show_token(path, settings)
     assert (shown.distrust, shown.report) == ("", "as signed")
-    assert shown.token.score_sha256 == digest_of(BEST) and shown.token.ratio == BEST.ratio
+    assert (
+        shown.token.score_sha256 == digest_of(replace(BEST, id="score-2", confirms=BEST.id))
+        and shown.token.ratio == BEST.ratio
+    )
     assert (shown.token.provenance.planner, shown.token.provenance.model) == ("model", "some-model")
 
 
