@@ -20,7 +20,8 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 	@$(PYTHON) -m pytest tests/vm tests/e2e -q
 
 bench: setup ## what is measured, side by side in one run
-	@$(PYTHON) -m benchmarks.bench; $(PYTHON) -m control_plane.clock_bench
+	@for part in benchmarks.bench control_plane.verify_bench control_plane.score_bench control_plane.clock_bench; do \
+	  $(PYTHON) -m $$part || missed=1; done; exit $${missed:-0}
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m benchmarks.fidelity
