@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity lint ui lock clean
+.PHONY: help setup tune test bench fidelity matrix lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -25,6 +25,9 @@ bench: setup ## what is measured, side by side in one run
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m benchmarks.fidelity
+
+matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
+	@$(PYTHON) tests/bug_matrix.py
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .
