@@ -7,7 +7,7 @@ import pytest
 from object_cases import object_bytes
 
 from verifier_vm.object import analyse, fuzz
-from verifier_vm.object.elf import read_elf
+from verifier_vm.object.elf import SHT_SYMTAB, STT_FUNC, SYMBOL, read_elf
 
 
 def test_some_hundred_broken_objects_get_an_answer():
@@ -43,3 +43,17 @@ def test_code_that_goes_nowhere_ends(code):
     data[at : at + 8] = code
     stage = analyse.analyse_object(bytes(data))
     assert stage.findings and not stage.evidence.startswith(analyse.FAILED)
+
+
+@pytest.mark.parametrize(("value", "size"), [(0, 7), (0, 0), (8, 1 << 40), (4, 8)])
+def test_a_function_that_is_no_whole_number_of_instructions_is_rejected(value, size):
+    """Found by the fuzzer: a function of less than one instruction has no flow."""
+    data = bytearray(object_bytes("plain_subprograms"))
+    elf = read_elf(bytes(data))
+    table = next(s for s in elf.sections if s.kind == SHT_SYMTAB)
+    index = next(i for i, s in enumerate(elf.symbols) if s.kind == STT_FUNC and s.name.endswith("enqueue"))
+    at = bytes(data).find(table.data) + index * SYMBOL.size
+    fields = SYMBOL.unpack_from(data, at)
+    SYMBOL.pack_into(data, at, *fields[:4], value, size)
+    stage = analyse.analyse_object(bytes(data))
+    assert [f.bug for f in stage.findings if f.level == "reject"] == ["code"]

@@ -88,7 +88,7 @@ def _find_functions(program: Program) -> None:
         if symbol.kind != STT_FUNC or symbol.section not in program.base:
             continue
         section = program.elf.sections[symbol.section]
-        if symbol.value % 8 or symbol.value + symbol.size > len(section.data) or not symbol.size:
+        if symbol.value % 8 or symbol.value + symbol.size > len(section.data) or symbol.size < 8:
             raise ObjectError(f"function '{symbol.name}' lies outside its section", "code")
         start = program.base[symbol.section] + symbol.value // 8
         if program.code[start] is None:
