@@ -14,8 +14,8 @@ def program_sources(folder: Path = FOLDER) -> dict[str, tuple[Path, ...]]:
     names = {source.stem for source in sources}
     found: dict[str, tuple[Path, ...]] = {}
     for source in sources:
-        before = source.stem.split("_")[:-1]
-        owners = ("_".join(before[:length]) for length in range(len(before), 0, -1))
+        parts = source.stem.split("_")
+        owners = ("_".join(parts[:length]) for length in range(1, len(parts)))
         owner = next((name for name in owners if name in names), source.stem)
         found[owner] = (*found.get(owner, ()), source)
     return found

@@ -75,6 +75,15 @@ def test_every_workload_of_the_project_reads_and_fills_its_arguments():
                 assert "7" in filled
 
 
+def test_a_program_may_have_several_sources(tmp_path):
+    for name in ("one", "one_part", "one_part_more", "two_alone", "three", "three_x"):
+        (tmp_path / f"{name}.c").touch()
+    found = {name: [source.stem for source in sources] for name, sources in program_sources(tmp_path).items()}
+    assert found == {
+        "one": ["one", "one_part", "one_part_more"], "two_alone": ["two_alone"], "three": ["three", "three_x"],
+    }  # fmt: skip
+
+
 def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
     text = MINE.replace("jobs = 8", "jobs = 8\n[work.tcg]\njobs = 9\n[work.smoke]\njobs = 2\n[work.full]\nother = 1")
     described = workload(write(tmp_path, text))
