@@ -109,7 +109,10 @@ def score(
     ] = "",
     again: Annotated[str, typer.Option("--again", metavar="ID", help="Measure a score of the lake once more.")] = "",
     pairs: Annotated[int, typer.Option(min=2, max=70, help="Interleaved pairs to measure at first.")] = 5,
-    most_pairs: Annotated[int, typer.Option(max=100, help="As many where more would settle it.")] = 15,
+    most_pairs: Annotated[
+        int | None,
+        typer.Option(max=100, help="As many where more would settle it.  [default: 3 times --pairs; in smoke none]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
     knob: Knobs = None,
     control: Annotated[str, typer.Option(help="A second policy in the same rounds, or 'best' of the library.")] = "",
@@ -136,7 +139,8 @@ def score(
         raise typer.Exit(again_command(again, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    wish = Wish(policy, workload, pairs, most_pairs, seed, tuple(knob or ()), control, plots, perfetto)
+    most = (pairs if tier == "smoke" else 3 * pairs) if most_pairs is None else most_pairs
+    wish = Wish(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
     raise typer.Exit(score_command(wish, as_json=json))
 
 
