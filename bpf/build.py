@@ -86,7 +86,9 @@ def front_end_flags(
     cache_dir: Path | None = None,
 ) -> list[str]:
     """What compile_policy tells clang's front end for this source, for another front end of the same clang."""
-    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(source, find_toolchain())
+    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(
+        source, find_toolchain(), for_object=False
+    )
 
 
 def front_end_launcher(
