@@ -53,9 +53,9 @@ def compile_policy(
 
     Quoted includes are looked for in `source_dir` first, then in `include_dirs` (which win over our own headers), our
     headers, and the system's; nothing else can be read. The same source, headers and clang give the same bytes,
-    wherever they lie; whether a header is precompiled (kept in `cache_dir`, else beside vmlinux.h) changes the order of
-    BTF types, and depends on the source and on which directories are given, never on what is in the cache. `timeout_s`
-    is wall time. Raises BuildError with clang's words in `diagnostics`; InfraError when clang is missing, too old, too
+    wherever they lie. Whether vmlinux.h is precompiled (kept in `cache_dir`, else beside it) may change which types the
+    BTF has; it depends on the source and on which directories are given, never on what the cache holds. `timeout_s` is
+    wall time. Raises BuildError with clang's words in `diagnostics`; InfraError when clang is missing, too old, too
     slow or killed; InputError when there is no vmlinux.h.
     """
     tools = find_toolchain()
@@ -86,7 +86,9 @@ def front_end_flags(
     cache_dir: Path | None = None,
 ) -> list[str]:
     """What compile_policy tells clang's front end for this source, for another front end of the same clang."""
-    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(source, find_toolchain())
+    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(
+        source, find_toolchain(), for_object=False
+    )
 
 
 def front_end_launcher(
@@ -162,7 +164,8 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
     if errors:
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
     # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
-    if -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV):
+    ended = -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV)
+    if ended or diagnostics.startswith(("PLEASE submit a bug report", "LLVM ERROR: out of memory")):
         why = f"it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
         return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.
