@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `perf record` wrote of the scheduler's tracepoints, read without perf: only the raw records tell interrupt context.
+"""What `perf record` wrote of tracepoints, read without perf: only raw records tell whether an interrupt was served.
 
-The layout is the kernel's (include/uapi/linux/perf_event.h) and perf's (tools/perf/Documentation/perf.data-file-format.txt);
+The layout is the kernel's (include/uapi/linux/perf_event.h) and perf's (perf.data-file-format.txt among its documents);
 where a tracepoint has its fields comes from the `format` files of the kernel that recorded.
 """
 
@@ -51,7 +51,7 @@ class Format:
 
 
 def read_format(name: str, text: str, wanted: tuple[str, ...]) -> Format:
-    """The tracepoint `name` from the text of its `format` file; InfraError if this kernel's has not all `wanted` fields."""
+    """The tracepoint `name` from the text of its `format` file; InfraError if it has not all the `wanted` fields."""
     found = {match["name"]: match for match in _FIELD.finditer(text)}
     id_line = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
     missing = [field for field in wanted if field not in found]

@@ -38,8 +38,8 @@ class TraceInfo:
     """What is known of a recording beside its operations; a field that is not of the type said is an InputError.
 
     `command` is a base name only. `cpus` is how many it could run on. `wall_us` is its makespan, `delays_us` the
-    run-queue delays (from a wake-up to running) at `SHARES` of them, `outside_share` the share of those CPUs' time that
-    went to processes of others, `stolen_share` what the hypervisor took of it.
+    run-queue delays (from a wake-up to running) at `SHARES` of them, `busy_share` the share of all the host's CPU time
+    that was used meanwhile, by the command or by others, `stolen_share` what the hypervisor took of it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -52,7 +52,7 @@ class TraceInfo:
     hashed: bool = False
     delays_us: tuple[float, ...] = ()
     wakeups: int = 0
-    outside_share: float = 0.0
+    busy_share: float = 0.0
     stolen_share: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +90,8 @@ class Trace:
 def cpu_by_name(trace: Trace) -> dict[str, float]:
     """CPU time in ms by the name that a task had when it used it."""
     total: dict[str, float] = {}
-    for task, name in zip(range(trace.tasks), first_names(trace), strict=True):
+    for task, first in zip(range(trace.tasks), first_names(trace), strict=True):
+        name = first
         for i in trace.span(task):
             total[name] = total.get(name, 0.0) + float(trace.after_us[i]) / 1e3
             if trace.op[i] == NAME:

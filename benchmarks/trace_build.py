@@ -21,9 +21,10 @@ WANTED = {
     SWITCH: ("prev_pid", "prev_prio", "prev_state", "next_pid"), WAKING: ("pid",), EXEC: ("pid", "old_pid"),
     NEW: ("pid", "comm", "clone_flags"), RENAME: ("pid", "newcomm"), SOFT_IN: ("vec",), SOFT_OUT: ("vec",),
 }  # fmt: skip
-# Of the soft interrupts only reception from the network (3) is left out: over the loopback device the sender itself
-# carries its packet to the receiver in one. Timers, block devices and RCU wake for reasons of their own.
-SOFT_FILTER = "vec!=3"
+# Of the soft interrupts those of timers, block devices and RCU wake for reasons of their own. Left out are reception
+# from the network (3), since over the loopback device the sender itself carries its packet to the receiver in one,
+# and balancing (7), which wakes nobody.
+SOFT_FILTER = "vec!=3&&vec!=7"
 _HARD, _SOFT = 8 | 64, 16  # TRACE_FLAG_HARDIRQ, _NMI; _SOFTIRQ (include/linux/trace_events.h)
 _ASLEEP, _DEAD = 0xFF, 0x30  # of prev_state: a task that is merely preempted has neither
 _CLONE_THREAD = 0x10000
@@ -59,7 +60,7 @@ class _Task:
 
 
 class TraceBuilder:
-    """Feed it the events in the order of time; it starts with the first exec of `root` and ends with that one's exit."""
+    """Feed it the events in the order of time: it starts with the first exec of `root` and ends with its exit."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -72,8 +73,6 @@ class TraceBuilder:
         self._delays_ns: list[int] = []
         self._edges: list[tuple[_Op, _Op]] = []
         self._soft: set[int] = set()
-        self._switched_ns: dict[int, int] = {}
-        self._outside_ns = 0
 
     @property
     def ended(self) -> bool:
@@ -136,14 +135,9 @@ class TraceBuilder:
 
     def _switch(self, event: Event) -> None:
         prev_pid, prio, state, next_pid = event.fields
-        leaving, coming = self._alive.get(prev_pid), self._alive.get(next_pid)
-        since_ns = self._switched_ns.get(event.cpu, self._start_ns or 0)
-        self._switched_ns[event.cpu] = event.time_ns
-        if leaving:
+        if leaving := self._alive.get(prev_pid):
             self._leave(leaving, event, prio, state)
-        elif prev_pid:
-            self._outside_ns += event.time_ns - since_ns
-        if coming:
+        if coming := self._alive.get(next_pid):
             self._come(coming, event.time_ns)
 
     def _leave(self, task: _Task, event: Event, prio: int, state: int) -> None:
@@ -158,7 +152,7 @@ class TraceBuilder:
         if state & _DEAD:
             self._exit(task, event.fields[0], at_ns)
         elif state & _ASLEEP:
-            task.blocked_ns = at_ns
+            task.blocked_ns, task.woken_ns = at_ns, None
 
     def _come(self, task: _Task, at_ns: int) -> None:
         if task.blocked_ns is not None:
@@ -178,8 +172,8 @@ class TraceBuilder:
         if task.index == 0:
             self._end_ns = at_ns
 
-    def finish(self, *, kernel: str, cpus: int, stolen_share: float = 0.0) -> Trace:
-        """The trace of what was taken; tasks that outlive the command are cut at its exit. InfraError if it has none."""
+    def finish(self, *, kernel: str, cpus: int, busy_share: float, stolen_share: float) -> Trace:
+        """The trace of what was taken; tasks that outlive the command are cut at its exit. InfraError without one."""
         if self._start_ns is None or self._end_ns is None:
             raise InfraError(f"the command's {'exit' if self._start_ns else 'start'} is not among the recorded events")
         for task in self._alive.values():
@@ -193,7 +187,7 @@ class TraceBuilder:
         info = TraceInfo(
             command=self._name, kernel=kernel, cpus=cpus, wall_us=wall_ns // 1000, names=tuple(self._names),
             delays_us=_at_shares(self._delays_ns), wakeups=len(self._delays_ns),
-            outside_share=round(self._outside_ns / wall_ns / cpus, 4), stolen_share=round(stolen_share, 4),
+            busy_share=round(busy_share, 4), stolen_share=round(stolen_share, 4),
         )  # fmt: skip
         return _trace(info, self._tasks)
 
@@ -210,14 +204,19 @@ def _trace(info: TraceInfo, tasks: list[_Task]) -> Trace:
     for task in tasks:
         used_us, passed_us = 0, 0
         for op in task.ops:
-            after_us, at_us = round(op.cpu_ns / 1e3) - used_us, round((op.at_ns - task.born_ns) / 1e3) - passed_us
-            used_us, passed_us = used_us + after_us, passed_us + at_us
+            after_us = round(op.cpu_ns / 1e3) - used_us
+            off_us = _coarse(max(0, round((op.at_ns - task.born_ns) / 1e3) - passed_us - after_us))
+            used_us, passed_us = used_us + after_us, passed_us + after_us + off_us
             arg = round(op.arg / 1e3) if op.kind == SLEEP else op.arg
-            for column, value in zip(
-                columns, (task.index, op.kind, after_us, max(0, at_us - after_us), arg), strict=True
-            ):
+            for column, value in zip(columns, (task.index, op.kind, after_us, off_us, arg), strict=True):
                 column.append(value)
     return Trace(info, *(np.array(column, dtype=np.int64) for column in columns))
+
+
+def _coarse(us: int) -> int:
+    """Six significant bits are enough for a time line, and take a third less room; what is lost goes to the next."""
+    drop = max(0, us.bit_length() - 6)
+    return us >> drop << drop
 
 
 def _enter_soft(builder: TraceBuilder, event: Event) -> None:
@@ -234,14 +233,16 @@ _TAKES = {
 }  # fmt: skip
 
 
-def build_trace(events: Iterable[Event], root: int, *, kernel: str, cpus: int, stolen_share: float = 0.0) -> Trace:
+def build_trace(
+    events: Iterable[Event], root: int, *, kernel: str, cpus: int, busy_share: float, stolen_share: float
+) -> Trace:
     """The trace of process `root` and its descendants, from events in the order of time."""
     builder = TraceBuilder(root)
     for event in events:
         builder.take(event)
         if builder.ended:
             break
-    return builder.finish(kernel=kernel, cpus=cpus, stolen_share=stolen_share)
+    return builder.finish(kernel=kernel, cpus=cpus, busy_share=busy_share, stolen_share=stolen_share)
 
 
 def descendants(events: Iterable[Event], root: int) -> set[int]:
@@ -255,8 +256,8 @@ def descendants(events: Iterable[Event], root: int) -> set[int]:
 
 def concerns(event: Event, known: set[int]) -> bool:
     """Whether an event says anything of the tasks with ids in `known`, or of the CPUs' interrupts."""
-    if event.name == SWITCH:
-        return True
     if event.name in (SOFT_IN, SOFT_OUT):
+        return True
+    if event.name == SWITCH and event.fields[3] in known:
         return True
     return event.current in known or event.fields[0] in known

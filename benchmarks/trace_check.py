@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a trace can be replayed to its end: every task is made once, every edge is used once, nothing waits for ever."""
+"""Whether a trace can be replayed to its end: tasks are made once, edges are used once, nothing waits for ever."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ from policy_lake.model import InputError
 VERSION = 1
 _VERSION, _INFO = b"schedcp.trace.version", b"schedcp.trace.info"
 _TYPES = {"task": "uint32", "op": "dictionary", "after_us": "uint32", "off_us": "uint32", "arg": "int32"}
+# Byte by byte, since the low ones are noise and the high ones nearly all zero: a quarter smaller than the values whole.
+_ENCODINGS = dict.fromkeys(("task", "after_us", "off_us", "arg"), "BYTE_STREAM_SPLIT")
 _MOST_BYTES, _MOST_OPS = 256 << 20, 20_000_000
 
 
@@ -35,16 +37,9 @@ def write_trace(trace: Trace, path: Path) -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         pq.write_table(
-            table,
-            part,
-            compression="zstd",
-            compression_level=19,
-            version="2.6",
-            use_dictionary=["op", "task"],
-            write_statistics=False,
-            column_encoding={"after_us": "DELTA_BINARY_PACKED"} if False else None,
-            row_group_size=_MOST_OPS,
-        )
+            table, part, compression="zstd", compression_level=19, use_dictionary=["op"], column_encoding=_ENCODINGS,
+            write_statistics=False, row_group_size=_MOST_OPS,
+        )  # fmt: skip
         part.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -110,10 +105,10 @@ def _column(table: Any, name: str, where: str) -> Any:
         raise InputError(f"{where}: field '{name}' has empty cells")
     if name == "op":
         known = {text: code for code, text in enumerate(OPS)}
-        texts = column.to_pylist() if str(column.type).startswith(("dictionary<values=string", "string")) else [None]
-        strange = next((text for text in texts if text not in known), None) if texts else None
-        if strange is not None or texts == [None]:
-            raise InputError(f"{where}: field 'op': {strange!r} is no operation")
+        texts: list[Any] = column.to_pylist()
+        for text in texts:
+            if text not in known:
+                raise InputError(f"{where}: field 'op': {text!r:.60} is no operation")
         return np.array([known[text] for text in texts], dtype=np.int64)
     if str(column.type) != _TYPES[name]:
         raise InputError(f"{where}: field '{name}' must be of type {_TYPES[name]}, not {column.type}")
@@ -121,7 +116,7 @@ def _column(table: Any, name: str, where: str) -> Any:
 
 
 def hash_names(trace: Trace) -> Trace:
-    """The trace with names that tell nothing but which are equal: salted, since a plain hash of `make` is soon guessed."""
+    """The trace with names that tell only which are equal: salted, since a plain hash of `make` is soon guessed."""
     salt = secrets.token_bytes(16)
 
     def hashed(names: Iterable[str]) -> tuple[str, ...]:

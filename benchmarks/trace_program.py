@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trace as the program that the guest's replayer carries out (guest/replay_program.h has the format), or part of one."""
+"""A trace as the program that the guest's replayer carries out (guest/replay_program.h has the format)."""
 
 from __future__ import annotations
 

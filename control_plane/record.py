@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from benchmarks.trace import Trace, cpu_by_name
 from benchmarks.trace_file import hash_names, write_trace
+from benchmarks.trace_program import total_us
 from control_plane.output import out, print_json
 from policy_lake.model import InputError
 from tasks.record import record
@@ -41,7 +42,7 @@ def summary(trace: Trace) -> dict[str, object]:
     return {
         "command": trace.info.command, "tasks": trace.tasks, "operations": len(trace), "cpus": trace.info.cpus,
         "makespan_ms": trace.info.wall_us / 1e3, "cpu_ms": sum(cpu_ms.values()), "wakeups": trace.info.wakeups,
-        "outside_share": trace.info.outside_share, "stolen_share": trace.info.stolen_share, "kernel": trace.info.kernel,
+        "others_share": others_share(trace), "stolen_share": trace.info.stolen_share, "kernel": trace.info.kernel,
         "commands": dict(sorted(cpu_ms.items(), key=lambda item: -item[1])),
     }  # fmt: skip
 
@@ -56,8 +57,14 @@ def show(trace: Trace, path: Path) -> None:
                   f"{sum(cpu_ms.values()):.0f} ms of CPU time, {info.wakeups} wake-ups", soft_wrap=True)  # fmt: skip
     for name, ms in sorted(cpu_ms.items(), key=lambda item: -item[1])[:8]:
         console.print(f"  {escape(name):<16} {ms:10.1f} ms")
-    if info.outside_share + info.stolen_share > 0.05:
+    if (lost := others_share(trace) + info.stolen_share) > 0.05:
         console.print(
-            f"[yellow]warning[/]: others had {info.outside_share + info.stolen_share:.0%} of the CPUs meanwhile, so the "
-            "original's makespan is longer than its own work makes it", soft_wrap=True,
+            f"[yellow]warning[/]: others had {lost:.0%} of the host's CPUs meanwhile, so the original's makespan is "
+            "longer than its own work makes it", soft_wrap=True,
         )  # fmt: skip
+
+
+def others_share(trace: Trace) -> float:
+    """What share of the host's CPU time others used while the command ran on all of its CPUs (0 if it says nothing)."""
+    own = total_us(trace) / trace.info.wall_us / trace.info.cpus
+    return max(0.0, round(trace.info.busy_share - own, 4))

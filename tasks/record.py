@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,17 +60,19 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
         data = Path(folder) / "perf.data"
         with _perf(data, buffer_mib) as perf:
             formats = _formats()
-            stolen = _stolen_s()
-            root, status, wall_s = _run(command, program)
-            stolen_share = (_stolen_s() - stolen) / wall_s / (os.cpu_count() or 1)
+            before = _host_times()
+            root, status = _run(command, program)
+            after = _host_times()
             perf.stop()
         if status and not allow_failure:
             how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
             raise InputError(f"{command[0]}: {how}, so nothing is written (--allow-failure keeps it all the same)")
         events = _events(data.read_bytes(), formats, root)
+    passed, busy, stolen = (now - then for now, then in zip(after, before, strict=True))
     trace = build_trace(
-        events, root, kernel=os.uname().release, cpus=len(os.sched_getaffinity(0)), stolen_share=stolen_share
-    )
+        events, root, kernel=os.uname().release, cpus=len(os.sched_getaffinity(0)),
+        busy_share=busy / max(1, passed), stolen_share=stolen / max(1, passed),
+    )  # fmt: skip
     return Recording(trace, status)
 
 
@@ -151,15 +152,14 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
             process.stderr.close()
 
 
-def _run(command: Sequence[str], program: str) -> tuple[int, int, float]:
-    """The command's process id, its exit status and its wall time."""
-    start = time.monotonic()
+def _run(command: Sequence[str], program: str) -> tuple[int, int]:
+    """The command's process id and its exit status."""
     try:
         process = subprocess.Popen(list(command), executable=program)
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be started: {error.strerror}") from None
     try:
-        return process.pid, process.wait(), time.monotonic() - start
+        return process.pid, process.wait()
     finally:
         _end(process)
 
@@ -186,7 +186,7 @@ def _formats() -> dict[int, Format]:
 
 
 def _events(data: bytes, formats: dict[int, Format], root: int) -> list[Event]:
-    """What concerns the command, by time. Two passes: most of a host's events are of no use, and would take the room."""
+    """What concerns the command, by time. Two passes: most of a host's events are of no use, and would take room."""
     births = {id: format for id, format in formats.items() if format.name == NEW}
     made = sorted(read_events(data, births, where="perf.data"), key=lambda event: event.time_ns)
     known = descendants(made, root)
@@ -194,7 +194,7 @@ def _events(data: bytes, formats: dict[int, Format], root: int) -> list[Event]:
     return sorted(wanted, key=lambda event: event.time_ns)
 
 
-def _stolen_s() -> float:
-    """CPU time that the hypervisor kept from this machine since it booted (proc(5): the eighth figure of `cpu`)."""
-    figures = Path("/proc/stat").read_text().split("\n", 1)[0].split()
-    return int(figures[8]) / os.sysconf("SC_CLK_TCK") if len(figures) > 8 else 0.0
+def _host_times() -> tuple[int, int, int]:
+    """Ticks of all CPUs since boot: passed, used by processes, kept by the hypervisor (proc(5), the line `cpu`)."""
+    figures = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(figures), sum(figures) - figures[3] - figures[4] - figures[7], figures[7]

@@ -10,8 +10,8 @@
 #define COST_TRIALS 30
 
 static const uint64_t virtual_cost_ns[OP_KINDS + 1] = {
-	[OP_FORK] = 40000, [OP_THREAD] = 20000, [OP_WAKE] = 1000, [OP_WAIT] = 2000, [OP_SLEEP] = 3000,
-	[OP_NAME] = 1000, [OP_NICE] = 1000, [OP_EXIT] = 30000, [OP_KINDS] = 20000,
+	[OP_FORK] = 79100, [OP_THREAD] = 15600, [OP_WAKE] = 1300, [OP_WAIT] = 3600, [OP_SLEEP] = 5800,
+	[OP_NAME] = 1900, [OP_NICE] = 400, [OP_EXIT] = 74200, [OP_KINDS] = 39700,
 };
 
 static uint64_t clock_cost_ns; /* of reading the thread's CPU time, which is in every measurement */
