@@ -17,7 +17,8 @@ _NAME_BYTES = 16
 
 def program(trace: Trace) -> bytes:
     """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another."""
-    names = [trace.info.command, *trace.info.names]
+    names = list(dict.fromkeys([trace.info.command, *trace.info.names]))
+    numbers = [names.index(name) for name in trace.info.names]
     words: list[int] = []
     args: list[int] = []
     first = [0]
@@ -29,7 +30,9 @@ def program(trace: Trace) -> bytes:
                 args.append(0)
                 after_us -= _LONGEST_US
             words.append(after_us << 4 | kind)
-            args.append(_argument(kind, int(trace.arg[i])))
+            # A nice value must not be negative there.
+            arg = int(trace.arg[i]) + (20 if kind == NICE else 0)
+            args.append(numbers[arg] if kind == NAME else arg)
         first.append(len(words))
     edges = int((trace.op == WAKE).sum())
     header = struct.pack(
@@ -38,11 +41,6 @@ def program(trace: Trace) -> bytes:
     ops = np.column_stack([np.array(words, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
     texts = b"".join(name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0") for name in names)
     return header + texts + np.array(first, "<u4").tobytes() + ops
-
-
-def _argument(kind: int, arg: int) -> int:
-    # The command's name comes first in the program, and a nice value must not be negative there.
-    return arg + 1 if kind == NAME else arg + 20 if kind == NICE else arg
 
 
 def total_us(trace: Trace) -> int:
