@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
-from benchmarks.workloads import Accel, Workload, arguments
+from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import CommandProfile, InfraError, InputError, WorkloadProfile
 
@@ -23,8 +23,10 @@ _BUCKETS = 64
 
 def profile_job(workload: Workload, *, seed: int, accel: Accel) -> GuestJob:
     """The guest job that runs `workload` once under the probe, with no policy attached."""
-    args = (PROBE, f"/bin/{workload.program}", *arguments(workload, seed=seed, accel=accel))
-    return GuestJob(files={}, steps=(GuestStep("run", args, label=LABEL, timeout_s=workload.timeout_s),))
+    program = f"{'/job' if workload.binary else '/bin'}/{program_of(workload)}"
+    args = (PROBE, program, *arguments(workload, seed=seed, accel=accel))
+    step = GuestStep("run", args, label=LABEL, timeout_s=workload.timeout_s)
+    return GuestJob(files=dict(job_files(workload)), steps=(step,))
 
 
 def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
@@ -65,6 +67,7 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         goal=workload.goal,
         text=describe(workload, commands, cpus=cpus, wall_s=wall_s, result=result),
         clock=report.clock,
+        tier=workload.tier,
     )
 
 

@@ -79,7 +79,9 @@ def _goal(workload: Workload, result: Mapping[str, Any]) -> list[str]:
         words[-1] += f" against an arithmetic bound of {bound:.4g} {workload.unit}"
     words[-1] += "."
     if workload.guards:
-        kept = ", ".join(f"{guard.metric} ({guard.direction} is better)" for guard in workload.guards)
+        kept = ", ".join(
+            f"{guard.metric} ({guard.direction} is better, at most {guard.limit:g}x worse)" for guard in workload.guards
+        )
         words.append(f"Not to be paid with {kept}.")
     return words
 

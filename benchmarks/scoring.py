@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import statistics
 from benchmarks.measurement import WARM_UP, Outputs, measure
-from benchmarks.workloads import Accel, Workload, arguments
+from benchmarks.workloads import Accel, Workload, arguments, descriptor_sha256, program_of
 from policy_lake.guest import GuestStep
 from policy_lake.model import Clock, InputError, KnobValue, Pair, Rejection, Score
 
@@ -33,7 +33,7 @@ def score_steps(
         raise InputError(f"a score needs from 2 to {_MOST_PAIRS} pairs, not {pairs}: one pair has no interval")
 
     def run(label: str, pair: int) -> GuestStep:
-        args = (workload.program, *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
+        args = (program_of(workload), *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
         return GuestStep("run", args, label=label, timeout_s=workload.timeout_s)
 
     steps = [run(WARM_UP, 0)]
@@ -84,7 +84,7 @@ def read_score(
     both = zip(baselines, policies, strict=True)
     compared = tuple(Pair(b[metric], p[metric], pair_seed(seed, i)) for i, (b, p) in enumerate(both))
     ratio = statistics.ratio(compared, lower_is_better=workload.direction == "lower", seed=seed)
-    where = [cpus, topology, clock, kernel, accel]
+    where = [cpus, topology, clock, kernel, accel, workload.tier]
     identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
@@ -107,9 +107,18 @@ def read_score(
         candidate=candidate,
         kernel=kernel,
         accel=accel,
-        versions=dict(versions or {}),
+        versions={**_workload_versions(workload), **(versions or {})},
         also=_also(workload, baselines, policies),
+        tier=workload.tier,
     )
+
+
+def _workload_versions(workload: Workload) -> dict[str, str]:
+    """What it takes to find this workload again, and to know it from one that was changed since."""
+    versions = {"workload_sha256": descriptor_sha256(workload), "workload_file": workload.file}
+    if workload.binary:
+        versions |= {"binary": workload.binary.path, "binary_sha256": workload.binary.sha256}
+    return versions
 
 
 def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float | None:

@@ -1,143 +1,142 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workloads by descriptor: what runs in the guest, what it is measured by, and which way is better."""
+"""Workloads by id: those of the project, a user's own, and any of them made ready for a run."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
-import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
 
-from policy_lake.model import InputError
+from benchmarks.descriptor import (
+    PLACEHOLDER,
+    TIERS,
+    Accel,
+    Binary,
+    Direction,
+    Family,
+    Guard,
+    Tier,
+    Workload,
+    numbers_of,
+    read_workload,
+    tiers_of,
+)
+from policy_lake.model import InputError, to_json
 
-Direction = Literal["lower", "higher"]
-Accel = Literal["kvm", "tcg"]
+__all__ = [
+    "TIERS", "Accel", "Binary", "Direction", "Family", "Guard", "Tier", "Workload", "arguments", "at_tier",
+    "descriptor_sha256", "job_files", "program_of", "read_workload", "tiers_of", "workload", "workload_files",
+    "workload_ids",
+]  # fmt: skip
 
-_FOLDER = Path(__file__).parent / "workloads"
-_ID = re.compile(r"[a-z][a-z0-9-]*")
-_PROGRAM = re.compile(r"[\w.-]+")
-_PLACEHOLDER = re.compile(r"\{(\w*)\}")
-# Strict, so that `timeout_s = "30"` or a misspelt field is told to the user and not guessed at.
-_PYDANTIC = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A second metric, recorded beside the first: what a win must not be bought with."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
-
-    metric: str
-    unit: str
-    direction: Direction
+FOLDER = Path(__file__).parent / "workloads"
+_BINARY = "user-"
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One workload: `program` names a static binary in the guest's /bin, `args` its arguments, numbers as `{name}`.
+def workload_files(own: Path | None = None) -> dict[str, Path]:
+    """The descriptors by id, sorted: those that come with the project, then the user's in the folder `own`.
 
-    `work` holds those numbers: table `all`, overridden by the one of the accelerator (`tcg`, `kvm`), so that a run
-    takes about as long on either. `metric`, `bound` and the guards' metrics are fields of the JSON object that the
-    program prints last; `bound` is the least value of the metric that arithmetic allows, or empty. `timeout_s` ends
-    one run; `cpus` is the number of CPUs where none is asked for.
+    An id of the project's names the project's file, whatever lies in `own`.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
-
-    id: str
-    title: str
-    goal: str
-    program: str
-    args: tuple[str, ...]
-    metric: str
-    unit: str
-    direction: Direction
-    timeout_s: float
-    cpus: int
-    bound: str = ""
-    work: dict[Literal["all", "tcg", "kvm"], dict[str, int]] = field(default_factory=dict)
-    guards: tuple[Guard, ...] = ()
+    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+    for path in sorted(own.glob("*.toml")) if own else ():
+        found.setdefault(path.stem, path)
+    return found
 
 
-def workload_ids() -> tuple[str, ...]:
-    """The ids of the workloads that come with the project, sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+def workload_ids(own: Path | None = None) -> tuple[str, ...]:
+    """The ids of the workloads that come with the project, sorted, and then those in the folder `own`."""
+    return tuple(workload_files(own))
 
 
-def workload(id: str) -> Workload:
+def workload(id: str, own: Path | None = None) -> Workload:
     """The workload called `id`, or the one described by the file `id` if that is a path (has a `/` or ends in `.toml`).
 
     Raises InputError, naming the known ids, or the file and the field that is wrong.
     """
-    if id in workload_ids():
-        return read_workload(_FOLDER / f"{id}.toml")
+    known = workload_files(own)
+    path = known.get(id)
+    if path is not None:
+        return _under_its_name(path)
     if "/" in id or id.endswith(".toml"):
-        return read_workload(Path(id))
-    raise InputError(f"no workload '{id}': known are {', '.join(workload_ids())}, or give the path of a .toml file")
+        return outside(Path(id))
+    raise InputError(f"no workload '{id}': known are {', '.join(known)}, or give the path of a .toml file")
 
 
-def read_workload(path: Path) -> Workload:
-    """The workload that the TOML file at `path` describes; InputError names the file and the field that is wrong."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    described = _validated(path, data)
-    for name, wrong in _faults(described, path):
-        raise InputError(f"{path}: field '{name}': {wrong}")
+def outside(path: Path) -> Workload:
+    """The workload described by a file from anywhere; InputError if it is not ours and takes an id of ours."""
+    described = read_workload(path)
+    if path.resolve() != (FOLDER / f"{described.id}.toml").resolve() and described.id in workload_ids():
+        wrong = f"'{described.id}' is a workload that comes with the project: choose another"
+        raise InputError(f"{path}: field 'id': {wrong}")
     return described
 
 
-def arguments(workload: Workload, *, seed: int, accel: Accel) -> tuple[str, ...]:
-    """The program's arguments for one run, every `{name}` filled in; InputError on a seed that is not of 64 bits."""
+def at_tier(described: Workload, tier: Tier) -> Workload:
+    """The workload in the size `tier`, with time for a run of that size; InputError where it has no such tier."""
+    tiers = tiers_of(described)
+    if tier not in tiers:
+        raise InputError(f"workload '{described.id}' has no tier '{tier}': it has {', '.join(tiers)}")
+    longer = described.runs_s[tier] / described.runs_s["standard"] if described.runs_s else 1.0
+    return replace(described, tier=tier, timeout_s=described.timeout_s * max(1.0, longer))
+
+
+def arguments(described: Workload, *, seed: int, accel: Accel, tier: Tier | None = None) -> tuple[str, ...]:
+    """The program's arguments for one run, every `{name}` filled in, in size `tier` (default: the workload's own).
+
+    A user's binary gets no seed, which only our programs know. InputError on a seed that is not of 64 bits.
+    """
     if not 0 <= seed < 2**64:
-        raise InputError(f"workload '{workload.id}': a seed must be from 0 to 2^64 - 1, not {seed}")
-    numbers = {**workload.work.get("all", {}), **workload.work.get(accel, {}), "seed": seed}
-    return tuple(_PLACEHOLDER.sub(lambda match: str(numbers[match[1]]), arg) for arg in workload.args)
+        raise InputError(f"workload '{described.id}': a seed must be from 0 to 2^64 - 1, not {seed}")
+    values: dict[str, object] = {**numbers_of(described, accel, tier or described.tier), "seed": seed}
+    values["trace"] = Path(described.trace).name
+    args = described.args
+    if described.binary and "--seed" in args:
+        at = args.index("--seed")
+        args = args[:at] + args[at + 2 :]
+    return tuple(PLACEHOLDER.sub(lambda match: str(values[match[1]]), arg) for arg in args)
 
 
-def _validated(path: Path, data: dict[str, Any]) -> Workload:
-    from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
+def program_of(described: Workload) -> str:
+    """The name by which the guest runs the workload's program: one of its own, or the user's among the job's files."""
+    return _BINARY + described.program if described.binary else described.program
 
+
+def job_files(described: Workload) -> Mapping[str, bytes]:
+    """What a guest must be given to run this workload, by name: the user's binary, the trace.
+
+    InputError when a file cannot be read, or is another than it was when the workload was chosen.
+    """
+    files = {}
+    if described.trace:
+        files[Path(described.trace).name] = _read(described.trace)
+    if described.binary:
+        data = _read(described.binary.path)
+        if hashlib.sha256(data).hexdigest() != described.binary.sha256:
+            raise InputError(f"{described.binary.path}: has changed since the workload was chosen")
+        files[program_of(described)] = data
+    return files
+
+
+def descriptor_sha256(described: Workload) -> str:
+    """Of all that says what is run and measured: equal for equal descriptors, wherever their files lie."""
+    named = replace(described, file="", trace="", binary=None)
+    trace = hashlib.sha256(_read(described.trace)).hexdigest() if described.trace else ""
+    binary = described.binary.sha256 if described.binary else ""
+    return hashlib.sha256(json.dumps([to_json(named), trace, binary], sort_keys=True).encode()).hexdigest()
+
+
+def _under_its_name(path: Path) -> Workload:
+    described = read_workload(path)
+    if described.id != path.stem:
+        raise InputError(f"{path}: field 'id': '{described.id}' in a file named {path.name}")
+    return described
+
+
+def _read(path: str) -> bytes:
     try:
-        # By way of JSON, whose strict mode takes a list for a tuple; a TOML date becomes a string.
-        return TypeAdapter(Workload).validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: field '{name}': {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-
-
-def _faults(described: Workload, path: Path) -> list[tuple[str, str]]:
-    """What is wrong beyond types, as (field, what), worst first."""
-    faults = []
-    own = path.parent.resolve() == _FOLDER.resolve()
-    if not _ID.fullmatch(described.id):
-        faults.append(("id", f"'{described.id}' is not of lowercase letters, digits and dashes"))
-    if own and described.id != path.stem:
-        faults.append(("id", f"'{described.id}' in a file named {path.name}"))
-    if not own and described.id in workload_ids():
-        faults.append(("id", f"'{described.id}' is a workload that comes with the project: choose another"))
-    if not _PROGRAM.fullmatch(described.program):
-        faults.append(("program", f"'{described.program}' is not the name of a program in the guest's /bin"))
-    for name in ("title", "goal", "metric", "unit"):
-        if not getattr(described, name).strip():
-            faults.append((name, "is empty"))
-    for name, low in (("timeout_s", 0.1), ("cpus", 1)):
-        if getattr(described, name) < low:
-            faults.append((name, f"must be at least {low}, not {getattr(described, name)}"))
-    if described.bound and described.direction == "higher":
-        faults.append(("bound", "is the least value of a metric of which lower is better, and here higher is"))
-    for table, numbers in described.work.items():
-        faults += [(f"work.{table}.{name}", "must not be negative") for name, number in numbers.items() if number < 0]
-    for accel in ("tcg", "kvm"):
-        known = {"seed", *described.work.get("all", {}), *described.work.get(accel, {})}
-        wanted = [name for arg in described.args for name in _PLACEHOLDER.findall(arg) if name not in known]
-        faults += [("args", f"'{{{name}}}' is in neither work.all nor work.{accel}") for name in wanted]
-    return faults
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None

@@ -25,6 +25,8 @@ lake_app = typer.Typer(
     help="What earlier runs found: policies, profiles, scores, rejections, lessons.", no_args_is_help=True
 )
 app.add_typer(lake_app, name="lake")
+workloads_app = typer.Typer(help="List the workloads, show one, or add one of your own.")
+app.add_typer(workloads_app, name="workloads")
 
 INTERRUPTED = 130
 ENDED = "interrupted; guests and workers are ended"
@@ -39,6 +41,12 @@ Cpus = Annotated[int | None, typer.Option("--cpus", help="CPUs of the guest.  [d
 Llcs = Annotated[int | None, typer.Option("--llcs", help="Last-level caches to spread them over.")]
 Smt = Annotated[int | None, typer.Option("--smt", help="CPUs that share a core.")]
 Nodes = Annotated[int | None, typer.Option("--nodes", help="NUMA nodes, of whole last-level caches.")]
+Tier = Annotated[
+    str | None, typer.Option("--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]")
+]
+Schbench = Annotated[
+    Path | None, typer.Option("--schbench", help="A static schbench binary, run in place of our own program.")
+]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 
@@ -67,6 +75,8 @@ def tune(
     per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 3,
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
+    tier: Tier = None,
+    schbench: Schbench = None,
     clock: ClockOption = None,
     cpus: Cpus = None,
     llcs: Llcs = None,
@@ -78,7 +88,7 @@ def tune(
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
     from control_plane.tune import tune_command
 
-    _choose(clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
+    _choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
     tune_command(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json)
 
 
@@ -103,6 +113,8 @@ def score(
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs to measure.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
     knob: Knobs = None,
+    tier: Tier = None,
+    schbench: Schbench = None,
     clock: ClockOption = None,
     cpus: Cpus = None,
     llcs: Llcs = None,
@@ -114,7 +126,7 @@ def score(
     """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
     from control_plane.score import score_command
 
-    _choose(clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
+    _choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
     raise typer.Exit(score_command(policy, workload, pairs=pairs, seed=seed, knobs=knob or [], as_json=json))
 
 
@@ -151,6 +163,37 @@ def runs(json: Json = False) -> None:
     from control_plane.lake import runs_command
 
     runs_command(as_json=json)
+
+
+@workloads_app.callback(invoke_without_command=True)
+def workloads(context: typer.Context, json: Json = False) -> None:
+    """List the workloads: what each is measured by, its goal, its sizes, its guard rails."""
+    if context.invoked_subcommand is None:
+        from control_plane.workloads import list_command
+
+        raise typer.Exit(list_command(as_json=json))
+
+
+@workloads_app.command("show")
+def workloads_show(
+    workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
+    json: Json = False,
+) -> None:
+    """Show all that is known of one workload."""
+    from control_plane.workloads import show_command
+
+    show_command(workload, as_json=json)
+
+
+@workloads_app.command("add")
+def workloads_add(
+    file: Annotated[Path, typer.Argument(help="A workload's .toml.")],
+    json: Json = False,
+) -> None:
+    """Add a workload of your own: from then on its id stands for it."""
+    from control_plane.workloads import add_command
+
+    add_command(file, as_json=json)
 
 
 @lake_app.command("search")

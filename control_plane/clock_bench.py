@@ -29,7 +29,7 @@ from control_plane.clock_cost import CLOCKS, DEADLINE_S, QUICK, Sizes, guest_of,
 from policy_lake.guest import ClockCounts, GuestJob
 from policy_lake.model import Clock, InfraError, Rejection, SchedcpError
 from tasks.guest import Guest
-from tasks.observe import find_workload
+from tasks.workloads import find_workload
 from verifier_vm.gate import OBJECT
 from verifier_vm.qemu import Machine
 from verifier_vm.vm import run

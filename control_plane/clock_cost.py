@@ -24,8 +24,8 @@ from bpf.library import policies, policy
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Clock, InfraError
 from tasks.guest import Guest, Shape, prepare_guest
-from tasks.observe import find_workload
 from tasks.settings import load_settings
+from tasks.workloads import find_workload
 from verifier_vm.gate import OBJECT, judge
 from verifier_vm.qemu import Machine
 from verifier_vm.topology import Topology

@@ -115,6 +115,7 @@ class WorkloadProfile:
     goal: str
     text: str
     clock: Clock = "wall"
+    tier: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ class Score:
     topology: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     also: dict[str, float] = field(default_factory=dict)
+    tier: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from benchmarks.profile import profile_job, read_profile
-from benchmarks.workloads import Workload, workload
+from benchmarks.workloads import Workload
 from policy_lake.model import WorkloadProfile
 from tasks.guest import Shape, prepare_guest
 from tasks.settings import Settings
@@ -15,11 +14,6 @@ from tasks.spans import Span, spanned
 from verifier_vm import vm
 
 log = logging.getLogger(__name__)
-
-
-def find_workload(name: str) -> Workload:
-    """The workload of that id or file; InputError that names the known ones. A path is taken from where we are."""
-    return workload(str(Path(name).absolute()) if "/" in name or name.endswith(".toml") else name)
 
 
 def observe(wanted: Workload, settings: Settings, shape: Shape, *, seed: int) -> tuple[WorkloadProfile, Span]:

@@ -43,8 +43,12 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
     return PlanContext(
         profile=profile,
         policies=tuple(ranked.policy for ranked in found),
-        # By the same clock alone: what the wall clock of a busy host said teaches nothing.
-        scores=tuple(score for score in lake.scores(profile.workload) if score.clock == profile.clock),
+        # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
+        scores=tuple(
+            score
+            for score in lake.scores(profile.workload)
+            if (score.clock, score.tier) == (profile.clock, profile.tier)
+        ),
         rejections=tuple((one.candidate, one.rejection) for one in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,

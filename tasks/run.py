@@ -19,11 +19,11 @@ from policy_lake.model import InputError, WorkloadProfile
 from policy_lake.records import Record, Run
 from tasks.guest import Shape, prepare_guest, shape_of
 from tasks.lake import open_lake
-from tasks.observe import find_workload
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint
 from tasks.planners.protocol import Planner
 from tasks.settings import Settings, load_settings
+from tasks.workloads import find_workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def new_run_id(workload: str) -> str:
 def open_run(run_id: str, workload: str) -> Scope:
     """A run's scope, the same for each of its stages in this process. InputError on a wrong setting or workload."""
     settings = load_settings()
-    wanted = find_workload(workload)
+    wanted = find_workload(workload, settings)
     return Scope(
         run_id=run_id,
         settings=settings,

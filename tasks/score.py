@@ -11,10 +11,10 @@ from bpf.library import policy, read_policy
 from policy_lake.model import Candidate, InputError, KnobValue, Policy
 from tasks.execute import Order, Trial, try_candidate
 from tasks.guest import shape_of
-from tasks.observe import find_workload
 from tasks.plan import candidate_id
 from tasks.settings import Settings
 from tasks.verify import read_source
+from tasks.workloads import find_workload
 
 
 def find_policy(name: str) -> Policy:
@@ -43,7 +43,7 @@ def score(
 
     InputError for an unknown policy, workload or knob; InfraError when nothing can be said.
     """
-    wanted, chosen, given = find_workload(workload), find_policy(policy_name), parse_knobs(knobs)
+    wanted, chosen, given = find_workload(workload, settings), find_policy(policy_name), parse_knobs(knobs)
     name = candidate_id(chosen.id, chosen.source, given)
     candidate = Candidate(
         id=name, run_id="", iteration=0, policy=chosen.id, source=chosen.source,

@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from benchmarks.workloads import Tier
 from policy_lake.model import InputError
+
+# A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
+_FULL = 10.0
 
 
 def _xdg(variable: str, fallback: str) -> Path:
     # The XDG specification says that a relative value is to be ignored.
     value = Path(os.environ.get(variable) or fallback)
     return (value if value.is_absolute() else Path.home() / fallback) / "schedcp"
+
+
+def _patience(chosen: dict[str, Any]) -> float:
+    return _FULL if chosen.get("tier") == "full" else 1.0
 
 
 def _data_dir() -> Path:
@@ -49,6 +57,9 @@ class Settings(BaseSettings):
     model_price_out_usd_per_mtok: float = Field(default=0.0, ge=0)
     model_timeout_s: float = Field(default=120.0, gt=0)
 
+    tier: Tier = Field(default="standard", description="size in which a workload is run")
+    schbench: Path | None = Field(default=None, description="a schbench binary to run in place of our own program")
+
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")
@@ -59,12 +70,12 @@ class Settings(BaseSettings):
     memory_mib: int = Field(default=512, ge=128, le=65536)
     microvm_slots: int = Field(default=0, ge=0, description="guests at once; 0 means as many as the host's CPUs bear")
 
-    guest_deadline_s: float = Field(default=180.0, gt=0)
-    trial_deadline_s: float = Field(default=420.0, gt=0)
+    guest_deadline_s: float = Field(default_factory=lambda chosen: 180.0 * _patience(chosen), gt=0)
+    trial_deadline_s: float = Field(default_factory=lambda chosen: 420.0 * _patience(chosen), gt=0)
     build_deadline_s: float = Field(default=60.0, gt=0)
     cluster_deadline_s: float = Field(default=90.0, gt=0)
 
-    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel")
+    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.
@@ -77,6 +88,11 @@ class Settings(BaseSettings):
     @property
     def key_dir(self) -> Path:
         return self.key_store or self.data_dir / "keys"
+
+    @property
+    def workload_dir(self) -> Path:
+        """The user's own workloads, one descriptor each, named by its id."""
+        return self.data_dir / "workloads"
 
     @property
     def token_dir(self) -> Path:
