@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.trace import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace
+from benchmarks.trace_cut import cut
+from benchmarks.trace_file import read_trace
 
 MAGIC = b"SCHEDRP1"
 _NOTHING = 8
@@ -41,6 +45,14 @@ def program(trace: Trace) -> bytes:
     ops = np.column_stack([np.array(words, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
     texts = b"".join(name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0") for name in names)
     return header + texts + np.array(first, "<u4").tobytes() + ops
+
+
+def program_of_trace(path: Path, numbers: Mapping[str, int]) -> bytes:
+    """The program of the trace in a file, or of the piece that the numbers `skip_permille` and `cpu_ms` mean."""
+    trace = read_trace(path)
+    if "cpu_ms" in numbers:
+        trace = cut(trace, numbers.get("skip_permille", 0), numbers["cpu_ms"])
+    return program(trace)
 
 
 def total_us(trace: Trace) -> int:

@@ -150,6 +150,20 @@ def record(
 
 
 @app.command()
+def fidelity(
+    file: Annotated[Path, typer.Argument(help="A trace that `schedcp record` wrote.")],
+    cpus: Cpus = None,
+    clock: ClockOption = None,
+    json: Json = False,
+) -> None:
+    """Replay a trace in a guest under EEVDF, and compare with the run that was recorded."""
+    from control_plane.fidelity import fidelity_command
+
+    _choose(clock=clock, cpus=cpus)
+    raise typer.Exit(fidelity_command(file, as_json=json))
+
+
+@app.command()
 def policies(json: Json = False) -> None:
     """List the policies of the library with their knobs."""
     from control_plane.lake import policies_command

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from benchmarks.replay_fidelity import others_share
 from benchmarks.trace import Trace, cpu_by_name
 from benchmarks.trace_file import hash_names, write_trace
-from benchmarks.trace_program import total_us
 from control_plane.output import out, print_json
 from policy_lake.model import InputError
 from tasks.record import record
@@ -62,9 +62,3 @@ def show(trace: Trace, path: Path) -> None:
             f"[yellow]warning[/]: others had {lost:.0%} of the host's CPUs meanwhile, so the original's makespan is "
             "longer than its own work makes it", soft_wrap=True,
         )  # fmt: skip
-
-
-def others_share(trace: Trace) -> float:
-    """What share of the host's CPU time others used while the command ran on all of its CPUs (0 if it says nothing)."""
-    own = total_us(trace) / trace.info.wall_us / trace.info.cpus
-    return max(0.0, round(trace.info.busy_share - own, 4))
