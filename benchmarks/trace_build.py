@@ -62,8 +62,8 @@ class _Task:
 class TraceBuilder:
     """Feed it the events in the order of time: it starts with the first exec of `root` and ends with its exit."""
 
-    def __init__(self, root: int) -> None:
-        self._root = root
+    def __init__(self, root: int, base_nice: int) -> None:
+        self._root, self._base_nice = root, base_nice
         self._name = ""
         self._start_ns: int | None = None
         self._end_ns: int | None = None
@@ -142,7 +142,7 @@ class TraceBuilder:
 
     def _leave(self, task: _Task, event: Event, prio: int, state: int) -> None:
         at_ns = event.time_ns
-        nice = prio - _NORMAL_PRIO
+        nice = prio - _NORMAL_PRIO - self._base_nice
         if nice != task.nice and -20 <= nice <= 19:
             task.nice = nice
             task.do(NICE, at_ns, nice)
@@ -234,10 +234,21 @@ _TAKES = {
 
 
 def build_trace(
-    events: Iterable[Event], root: int, *, kernel: str, cpus: int, busy_share: float, stolen_share: float
+    events: Iterable[Event],
+    root: int,
+    *,
+    kernel: str,
+    cpus: int,
+    busy_share: float,
+    stolen_share: float,
+    base_nice: int,
 ) -> Trace:
-    """The trace of process `root` and its descendants, from events in the order of time."""
-    builder = TraceBuilder(root)
+    """The trace of process `root` and its descendants, from events in the order of time.
+
+    Nice values count from `base_nice`, the recorder's own: who records a command with a high priority, to keep others
+    out of it, does not want that in the trace.
+    """
+    builder = TraceBuilder(root, base_nice)
     for event in events:
         builder.take(event)
         if builder.ended:

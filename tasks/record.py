@@ -72,6 +72,7 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
     trace = build_trace(
         events, root, kernel=os.uname().release, cpus=len(os.sched_getaffinity(0)),
         busy_share=busy / max(1, passed), stolen_share=stolen / max(1, passed),
+        base_nice=os.getpriority(os.PRIO_PROCESS, 0),
     )  # fmt: skip
     return Recording(trace, status)
 

@@ -48,7 +48,7 @@ _SMOKE_MS, _STANDARD_MS, _SKIP = 2000, 12000, 300
 
 
 def workload_of_trace(path: Path, id: str = "") -> str:
-    """The text of a descriptor to lie beside the trace in `path`; InputError if that is none, or has no id in its name."""
+    """A descriptor to lie beside the trace in `path`; InputError if that is none, or there is no id in its name."""
     trace = read_trace(path)
     made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     if not re.match(r"[a-z]", made):

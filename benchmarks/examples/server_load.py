@@ -7,14 +7,15 @@ For `schedcp record -- python -m benchmarks.examples.server_load`: the third com
 from __future__ import annotations
 
 import multiprocessing
+import random
 import socket
 import socketserver
 import sys
 import threading
 import zlib
 
-CLIENTS, REQUESTS, THINK_S, TIMEOUT_S = 4, 150, 0.002, 20.0
-_BODY = bytes(range(256)) * 64
+CLIENTS, REQUESTS, THINK_S, TIMEOUT_S = 4, 250, 0.002, 20.0
+_BODY = random.Random(1).randbytes(30_000)
 
 
 class _Handler(socketserver.StreamRequestHandler):
