@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import statistics
 from benchmarks.attachment import bad_detach, check_nothing_attached, exit_record, lost_attachment
 from benchmarks.output import last_line, last_object, number, take
+from benchmarks.rounds import Rounds
+from benchmarks.statistics import Role
 from benchmarks.workloads import Workload
 from policy_lake.model import InfraError, InputError, Rejection
 
@@ -18,26 +19,36 @@ WARM_UP = "warm-up"
 _EVIDENCE = 8000  # characters: a verifier's log can have millions, and says the reason last
 
 Outputs = list[dict[str, float]]
+Measured = dict[Role, Outputs]
 
 
-def measure(workload: Workload, events: Sequence[Mapping[str, Any]], pairs: int) -> tuple[Outputs, Outputs] | Rejection:
-    """The metrics of each pair's baseline run and policy run, or the rejection met first, in the order of the steps."""
+def measure(workload: Workload, events: Sequence[Mapping[str, Any]], rounds: Rounds) -> Measured | Rejection:
+    """The metrics of every run by role, or the rejection met first, in the order of the steps.
+
+    InfraError where the report is incomplete or proves nothing, or where baseline or control failed.
+    """
     first = next((i for i, event in enumerate(events) if event.get("label") == WARM_UP), len(events))
     steps = _Events(events, first)
     _baseline_run(workload, steps.next("run", WARM_UP), WARM_UP)
-    baselines: Outputs = []
-    policies: Outputs = []
-    for pair, order in enumerate(statistics.orders(pairs)):
-        for role in order:
-            if role == "baseline":
-                label = f"baseline-{pair}"
-                baselines.append(_baseline_run(workload, steps.next("run", label), label))
-                continue
-            metrics = _policy_run(workload, steps, pair)
-            if isinstance(metrics, Rejection):
-                return metrics
-            policies.append(metrics)
-    return baselines, policies
+    measured: Measured = {role: [] for role in rounds.roles}
+    for pair, role in rounds.turns():
+        if not rounds.attaches(role):
+            label = f"{role}-{pair}"
+            measured[role].append(_baseline_run(workload, steps.next("run", label), label))
+            continue
+        metrics = _attached_run(workload, steps, pair, role)
+        if isinstance(metrics, Rejection):
+            if role == "control":
+                raise InfraError(f"the control failed, so nothing is known of the policy: {metrics.reason}")
+            return metrics
+        measured[role].append(metrics)
+    return measured
+
+
+def attached_labels(role: Role, pair: int) -> tuple[str, str, str]:
+    """The labels of the steps that attach, run and detach."""
+    of = "" if role == "policy" else f"{role}-"
+    return f"attach-{of}{pair}", f"{role}-{pair}", f"detach-{of}{pair}"
 
 
 def _baseline_run(workload: Workload, event: Mapping[str, Any], label: str) -> dict[str, float]:
@@ -49,8 +60,8 @@ def _baseline_run(workload: Workload, event: Mapping[str, Any], label: str) -> d
     return _metrics(workload, event, label)
 
 
-def _policy_run(workload: Workload, steps: _Events, pair: int) -> dict[str, float] | Rejection:
-    attach_label, label, detach_label = (f"{name}-{pair}" for name in ("attach", "policy", "detach"))
+def _attached_run(workload: Workload, steps: _Events, pair: int, role: Role) -> dict[str, float] | Rejection:
+    attach_label, label, detach_label = attached_labels(role, pair)
     attach = steps.next("attach", attach_label)
     if not take(attach, "ok", bool, where=f"step '{attach_label}'"):
         phase, log = attach.get("phase", "unknown phase"), str(attach.get("log", ""))

@@ -5,61 +5,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks import statistics
-from benchmarks.measurement import WARM_UP, Outputs, measure
+from benchmarks.measurement import WARM_UP, Measured, Outputs, attached_labels
+from benchmarks.rounds import Rounds
+from benchmarks.sequential import detectable, log_ratios, look
 from benchmarks.workloads import Accel, Workload, arguments, descriptor_sha256, program_of
 from policy_lake.guest import GuestStep
-from policy_lake.model import Clock, InputError, KnobValue, Pair, Rejection, Score
+from policy_lake.model import Clock, Control, KnobValue, Pair, Ratio, Score
 
 BASELINE = "eevdf"
-# A guest takes 512 steps, and a pair is four of them.
-_MOST_PAIRS = 100
+PAIRS_A_SEED = 100  # so that no two seeds have a pair in common
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """What is attached for a run: an object of the guest's job, and the loader's `KNOB=VALUE` words."""
+
+    object_name: str
+    arguments: tuple[str, ...] = ()
 
 
 def score_steps(
-    workload: Workload, *, object_name: str, knob_arguments: Sequence[str], pairs: int, seed: int, accel: Accel
+    workload: Workload,
+    rounds: Rounds,
+    *,
+    seed: int,
+    accel: Accel,
+    policy: Contender | None,
+    control: Contender | None = None,
 ) -> tuple[GuestStep, ...]:
-    """The steps of one score: a warm-up that does not count, then `pairs` pairs, each with a seed of its own.
+    """The steps of one score: a warm-up that does not count, then the rounds, each with a seed of its own.
 
     The policy is attached before each of its runs and detached after, so that every baseline run has a fresh EEVDF.
-    The first run in a guest pays for page cache and lazy set-up. Raises InputError on fewer than 2 pairs.
+    The first run in a guest pays for page cache and lazy set-up. `policy` is None in an A/A run.
     """
-    if not 2 <= pairs <= _MOST_PAIRS:
-        raise InputError(f"a score needs from 2 to {_MOST_PAIRS} pairs, not {pairs}: one pair has no interval")
 
     def run(label: str, pair: int) -> GuestStep:
         args = (program_of(workload), *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
         return GuestStep("run", args, label=label, timeout_s=workload.timeout_s)
 
-    steps = [run(WARM_UP, 0)]
-    for pair, order in enumerate(statistics.orders(pairs)):
-        for role in order:
-            if role == "baseline":
-                steps.append(run(f"baseline-{pair}", pair))
-            else:
-                steps.append(GuestStep("attach", (object_name, *knob_arguments), label=f"attach-{pair}"))
-                steps.append(run(f"policy-{pair}", pair))
-                steps.append(GuestStep("detach", label=f"detach-{pair}"))
+    steps = [run(WARM_UP, rounds.first)]
+    for pair, role in rounds.turns():
+        contender = control if role == "control" else policy
+        if not rounds.attaches(role) or contender is None:
+            steps.append(run(f"{role}-{pair}", pair))
+            continue
+        attach, label, detach = attached_labels(role, pair)
+        steps.append(GuestStep("attach", (contender.object_name, *contender.arguments), label=attach))
+        steps += [run(label, pair), GuestStep("detach", label=detach)]
     return tuple(steps)
 
 
 def pair_seed(seed: int, pair: int) -> int:
-    """The workload's seed in pair number `pair`: shared by its two runs, and by no pair of another `seed`."""
-    return seed * _MOST_PAIRS + pair
+    """The workload's seed in pair number `pair`: shared by its runs, and by no pair of another `seed`."""
+    return seed * PAIRS_A_SEED + pair
 
 
 def read_score(
     workload: Workload,
-    events: Sequence[Mapping[str, Any]],
+    measured: Measured,
     *,
     policy: str,
     settings: Mapping[str, KnobValue],
-    pairs: int,
     seed: int,
     cpus: int,
     clock: Clock,
@@ -69,23 +81,25 @@ def read_score(
     versions: Mapping[str, str] | None = None,
     run_id: str = "",
     candidate: str = "",
-) -> Score | Rejection:
-    """The score in the events of `score_steps` (same `pairs` and `seed`), or the rejection of a policy that failed.
+    control: str = "",
+    looks: bool = False,
+    floor: float | None = None,
+    confirms: str = "",
+) -> Score:
+    """The score of what was measured.
 
-    Rejected in stage "score": a policy that does not attach, is not the scheduler all through its run, or under which
-    the workload fails or does not end. Raises InfraError where the report is incomplete, proves nothing, or the
-    baseline failed; InputError naming the field where the workload's output lacks a metric.
+    `looks`: whether to go on was asked on the way, so the outcome is taken from the interval that holds at every look.
+    `floor` is the ratio by which A/A runs of the workload differ: what does not lie beyond it is inconclusive.
     """
-    measured = measure(workload, events, pairs)
-    if isinstance(measured, Rejection):
-        return measured
-    baselines, policies = measured
-    metric = workload.metric
-    both = zip(baselines, policies, strict=True)
-    compared = tuple(Pair(b[metric], p[metric], pair_seed(seed, i)) for i, (b, p) in enumerate(both))
-    ratio = statistics.ratio(compared, lower_is_better=workload.direction == "lower", seed=seed)
+    baselines, policies = measured["baseline"], measured["policy"]
+    lower = workload.direction == "lower"
+    compared = score_pairs(workload, measured, seed)
+    ratio = statistics.ratio(compared, lower_is_better=lower, seed=seed)
+    logs = log_ratios(compared, lower_is_better=lower)
+    seen = look(logs)
+    deciding = Ratio(ratio.median, (seen.low, seen.high)) if looks else ratio
     where = [cpus, topology, clock, kernel, accel, workload.tier]
-    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed]
+    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed, control]
     measures = [[pair.baseline, pair.policy] for pair in compared]
     return Score(
         id=hashlib.sha256(json.dumps([identity, measures]).encode()).hexdigest()[:16],
@@ -93,7 +107,7 @@ def read_score(
         policy=policy,
         baseline=BASELINE,
         settings=dict(settings),
-        metric=metric,
+        metric=workload.metric,
         unit=workload.unit,
         clock=clock,
         cpus=cpus,
@@ -102,7 +116,7 @@ def read_score(
         ratio=ratio,
         bound=_bound(workload, baselines, policies),
         attached=True,
-        outcome=statistics.outcome(ratio),
+        outcome=statistics.outcome(deciding, min_effect=max(statistics.MIN_EFFECT, (floor or 1.0) - 1)),
         run_id=run_id,
         candidate=candidate,
         kernel=kernel,
@@ -110,7 +124,42 @@ def read_score(
         versions={**_workload_versions(workload), **(versions or {})},
         also=_also(workload, baselines, policies),
         tier=workload.tier,
+        seed=seed,
+        anytime95=(seen.low, seen.high) if np.isfinite(seen.high) else None,
+        detectable=detectable(logs),
+        ratios=_ratios(workload, baselines, policies, seed),
+        control=_control(workload, measured, control, seed) if control else None,
+        floor=floor,
+        confirms=confirms,
     )
+
+
+def score_pairs(workload: Workload, measured: Measured, seed: int) -> tuple[Pair, ...]:
+    """The pairs of the workload's own metric, in order."""
+    return _pairs(measured["baseline"], measured["policy"], workload.metric, seed)
+
+
+def _pairs(baselines: Outputs, policies: Outputs, metric: str, seed: int) -> tuple[Pair, ...]:
+    both = zip(baselines, policies, strict=True)
+    return tuple(Pair(b[metric], p[metric], pair_seed(seed, index)) for index, (b, p) in enumerate(both))
+
+
+def _ratios(workload: Workload, baselines: Outputs, policies: Outputs, seed: int) -> dict[str, Ratio]:
+    """The ratio of every metric of which one can be taken: of a guard that was 0 in a run there is none."""
+    ratios = {}
+    for metric, direction in ((guard.metric, guard.direction) for guard in workload.guards):
+        pairs = _pairs(baselines, policies, metric, seed)
+        if all(pair.baseline > 0 and pair.policy > 0 for pair in pairs):
+            ratios[metric] = statistics.ratio(pairs, lower_is_better=direction == "lower", seed=seed)
+    return ratios
+
+
+def _control(workload: Workload, measured: Measured, control: str, seed: int) -> Control:
+    """The policy against the second control, in the same rounds."""
+    pairs = _pairs(measured["control"], measured["policy"], workload.metric, seed)
+    ratio = statistics.ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed)
+    median = float(np.median([pair.baseline for pair in pairs]))
+    return Control(control, median, ratio, statistics.outcome(ratio))
 
 
 def _workload_versions(workload: Workload) -> dict[str, str]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from policy_lake.model import Outcome, Pair, Ratio
 
-Role = Literal["baseline", "policy"]
+Role = Literal["baseline", "policy", "control"]
 
 RESAMPLES = 10_000
+MIN_EFFECT = 0.02
 # Student's t, two-sided 95 %, by number of pairs (degrees of freedom + 1).
 _T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
@@ -51,7 +52,7 @@ def _interval(logs: NDArray[np.float64], seed: int) -> tuple[float, float]:
     return low, high
 
 
-def outcome(ratio: Ratio, *, min_effect: float = 0.02) -> Outcome:
+def outcome(ratio: Ratio, *, min_effect: float = MIN_EFFECT) -> Outcome:
     """A win or a loss only where the interval excludes 1 and the median lies beyond `min_effect`; else inconclusive.
 
     The effect counts alike both ways: a median of 1 + e, or of 1 / (1 + e). What is not finite decides nothing.
@@ -66,10 +67,15 @@ def outcome(ratio: Ratio, *, min_effect: float = 0.02) -> Outcome:
     return "inconclusive"
 
 
-def orders(pairs: int) -> tuple[tuple[Role, Role], ...]:
-    """Who goes first in each pair, taking turns, so that a drift of the machine (heat, load) favours neither."""
-    forward: tuple[Role, Role] = ("baseline", "policy")
-    return tuple(forward if index % 2 == 0 else ("policy", "baseline") for index in range(pairs))
+def floor_of(ratio: Ratio) -> float:
+    """What two runs of the same thing differ by, from their ratio: the end of its interval that is further from 1."""
+    return max(ratio.ci95[1], 1 / ratio.ci95[0])
+
+
+def orders(pairs: int, roles: Sequence[Role] = ("baseline", "policy")) -> tuple[tuple[Role, ...], ...]:
+    """Who goes first in each pair, taking turns, so that a drift of the machine (heat, load) favours nobody."""
+    turns = (index % len(roles) for index in range(pairs))
+    return tuple((*roles[turn:], *roles[:turn]) for turn in turns)
 
 
 def makespan_bound(job_times: Sequence[float], cpus: int) -> float:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from control_plane.output import Json, print_json
-from policy_lake.model import SchedcpError
+from policy_lake.model import InputError, SchedcpError
 
 app = typer.Typer(
     name="schedcp",
@@ -27,6 +27,11 @@ lake_app = typer.Typer(
 app.add_typer(lake_app, name="lake")
 workloads_app = typer.Typer(help="List the workloads, show one, or add one of your own.")
 app.add_typer(workloads_app, name="workloads")
+token_app = typer.Typer(
+    help="Signed leave to load a policy: what it says, whether it holds here, taking it back.", no_args_is_help=True
+)
+app.add_typer(token_app, name="token")
+TokenFile = Annotated[Path, typer.Argument(help="A token, NAME.dsse.json.")]
 
 INTERRUPTED = 130
 ENDED = "interrupted; guests and workers are ended"
@@ -108,11 +113,21 @@ def verify(
 
 @app.command()
 def score(
-    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")],
-    workload: Annotated[str, typer.Option("--workload", "-w", help="Id of a workload, or the path of its .toml.")],
-    pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs to measure.")] = 5,
+    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")] = "",
+    workload: Annotated[
+        str,
+        typer.Option("--workload", "-w", help="Id of a workload (see `schedcp workloads`), or the path of its .toml."),
+    ] = "",
+    again: Annotated[str, typer.Option("--again", metavar="ID", help="Measure a score of the lake once more.")] = "",
+    pairs: Annotated[int, typer.Option(min=2, max=70, help="Interleaved pairs to measure at first.")] = 5,
+    most_pairs: Annotated[int, typer.Option(max=100, help="As many where more would settle it.")] = 15,
     seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
     knob: Knobs = None,
+    control: Annotated[str, typer.Option(help="A second policy in the same rounds, or 'best' of the library.")] = "",
+    plots: Annotated[Path | None, typer.Option(help="Directory for pictures: timeline, waits, score.")] = None,
+    perfetto: Annotated[
+        bool, typer.Option("--perfetto", help="With --plots: a trace for ui.perfetto.dev, too.")
+    ] = False,
     tier: Tier = None,
     schbench: Schbench = None,
     clock: ClockOption = None,
@@ -124,10 +139,16 @@ def score(
     json: Json = False,
 ) -> None:
     """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
-    from control_plane.score import score_command
+    from control_plane.score import again_command, score_command
+    from tasks.score import Wish
 
     _choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
-    raise typer.Exit(score_command(policy, workload, pairs=pairs, seed=seed, knobs=knob or [], as_json=json))
+    if again:
+        raise typer.Exit(again_command(again, as_json=json))
+    if not policy or not workload:
+        raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
+    wish = Wish(policy, workload, pairs, most_pairs, seed, tuple(knob or ()), control, plots, perfetto)
+    raise typer.Exit(score_command(wish, as_json=json))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -239,6 +260,60 @@ def lake_rebuild(json: Json = False) -> None:
     from control_plane.lake import rebuild_command
 
     rebuild_command(as_json=json)
+
+
+@token_app.command("show")
+def token_show(file: TokenFile, json: Json = False) -> None:
+    """Say what a token allows and what not, and whether our key signed it (exit status 3 if not)."""
+    from control_plane.token import show_command
+
+    raise typer.Exit(show_command(file, as_json=json))
+
+
+@token_app.command("check")
+def token_check(
+    file: TokenFile,
+    object: Annotated[Path | None, typer.Option("--object", help="The object to be loaded, .bpf.o.")] = None,
+    knob: Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable, as loaded.")] = None,
+    kernel: Annotated[str | None, typer.Option("--kernel", help="Its release.  [default: this host's]")] = None,
+    btf: Annotated[str | None, typer.Option("--btf", help="SHA-256 of its BTF.  [default: this host's]")] = None,
+    stage: Annotated[str, typer.Option("--stage", metavar="canary|host|fleet", help="Of the rollout.")] = "canary",
+    json: Json = False,
+) -> None:
+    """Say whether a token gives leave here and now, with nothing used up; exit status 3 and the reason if not."""
+    from control_plane.token import check_command
+
+    raise typer.Exit(check_command(file, object=object, knobs=knob, kernel=kernel, btf=btf, stage=stage, as_json=json))
+
+
+@token_app.command("revoke")
+def token_revoke(
+    what: Annotated[str, typer.Argument(help="A token's file, its nonce, or an object's SHA-256.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, in one line.")],
+    json: Json = False,
+) -> None:
+    """Take leave back from a token, or from every token for an object."""
+    from control_plane.token import revoke_command
+
+    revoke_command(what, reason, as_json=json)
+
+
+@token_app.command("restore")
+def token_restore(json: Json = False) -> None:
+    """Make a lost revocation list anew from the log."""
+    from control_plane.token import restore_command
+
+    restore_command(as_json=json)
+
+
+@token_app.command("log")
+def token_log(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it holds.")] = False, json: Json = False
+) -> None:
+    """List all that was signed, refused and revoked, and follow the chain from end to end."""
+    from control_plane.token import log_command
+
+    log_command(check_only=check, as_json=json)
 
 
 def _choose(**options: object) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.bench import Figure
 from benchmarks.fidelity import KNOBS
 from benchmarks.measurement import WARM_UP, measure
-from benchmarks.scoring import pair_seed, score_steps
+from benchmarks.rounds import Rounds
+from benchmarks.scoring import Contender, pair_seed, score_steps
 from benchmarks.statistics import orders
 from benchmarks.workloads import arguments
 from bpf.build import compile_policy
@@ -75,19 +76,18 @@ def score_job(guest: Guest, seed: int) -> GuestJob:
     data = compile_policy(one.source, name=one.id, vmlinux_dir=guest.kernel.headers).data
     knobs = KNOBS[POLICY, WORKLOAD]
     workload, accel = find_workload(WORKLOAD), guest.machine.accel
-    steps = score_steps(workload, object_name=OBJECT, knob_arguments=knobs, pairs=2, seed=SEED, accel=accel)
-    first = tuple(one for one in steps if one.label == WARM_UP or one.label.endswith("-0"))
-    return GuestJob({OBJECT: data}, first, seed)
+    steps = score_steps(workload, Rounds(1), seed=SEED, accel=accel, policy=Contender(OBJECT, tuple(knobs)))
+    return GuestJob({OBJECT: data}, steps, seed)
 
 
 def score_once(job: GuestJob, machine: Machine) -> Once:
     """One guest, one pair; InfraError when the policy was rejected, for then there is nothing to compare."""
     workload = find_workload(WORKLOAD)
     report = run(job, machine, deadline_s=DEADLINE_S)
-    measured = measure(workload, report.events, 1)
+    measured = measure(workload, report.events, Rounds(1))
     if isinstance(measured, Rejection):
         raise InfraError(f"{POLICY} was rejected: {measured.reason}")
-    (eevdf,), (ours,) = measured
+    (eevdf,), (ours,) = measured["baseline"], measured["policy"]
     metric, bound = workload.metric, workload.bound
     return Once(eevdf[metric], ours[metric], min(eevdf[bound], ours[bound]), report.counts)
 

@@ -1,38 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp score`: one policy measured on one workload, in interleaved pairs against EEVDF."""
+"""`schedcp score`: one policy measured on one workload, in interleaved pairs against EEVDF; and scores taken again."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from rich.markup import escape
 
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
-from tasks.report import baseline_line, not_claimed, ratio_text
-from tasks.score import score
+from tasks.again import Again, score_again
+from tasks.certainty import certainty_lines, ratio_text
+from tasks.execute import Trial
+from tasks.lake import open_lake
+from tasks.report import baseline_line, not_claimed
+from tasks.score import Wish, score
 from tasks.settings import load_settings
 
-REJECTED = 3
+REJECTED, DIFFERS = 3, 1
 
 
-def score_command(policy: str, workload: str, *, pairs: int, seed: int, knobs: Sequence[str], as_json: bool) -> int:
+def score_command(wish: Wish, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
-    with working(f"measuring {policy} on {workload}: {pairs} pairs in one guest"):
-        _, trial = score(policy, workload, load_settings(), pairs=pairs, seed=seed, knobs=knobs)
+    settings = load_settings()
+    with working(f"measuring {wish.policy} on {wish.workload}: from {wish.pairs} pairs on"):
+        _, trial, pictures = score(wish, settings, open_lake(settings))
+    files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
     if trial.score is None:
-        rejection = trial.verdict.rejection
-        assert rejection is not None
-        if as_json:
-            print_json({"rejection": to_json(rejection)})
-        else:
-            out().print(f"[red]rejected[/] at {rejection.stage}: {escape(rejection.reason)}", soft_wrap=True)
-        return REJECTED
+        return _rejected(trial, as_json=as_json)
     if as_json:
-        print_json({**to_json(trial.score), "warnings": [trial.warning] if trial.warning else []})
-    else:
-        _show(trial.score, trial.warning)
+        warnings = [trial.warning] if trial.warning else []
+        print_json({**to_json(trial.score), "warnings": warnings, "pictures": files})
+        return 0
+    _show(trial.score, trial.warning)
+    for name, path in files.items():
+        out().print(f"{name}: {path}", soft_wrap=True)
     return 0
+
+
+def again_command(score_id: str, *, as_json: bool) -> int:
+    """Measure a score of the lake again, say whether it agrees, return the exit status."""
+    settings = load_settings()
+    with working(f"measuring score {score_id} again"):
+        again = score_again(score_id, settings, open_lake(settings))
+    if again.trial.score is None:
+        return _rejected(again.trial, as_json=as_json)
+    if as_json:
+        told = {"agrees": again.agrees, "difference": again.difference, "changed": list(again.changed)}
+        print_json({**told, "before": to_json(again.before), "now": to_json(again.trial.score)})
+    else:
+        _show_again(again, again.trial.score)
+    return 0 if again.agrees else DIFFERS
+
+
+def _rejected(trial: Trial, *, as_json: bool) -> int:
+    rejection = trial.verdict.rejection
+    assert rejection is not None
+    if as_json:
+        print_json({"rejection": to_json(rejection)})
+    else:
+        out().print(f"[red]rejected[/] at {rejection.stage}: {escape(rejection.reason)}", soft_wrap=True)
+    return REJECTED
 
 
 def _show(score: Score, warning: str) -> None:
@@ -43,7 +69,20 @@ def _show(score: Score, warning: str) -> None:
         console.print(f"{line} {score.unit}, {ratio:.3f}x (seed {pair.seed})")
     console.print(baseline_line(score))
     console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {score.outcome}[/]")
+    for line in certainty_lines(score):
+        console.print(escape(line), soft_wrap=True)
     console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
+    console.print(f"score {score.id}: `schedcp score --again {score.id}` measures it once more")
     if warning:
         console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
     console.print(not_claimed(score.clock))
+
+
+def _show_again(again: Again, now: Score) -> None:
+    console = out()
+    console.print(f"before: {ratio_text(again.before.ratio)}, {again.before.outcome}")
+    console.print(f"now:    {ratio_text(now.ratio)}, {now.outcome}")
+    if again.changed:
+        console.print(f"no longer what it was then: {', '.join(again.changed)}")
+    word = "[green]agrees[/]" if again.agrees else "[red]differs[/]"
+    console.print(f"{word}: the ratio is {100 * again.difference:.2f} % away from what it was")

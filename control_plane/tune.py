@@ -22,7 +22,10 @@ def tune_command(workload: str, *, iterations: int, per_iteration: int, pairs: i
         return
     report = Path(result["report"]).with_suffix(".txt")
     sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
-    sys.stdout.write(f"\nthe same as Markdown: {result['report']}\nin the Prefect UI: make ui\n")
+    sys.stdout.write(f"\nthe same as Markdown: {result['report']}\n")
+    for name, path in result["pictures"].items():
+        sys.stdout.write(f"{name}: {path}\n")
+    sys.stdout.write("in the Prefect UI: make ui\n")
 
 
 def with_progress() -> None:

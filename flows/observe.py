@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first stage: a workload's profile, from one run of it in a guest."""
+"""The first stage: a workload's profile, from one run of it in a guest, and what two equal runs of it differ by."""
 
 from __future__ import annotations
 
 from prefect import flow
 
 from tasks.artifacts import artifact_key, publish_markdown
+from tasks.floor import floor_for
 from tasks.observe import observe as observe_workload
 from tasks.report import profile_page
 from tasks.retry import retryable
@@ -13,6 +14,7 @@ from tasks.run import new_run_id, open_run, put
 from tasks.spans import Span
 
 observe_task = retryable(observe_workload, name="observe-workload")
+floor_task = retryable(floor_for, name="measure-floor")
 put_task = retryable(put, name="put-profile")
 
 
@@ -22,6 +24,7 @@ async def observe(workload: str, seed: int = 1, run_id: str | None = None) -> tu
     scope = open_run(run_id or new_run_id("observe"), workload)
     profile, span = observe_task(scope.workload, scope.settings, scope.shape, seed=seed)
     put_task(scope, profile)
+    floor_task(scope.workload, scope.settings, scope.shape, scope.lake)
     key = artifact_key("workload-profile", scope.workload.id)
     await publish_markdown(key, profile_page(profile), f"What {scope.workload.id} does to the scheduler")
     return profile.id, [span]

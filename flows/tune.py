@@ -17,11 +17,13 @@ from flows.plan import plan
 from tasks import cluster
 from tasks.artifacts import artifact_key, publish_markdown
 from tasks.conclude import conclude
+from tasks.illustrate import illustrate
 from tasks.retry import retryable
 from tasks.run import Scope, begin_run, end_run, host_cpus, new_run_id, open_run
 from tasks.spans import Span
 
 begin_task = retryable(begin_run, name="begin-run")
+illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
 
 Count = Annotated[int, Field(ge=1, le=64)]
@@ -71,6 +73,7 @@ async def _loop(
         spans += batch.spans
         failures |= batch.failures
         token = await learn(workload, scope.run_id, iteration)
-    ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, started=started)
+    pictures = illustrate_task(scope)
+    ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, started=started, pictures=pictures)
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")
     return ending.result

@@ -213,8 +213,23 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A second policy in the same rounds: its median, and the ratio of the scored policy against it."""
+
+    policy: str
+    median: float
+    ratio: Ratio
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
-    """A measured comparison, with all that is needed to repeat it. `bound` is the best ratio arithmetic allows."""
+    """A measured comparison, with all that is needed to repeat it. `bound` is the best ratio arithmetic allows.
+
+    `anytime95` is the interval of the ratio that holds however often one looked, `detectable` the least ratio that so
+    many pairs would show, `ratios` those of the guards, `floor` what A/A runs of the workload differ by, `confirms` the
+    score that this one measured again on fresh seeds.
+    """
 
     id: str
     workload: str
@@ -237,6 +252,13 @@ class Score:
     topology: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     also: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+    anytime95: tuple[float, float] | None = None
+    detectable: float | None = None
+    ratios: dict[str, Ratio] = field(default_factory=dict)
+    control: Control | None = None
+    floor: float | None = None
+    confirms: str = ""
     tier: str = "standard"
 
 

@@ -12,16 +12,18 @@ from pathlib import Path
 from policy_lake.model import Candidate, InfraError, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from tasks.artifacts import Progress, artifact_key
+from tasks.certainty import ratio_text
 from tasks.cluster import Cluster
 from tasks.execute import Order, Trial, try_candidate
 from tasks.fan_out import ItemOutcome, fan_out
+from tasks.floor import known_floor
 from tasks.plan import describe
-from tasks.report import ratio_text
 from tasks.run import Scope
 from tasks.settings import Settings
 from tasks.spans import Span
 from tasks.whole import write_whole
 
+LOOKS = 3  # as many times the first rounds may be spent on a candidate that looks better and is not sure
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +64,10 @@ def run_batch(
     This process is the only writer to the lake. InfraError when not one of them could be tried.
     """
     waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
-    orders = [Order(one, scope.workload, pairs, seed, scope.shape) for one in waiting]
+    floor = known_floor(scope.workload, scope.settings, scope.shape, scope.lake) if waiting else None
+    orders = [
+        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=LOOKS * pairs, floor=floor) for one in waiting
+    ]
     failures: dict[str, str] = {}
     spans: list[Span] = []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.guest import prepare_guest
+from tasks.pictures import Pictures
 from tasks.report import best_line, best_of, markdown_report, text_report
 from tasks.run import Scope, end_run, profile_of
 from tasks.spans import Span, covered_s
@@ -36,6 +37,7 @@ def conclude(
     token: Path | None,
     spans: Sequence[Span],
     started: float,
+    pictures: Pictures | None = None,
 ) -> Ending:
     """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
     profile = profile_of(scope, profile_id)
@@ -46,11 +48,13 @@ def conclude(
     told = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
     markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
-    write_whole(directory / "report.md", markdown.encode())
+    drawn = pictures.markdown() if pictures else ""
+    write_whole(directory / "report.md", f"{markdown}\n{drawn}".encode())
     text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
     write_whole(directory / "report.txt", text.encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
     result["warnings"] = [warning] if warning else []
+    result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""
     end_run(scope, "done", best=won, summary=result)

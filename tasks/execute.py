@@ -6,16 +6,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from benchmarks.scoring import read_score, score_steps
+from benchmarks.scoring import read_score
 from benchmarks.workloads import Workload
 from bpf.build import PolicyObject, compile_policy
 from bpf.library import knob_arguments, read_policy
 from policy_lake.guest import GuestReport
 from policy_lake.model import BuildError, Candidate, Rejection, Score, Stage, Verdict
 from tasks.guest import Guest, Shape, prepare_guest
+from tasks.measure import Course, Loadable, Match, follow
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span
-from verifier_vm.gate import OBJECT, judge
+from verifier_vm.gate import judge
 from verifier_vm.qemu import Machine, qemu_version
 
 OBJECT_SHA256 = "object_sha256"
@@ -23,13 +24,21 @@ OBJECT_SHA256 = "object_sha256"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One candidate to try, and how: all that a worker needs to know besides its own host's settings."""
+    """One candidate to try, and how: all that a worker needs to know besides its own host's settings.
+
+    `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy to measure in
+    the same rounds, `floor` the ratio that A/A runs differ by, `confirms` the score that this one repeats.
+    """
 
     candidate: Candidate
     workload: Workload
     pairs: int
     seed: int
     shape: Shape
+    most_pairs: int = 0
+    control: Candidate | None = None
+    floor: float | None = None
+    confirms: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,41 +70,65 @@ def try_candidate(order: Order) -> Trial:
     return _boot(order, made, guest, settings)
 
 
+def loadable(candidate: Candidate, guest: Guest) -> Loadable:
+    """The candidate compiled, with its knobs as the loader wants them. BuildError when it does not compile."""
+    made = compile_policy(candidate.source, name=candidate.policy, vmlinux_dir=guest.kernel.headers)
+    return Loadable(made.data, arguments_of(candidate), candidate.policy)
+
+
+def arguments_of(candidate: Candidate) -> tuple[str, ...]:
+    """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
+    return knob_arguments(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
+
+
+def match_of(order: Order, policy: Loadable | None, guest: Guest) -> Match:
+    """What the order wants measured."""
+    control = loadable(order.control, guest) if order.control else None
+    return Match(order.workload, order.seed, order.pairs, order.most_pairs, policy, control)
+
+
 def _boot(order: Order, made: PolicyObject, guest: Guest, settings: Settings) -> Trial:
     candidate, machine = order.candidate, guest.machine
-    policy = read_policy(candidate.source, candidate.policy, "composed")
-    knobs = knob_arguments(policy, candidate.settings)
-    measure = score_steps(
-        order.workload, object_name=OBJECT, knob_arguments=knobs, pairs=order.pairs, seed=order.seed,
-        accel=machine.accel,
-    )  # fmt: skip
+    knobs = arguments_of(candidate)
+    match = match_of(order, Loadable(made.data, knobs, candidate.policy), guest)
     start = time.time()
-    judged = judge(made.data, knobs, machine, then=measure, seed=order.seed, deadline_s=settings.trial_deadline_s)
-    span = (start, time.time())
+    judged = judge(made.data, knobs, machine, then=match.steps(machine), files=match.files(), seed=order.seed,
+                   deadline_s=settings.trial_deadline_s)  # fmt: skip
     verdict, score = _with_stage(Stage("build", True, made.seconds), judged.verdict), None
     if verdict.accepted and judged.report is not None:
-        measured = _measured(order, judged.report, made, machine)
-        if isinstance(measured, Rejection):
-            stages = (*verdict.stages, Stage(measured.stage, False, judged.report.seconds))
-            verdict = replace(verdict, accepted=False, rejection=measured, stages=stages)
+        course = follow(match, judged.report, machine, deadline_s=settings.trial_deadline_s)
+        if isinstance(course, Rejection):
+            stages = (*verdict.stages, Stage(course.stage, False, judged.report.seconds))
+            verdict = replace(verdict, accepted=False, rejection=course, stages=stages)
         else:
-            score = measured
+            score = score_of(order, course, judged.report, made.sha256, machine)
+    span = (start, time.time())
     return Trial(candidate, verdict, score, made.data, knobs, guest.kernel.btf_sha256, span, guest.warning)
 
 
-def _measured(order: Order, report: GuestReport, made: PolicyObject, machine: Machine) -> Score | Rejection:
+def score_of(order: Order, course: Course, report: GuestReport, sha256: str, machine: Machine) -> Score:
+    """The score of a course, with all that it takes to repeat it."""
     candidate = order.candidate
     return read_score(
-        order.workload, report.events, policy=candidate.policy, settings=candidate.settings, pairs=order.pairs,
-        seed=order.seed, cpus=machine.cpus, topology=str(machine.topology), clock=report.clock, kernel=report.kernel,
-        accel=report.accel, versions={OBJECT_SHA256: made.sha256, **_versions(machine, report)},
-        run_id=candidate.run_id, candidate=candidate.id,
+        order.workload, course.measured, policy=candidate.policy, settings=candidate.settings, seed=order.seed,
+        cpus=machine.cpus, topology=str(machine.topology), clock=report.clock, kernel=report.kernel,
+        accel=report.accel, versions={OBJECT_SHA256: sha256, **_versions(order, machine, report)},
+        run_id=candidate.run_id, candidate=candidate.id, control=order.control.policy if order.control else "",
+        looks=order.most_pairs > order.pairs, floor=order.floor, confirms=order.confirms,
     )  # fmt: skip
 
 
-def _versions(machine: Machine, report: GuestReport) -> dict[str, str]:
+def _versions(order: Order, machine: Machine, report: GuestReport) -> dict[str, str]:
     """What else it takes to repeat a figure, and the fingerprint by which a repetition shows that it is one."""
-    versions = {"qemu": ".".join(map(str, qemu_version())), "image": machine.initrd.stem}
+    topology = machine.topology
+    versions = {
+        "qemu": ".".join(map(str, qemu_version())),
+        "image": machine.initrd.stem,
+        "shape": f"{topology.cpus} {topology.llcs} {topology.smt} {topology.nodes}",
+        "rounds": f"{order.pairs} {order.most_pairs}",
+    }
+    if order.control:
+        versions["control"] = order.control.id
     if machine.clock and report.counts:
         versions |= {"clock": machine.clock.stem, "fingerprint": report.counts.fingerprint}
     return versions

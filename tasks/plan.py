@@ -47,7 +47,7 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
         scores=tuple(
             score
             for score in lake.scores(profile.workload)
-            if (score.clock, score.tier) == (profile.clock, profile.tier)
+            if (score.clock, score.tier) == (profile.clock, profile.tier) and score.policy != score.baseline
         ),
         rejections=tuple((one.candidate, one.rejection) for one in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import Candidate, Clock, Ratio, Rejection, Score, WorkloadProfile
+from policy_lake.model import Clock, Score, WorkloadProfile
+from tasks.certainty import Tried, certainty, ratio_text
 from tasks.plan import describe
 
 NOT_CLAIMED = (
@@ -22,33 +22,9 @@ VIRTUAL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A candidate and what became of it: a score, a rejection, or a failure of ours in one line."""
-
-    candidate: Candidate
-    score: Score | None = None
-    rejection: Rejection | None = None
-    failure: str = ""
-
-    @property
-    def result(self) -> str:
-        """What became of it, in one phrase."""
-        if self.score is not None:
-            return f"{ratio_text(self.score.ratio)}, {self.score.outcome}"
-        if self.rejection is not None:
-            return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
-        return f"no result: {self.failure or 'not run'}"
-
-
 def not_claimed(clock: Clock) -> str:
     """What a score taken by that clock does not say."""
     return NOT_CLAIMED + (VIRTUAL if clock == "virtual" else EMULATED)
-
-
-def ratio_text(ratio: Ratio) -> str:
-    """A ratio with its interval: `1.31x [1.29, 1.33]`."""
-    return f"{ratio.median:.2f}x [{ratio.ci95[0]:.2f}, {ratio.ci95[1]:.2f}]"
 
 
 def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
@@ -113,7 +89,7 @@ def text_report(
     if best is not None:
         lines += [baseline_line(best), ""]
     lines += [_row_text(row) for row in table_rows(tried)]
-    lines += ["", best_line(best), *_ending(best, token, seconds, warning)]
+    lines += ["", best_line(best), *certainty(best, tried), *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +108,7 @@ def markdown_report(
         if one.rejection is not None:
             lines += ["", f"## Rejected: {one.candidate.id}", "", one.rejection.reason, ""]
             lines += [f"    {line}" for line in one.rejection.evidence.splitlines()]
-    lines += ["", *_ending(best, token, seconds, warning)]
+    lines += ["", *certainty(best, tried), "", *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 
 

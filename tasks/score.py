@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.workloads import Workload
-from bpf.library import policy, read_policy
+from bpf.library import policies, policy, read_policy
+from policy_lake.lake import Lake
 from policy_lake.model import Candidate, InputError, KnobValue, Policy
-from tasks.execute import Order, Trial, try_candidate
-from tasks.guest import shape_of
+from tasks.execute import Order, Trial, match_of, try_candidate
+from tasks.floor import floor_for
+from tasks.guest import prepare_guest, shape_of
+from tasks.measure import Loadable
+from tasks.pictures import Pictures, draw, trace_runs
 from tasks.plan import candidate_id
 from tasks.settings import Settings
 from tasks.verify import read_source
@@ -36,17 +41,66 @@ def parse_knobs(texts: Sequence[str]) -> dict[str, KnobValue]:
     return settings
 
 
-def score(
-    policy_name: str, workload: str, settings: Settings, *, pairs: int, seed: int, knobs: Sequence[str] = ()
-) -> tuple[Workload, Trial]:
-    """Build, judge and measure the policy `policy_name`; a rejection is a value in the trial.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user wants measured: names as they stand on the command line, and how much of it.
 
-    InputError for an unknown policy, workload or knob; InfraError when nothing can be said.
+    `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
+    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted.
     """
-    wanted, chosen, given = find_workload(workload, settings), find_policy(policy_name), parse_knobs(knobs)
-    name = candidate_id(chosen.id, chosen.source, given)
-    candidate = Candidate(
-        id=name, run_id="", iteration=0, policy=chosen.id, source=chosen.source,
-        settings=given, reason="asked for on the command line", planner="user",
+
+    policy: str
+    workload: str
+    pairs: int = 5
+    most_pairs: int = 0
+    seed: int = 1
+    knobs: tuple[str, ...] = ()
+    control: str = ""
+    directory: Path | None = None
+    perfetto: bool = False
+
+
+def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
+    """Build, judge and measure a policy; its score goes into the lake, so that it can be taken again by its id.
+
+    A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
+    can be said.
+    """
+    wanted, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
+    candidate = candidate_of(chosen, parse_knobs(wish.knobs))
+    shape = shape_of(settings, wanted.cpus)
+    control = find_control(wish.control, wanted, lake)
+    floor = floor_for(wanted, settings, shape, lake)
+    order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor)
+    trial = try_candidate(order)
+    if trial.score is None:
+        return wanted, trial, None
+    lake.put(*[one for one in (candidate, control) if one], trial.score)
+    return wanted, trial, _pictures(wish, order, trial, settings) if wish.directory else None
+
+
+def candidate_of(chosen: Policy, settings: dict[str, KnobValue]) -> Candidate:
+    """A policy with these knobs as a candidate of no run."""
+    return Candidate(
+        id=candidate_id(chosen.id, chosen.source, settings), run_id="", iteration=0, policy=chosen.id,
+        source=chosen.source, settings=settings, reason="asked for on the command line", planner="user",
     )  # fmt: skip
-    return wanted, try_candidate(Order(candidate, wanted, pairs, seed, shape_of(settings, wanted.cpus)))
+
+
+def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
+    """The second control: a policy by name, or `best`: of the library as it is, what scored best on this workload."""
+    if name != "best":
+        return candidate_of(find_policy(name), {}) if name else None
+    stock = {policy.id: policy for policy in policies()}
+    known = [one for one in lake.scores(wanted.id) if one.policy in stock and not one.settings]
+    if not known:
+        raise InputError(f"--control best: no stock policy was scored on '{wanted.id}' yet; name one, such as vtime")
+    return candidate_of(stock[max(known, key=lambda one: one.ratio.median).policy], {})
+
+
+def _pictures(wish: Wish, order: Order, trial: Trial, settings: Settings) -> Pictures:
+    assert wish.directory is not None and trial.score is not None
+    guest = prepare_guest(settings, order.shape)
+    match = match_of(order, Loadable(trial.object_data, trial.arguments, order.candidate.policy), guest)
+    timelines = trace_runs(match, guest, settings, seed=order.seed)
+    return draw(wish.directory, [trial.score], timelines, perfetto=wish.perfetto)

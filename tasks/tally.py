@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from policy_lake.model import Score
-from tasks.report import Tried, best_of
+from tasks.certainty import Tried
+from tasks.report import best_of
 from tasks.run import Scope
 
 

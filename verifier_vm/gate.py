@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def judge(
     machine: Machine,
     *,
     then: Sequence[GuestStep] = (),
+    files: Mapping[str, bytes] | None = None,
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
@@ -57,7 +58,9 @@ def judge(
     """
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        job = GuestJob({OBJECT: data}, (*survive_steps(knob_arguments, limit_ms=limit_ms), *then), seed)
+        job = GuestJob(
+            {**(files or {}), OBJECT: data}, (*survive_steps(knob_arguments, limit_ms=limit_ms), *then), seed
+        )
         try:
             report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:

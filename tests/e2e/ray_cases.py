@@ -13,6 +13,7 @@ from flow_cases import REJECTION, score
 
 from policy_lake.model import BuildError, InfraError, InputError, LostVMError, Stage, Verdict
 from tasks.execute import Order, Trial
+from verifier_vm.tokens.terms import REQUIRED_STAGES
 
 FAILURES = {
     "infra": InfraError("the disk is full"),
@@ -61,7 +62,7 @@ def fake_try(order: Order) -> Trial:
     candidate, span = order.candidate, (time.time(), time.time() + 1)
     if candidate.policy == "vtime":
         raise InfraError("the guest's disk is full")
-    stages = (Stage("build", True, 0.1), Stage("survive", candidate.policy != "fifo", 1.0))
+    stages = tuple(Stage(name, name != "survive" or candidate.policy != "fifo", 0.1) for name in REQUIRED_STAGES)
     verdict = Verdict(True, None, stages, candidate.policy, "ab" * 32, "7.3.4")
     if candidate.policy == "fifo":
         verdict = replace(verdict, accepted=False, rejection=REJECTION)

@@ -70,7 +70,7 @@ def test_a_task_ends_at_its_time_limit_and_is_not_tried_again() -> None:
 @pytest.fixture(scope="module")
 def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
     """No guest: the observed run is given, the trials are played; the planner does as it is told."""
-    from flows import execute, observe
+    from flows import execute, learn, observe, tune
 
     planner = Scripted(*PLANS)
     failures = iter([InfraError("once")])
@@ -86,7 +86,11 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
         patch.setenv("SCHEDCP_EMBEDDER", "hash")
         patch.setattr("tasks.run.planner", lambda _: planner)
         patch.setattr(observe, "observe_task", retryable(observed, delay_s=0.1))
+        patch.setattr(observe, "floor_task", retryable(_named(lambda *_: 1.01), delay_s=0.1))
         patch.setattr(execute, "batch_task", batch)
+        patch.setattr(tune, "illustrate_task", retryable(_named(lambda _: None), delay_s=0.1))
+        promote = partial(learn.promote, attempt=ray_cases.fake_try)
+        patch.setattr(learn, "promote_task", retryable(_named(promote), delay_s=0.1))
         open_run.cache_clear()
         yield planner
 

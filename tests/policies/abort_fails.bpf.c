@@ -6,6 +6,7 @@
 static u64 seen;
 
 SX_EXIT_RECORD();
+SX_COUNTS_CPUS(abort)
 
 void SX_OP(abort_enqueue, struct task_struct *p, u64 enq_flags)
 {
@@ -21,4 +22,9 @@ void SX_OP_SLEEPABLE(abort_exit, struct scx_exit_info *ei)
 	sx_record_exit(&sx_exit, ei);
 }
 
-SX_OPS(abort, .enqueue = (void *)abort_enqueue, .exit = (void *)abort_exit, .timeout_ms = 5000);
+SX_OPS(abort,
+       .enqueue = (void *)abort_enqueue,
+       .cpu_online = (void *)abort_cpu_online,
+       .cpu_offline = (void *)abort_cpu_offline,
+       .exit = (void *)abort_exit,
+       .timeout_ms = 5000);

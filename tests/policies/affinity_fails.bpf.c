@@ -4,6 +4,7 @@
 #include "sx/sx.h"
 
 SX_EXIT_RECORD();
+SX_COUNTS_CPUS(affinity)
 
 void SX_OP(affinity_enqueue, struct task_struct *p, u64 enq_flags)
 {
@@ -15,4 +16,9 @@ void SX_OP_SLEEPABLE(affinity_exit, struct scx_exit_info *ei)
 	sx_record_exit(&sx_exit, ei);
 }
 
-SX_OPS(affinity, .enqueue = (void *)affinity_enqueue, .exit = (void *)affinity_exit, .timeout_ms = 5000);
+SX_OPS(affinity,
+       .enqueue = (void *)affinity_enqueue,
+       .cpu_online = (void *)affinity_cpu_online,
+       .cpu_offline = (void *)affinity_cpu_offline,
+       .exit = (void *)affinity_exit,
+       .timeout_ms = 5000);

@@ -6,6 +6,7 @@
 static u64 seen;
 
 SX_EXIT_RECORD();
+SX_COUNTS_CPUS(quits)
 
 void SX_OP(quits_enqueue, struct task_struct *p, u64 enq_flags)
 {
@@ -19,4 +20,9 @@ void SX_OP_SLEEPABLE(quits_exit, struct scx_exit_info *ei)
 	sx_record_exit(&sx_exit, ei);
 }
 
-SX_OPS(quits, .enqueue = (void *)quits_enqueue, .exit = (void *)quits_exit, .timeout_ms = 5000);
+SX_OPS(quits,
+       .enqueue = (void *)quits_enqueue,
+       .cpu_online = (void *)quits_cpu_online,
+       .cpu_offline = (void *)quits_cpu_offline,
+       .exit = (void *)quits_exit,
+       .timeout_ms = 5000);

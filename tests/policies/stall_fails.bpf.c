@@ -4,6 +4,7 @@
 #include "sx/sx.h"
 
 SX_EXIT_RECORD();
+SX_COUNTS_CPUS(stall)
 
 void SX_OP(stall_enqueue, struct task_struct *p, u64 enq_flags)
 {
@@ -16,4 +17,9 @@ void SX_OP_SLEEPABLE(stall_exit, struct scx_exit_info *ei)
 	sx_record_exit(&sx_exit, ei);
 }
 
-SX_OPS(stall, .enqueue = (void *)stall_enqueue, .exit = (void *)stall_exit, .timeout_ms = 5000);
+SX_OPS(stall,
+       .enqueue = (void *)stall_enqueue,
+       .cpu_online = (void *)stall_cpu_online,
+       .cpu_offline = (void *)stall_cpu_offline,
+       .exit = (void *)stall_exit,
+       .timeout_ms = 5000);

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bpf import build
+from bpf import build, headers, toolchain
 from bpf.build import compile_policy
 from bpf.library import policies
 from policy_lake.model import BuildError, InfraError, InputError
 
 PLANTED = Path(__file__).parents[1] / "policies"
-STAGES = ("build", "object", "kernel", "attach", "survive", "exit")
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +38,7 @@ def sections(data):
 
 @pytest.mark.parametrize("policy", policies(), ids=lambda policy: policy.id)
 def test_the_library_compiles_without_a_warning(policy, vmlinux_dir, monkeypatch):
-    monkeypatch.setattr(build, "CFLAGS", (*build.CFLAGS, "-Wextra", "-Wno-unused-parameter", "-Werror"))
+    monkeypatch.setattr(headers, "CFLAGS", (*headers.CFLAGS, "-Wextra", "-Wno-unused-parameter", "-Werror"))
     made = compile_here(policy.source, vmlinux_dir)
     assert made.data[:4] == b"\x7fELF" and len(made.sha256) == 64
     told = sections(made.data)
@@ -92,29 +91,23 @@ def test_a_source_that_keeps_the_compiler_busy_is_refused(vmlinux_dir, monkeypat
 
 
 def test_a_compiler_that_does_not_end_in_time_is_our_failure(vmlinux_dir):
-    with pytest.raises(InfraError, match=r"clang-\d+ did not end within 0.01 s on 'mine.bpf.c'"):
+    with pytest.raises(InfraError, match=r"clang did not end within 0.01 s on 'mine.bpf.c'"):
         compile_here('#include "sx/sx.h"\n', vmlinux_dir, timeout_s=0.01)
 
 
 def test_a_missing_compiler_is_told_with_the_mending_command(monkeypatch, tmp_path):
-    build.find_toolchain.cache_clear()
+    toolchain.find_toolchain.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     try:
         with pytest.raises(InfraError, match=r"clang 19 or newer .* is not installed: run `make setup`"):
-            build.find_toolchain()
+            toolchain.find_toolchain()
     finally:
-        build.find_toolchain.cache_clear()
+        toolchain.find_toolchain.cache_clear()
 
 
 def test_a_missing_vmlinux_h_is_told(tmp_path):
     with pytest.raises(InputError, match=r"no vmlinux.h in '"):
         compile_here("int x;\n", tmp_path)
-
-
-@pytest.mark.parametrize("path", sorted(PLANTED.glob("*_fails.bpf.c")), ids=lambda path: path.name)
-def test_a_planted_policy_names_the_stage_and_the_words_of_its_rejection(path):
-    marker, stage, words = path.read_text().splitlines()[0].split(": ", 2)
-    assert marker == "// fails" and stage in STAGES and words
 
 
 def test_the_one_that_does_not_compile_fails_as_it_says(vmlinux_dir):
@@ -123,8 +116,3 @@ def test_the_one_that_does_not_compile_fails_as_it_says(vmlinux_dir):
     with pytest.raises(BuildError) as caught:
         compile_policy(source, name=path.name, vmlinux_dir=vmlinux_dir)
     assert source.splitlines()[0].split(": ", 2)[2] in str(caught.value)
-
-
-def test_every_stage_up_to_survive_has_a_planted_policy():
-    planted = {path.read_text().split(": ", 2)[1] for path in PLANTED.glob("*_fails.bpf.c")}
-    assert planted == set(STAGES) - {"exit"}

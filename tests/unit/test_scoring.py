@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.scoring import pair_seed, read_score, score_steps
+from benchmarks.measurement import measure
+from benchmarks.rounds import Rounds
+from benchmarks.scoring import Contender, pair_seed, read_score, score_steps
 from benchmarks.workloads import workload
 from policy_lake.model import InfraError, InputError, Rejection, Score, from_json, to_json
 
 BATCH = workload("batch")
 PAIRS = 3
+ROUNDS = Rounds(PAIRS)
+TAKES_MS = {"warm": 2000.0, "baseline": 2000.0, "policy": 1600.0, "control": 1800.0}
 OFF = {"state": "disabled", "ops": "", "enable_seq": 0}
 
 
@@ -27,26 +31,34 @@ def event_of(step, seq):
         return base | {"phase": "attached", "ops": "ljf", "enable_seq": seq, "log": ""}
     if step.verb == "detach":
         return base | {"exit_record": "exit\t64\t0\tunregistered from user space\t"}
-    under = step.label.startswith("policy")
+    under = step.label.startswith(("policy", "control")) and seq > 0
     sched = {"state": "enabled", "ops": "ljf", "enable_seq": seq} if under else OFF | {"enable_seq": seq}
     return base | {
         "exit": 0, "signal": 0, "timed_out": False, "ended": True, "err": "",
-        "out": "hello\n" + out(1600.0 if under else 2000.0) + "\n",
+        "out": "hello\n" + out(TAKES_MS[step.label.partition("-")[0]]) + "\n",
         "sched": {"before": dict(sched), "after": dict(sched), "samples": 15, "attached": 15},
     }  # fmt: skip
 
 
-def honest(described=BATCH, pairs=PAIRS):
+def steps_of(described=BATCH, rounds=ROUNDS, seed=1, arguments=()):
+    contenders = {"policy": Contender("p.bpf.o", arguments), "control": Contender("c.bpf.o")}
+    return score_steps(described, rounds, seed=seed, accel="tcg", **contenders)
+
+
+def honest(described=BATCH, rounds=ROUNDS):
     events, seq = [], 0
-    for step in score_steps(described, object_name="p.bpf.o", knob_arguments=(), pairs=pairs, seed=1, accel="tcg"):
+    for step in steps_of(described, rounds):
         seq += step.verb == "attach"
         events.append(event_of(step, seq))
     return events
 
 
-def read(events, described=BATCH, pairs=PAIRS, **changes):
+def read(events, described=BATCH, rounds=ROUNDS, **changes):
     known = {"policy": "ljf", "settings": {"slice_ns": 5}, "seed": 1, "cpus": 2, "clock": "wall", "kernel": "7.3.4"}
-    return read_score(described, events, pairs=pairs, accel="tcg", **(known | changes))
+    measured = measure(described, events, rounds)
+    if isinstance(measured, Rejection):
+        return measured
+    return read_score(described, measured, accel="tcg", **(known | changes))
 
 
 def place(events, label):
@@ -68,9 +80,7 @@ def changed(label, path, value, events=None):
 
 
 def test_steps_warm_up_then_take_turns_with_one_seed_a_pair():
-    steps = score_steps(
-        BATCH, object_name="p.bpf.o", knob_arguments=("slice_ns=5", "long=a,b"), pairs=3, seed=7, accel="tcg"
-    )
+    steps = steps_of(seed=7, arguments=("slice_ns=5", "long=a,b"))
     order = ["warm-up", "baseline-0", "policy-0", "policy-1", "baseline-1", "baseline-2", "policy-2"]
     runs = [step for step in steps if step.verb == "run"]
     assert [step.label for step in runs] == order
@@ -86,10 +96,59 @@ def test_steps_warm_up_then_take_turns_with_one_seed_a_pair():
             assert step.timeout_s == BATCH.timeout_s
 
 
-@pytest.mark.parametrize("pairs", [-1, 0, 1, 101])
+@pytest.mark.parametrize("pairs", [-1, 0, 101])
 def test_too_few_or_too_many_pairs(pairs):
     with pytest.raises(InputError, match="pairs, not"):
-        score_steps(BATCH, object_name="p.bpf.o", knob_arguments=(), pairs=pairs, seed=1, accel="tcg")
+        Rounds(pairs)
+
+
+def test_an_a_a_run_attaches_nothing_and_a_baseline_is_asked_of_both_sides():
+    steps = score_steps(BATCH, Rounds(PAIRS, attached=False), seed=1, accel="tcg", policy=None)
+    assert {step.verb for step in steps} == {"run"} and len(steps) == 1 + 2 * PAIRS
+    events = [event_of(step, 0) for step in steps]
+    score = read(events, rounds=Rounds(PAIRS, attached=False), policy="eevdf")
+    assert [(pair.baseline, pair.policy) for pair in score.pairs] == [(2000.0, 1600.0)] * PAIRS
+    events[place(events, "policy-1")]["sched"]["before"]["state"] = "enabled"
+    with pytest.raises(InfraError, match="no baseline"):
+        read(events, rounds=Rounds(PAIRS, attached=False))
+
+
+def test_a_control_takes_turns_and_is_compared_in_the_same_rounds():
+    rounds = Rounds(PAIRS, control=True)
+    runs = [step.label for step in steps_of(rounds=rounds) if step.verb == "run"]
+    assert runs[1:7] == ["baseline-0", "policy-0", "control-0", "policy-1", "control-1", "baseline-1"]
+    score = read(honest(rounds=rounds), rounds=rounds, control="vtime")
+    assert (score.control.policy, score.control.median, score.control.outcome) == ("vtime", 1800.0, "win")
+    assert score.control.ratio.median == pytest.approx(1800 / 1600)
+    assert read(honest()).control is None
+
+
+def test_a_control_that_fails_says_nothing_of_the_policy():
+    rounds = Rounds(PAIRS, control=True)
+    events = changed("control-1", "exit", 1, honest(rounds=rounds))
+    with pytest.raises(InfraError, match="the control failed"):
+        read(events, rounds=rounds)
+
+
+def test_later_rounds_have_seeds_of_their_own():
+    first, later = (steps_of(rounds=Rounds(2, first=first)) for first in (0, 2))
+    assert not {step.args for step in first if step.verb == "run"} & {step.args for step in later if step.verb == "run"}
+
+
+def test_after_several_looks_the_wider_interval_decides():
+    assert read(honest(), looks=True).anytime95 is None and read(honest(), looks=True).outcome == "inconclusive"
+    rounds = Rounds(5)
+    noisy = honest(rounds=rounds)
+    for pair, takes in enumerate((1500.0, 1900.0, 1700.0, 1650.0, 1850.0)):
+        noisy[place(noisy, f"policy-{pair}")]["out"] = out(takes)
+    assert read(noisy, rounds=rounds).outcome == "win"
+    looked = read(noisy, rounds=rounds, looks=True)
+    assert looked.outcome == "inconclusive"
+    assert looked.anytime95[0] < looked.ratio.ci95[0] and looked.detectable > 1.05
+
+
+def test_guards_have_ratios_of_their_own():
+    assert read(honest()).ratios["mean_end_ms"].median == pytest.approx(1.25)
 
 
 def test_an_honest_report_gives_a_score():
@@ -232,7 +291,7 @@ def test_a_report_that_proves_nothing_is_an_error(label, path, value):
         read(events)
 
 
-@pytest.mark.parametrize("length", range(len(honest())))
+@pytest.mark.parametrize("length", range(1 + 4 * PAIRS))
 def test_a_report_cut_short_is_no_score(length):
     with pytest.raises(InfraError, match="ends before step"):
         read(honest()[:length])

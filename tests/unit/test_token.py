@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -12,177 +11,213 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_cases import DAY, REQUEST, SCORE, STAGES, check, issue, payload, resigned, sha, trust
 
-from policy_lake.model import InputError, Ratio, Stage
-from verifier_vm.dsse import PAYLOAD_TYPE, TokenError, canonical_json, read_token, seal, write_token
-from verifier_vm.keys import SigningKey
-from verifier_vm.token import check_token, sign_token
-
-NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-KEY = SigningKey(Ed25519PrivateKey.generate())
-SIGNED = {
-    "object_sha256": hashlib.sha256(b"object").hexdigest(),
-    "source_sha256": hashlib.sha256(b"source").hexdigest(),
-    "arguments": ["slice_us=500", "long_comms=transcode"],
-    "kernel": "7.3.4+deb13-cloud-amd64",
-    "btf_sha256": hashlib.sha256(b"btf").hexdigest(),
-    "audience": "host-1",
-    "stages": [Stage("load", True, 1), Stage("survive", True, 2.5)],
-    "ratio": Ratio(1, (1, 1.5)),
-    "now": NOW,
-}
-HERE = {name: SIGNED[name] for name in ("object_sha256", "arguments", "kernel", "btf_sha256", "audience", "now")}
-HERE["public_key"] = KEY.public
-ENVELOPE = sign_token(KEY, "ljf", **SIGNED, workload="batch")
-OTHER = hashlib.sha256(b"other").hexdigest()
+from policy_lake.model import InputError
+from verifier_vm.tokens import private_key
+from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.report import check_report, digest_of, report_of
+from verifier_vm.tokens.statement import arguments_digest, token_digest
 
 
-def check(envelope=None, **changes):
-    return check_token(ENVELOPE if envelope is None else envelope, **{**HERE, **changes})
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return tmp_path_factory.mktemp("signer") / "keys"
 
 
-def resigned(change) -> dict:
-    """An envelope with a right signature over a statement that `change` has changed."""
-    statement = json.loads(base64.b64decode(ENVELOPE["payload"]))
-    change(statement)
-    return seal(canonical_json(statement), KEY)
+@pytest.fixture(scope="module")
+def envelope(keys):
+    return issue(keys)
 
 
-def test_a_token_gives_leave_for_what_was_signed(tmp_path):
-    path = tmp_path / "tokens" / "ljf.json"
-    write_token(ENVELOPE, path)
-    token = check(read_token(path))
-    assert token == check(ENVELOPE) and [p.name for p in path.parent.iterdir()] == ["ljf.json"]
-    assert (token.policy, token.workload, token.ratio) == ("ljf", "batch", Ratio(1.0, (1.0, 1.5)))
-    assert token.arguments == tuple(SIGNED["arguments"]) and token.stages == tuple(SIGNED["stages"])
-    assert token.issued == NOW and token.expires == NOW + timedelta(days=7)
-    assert token.version == int(NOW.timestamp() * 1000) and token.rollout_limit == "canary"
-    nonces = {check(sign_token(KEY, "ljf", **SIGNED)).nonce for _ in range(3)}
-    assert len(nonces) == 3
+def test_a_token_gives_leave_for_what_was_signed(keys, envelope):
+    token = check(keys, json.dumps(envelope).encode())
+    assert token == check(keys, envelope)
+    assert (token.policy, token.workload, token.ratio) == ("ljf", "batch", SCORE.ratio)
+    assert token.arguments == REQUEST.arguments and token.expires - token.issued == 7 * DAY
+    assert [(stage.name, stage.ok, stage.sha256) for stage in token.stages] == [
+        (stage.name, True, digest_of(stage)) for stage in STAGES
+    ]
+    assert token.limits == ("cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",)
+    assert (token.rollout_limit, token.breaker.stall_ms, token.last_known_good) == ("canary", 5000, "")
 
 
-def test_the_envelope_is_dsse_round_a_verification_summary():
-    assert ENVELOPE["payloadType"] == PAYLOAD_TYPE == "application/vnd.in-toto+json"
-    statement = json.loads(base64.b64decode(ENVELOPE["payload"]))
+def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
+    assert envelope["payloadType"] == TOKEN_TYPE == "application/vnd.in-toto+json"
+    statement = json.loads(payload(envelope))
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
-    assert statement["subject"] == [{"name": "ljf", "digest": {"sha256": SIGNED["object_sha256"]}}]
+    assert statement["subject"] == [{"name": "ljf", "digest": {"sha256": REQUEST.object_sha256}}]
     assert statement["predicateType"] == "https://slsa.dev/verification_summary/v1"
     predicate = statement["predicate"]
-    assert {"verifier", "timeVerified", "resourceUri", "policy", "verificationResult", "verifiedLevels"} < set(
-        predicate
-    )
-    assert predicate["verificationResult"] == "PASSED" and predicate["timeVerified"] == "2026-11-22T10:00:00Z"
-    assert predicate["verifiedLevels"] == ["SCHEDCP_VERIFIED", "SCHEDCP_SCORED"]
+    needed = {"verifier", "timeVerified", "resourceUri", "policy", "verificationResult", "verifiedLevels"}
+    assert needed < set(predicate) and predicate["verificationResult"] == "PASSED"
+    assert predicate["verifiedLevels"] == [
+        "SCHEDCP_VERIFIED", "SCHEDCP_KERNEL_VERIFIED", "SCHEDCP_SURVIVES", "SCHEDCP_SCORED"
+    ]  # fmt: skip
+    assert len(predicate["policy"]["digest"]["sha256"]) == 64
+    reports = {one["uri"]: one["digest"]["sha256"] for one in predicate["inputAttestations"]}
+    assert reports["urn:schedcp:report:kernel"] == digest_of(STAGES[1])
+    assert reports["urn:schedcp:report:score"] == digest_of(SCORE)
+    assert predicate["schedcp"]["arguments_sha256"] == arguments_digest(REQUEST.arguments)
 
 
 @pytest.mark.parametrize(
     ("here", "reason"),
     [
-        ({"object_sha256": OTHER}, "the token is for object_sha256"),
-        ({"arguments": ["slice_us=501", "long_comms=transcode"]}, "the token is for arguments"),
-        ({"arguments": []}, "the token is for arguments"),
+        ({"object_sha256": sha("tampered")}, "the token is for object_sha256"),
+        ({"arguments": ("slice_us=501", "long_comms=transcode")}, "the token is for arguments"),
+        ({"arguments": ()}, "the token is for arguments"),
         ({"kernel": "7.3.5"}, r"the token is for kernel '7.3.4\+deb13-cloud-amd64', not '7.3.5'"),
-        ({"btf_sha256": OTHER}, "the token is for btf_sha256"),
+        ({"btf_sha256": sha("other")}, "the token is for btf_sha256"),
         ({"audience": "host-2"}, "the token is for audience 'host-1', not 'host-2'"),
         ({"audience": ""}, "the token is for audience"),
-        ({"now": NOW + timedelta(days=7)}, "expired at 2026-11-29 10:00:00 UTC"),
-        ({"now": NOW - timedelta(minutes=3)}, "not valid before 2026-11-22 10:00:00 UTC"),
+        ({"now": datetime.now(UTC) + 8 * DAY}, "the token expired at 20"),
+        ({"now": datetime.now(UTC) - timedelta(minutes=30)}, "not valid before 20"),
         ({"public_key": Ed25519PrivateKey.generate().public_key()}, "which is not trusted here"),
-        ({"stage": "fleet"}, "ends at the rollout stage 'canary', before 'fleet'"),
+        ({"stage": "host"}, "ends at the rollout stage 'canary', before 'host'"),
         ({"stage": "anything"}, "ends at the rollout stage"),
-        ({"minimum_version": int(NOW.timestamp() * 1000) + 1}, "is older than"),
     ],
 )
-def test_any_other_use_is_refused(here, reason):
+def test_any_other_use_is_refused(keys, envelope, here, reason):
     with pytest.raises(TokenError, match=reason) as caught:
-        check(**here)
+        check(keys, envelope, **here)
     assert caught.value.exit_status == 3 and "\n" not in str(caught.value)
 
 
-def test_a_time_without_a_zone_is_bad_input():
+def test_a_time_without_a_zone_is_bad_input(keys, envelope):
     with pytest.raises(InputError, match="time zone"):
-        check(now=NOW.replace(tzinfo=None))
+        check(keys, envelope, now=datetime(2026, 11, 22))
 
 
-def test_another_verifiers_token_is_refused(monkeypatch):
-    monkeypatch.setattr("verifier_vm.token.VERIFIER_VERSION", "2")
-    with pytest.raises(TokenError, match="the token is for verifier_version '1', not '2'"):
-        check()
+def test_another_verifiers_token_is_refused(keys, envelope, monkeypatch):
+    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "3")
+    with pytest.raises(TokenError, match="the token is for verifier_version '2', not '3'"):
+        check(keys, envelope)
 
 
 def _ours(statement):
     return statement["predicate"]["schedcp"]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda s: s["subject"].append(s["subject"][0]),
-        lambda s: s["subject"][0]["digest"].update(sha512="0" * 128),
-        lambda s: s["subject"][0]["digest"].clear(),
-        lambda s: s.update(extra=1),
-        lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"),
-        lambda s: s.update(predicateType="https://slsa.dev/provenance/v1"),
-        lambda s: s["predicate"].update(verificationResult="FAILED"),
-        lambda s: s["predicate"].update(verifiedLevels=[]),
-        lambda s: s["predicate"]["verifier"].update(id="urn:someone:else"),
-        lambda s: s["predicate"].pop("schedcp"),
-        lambda s: s["predicate"].update(timeVerified="2026-11-22 10:00:00"),
-        lambda s: _ours(s).pop("expires"),
-        lambda s: _ours(s).pop("workload"),
-        lambda s: _ours(s).update(ratio=None),
-        lambda s: _ours(s).update(revoked=True),
-        lambda s: _ours(s).update(expires="2026-11-21T10:00:00Z"),
-        lambda s: _ours(s).update(version="5"),
-        lambda s: _ours(s).update(version=0),
-        lambda s: _ours(s).update(nonce=""),
-        lambda s: _ours(s).update(audience=["host-1"]),
-        lambda s: _ours(s).update(rollout_limit="everywhere"),
-        lambda s: _ours(s).update(stages=[]),
-        lambda s: _ours(s)["stages"][0].update(ok=False),
-        lambda s: _ours(s)["stages"][0].update(ok="true"),
-        lambda s: _ours(s).update(source_sha256="0" * 63),
-    ],
-)
-def test_a_statement_that_is_not_ours_is_refused_though_well_signed(change):
+CHANGES = [
+    lambda s: s["subject"].append(s["subject"][0]),
+    lambda s: s["subject"][0]["digest"].update(sha512="0" * 128),
+    lambda s: s["subject"][0]["digest"].clear(),
+    lambda s: s.update(extra=1),
+    lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"),
+    lambda s: s.update(predicateType="https://slsa.dev/provenance/v1"),
+    lambda s: s["predicate"].update(verificationResult="FAILED"),
+    lambda s: s["predicate"].update(verifiedLevels=[]),
+    lambda s: s["predicate"]["verifier"].update(id="urn:someone:else"),
+    lambda s: s["predicate"]["policy"]["digest"].clear(),
+    lambda s: s["predicate"]["inputAttestations"].pop(),
+    lambda s: s["predicate"].pop("schedcp"),
+    lambda s: s["predicate"].update(timeVerified="2026-11-22 10:00:00"),
+    lambda s: _ours(s).pop("expires"),
+    lambda s: _ours(s).pop("workload"),
+    lambda s: _ours(s).update(ratio=None),
+    lambda s: _ours(s).update(revoked=True),
+    lambda s: _ours(s).update(expires="2026-11-21T10:00:00Z"),
+    lambda s: _ours(s).update(expires="2036-11-21T10:00:00Z"),
+    lambda s: _ours(s).update(version="5"),
+    lambda s: _ours(s).update(version=0),
+    lambda s: _ours(s).update(nonce=""),
+    lambda s: _ours(s).update(audience=["host-1"]),
+    lambda s: _ours(s).update(rollout_limit="everywhere"),
+    lambda s: _ours(s).update(stages=[]),
+    lambda s: _ours(s)["stages"].pop(1),
+    lambda s: _ours(s)["stages"].append(_ours(s)["stages"][0]),
+    lambda s: _ours(s)["stages"][0].update(ok=False),
+    lambda s: _ours(s)["stages"][0].update(ok="true"),
+    lambda s: _ours(s)["stages"][0].update(sha256=""),
+    lambda s: _ours(s).update(source_sha256="0" * 63),
+    lambda s: _ours(s).update(arguments_sha256="0" * 64),
+    lambda s: _ours(s).update(last_known_good="none"),
+    lambda s: _ours(s).update(limits=["one\nline"]),
+    lambda s: _ours(s)["breaker"].update(stall_ms=0),
+    lambda s: _ours(s)["breaker"].update(stall_ms=10**9),
+    lambda s: _ours(s)["breaker"].update(p99_ratio=100.0),
+    lambda s: _ours(s)["breaker"].pop("p99_ratio"),
+    lambda s: _ours(s)["provenance"].update(cost_usd=-1.0),
+    lambda s: _ours(s)["provenance"].update(model="\x1b[2J"),
+    lambda s: _ours(s)["log"].update(seq=0),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_a_statement_that_is_not_ours_is_refused_though_well_signed(keys, envelope, number):
     with pytest.raises(TokenError, match="the token is not well formed"):
-        check(resigned(change))
+        check(keys, resigned(keys, envelope, CHANGES[number]))
 
 
-def test_a_statement_resigned_unchanged_is_ours():
-    assert check(resigned(lambda statement: None)) == check()
+def test_a_statement_resigned_unchanged_is_ours(keys, envelope):
+    assert check(keys, resigned(keys, envelope, lambda statement: None)) == check(keys, envelope)
 
 
-def test_a_payload_with_a_member_named_twice_is_refused():
-    payload = base64.b64decode(ENVELOPE["payload"]).replace(b'"_type"', b'"_type":"x","_type"')
+def test_a_rightly_signed_token_that_the_log_does_not_know_is_refused(keys, envelope):
+    """What whoever had stolen the key could make, without the signer's directory."""
+    forged = resigned(keys, envelope, lambda s: _ours(s).update(nonce="ab" * 16))
+    with pytest.raises(TokenError, match="the log does not tell of this token as its entry"):
+        check(keys, forged)
+
+
+def test_a_payload_with_a_member_named_twice_is_refused(keys, envelope):
+    twice = payload(envelope).replace(b'"_type"', b'"_type":"x","_type"')
     with pytest.raises(TokenError, match="named twice"):
-        check(seal(payload, KEY))
+        check(keys, seal(twice, private_key.signing_key(keys)))
 
 
-@given(place=st.integers(min_value=0), flip=st.integers(1, 255))
-@settings(max_examples=80, deadline=None)
-def test_no_token_with_a_flipped_byte_is_accepted(place, flip):
-    payload = bytearray(base64.b64decode(ENVELOPE["payload"]))
-    payload[place % len(payload)] ^= flip
+def test_what_was_signed_as_something_else_is_no_token(keys, envelope):
+    other = seal(payload(envelope), private_key.signing_key(keys), kind=REVOCATIONS_TYPE)
+    with pytest.raises(TokenError, match="payloadType"):
+        check(keys, other)
     with pytest.raises(TokenError, match="signature is wrong"):
-        check({**ENVELOPE, "payload": base64.b64encode(payload).decode()})
+        check(keys, {**other, "payloadType": TOKEN_TYPE})
+    assert pae(TOKEN_TYPE, b"") != pae(REVOCATIONS_TYPE, b"")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"stages": []},
-        {"stages": [Stage("load", False, 1.0)]},
-        {"object_sha256": "abc"},
-        {"btf_sha256": ""},
-        {"kernel": ""},
-        {"audience": ""},
-        {"valid_for": timedelta(0)},
-        {"version": 0},
-        {"rollout_limit": "everywhere"},
-        {"ratio": Ratio(float("nan"), (1.0, 1.0))},
-    ],
-)
-def test_nothing_is_signed_that_would_not_be_accepted(wrong):
-    with pytest.raises(InputError, match="no token for 'ljf'"):
-        sign_token(KEY, "ljf", **{**SIGNED, **wrong})
+def test_no_token_with_a_flipped_byte_is_accepted(keys, envelope):
+    """Any byte: of the payload, of the signature, of the envelope's file."""
+    given_to = trust(keys)
+    content = json.dumps(envelope, separators=(",", ":")).encode()
+    inner = payload(envelope)
+
+    @given(where=st.sampled_from(["payload", "sig", "file"]), place=st.integers(min_value=0), flip=st.integers(1, 255))
+    @settings(max_examples=150, deadline=None)
+    def flipped(where, place, flip):
+        changed = json.loads(content)
+        if where == "file":
+            data = bytearray(content)
+        elif where == "payload":
+            data = bytearray(inner)
+        else:
+            data = bytearray(base64.b64decode(envelope["signatures"][0]["sig"]))
+        data[place % len(data)] ^= flip
+        if where == "payload":
+            changed["payload"] = base64.b64encode(data).decode()
+        elif where == "sig":
+            changed["signatures"][0]["sig"] = base64.b64encode(data).decode()
+        with pytest.raises(TokenError):
+            check(keys, bytes(data) if where == "file" else changed, **given_to)
+
+    flipped()
+
+
+def test_a_report_is_the_one_that_was_signed_or_is_told_apart(keys, envelope):
+    token, digest = check(keys, envelope), token_digest(payload(envelope))
+    report = report_of(digest, STAGES, SCORE)
+    assert [stage["name"] for stage in check_report(report, token, digest)["stages"]] == [s.name for s in STAGES]
+    for old, new, reason in (
+        (b'"seconds":1.5', b'"seconds":1.6', "the report of the stage 'build' is not the one that was signed"),
+        (b'"median":1.22', b'"median":1.52', "the report's score is not the one"),
+        (b'"ok":true', b'"ok":false', "the report of the stage 'build'"),
+        (digest.encode(), sha("another").encode(), "another token's"),
+        (b'"score":', b'"scores":', "not well formed"),
+        (b'"stages":', b'"score":null,"stages":', "not well formed"),
+    ):
+        assert report.count(old)
+        with pytest.raises(TokenError, match=reason):
+            check_report(report.replace(old, new), token, digest)
+    with pytest.raises(TokenError, match="other stages"):
+        check_report(report_of(digest, STAGES[:2], SCORE), token, digest)

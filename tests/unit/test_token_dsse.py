@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_lake.model import InfraError
-from verifier_vm.dsse import SIZE_LIMIT, TokenError, pae, read_token, seal, unseal, write_token
-from verifier_vm.keys import SigningKey
+from verifier_vm.tokens.dsse import pae, seal, unseal
+from verifier_vm.tokens.files import SIZE_LIMIT, TokenError, read_bounded, write_together, write_whole
+from verifier_vm.tokens.private_key import SigningKey
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
 PAYLOAD = b'{"a":[1,"two"]}'
@@ -99,12 +101,34 @@ def test_an_envelope_out_of_shape_is_refused(content):
         unseal(content, KEY.public)
 
 
-def test_a_token_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "ljf.json"
-    write_token(ENVELOPE, path)
-    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(InfraError, match=r"ljf.json: No space left on device"):
-        write_token({}, path)
-    assert json.loads(read_token(path)) == ENVELOPE and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(TokenError, match="No such file"):
-        read_token(tmp_path / "none.json")
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path, report = tmp_path / "ljf.json", tmp_path / "ljf.report.json"
+    write_together({path: b"old", report: b"old"})
+    fsync, calls = os.fsync, []
+
+    def full(fd):
+        calls.append(fd)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InfraError, match=r"ljf.report.json: No space left on device"):
+        write_together({path: b"new", report: b"new"})
+    assert [(one.name, one.read_bytes()) for one in sorted(tmp_path.iterdir())] == [
+        ("ljf.json", b"old"), ("ljf.report.json", b"old")
+    ]  # fmt: skip
+    with pytest.raises(InfraError, match=r"gone/x: No such file"):
+        write_whole(tmp_path / "gone" / "x", b"")
+
+
+def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge").write_bytes(b" " * (SIZE_LIMIT + 1))
+    for name, reason in (
+        ("none", "No such file"), ("pipe", "not a plain file"), ("huge", "larger than"), ("", "directory|plain"),
+    ):  # fmt: skip
+        with pytest.raises(TokenError, match=reason):
+            read_bounded(tmp_path / name)
+    with pytest.raises(TokenError, match="not a plain file"):
+        read_bounded(Path("/dev/zero"))

@@ -9,8 +9,10 @@ import threading
 
 import pytest
 
-from verifier_vm import keys
-from verifier_vm.keys import KeyFileError, key_id, read_public_key, signing_key
+from verifier_vm.tokens import private_key as keys
+from verifier_vm.tokens.files import KeyFileError
+from verifier_vm.tokens.private_key import signing_key
+from verifier_vm.tokens.public_key import key_id, read_public_key
 
 
 def test_a_key_is_made_once_and_kept_from_others(tmp_path):

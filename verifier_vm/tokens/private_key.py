@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Ed25519 key that signs tokens: made on first use, in a directory that nobody else may enter."""
+"""The Ed25519 key that signs: made on first use, in a directory that nobody else may enter.
+
+Only the signer's process imports this module (a contract in pyproject.toml).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
-    load_pem_public_key,
 )
 
-from policy_lake.model import SchedcpError
+from verifier_vm.tokens.files import KeyFileError, require_private
+from verifier_vm.tokens.public_key import PUBLIC, key_id
 
 PRIVATE = "signing.key"
-PUBLIC = "signing.pub"
-
-
-class KeyFileError(SchedcpError):
-    """A key file that cannot be trusted or read; the message names it and the mending command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +52,6 @@ class SigningKey:
         return self._private.sign(message)
 
 
-def key_id(public: Ed25519PublicKey) -> str:
-    """The name of a key: SHA-256 of the 32 bytes of its public half, in hex."""
-    return hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
-
-
 def signing_key(directory: Path) -> SigningKey:
     """The private key in `directory`, made there with its public half beside it if there is none yet.
 
@@ -68,7 +59,7 @@ def signing_key(directory: Path) -> SigningKey:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _private_to_us(directory, directory.stat())
+        require_private(directory, directory.stat())
         path = directory / PRIVATE
         if not os.path.lexists(path):
             _create(path)
@@ -82,22 +73,9 @@ def signing_key(directory: Path) -> SigningKey:
     return key
 
 
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """The public key in a PEM file; KeyFileError if there is none."""
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"{path}: not a public key in PEM") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise KeyFileError(f"{path}: not an Ed25519 key")
-    return key
-
-
 def _load(path: Path) -> SigningKey:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        _private_to_us(path, os.fstat(file.fileno()))
+        require_private(path, os.fstat(file.fileno()))
         content = file.read()
     try:
         key = load_pem_private_key(content, password=None)
@@ -106,14 +84,6 @@ def _load(path: Path) -> SigningKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileError(f"{path}: not an Ed25519 key")
     return SigningKey(key)
-
-
-def _private_to_us(path: Path, found: os.stat_result) -> None:
-    if found.st_uid != os.geteuid():
-        raise KeyFileError(f"{path}: owned by user {found.st_uid}, not by the user who signs ({os.geteuid()})")
-    if loose := stat.S_IMODE(found.st_mode) & 0o077:
-        want = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
-        raise KeyFileError(f"{path}: others may use it (mode bits {loose:03o}): `chmod {want:o} {path}`")
 
 
 def _create(path: Path) -> None:

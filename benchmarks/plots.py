@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a score: who ran where, how long tasks waited, and what each policy came to beside its bound."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchmarks.timeline import OTHERS, Timeline, busiest
+from policy_lake.model import Score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Form = Literal["png", "svg"]
+# Okabe and Ito's colours, which people who see colours differently can tell apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+GREY = "#999999"
+
+
+def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
+    """One panel a run on a common time axis, one row a CPU, coloured by command name."""
+    names = busiest(list(timelines.values()), len(COLOURS))
+    figure, panels = _figure(len(timelines), height=1.1 + 0.28 * max(t.cpus for t in timelines.values()))
+    for panel, (run, timeline) in zip(panels, timelines.items(), strict=True):
+        for name, colour in (*zip(names, COLOURS, strict=False), (OTHERS, GREY)):
+            _bars(panel, timeline, {name} if name != OTHERS else _others(timeline, names), colour, name)
+        panel.set_yticks(range(timeline.cpus), [f"CPU {cpu}" for cpu in range(timeline.cpus)])
+        panel.set_ylim(timeline.cpus - 0.5, -0.5)
+        lost = f" ({timeline.lost} events lost)" if timeline.lost else ""
+        panel.set_title(f"{run}: {timeline.wall_us / 1e3:.0f} ms{lost}", loc="left", fontsize=9)
+    panels[-1].set_xlabel("ms since the start")
+    panels[-1].set_xlim(0, max([1, *(t.wall_us for t in timelines.values())]) / 1e3)
+    _legend(figure, panels[0], title)
+    return _bytes(figure, form)
+
+
+def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
+    """The cumulative distribution of the time from runnable to running, one line a run, on a logarithmic axis."""
+    figure, (panel,) = _figure(1, height=3.2)
+    for (run, timeline), colour in zip(timelines.items(), COLOURS, strict=False):
+        waits = np.sort(np.maximum(timeline.waits_us, 1))
+        if not len(waits):
+            continue
+        share = np.arange(1, len(waits) + 1) / len(waits)
+        panel.step(waits, share, where="post", color=colour, label=f"{run} (p99 {np.percentile(waits, 99):.0f} us)")
+    panel.set_xscale("log")
+    panel.set_xlabel("us from runnable to running")
+    panel.set_ylabel("share of waits")
+    panel.set_ylim(0, 1.01)
+    panel.grid(alpha=0.3)
+    _legend(figure, panel, title)
+    return _bytes(figure, form)
+
+
+def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> bytes:
+    """One bar a policy: its metric as a multiple of the baseline's, with its interval, and the bound as a line."""
+    figure, (panel,) = _figure(1, height=0.9 + 0.42 * (len(scores) + 1))
+    score = scores[0]
+    baseline = statistics.median(pair.baseline for one in scores for pair in one.pairs)
+    rows = [f"{score.baseline}  {baseline:.4g} {score.unit}", *(one.policy for one in scores)]
+    panel.barh(0, 1.0, color=GREY)
+    for row, one in enumerate(scores, 1):
+        low, high = one.ratio.ci95
+        error = [[one.ratio.median - low], [high - one.ratio.median]]
+        colour = {"win": COLOURS[2], "loss": COLOURS[5]}.get(one.outcome, COLOURS[4])
+        panel.barh(row, one.ratio.median, color=colour, xerr=error, ecolor="black", capsize=3)
+        panel.text(
+            high, row, f"  {one.ratio.median:.2f}x [{low:.2f}, {high:.2f}], {one.outcome}", va="center", fontsize=8
+        )
+    bounds = [one.bound for one in scores if one.bound]
+    if bounds:
+        panel.axvline(statistics.median(bounds), color="black", linestyle=":", label="bound that arithmetic sets")
+    panel.set_yticks(range(len(rows)), rows)
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1.45 * max([1.0, *(one.ratio.ci95[1] for one in scores), *bounds]))
+    panel.set_xlabel(f"{score.metric}: times better than {score.baseline} (95 % interval)")
+    _legend(figure, panel, title)
+    return _bytes(figure, form)
+
+
+def _figure(panels: int, *, height: float) -> tuple[Figure, Sequence[Any]]:
+    # The object interface: pyplot would keep every figure, and look for a display.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.6 + height * panels), layout="constrained")
+    return figure, list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def _bars(panel: Any, timeline: Timeline, names: set[str], colour: str, label: str) -> None:
+    for cpu in range(timeline.cpus):
+        spans = [s for s in timeline.spans if s.cpu == cpu and s.comm in names]
+        bars = [(span.start_us / 1e3, max(span.end_us - span.start_us, 1) / 1e3) for span in spans]
+        panel.broken_barh(bars, (cpu - 0.4, 0.8), color=colour, linewidth=0, label=label if cpu == 0 else None)
+
+
+def _others(timeline: Timeline, names: Sequence[str]) -> set[str]:
+    return {span.comm for span in timeline.spans} - set(names)
+
+
+def _legend(figure: Figure, panel: Any, title: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    if panel.get_legend_handles_labels()[0]:
+        figure.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
+
+
+def _bytes(figure: Figure, form: Form) -> bytes:
+    out = io.BytesIO()
+    # No date in the file: the same runs give the same picture.
+    metadata = {"Software": None} if form == "png" else {"Date": None}
+    figure.savefig(out, format=form, dpi=130, metadata=metadata)
+    return out.getvalue()

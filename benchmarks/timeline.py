@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who ran where, and who waited how long: what guest/timeline.c told of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from policy_lake.guest import GuestStep
+from policy_lake.model import InfraError
+
+PROGRAM = "timeline"
+IDLE = 0
+OTHERS = "others"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A task on a CPU, from `start_us` to `end_us` since the first event of its run; `comm` is its name."""
+
+    cpu: int
+    pid: int
+    comm: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One run: spans in order of their start, waits from runnable to running in us, and the number of events lost."""
+
+    spans: tuple[Span, ...]
+    waits_us: tuple[int, ...]
+    wall_us: int
+    lost: int
+
+    @property
+    def cpus(self) -> int:
+        return 1 + max((span.cpu for span in self.spans), default=0)
+
+
+def traced(step: GuestStep, label: str) -> GuestStep:
+    """The same run, told event by event; its figures count for nothing, since tracing costs time."""
+    return GuestStep(step.verb, (PROGRAM, *step.args), label, step.timeout_s)
+
+
+def read_timeline(out: str, *, where: str) -> Timeline:
+    """The timeline in a traced run's output. InfraError that names the run and the line for one that is not whole."""
+    reader = _Reader()
+    for number, line in enumerate(out.splitlines(), 1):
+        fields = line.split(" ")
+        if fields[0] not in ("C", "S", "W", "E"):
+            continue  # the program's own output
+        try:
+            reader.take(fields, line)
+        except (ValueError, IndexError) as error:
+            raise InfraError(f"{where}: line {number} of the timeline cannot be read: {line[:80]!r}") from error
+    if reader.end_us is None:
+        raise InfraError(f"{where}: the timeline has no end")
+    return reader.timeline(reader.end_us)
+
+
+class _Reader:
+    """Lines as they come: what runs on each CPU, and since when each waiting task is runnable."""
+
+    def __init__(self) -> None:
+        self.end_us: int | None = None
+        self._lost = 0
+        self._names: dict[int, str] = {}
+        self._running: dict[int, tuple[int, int]] = {}  # CPU: pid, since
+        self._runnable: dict[int, int] = {}  # pid: since
+        self._spans: list[Span] = []
+        self._waits: list[int] = []
+
+    def take(self, fields: Sequence[str], line: str) -> None:
+        if fields[0] == "C":
+            self._names[int(fields[1])] = line.split(" ", 2)[2]
+        elif fields[0] == "W":
+            self._runnable.setdefault(int(fields[2]), int(fields[1]))
+        elif fields[0] == "S":
+            self._switch(int(fields[1]), int(fields[2]), int(fields[3]), fields[4])
+        else:
+            self.end_us, self._lost = int(fields[1]), int(fields[3])
+
+    def _switch(self, at_us: int, cpu: int, pid: int, state: str) -> None:
+        before, since = self._running.get(cpu, (IDLE, at_us))
+        if before != IDLE:
+            self._close(cpu, before, since, at_us)
+            if state.startswith("R"):
+                self._runnable[before] = at_us
+        self._running[cpu] = (pid, at_us)
+        if pid != IDLE and (runnable := self._runnable.pop(pid, None)) is not None:
+            self._waits.append(at_us - runnable)
+
+    def _close(self, cpu: int, pid: int, since: int, at_us: int) -> None:
+        self._spans.append(Span(cpu, pid, self._names.get(pid, str(pid)), since, at_us))
+
+    def timeline(self, end_us: int) -> Timeline:
+        for cpu, (pid, since) in self._running.items():
+            if pid != IDLE:
+                self._close(cpu, pid, since, end_us)
+        spans = tuple(sorted(self._spans, key=lambda span: (span.start_us, span.cpu)))
+        return Timeline(spans, tuple(self._waits), end_us, self._lost)
+
+
+def busiest(timelines: Sequence[Timeline], most: int) -> list[str]:
+    """The names that ran longest over all these runs, at most so many, the longest first; none below 1 % of all."""
+    ran: dict[str, int] = {}
+    for span in (span for timeline in timelines for span in timeline.spans):
+        ran[span.comm] = ran.get(span.comm, 0) + span.end_us - span.start_us
+    least = sum(ran.values()) / 100
+    named = (comm for comm in ran if ran[comm] >= least)
+    return sorted(named, key=lambda comm: (-ran[comm], comm))[:most]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a policy's headers come from, what may be read for them, and what the compiler's front end is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpf.precompiled import precompiled, stored
+from bpf.toolchain import Toolchain
+from policy_lake.model import InputError
+
+BPF_DIR = Path(__file__).parent
+# -mcpu=v3: atomics that return a value. -g: BTF comes out of debug information. The kernel wants the loops as written.
+CFLAGS = ("--target=bpf", "-mcpu=v3", "-std=gnu17", "-O2", "-g", "-Wall", "-fno-color-diagnostics",
+          "--no-default-config")  # fmt: skip
+# vmlinux.h declares anonymous members that clang has an opinion on; a crash of clang must not leave its report in /tmp.
+QUIET = ("-Wno-missing-declarations", "-Wno-unknown-warning-option", "-Wno-compare-distinct-pointer-types",
+         "-Wno-pch-vfs-diff", "-fno-crash-diagnostics")  # fmt: skip
+ARCHES = {"x86_64": "x86", "aarch64": "arm64"}
+# What a file beside a source must be called to be read: that directory may be somebody's home.
+HEADER_SUFFIXES = (".h", ".c", ".inc", ".def")
+HEADERS_DEPTH, HEADERS_MOST = 3, 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Where one source's headers are looked for: the directories that a caller of compile_policy names."""
+
+    vmlinux_dir: Path
+    include_dirs: tuple[Path, ...] = ()
+    source_dir: Path | None = None
+    cache_dir: Path | None = None
+
+    def flags(self, source: str, tools: Toolchain, *, precompile: bool = True) -> list[str]:
+        """What the front end is told for this source; InputError when there is no vmlinux.h.
+
+        A source that opens with one of our two headers, and nothing to shadow it, gets that header precompiled.
+        """
+        if not (self.vmlinux_dir / "vmlinux.h").is_file():
+            raise InputError(f"no vmlinux.h in '{self.vmlinux_dir}'")
+        plain = self._plain_flags()
+        seen = f"-ivfsoverlay{self._overlay(tools)}"
+        first = first_include(source)
+        if not precompile or first is None or self.include_dirs or self._shadowed(first):
+            return [*plain, seen]
+        inputs = [self.vmlinux_dir / "vmlinux.h", *_library_headers(tools)]
+        inputs += sorted((BPF_DIR / "include").rglob("*.h")) if first != "vmlinux.h" else []
+        shared = Headers(self.vmlinux_dir, cache_dir=self.cache_dir)
+        made = precompiled(first, shared._plain_flags(), inputs, shared.reads(tools), self._cache(), tools)
+        return [*plain, seen, *(["-include-pch", str(made)] if made else [])]
+
+    def reads(self, tools: Toolchain) -> list[str]:
+        """Every path that the compiler may read, and all that is below it."""
+        searched = [*self.include_dirs, BPF_DIR / "include", BPF_DIR / "primitives", self.vmlinux_dir, self._cache()]
+        beside = _headers_beside(self.source_dir) if self.source_dir else ()
+        return [*tools.reads, *(str(path) for path in (*tools.headers, *searched, *beside))]
+
+    def _plain_flags(self) -> list[str]:
+        quoted = [f"-iquote{self.source_dir}"] if self.source_dir else []
+        searched = [f"-I{path}" for path in (*self.include_dirs, BPF_DIR / "include", BPF_DIR, self.vmlinux_dir)]
+        arch = f"-D__TARGET_ARCH_{ARCHES.get(platform.machine(), 'x86')}"
+        return [*CFLAGS, *QUIET, arch, *self._without_host_paths(), *quoted, *searched]
+
+    def _without_host_paths(self) -> list[str]:
+        """Options that keep this machine's paths out of the object, whose hash a token names."""
+        renamed = [(path, f"include{index}") for index, path in enumerate(self.include_dirs)]
+        renamed += [(self.source_dir, "source")] if self.source_dir else []
+        renamed += [(self.vmlinux_dir, "vmlinux"), (BPF_DIR, "bpf")]
+        return ["-ffile-compilation-dir=.", *(f"-fdebug-prefix-map={path}={name}" for path, name in renamed)]
+
+    def _shadowed(self, first: str) -> bool:
+        """Whether a quoted include of the precompiled headers would have found another file beside the source."""
+        if self.source_dir is None:
+            return False
+        return any((self.source_dir / name).exists() for name in ("vmlinux.h", "sx", "bpf", first))
+
+    def _cache(self) -> Path:
+        return stored(self.cache_dir or self.vmlinux_dir)
+
+    def _overlay(self, tools: Toolchain) -> Path:
+        """The file that makes every directory but these look empty: what is elsewhere cannot even be asked for."""
+        wanted = [*self.include_dirs, BPF_DIR, self.vmlinux_dir, self._cache(), *tools.headers]
+        wanted += [self.source_dir] if self.source_dir else []
+        seen = dict.fromkeys(str(path.absolute()) for path in wanted)
+        roots = [{"type": "directory-remap", "name": path, "external-contents": path} for path in seen]
+        told = json.dumps({"version": 0, "redirecting-with": "redirect-only", "roots": roots})
+        path = self._cache() / f"seen-{hashlib.sha256(told.encode()).hexdigest()[:24]}.yaml"
+        if not path.is_file():
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_text(told)
+            part.replace(path)
+        return path
+
+
+def first_include(source: str) -> str | None:
+    """`sx/sx.h` or `vmlinux.h` if the source's first words, after comments, are that include; else None."""
+    rest = source
+    while True:
+        rest = rest.lstrip(" \t\n")
+        if rest.startswith("//"):
+            line, _, rest = rest.partition("\n")
+            if line.endswith("\\") or "??/" in line:  # the comment goes on in the next line
+                return None
+        elif rest.startswith("/*"):
+            _, _, rest = rest.partition("*/")
+        else:
+            break
+    line = rest.partition("\n")[0].rstrip()
+    for name in ("sx/sx.h", "vmlinux.h"):
+        if line in (f'#include "{name}"', f"#include <{name}>"):
+            return name
+    return None
+
+
+def _library_headers(tools: Toolchain) -> Sequence[Path]:
+    return [path for home in tools.headers for path in sorted((home / "bpf").glob("*.h"))]
+
+
+def _headers_beside(directory: Path) -> Iterator[Path]:
+    """The headers in a source's directory, some levels deep; no link, which might lead anywhere."""
+    top, found = len(directory.parts), 0
+    for home, inner, names in os.walk(directory):
+        if len(Path(home).parts) - top >= HEADERS_DEPTH:
+            inner.clear()
+        for name in names:
+            path = Path(home, name)
+            if name.endswith(HEADER_SUFFIXES) and not path.is_symlink():
+                found += 1
+                yield path
+        if found >= HEADERS_MOST:
+            return

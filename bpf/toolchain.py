@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which clang: found once, and what it needs to read."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_lake.model import InfraError
+
+MIN_CLANG = 19
+NEWEST_CLANG = 40  # how far up versioned names are looked for; plain `clang` comes last
+# Where shared libraries and the loader's list of them lie; all of it is what packages brought.
+LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """The compiler, by its real path, and the strip of one LLVM."""
+
+    clang: str
+    strip: str
+
+    @property
+    def headers(self) -> tuple[Path, ...]:
+        """Where it looks for headers besides the directories that it is told."""
+        own = sorted(Path(self.clang).parents[1].glob("lib*/clang/*/include"))
+        return (Path("/usr/local/include"), *own, Path("/usr/include"))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What its programs must be able to read to start."""
+        home = Path(self.clang).parents[1]
+        return (*LIBRARIES, self.clang, self.strip, *(str(home / name) for name in ("bin", "lib", "lib64")))
+
+    @property
+    def identity(self) -> str:
+        """Changes when another compiler is installed in its place."""
+        stat = Path(self.clang).stat()
+        return f"{self.clang} {stat.st_size} {stat.st_mtime_ns}"
+
+
+@functools.cache
+def find_toolchain() -> Toolchain:
+    """The oldest clang from 19 on, which is what policies are tried with, and its llvm-strip; InfraError if none."""
+    for suffix in (*(f"-{version}" for version in range(MIN_CLANG, NEWEST_CLANG)), ""):
+        clang, strip = shutil.which(f"clang{suffix}"), shutil.which(f"llvm-strip{suffix}")
+        if clang and strip and (suffix or _version(clang) >= MIN_CLANG):
+            # llvm-strip is a link to llvm-objcopy, which takes from its own name what it is to do: keep that.
+            return Toolchain(str(Path(clang).resolve()), strip)
+    raise InfraError(f"clang {MIN_CLANG} or newer with llvm-strip is not installed: run `make setup`")
+
+
+def _version(clang: str) -> int:
+    out = subprocess.run([clang, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+    found = re.search(r"version (\d+)", out)
+    return int(found[1]) if found else 0

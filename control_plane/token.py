@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp token …`: what a token allows, whether it holds here, taking it back, and the log of all there were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from rich.markup import escape
+
+from control_plane.output import out, print_json
+from policy_lake.model import InputError, to_json
+from tasks.settings import load_settings
+from tasks.token_check import (
+    Here,
+    Shown,
+    check_file,
+    knob_words,
+    read_signed_log,
+    show_token,
+    what_to_revoke,
+)
+from verifier_vm.tokens.door import ask_to_restore, ask_to_revoke
+from verifier_vm.tokens.statement import is_sha256
+from verifier_vm.tokens.terms import RolloutStage, Token
+
+HOLDS, REFUSED = 0, 3
+
+
+def show_command(file: Path, *, as_json: bool) -> int:
+    """Print what a token says; 3 when our key did not sign it."""
+    shown = show_token(file, load_settings())
+    if as_json:
+        print_json(_as_json(shown))
+        return REFUSED if shown.distrust else HOLDS
+    if shown.distrust:
+        _say(f"[red]not to be trusted[/]: {escape(shown.distrust)}")
+        _say("what it claims:")
+    for line in words_of(shown.token):
+        _say(f"  {escape(line)}")
+    _say(f"  report beside it: {shown.report}")
+    return REFUSED if shown.distrust else HOLDS
+
+
+def check_command(
+    file: Path,
+    *,
+    object: Path | None,
+    knobs: Sequence[str] | None,
+    kernel: str | None,
+    btf: str | None,
+    stage: str,
+    as_json: bool,
+) -> int:
+    """Say whether a token gives leave on this host, now; a refusal is a TokenError."""
+    if stage not in get_args(RolloutStage):
+        raise InputError(f"--stage {stage}: not one of {', '.join(get_args(RolloutStage))}")
+    if btf is not None and not is_sha256(btf):
+        raise InputError(f"--btf {btf[:80]}: no SHA-256 in hex")
+    here = Here(object, knob_words(knobs), kernel, btf, cast(RolloutStage, stage))
+    shown = check_file(file, here, load_settings())
+    if as_json:
+        print_json({**_as_json(shown), "object_compared": object is not None})
+        return HOLDS
+    token = shown.token
+    _say(f"[green]holds[/]: {escape(token.policy)} may be loaded here until {token.expires:%Y-%m-%d %H:%M} UTC")
+    if object is None:
+        _say("  not compared: the object and its knobs (give --object and --knob)")
+    _say(f"  report beside it: {shown.report}")
+    return HOLDS
+
+
+def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
+    """Put a token or an object on the revocation list."""
+    settings = load_settings()
+    kind, value = what_to_revoke(what, settings)
+    told = ask_to_revoke(settings.key_dir, kind, value, reason)
+    if as_json:
+        print_json({"kind": kind, "value": value, "reason": reason, "version": told["version"]})
+        return
+    _say(f"revoked: {kind} {value}; the list is now version {told['version']}, with {len(told['revoked'])} on it")
+
+
+def restore_command(*, as_json: bool) -> None:
+    """Make a lost revocation list anew from the log."""
+    told = ask_to_restore(load_settings().key_dir)
+    if as_json:
+        print_json(told)
+        return
+    _say(f"restored: the list is version {told['version']}, with {len(told['revoked'])} on it")
+
+
+def log_command(*, check_only: bool, as_json: bool) -> None:
+    """Print the log, or only that it holds; a log that does not is a TokenError."""
+    log = read_signed_log(load_settings())
+    told = f"{len(log.entries)} entries, the chain holds, revocation list version {log.head.revocations}"
+    unfinished = (
+        "; its last line is unfinished, and is cut away when the signer is next asked" if log.unfinished else ""
+    )
+    if as_json:
+        entries = [] if check_only else [to_json(entry) for entry in log.entries]
+        counts = {"holds": True, "count": len(log.entries), "revocations": log.head.revocations}
+        print_json({**counts, "sha256": log.head.sha256, "unfinished": log.unfinished, "entries": entries})
+        return
+    for entry in () if check_only else log.entries:
+        what = entry.policy or entry.reason
+        subject = entry.token_sha256 or entry.nonce or entry.object_sha256
+        _say(f"{entry.seq:>5} {entry.time:%Y-%m-%d %H:%M:%S} {entry.event:<8} {subject[:16]:<16} {escape(what)}")
+    _say(told + unfinished)
+
+
+def words_of(token: Token) -> list[str]:
+    """What the token allows and what it does not, for people."""
+    knobs = ", ".join(token.arguments) or "its defaults"
+    lines = [
+        f"allows: to load {token.policy} (object {token.object_sha256[:16]}…) with {knobs}",
+        f"  on the host {token.audience}, kernel {token.kernel}, types {token.btf_sha256[:16]}…",
+        f"  from {token.issued:%Y-%m-%d %H:%M} to {token.expires:%Y-%m-%d %H:%M} UTC, once, up to the rollout stage "
+        f"{token.rollout_limit}",
+        "does not allow: any other object, knob, host or kernel, a second attachment, or any later stage",
+        f"the circuit breaker takes it off: when a task waits more than {token.breaker.stall_ms} ms, or p99 is above "
+        f"{token.breaker.p99_ratio:g} times the baseline's; then back to "
+        + (f"object {token.last_known_good[:16]}…" if token.last_known_good else "the kernel's own scheduler"),
+        *(f"beware: {words}" for words in token.limits),
+        f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",
+        *(f"  {stage.name:<8} passed, report {stage.sha256[:16]}…" for stage in token.stages),
+    ]
+    if token.ratio:
+        low, high = token.ratio.ci95
+        lines.append(f"measured on {token.workload}: {token.ratio.median:.2f}x, 95 % interval {low:.2f} to {high:.2f}")
+    return [*lines, *_origin(token)]
+
+
+def _origin(token: Token) -> list[str]:
+    told = token.provenance
+    proposed = [f"planner {told.planner}"] if told.planner else []
+    proposed += [f"model {told.model}"] if told.model else []
+    proposed += [f"prompt {told.prompt_sha256[:16]}…"] if told.prompt_sha256 else []
+    proposed += [f"cost {told.cost_usd:.4f} USD"] if told.cost_usd is not None else []
+    return [
+        f"proposed by: {', '.join(proposed) or 'not said'}; source {token.source_sha256[:16]}…",
+        f"nonce {token.nonce}, version {token.version}, entry {token.log.seq} of the log",
+    ]
+
+
+def _as_json(shown: Shown) -> dict[str, Any]:
+    state = {"trusted": not shown.distrust, "reason": shown.distrust, "report": shown.report}
+    return {
+        **state,
+        "token_sha256": shown.token_sha256,
+        "token": {**to_json(shown.token), "levels": shown.token.levels},
+    }
+
+
+def _say(line: str) -> None:
+    out().print(line, soft_wrap=True)

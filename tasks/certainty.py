@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How sure a result is, in words: intervals, what the pairs can show, what noise does, guards, the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.pareto import front
+from policy_lake.model import Candidate, Ratio, Rejection, Score
+from tasks.plan import describe
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate and what became of it: a score, a rejection, or a failure of ours in one line."""
+
+    candidate: Candidate
+    score: Score | None = None
+    rejection: Rejection | None = None
+    failure: str = ""
+
+    @property
+    def result(self) -> str:
+        """What became of it, in one phrase."""
+        if self.score is not None:
+            return f"{ratio_text(self.score.ratio)}, {self.score.outcome}"
+        if self.rejection is not None:
+            return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
+        return f"no result: {self.failure or 'not run'}"
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """A ratio with its interval: `1.31x [1.29, 1.33]`."""
+    return f"{ratio.median:.2f}x [{ratio.ci95[0]:.2f}, {ratio.ci95[1]:.2f}]"
+
+
+def certainty_lines(score: Score) -> list[str]:
+    """How sure a score is: what such pairs can show, what noise alone does, the guards, the second control."""
+    lines = []
+    if score.anytime95:
+        low, high = score.anytime95
+        lines.append(f"however often one looks: [{low:.2f}, {high:.2f}] ({len(score.pairs)} pairs)")
+    if score.detectable:
+        noise = f"; two equal runs differ by up to {100 * (score.floor - 1):.1f} % (A/A)" if score.floor else ""
+        lines.append(f"so many pairs would show a difference of {100 * (score.detectable - 1):.1f} %{noise}")
+    for metric, ratio in score.ratios.items():
+        lines.append(f"{metric}: {ratio_text(ratio)}")
+    if score.control:
+        control = score.control
+        against = f"against {control.policy} ({control.median:.4g} {score.unit})"
+        lines.append(f"{against}: {ratio_text(control.ratio)}, {control.outcome}")
+    return lines
+
+
+def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:
+    """What a report says below its best line."""
+    if best is None:
+        return []
+    return [*certainty_lines(best), *front_lines([one.score for one in tried if one.score is not None])]
+
+
+def front_lines(scores: list[Score]) -> list[str]:
+    """Which policies no other one beats in every metric; nothing to say where there is one policy or one metric."""
+    if len(scores) < 2 or not all(score.ratios for score in scores):
+        return []
+    ratios = [{score.metric: score.ratio.median} | {n: r.median for n, r in score.ratios.items()} for score in scores]
+    names = [describe(scores[index].policy, scores[index].settings) for index in front(ratios)]
+    metrics = ", ".join(set.intersection(*(set(one) for one in ratios)))
+    return [f"Best in one metric or another ({metrics}): {'; '.join(names)}"]

@@ -1,0 +1,49 @@
+// fails: object: SCX_ENQ_IMMED
+// bug: F32
+// SPDX-License-Identifier: GPL-2.0-only
+/* "Now or never" is for a CPU's own queue; this one is shared. */
+#include "sx/sx.h"
+#include "primitives/idle.bpf.h"
+
+enum f32_queue_dsq {
+	QUEUE = 0,
+};
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(f32_queue)
+
+s32 SX_OP(f32_queue_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, SCX_SLICE_DFL);
+}
+
+void SX_OP(f32_queue_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags | SCX_ENQ_IMMED);
+	sx_wake_idle_cpu_for(p);
+}
+
+void SX_OP(f32_queue_dispatch, s32 cpu, struct task_struct *prev)
+{
+	sx_move_to_local(QUEUE);
+}
+
+s32 SX_OP_SLEEPABLE(f32_queue_init)
+{
+	return sx_create_dsq(QUEUE);
+}
+
+void SX_OP_SLEEPABLE(f32_queue_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(f32_queue,
+       .select_cpu = (void *)f32_queue_select_cpu,
+       .enqueue = (void *)f32_queue_enqueue,
+       .dispatch = (void *)f32_queue_dispatch,
+       .cpu_online = (void *)f32_queue_cpu_online,
+       .cpu_offline = (void *)f32_queue_cpu_offline,
+       .init = (void *)f32_queue_init,
+       .exit = (void *)f32_queue_exit,
+       .timeout_ms = 5000);

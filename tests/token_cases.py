@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens made by the real signer's code in a temporary directory, for the tests of what may become of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import Finding, InfraError, InputError, Pair, Ratio, Score, Stage, to_json
+from verifier_vm.tokens import signer
+from verifier_vm.tokens.check import Attachment, check_token
+from verifier_vm.tokens.dsse import canonical_json, seal
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.ledger import open_ledger
+from verifier_vm.tokens.log import read_log
+from verifier_vm.tokens.public_key import PUBLIC, read_public_key
+from verifier_vm.tokens.request import TokenRequest
+from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
+from verifier_vm.tokens.terms import REQUIRED_STAGES
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+NO_CGROUPS = Finding("F41", "note", "it has no cgroup ops, so weights and quotas of cgroups are void")
+STAGES = tuple(Stage(name, True, 1.5, (NO_CGROUPS,) if name == "build" else ()) for name in REQUIRED_STAGES)
+KERNEL = "7.3.4+deb13-cloud-amd64"
+SCORE = Score(
+    "score-1", "batch", "ljf", "eevdf", {}, "makespan_s", "s", "virtual", 2, (Pair(1.5, 1.2), Pair(1.5, 1.25)),
+    Ratio(1.22, (1.2, 1.25)), 1.33, True, "win", kernel=KERNEL, versions={"object_sha256": sha("object")},
+)  # fmt: skip
+REQUEST = TokenRequest(
+    "ljf", sha("object"), sha("source"), ("slice_us=500", "long_comms=transcode"), KERNEL, sha("btf"), "host-1", STAGES,
+    workload="batch", score=SCORE,
+)  # fmt: skip
+HERE = Attachment(REQUEST.object_sha256, REQUEST.arguments, REQUEST.kernel, REQUEST.btf_sha256, REQUEST.audience)
+ERRORS = {2: InputError, 3: TokenError, 4: InfraError}
+
+
+def tell(directory: Path, do: str, data: Any) -> Any:
+    """The signer's answer, in this process; its error, raised."""
+    told = signer.answer(directory, json.dumps({"do": do, "data": data}).encode())
+    if not told["ok"]:
+        raise ERRORS[told["exit_status"]](told["error"])
+    return told["answer"]
+
+
+def issue(directory: Path, **changes: Any) -> dict[str, Any]:
+    """The envelope of a token for the request with these changes."""
+    return dict(tell(directory, "issue", to_json(replace(REQUEST, **changes)))["envelope"])
+
+
+def revoke(directory: Path, kind: str, value: str, reason: str = "it stalls under load") -> dict[str, Any]:
+    return dict(tell(directory, "revoke", {"kind": kind, "value": value, "reason": reason}))
+
+
+def payload(envelope: dict[str, Any]) -> bytes:
+    return base64.b64decode(envelope["payload"])
+
+
+def trust(directory: Path) -> dict[str, Any]:
+    """What a check needs to know of the signer."""
+    key = read_public_key(directory / PUBLIC)
+    lists = read_revocations(directory / REVOCATIONS, key)
+    return {"public_key": key, "revocations": lists, "log": read_log(directory, key)}
+
+
+def check(directory: Path, envelope: Any, *, now: datetime | None = None, **changes: Any) -> Any:
+    """The check of a token where it was made; `changes` are of the attachment or of what the check is given."""
+    here = {name: changes.pop(name) for name in HERE.__slots__ if name in changes}
+    given = {**trust(directory), **changes}
+    return check_token(envelope, replace(HERE, **here), now=now or datetime.now(UTC), **given)
+
+
+def resigned(directory: Path, envelope: dict[str, Any], change: Any) -> dict[str, Any]:
+    """A rightly signed envelope round the statement as `change` leaves it: what a stolen key could make."""
+    statement = json.loads(payload(envelope))
+    change(statement)
+    with open_ledger(directory) as ledger:
+        return seal(canonical_json(statement), ledger.key)
+
+
+DAY = timedelta(days=1)

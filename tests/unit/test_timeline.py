@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who ran where: the guest's lines as spans and waits, and the pictures made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.perfetto import trace_events
+from benchmarks.plots import draw_scores, draw_timelines, draw_waits
+from benchmarks.timeline import Span, busiest, read_timeline, traced
+from policy_lake.guest import GuestStep
+from policy_lake.model import InfraError, Pair, Ratio, Score
+
+OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
+PNG, SVG = b"\x89PNG", b"<?xml"
+
+
+def timeline():
+    return read_timeline(OUT, where="baseline")
+
+
+def score(policy: str, ratio: float, outcome: str) -> Score:
+    pairs = (Pair(100.0, 100.0 / ratio),) * 5
+    interval = Ratio(ratio, (ratio * 0.98, ratio * 1.02))
+    return Score(
+        policy, "batch", policy, "eevdf", {}, "makespan_ms", "ms", "virtual", 2, pairs, interval, 1.33, True, outcome
+    )  # fmt: skip
+
+
+def test_spans_bear_the_name_a_task_had_when_it_left():
+    assert timeline().spans == (
+        Span(0, 101, "job-renamed", 0, 1000),
+        Span(1, 102, "job b", 250, 2000),
+        Span(0, 103, "late", 1000, 1500),
+        Span(0, 101, "job-renamed", 1500, 2500),
+    )
+    assert (timeline().cpus, timeline().wall_us, timeline().lost) == (2, 2500, 3)
+
+
+def test_a_wait_begins_with_a_wake_up_or_with_being_pushed_off():
+    # 102 woke at 100 and ran at 250; 103 from 300 to 1000; 101 was pushed off at 1000 and ran again at 1500.
+    assert timeline().waits_us == (150, 700, 500)
+
+
+def test_names_by_time():
+    assert busiest([timeline()], 2) == ["job-renamed", "job b"]
+    assert busiest([], 3) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("", "no end"),
+        (OUT.replace("E 2500 8 3\n", ""), "no end"),
+        ("S 1 x 2 S\nE 1 1 0\n", "line 1"),
+        ("C 5 a\nS 1 0\nE 1 1 0\n", "line 2"),
+    ],
+)
+def test_a_timeline_that_is_not_whole_is_an_error_that_names_the_line(out, words):
+    with pytest.raises(InfraError, match=words) as raised:
+        read_timeline(out, where="pair 0")
+    assert "pair 0" in str(raised.value)
+
+
+def test_a_traced_step_runs_the_same_program():
+    step = GuestStep("run", ("batch", "--seed", "1"), "baseline-0", 60.0)
+    assert traced(step, "traced").args == ("timeline", "batch", "--seed", "1")
+    assert traced(step, "traced").timeout_s == 60.0
+
+
+def test_pictures_are_pictures_and_the_same_ones_again():
+    runs = {"eevdf": timeline(), "ljf": timeline()}
+    first, again = (draw_timelines(runs, title="t") for _ in range(2))
+    assert first.startswith(PNG) and first == again
+    assert draw_waits(runs, title="t").startswith(PNG)
+    assert draw_waits(runs, title="t", form="svg").startswith(SVG)
+    given = [score("ljf", 1.3, "win"), score("fifo", 1.0, "inconclusive"), score("percpu", 0.8, "loss")]
+    assert draw_scores(given, title="t").startswith(PNG)
+
+
+def test_a_run_in_which_nothing_ran_still_makes_a_picture():
+    empty = read_timeline("E 0 0 0\n", where="x")
+    assert draw_waits({"eevdf": empty}, title="t").startswith(PNG)
+    assert draw_timelines({"eevdf": empty}, title="t").startswith(PNG)
+
+
+def test_perfetto_gets_one_process_a_run_and_one_track_a_cpu():
+    events = trace_events({"eevdf": timeline(), "ljf": timeline()})["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert {event["pid"] for event in slices} == {1, 2} and {event["tid"] for event in slices} == {0, 1}
+    assert (slices[0]["name"], slices[0]["ts"], slices[0]["dur"]) == ("job-renamed", 0, 1000)
+    assert {event["args"]["name"] for event in events if event["ph"] == "M"} == {"eevdf", "ljf", "CPU 0", "CPU 1"}

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Admission: a token is used once, and a host that has seen newer things takes no older ones."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from token_cases import DAY, HERE, check, issue, revoke, sha, trust
+
+from policy_lake.model import InfraError, InputError
+from verifier_vm.tokens.admit import admit_token
+from verifier_vm.tokens.admitted import STATE, STATE_LIMIT, create_admitted, read_admitted
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.log import HEAD, LOG
+from verifier_vm.tokens.revocation import REVOCATIONS
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def host(tmp_path):
+    create_admitted(tmp_path / "host")
+    return tmp_path / "host"
+
+
+def admit(host, keys, envelope, *, now=None, **changes):
+    here = {name: changes.pop(name) for name in HERE.__slots__ if name in changes}
+    return admit_token(
+        host, envelope, replace(HERE, **here), now=now or datetime.now(UTC), **{**trust(keys), **changes}
+    )
+
+
+def test_a_token_is_admitted_once_though_the_host_starts_again(host, keys):
+    envelope = issue(keys)
+    token = admit(host, keys, envelope)
+    for _ in range(2):  # the memory is read anew every time
+        with pytest.raises(TokenError, match="the token was used on this host before"):
+            admit(host, keys, envelope)
+    assert list(read_admitted(host).nonces) == [token.nonce]
+
+
+def test_a_check_changes_nothing(host, keys):
+    envelope = issue(keys)
+    before = {path: path.read_bytes() for root in (host, keys) for path in root.iterdir()}
+    for _ in range(2):
+        check(keys, envelope, admitted=read_admitted(host))
+    assert {path: path.read_bytes() for root in (host, keys) for path in root.iterdir()} == before
+
+
+def test_a_refused_token_is_not_used_up(host, keys):
+    envelope = issue(keys)
+    before = (host / STATE).read_bytes()
+    for wrong in ({"kernel": "6.12"}, {"object_sha256": sha("other")}, {"now": datetime.now(UTC) + 8 * DAY}):
+        with pytest.raises(TokenError):
+            admit(host, keys, envelope, **wrong)
+    assert (host / STATE).read_bytes() == before and admit(host, keys, envelope)
+
+
+def test_an_older_version_is_refused_after_a_newer_one(host, keys):
+    old, new, other = issue(keys), issue(keys), issue(keys, policy="fifo", score=None)
+    admit(host, keys, new)
+    with pytest.raises(TokenError, match=r"is not above .*, which this host has seen for 'ljf'"):
+        admit(host, keys, old)
+    assert admit(host, keys, other) and admit(host, keys, issue(keys))
+
+
+def test_a_used_token_stays_used_when_its_nonce_is_forgotten_and_the_clock_set_back(host, keys):
+    envelope = issue(keys, valid_for_s=3600)
+    admit(host, keys, envelope)
+    later = datetime.now(UTC) + DAY
+    admit(host, keys, issue(keys, policy="fifo", score=None), now=later)
+    assert len(read_admitted(host).nonces) == 1
+    with pytest.raises(TokenError, match=r"version .* is not above"):
+        admit(host, keys, envelope)
+
+
+def test_an_older_list_or_log_is_refused_after_a_newer_one(host, keys, tmp_path):
+    envelopes = [issue(keys, policy=name, score=None) for name in ("a", "b", "c")]
+    shutil.copytree(keys, tmp_path / "before")
+    revoke(keys, "object", sha("bad"))
+    admit(host, keys, envelopes[0])
+    assert read_admitted(host).revocations == 2
+    with pytest.raises(TokenError, match="the revocation list's version 1 is older than 2, seen before"):
+        admit(host, keys, envelopes[1], revocations=trust(tmp_path / "before")["revocations"])
+    with pytest.raises(TokenError, match="the log is not the one seen before: its entry 5 is gone"):
+        admit(host, keys, envelopes[1], log=trust(tmp_path / "before")["log"])
+    for name in (LOG, HEAD, REVOCATIONS):
+        shutil.copy2(tmp_path / "before" / name, keys / name)
+    with pytest.raises(TokenError, match=r"older than 2|not the one seen before"):  # all three rolled back together
+        admit(host, keys, envelopes[1])
+
+
+def test_a_token_without_its_log_entry_is_refused(host, keys, tmp_path):
+    issue(keys)
+    shutil.copytree(keys, tmp_path / "before")
+    envelope = issue(keys)
+    with pytest.raises(TokenError, match="the log does not tell of this token"):
+        admit(host, keys, envelope, log=trust(tmp_path / "before")["log"])
+    assert admit(host, keys, envelope, log=None)
+
+
+def test_a_revoked_token_is_not_admitted(host, keys):
+    envelope = issue(keys)
+    revoke(keys, "object", HERE.object_sha256, "bad")
+    with pytest.raises(TokenError, match="revoked: bad"):
+        admit(host, keys, envelope)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"nonces":{}}\n', b"\xff", b"[" * 100_000, b" " * (STATE_LIMIT + 1)])
+def test_a_memory_that_cannot_be_read_admits_nothing(host, keys, content):
+    envelope = issue(keys)
+    (host / STATE).write_bytes(content)
+    with pytest.raises(TokenError, match=STATE):
+        admit(host, keys, envelope)
+    assert (host / STATE).read_bytes() == content
+
+
+def test_a_memory_that_is_gone_or_others_could_have_written_admits_nothing(host, keys):
+    envelope = issue(keys)
+    (host / STATE).chmod(0o666)
+    with pytest.raises(TokenError, match="others may use it"):
+        admit(host, keys, envelope)
+    (host / STATE).rename(host / "elsewhere")
+    with pytest.raises(TokenError, match="No such file"):
+        admit(host, keys, envelope)
+    (host / STATE).symlink_to(host / "elsewhere")
+    with pytest.raises(TokenError):
+        admit(host, keys, envelope)
+
+
+def test_a_memory_is_not_made_twice(host):
+    with pytest.raises(InputError, match="is there already"):
+        create_admitted(host)
+
+
+def test_of_many_that_admit_one_token_at_once_one_does(host, keys):
+    envelope = issue(keys)
+
+    def run():
+        try:
+            admit(host, keys, envelope)
+        except TokenError:
+            os._exit(3)
+        os._exit(0)
+
+    children = [multiprocessing.get_context("fork").Process(target=run) for _ in range(6)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert sorted(child.exitcode for child in children) == [0, 3, 3, 3, 3, 3]
+
+
+def test_on_a_full_disk_nothing_is_admitted_and_nothing_half_written(host, keys):
+    envelope = issue(keys)
+    before = {path.name: path.read_bytes() for path in host.iterdir()}
+
+    def run():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            admit(host, keys, envelope)
+        except InfraError:
+            os._exit(4)
+        os._exit(0)
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 4
+    assert {path.name: path.read_bytes() for path in host.iterdir()} == before | {"lock": b""}
+    assert admit(host, keys, envelope)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp token …` as a user meets it: what is printed, the exit statuses, one line on errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+from token_cases import SCORE, STAGES, payload, sha
+
+from control_plane import cli
+from policy_lake.model import InfraError, Rejection, Verdict
+from tasks.settings import Settings
+from tasks.token import report_path, token_for_verdict
+from tasks.token_check import HOST_BTF
+from verifier_vm.tokens.admit import admit_token
+from verifier_vm.tokens.admitted import create_admitted
+from verifier_vm.tokens.check import Attachment
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.log import LOG
+from verifier_vm.tokens.private_key import PRIVATE
+from verifier_vm.tokens.public_key import PUBLIC
+from verifier_vm.tokens.revocation import REVOCATIONS
+from verifier_vm.tokens.statement import parse_payload
+from verifier_vm.tokens.terms import Provenance
+
+KNOBS = ("slice_us=500", "long_comms=transcode")
+THERE = ("--kernel", SCORE.kernel, "--btf", sha("btf"))
+VERDICT = Verdict(True, None, STAGES, "ljf", sha("object"), SCORE.kernel)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    data = tmp_path_factory.mktemp("data") / "schedcp"
+    settings = Settings(data_dir=data, key_store=None, audience="host-1")
+    token_for_verdict(
+        VERDICT, "source", settings, arguments=KNOBS, btf_sha256=sha("btf"), score=SCORE,
+        provenance=Provenance("model", "some-model", sha("prompt"), 0.0213),
+    )  # fmt: skip
+    return data
+
+
+@pytest.fixture
+def data(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCHEDCP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SCHEDCP_AUDIENCE", "host-1")
+    monkeypatch.delenv("SCHEDCP_KEY_STORE", raising=False)
+    return shutil.copytree(made, tmp_path / "data", copy_function=shutil.copy2)
+
+
+@pytest.fixture
+def token(data):
+    (path,) = (data / "tokens").glob("*.dsse.json")
+    return path
+
+
+@pytest.fixture
+def schedcp(monkeypatch, capsys):
+    """Runs a command; its exit status, what it printed, and what it complained of."""
+
+    def call(*args):
+        monkeypatch.setattr("sys.argv", ["schedcp", *map(str, args)])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+        said = capsys.readouterr()
+        return ending.value.code or 0, said.out, said.err
+
+    return call
+
+
+def refused(told, reason, status=3):
+    code, out, err = told
+    assert (code, out) == (status, "") and err.startswith("schedcp: ") and err.count("\n") == 1, told
+    assert reason in err, err
+
+
+def test_show_says_what_is_allowed_and_what_is_not(schedcp, token):
+    code, out, _ = schedcp("token", "show", token)
+    assert code == 0
+    for words in (
+        "allows: to load ljf", "with slice_us=500, long_comms=transcode", "host host-1", "does not allow: any other",
+        "once, up to the rollout stage canary", "beware: cgroup weights and quotas", "SCHEDCP_SURVIVES",
+        "waits more than 5000 ms", "back to the kernel's own scheduler", "1.22x", "model some-model", "cost 0.0213 USD",
+        "report beside it: as signed",
+    ):  # fmt: skip
+        assert words in out, words
+    code, out, _ = schedcp("token", "show", token, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["trusted"] is True and told["token"]["audience"] == "host-1"
+    assert [stage["name"] for stage in told["token"]["stages"]] == [stage.name for stage in STAGES]
+
+
+def test_show_of_a_token_that_is_not_ours_says_so_first(schedcp, token, data, tmp_path):
+    envelope = json.loads(token.read_text())
+    envelope["signatures"][0]["sig"] = "A" * 86 + "=="
+    token.write_text(json.dumps(envelope))
+    code, out, _ = schedcp("token", "show", token)
+    assert code == 3 and out.startswith("not to be trusted: the token's signature is wrong") and "what it claims" in out
+    shutil.rmtree(data / "keys")
+    code, out, _ = schedcp("token", "show", token, "--json")
+    assert code == 3 and "no key to check with" in json.loads(out)["reason"]
+
+
+def test_check_holds_where_it_was_made_for(schedcp, token, tmp_path):
+    code, out, _ = schedcp("token", "check", token, *THERE)
+    assert code == 0 and out.startswith("holds: ljf may be loaded here until") and "not compared: the object" in out
+    (tmp_path / "o.bpf.o").write_bytes(b"object")
+    with_object = ("--object", tmp_path / "o.bpf.o", *(word for knob in KNOBS for word in ("--knob", knob)))
+    code, out, _ = schedcp("token", "check", token, *THERE, *with_object, "--json")
+    assert code == 0 and json.loads(out)["object_compared"] is True and json.loads(out)["report"] == "as signed"
+
+
+def test_check_refuses_everything_else_with_the_reason(schedcp, token, tmp_path, monkeypatch):
+    (tmp_path / "o.bpf.o").write_bytes(b"tampered")
+    (tmp_path / "good.bpf.o").write_bytes(b"object")
+    refused(schedcp("token", "check", token, *THERE, "--object", tmp_path / "o.bpf.o"), "is for object_sha256")
+    refused(schedcp("token", "check", token, *THERE, "--object", tmp_path / "good.bpf.o"), "is for arguments")
+    refused(schedcp("token", "check", token, *THERE, "--knob", "slice_us=501"), "is for arguments")
+    refused(schedcp("token", "check", token, *THERE, "--stage", "fleet"), "ends at the rollout stage")
+    refused(schedcp("token", "check", token, "--btf", sha("btf")), f"not '{platform.release()}'")
+    refused(schedcp("token", "check", token, "--kernel", SCORE.kernel, "--btf", sha("other")), "is for btf_sha256")
+    monkeypatch.setenv("SCHEDCP_AUDIENCE", "host-2")
+    refused(schedcp("token", "check", token, *THERE), "is for audience 'host-1', not 'host-2'")
+
+
+def test_the_hosts_own_types_are_what_counts_unless_said(schedcp, token, monkeypatch, tmp_path):
+    (tmp_path / "btf").write_bytes(b"btf")
+    monkeypatch.setattr("tasks.token_check.HOST_BTF", tmp_path / "btf")
+    assert schedcp("token", "check", token, "--kernel", SCORE.kernel)[0] == 0
+    monkeypatch.setattr("tasks.token_check.HOST_BTF", tmp_path / "none")
+    refused(schedcp("token", "check", token, "--kernel", SCORE.kernel), "which types this kernel has is not known")
+    assert Path("/sys/kernel/btf/vmlinux") == HOST_BTF
+
+
+def test_what_can_not_be_known_is_a_refusal(schedcp, token, data):
+    for name, reason in ((REVOCATIONS, "No such file"), (LOG, "No such file"), (PUBLIC, "no key to check with")):
+        content = (data / "keys" / name).read_bytes()
+        (data / "keys" / name).unlink()
+        refused(schedcp("token", "check", token, *THERE), reason)
+        (data / "keys" / name).write_bytes(content)
+    report_path(token).write_bytes(report_path(token).read_bytes().replace(b'"seconds":1.5', b'"seconds":9.5'))
+    refused(schedcp("token", "check", token, *THERE), "is not the one that was signed")
+    report_path(token).unlink()
+    code, out, _ = schedcp("token", "check", token, *THERE)
+    assert code == 0 and "report beside it: missing" in out
+
+
+def test_bad_input_is_told_in_one_line(schedcp, token, tmp_path):
+    refused(schedcp("token", "check", "/none"), "/none: no such file", 2)
+    refused(schedcp("token", "check", token, *THERE, "--object", "/none.o"), "/none.o: no such file", 2)
+    refused(schedcp("token", "check", token, "--knob", "slice"), "--knob slice: not NAME=VALUE", 2)
+    refused(schedcp("token", "check", token, "--stage", "moon"), "--stage moon: not one of canary, host, fleet", 2)
+    refused(schedcp("token", "check", token, "--btf", "abc"), "--btf abc: no SHA-256", 2)
+    refused(schedcp("token", "revoke", "nonsense", "--reason", "x"), "'nonsense' is no file, no nonce", 2)
+    refused(schedcp("token", "revoke", "ab" * 16, "--reason", " "), "a revocation needs a reason", 2)
+    for content in (b"", b"\xff", b"{}", b"[" * 100_000, b" " * (2 << 20)):
+        (tmp_path / "x").write_bytes(content)
+        for command in ("show", "check"):
+            code, out, err = schedcp("token", command, tmp_path / "x")
+            assert code == 3 and out == "" and err.count("\n") == 1, err
+        assert schedcp("token", "revoke", tmp_path / "x", "--reason", "x")[0] == 2
+    assert json.loads(schedcp("token", "check", "/none", "--json")[1])["exit_status"] == 2
+
+
+def test_revoke_by_file_nonce_and_object(schedcp, token, data):
+    nonce = parse_payload(payload(json.loads(token.read_text()))).nonce
+    code, out, _ = schedcp("token", "revoke", token, "--reason", "p99 went up", "--json")
+    assert code == 0 and json.loads(out) == {
+        "kind": "nonce", "value": nonce, "reason": "p99 went up", "version": 2
+    }  # fmt: skip
+    refused(schedcp("token", "check", token, *THERE), "the token was revoked: p99 went up")
+    code, out, _ = schedcp("token", "revoke", sha("object"), "--reason", "F01")
+    assert code == 0 and "the list is now version 3, with 2 on it" in out
+    code, out, _ = schedcp("token", "log")
+    assert code == 0 and out.count("revoked") == 2 and "4 entries, the chain holds, revocation list version 3" in out
+    told = json.loads(schedcp("token", "log", "--check", "--json")[1])
+    assert told["holds"] is True and (told["count"], told["entries"]) == (4, [])
+    (data / "keys" / REVOCATIONS).unlink()
+    refused(schedcp("token", "log", "--check"), "No such file")
+    code, out, _ = schedcp("token", "restore")
+    assert code == 0 and "restored: the list is version 4, with 2 on it" in out
+    refused(schedcp("token", "check", token, *THERE), "the token was revoked: p99 went up")
+
+
+def test_a_log_that_was_cut_off_shows(schedcp, data, token):
+    path = data / "keys" / LOG
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(schedcp("token", "log", "--check"), "cut off")
+    refused(schedcp("token", "check", token, *THERE), "cut off")
+    refused(schedcp("token", "revoke", "ab" * 16, "--reason", "x"), "cut off")
+
+
+def test_check_tells_of_what_this_host_has_admitted(schedcp, data, token):
+    from tasks.token_check import admitted_dir, read_signed_log
+    from verifier_vm.tokens.public_key import read_public_key
+    from verifier_vm.tokens.revocation import read_revocations
+
+    settings = Settings()
+    key = read_public_key(settings.key_dir / PUBLIC)
+    what = Attachment(sha("object"), KNOBS, SCORE.kernel, sha("btf"), "host-1")
+    create_admitted(admitted_dir(settings))
+    assert schedcp("token", "check", token, *THERE)[0] == 0
+    known = {"revocations": read_revocations(settings.key_dir / REVOCATIONS, key), "log": read_signed_log(settings)}
+    now = parse_payload(payload(json.loads(token.read_text()))).issued
+    admit_token(admitted_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
+    refused(schedcp("token", "check", token, *THERE), "the token was used on this host before")
+
+
+def test_a_rejected_verdict_is_not_even_asked_for(data):
+    rejection = Rejection("survive", "it stalled", "")
+    for verdict in (Verdict(False, rejection, STAGES, "ljf"), Verdict(True, rejection, STAGES, "ljf")):
+        with pytest.raises(InfraError, match="a rejected policy gets no token"):
+            token_for_verdict(verdict, "", Settings(), btf_sha256=sha("btf"))
+    with pytest.raises(TokenError, match="the verdict lacks the stage"):
+        token_for_verdict(Verdict(True, None, STAGES[1:], "ljf", sha("o"), "7"), "", Settings(), btf_sha256=sha("btf"))
+    assert len(list((data / "tokens").iterdir())) == 2
+
+
+def test_a_policys_name_stays_inside_the_token_directory(data):
+    verdict = Verdict(True, None, STAGES, "../../../x y", sha("o"), "7")
+    path = token_for_verdict(verdict, "", Settings(), btf_sha256=sha("btf"))
+    assert path.parent == data / "tokens" and path.name.startswith(".._.._.._x_y-")
+
+
+def test_a_key_that_is_a_link_signs_nothing(data, tmp_path):
+    (data / "keys" / PRIVATE).rename(tmp_path / "key")
+    (data / "keys" / PRIVATE).symlink_to(tmp_path / "key")
+    before = sorted((data / "tokens").iterdir())
+    with pytest.raises(Exception, match="symbolic links") as caught:
+        token_for_verdict(VERDICT, "", Settings(), btf_sha256=sha("btf"))
+    assert caught.value.exit_status == 4 and sorted((data / "tokens").iterdir()) == before
+    assert hashlib.sha256(b"object").hexdigest() == VERDICT.object_sha256

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signer: only a complete, accepted verdict gets a token, and its key stays in its own process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, revoke, sha, tell, trust
+
+from policy_lake.model import Finding, InfraError, InputError, Ratio, Stage, to_json
+from verifier_vm.tokens import door, signer
+from verifier_vm.tokens.door import ask_for_token, ask_to_revoke
+from verifier_vm.tokens.files import KeyFileError, TokenError
+from verifier_vm.tokens.private_key import PRIVATE
+from verifier_vm.tokens.public_key import PUBLIC
+from verifier_vm.tokens.statement import parse_payload
+from verifier_vm.tokens.terms import REQUIRED_STAGES, BreakerLimits, Provenance
+
+REJECT = Finding("F01", "reject", "a task is lost")
+OPEN = Finding("F03", "unknown", "who knows")
+REFUSALS = [
+    ({"stages": ()}, "the verdict lacks the stage build, kernel, survive"),
+    ({"stages": STAGES[1:]}, "the verdict lacks the stage build"),
+    ({"stages": (*STAGES, STAGES[0])}, "a stage twice"),
+    ({"stages": (*STAGES[:-1], replace(STAGES[-1], ok=False))}, f"the stage '{REQUIRED_STAGES[-1]}' is not passed"),
+    ({"stages": (*STAGES, Stage("fair", False, 1.0))}, "the stage 'fair' is not passed"),
+    ({"stages": (*STAGES, Stage("object", True, 1.0, (REJECT,)))}, "the stage 'object' has a finding that rejects"),
+    ({"stages": (*STAGES, Stage("fair", True, 1.0, (OPEN,)))}, "the last stage, 'fair', left F03 open: who knows"),
+    ({"stages": (*STAGES, Stage("a\nb", True, 1.0))}, "cannot be printed"),
+    ({"object_sha256": "abc", "score": None}, "object_sha256 is no SHA-256"),
+    ({"btf_sha256": ""}, "btf_sha256 is no SHA-256"),
+    ({"kernel": "", "score": None}, "kernel is empty"),
+    ({"audience": ""}, "audience is empty"),
+    ({"policy": "\x1b[2J"}, "cannot be printed"),
+    ({"policy": "x" * 301}, "longer than 300"),
+    ({"valid_for_s": 0}, "it can be valid for 1 s to 30 days"),
+    ({"valid_for_s": 31 * 86400}, "it can be valid for 1 s to 30 days"),
+    ({"rollout_limit": "fleet", "score": None}, "a rollout beyond the canary needs a score"),
+    ({"rollout_limit": "host", "score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.2)))}, "beyond the canary needs"),
+    ({"breaker": BreakerLimits(stall_ms=10**6)}, "stall_ms is not in"),
+    ({"breaker": BreakerLimits(p99_ratio=50.0)}, "p99_ratio is not in"),
+    ({"last_known_good": "the one before"}, "last_known_good is no SHA-256"),
+    ({"provenance": Provenance("model", "m", "prompt")}, "prompt_sha256 is no SHA-256"),
+    ({"provenance": Provenance(cost_usd=-1.0)}, "cost_usd is no cost"),
+    ({"score": replace(SCORE, attached=False)}, "no proof that the policy was attached"),
+    ({"score": replace(SCORE, kernel="6.12")}, "the score is of another kernel"),
+    ({"score": replace(SCORE, versions={})}, "the score is of another object"),
+    ({"score": replace(SCORE, workload="other")}, "the score is of another workload"),
+    ({"ratio": Ratio(9.0, (8.0, 10.0))}, "the score is of another ratio"),
+]
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return tmp_path_factory.mktemp("signer") / "keys"
+
+
+@pytest.mark.parametrize("number", range(len(REFUSALS)))
+def test_no_other_verdict_gets_a_token_and_the_refusal_is_logged(keys, number):
+    changes, reason = REFUSALS[number]
+    before = [e for e in trust(keys)["log"].entries if e.event == "issued"] if keys.exists() else []
+    with pytest.raises(TokenError, match=reason):
+        issue(keys, **changes)
+    entries = trust(keys)["log"].entries
+    assert entries[-1].event == "refused" and entries[-1].reason.startswith("no token for")
+    assert [e for e in entries if e.event == "issued"] == before
+
+
+@pytest.mark.parametrize("required", REQUIRED_STAGES)
+def test_every_required_stage_is_required(keys, required):
+    with pytest.raises(TokenError, match=f"the verdict lacks the stage {required}"):
+        issue(keys, stages=tuple(stage for stage in STAGES if stage.name != required))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"", b"[]", b"{}", b'{"do":"sign"}', b"[" * 100_000, b'{"do":"issue"}', b" " * (2 << 20),
+        b'{"do":"issue","do":"issue","data":{}}', b'{"do":"revoke","data":{"kind":"key","value":"","reason":"x"}}',
+        b'{"do":"issue","data":[]}', b'{"do":"revoke","data":[1]}', b'{"do":["issue"]}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_a_message_out_of_shape_is_told_in_one_line(tmp_path, message):
+    told = signer.answer(tmp_path / "keys", message)
+    assert told["ok"] is False and told["exit_status"] == 2 and "\n" not in told["error"], told
+
+
+@pytest.mark.parametrize("more", [{"nonce": "00" * 16}, {"version": 1}, {"expires": "2099-01-01"}, {"log": {}}])
+def test_what_only_the_signer_may_say_cannot_be_asked_for(keys, more):
+    with pytest.raises(InputError, match=f"unknown: {next(iter(more))}"):
+        tell(keys, "issue", {**to_json(REQUEST), **more})
+
+
+def test_versions_grow_and_nonces_differ_though_the_clock_goes_back(keys, monkeypatch):
+    tokens = [check(keys, issue(keys)) for _ in range(3)]
+
+    class Earlier(signer.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) - timedelta(days=3)
+
+    monkeypatch.setattr(signer, "datetime", Earlier)
+    tokens += [parse_payload(payload(issue(keys))) for _ in range(2)]
+    versions = [token.version for token in tokens]
+    assert versions == sorted(set(versions)) and len({token.nonce for token in tokens}) == 5
+    assert parse_payload(payload(issue(keys, audience="host-2"))).version < versions[-1]
+
+
+def test_a_request_gets_what_it_may_ask_for(keys):
+    wanted = {
+        "rollout_limit": "host", "breaker": BreakerLimits(1000, 1.1), "last_known_good": sha("before"),
+        "limits": ("needs 2 CPUs",), "provenance": Provenance("model", "some-model", sha("prompt"), 0.02),
+        "valid_for_s": 3600,
+    }  # fmt: skip
+    token = check(keys, issue(keys, **wanted), stage="host")
+    assert token.expires - token.issued == timedelta(hours=1) and token.breaker == wanted["breaker"]
+    assert token.limits[1:] == ("needs 2 CPUs",) and token.provenance == wanted["provenance"]
+
+
+def test_what_a_stage_leaves_open_is_settled_by_a_later_one(keys):
+    assert check(keys, issue(keys, stages=(replace(STAGES[0], findings=(OPEN,)), *STAGES[1:])))
+
+
+def test_a_revoked_object_gets_no_new_token(keys):
+    revoke(keys, "object", sha("evil"), "it kills the host")
+    with pytest.raises(TokenError, match="the object is revoked: it kills the host"):
+        issue(keys, object_sha256=sha("evil"), score=None)
+
+
+def test_through_the_door_errors_keep_their_kind(tmp_path):
+    directory = tmp_path / "keys"
+    envelope, digest = ask_for_token(directory, REQUEST)
+    assert check(directory, envelope).nonce and trust(directory)["log"].entries[-1].token_sha256 == digest
+    with pytest.raises(TokenError, match="the verdict lacks the stage build"):
+        ask_for_token(directory, replace(REQUEST, stages=STAGES[1:]))
+    with pytest.raises(InputError, match="'xyz' is no nonce"):
+        ask_to_revoke(directory, "nonce", "xyz", "why")
+    with pytest.raises(InputError, match="not to be signed"):
+        ask_for_token(directory, replace(REQUEST, stages=(Stage("build", True, float("nan")),)))
+    (directory / PRIVATE).chmod(0o640)
+    with pytest.raises(KeyFileError, match=r"others may use it .*`chmod 600") as caught:
+        ask_for_token(directory, REQUEST)
+    assert caught.value.exit_status == 4
+
+
+def test_a_signer_that_cannot_start_is_a_failure_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(door, "ROOT", tmp_path)
+    monkeypatch.setattr(door, "START", "raise SystemExit('no such thing')")
+    with pytest.raises(InfraError, match="the signer ended without an answer: no such thing"):
+        ask_for_token(tmp_path / "keys", REQUEST)
+    monkeypatch.setattr(door, "START", "import time; time.sleep(60)")
+    monkeypatch.setattr(door, "TIMEOUT_S", 0.2)
+    with pytest.raises(InfraError, match="the signer gave no answer"):
+        ask_for_token(tmp_path / "keys", REQUEST)
+
+
+def test_the_environment_cannot_put_code_into_the_signer(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ask_for_token(tmp_path / "keys", REQUEST)
+    assert not (tmp_path / "ran").exists()
+
+
+CALLER = """
+import hashlib, os, sys
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+from policy_lake.model import Stage, Verdict
+from tasks.settings import load_settings
+from tasks.token import token_for_verdict
+from tasks.planners import choose
+from verifier_vm.tokens.terms import REQUIRED_STAGES
+stages = tuple(Stage(name, True, 1.0) for name in REQUIRED_STAGES)
+verdict = Verdict(True, None, stages, "x", hashlib.sha256(b"o").hexdigest(), "7.3")
+path = token_for_verdict(verdict, "source", load_settings(), btf_sha256="ab" * 32)
+secret = [name for name in sys.modules if name.split(".")[-1] in ("private_key", "ledger", "signer")]
+fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
+touched = [name for name in opened + links if "signing.key" in name]
+print(path, secret, touched, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_caller_never_holds_the_private_key(tmp_path):
+    """Not as a module, not as an open file, and not one byte of it in memory (looked for from outside)."""
+    directory = tmp_path / "elsewhere" / "keys"
+    env = {**os.environ, "SCHEDCP_KEY_STORE": str(directory), "SCHEDCP_DATA_DIR": str(tmp_path / "data")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", CALLER], env=env, cwd=door.ROOT, **pipes) as caller:
+        try:
+            path, rest = caller.stdout.readline().strip().split(" ", 1)
+            assert Path(path).is_file() and rest == "[] []"
+            pem = (directory / PRIVATE).read_bytes()
+            seed = load_pem_private_key(pem, None).private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+            public = (directory / PUBLIC).read_bytes().splitlines()[1]
+            needles = {"raw": seed, "base64": base64.b64encode(seed), "pem": pem.splitlines()[1]}
+            memory = _memory(caller.pid)
+            assert len(memory) > 1 << 20 and b"verifier_vm.tokens.door" in memory  # that we can read it at all
+            assert [name for name, needle in needles.items() if needle in memory] == []
+            assert public != pem.splitlines()[1]
+        finally:
+            caller.stdin.close()
+
+
+def _memory(pid: int) -> bytes:
+    parts = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            bounds, permissions, *_ = line.split()
+            low, high = (int(number, 16) for number in bounds.split("-"))
+            if permissions.startswith("rw") and high - low < 1 << 28:
+                try:
+                    memory.seek(low)
+                    parts.append(memory.read(high - low))
+                except (OSError, ValueError):
+                    continue
+    return b"".join(parts)
+
+
+def test_the_signers_answer_holds_no_key(tmp_path):
+    directory = tmp_path / "keys"
+    told = json.dumps(signer.answer(directory, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()))
+    assert (directory / PRIVATE).read_text().splitlines()[1][-40:] not in told

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages into a verdict."""
+
+from __future__ import annotations
+
+import hashlib
+
+from policy_lake.model import Finding, Stage
+from verifier_vm.verdict import demand, rejection_of, stage_of, verdict_of
+
+NOTE = Finding("F41", "note", "no cgroup ops: shares and quotas are void")
+UNKNOWN = Finding("F02", "unknown", "the queue's id is computed")
+REJECT = Finding("F03", "reject", "queue 7 is never consumed", "mine.bpf.c:12", "consume it in dispatch")
+REJECT_TOO = Finding("F01", "reject", "a path loses the task")
+
+
+def test_notes_and_unknowns_pass_and_the_first_rejection_says_why():
+    assert stage_of("object", 0.1, [NOTE, UNKNOWN]).ok
+    failed = stage_of("object", 0.1, [NOTE, REJECT, REJECT_TOO], "the matrix")
+    assert not failed.ok
+    found = rejection_of(failed)
+    assert (found.stage, found.bug, found.place) == ("object", "F03", "mine.bpf.c:12")
+    assert (found.reason, found.advice, found.evidence) == (REJECT.reason, REJECT.advice, "the matrix")
+    assert rejection_of(stage_of("build", 0.3)) is None
+
+
+def test_a_stage_that_failed_without_a_word_lets_nothing_through():
+    verdict = verdict_of([Stage("kernel", False, 0.0)])
+    assert not verdict.accepted and "without saying why" in verdict.rejection.reason
+
+
+def test_a_verdict_of_no_stages_accepts_nothing():
+    assert not verdict_of([]).accepted
+
+
+def test_the_first_failed_stage_in_order_is_the_rejection():
+    stages = [stage_of("source", 0, [NOTE]), stage_of("object", 0, [REJECT]), stage_of("fair", 0, [REJECT_TOO])]
+    verdict = verdict_of(stages, ops="mine", data=b"x", kernel="7.3")
+    assert not verdict.accepted and verdict.rejection.stage == "object"
+    assert verdict.object_sha256 == hashlib.sha256(b"x").hexdigest()
+    assert verdict_of(stages[:1], ops="mine").accepted
+
+
+def test_what_a_host_needs_turns_a_note_into_a_rejection():
+    stage = stage_of("object", 0.1, [NOTE, UNKNOWN])
+    assert demand(stage, {"F41"}).ok is False
+    assert rejection_of(demand(stage, {"F41"})).bug == "F41"
+    assert demand(stage, {"F30"}) == stage and demand(stage, ()) == stage

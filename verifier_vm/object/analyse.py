@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `object` stage: what can be said of a compiled policy before any kernel sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from policy_lake.model import Finding, Stage
+from verifier_vm.object import limits
+from verifier_vm.object.check_cpus import check_cpus
+from verifier_vm.object.check_flags import check_flags
+from verifier_vm.object.check_paths import check_paths
+from verifier_vm.object.check_queues import check_queues
+from verifier_vm.object.check_slices import check_slices
+from verifier_vm.object.check_table import check_table
+from verifier_vm.object.errors import ObjectError
+from verifier_vm.object.evidence import evidence
+from verifier_vm.object.facts import Facts
+from verifier_vm.object.ops import apply_arguments, read_ops
+from verifier_vm.object.program import Function, read_program
+from verifier_vm.object.walk import Walk
+
+FAILED = "the analysis failed"
+CHECKS = (
+    check_paths,
+    check_queues,
+    check_cpus,
+    check_slices,
+    check_flags,
+    check_table,
+)  # what ends a machine before what is missing
+ORDER = {"reject": 0, "unknown": 1, "note": 2}
+COMPILE = "Build the object with clang --target=bpf -g -c."
+ADVICE = {
+    "elf": COMPILE,
+    "code": COMPILE,
+    "btf": "Build with -g, and do not strip .BTF.",
+    "ops": 'Define one struct sched_ext_ops in SEC(".struct_ops.link").',
+    "knob": "Set only knobs that the policy declares as const volatile.",
+}
+
+
+def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
+    """The stage "object" for an ELF object and the words its loader gets; never raises for what is in either.
+
+    ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is `unknown`.
+    """
+    started = time.perf_counter()
+    try:
+        facts = read_facts(data, arguments)
+        findings = tuple(sorted(_findings(facts), key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
+        text = evidence(facts)
+    except ObjectError as error:
+        findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        # Ours to mend; but nothing is known of such an object, so it must not pass.
+        text = f"{FAILED}: {type(error).__name__}: {error}"
+        findings = (Finding("elf", "reject", text, "", "Report this object."),)
+    ok = not any(finding.level == "reject" for finding in findings)
+    return Stage("object", ok, time.perf_counter() - started, findings, text)
+
+
+def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:
+    """What an object does; ObjectError when it is none."""
+    program = read_program(data)
+    ops = read_ops(program)
+    apply_arguments(program, ops, arguments)
+    walk = Walk(program)
+    setters: dict[str, str] = {}
+    for name, pc in ops.callbacks.items():
+        walk.entry(name, pc)
+    for name, pc in _other_programs(program_entries=program.functions, ops_entries=set(ops.callbacks.values())):
+        walk.entry(name, pc)
+    done: set[int] = set()
+    while pending := [pc for pc in walk.later if pc not in done]:
+        for pc in pending[: limits.ENTRIES - len(done)]:
+            name = f"timer{len(done) or ''}"
+            setters[name] = walk.later[pc]
+            walk.entry(name, pc)
+            done.add(pc)
+        if len(done) >= limits.ENTRIES:
+            break
+    return Facts(program, ops, walk.record, setters)
+
+
+def _other_programs(*, program_entries: dict[int, Function], ops_entries: set[int]) -> list[tuple[str, int]]:
+    """Programs that are no callbacks: user space may run them, and they may move tasks."""
+    found = []
+    for pc, function in program_entries.items():
+        if pc not in ops_entries and function.section.lstrip("?") in ("syscall",):
+            found.append(("syscall", pc))
+    return found[: limits.ENTRIES]
+
+
+def _findings(facts: Facts) -> list[Finding]:
+    return [finding for check in CHECKS for finding in check(facts)]

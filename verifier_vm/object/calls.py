@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What calls do in the walk: results by name, writes through pointers, and what becomes of the task at hand."""
+
+from __future__ import annotations
+
+from verifier_vm.object.decode import Reference
+from verifier_vm.object.flow import Flow
+from verifier_vm.object.kernel import (
+    ARRAYS,
+    CONSUMES,
+    ENDING,
+    HELPERS,
+    INSERTS,
+    KEEPING,
+    MOVES,
+    READ_ONLY_HELPERS,  # fmt: skip
+    READ_ONLY_KFUNCS,
+    kernel_name,
+)
+from verifier_vm.object.memory import Memory
+from verifier_vm.object.program import Program
+from verifier_vm.object.record import Call, Path, Record
+from verifier_vm.object.state import State
+from verifier_vm.object.values import Expr, Value, Values, is_task, root
+
+# Members of the structs that kfuncs take by pointer: (name, offset, bytes).
+ARGUMENT_STRUCTS: dict[str, tuple[int, tuple[tuple[str, int, int], ...]]] = {
+    "__scx_bpf_dsq_insert_vtime": (1, (("dsq_id", 0, 8), ("slice", 8, 8), ("vtime", 16, 8), ("enq_flags", 24, 8))),
+    "__scx_bpf_select_cpu_and": (2, (("prev_cpu", 0, 4), ("wake_flags", 8, 8), ("flags", 16, 8))),
+}
+CPU_ID = "get_smp_processor_id"
+MAY_KEEP = ("ringbuf_output", "kptr_xchg", "timer_start")
+ASKS = (
+    "bpf_cpumask_test_cpu",
+    "bpf_cpumask_intersects",
+    "bpf_cpumask_subset",
+    "scx_bpf_select_cpu_dfl",
+    "scx_bpf_select_cpu_and",
+    "__scx_bpf_select_cpu_and",
+)  # where a task may run
+PROBE_READS = ("probe_read", "probe_read_kernel")
+TASK_STORAGE = ("task_storage_get", "cgrp_storage_get")
+MOST_CLOBBERED = 512
+
+
+class Calls:
+    """The effect of a helper or kfunc on a path."""
+
+    def __init__(self, program: Program, values: Values, record: Record, memory: Memory, flow: Flow) -> None:
+        self._program, self._values, self._record, self._memory, self._flow = program, values, record, memory, flow
+
+    def apply(self, state: State, reference: Reference, entry: str, *, looping: bool) -> None:
+        """Carry out a call that is not followed; its result is in register 0 afterwards, 1 to 5 are gone."""
+        helper = reference.kind == "helper"
+        name = (
+            HELPERS.get(reference.offset, (f"helper {reference.offset}", 5))[0]
+            if helper
+            else kernel_name(reference.name)
+        )
+        count = HELPERS.get(reference.offset, ("", 5))[1] if helper else self._flow.counts.get(reference.name, 5)
+        args = tuple(v if v is not None and i < count else self._unset() for i, v in enumerate(state.registers[1:6]))
+        fields = self._fields(state, name, args, entry)
+        result = self._result(state, name, args, entry, looping=looping)
+        leaf = result if isinstance(result, Expr) else None
+        before = state.path
+        call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
+        self._record.add_call(call)
+        state.path = self._path_after(state, name, args, leaf, entry)
+        self._clobber(state, name, args, entry)
+        state.registers[0] = result
+        state.registers[1:6] = [None] * 5
+
+    def _unset(self) -> Expr:
+        return self._values.make("any", "unset")
+
+    def _fields(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> tuple[tuple[str, Value], ...]:
+        if name not in ARGUMENT_STRUCTS:
+            return ()
+        index, members = ARGUMENT_STRUCTS[name]
+        return tuple((m, self._memory.read(state, args[index], offset, size, entry)) for m, offset, size in members)
+
+    def _result(self, state: State, name: str, args: tuple[Value, ...], entry: str, *, looping: bool) -> Value:
+        result: Value
+        if name in TASK_STORAGE and isinstance(args[1], Expr):
+            result = self._values.make("storage", root(args[0])[0], args[1])
+        elif name in ("map_lookup_elem", "map_lookup_percpu_elem"):
+            result = self._element(state, args, entry)
+        elif name in ("this_cpu_ptr", "get_current_task_btf"):
+            result = self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
+        elif name == "bpf_iter_num_next":
+            result = self._next_number(state, args, looping=looping)
+        elif name == "bpf_task_acquire":
+            result = args[0]
+        elif name == CPU_ID:  # the same throughout a callback, which cannot migrate
+            result = self._values.make("ret", (CPU_ID,))
+        else:
+            result = self._fresh(state, (name, state.pc, state.chain), looping=looping)
+        return result
+
+    def _fresh(self, state: State, key: tuple[object, ...], *, looping: bool) -> Expr:
+        leaf = self._values.make("ret", key)
+        if looping:
+            state.make_new(leaf, self._values)
+        return leaf
+
+    def _element(self, state: State, args: tuple[Value, ...], entry: str) -> Value:
+        """A lookup of one key twice gives one element; an array has one at every index below its size."""
+        declared = self._program.maps.get(str(args[0].key)) if isinstance(args[0], Expr) else None
+        key = self._memory.read(state, args[1], 0, declared.key_size or 4 if declared else 4, entry)
+        self._memory.note_index(state, key, entry)
+        element = self._values.make("element", (declared.name if declared else state.pc), key)
+        if declared and declared.kind in ARRAYS and isinstance(key, int) and key < max(declared.max_entries, 1):
+            return self._values.make("sure", None, element)
+        return element
+
+    def _next_number(self, state: State, args: tuple[Value, ...], *, looping: bool) -> Value:
+        """bpf_iter_num_next: never NULL the first time when the range is known not to be empty."""
+        base, offset = root(args[0])
+        frame = base.key if isinstance(base, Expr) and base.op == "frame" else None
+        if isinstance(frame, int) and state.read_stack(frame, offset, 8) == 1:
+            state.write_stack(frame, offset, 8, 0)
+            return self._values.make("sure", None, self._fresh(state, ("first number", state.pc), looping=looping))
+        return self._fresh(state, ("number", state.pc, len(state.frames)), looping=looping)
+
+    def _clobber(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> None:
+        if name in PROBE_READS and isinstance(args[1], int):
+            self._probe_read(state, args, entry)
+            return
+        if name == "bpf_iter_num_new":
+            base, offset = root(args[0])
+            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
+                first = isinstance(args[1], int) and isinstance(args[2], int) and _below(args[1], args[2])
+                state.write_stack(base.key, offset, 8, 1 if first else 0)
+            return
+        if name in READ_ONLY_HELPERS or name in READ_ONLY_KFUNCS or name.startswith("bpf_iter_num"):
+            return
+        for value in args:
+            base, offset = root(value)
+            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
+                state.clobber_stack(base.key, offset, MOST_CLOBBERED)
+            elif isinstance(base, Expr) and base.op in ("element", "storage", "data"):
+                for place in [place for place in state.memory if place[0] is base]:
+                    del state.memory[place]
+
+    def _probe_read(self, state: State, args: tuple[Value, ...], entry: str) -> None:
+        """BPF_CORE_READ copies a field to the stack: it then holds what a load would have given."""
+        size = args[1] if isinstance(args[1], int) else 0
+        base, offset = root(args[0])
+        if not isinstance(base, Expr) or base.op != "frame" or not isinstance(base.key, int):
+            return
+        state.clobber_stack(base.key, offset, max(size, 1))
+        if size in (1, 2, 4, 8) and isinstance(args[2], Expr):
+            state.write_stack(base.key, offset, size, self._memory.read(state, args[2], 0, size, entry))
+
+    def _path_after(self, state: State, name: str, args: tuple[Value, ...], result: Expr | None, entry: str) -> Path:
+        """What has become of the task at hand."""
+        path = state.path
+        if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
+            path = path._replace(inserted=(*path.inserted, state.pc)[:2])
+        elif name in ENDING:
+            path = path._replace(ended=True)
+        elif name in CONSUMES or name in MOVES:
+            path = path._replace(moved=True)
+        elif name in KEEPING:
+            path = path._replace(kept=2)
+        elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
+            path = path._replace(kept=2, pushed=result)
+        elif name in MAY_KEEP and path.kept == 0:
+            path = path._replace(kept=1)
+        elif name in ASKS:
+            self._record.asked.add(entry)
+        return path
+
+    def _names_task(self, state: State, args: tuple[Value, ...]) -> bool:
+        """Does a map update say which task it is about, in key or value?"""
+        for pointer in args[1:3]:
+            base, offset = root(pointer)
+            if not isinstance(base, Expr) or base.op != "frame":
+                continue
+            held = [
+                value for (frame, at), (_, value) in state.stack.items() if frame == base.key and 0 <= at - offset < 64
+            ]
+            if any(self._memory.identifies(value) for value in held):
+                return True
+        return False
+
+
+def _below(a: int, b: int) -> bool:
+    signs = [x - (1 << 32) if x >> 31 & 1 else x for x in (a & 0xFFFFFFFF, b & 0xFFFFFFFF)]
+    return signs[0] < signs[1]

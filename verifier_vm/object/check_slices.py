@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of time: slices without end or not given, how CPU time is charged, long loops (F17, F19, F20, F36)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy_lake.model import Finding
+from verifier_vm.object import kernel
+from verifier_vm.object.facts import Facts, Level
+from verifier_vm.object.values import MASK32, Value, is_field, leaves_of, signed, sure_bits
+
+LONG_SLICE_NS = 5_000_000_000
+LONG_LOOP, ENDLESS_LOOP = 1 << 16, 1 << 20  # rounds: a millisecond or so, and tens of them
+CHARGING = ("stopping", "quiescent", "dequeue", "dispatch")
+SLICE = "scx.slice"
+# Callbacks that hold no run queue's lock, where a long loop delays nobody else.
+UNLOCKED = frozenset((*kernel.SLEEPABLE, "timer", "syscall"))
+
+
+def check_slices(facts: Facts) -> Iterator[Finding]:
+    """All checks of this file."""
+    yield from _endless(facts)
+    yield from _zero(facts)
+    yield from _charged_by_slice(facts)
+    yield from _loops(facts)
+
+
+def _sets_slices(facts: Facts) -> bool:
+    writes = facts.record.writes.values()
+    return bool(facts.record.by_name("scx_bpf_task_set_slice")) or any(write.member == SLICE for write in writes)
+
+
+def _preempts(facts: Facts) -> bool:
+    """Is there anything that ends a turn before its slice does?"""
+    kicks = [call.args[1] for call in facts.record.by_name("scx_bpf_kick_cpu")]
+    if facts.has("tick") or any(not isinstance(flags, int) or flags & kernel.KICK_PREEMPT for flags in kicks):
+        return True
+    return _sets_slices(facts) or any(sure_bits(insert.flags) & kernel.ENQ_PREEMPT_BIT for insert in facts.inserts)
+
+
+def _endless(facts: Facts) -> Iterator[Finding]:
+    for insert in facts.inserts:
+        slice_ns = insert.slice_ns
+        if isinstance(slice_ns, int) and slice_ns >= LONG_SLICE_NS and not _preempts(facts):
+            text = "SCX_SLICE_INF" if slice_ns == kernel.SLICE_INF else f"a slice of {slice_ns / 1e9:.0f} s"
+            reason = f"{text} and nothing that ends a turn: whoever does not sleep keeps its CPU, and all others wait"
+            advice = "Use a slice of milliseconds, or preempt with SCX_KICK_PREEMPT, .tick or scx_bpf_task_set_slice."
+            yield facts.finding("F19", "reject", reason, insert.call, advice)
+            return
+
+
+def _zero(facts: Facts) -> Iterator[Finding]:
+    given = [insert for insert in facts.inserts if insert.slice_ns is not None]
+    if given and all(insert.slice_ns == 0 for insert in given) and not _sets_slices(facts):
+        reason = 'every insert has slice 0, and nothing sets one: the kernel must give its default ("has zero slice")'
+        yield facts.finding("F20", "reject", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
+
+
+def _charged_by_slice(facts: Facts) -> Iterator[Finding]:
+    """scx.slice is 0 after a preemption and after sched_yield, so what is missing from it is not what was used."""
+    advice = "Charge the growth of p->se.sum_exec_runtime (sx_mark_cpu_time, sx_cpu_time_since)."
+    reason = "CPU time is charged by what is left of the slice, which preemption and sched_yield set to 0"
+    for write in facts.record.writes.values():
+        if write.entry in CHARGING and _from_slice(write.value) and not is_field(write.value, SLICE):
+            yield Finding("F17", "reject", reason, facts.place(write.entry, write.line, write.pc), advice)
+            return
+    for call in facts.record.by_name("scx_bpf_task_set_dsq_vtime"):
+        if call.entry in CHARGING and _from_slice(call.args[1]):
+            yield facts.finding("F17", "reject", reason, call, advice)
+            return
+
+
+def _from_slice(value: Value) -> bool:
+    return any(is_field(leaf, SLICE) for leaf in leaves_of(value))
+
+
+def _loops(facts: Facts) -> Iterator[Finding]:
+    for call in facts.record.by_name("loop", "bpf_iter_num_new"):
+        rounds = _rounds(call.args)
+        if call.entry in UNLOCKED or (rounds is not None and rounds < LONG_LOOP):
+            continue
+        level: Level = "reject" if rounds is not None and rounds >= ENDLESS_LOOP else "unknown"
+        reason = f"a loop of {rounds} rounds in .{call.entry}, under a run queue's lock: it costs a CPU"
+        if rounds is None:
+            reason = f"a loop in .{call.entry}, under a run queue's lock, whose length is only known at run time"
+        yield facts.finding("F36", level, reason, call, "Bound it by what one call may cost.")
+        return
+
+
+def _rounds(args: tuple[Value, ...]) -> int | None:
+    """How often a loop goes round; None for a bpf_loop that does not say. bpf_for over CPUs and queues is short enough."""
+    if len(args) == 1:
+        return args[0] if isinstance(args[0], int) else None
+    if not isinstance(args[1], int) or not isinstance(args[2], int):
+        return 0
+    return signed(args[2] & MASK32, 32) - signed(args[1] & MASK32, 32)

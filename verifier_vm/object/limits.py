@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of an object is looked at: a stranger's file must cost neither time nor memory without bound.
+
+A limit of size makes a malformed object; a limit of the walk makes an `unknown` finding. All are counts, never clocks,
+so that the same object gets the same answer on any machine.
+"""
+
+from __future__ import annotations
+
+FILE_BYTES = 16 << 20  # our objects have some 70 KB, one with DWARF about 1 MB
+SECTIONS = 2048
+SYMBOLS = 50_000
+RELOCATIONS = 100_000
+BTF_TYPES = 60_000
+BTF_DEPTH = 32  # of typedefs, qualifiers and structs within structs
+STRUCT_MEMBERS = 20_000  # looked through in one object
+LINES = 50_000
+CORE_RELOCATIONS = 30_000
+INSTRUCTIONS = 40_000
+FUNCTIONS = 1_000
+OPS_TABLES = 8
+NAME_BYTES = 512
+
+STEPS_PER_ENTRY = 15_000  # instructions walked for one callback, over all its paths
+STEPS = 30_000  # for a whole object: about half a second; a policy of our library takes 2,000
+ENTRIES = 128  # callbacks, timers and the like that are walked
+ROUNDS = 300_000  # instructions looked at to find what is read later on
+PLACES = 500  # places of memory that are told apart there
+FRAMES = 8  # the kernel's own limit of calls within calls
+VISITS = 12  # states of one place that are told apart before what is known of memory and branches is dropped
+WIDEN_VISITS = 48  # and before numbers that still change are dropped
+EVENTS = 4_000  # calls and writes recorded in one object
+HELD = 160  # places of memory and stack, and outcomes of branches, that one path knows
+EXPRESSION_DEPTH = 10
+LEAVES = 32  # that one expression keeps
+TABLE = 100_000  # values of one analysis
+FINDINGS = 64

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the walk saw: calls, writes, and how paths ended. Checks read these records and nothing else of the walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from verifier_vm.object import limits
+from verifier_vm.object.values import Expr, Value
+
+
+class Path(NamedTuple):
+    """What has happened to the callback's task so far on one path.
+
+    inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
+    ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
+    local queue; pushed: the result that says whether keeping it worked.
+    """
+
+    inserted: tuple[int, ...] = ()
+    kept: int = 0
+    ended: bool = False
+    compared: bool = False
+    moved: bool = False
+    pushed: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as some path makes it: `entry` is the callback, `name` the kernel's name, `fields` what an argument
+    struct on the stack held."""
+
+    entry: str
+    name: str
+    args: tuple[Value, ...]
+    fields: tuple[tuple[str, Value], ...]
+    pc: int
+    line: int
+    path: Path
+    exact: bool
+    looping: bool
+    result: Expr | None = None
+
+    def field(self, name: str) -> Value | None:
+        """What the argument struct held under that name; None when it is not known."""
+        return next((value for key, value in self.fields if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write into a map's value, a global or a task: `member` is the task's field where it is one."""
+
+    entry: str
+    base: Value
+    offset: int
+    member: str
+    value: Value
+    pc: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a path through a callback ended; `value` is what it returns, `negative` whether that is surely below 0 as an
+    int, `line` the last source line before that."""
+
+    entry: str
+    path: Path
+    value: Value
+    pc: int
+    line: int
+    exact: bool
+    negative: bool = False
+
+
+@dataclass(slots=True)
+class Record:
+    """All that the walk saw, each once.
+
+    masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
+    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; indexed:
+    (callback, pc) where the executing CPU's id is an index; incomplete: by callback, why not all of it was walked.
+    """
+
+    calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
+    writes: dict[tuple[object, ...], Write] = field(default_factory=dict)
+    endings: dict[tuple[object, ...], Ending] = field(default_factory=dict)
+    masks: set[tuple[str, str, int]] = field(default_factory=set)
+    reads: dict[tuple[str, str, bool, int], int] = field(default_factory=dict)
+    tested: set[Expr] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    indexed: dict[tuple[str, int], int] = field(default_factory=dict)
+    incomplete: dict[str, str] = field(default_factory=dict)
+    steps: int = 0
+
+    def add_call(self, call: Call) -> None:
+        """Keep a call, once for each set of arguments and what had happened before it."""
+        path = call.path._replace(pushed=None)
+        key = (
+            call.entry,
+            call.name,
+            call.pc,
+            *map(_id, call.args),
+            *(_id(v) for _, v in call.fields),
+            path,
+            call.exact,
+        )
+        if self._has_room(call.entry):
+            self.calls.setdefault(key, call)
+
+    def add_write(self, write: Write) -> None:
+        """Keep a write, once for each value."""
+        key = (write.entry, write.pc, _id(write.base), write.offset, _id(write.value))
+        if self._has_room(write.entry):
+            self.writes.setdefault(key, write)
+
+    def add_ending(self, ending: Ending) -> None:
+        """Keep the end of a path, once for each outcome."""
+        path = ending.path._replace(pushed=None)
+        key = (ending.entry, path, _id(ending.value), ending.line, ending.exact, ending.negative)
+        if self._has_room(ending.entry):
+            self.endings.setdefault(key, ending)
+
+    def _has_room(self, entry: str) -> bool:
+        if len(self.calls) + len(self.writes) + len(self.endings) < limits.EVENTS:
+            return True
+        self.incomplete[entry] = "it does more than is recorded"
+        return False
+
+    def by_name(self, *names: str) -> list[Call]:
+        """The calls of those kernel names."""
+        return [call for call in self.calls.values() if call.name in names]
+
+
+def _id(value: Value) -> object:
+    return value if isinstance(value, int) else id(value)

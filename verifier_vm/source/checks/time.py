@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time that is given away: slices that do not end or are nothing (F19, F20), long loops (F36), yields ignored (F40)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from verifier_vm.source import words
+from verifier_vm.source.tree import KEEPS_VALUE, Found, Function, Node, Program
+
+LONG_SLICE_NS = 1_000_000_000
+LONG_LOOP = 100_000  # rounds; even at 5 ns each a CPU stands still for half a millisecond
+_ENDLESS = (1 << 64) - 1
+
+
+def check(program: Program) -> Iterator[Found]:
+    """All of this family."""
+    for function in program.functions.values():
+        for node in function.body.calls(words.INSERTS):
+            if len(node.kids) > words.SLICE:
+                yield from _slice(node, node.kids[words.SLICE])
+    for function in program.reached_from(*words.LOCKED):
+        yield from _loops(program, function)
+    yield from _yield_ignored(program)
+    for op in ("cgroup_set_weight", "cgroup_set_bandwidth"):
+        handler = program.ops.get(op)
+        if handler and not any(node.kind in ("call", "binary") for node in handler.body.walk()):
+            yield Found(
+                "F41", "unknown", f"{op} is there and does nothing: the cgroup's share is void", handler.line,
+                "keep what it is told and honour it in enqueue, or leave the callback out",
+            )  # fmt: skip
+
+
+def _slice(node: Node, given: Node) -> Iterator[Found]:
+    value = given.value
+    if value is None:
+        return
+    if value & _ENDLESS == _ENDLESS:
+        reason, bug = "a slice without end: whoever gets it keeps its CPU until somebody kicks it", "F19"
+    elif value > LONG_SLICE_NS:
+        reason, bug = f"a slice of {value / 1e9:.3g} s", "F19"
+    elif value == 0:
+        reason, bug = "a slice of 0: the kernel takes its default and warns", "F20"
+    else:
+        return
+    yield Found(bug, "unknown", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
+
+
+def _loops(program: Program, function: Function) -> Iterator[Found]:
+    for node in function.body.walk():
+        rounds = _rounds(node)
+        if rounds is not None and rounds > LONG_LOOP:
+            yield Found(
+                "F36", "reject", f"a loop of {rounds} rounds while the run queue is locked", node.line,
+                "do a few per call, or do it in a timer",
+            )  # fmt: skip
+    del program
+
+
+def _rounds(node: Node) -> int | None:
+    if node.kind == "call" and node.called == "bpf_iter_num_new" and len(node.kids) == 3:  # bpf_for, bpf_repeat
+        start, end = node.kids[1].value, node.kids[2].value
+        return None if start is None or end is None else end - start
+    if node.kind == "call" and node.called == "bpf_loop" and node.kids:
+        return node.kids[0].value
+    if node.kind == "for" and len(node.kids) > 1:  # for (i = 0; i < N; i++)
+        for kid in node.kids[:-1]:
+            if kid.kind == "binary" and kid.text in ("<", "<=", "!="):
+                return kid.kids[1].value
+    return None
+
+
+def _yield_ignored(program: Program) -> Iterator[Found]:
+    handler = program.ops.get("yield")
+    if handler is None:
+        return
+    for function in program.reached(handler):
+        for node in function.body.walk():
+            written = node.kind == "binary" and node.text in KEEPS_VALUE and node.kids[0].kind == "field"
+            if node.kind == "call" and not node.text.startswith("__sync_") and not program.function(node.text):
+                return  # a setter, a kick, or something that may be one
+            if written and "slice" in node.kids[0].text:
+                return
+    yield Found(
+        "F40", "reject", "yield leaves the slice as it is: who yields keeps the CPU", handler.line,
+        "end the slice, sx_set_slice(from, 0), or leave the callback out: the kernel then does it",
+    )  # fmt: skip

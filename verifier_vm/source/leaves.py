@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a value comes from: the fields, calls, variables and parameters in an expression, its locals resolved."""
+
+from __future__ import annotations
+
+from verifier_vm.source import words
+from verifier_vm.source.tree import Function, Node, Program
+
+DEPTH = 12
+
+
+class Leaves:
+    """What an expression may be made of, whatever path was taken: no order, no conditions."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        self.fields: set[str] = set()
+        self.globals: set[str] = set()
+        self.constants: set[str] = set()
+        self.params: set[str] = set()
+        self.operators: set[str] = set()
+        self.opaque = False  # through a pointer or an array: it can be anything
+
+    def read(self, suffix: str) -> bool:
+        """Whether a field whose path ends so is among them."""
+        return any(path == suffix or path.endswith("." + suffix) for path in self.fields)
+
+
+def leaves_of(program: Program, function: Function, *expressions: Node) -> Leaves:
+    """The leaves of these expressions of a function."""
+    found = Leaves()
+    seen: set[tuple[str, str]] = set()
+    for expression in expressions:
+        _collect(program, function, expression, found, seen, DEPTH)
+    return found
+
+
+def _collect(
+    program: Program, function: Function, node: Node, found: Leaves, seen: set[tuple[str, str]], depth: int
+) -> None:
+    if depth < 0:
+        found.opaque = True
+        return
+    if node.kind == "name":
+        _collect_name(program, function, node, found, seen, depth)
+        return
+    if node.kind == "field":
+        found.fields.add(node.path)
+        if node.root.kind == "name":
+            return
+    elif node.kind == "call":
+        found.calls.add(node.called or "?")
+        callee = program.function(node.text)
+        if callee and ("()", callee.name) not in seen:
+            seen.add(("()", callee.name))
+            for one in callee.returns:
+                for kid in one.kids:
+                    _collect(program, callee, kid, found, seen, depth - 1)
+    elif node.kind in ("binary", "assign", "unary"):
+        found.operators.add(node.text)
+        if node.text == "*" and node.kind == "unary":
+            found.opaque = True
+    elif node.kind == "element":
+        found.opaque = True
+    for kid in node.kids:
+        _collect(program, function, kid, found, seen, depth)
+
+
+def _collect_name(
+    program: Program, function: Function, node: Node, found: Leaves, seen: set[tuple[str, str]], depth: int
+) -> None:
+    name = node.text
+    if name in function.locals:
+        if name in function.params:
+            found.params.add(name)
+        if (function.name, name) in seen:
+            return
+        seen.add((function.name, name))
+        for given in function.given.get(name, ()):
+            _collect(program, function, given, found, seen, depth - 1)
+    elif name in program.variables:
+        found.globals.add(name)
+    else:
+        found.constants.add(words.base(name))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage `source`: hands a policy's C to the parser and makes a Stage of what it says."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from policy_lake.model import Finding, InfraError, Stage
+from verifier_vm.source.parser_process import ask_parser
+from verifier_vm.verdict import stage_of
+
+SOURCE_LIMIT = 4 << 20  # characters
+LEVELS = ("reject", "unknown", "note")
+# How a child ends that its source drove there. Anything else may have come from outside.
+DRIVEN = (signal.SIGXCPU, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+
+
+def lint_source(
+    source: str, *, name: str, flags: Sequence[str], launcher: Sequence[str] = (), timeout_s: float = 60
+) -> Stage:
+    """What the C of a policy says by itself, as the stage `source`; places are `name`:LINE.
+
+    `flags` are the compiler's own for this source (bpf.build.front_end_flags), `launcher` the words that confine a
+    command (bpf.build.front_end_launcher): with none the parser is limited in time and memory only, and a note says so.
+    A source that does not compile passes with a note, for the stage `build` to say why. InfraError when libclang is
+    missing or does not answer within `timeout_s` of wall time.
+    """
+    started = time.monotonic()
+    if len(source) > SOURCE_LIMIT:
+        findings = [Finding("compiler", "reject", f"it is larger than {SOURCE_LIMIT >> 20} MiB", name, "write less")]
+        return stage_of("source", time.monotonic() - started, findings)
+    answer = ask_parser({"source": source, "flags": list(flags)}, launcher, timeout_s)
+    findings = _findings(answer, name)
+    if not launcher:
+        findings.append(Finding("confine", "note", "the parser could read every file that its user can", name))
+    return stage_of("source", time.monotonic() - started, findings, _evidence(source, findings))
+
+
+def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
+    if "died" in answer:
+        return [_death(answer["died"], name)]
+    try:
+        found = [_finding(name, *one) for one in answer["found"]]
+        errors = [str(one) for one in answer["errors"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InfraError(f"the parser's answer on '{name}' has another form: {error!r}") from error
+    if errors:
+        told = f"it does not compile: {errors[0][:200]}"
+        found.append(Finding("compiler", "note", told, name, "see the stage build"))
+    return sorted(found, key=lambda one: LEVELS.index(one.level))
+
+
+def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: str) -> Finding:
+    if level not in LEVELS:
+        raise ValueError(level)
+    place = f"{name}:{int(line)}" if line else name
+    return Finding(str(bug), level, str(reason), place, str(advice))  # type: ignore[arg-type]
+
+
+def _death(status: Any, name: str) -> Finding:
+    if status == 1 or (isinstance(status, int) and -status in DRIVEN):  # 1: an exception, memory's end among them
+        reason = "it makes the parser crash, or work without end"
+        return Finding("compiler", "reject", reason, name, "nest less deeply, and expand macros less often")
+    raise InfraError(f"the parser ended with status {status} on '{name}'")
+
+
+def _evidence(source: str, findings: Sequence[Finding]) -> str:
+    """Each finding with the line it is about."""
+    lines = source.splitlines()
+    told = []
+    for one in findings:
+        number = one.place.rpartition(":")[2]
+        about = lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+        told.append(f"{one.place}: {one.level}: {one.reason}" + (f"\n    {about[:160]}" if about else ""))
+    return "\n".join(told)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parsing process seen from outside: started when first needed, kept, replaced when it is lost."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import InfraError
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent
+MIN_LIBCLANG, NEWEST_LIBCLANG = 19, 40
+ANSWER_LIMIT = 2 << 20
+_LOCK = threading.Lock()
+_KEPT: dict[tuple[str, ...], ParserProcess] = {}
+
+
+class ParserProcess:
+    """One server, for one launcher; use it under `_LOCK`."""
+
+    def __init__(self, launcher: Sequence[str]) -> None:
+        library, bindings = find_libclang(), find_bindings()
+        python = os.path.realpath(sys.executable)
+        packages = (f"verifier_vm={PACKAGE}", f"verifier_vm.source={HERE}", f"clang={bindings}")
+        command = [python, "-I", "-S", str(HERE / "server.py"), str(library), *packages]
+        if launcher:
+            reads = (PACKAGE / "__init__.py", HERE, bindings, library.resolve().parent, *_python_homes(python))
+            command = [*launcher, *(word for path in reads for word in ("--read", str(path))), "--", *command]
+        self.owner = os.getpid()
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "LLVM_DISABLE_SYMBOLIZATION": "1"},
+            )  # fmt: skip
+        except OSError as error:
+            raise InfraError(f"cannot start the parser: {error}") from error
+
+    def ask(self, request: bytes, timeout_s: float) -> bytes | None:
+        """The answer to one line, or None if the process is gone; InfraError if it takes longer than `timeout_s`."""
+        writing, reading = self.process.stdin, self.process.stdout
+        assert writing is not None and reading is not None
+        try:
+            writing.write(request + b"\n")
+            writing.flush()
+        except OSError:
+            return None
+        told, until = b"", time.monotonic() + timeout_s
+        while not told.endswith(b"\n"):
+            ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                self.end()
+                raise InfraError(f"the parser gave no answer within {timeout_s:g} s")
+            got = os.read(reading.fileno(), 1 << 16)
+            told += got
+            if not got or len(told) > ANSWER_LIMIT:
+                self.end()
+                return None
+        return told
+
+    def end(self) -> None:
+        """Stop it and let go of its pipes."""
+        if self.owner != os.getpid():  # a fork's copy: the process is not its to end
+            return
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+        self.process.wait()
+
+
+def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: float) -> dict[str, Any]:
+    """What the parser says to a request; InfraError when it cannot be started, is lost twice, or takes too long."""
+    line = json.dumps(request).encode()
+    with _LOCK:
+        for _ in range(2):
+            told = _kept(tuple(launcher)).ask(line, timeout_s)
+            if told is not None:
+                answer = json.loads(told)
+                return answer if isinstance(answer, dict) else {}
+            _drop(tuple(launcher))
+    raise InfraError("the parser of policies does not start (libclang, clang's Python bindings): run `make setup`")
+
+
+def warm_up(launcher: Sequence[str]) -> None:
+    """Start the parser now, so that it has loaded libclang when the first source comes."""
+    with _LOCK:
+        _kept(tuple(launcher))
+
+
+def _kept(launcher: tuple[str, ...]) -> ParserProcess:
+    found = _KEPT.get(launcher)
+    if found is None or found.owner != os.getpid() or found.process.poll() is not None:
+        for other in list(_KEPT):  # one at a time: directories rarely change within a process
+            _drop(other)
+        found = _KEPT[launcher] = ParserProcess(launcher)
+    return found
+
+
+def _drop(launcher: tuple[str, ...]) -> None:
+    found = _KEPT.pop(launcher, None)
+    if found:
+        found.end()
+
+
+@atexit.register
+def _end_all() -> None:
+    for launcher in list(_KEPT):
+        _drop(launcher)
+
+
+def find_libclang() -> Path:
+    """libclang's file, the oldest from 19 on, as for the compiler; InfraError if there is none."""
+    for version in range(MIN_LIBCLANG, NEWEST_LIBCLANG):
+        for pattern in (f"llvm-{version}/lib/libclang-{version}.so*", f"llvm-{version}/lib/libclang.so*",
+                        f"*/libclang-{version}.so*", f"*/libclang.so.{version}*"):  # fmt: skip
+            for home in ("/usr/lib", "/usr/lib64", "/usr/local/lib"):
+                for path in sorted(Path(home).glob(pattern)):
+                    return path
+    raise InfraError(f"libclang {MIN_LIBCLANG} or newer is not installed: run `make setup`")
+
+
+def find_bindings() -> Path:
+    """The directory of the package `clang`; InfraError if it is not installed."""
+    spec = importlib.util.find_spec("clang")
+    if spec is None or not spec.submodule_search_locations:
+        raise InfraError("clang's Python bindings are not installed: run `make setup`")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _python_homes(python: str) -> list[Path]:
+    """The interpreter and its standard library; not its prefix, which may be /usr or somebody's home."""
+    return [Path(python), Path(os.__file__).parent, *Path(sys.base_prefix, "lib").glob("libpython*")]

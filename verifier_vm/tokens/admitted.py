@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host has let in: nonces used, the highest version per policy, the newest revocation list and log seen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from policy_lake.model import InputError, from_json, to_json
+from verifier_vm.tokens.dsse import canonical_json, strict_json
+from verifier_vm.tokens.files import (
+    KeyFileError,
+    TokenError,
+    private_directory,
+    read_bounded,
+    require_private,
+    write_whole,
+)
+
+STATE = "admitted.json"
+STATE_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`nonces` with the time at which their tokens end, `marks` as audience to policy to version."""
+
+    nonces: dict[str, datetime] = field(default_factory=dict)
+    marks: dict[str, dict[str, int]] = field(default_factory=dict)
+    revocations: int = 0
+    log_seq: int = 0
+    log_sha256: str = ""
+
+    def mark(self, audience: str, policy: str) -> int:
+        """The highest version let in of a policy; 0 if there was none."""
+        return self.marks.get(audience, {}).get(policy, 0)
+
+
+def create_admitted(directory: Path) -> None:
+    """An empty memory for a host that has none; InputError if it has one, for emptying it would let old tokens in."""
+    with private_directory(directory):
+        if os.path.lexists(directory / STATE):
+            raise InputError(f"{directory / STATE}: is there already")
+        write_admitted(directory, Admitted())
+
+
+def read_admitted(directory: Path) -> Admitted:
+    """A host's memory; TokenError if there is none, others could have written it, or it cannot be read."""
+    path = directory / STATE
+    try:
+        require_private(directory, directory.stat())
+        require_private(path, path.lstat())
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}") from error
+    except KeyFileError as error:
+        raise TokenError(str(error)) from error
+    content = read_bounded(path, limit=STATE_LIMIT)
+    try:
+        found = from_json(Admitted, strict_json(content))
+        if canonical_json(to_json(found)) + b"\n" != content:
+            raise ValueError("a member is unknown or not written as we write it")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TokenError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+    return found
+
+
+def write_admitted(directory: Path, state: Admitted) -> None:
+    """Puts the memory in the place of the one that is there, in one step; InfraError if the disk will not take it."""
+    content = canonical_json(to_json(state)) + b"\n"
+    if len(content) > STATE_LIMIT:
+        raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes")
+    write_whole(directory / STATE, content, mode=0o600)

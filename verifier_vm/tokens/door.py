@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door to the signer: what all others call, and all that they see of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import InfraError, InputError, SchedcpError, to_json
+from verifier_vm.tokens.files import KeyFileError, TokenError
+from verifier_vm.tokens.request import TokenRequest
+
+TIMEOUT_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
+# The interpreter is isolated from what the environment or the working directory would have it import; ours is added
+# last, so that nothing in it stands before the standard library.
+START = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; runpy.run_module('verifier_vm.tokens.signer', run_name='__main__')"  # noqa: E501
+ERRORS: dict[int, type[SchedcpError]] = {2: InputError, 3: TokenError}
+
+
+def ask_for_token(directory: Path, request: TokenRequest) -> tuple[dict[str, Any], str]:
+    """The signed envelope and the token's digest; TokenError with the reason when the signer says no.
+
+    `directory` is the key's. InfraError if the signer could not work, for example as the disk is full.
+    """
+    told = _ask(directory, "issue", to_json(request))
+    return told["envelope"], told["token_sha256"]
+
+
+def ask_to_revoke(directory: Path, kind: str, value: str, reason: str) -> dict[str, Any]:
+    """Has a nonce or an object revoked, and returns the list as it then is."""
+    return _ask(directory, "revoke", {"kind": kind, "value": value, "reason": reason})
+
+
+def ask_to_restore(directory: Path) -> dict[str, Any]:
+    """Has a lost revocation list made anew from the log."""
+    return _ask(directory, "restore", {})
+
+
+def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        message = json.dumps({"do": do, "data": data}, allow_nan=False).encode()
+    except ValueError as error:
+        raise InputError(f"not to be signed: {error}") from error
+    command = [sys.executable, "-I", "-c", START, str(ROOT), str(directory)]
+    try:
+        # In a session of its own: an interrupt at the terminal is not to cut a line of the log short.
+        done = subprocess.run(
+            command, input=message, capture_output=True, timeout=TIMEOUT_S, check=False, start_new_session=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraError(f"the signer gave no answer: {error}") from error
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        reason = said[0][:200] if said else f"exit status {done.returncode}"
+        raise InfraError(f"the signer ended without an answer: {reason}") from None
+    if told["ok"]:
+        return dict(told["answer"])
+    raise ERRORS.get(told["exit_status"], KeyFileError)(told["error"])

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of the token machinery: read with a bound, written whole or not at all, private where they must be."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from policy_lake.model import InfraError, SchedcpError
+
+SIZE_LIMIT = 1 << 20
+LOCK = "lock"
+
+
+class TokenError(SchedcpError):
+    """The token gives no leave; the message is the reason."""
+
+    exit_status = 3
+
+
+class KeyFileError(SchedcpError):
+    """A key file that cannot be trusted or read; the message names it and the mending command."""
+
+
+def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
+    """The content of a plain file of at most `limit` bytes; TokenError that names it for anything else."""
+    try:
+        # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise TokenError(f"{path}: not a plain file")
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if len(content) > limit:
+        raise TokenError(f"{path}: larger than {limit} bytes")
+    return content
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Puts `content` at `path` in one step, on the disk when this returns; InfraError if the disk will not take it."""
+    write_together({path: content}, mode=mode)
+
+
+def write_together(contents: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
+    """`write_whole` for files that belong together: room for all is had before the first is put in its place."""
+    made: dict[Path, Path] = {}
+    path = Path()
+    try:
+        try:
+            for path, content in contents.items():
+                fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+                made[path] = Path(temporary)
+                with os.fdopen(fd, "wb") as file:
+                    file.write(content)
+                    os.fchmod(file.fileno(), mode)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for path, part in made.items():
+                part.replace(path)
+                sync_directory(path.parent)
+        except BaseException:
+            for part in made.values():
+                part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes the names in a directory last through a power cut."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def require_private(path: Path, found: os.stat_result) -> None:
+    """KeyFileError unless only this process's user may use the file or directory."""
+    if found.st_uid != os.geteuid():
+        raise KeyFileError(f"{path}: owned by user {found.st_uid}, not by the user who signs ({os.geteuid()})")
+    if loose := stat.S_IMODE(found.st_mode) & 0o077:
+        want = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
+        raise KeyFileError(f"{path}: others may use it (mode bits {loose:03o}): `chmod {want:o} {path}`")
+
+
+@contextmanager
+def private_directory(directory: Path) -> Iterator[None]:
+    """Makes a directory that only we may enter, unless it is there, and keeps all others of us out meanwhile."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_private(directory, directory.stat())
+        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"{error.filename or directory}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a request is a complete, accepted verdict, and the token that it then gets. Unknown means no."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from policy_lake.model import Ratio, Score, Stage
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.report import digest_of, stage_digests
+from verifier_vm.tokens.request import TokenRequest
+from verifier_vm.tokens.revocation import RevocationList
+from verifier_vm.tokens.statement import payload_of, wrong
+from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_VALID_FOR, LogPlace, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What only the signer may say."""
+
+    version: int
+    place: LogPlace
+    checks_sha256: str
+    now: datetime
+
+
+def grant(request: TokenRequest, given: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
+    """The token and its statement; TokenError with the reason when there is none to be had."""
+    refusal = f"no token for {request.policy[:80]!r}:"
+    if not 0 < request.valid_for_s <= LONGEST_VALID_FOR.total_seconds():
+        raise TokenError(f"{refusal} it can be valid for 1 s to {LONGEST_VALID_FOR.days} days")
+    if found := revocations.finds(object_sha256=request.object_sha256):
+        raise TokenError(f"{refusal} the object is revoked: {found.reason}")
+    if doubt := _doubt(request.stages) or _doubt_score(request):
+        raise TokenError(f"{refusal} {doubt}")
+    try:
+        token = _token(request, given)
+        payload = payload_of(token)
+    except (ValueError, OverflowError) as error:
+        raise TokenError(f"{refusal} {' '.join(str(error).split())[:200]}") from error
+    if reason := wrong(token):
+        raise TokenError(f"{refusal} {reason}")
+    return token, payload
+
+
+def limits_of(stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    """In words, what the stages' notes mean for a host."""
+    noted = {finding.bug for stage in stages for finding in stage.findings if finding.level == "note"}
+    return tuple(words for bug, words in LIMITS_OF_BUGS.items() if bug in noted)
+
+
+def _token(request: TokenRequest, given: Assigned) -> Token:
+    issued = given.now.astimezone(UTC).replace(microsecond=0)
+    score = request.score
+    return Token(
+        policy=request.policy,
+        object_sha256=request.object_sha256,
+        source_sha256=request.source_sha256,
+        arguments=request.arguments,
+        kernel=request.kernel,
+        btf_sha256=request.btf_sha256,
+        audience=request.audience,
+        issued=issued,
+        expires=issued + timedelta(seconds=request.valid_for_s),
+        nonce=secrets.token_hex(16),
+        version=given.version,
+        stages=stage_digests(request.stages),
+        checks_sha256=given.checks_sha256,
+        log=given.place,
+        rollout_limit=request.rollout_limit,
+        breaker=request.breaker,
+        last_known_good=request.last_known_good,
+        limits=tuple(dict.fromkeys((*limits_of(request.stages), *request.limits))),
+        provenance=request.provenance,
+        workload=request.workload or (score.workload if score else ""),
+        ratio=_ratio(request),
+        score_sha256=digest_of(score) if score else "",
+    )
+
+
+def _ratio(request: TokenRequest) -> Ratio | None:
+    return request.score.ratio if request.score else request.ratio
+
+
+def _doubt(stages: tuple[Stage, ...]) -> str:
+    """Findings that speak against stages which call themselves passed."""
+    for stage in stages:
+        if any(finding.level == "reject" for finding in stage.findings):
+            return f"the stage {stage.name!r} has a finding that rejects"
+    for finding in stages[-1].findings if stages else ():
+        if finding.level == "unknown":  # left to a later stage, of which there is none
+            return f"the last stage, {stages[-1].name!r}, left {finding.bug} open: {finding.reason[:120]}"
+    return ""
+
+
+def _doubt_score(request: TokenRequest) -> str:
+    score: Score | None = request.score
+    if score is None:
+        return ""
+    if not score.attached:
+        return "the score has no proof that the policy was attached"
+    said = {"kernel": (score.kernel, request.kernel), "ratio": (score.ratio, request.ratio or score.ratio)}
+    said["workload"] = (score.workload, request.workload or score.workload)
+    said["object"] = (score.versions.get("object_sha256", ""), request.object_sha256)
+    return next((f"the score is of another {name}" for name, (one, two) in said.items() if one != two), "")

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the signer keeps between two requests: its key, the log and the revocation list, in one private directory.
+
+One process at a time; a SIGKILL at any point leaves what the next one can go on from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from policy_lake.model import InfraError, to_json
+from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
+from verifier_vm.tokens.files import KeyFileError, TokenError, private_directory, write_whole
+from verifier_vm.tokens.log import (
+    HEAD,
+    LOG,
+    Entry,
+    Head,
+    finished_lines,
+    line_digest,
+    line_of,
+    read_head,
+    read_line,
+    read_log,
+)
+from verifier_vm.tokens.private_key import PRIVATE, SigningKey, signing_key
+from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, read_revocations, write_revocations
+from verifier_vm.tokens.terms import LogPlace
+
+Event = Literal["opened", "issued", "refused", "revoked", "restored"]
+
+
+class Ledger:
+    """The key, the log and the revocation list, held while their directory is locked."""
+
+    def __init__(self, directory: Path, key: SigningKey, head: Head) -> None:
+        self.directory, self.key, self.head = directory, key, head
+        self.revocations = RevocationList(0)
+
+    @property
+    def next_place(self) -> LogPlace:
+        """Where the next entry will stand."""
+        return LogPlace(self.head.seq + 1, self.head.sha256)
+
+    def next_version(self, audience: str, now: datetime) -> int:
+        """A version above all that this audience was given; the time in ms, so that it grows though the log be lost."""
+        return max(self.head.versions.get(audience, 0) + 1, int(now.timestamp() * 1000))
+
+    def append(self, event: Event, **said: Any) -> Entry:
+        """Adds an entry to the log and moves the head; when this returns it is on the disk."""
+        place = self.next_place
+        entry = Entry(place.seq, datetime.now(UTC).replace(microsecond=0), event, place.previous, **said)
+        line = line_of(entry, self.key)
+        _append_line(self.directory / LOG, line, self.head.size)
+        self.head = self.head.after(entry, line)
+        write_head(self.directory, self.head, self.key)
+        return entry
+
+    def revoke(self, one: Revoked) -> RevocationList:
+        """Adds to the list and tells the log; of what is revoked already, nothing changes."""
+        key = {"nonce": one.value} if one.kind == "nonce" else {"object_sha256": one.value}
+        if self.revocations.finds(**key) is None:
+            self.revocations = RevocationList(self.revocations.version + 1, (*self.revocations.revoked, one))
+            # The list first: should we end here, the revocation holds, and the log is told by the next who comes.
+            write_revocations(self.directory, self.revocations, self.key)
+            self._tell_revoked(one)
+        return self.revocations
+
+    def _tell_revoked(self, one: Revoked) -> None:
+        key = {"nonce": one.value} if one.kind == "nonce" else {"object_sha256": one.value}
+        self.append("revoked", **key, reason=one.reason, revocations=self.revocations.version)
+
+    def restore(self) -> RevocationList:
+        """Makes a lost revocation list anew from the log, which must be whole."""
+        log = read_log(self.directory, self.key.public)
+        revoked = tuple(
+            Revoked("nonce" if entry.nonce else "object", entry.nonce or entry.object_sha256, entry.reason, entry.time)
+            for entry in log.entries
+            if entry.event == "revoked"
+        )
+        self.revocations = RevocationList(log.head.revocations + 1, revoked)
+        write_revocations(self.directory, self.revocations, self.key)
+        self.append("restored", revocations=self.revocations.version)
+        return self.revocations
+
+    def take_list(self) -> None:
+        """Reads the list, which may be one ahead of the log if a writer ended in between."""
+        try:
+            self.revocations = read_revocations(
+                self.directory / REVOCATIONS, self.key.public, minimum_version=self.head.revocations
+            )
+        except TokenError as error:
+            raise TokenError(f"{error}; `schedcp token restore` makes the list anew from the log") from error
+        if self.revocations.version > self.head.revocations + 1:
+            raise TokenError(f"{self.directory / LOG}: older than the revocation list beside it")
+        if self.revocations.version > self.head.revocations:
+            entries = read_log(self.directory, self.key.public).entries
+            told = {entry.nonce or entry.object_sha256 for entry in entries if entry.event == "revoked"}
+            untold = [one for one in self.revocations.revoked if one.value not in told]
+            for one in untold:
+                self._tell_revoked(one)
+            if not untold:
+                self.append("restored", revocations=self.revocations.version)
+
+
+@contextlib.contextmanager
+def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]:
+    """The ledger in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
+    with private_directory(directory):
+        for part in directory.glob(".*-*"):  # of files that a writer had not put in their place when it was killed
+            part.unlink()
+        there = [name for name in (LOG, HEAD, REVOCATIONS) if os.path.lexists(directory / name)]
+        if there and not os.path.lexists(directory / PRIVATE):
+            raise KeyFileError(f"{directory / PRIVATE}: the key of the log beside it is gone")
+        key = signing_key(directory)
+        if os.path.lexists(directory / HEAD):
+            ledger = Ledger(directory, key, _recover(directory, key))
+        else:
+            ledger = Ledger(directory, key, Head())
+            _begin(ledger)
+        if not restoring:
+            ledger.take_list()
+        yield ledger
+
+
+def write_head(directory: Path, head: Head, key: SigningKey) -> None:
+    """Puts a signed head in the place of the one that is there."""
+    envelope = seal(canonical_json(to_json(head)), key, kind=HEAD_TYPE)
+    write_whole(directory / HEAD, json.dumps(envelope).encode() + b"\n")
+
+
+def _begin(ledger: Ledger) -> None:
+    """An empty list and the first entry. Without a head, only what a beginning cut short leaves may be there."""
+    directory, public = ledger.directory, ledger.key.public
+    content = (directory / LOG).read_bytes() if os.path.lexists(directory / LOG) else b""
+    lines = list(finished_lines(content, 0))
+    if len(lines) > 1:
+        raise TokenError(f"{directory / HEAD}: the log's head is gone")
+    if os.path.lexists(directory / REVOCATIONS):
+        if read_revocations(directory / REVOCATIONS, public) != RevocationList(1):
+            raise TokenError(f"{directory / HEAD}: the log is gone, and the revocation list is not empty")
+    else:
+        if lines:
+            raise TokenError(f"{directory / HEAD}: the log's head and the revocation list are gone")
+        write_revocations(directory, RevocationList(1), ledger.key)
+    if lines:
+        ledger.head = Head().after(read_line(lines[0], Head(), public), lines[0])
+        _cut(directory / LOG, ledger.head.size)
+        write_head(directory, ledger.head, ledger.key)
+        return
+    ledger.append("opened", revocations=1)
+
+
+def _recover(directory: Path, key: SigningKey) -> Head:
+    """The head, moved over whole lines that a writer left behind it; an unfinished last line is cut away."""
+    head = read_head(directory / HEAD, key.public)
+    path = directory / LOG
+    try:
+        with path.open("rb") as file:
+            file.seek(head.start)
+            content = file.read()
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}") from error
+    last, rest = content[: head.size - head.start], content[head.size - head.start :]
+    if line_digest(last) != head.sha256:
+        raise TokenError(f"{path}: cut off or changed: entry {head.seq} is not the one that was signed")
+    known = head
+    for line in finished_lines(rest, 0):
+        known = known.after(read_line(line, known, key.public), line)
+    _cut(path, known.size)
+    if known != head:
+        write_head(directory, known, key)
+    return known
+
+
+def _cut(path: Path, size: int) -> None:
+    if path.stat().st_size > size:
+        os.truncate(path, size)
+
+
+def _append_line(path: Path, line: bytes, size: int) -> None:
+    """Writes at the end, which is at `size`, and waits for the disk; what it takes only in part is taken back."""
+    fd = None
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        if os.fstat(fd).st_size > size:
+            os.ftruncate(fd, size)
+        written = os.write(fd, line)
+        if written != len(line):
+            raise OSError(28, os.strerror(28))
+        os.fsync(fd)
+    except OSError as error:
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)
+        raise InfraError(f"{path}: {error.strerror}") from error
+    finally:
+        if fd is not None:
+            os.close(fd)

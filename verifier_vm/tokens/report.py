@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report beside a token: what each stage said in full, of which the token holds the digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from policy_lake.model import Score, Stage, to_json
+from verifier_vm.tokens.dsse import canonical_json, strict_json
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.terms import StageDigest, Token
+
+
+def digest_of(record: Stage | Score) -> str:
+    """SHA-256 of a report's canonical JSON."""
+    return hashlib.sha256(canonical_json(to_json(record))).hexdigest()
+
+
+def stage_digests(stages: Sequence[Stage]) -> tuple[StageDigest, ...]:
+    """What a token says of the stages of a verdict."""
+    return tuple(StageDigest(stage.name, stage.ok, digest_of(stage)) for stage in stages)
+
+
+def report_of(token_sha256: str, stages: Sequence[Stage], score: Score | None) -> bytes:
+    """The file that goes beside the token of that digest."""
+    told = {"stages": [to_json(stage) for stage in stages], "score": to_json(score) if score else None}
+    return canonical_json({"token_sha256": token_sha256, **told}) + b"\n"
+
+
+def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, Any]:
+    """The report, if it is the one that the token was signed on; TokenError if it is another or was changed."""
+    try:
+        report: dict[str, Any] = strict_json(content)
+        if report["token_sha256"] != token_sha256:
+            raise TokenError("the report is another token's")
+        found = tuple(
+            StageDigest(stage["name"], stage["ok"], hashlib.sha256(canonical_json(stage)).hexdigest())
+            for stage in report["stages"]
+        )
+        score = hashlib.sha256(canonical_json(report["score"])).hexdigest() if report["score"] is not None else ""
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TokenError(f"the report is not well formed: {' '.join(repr(error).split())[:200]}") from error
+    if len(found) != len(token.stages):
+        raise TokenError("the report has other stages than the token")
+    for here, signed in zip(found, token.stages, strict=True):
+        if here != signed:
+            raise TokenError(f"the report of the stage {signed.name!r} is not the one that was signed")
+    if score != token.score_sha256:
+        raise TokenError("the report's score is not the one that was signed")
+    return report

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The revocation list: a signed file that says which tokens and objects no longer have leave.
+
+Its version grows with every revocation. Who has seen a version takes no older one, and no list at all is a refusal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from policy_lake.model import InputError, from_json, to_json
+from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, Signer, canonical_json, seal, strict_json, unseal
+from verifier_vm.tokens.files import TokenError, read_bounded, write_whole
+from verifier_vm.tokens.terms import LONGEST_TEXT
+
+REVOCATIONS = "revoked.dsse.json"
+LENGTH = {"nonce": 32, "object": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """One revocation: of the token with a nonce, or of every token for an object (its SHA-256)."""
+
+    kind: Literal["nonce", "object"]
+    value: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """All revocations there are, in the order in which they were made."""
+
+    version: int
+    revoked: tuple[Revoked, ...] = ()
+
+    def finds(self, *, nonce: str = "", object_sha256: str = "") -> Revoked | None:
+        """The revocation that holds for this nonce or this object."""
+        held = {("nonce", nonce), ("object", object_sha256)}
+        return next((one for one in self.revoked if (one.kind, one.value) in held), None)
+
+
+def check_revoked(one: Revoked) -> None:
+    """InputError unless the revocation names something that can be revoked, and says why."""
+    if len(one.value) != LENGTH[one.kind] or set(one.value) - set("0123456789abcdef"):
+        raise InputError(f"{one.value[:80]!r} is no {one.kind}: it takes {LENGTH[one.kind]} lower-case digits in hex")
+    if not one.reason.strip() or len(one.reason) > LONGEST_TEXT or not one.reason.isprintable():
+        raise InputError(f"a revocation needs a reason, of one line and at most {LONGEST_TEXT} characters")
+
+
+def write_revocations(directory: Path, found: RevocationList, key: Signer) -> None:
+    """Signs the list and puts it in the place of the one that is there."""
+    envelope = seal(canonical_json(to_json(found)), key, kind=REVOCATIONS_TYPE)
+    write_whole(directory / REVOCATIONS, json.dumps(envelope, indent=1).encode() + b"\n")
+
+
+def read_revocations(
+    source: Path | bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, minimum_version: int = 1
+) -> RevocationList:
+    """The list in a file or an envelope; TokenError if it is missing, not signed by this key, or older than that."""
+    envelope = read_bounded(source) if isinstance(source, Path) else source
+    payload = unseal(envelope, public_key, kind=REVOCATIONS_TYPE)
+    try:
+        found = from_json(RevocationList, strict_json(payload))
+        if canonical_json(to_json(found)) != payload:
+            raise ValueError("a member is unknown or not written as the signer writes it")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TokenError(f"the revocation list is not well formed: {' '.join(str(error).split())[:200]}") from error
+    if found.version < minimum_version:
+        raise TokenError(f"the revocation list's version {found.version} is older than {minimum_version}, seen before")
+    return found

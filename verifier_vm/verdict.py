@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages into a verdict: a stage with one finding that rejects has failed, and the first such stage says why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from policy_lake.model import Finding, Rejection, Stage, Verdict
+
+STAGES = ("source", "build", "object", "kernel", "survive", "fair", "score")
+
+
+def stage_of(name: str, seconds: float, findings: Sequence[Finding] = (), evidence: str = "") -> Stage:
+    """A stage that is passed unless one of its findings rejects."""
+    ok = not any(finding.level == "reject" for finding in findings)
+    return Stage(name, ok, seconds, tuple(findings), evidence)
+
+
+def rejection_of(stage: Stage) -> Rejection | None:
+    """Why a stage failed, from its first finding that rejects; None if it is passed."""
+    if stage.ok:
+        return None
+    found = next((one for one in stage.findings if one.level == "reject"), None)
+    if found is None:  # a stage that failed without saying why still lets nothing through
+        return Rejection(stage.name, "it failed without saying why", stage.evidence)
+    return Rejection(stage.name, found.reason, stage.evidence, found.bug, found.place, found.advice)
+
+
+def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", kernel: str = "") -> Verdict:
+    """The verdict of these stages, in their order: accepted when there are any and every one is passed."""
+    rejections = [found for stage in stages if (found := rejection_of(stage))]
+    digest = hashlib.sha256(data).hexdigest() if data else ""
+    accepted = bool(stages) and not rejections
+    return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel)
+
+
+def demand(stage: Stage, bugs: Collection[str]) -> Stage:
+    """The same stage for hosts that need more: what it noted or left open of these bugs rejects."""
+    if not any(finding.bug in bugs for finding in stage.findings):
+        return stage
+    findings = [replace(one, level="reject") if one.bug in bugs else one for one in stage.findings]
+    return stage_of(stage.name, stage.seconds, findings, stage.evidence)
