@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,10 @@ from benchmarks.trace import (
 )
 from policy_lake.model import InputError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Times = NDArray[np.int64]
 Row = tuple[int, int, int, int]  # op, after_us, off_us, arg
 
 
@@ -36,24 +41,43 @@ def cut(trace: Trace, skip_permille: int, cpu_ms: int) -> Trace:
     Tasks that were alive at that moment are made by task 0 at once, with the names and nice values that they had;
     those alive at the end exit there. Edges that cross either are dropped. InputError where nothing is left.
     """
-    at = at_us(trace)
-    order = np.argsort(at, kind="stable")
-    used_us = np.cumsum(trace.after_us[order])
-    total_us = int(used_us[-1])
-    low_us = total_us * skip_permille // 1000
     if not 0 <= skip_permille < 1000 or cpu_ms < 1:
         raise InputError(
             f"a piece of a trace that skips {skip_permille} of 1000 and has {cpu_ms} ms of CPU time is none"
         )
-    last = len(order) - 1
-    start = 0 if skip_permille == 0 else int(at[order[np.searchsorted(used_us, low_us)]])
-    end = int(at[order[min(last, int(np.searchsorted(used_us, low_us + cpu_ms * 1000)))]])
-    return _Cutter(trace, at, start, end).piece()
+    at = at_us(trace)
+    runs = _run_from(trace, at)
+    low_us = int(trace.after_us.sum()) * skip_permille // 1000
+    start = _moment(trace, at, runs, low_us) if skip_permille else 0
+    return _Cutter(trace, at, runs, start, _moment(trace, at, runs, low_us + cpu_ms * 1000)).piece()
+
+
+def _run_from(trace: Trace, at: Times) -> Times:
+    """From when on each operation's task could run towards it: the one before, or the end of that one's wait."""
+    runs = at - trace.after_us - trace.off_us
+    woken = np.zeros(int((trace.op == WAKE).sum()) + 1, dtype=np.int64)
+    woken[trace.arg[trace.op == WAKE]] = at[trace.op == WAKE]
+    waits, sleeps = np.nonzero(trace.op == WAIT)[0], np.nonzero(trace.op == SLEEP)[0]
+    # Neither is ever a task's last operation.
+    runs[waits + 1] = np.maximum(runs[waits + 1], woken[trace.arg[waits]])
+    runs[sleeps + 1] += trace.arg[sleeps]
+    earlier: Times = np.minimum(runs, at)
+    return earlier
+
+
+def _moment(trace: Trace, at: Times, runs: Times, used_us: int) -> int:
+    """The first moment by which all tasks together had used so much CPU time, spread evenly while they could run."""
+    low, high = 0, int(at.max())
+    while low < high:
+        middle = (low + high) // 2
+        parts = np.clip((middle - runs) / np.maximum(1, at - runs), 0, 1)
+        low, high = (low, middle) if float((trace.after_us * parts).sum()) >= used_us else (middle + 1, high)
+    return low
 
 
 class _Cutter:
-    def __init__(self, trace: Trace, at: np.ndarray, start_us: int, end_us: int) -> None:
-        self._trace, self._at = trace, at
+    def __init__(self, trace: Trace, at: Times, runs: Times, start_us: int, end_us: int) -> None:
+        self._trace, self._at, self._runs = trace, at, runs
         self._start_us, self._end_us = start_us, end_us
         self._wakes = {int(trace.arg[i]): int(at[i]) for i in np.nonzero(trace.op == WAKE)[0]}
         self._blocks = {int(trace.arg[i]) for i in np.nonzero(trace.op == WAIT)[0] if at[i] <= end_us}
@@ -98,12 +122,21 @@ class _Cutter:
                 if unfinished:
                     yield unfinished
             began, then = max(then, start), at
-            after = min(int(trace.after_us[i]), min(at, end) - began)
+            after = self._share(i)
             if at > end or (op == WAIT and self._wakes[arg] > end) or op == EXIT:
-                yield EXIT, max(0, after), 0, 0
+                yield EXIT, after, 0, 0
                 return
             if self._matters(op, arg):
-                yield op, max(0, after), max(0, at - began - after), arg
+                yield op, after, max(0, at - began - after), arg
+
+    def _share(self, i: int) -> int:
+        """How much of the CPU time before operation `i` lies in the piece."""
+        low, high = int(self._runs[i]), int(self._at[i])
+        inside = max(0, min(high, self._end_us) - max(low, self._start_us))
+        whole = int(self._trace.after_us[i])
+        if low == high:
+            return whole if self._start_us < high <= self._end_us else 0
+        return min(whole, round(whole * inside / (high - low)))
 
     def _unfinished(self, op: int, arg: int, at: int) -> Row | None:
         """What is left of a wait that began before the start."""

@@ -44,7 +44,7 @@ unit = "us"
 direction = "lower"
 limit = 2.0
 """
-_SMOKE_MS, _STANDARD_MS, _SKIP = 2000, 12000, 300
+_SMOKE_MS, _STANDARD_MS, _SKIP = 700, 12000, 300
 
 
 def workload_of_trace(path: Path, id: str = "") -> str:
