@@ -175,7 +175,8 @@ class TraceBuilder:
     def finish(self, *, kernel: str, cpus: int, busy_share: float, stolen_share: float) -> Trace:
         """The trace of what was taken; tasks that outlive the command are cut at its exit. InfraError without one."""
         if self._start_ns is None or self._end_ns is None:
-            raise InfraError(f"the command's {'exit' if self._start_ns else 'start'} is not among the recorded events")
+            missing = "start" if self._start_ns is None else "exit"
+            raise InfraError(f"the command's {missing} is not among the recorded events")
         for task in self._alive.values():
             task.do(EXIT, self._end_ns)
         for number, (wake, wait) in enumerate(sorted(self._edges, key=lambda edge: edge[0].at_ns)):

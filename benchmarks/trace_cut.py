@@ -92,7 +92,7 @@ class _Cutter:
         kept = [task for task in order_of_making(trace) if self._lives(task)]
         if not kept or kept[0] != 0:
             raise InputError("a piece of a trace must lie before the command's exit")
-        heirs = [task for task in kept if task and self._born[task] <= self._start_us]
+        heirs = [task for task in kept if task and self._is_heir(task)]
         rows = {task: list(self._rows(task, known.get(names[task], command))) for task in kept}
         rows[0][:0] = [(FORK, 0, 0, task) for task in heirs]
         numbers = {task: number for number, task in enumerate(kept)}
@@ -102,10 +102,13 @@ class _Cutter:
         span = self._trace.span(task)
         return self._born[task] <= self._end_us and (self._at[span.stop - 1] > self._start_us or task == 0)
 
+    def _is_heir(self, task: int) -> bool:
+        return self._born[task] <= self._start_us and self._start_us > 0
+
     def _rows(self, task: int, name: int) -> Iterator[Row]:
         """The task's operations from start to end; what came before is summed up in its name, nice value and wait."""
         trace, start, end = self._trace, self._start_us, self._end_us
-        heir = self._born[task] <= start and start > 0
+        heir = self._is_heir(task)
         nice, opened, then = 0, not heir, self._born[task]
         unfinished: Row | None = None
         for i in trace.span(task):
@@ -128,6 +131,8 @@ class _Cutter:
                 return
             if self._matters(op, arg):
                 yield op, after, max(0, at - began - after), arg
+        # Only the command itself can have ended before the piece begins: times of the original are rounded.
+        yield EXIT, 0, 0, 0
 
     def _share(self, i: int) -> int:
         """How much of the CPU time before operation `i` lies in the piece."""
