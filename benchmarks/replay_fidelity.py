@@ -32,7 +32,7 @@ class CommandShare:
 class Fidelity:
     """Original against replay. `delays_us` has pairs (original, replay) by quantile.
 
-    `lost_share` is what others and the hypervisor had of the host's CPUs while it was recorded: so much longer the
+    `lost_share` is what others and the hypervisor had of its CPUs while it was recorded: so much longer the
     original's makespan may be.
     """
 
@@ -67,7 +67,7 @@ class Fidelity:
 
 
 def others_share(trace: Trace) -> float:
-    """What share of the host's CPU time others used meanwhile, where the command could run on all CPUs; at least 0."""
+    """What share of the command's CPUs others used while it was recorded; at least 0."""
     own = total_us(trace) / trace.info.wall_us / trace.info.cpus
     return max(0.0, round(trace.info.busy_share - own, 4))
 

@@ -38,7 +38,7 @@ class TraceInfo:
     """What is known of a recording beside its operations; a field that is not of the type said is an InputError.
 
     `command` is a base name only. `cpus` is how many it could run on. `wall_us` is its makespan, `delays_us` the
-    run-queue delays (from a wake-up to running) at `SHARES` of them, `busy_share` the share of all the host's CPU time
+    run-queue delays (from a wake-up to running) at `SHARES` of them, `busy_share` the share of those CPUs' time
     that was used meanwhile, by the command or by others, `stolen_share` what the hypervisor took of it.
     """
 

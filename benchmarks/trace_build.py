@@ -10,21 +10,9 @@ import numpy as np
 
 from benchmarks.perf_data import Event
 from benchmarks.trace import EXIT, FORK, NAME, NICE, SHARES, SLEEP, THREAD, WAIT, WAKE, Trace, TraceInfo
+from benchmarks.tracepoints import EXEC, NEW, RENAME, SOFT_IN, SOFT_OUT, SWITCH, WAKING
 from policy_lake.model import InfraError
 
-SWITCH, WAKING, EXEC, NEW, RENAME = (
-    "sched/sched_switch", "sched/sched_waking", "sched/sched_process_exec", "task/task_newtask", "task/task_rename",
-)  # fmt: skip
-SOFT_IN, SOFT_OUT = "irq/softirq_entry", "irq/softirq_exit"
-# The fields that this module wants of each, in the order in which it takes them.
-WANTED = {
-    SWITCH: ("prev_pid", "prev_prio", "prev_state", "next_pid"), WAKING: ("pid",), EXEC: ("pid", "old_pid"),
-    NEW: ("pid", "comm", "clone_flags"), RENAME: ("pid", "newcomm"), SOFT_IN: ("vec",), SOFT_OUT: ("vec",),
-}  # fmt: skip
-# Of the soft interrupts those of timers, block devices and RCU wake for reasons of their own. Left out are reception
-# from the network (3), since over the loopback device the sender itself carries its packet to the receiver in one,
-# and balancing (7), which wakes nobody.
-SOFT_FILTER = "vec!=3&&vec!=7"
 _HARD, _SOFT = 8 | 64, 16  # TRACE_FLAG_HARDIRQ, _NMI; _SOFTIRQ (include/linux/trace_events.h)
 _ASLEEP, _DEAD = 0xFF, 0x30  # of prev_state: a task that is merely preempted has neither
 _CLONE_THREAD = 0x10000
@@ -255,21 +243,3 @@ def build_trace(
         if builder.ended:
             break
     return builder.finish(kernel=kernel, cpus=cpus, busy_share=busy_share, stolen_share=stolen_share)
-
-
-def descendants(events: Iterable[Event], root: int) -> set[int]:
-    """The ids of `root` and of every task descended from it, from its `task_newtask` events in the order of time."""
-    known = {root}
-    for event in events:
-        if event.name == NEW and event.current in known:
-            known.add(event.fields[0])
-    return known
-
-
-def concerns(event: Event, known: set[int]) -> bool:
-    """Whether an event says anything of the tasks with ids in `known`, or of the CPUs' interrupts."""
-    if event.name in (SOFT_IN, SOFT_OUT):
-        return True
-    if event.name == SWITCH and event.fields[3] in known:
-        return True
-    return event.current in known or event.fields[0] in known

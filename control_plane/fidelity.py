@@ -69,6 +69,6 @@ def _show(found: Fidelity) -> None:
         console.print(f"  {name:<4} {original:12.1f} us   replay {replayed:12.1f} us")
     if found.lost_share > MAKESPAN_LIMIT:
         console.print(
-            f"[yellow]warning[/]: others had {found.lost_share:.0%} of the host's CPUs while it was recorded: the "
+            f"[yellow]warning[/]: others had {found.lost_share:.0%} of its CPUs while it was recorded: the "
             "original's makespan and delays are longer for it", soft_wrap=True,
         )  # fmt: skip

@@ -59,6 +59,6 @@ def show(trace: Trace, path: Path) -> None:
         console.print(f"  {escape(name):<16} {ms:10.1f} ms")
     if (lost := others_share(trace) + info.stolen_share) > 0.05:
         console.print(
-            f"[yellow]warning[/]: others had {lost:.0%} of the host's CPUs meanwhile, so the original's makespan is "
+            f"[yellow]warning[/]: others had {lost:.0%} of its CPUs meanwhile, so the original's makespan is "
             "longer than its own work makes it", soft_wrap=True,
         )  # fmt: skip

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.perf_data import Event, Format, read_events, read_format
 from benchmarks.trace import Trace
-from benchmarks.trace_build import (
+from benchmarks.trace_build import build_trace
+from benchmarks.tracepoints import (
     EXEC,
     NEW,
     RENAME,
@@ -25,7 +26,6 @@ from benchmarks.trace_build import (
     SWITCH,
     WAKING,
     WANTED,
-    build_trace,
     concerns,
     descendants,
 )
@@ -196,6 +196,9 @@ def _events(data: bytes, formats: dict[int, Format], root: int) -> list[Event]:
 
 
 def _host_times() -> tuple[int, int, int]:
-    """Ticks of all CPUs since boot: passed, used by processes, kept by the hypervisor (proc(5), the line `cpu`)."""
-    figures = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(figures), sum(figures) - figures[3] - figures[4] - figures[7], figures[7]
+    """Ticks since boot of the CPUs on which we may run: passed, used by processes, kept by the hypervisor (proc(5))."""
+    names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    cpus = [[int(word) for word in words[1:9]] for words in lines if words and words[0] in names]
+    passed, idle, stolen = (sum(sum(cpu[i] for i in which) for cpu in cpus) for which in (range(8), (3, 4), (7,)))
+    return passed, passed - idle - stolen, stolen

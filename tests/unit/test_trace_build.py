@@ -5,8 +5,9 @@ import pytest
 from trace_cases import ROOT, Host
 
 from benchmarks.trace import OPS, at_us, cpu_by_name
-from benchmarks.trace_build import build_trace, concerns, descendants
+from benchmarks.trace_build import build_trace
 from benchmarks.trace_check import first_fault
+from benchmarks.tracepoints import concerns, descendants
 from policy_lake.model import InfraError
 
 CHILD, OTHER = 101, 7

@@ -5,7 +5,7 @@ import numpy as np
 
 from benchmarks.perf_data import Event
 from benchmarks.trace import OPS, Trace, TraceInfo
-from benchmarks.trace_build import EXEC, NEW, RENAME, SWITCH, WAKING
+from benchmarks.tracepoints import EXEC, NEW, RENAME, SWITCH, WAKING
 
 ROOT = 100
 MS = 1_000_000
