@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity lint ui lock clean
+.PHONY: help setup tune test bench fidelity matrix lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -20,10 +20,14 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 	@$(PYTHON) -m pytest tests/vm tests/e2e -q
 
 bench: setup ## what is measured, side by side in one run
-	@$(PYTHON) -m benchmarks.bench; $(PYTHON) -m control_plane.clock_bench
+	@for part in benchmarks.bench control_plane.verify_bench control_plane.score_bench control_plane.clock_bench; do \
+	  $(PYTHON) -m $$part || missed=1; done; exit $${missed:-0}
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m benchmarks.fidelity
+
+matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
+	@$(PYTHON) tests/bug_matrix.py
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .

@@ -11,24 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.figures import Figure, main
 
 ROOT = Path(__file__).parent.parent
 SCHEDCP = str(Path(sys.executable).parent / "schedcp")
 MARK = "SCHEDCP_BENCH_MARK"
 SAMPLE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured value and what it was to reach."""
-
-    name: str
-    measured: str
-    target: str
-    met: bool
 
 
 class PeakMemory:
@@ -92,19 +83,6 @@ def help_figures() -> list[Figure]:
     return [Figure("schedcp --help, median of 7", f"{seconds:.2f} s", "< 0.5 s", seconds < 0.5)]
 
 
-def verify_figures() -> list[Figure]:
-    """`schedcp verify` of a good policy, median of three, warm."""
-    times = [timed([SCHEDCP, "verify", "bpf/library/vtime.bpf.c", "--json"])[0] for _ in range(3)]
-    return [
-        Figure(
-            "schedcp verify vtime, median of 3",
-            f"{statistics.median(times):.1f} s",
-            "<= 5 s",
-            statistics.median(times) <= 5,
-        )
-    ]
-
-
 def tune_figures() -> list[Figure]:
     """One whole `make tune` on a machine that is set up: time, memory, gain."""
     mark = str(os.getpid())
@@ -138,18 +116,5 @@ def tune_figures() -> list[Figure]:
     ]  # fmt: skip
 
 
-def main() -> int:
-    """Print the figures as they come; 1 if a target was missed."""
-    where = f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before, {os.uname().release}"
-    print(f"measured on: {where}", flush=True)
-    met = True
-    for figures in (help_figures, verify_figures, tune_figures):
-        for figure in figures():
-            verdict = "     " if figure.target.startswith("none") else "met  " if figure.met else "MISS "
-            print(f"{verdict} {figure.name:<38} {figure.measured}  (target {figure.target})", flush=True)
-            met = met and figure.met
-    return 0 if met else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("bench", {"help": help_figures, "tune": tune_figures}))

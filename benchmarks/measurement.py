@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.attachment import bad_detach, check_nothing_attached, exit_record, lost_attachment
-from benchmarks.output import last_line, last_object, number, take
+from benchmarks.output import last_line, number, take
 from benchmarks.rounds import Rounds
+from benchmarks.schbench import result_of
 from benchmarks.statistics import Role
 from benchmarks.workloads import Workload
 from policy_lake.model import InfraError, InputError, Rejection
@@ -98,7 +99,7 @@ def _failure(run: Mapping[str, Any], where: str) -> str:
 
 def _metrics(workload: Workload, run: Mapping[str, Any], label: str) -> dict[str, float]:
     where = f"workload '{workload.id}', step '{label}'"
-    out = last_object(take(run, "out", str, where=where), where=where, error=InputError)
+    out = result_of(workload, take(run, "out", str, where=where), str(run.get("err", "")), where=where)
     positive = [workload.metric, *([workload.bound] if workload.bound else [])]
     metrics = {name: number(out, name, where=where, error=InputError, zero=False) for name in positive}
     for guard in workload.guards:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
+from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import CommandProfile, InfraError, InputError, WorkloadProfile
@@ -53,7 +54,8 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         raise InfraError(f"{where}: field 'cpus' must be at least 1, not {cpus}")
     if cpu_s <= 0:
         raise InfraError(f"{where}: field 'commands' shows no CPU time at all")
-    result = last_object(take(seen, "out", str, where=where), where=f"workload '{workload.id}'", error=InputError)
+    said, complaints = take(seen, "out", str, where=where), str(event.get("err", ""))
+    result = result_of(workload, said, complaints, where=f"workload '{workload.id}'")
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
     return WorkloadProfile(
         id=f"{workload.id}-{digest[:12]}",

@@ -1,19 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real schbench in place of our own: whether a file can be one, and what its output says, under our names."""
+"""A real schbench in place of our own: whether a file can be one, its options, and its output under our names.
+
+Its output as of commit 24e32b8 (December 2025): blocks of text on stderr, the last of which counts, or JSON by `-j -`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.workloads import Binary
+from benchmarks.descriptor import Binary, Workload
+from benchmarks.output import last_object, number
 from policy_lake.model import InputError
 
 _LIMIT = 64 << 20
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _EXEC, _DYN, _X86_64 = 2, 3, 62
 _PT_INTERP = 3
+
+# Section of the text: (our prefix, our suffix, the percentiles that must be there by our names).
+_LATENCY = {"50.0": "p50", "90.0": "p90", "99.0": "p99", "99.9": "p999"}
+_RATE = {"20.0": "p20", "50.0": "p50", "90.0": "p90"}
+_SECTIONS = {
+    "Wakeup Latencies percentiles (usec)": ("wakeup", "_us", _LATENCY),
+    "Request Latencies percentiles (usec)": ("request", "_us", _LATENCY),
+    "RPS percentiles (requests)": ("rps", "", _RATE),
+}
+_FIRST = next(iter(_SECTIONS))
+_PERCENTILE = re.compile(r"\s*\*?\s*(\d+\.\d)th:\s+(\S+)")
+_ENDS = re.compile(r"\s*min=(\S+), max=(\S+)")
+_AVERAGE = re.compile(r"average rps: (\S+)")
+_DELAY = re.compile(r"sched delay: message (\S+) \(usec\) worker (\S+) \(usec\)")
 
 
 def read_binary(path: Path) -> Binary:
@@ -27,6 +49,116 @@ def read_binary(path: Path) -> Binary:
     if wrong := _not_static(data):
         raise InputError(f"{path}: {wrong}; the guest needs a static x86-64 program (build schbench with -static)")
     return Binary(str(path), hashlib.sha256(data).hexdigest())
+
+
+def real_arguments(args: Sequence[str]) -> tuple[str, ...]:
+    """Our program's arguments as schbench takes them: no seed, and whole seconds of run time, rounded up."""
+    kept: list[str] = []
+    rest = iter(args)
+    for option in rest:
+        if option == "--seed":
+            next(rest, None)
+        elif option == "--runtime-ms":
+            kept += ["-r", str(-(-int(next(rest, "1")) // 1000))]
+        else:
+            kept.append(option)
+    return tuple(kept)
+
+
+def result_of(workload: Workload, out: str, err: str, *, where: str) -> Mapping[str, Any]:
+    """What a run of the workload's program, or of the user's binary, said last; InputError if it cannot be read."""
+    if workload.binary:
+        return read_output(out, err, where=f"{where}, output of {workload.binary.path}")
+    return last_object(out, where=where, error=InputError)
+
+
+def read_output(out: str, err: str, *, where: str) -> dict[str, float]:
+    """schbench's figures under our names (`request_p99_us`, `rps`, …), from its JSON if it printed any, else its text.
+
+    InputError naming `where` and the field that is missing or no number, as in the output of another version.
+    """
+    told = _json_object(out)
+    if told is not None:
+        return _from_json(told, where)
+    return _from_text(err if _FIRST in err else out + err, where)
+
+
+def _json_object(out: str) -> Mapping[str, Any] | None:
+    lines = [line for line in out.splitlines() if line.strip()]
+    for text in (out, lines[-1] if lines else ""):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _from_json(told: Mapping[str, Any], where: str) -> dict[str, float]:
+    inner = told.get("int")
+    if not isinstance(inner, Mapping):
+        raise InputError(f"{where}: field 'int' is missing: JSON of another version of schbench")
+    found = {}
+    for prefix, suffix, percentiles in _SECTIONS.values():
+        stem = prefix if prefix == "rps" else f"{prefix}_latency"
+        for percent, name in percentiles.items():
+            field = f"{stem}_pct{percent}"
+            if field not in inner:
+                raise InputError(f"{where}: field 'int' has no '{field}': JSON of another version of schbench")
+            found[f"{prefix}_{name}{suffix}"] = _number(inner[field], field, where)
+        for end in ("min", "max"):
+            if f"{stem}_{end}" in inner:
+                found[f"{prefix}_{end}{suffix}"] = _number(inner[f"{stem}_{end}"], f"{stem}_{end}", where)
+    return found
+
+
+def _from_text(text: str, where: str) -> dict[str, float]:
+    start = text.rfind(_FIRST)
+    if start < 0:
+        raise InputError(f"{where}: no '{_FIRST}': not schbench, or another version of it")
+    if not text.endswith("\n"):
+        raise InputError(f"{where}: ends in the middle of a line, {text.splitlines()[-1]!r:.60}")
+    found: dict[str, float] = {}
+    seen: set[str] = set()
+    section = ""
+    for line in text[start:].splitlines():
+        section = next((title for title in _SECTIONS if line.startswith(title)), section)
+        seen.add(section)
+        found |= _line(line, section, where)
+    for title, (prefix, suffix, percentiles) in _SECTIONS.items():
+        if title not in seen:
+            raise InputError(f"{where}: the last block has no '{title}': cut short, or another version of schbench")
+        for percent, name in percentiles.items():
+            if f"{prefix}_{name}{suffix}" not in found:
+                raise InputError(f"{where}: the last block has no {percent}th under '{title}'")
+    return found
+
+
+def _line(line: str, section: str, where: str) -> dict[str, float]:
+    prefix, suffix, percentiles = _SECTIONS[section]
+    if match := _PERCENTILE.match(line):
+        name = percentiles.get(match[1])
+        return {f"{prefix}_{name}{suffix}": _number(match[2], f"{match[1]}th", where)} if name else {}
+    if match := _ENDS.match(line):
+        ends = zip(("min", "max"), match.groups(), strict=True)
+        return {f"{prefix}_{end}{suffix}": _number(value, end, where) for end, value in ends}
+    if match := _AVERAGE.match(line):
+        return {"rps": _number(match[1], "average rps", where)}
+    if match := _DELAY.match(line):
+        delays = zip(("message", "worker"), match.groups(), strict=True)
+        return {f"{who}_delay_us": _number(value, "sched delay", where) for who, value in delays}
+    return {}
+
+
+def _number(value: object, field: str, where: str) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise InputError(f"{where}: field '{field}' is no number but {value!r:.40}") from None
+    # `number` takes a dot in a name for a field within a field.
+    return number({"value": value}, "value", where=f"{where}, '{field}'", error=InputError)
 
 
 def _not_static(data: bytes) -> str:

@@ -23,6 +23,7 @@ from benchmarks.descriptor import (
     read_workload,
     tiers_of,
 )
+from benchmarks.schbench import real_arguments
 from benchmarks.trace_program import program_of_trace
 from policy_lake.model import InputError, to_json
 
@@ -41,7 +42,7 @@ def workload_files(own: Path | None = None) -> dict[str, Path]:
 
     An id of the project's names the project's file, whatever lies in `own`.
     """
-    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"), key=lambda path: path.stem)}
     for path in sorted(own.glob("*.toml")) if own else ():
         found.setdefault(path.stem, path)
     return found
@@ -87,17 +88,14 @@ def at_tier(described: Workload, tier: Tier) -> Workload:
 def arguments(described: Workload, *, seed: int, accel: Accel, tier: Tier | None = None) -> tuple[str, ...]:
     """The program's arguments for one run, every `{name}` filled in, in size `tier` (default: the workload's own).
 
-    A user's binary gets no seed, which only our programs know. InputError on a seed that is not of 64 bits.
+    A user's binary gets them in its own terms. InputError on a seed that is not of 64 bits.
     """
     if not 0 <= seed < 2**64:
         raise InputError(f"workload '{described.id}': a seed must be from 0 to 2^64 - 1, not {seed}")
     values: dict[str, object] = {**numbers_of(described, accel, tier or described.tier), "seed": seed}
     values["trace"] = Path(described.trace).name
-    args = described.args
-    if described.binary and "--seed" in args:
-        at = args.index("--seed")
-        args = args[:at] + args[at + 2 :]
-    return tuple(PLACEHOLDER.sub(lambda match: str(values[match[1]]), arg) for arg in args)
+    args = tuple(PLACEHOLDER.sub(lambda match: str(values[match[1]]), arg) for arg in described.args)
+    return real_arguments(args) if described.binary else args
 
 
 def program_of(described: Workload) -> str:

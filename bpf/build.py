@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpf.btf_order import with_ordered_btf
+from bpf.externs import without_type
 from bpf.headers import Headers
-from bpf.launch import Limits, can_confine, launch, launcher
+from bpf.launch import OUTPUT_LIMIT, Limits, OutputError, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
 from bpf.toolchain import Toolchain, find_toolchain
 from policy_lake.model import BuildError, InfraError
 
-MEMORY_LIMIT = 3 << 30
-CPU_LIMIT_S = 20  # forty times what our largest policy takes
-PRECOMPILE = False
+MEMORY_LIMIT = 2 << 30
+CPU_LIMIT_S = 8  # twenty times what our largest policy takes
+PRECOMPILED = "-include-pch"
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -51,24 +53,28 @@ def compile_policy(
 
     Quoted includes are looked for in `source_dir` first, then in `include_dirs` (which win over our own headers), our
     headers, and the system's; nothing else can be read. The same source, headers and clang give the same bytes,
-    wherever they lie; whether a header is precompiled (kept in `cache_dir`, else beside vmlinux.h) changes the order of
-    BTF types, and depends on the source and on which directories are given, never on what is in the cache. `timeout_s`
-    is wall time. Raises BuildError with clang's words in `diagnostics`; InfraError when clang is missing, too old, too
+    wherever they lie. Whether vmlinux.h is precompiled (kept in `cache_dir`, else beside it) may change which types the
+    BTF has; it depends on the source and on which directories are given, never on what the cache holds. `timeout_s` is
+    wall time. Raises BuildError with clang's words in `diagnostics`; InfraError when clang is missing, too old, too
     slow or killed; InputError when there is no vmlinux.h.
     """
     tools = find_toolchain()
     headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
     started = time.monotonic()
     _refuse_unreadable(source, name)
-    flags = headers.flags(source, tools, precompile=PRECOMPILE)
+    flags = headers.flags(source, tools)
     done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode and _spoilt(flags):  # or clang speaks of, or fell over, a file that is not the policy's
-        flags = headers.flags(source, tools, precompile=PRECOMPILE)
+        flags = headers.flags(source, tools)
+        done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
+    if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
+        flags = flags[: flags.index(PRECOMPILED)]
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode:
         raise _refusal(name, done, tools)
-    digest = hashlib.sha256(done.stdout).hexdigest()
-    return PolicyObject(done.stdout, digest, time.monotonic() - started, can_confine())
+    data = with_ordered_btf(done.stdout)
+    digest = hashlib.sha256(data).hexdigest()
+    return PolicyObject(data, digest, time.monotonic() - started, can_confine())
 
 
 def front_end_flags(
@@ -109,8 +115,10 @@ def _compile(
     try:
         limits = Limits(CPU_LIMIT_S, MEMORY_LIMIT)
         return launch([clang, strip], data, reads=reads, limits=limits, timeout_s=timeout_s)
-    except subprocess.TimeoutExpired as error:  # wall time says more of the machine than of the source
+    except TimeoutError as error:  # wall time says more of the machine than of the source
         raise InfraError(f"{Path(tools.clang).name} did not end within {timeout_s:g} s on '{name}'") from error
+    except OutputError as error:
+        raise BuildError(f"'{name}' does not compile: its object is larger than {OUTPUT_LIMIT >> 20} MiB") from error
 
 
 def _refuse_unreadable(source: str, name: str) -> None:
@@ -147,12 +155,15 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
     # Where clang gave it nothing, strip says so, which is no news.
     diagnostics = "".join(line for line in told if not line.startswith(f"{tools.strip}: "))
     if diagnostics != "".join(told) and not diagnostics and done.returncode > 0:
+        if "Cannot allocate memory" in told[-1]:
+            return BuildError(f"'{name}' does not compile: its object is larger than any memory allowed for it")
         return InfraError(f"{tools.strip} failed on '{name}': {told[-1].strip()[:500]}")
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
     # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
-    if -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV):
+    ended = -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV)
+    if ended or "LLVM ERROR: out of memory" in diagnostics:
         why = f"it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
         return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.

@@ -131,7 +131,7 @@ def _run(commands: list[list[str]]) -> int:
 
 def main(words: list[str]) -> int:
     """Parse, confine, run; returns the wait status of the first command that failed."""
-    read, cpu_s, memory, landlock = [], 20, 3 << 30, True
+    read, cpu_s, memory, landlock = [], 20, 2 << 30, True
     while words and words[0] != "--":
         option = words.pop(0)
         if option == "--no-landlock":

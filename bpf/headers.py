@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpf.precompiled import precompiled, stored
+from bpf.precompiled import HEADER, KFUNCS, precompiled, stored
 from bpf.toolchain import Toolchain
 from policy_lake.model import InputError
 
@@ -37,23 +37,24 @@ class Headers:
     source_dir: Path | None = None
     cache_dir: Path | None = None
 
-    def flags(self, source: str, tools: Toolchain, *, precompile: bool = True) -> list[str]:
+    def flags(self, source: str, tools: Toolchain) -> list[str]:
         """What the front end is told for this source; InputError when there is no vmlinux.h.
 
-        A source that opens with one of our two headers, and nothing to shadow it, gets that header precompiled.
+        A source that opens with sx/sx.h or vmlinux.h, and nothing to shadow it, gets vmlinux.h precompiled.
         """
         if not (self.vmlinux_dir / "vmlinux.h").is_file():
             raise InputError(f"no vmlinux.h in '{self.vmlinux_dir}'")
         plain = self._plain_flags()
         seen = f"-ivfsoverlay{self._overlay(tools)}"
         first = first_include(source)
-        if not precompile or first is None or self.include_dirs or self._shadowed(first):
+        if first is None or self.include_dirs or self._shadowed(first):
             return [*plain, seen]
-        inputs = [self.vmlinux_dir / "vmlinux.h", *_library_headers(tools)]
-        inputs += sorted((BPF_DIR / "include").rglob("*.h")) if first != "vmlinux.h" else []
         shared = Headers(self.vmlinux_dir, cache_dir=self.cache_dir)
-        made = precompiled(first, shared._plain_flags(), inputs, shared.reads(tools), self._cache(), tools)
-        return [*plain, seen, *(["-include-pch", str(made)] if made else [])]
+        made = precompiled(self.vmlinux_dir, shared._plain_flags(), shared.reads(tools), self._cache(), tools)
+        if made is None:
+            return [*plain, seen]
+        kfuncs = ["-include", str(made / KFUNCS)] if first == "vmlinux.h" else []
+        return [*plain, seen, "-include-pch", str(made / HEADER), *kfuncs]
 
     def reads(self, tools: Toolchain) -> list[str]:
         """Every path that the compiler may read, and all that is below it."""
@@ -116,10 +117,6 @@ def first_include(source: str) -> str | None:
         if line in (f'#include "{name}"', f"#include <{name}>"):
             return name
     return None
-
-
-def _library_headers(tools: Toolchain) -> Sequence[Path]:
-    return [path for home in tools.headers for path in sorted((home / "bpf").glob("*.h"))]
 
 
 def _headers_beside(directory: Path) -> Iterator[Path]:

@@ -15,37 +15,43 @@ from pathlib import Path
 
 from bpf.launch import Limits, launch
 from bpf.toolchain import Toolchain
+from policy_lake.model import InfraError
 
 LIMITS = Limits(cpu_s=60)
+HEADER, KFUNCS = "header.pch", "kfuncs.h"
+# Without the prototypes: clang (19) forgets the type of a precompiled extern that only a cleanup calls, as bpf_for does
+# bpf_iter_num_destroy, and libbpf refuses an object with an extern of no type. They are few, and parsed each time.
+TEXT = """#define BPF_NO_KFUNC_PROTOTYPES
+#include "vmlinux.h"
+#undef BPF_NO_KFUNC_PROTOTYPES
+"""
 KEEP = 8  # precompiled headers per kernel: older ones belong to headers or compilers that are gone
 
 
 def precompiled(
-    header: str, flags: Sequence[str], inputs: Sequence[Path], reads: Sequence[str], cache: Path, tools: Toolchain
+    vmlinux_dir: Path, flags: Sequence[str], reads: Sequence[str], cache: Path, tools: Toolchain
 ) -> Path | None:
-    """The precompiled `header`, made on first use and again when one of its `inputs`, the flags or the compiler change.
+    """The directory with vmlinux.h precompiled (HEADER) and its prototypes (KFUNCS), made when there is none.
 
-    It lies in `cache` under a name made of all these, whole or not at all; one whose size or time is not what was
-    noted is made anew. None when clang refuses the header: let the source that includes it hear why.
+    It lies in `cache` under a name made of the header's path, size and time, the flags and the compiler, whole or not
+    at all; one whose size or time is not what was noted is made anew. None when clang refuses the header: let the
+    source that includes it hear why.
     """
-    told = [header, tools.identity, *flags]
-    for path in inputs:
-        stat = path.stat()
-        told.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
-    home = cache / f"pch-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:24]}"
-    if not is_whole(home) and not _make(home, header, flags, reads, tools):
-        return None
-    return home / "header.pch"
+    header = vmlinux_dir / "vmlinux.h"
+    stat = header.stat()
+    told = "\n".join((TEXT, tools.identity, *flags, f"{header} {stat.st_size} {stat.st_mtime_ns}"))
+    home = cache / f"pch-{hashlib.sha256(told.encode()).hexdigest()[:24]}"
+    return home if is_whole(home) or _make(home, header, flags, reads, tools) else None
 
 
 def is_whole(home: Path, *, content: bool = False) -> bool:
     """Whether the file is the one that was written: by size and time, and by `content` where asked for."""
     try:
         noted = json.loads((home / "noted.json").read_text())
-        stat = (home / "header.pch").stat()
+        stat = (home / HEADER).stat()
         if [stat.st_size, stat.st_mtime_ns] != [noted["size"], noted["mtime_ns"]]:
             return False
-        return not content or hashlib.sha256((home / "header.pch").read_bytes()).hexdigest() == noted["sha256"]
+        return not content or hashlib.sha256((home / HEADER).read_bytes()).hexdigest() == noted["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -76,23 +82,33 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="schedcp-front-")
 
 
-def _make(home: Path, header: str, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:
+def _make(home: Path, header: Path, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:
     command = [tools.clang, *flags, "-x", "c-header", "-o", "-", "-"]
-    done = launch([command], f'#include "{header}"\n'.encode(), reads=reads, limits=LIMITS, timeout_s=120)
+    try:
+        done = launch([command], TEXT.encode(), reads=reads, limits=LIMITS, timeout_s=120)
+    except TimeoutError as error:
+        raise InfraError(f"clang did not precompile {header} within 120 s") from error
     if done.returncode:
         return False
     forget(home)
     with tempfile.TemporaryDirectory(prefix="new-", dir=home.parent, ignore_cleanup_errors=True) as work:
         made = Path(work) / "made"
         made.mkdir()
-        (made / "header.pch").write_bytes(done.stdout)
-        stat = (made / "header.pch").stat()
+        (made / HEADER).write_bytes(done.stdout)
+        (made / KFUNCS).write_text(_prototypes(header.read_text()))
+        stat = (made / HEADER).stat()
         noted = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(done.stdout).hexdigest()}
         (made / "noted.json").write_text(json.dumps(noted))
         with contextlib.suppress(OSError):  # another process was first: its is as good
             made.rename(home)
     _prune(home)
     return True
+
+
+def _prototypes(header: str) -> str:
+    """The part of vmlinux.h that BPF_NO_KFUNC_PROTOTYPES leaves out."""
+    begin = header.find("#ifndef BPF_NO_KFUNC_PROTOTYPES\n")
+    return header[begin : header.find("#endif", begin)] + "#endif\n" if begin >= 0 else ""
 
 
 def _prune(newest: Path) -> None:

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.bench import Figure
 from benchmarks.fidelity import KNOBS
+from benchmarks.figures import Figure, line
 from benchmarks.measurement import WARM_UP, measure
 from benchmarks.rounds import Rounds
 from benchmarks.scoring import Contender, pair_seed, score_steps
@@ -223,12 +223,6 @@ FIGURES: dict[str, Callable[[Sizes], list[Figure]]] = {
     "answer": clock_cost.answer_figures, "verify": clock_cost.verify_figures,
     "throughput": clock_cost.throughput_figures, "large": large_figures,
 }  # fmt: skip
-
-
-def line(figure: Figure) -> str:
-    """As `make bench` prints it."""
-    verdict = "     " if figure.target.startswith("none") else "met  " if figure.met else "MISS "
-    return f"{verdict} {figure.name:<38} {figure.measured}  (target {figure.target})"
 
 
 def measured_figures(name: str, sizes: Sizes) -> list[Figure]:

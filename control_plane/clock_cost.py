@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attachment import bad_detach, lost_attachment
-from benchmarks.bench import SCHEDCP, Figure, timed
+from benchmarks.bench import SCHEDCP, timed
+from benchmarks.figures import Figure
 from benchmarks.output import last_line, last_object, number
 from benchmarks.workloads import arguments
 from bpf.build import compile_policy

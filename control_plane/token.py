@@ -124,6 +124,7 @@ def words_of(token: Token) -> list[str]:
         + (f"object {token.last_known_good[:16]}…" if token.last_known_good else "the kernel's own scheduler"),
         *(f"beware: {words}" for words in token.limits),
         f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",
+        f"adversarial suite: {token.tier} tier",
         *(f"  {stage.name:<8} passed, report {stage.sha256[:16]}…" for stage in token.stages),
     ]
     if token.ratio:

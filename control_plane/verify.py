@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp verify`: one policy from anybody, a verdict, and a token when it is accepted."""
+"""`schedcp verify`: one policy from anybody through every stage, and a token when nothing speaks against it."""
 
 from __future__ import annotations
 
@@ -10,48 +10,91 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
-from policy_lake.model import Verdict, to_json
+from policy_lake.model import Finding, Rejection, Stage, Verdict, to_json
+from tasks.score import parse_knobs
 from tasks.settings import load_settings
-from tasks.verify import verify
+from tasks.verify import Demands, Verified, verify
+from verifier_vm.verdict import rejection_of
 
 ACCEPTED, REJECTED = 0, 3
 DOING = {
+    "source": "reading the source",
     "build": "compiling",
-    "boot": "booting a guest",
+    "object": "analysing the object",
+    "boot": "starting a guest",
     "kernel": "loading it through the guest kernel's BPF verifier",
-    "survive": "attached: stressing it",
-    "exit": "taking it off",
-    "done": "taking it off",
+    "survive": "attached: the adversarial suite",
+    "fair": "the same under EEVDF, for comparison",
 }
 
 
-def verify_command(file: Path, include: Sequence[Path], *, as_json: bool) -> int:
+def verify_command(
+    file: Path, include: Sequence[Path], knobs: Sequence[str], demands: Demands, workload: str, *, as_json: bool
+) -> int:
     """Verify `file`, print the verdict, return the exit status."""
     from tasks.token import token_for_verdict
 
     settings = load_settings()
     with working("preparing the guest") as say:
-        done = verify(file, settings, include_dirs=include, on_stage=lambda stage: say(DOING.get(stage, stage)))
-    token = token_for_verdict(done.verdict, done.source, settings) if done.verdict.accepted else None
+        done = verify(
+            file, settings, include_dirs=include, knobs=parse_knobs(knobs), demands=demands, workload=workload,
+            on_stage=lambda stage: say(DOING.get(stage, stage)),
+        )  # fmt: skip
+    if not as_json:
+        _show(file, done)  # first: the signer may say no for a reason of its own
+    token = None
+    if done.verdict.accepted:
+        token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=demands.tier)
     if as_json:
-        told = {"token": str(token) if token else None, "clock": done.clock}
-        print_json({**to_json(done.verdict), **told, "warnings": [done.warning] if done.warning else []})
-    else:
-        _show(file, done.verdict, token)
-        if done.warning:
-            out().print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+        told = {"token": str(token) if token else None, "clock": done.clock, "tier": demands.tier}
+        rejections = [to_json(found) for stage in done.verdict.stages if (found := rejection_of(stage))]
+        warnings = [done.warning] if done.warning else []
+        print_json({**to_json(done.verdict), **told, "rejections": rejections, "warnings": warnings})
+    elif token:
+        out().print(f"token: {token}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
 
 
-def _show(file: Path, verdict: Verdict, token: Path | None) -> None:
-    console = out()
+def _show(file: Path, done: Verified) -> None:
+    console, verdict = out(), done.verdict
     for stage in verdict.stages:
         mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {stage.name:<8} {stage.seconds:6.2f} s")
-    if verdict.rejection is None:
+        console.print(f"  {mark} {stage.name:<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
+    _show_open(verdict)
+    for stage in verdict.stages:
+        if (found := rejection_of(stage)) is not None:
+            _show_rejection(found)
+    if verdict.accepted:
         console.print(f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {verdict.kernel}")
-        console.print(f"token: {token}", soft_wrap=True)
-        return
-    console.print(f"[red]rejected[/] at {verdict.rejection.stage}: {escape(verdict.rejection.reason)}", soft_wrap=True)
-    if verdict.rejection.evidence.strip():
-        err().print(Panel(escape(verdict.rejection.evidence.strip()), title="evidence", title_align="left"))
+    if done.warning:
+        console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+
+
+def _aside(stage: Stage) -> str:
+    notes = sum(one.level == "note" for one in stage.findings)
+    return f"  {notes} note{'s' * (notes != 1)}" if notes else ""
+
+
+def _show_open(verdict: Verdict) -> None:
+    """What was noted, and what the static stages left to the guest."""
+    for level, word in (("note", "[cyan]note[/]"), ("unknown", "[yellow]left to the guest[/]")):
+        for stage in verdict.stages:
+            for one in stage.findings:
+                if one.level == level:
+                    out().print(f"  {word} {_where(one)}{escape(one.reason)}", soft_wrap=True)
+
+
+def _show_rejection(found: Rejection) -> None:
+    console = out()
+    bug = f" ({escape(found.bug)})" if found.bug else ""
+    console.print(f"[red]rejected[/] at {found.stage}{bug}: {escape(found.reason)}", soft_wrap=True)
+    if found.place:
+        console.print(f"  where: {escape(found.place)}", soft_wrap=True)
+    if found.advice:
+        console.print(f"  what to change: {escape(found.advice)}", soft_wrap=True)
+    if found.evidence.strip():
+        err().print(Panel(escape(found.evidence.strip()), title=f"{found.stage}: evidence", title_align="left"))
+
+
+def _where(one: Finding) -> str:
+    return escape(f"{one.bug} at {one.place}: " if one.place else f"{one.bug}: ")

@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.learn import learn as learn_lessons
-from tasks.learn import promote
+from tasks.promote import promote
 from tasks.retry import retryable
 from tasks.run import open_run
 from tasks.tally import tally

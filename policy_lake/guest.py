@@ -11,9 +11,12 @@ from policy_lake.model import Clock
 
 @dataclass(frozen=True, slots=True)
 class GuestStep:
-    """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`."""
+    """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`.
 
-    verb: Literal["attach", "detach", "run"]
+    `start PROGRAM ARG…` and `stop` run a program beside the steps between them.
+    """
+
+    verb: Literal["attach", "detach", "run", "start", "stop"]
     args: tuple[str, ...] = ()
     label: str = ""
     timeout_s: float = 30.0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, InputError, Score
@@ -50,7 +51,8 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     InputError if the lake has no such score, several, or not the policy it was of.
     """
     before = find_score(score_id, lake)
-    sized = settings.model_copy(update={"tier": before.tier})
+    binary = before.versions.get("binary")
+    sized = settings.model_copy(update={"tier": before.tier, "schbench": Path(binary) if binary else None})
     pairs, most_pairs = (int(number) for number in before.versions.get("rounds", f"{len(before.pairs)} 0").split())
     order = Order(
         candidate=_candidate(before.candidate, lake),

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from benchmarks.guards import guard_findings
 from benchmarks.scoring import read_score
 from benchmarks.workloads import Workload
 from bpf.build import PolicyObject, compile_policy
 from bpf.library import knob_arguments, read_policy
 from policy_lake.guest import GuestReport
-from policy_lake.model import BuildError, Candidate, Rejection, Score, Stage, Verdict
+from policy_lake.model import Candidate, Finding, Rejection, Score, Stage, Verdict
 from tasks.guest import Guest, Shape, prepare_guest
 from tasks.measure import Course, Loadable, Match, follow
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span
+from tasks.static import Checked, check_statically
 from verifier_vm.gate import judge
 from verifier_vm.qemu import Machine, qemu_version
+from verifier_vm.verdict import stage_of, verdict_of
 
 OBJECT_SHA256 = "object_sha256"
+FAILED_ADVICE = "the workload must end well under the policy, and the policy must stay attached and leave in good order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,17 @@ class Trial:
 
 
 def try_candidate(order: Order) -> Trial:
-    """Build, load, stress and measure one candidate; a rejection is a value. InfraError when nothing is known of it."""
+    """Check, build, judge and measure one candidate; a rejection is a value. InfraError when nothing is known of it."""
     settings = load_settings()
     guest = prepare_guest(settings, order.shape)
     start = time.time()
-    try:
-        made = compile_policy(order.candidate.source, name=order.candidate.policy, vmlinux_dir=guest.kernel.headers)
-    except BuildError as error:
-        return _refused_by_compiler(order.candidate, error, (start, time.time()))
-    return _boot(order, made, guest, settings)
+    candidate = order.candidate
+    checked = check_statically(
+        candidate.source, name=f"{candidate.policy}.bpf.c", kernel=guest.kernel, arguments=arguments_of(candidate)
+    )
+    if checked.made is None or not checked.ok:
+        return Trial(candidate, verdict_of(checked.stages), None, b"", (), "", (start, time.time()), guest.warning)
+    return _boot(order, checked, checked.made, guest, settings)
 
 
 def loadable(candidate: Candidate, guest: Guest) -> Loadable:
@@ -87,23 +93,36 @@ def match_of(order: Order, policy: Loadable | None, guest: Guest) -> Match:
     return Match(order.workload, order.seed, order.pairs, order.most_pairs, policy, control)
 
 
-def _boot(order: Order, made: PolicyObject, guest: Guest, settings: Settings) -> Trial:
+def _boot(order: Order, checked: Checked, made: PolicyObject, guest: Guest, settings: Settings) -> Trial:
     candidate, machine = order.candidate, guest.machine
     knobs = arguments_of(candidate)
     match = match_of(order, Loadable(made.data, knobs, candidate.policy), guest)
     start = time.time()
-    judged = judge(made.data, knobs, machine, then=match.steps(machine), files=match.files(), seed=order.seed,
-                   deadline_s=settings.trial_deadline_s)  # fmt: skip
-    verdict, score = _with_stage(Stage("build", True, made.seconds), judged.verdict), None
-    if verdict.accepted and judged.report is not None:
-        course = follow(match, judged.report, machine, deadline_s=settings.trial_deadline_s)
-        if isinstance(course, Rejection):
-            stages = (*verdict.stages, Stage(course.stage, False, judged.report.seconds))
-            verdict = replace(verdict, accepted=False, rejection=course, stages=stages)
-        else:
-            score = score_of(order, course, judged.report, made.sha256, machine)
+    judged = judge(made.data, knobs, machine, cgroups=checked.cgroups, then=match.steps(machine), files=match.files(),
+                   seed=order.seed, deadline_s=settings.trial_deadline_s)  # fmt: skip
+    stages, score = [*checked.stages, *judged.verdict.stages], None
+    if judged.verdict.accepted and judged.report is not None:
+        stage, score = score_stage(order, match, judged.report, made.sha256, guest, settings)
+        stages.append(stage)
+    verdict = verdict_of(stages, ops=judged.verdict.ops, data=made.data, kernel=judged.verdict.kernel)
+    kept = score if verdict.accepted else None
     span = (start, time.time())
-    return Trial(candidate, verdict, score, made.data, knobs, guest.kernel.btf_sha256, span, guest.warning)
+    return Trial(candidate, verdict, kept, made.data, knobs, guest.kernel.btf_sha256, span, guest.warning)
+
+
+def score_stage(
+    order: Order, match: Match, first: GuestReport, sha256: str, guest: Guest, settings: Settings
+) -> tuple[Stage, Score | None]:
+    """The stage `score` and the score, whose first rounds are in the report `first`: a workload that fails under the
+    policy, or a guard rail that it breaks, rejects it.
+    """
+    start = time.monotonic()
+    course = follow(match, first, guest.machine, deadline_s=settings.trial_deadline_s)
+    if isinstance(course, Rejection):
+        found = Finding("workload", "reject", course.reason, order.workload.id, FAILED_ADVICE)
+        return stage_of("score", time.monotonic() - start, [found], course.evidence), None
+    score = score_of(order, course, first, sha256, guest.machine)
+    return stage_of("score", time.monotonic() - start, guard_findings(order.workload, score)), score
 
 
 def score_of(order: Order, course: Course, report: GuestReport, sha256: str, machine: Machine) -> Score:
@@ -132,13 +151,3 @@ def _versions(order: Order, machine: Machine, report: GuestReport) -> dict[str, 
     if machine.clock and report.counts:
         versions |= {"clock": machine.clock.stem, "fingerprint": report.counts.fingerprint}
     return versions
-
-
-def _refused_by_compiler(candidate: Candidate, error: BuildError, span: Span) -> Trial:
-    rejection = Rejection("build", str(error), error.diagnostics)
-    verdict = Verdict(False, rejection, (Stage("build", False, span[1] - span[0]),))
-    return Trial(candidate, verdict, None, b"", (), "", span)
-
-
-def _with_stage(stage: Stage, verdict: Verdict) -> Verdict:
-    return replace(verdict, stages=(stage, *verdict.stages))

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import benchmarks
 import bpf
+from benchmarks.programs import program_headers, program_sources
 from policy_lake.model import InfraError, InputError
 from tasks.settings import Settings
 from tasks.whole import write_whole
@@ -21,7 +21,6 @@ from verifier_vm.kernel import Kernel, installed_kernel
 from verifier_vm.qemu import Machine, usable_accel
 from verifier_vm.topology import Topology
 
-_WORKLOADS = Path(benchmarks.__file__).parent / "guest"
 _PROBES = Path(bpf.__file__).parent / "probes"
 PROBE = "observe"
 log = logging.getLogger(__name__)
@@ -88,10 +87,10 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
 
 
 def _programs() -> dict[str, Program]:
-    headers = tuple(sorted(_WORKLOADS.glob("*.h")))
+    headers = program_headers()
     programs = {
-        source.stem: Program((source,), libraries=("pthread", "m"), headers=headers)
-        for source in sorted(_WORKLOADS.glob("*.c"))
+        name: Program(sources, libraries=("pthread", "m", "z"), headers=headers)
+        for name, sources in program_sources().items()
     }
     own = tuple(sorted(_PROBES.glob("*.h")))
     return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z"), headers=own)}

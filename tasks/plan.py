@@ -71,6 +71,14 @@ def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: 
     )
 
 
+def candidate_of(chosen: Policy, settings: dict[str, KnobValue]) -> Candidate:
+    """A policy with these knobs as a candidate of no run."""
+    return Candidate(
+        id=candidate_id(chosen.id, chosen.source, settings), run_id="", iteration=0, policy=chosen.id,
+        source=chosen.source, settings=settings, reason="asked for on the command line", planner="user",
+    )  # fmt: skip
+
+
 def candidate_id(policy: str, source: str, settings: dict[str, KnobValue]) -> str:
     """The policy's id and 48 bits of SHA-256 over source and settings."""
     text = json.dumps([source, settings], sort_keys=True, separators=(",", ":"))

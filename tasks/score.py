@@ -16,7 +16,7 @@ from tasks.floor import floor_for
 from tasks.guest import prepare_guest, shape_of
 from tasks.measure import Loadable
 from tasks.pictures import Pictures, draw, trace_runs
-from tasks.plan import candidate_id
+from tasks.plan import candidate_of
 from tasks.settings import Settings
 from tasks.verify import read_source
 from tasks.workloads import find_workload
@@ -77,14 +77,6 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
         return wanted, trial, None
     lake.put(*[one for one in (candidate, control) if one], trial.score)
     return wanted, trial, _pictures(wish, order, trial, settings) if wish.directory else None
-
-
-def candidate_of(chosen: Policy, settings: dict[str, KnobValue]) -> Candidate:
-    """A policy with these knobs as a candidate of no run."""
-    return Candidate(
-        id=candidate_id(chosen.id, chosen.source, settings), run_id="", iteration=0, policy=chosen.id,
-        source=chosen.source, settings=settings, reason="asked for on the command line", planner="user",
-    )  # fmt: skip
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:

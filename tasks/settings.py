@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     tier: Tier = Field(default="standard", description="size in which a workload is run")
     schbench: Path | None = Field(default=None, description="a schbench binary to run in place of our own program")
 
+    verify_tier: Literal["short", "full"] = Field(default="short", description="which suite a winner must pass")
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")

@@ -15,6 +15,7 @@ from pathlib import Path
 from policy_lake.model import InfraError, Ratio, Score, Verdict
 from tasks.guest import prepare_guest
 from tasks.settings import Settings
+from verifier_vm.suite import Tier
 from verifier_vm.tokens.door import ask_for_token
 from verifier_vm.tokens.files import write_together
 from verifier_vm.tokens.report import report_of
@@ -36,6 +37,7 @@ def token_for_verdict(
     ratio: Ratio | None = None,
     score: Score | None = None,
     rollout_limit: RolloutStage = "canary",
+    tier: Tier = "short",
     breaker: BreakerLimits = DEFAULT_LIMITS,
     last_known_good: str = "",
     limits: Sequence[str] = (),
@@ -52,7 +54,7 @@ def token_for_verdict(
         policy=policy or verdict.ops, object_sha256=verdict.object_sha256,
         source_sha256=hashlib.sha256(source.encode()).hexdigest(), arguments=tuple(arguments), kernel=verdict.kernel,
         btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256, audience=audience(settings),
-        stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit,
+        stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
         breaker=breaker, last_known_good=last_known_good, limits=tuple(limits), provenance=provenance,
     )  # fmt: skip
     envelope, token_sha256 = ask_for_token(settings.key_dir, request)

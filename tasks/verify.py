@@ -1,29 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify: one .bpf.c from anybody, built and judged, with a token when nothing speaks against it."""
+"""Verify: one .bpf.c from anybody through every stage, with a token when nothing speaks against it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from bpf.build import compile_policy
-from policy_lake.model import BuildError, Clock, InputError, Rejection, Stage, Verdict
-from tasks.guest import prepare_guest
+from bpf.library import knob_arguments, read_policy
+from policy_lake.guest import GuestJob
+from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
+from tasks.execute import Order, match_of, score_stage
+from tasks.full import judge_everywhere
+from tasks.guest import Guest, prepare_guest, shape_of
+from tasks.measure import Loadable
+from tasks.plan import candidate_of
 from tasks.settings import Settings
+from tasks.static import Checked, OnStage, check_statically
+from tasks.workloads import find_workload
 from verifier_vm.gate import judge
+from verifier_vm.suite import Tier
+from verifier_vm.verdict import demand, verdict_of
+from verifier_vm.vm import run
 
 SOURCE_LIMIT = 4 << 20
-OnStage = Callable[[str], None]
+PAIRS, LOOKS, SEED = 5, 3, 1  # as in `schedcp score`
+# What a host may need that no policy has to have: the bugs that are then no mere notes.
+DEMANDS = {"cgroups": "F41"}
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """How a policy is looked at: which tier, whether on after a rejection, what the hosts need (keys of DEMANDS)."""
+
+    tier: Tier = "short"
+    check_all: bool = False
+    require: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tier not in get_args(Tier):
+            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(Tier))}")
+        for word in self.require:
+            if word not in DEMANDS:
+                raise InputError(f"--require {word}: not one of {', '.join(DEMANDS)}")
+
+    @property
+    def bugs(self) -> frozenset[str]:
+        return frozenset(DEMANDS[word] for word in self.require)
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verdict, and the object it is about (empty when it did not compile)."""
+    """A verdict, and the object it is about (empty when it did not compile) with the loader's arguments."""
 
     verdict: Verdict
     source: str
     object_data: bytes
+    arguments: tuple[str, ...] = ()
     clock: Clock = "wall"
     warning: str = ""
 
@@ -43,34 +78,78 @@ def read_source(path: Path) -> str:
 
 
 def verify(
-    path: Path, settings: Settings, *, include_dirs: Sequence[Path] = (), on_stage: OnStage = lambda _: None
+    path: Path,
+    settings: Settings,
+    *,
+    include_dirs: Sequence[Path] = (),
+    knobs: Mapping[str, KnobValue] | None = None,
+    demands: Demands | None = None,
+    workload: str = "",
+    on_stage: OnStage = lambda _: None,
 ) -> Verified:
-    """Build the policy at `path`, load it through the guest kernel's BPF verifier, attach and stress it.
+    """Take the policy at `path` through source, build, object, and a guest's kernel, survive and fair.
 
-    A policy that fails is a rejected verdict. Raises InputError for a path that is no policy, InfraError when nothing
-    can be said.
+    It stops at the first rejection unless the demands say otherwise. With a workload, what was accepted so far is
+    measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
+    InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
+    wanted = demands or Demands()
     source = read_source(path)
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    guest = prepare_guest(settings)
-    on_stage("build")
-    try:
-        made = compile_policy(
-            source, name=path.name, vmlinux_dir=guest.kernel.headers, include_dirs=include_dirs, source_dir=path.parent
-        )
-    except BuildError as error:
-        rejection = Rejection("build", str(error), error.diagnostics)
-        return Verified(Verdict(False, rejection, (Stage("build", False, 0.0),)), source, b"")
+    arguments = knob_arguments(read_policy(source, path.name.removesuffix(".bpf.c"), "user"), dict(knobs or {}))
+    chosen = find_workload(workload, settings) if workload else None
+    shape = shape_of(settings, chosen.cpus if chosen else 2)
+    guest = prepare_guest(settings, shape)
+    checked = check_statically(
+        source, name=path.name, kernel=guest.kernel, arguments=arguments, include_dirs=include_dirs,
+        source_dir=path.parent, check_all=wanted.check_all, on_stage=on_stage,
+    )  # fmt: skip
+    verdict = judge_further(checked, guest, settings, arguments, wanted, on_stage)
+    data = checked.made.data if checked.made else b""
+    if chosen and verdict.accepted:
+        on_stage("score")
+        policy = Policy(path.name.removesuffix(".bpf.c"), "", "", "", "", source, origin="user")
+        order = Order(candidate_of(policy, dict(knobs or {})), chosen, PAIRS, SEED, shape, LOOKS * PAIRS)
+        stage = _scored(order, Loadable(data, arguments, policy.id), guest, settings)
+        verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
+    return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
+
+
+def _scored(order: Order, policy: Loadable, guest: Guest, settings: Settings) -> Stage:
+    match = match_of(order, policy, guest)
+    job = GuestJob(match.files(), match.steps(guest.machine), order.seed)
+    report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
+    return score_stage(order, match, report, hashlib.sha256(policy.data).hexdigest(), guest, settings)[0]
+
+
+def judge_further(
+    checked: Checked, guest: Guest, settings: Settings, arguments: tuple[str, ...], wanted: Demands, on_stage: OnStage
+) -> Verdict:
+    """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
+    stages = [demand(stage, wanted.bugs) for stage in checked.stages]
+    sound = all(stage.ok for stage in stages)
+    if checked.made is None or not (sound or wanted.check_all):
+        return verdict_of(stages, data=checked.made.data if checked.made else b"")
     on_stage("boot")
-    verdict = judge(made.data, (), guest.machine, on_event=lambda event: on_stage(_stage_of(event))).verdict
-    build = Stage("build", True, made.seconds)
-    verdict = replace(verdict, stages=(build, *verdict.stages))
-    return Verified(verdict, source, made.data, guest.machine.clock_name, guest.warning)
+    if wanted.tier == "full":
+        judged = judge_everywhere(
+            checked.made.data, arguments, settings, check_all=wanted.check_all, cgroups=checked.cgroups,
+            on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
+        )  # fmt: skip
+    else:
+        judged = judge(
+            checked.made.data, arguments, guest.machine, check_all=wanted.check_all, cgroups=checked.cgroups,
+            on_event=lambda event: on_stage(_stage_of(event)),
+        ).verdict  # fmt: skip
+    stages += [demand(stage, wanted.bugs) for stage in judged.stages]
+    return verdict_of(stages, ops=judged.ops, data=checked.made.data, kernel=judged.kernel)
 
 
-def _stage_of(event: dict[str, object]) -> str:
+def _stage_of(event: Mapping[str, object]) -> str:
     """What begins when this event has come."""
-    after = {"hello": "kernel", "attach": "survive", "run": "exit"}
-    return after.get(str(event.get("verb", event["event"])), "done")
+    label = str(event.get("label", event["event"]))
+    if label == "hello":
+        return "kernel"
+    return "fair" if label.startswith("base") else "survive"

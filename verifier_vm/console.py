@@ -19,7 +19,9 @@ TRACE = re.compile(
     r"^\s*(?:\d+: \(|; |from \d+ to |\d+: R\d|R\d+[=_]|frame\d*|mark_precise|processed \d+ insns|last_idx|regs=)"
 )
 STATE = re.compile(r"^\s*(?:\d+: R\d|R\d+[=_]|mark_precise|regs=|last_idx)")
-NOISE = re.compile(r"^(?:libbpf: (?:prog|map|failed|elf|loading|struct_ops)|-- (?:BEGIN|END)|processed \d+ insns|\s*$)")
+NOISE = re.compile(
+    r"^(?:has:|libbpf: (?:prog|map|failed|elf|loading|struct_ops)|-- (?:BEGIN|END)|processed \d+ insns|\s*$)"
+)
 
 
 def kernel_death(console: str) -> str | None:
@@ -45,7 +47,8 @@ def why_disabled(kmsg: Iterable[str]) -> str | None:
 
 def verifier_complaint(log: str) -> str:
     """The one line in which the BPF verifier (or libbpf) says why it refused, with the place where it names one."""
-    lines = [line.strip() for line in log.splitlines()]
+    # The loader's own "has:" line is no complaint.
+    lines = [line.strip() for line in log.splitlines() if not line.startswith("has:")]
     if not any("BEGIN PROG LOAD LOG" in line for line in lines):
         spoken = [line.removeprefix("libbpf: ") for line in lines if line]
         return spoken[0] if spoken else "the kernel refused the object without saying why"
@@ -62,4 +65,8 @@ def verifier_complaint(log: str) -> str:
 
 def shorten_verifier_log(log: str, *, keep: int = 40) -> str:
     """The verifier's log without the register states it printed on the way, its last `keep` lines."""
-    return "\n".join([line for line in log.splitlines() if line.strip() and not STATE.match(line)][-keep:])
+    return "\n".join(
+        [line for line in log.splitlines() if line.strip() and not STATE.match(line) and not line.startswith("has:")][
+            -keep:
+        ]
+    )

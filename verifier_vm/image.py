@@ -30,14 +30,26 @@ class Program:
     headers: tuple[Path, ...] = ()
 
 
-_BPF_LIBRARIES = ("bpf", "elf", "z")
+def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = ()) -> Program:
+    sources = tuple(GUEST_DIR / f"{part}.c" for part in parts)
+    return Program(sources, libraries, tuple(GUEST_DIR / f"{name}.h" for name in headers))
+
+
 OWN_PROGRAMS: Mapping[str, Program] = {
-    "init": Program(
-        tuple(GUEST_DIR / f"{part}.c" for part in ("init", "attach", "run", "port", "kernel", "text")),
-        headers=(GUEST_DIR / "guest.h",),
+    "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
+    "loader": _guest("loader", "knobs", "record", libraries=("bpf", "elf", "z"), headers=("loader",)),
+    "adversary": _guest(
+        "adversary",
+        "crew",
+        "report",
+        "burn",
+        "hogs",
+        "wakes",
+        "churn",
+        "cgroups",
+        libraries=("pthread",),
+        headers=("adversary",),
     ),
-    "loader": Program((GUEST_DIR / "loader.c",), _BPF_LIBRARIES),
-    "stress": Program((GUEST_DIR / "stress.c",), ("pthread",)),
 }
 
 

@@ -1,4 +1,5 @@
-// fails: survive: not allowed for
+// fails: object: reads no affinity
+// bug: F10
 // SPDX-License-Identifier: GPL-2.0-only
 /* Sends every task of a user's to CPU 0, whether it may run there or not. */
 #include "sx/sx.h"

@@ -1,4 +1,4 @@
-// fails: kernel: calling kernel function scx_bpf_dsq_move_to_local
+// fails: object: may not call scx_bpf_dsq_move_to_local
 // SPDX-License-Identifier: GPL-2.0-only
 /* Only dispatch may move tasks to a CPU's own queue. */
 #include "sx/sx.h"

@@ -1,4 +1,5 @@
-// fails: survive: runnable task stall
+// fails: object: neither inserted nor kept
+// bug: F01
 // SPDX-License-Identifier: GPL-2.0-only
 /* Drops what it should queue: nobody runs who is not placed on an idle CPU. */
 #include "sx/sx.h"

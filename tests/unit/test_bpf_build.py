@@ -2,12 +2,14 @@
 """The compiler call, without a kernel to load into: what compiles, what does not, and what the words are."""
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bpf import build, headers, toolchain
+from bpf import build, headers, launch, toolchain
 from bpf.build import compile_policy
 from bpf.library import policies
 from policy_lake.model import BuildError, InfraError, InputError
@@ -116,3 +118,175 @@ def test_the_one_that_does_not_compile_fails_as_it_says(vmlinux_dir):
     with pytest.raises(BuildError) as caught:
         compile_policy(source, name=path.name, vmlinux_dir=vmlinux_dir)
     assert source.splitlines()[0].split(": ", 2)[2] in str(caught.value)
+
+
+SECRET = "struct secret_word { int kept; };\n"
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file outside of every include directory, and an include directory with links to it."""
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "secret.h").write_text(SECRET * 9)
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "link.h").symlink_to(tmp_path / "away" / "secret.h")
+    (beside / "linked").symlink_to(tmp_path / "away")
+    (beside / "key").write_text(SECRET)  # beside the source, but no header
+    return tmp_path / "away" / "secret.h"
+
+
+THEFTS = {
+    "absolute": '#include "{secret}"',
+    "upwards": '#include "../away/secret.h"',
+    "upwards from the system's": "#include <../..{secret}>",
+    "a link": '#include "link.h"',
+    "a linked directory": '#include "linked/secret.h"',
+    "beside the source, no header": '#include "key"',
+    "incbin": '__asm__(".incbin \\"{secret}\\"");',
+    "incbin in pieces": '__asm__(".inc" "bin \\"{secret}\\"");',
+    "the assembler's include": '__asm__(".include \\"{secret}\\"");',
+    "embed": "const char x[] = {{\n#embed \"{secret}\"\n}};",
+    "standard input": '#include "/dev/stdin"\n#include "/proc/self/fd/0"',
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not launch.can_confine(), reason="this kernel has no Landlock")
+@pytest.mark.parametrize("theft", THEFTS.values(), ids=THEFTS)
+def test_no_file_from_elsewhere_comes_into_diagnostics_or_object(theft, secret, vmlinux_dir):
+    source = theft.format(secret=secret) + "\nint x;\n"
+    with pytest.raises(BuildError) as caught:
+        compile_here(source, vmlinux_dir, source_dir=secret.parents[1] / "beside")
+    told = f"{caught.value} {caught.value.diagnostics}"
+    assert "secret_word" not in told and "error: " in told
+
+
+def test_a_line_of_another_file_does_not_come_into_the_btf(secret, vmlinux_dir):
+    source = f'#line 1 "{secret}"\n__attribute__((section("a"))) int f(int x) {{ return x + 1; }}\n'
+    assert b"secret_word" not in compile_here(source, vmlinux_dir).data
+
+
+def test_the_directory_one_stands_in_changes_nothing(vmlinux_dir, tmp_path, monkeypatch):
+    source = '__attribute__((section("a"))) int f(int x) { return x + 1; }\n'
+    (tmp_path / "mine.bpf.c").write_text("not what was compiled\n")
+    before = compile_here(source, vmlinux_dir)
+    monkeypatch.chdir(tmp_path)
+    assert compile_here(source, vmlinux_dir).data == before.data and b"not what was" not in before.data
+
+
+def test_whether_a_file_exists_cannot_be_asked(secret, vmlinux_dir):
+    asked = "#if __has_include({!r})\nint there;\n#endif\nint x;\n"
+    names = (str(secret), "/etc/passwd", "../away/secret.h", "/nowhere")
+    made = {compile_here(asked.format(name).replace("'", '"'), vmlinux_dir).sha256 for name in names}
+    assert len(made) == 1
+
+
+BOMBS = {
+    "parentheses": "int x = " + "(" * 50_000 + "1" + ")" * 50_000 + ";",
+    "sum": "int x = " + "1+" * 100_000 + "1;",
+    "ifs": "void f(int a) {" + "if (a) " * 50_000 + ";}",
+    "blocks": "void f(void) " + "{" * 50_000 + "}" * 50_000,
+    "array": "char x[1u << 30] = {1};",
+    "elements": "int x[] = {[0 ... 100000000] = 1};",
+    "itself": '#include "loop.h"',
+    "doubling": '#include "b0.h"',
+    "NUL": "int x;\n\0int y;",
+    "large": "/*" + "x" * (5 << 20) + "*/",
+    "cut off": "#include \"sx/sx.h\"\nvoid SX_OP(a, struct task_struct *p, u64 f) { if (",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_sources_made_to_harm_the_compiler_are_refused(bomb, vmlinux_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "CPU_LIMIT_S", 2)
+    (tmp_path / "loop.h").write_text('#include "loop.h"\n')
+    for level in range(30):
+        twice = f'#include "b{level + 1}.h"\n' * 2
+        (tmp_path / f"b{level}.h").write_text(twice)
+    (tmp_path / "b30.h").write_text("int f(int);\n")
+    with pytest.raises(BuildError):
+        compile_here(bomb, vmlinux_dir, source_dir=tmp_path)
+
+
+def test_one_line_of_a_megabyte_is_no_harm(vmlinux_dir):
+    assert compile_here("int x; " + " " * (1 << 20) + "int y;\n", vmlinux_dir).data
+
+
+def test_without_landlock_the_assembler_is_refused_and_the_object_says_so(vmlinux_dir, secret, monkeypatch):
+    monkeypatch.setattr(launch.confine, "landlock_abi", lambda: 0)
+    launch.can_confine.cache_clear()
+    try:
+        assert not compile_here("int x;\n", vmlinux_dir).confined
+        for theft in (f'__asm__(".incbin \\"{secret}\\"");', f'#include "{secret}"'):
+            with pytest.raises(BuildError) as caught:
+                compile_here(theft, vmlinux_dir)
+            assert "secret_word" not in caught.value.diagnostics
+    finally:
+        launch.can_confine.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [
+        ('/* a */ // b\n#include "sx/sx.h"\n', "sx/sx.h"),
+        ('#include "vmlinux.h"\nint x;', "vmlinux.h"),
+        ("#include <vmlinux.h>", "vmlinux.h"),
+        ('#define BPF_NO_KFUNC_PROTOTYPES\n#include "vmlinux.h"\n', None),
+        ('int x;\n#include "vmlinux.h"\n', None),
+        ('// a \\\n#include "vmlinux.h"\n', None),
+        ('/* #include "vmlinux.h"', None),
+        ("", None),
+    ],
+)
+def test_only_what_opens_with_a_header_of_ours_gets_it_precompiled(source, first, vmlinux_dir, tmp_path):
+    assert headers.first_include(source) == first
+    flags = build.front_end_flags(source, vmlinux_dir=vmlinux_dir)
+    assert ("-include-pch" in flags) == (first is not None)
+    assert "-include-pch" not in build.front_end_flags(source, vmlinux_dir=vmlinux_dir, include_dirs=[tmp_path])
+    (tmp_path / "vmlinux.h").write_text("typedef int u32;\n")
+    assert "-include-pch" not in build.front_end_flags(source, vmlinux_dir=vmlinux_dir, source_dir=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "byte", "gone", "note"])
+def test_a_spoilt_precompiled_header_is_made_again(damage, vmlinux_dir, tmp_path):
+    source = '#include "sx/sx.h"\nint f(struct task_struct *p) { return p->pid; }\n'
+    flags = build.front_end_flags(source, vmlinux_dir=vmlinux_dir, cache_dir=tmp_path)
+    made = compile_here(source, vmlinux_dir, cache_dir=tmp_path)
+    path = Path(flags[flags.index("-include-pch") + 1])
+    data, stat = path.read_bytes(), path.stat()
+    if damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "byte":  # of the same size and time, as a disk would do it
+        path.write_bytes(bytes(4096) + data[4096:])
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    elif damage == "gone":
+        path.unlink()
+    else:
+        (path.parent / "noted.json").write_text("{")
+    assert compile_here(source, vmlinux_dir, cache_dir=tmp_path).sha256 == made.sha256
+    assert path.read_bytes()[:4096] == data[:4096] and path.stat().st_size == stat.st_size
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(vmlinux_dir, tmp_path):
+    (tmp_path / "file").write_text("")
+    source = '#include "vmlinux.h"\nint f(struct task_struct *p) { return p->pid; }\n'
+    made = compile_here(source, vmlinux_dir, cache_dir=tmp_path / "file")
+    assert made.sha256 == compile_here(source, vmlinux_dir).sha256
+
+
+def test_a_policy_has_the_same_bytes_from_another_tree_and_cache(vmlinux_dir, tmp_path):
+    tree = tmp_path / "another" / "much" / "longer" / "name"
+    for package in ("bpf", "policy_lake"):
+        shutil.copytree(build.__spec__.origin.rpartition("/bpf/")[0] + f"/{package}", tree / package)
+    kernel = tmp_path / "k"
+    kernel.mkdir()
+    shutil.copy(vmlinux_dir / "vmlinux.h", kernel)
+    code = (
+        "import sys; from pathlib import Path; from bpf.build import compile_policy; from bpf.library import policies\n"
+        "for p in policies(): print(compile_policy(p.source, name=p.id, vmlinux_dir=Path(sys.argv[1])).sha256)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(kernel)], cwd=tree, capture_output=True, text=True, check=True
+    )
+    here = [compile_policy(p.source, name=p.id, vmlinux_dir=vmlinux_dir).sha256 for p in policies()]
+    assert done.stdout.split() == here

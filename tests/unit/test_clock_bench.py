@@ -10,7 +10,7 @@ from dataclasses import fields
 
 import pytest
 
-from benchmarks.bench import Figure
+from benchmarks.figures import Figure
 from control_plane import clock_bench
 from control_plane.clock_bench import Once, aa_figure, busy_host, large_figure, other_seed_figure, same_figure, spread
 from control_plane.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s

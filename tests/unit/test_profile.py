@@ -75,7 +75,8 @@ def test_the_words_for_tasks_that_sleep_and_wake():
     assert "8 'wakeup-sleeper' use 20 ms of CPU each, waking 114 times a second each" in text
     assert "'wakeup-hog' use 650 ms of CPU each" in text and "hardly a sleep" in text
     assert "runs alone at the end" not in text
-    assert "Not to be paid with p50_us (lower is better), hog_blocks_per_s (higher is better)." in text
+    assert "Not to be paid with p50_us (lower is better, at most 1.5x worse), hog_blocks_per_s (higher" in text
+    assert "is better, at most 1.1x worse)." in text
 
 
 def test_reading_twice_gives_the_same_id_and_other_numbers_another():

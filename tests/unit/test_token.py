@@ -53,11 +53,12 @@ def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
     needed = {"verifier", "timeVerified", "resourceUri", "policy", "verificationResult", "verifiedLevels"}
     assert needed < set(predicate) and predicate["verificationResult"] == "PASSED"
     assert predicate["verifiedLevels"] == [
-        "SCHEDCP_VERIFIED", "SCHEDCP_KERNEL_VERIFIED", "SCHEDCP_SURVIVES", "SCHEDCP_SCORED"
+        "SCHEDCP_VERIFIED", "SCHEDCP_SOURCE_CHECKED", "SCHEDCP_OBJECT_CHECKED", "SCHEDCP_KERNEL_VERIFIED",
+        "SCHEDCP_SURVIVES", "SCHEDCP_FAIR", "SCHEDCP_SCORED",
     ]  # fmt: skip
     assert len(predicate["policy"]["digest"]["sha256"]) == 64
     reports = {one["uri"]: one["digest"]["sha256"] for one in predicate["inputAttestations"]}
-    assert reports["urn:schedcp:report:kernel"] == digest_of(STAGES[1])
+    assert reports["urn:schedcp:report:kernel"] == digest_of(next(stage for stage in STAGES if stage.name == "kernel"))
     assert reports["urn:schedcp:report:score"] == digest_of(SCORE)
     assert predicate["schedcp"]["arguments_sha256"] == arguments_digest(REQUEST.arguments)
 
@@ -209,9 +210,9 @@ def test_a_report_is_the_one_that_was_signed_or_is_told_apart(keys, envelope):
     report = report_of(digest, STAGES, SCORE)
     assert [stage["name"] for stage in check_report(report, token, digest)["stages"]] == [s.name for s in STAGES]
     for old, new, reason in (
-        (b'"seconds":1.5', b'"seconds":1.6', "the report of the stage 'build' is not the one that was signed"),
+        (b'"seconds":1.5', b'"seconds":1.6', "the report of the stage 'source' is not the one that was signed"),
         (b'"median":1.22', b'"median":1.52', "the report's score is not the one"),
-        (b'"ok":true', b'"ok":false', "the report of the stage 'build'"),
+        (b'"ok":true', b'"ok":false', "the report of the stage 'source'"),
         (digest.encode(), sha("another").encode(), "another token's"),
         (b'"score":', b'"scores":', "not well formed"),
         (b'"stages":', b'"score":null,"stages":', "not well formed"),

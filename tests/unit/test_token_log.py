@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,9 @@ from token_cases import REQUEST, issue, payload, revoke, sha, tell, trust
 
 from policy_lake.model import InfraError, to_json
 from verifier_vm.tokens import signer
+from verifier_vm.tokens.dsse import canonical_json
 from verifier_vm.tokens.files import KeyFileError, TokenError
+from verifier_vm.tokens.ledger import open_ledger, write_head
 from verifier_vm.tokens.log import HEAD, LOG
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.revocation import REVOCATIONS
@@ -122,12 +125,22 @@ def test_what_a_crash_leaves_at_the_end_is_got_over(keys):
 
 
 def test_a_whole_line_behind_the_head_must_be_signed(keys):
-    line = (keys / LOG).read_bytes().splitlines(keepends=True)[-1]
+    with open_ledger(keys) as ledger:
+        place = ledger.next_place
+    last = json.loads((keys / LOG).read_bytes().splitlines()[-1])
+    forged = {**last, "entry": {**last["entry"], "seq": place.seq, "previous": place.previous}}
     with (keys / LOG).open("ab") as file:
-        file.write(line.replace(b'"seq":5', b'"seq":6'))
+        file.write(canonical_json(forged) + b"\n")
     for act in (trust, issue):
-        with pytest.raises(TokenError, match="the log's entry 6"):
+        with pytest.raises(TokenError, match="the log's entry 6: its signature is wrong"):
             act(keys)
+
+
+def test_a_head_that_tells_of_other_things_than_the_log_is_refused(keys):
+    with open_ledger(keys) as ledger:
+        write_head(keys, replace(ledger.head, versions={}), ledger.key)
+    with pytest.raises(TokenError, match="is not the one that the log's head names"):
+        trust(keys)
 
 
 def _killed_at(number, directory, message):

@@ -28,11 +28,11 @@ from verifier_vm.tokens.terms import REQUIRED_STAGES, BreakerLimits, Provenance
 REJECT = Finding("F01", "reject", "a task is lost")
 OPEN = Finding("F03", "unknown", "who knows")
 REFUSALS = [
-    ({"stages": ()}, "the verdict lacks the stage build, kernel, survive"),
-    ({"stages": STAGES[1:]}, "the verdict lacks the stage build"),
+    ({"stages": ()}, "the verdict lacks the stage source, build, object, kernel, survive, fair"),
+    ({"stages": STAGES[1:]}, "the verdict lacks the stage source"),
     ({"stages": (*STAGES, STAGES[0])}, "a stage twice"),
     ({"stages": (*STAGES[:-1], replace(STAGES[-1], ok=False))}, f"the stage '{REQUIRED_STAGES[-1]}' is not passed"),
-    ({"stages": (*STAGES, Stage("fair", False, 1.0))}, "the stage 'fair' is not passed"),
+    ({"stages": (*STAGES, Stage("score", False, 1.0))}, "the stage 'score' is not passed"),
     ({"stages": (*STAGES, Stage("object", True, 1.0, (REJECT,)))}, "the stage 'object' has a finding that rejects"),
     ({"stages": (*STAGES, Stage("fair", True, 1.0, (OPEN,)))}, "the last stage, 'fair', left F03 open: who knows"),
     ({"stages": (*STAGES, Stage("a\nb", True, 1.0))}, "cannot be printed"),
@@ -44,8 +44,12 @@ REFUSALS = [
     ({"policy": "x" * 301}, "longer than 300"),
     ({"valid_for_s": 0}, "it can be valid for 1 s to 30 days"),
     ({"valid_for_s": 31 * 86400}, "it can be valid for 1 s to 30 days"),
-    ({"rollout_limit": "fleet", "score": None}, "a rollout beyond the canary needs a score"),
-    ({"rollout_limit": "host", "score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.2)))}, "beyond the canary needs"),
+    ({"rollout_limit": "fleet"}, "a rollout beyond the canary needs the full tier"),
+    ({"rollout_limit": "fleet", "tier": "full", "score": None}, "a rollout beyond the canary needs a score"),
+    (
+        {"rollout_limit": "host", "tier": "full", "score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.2)))},
+        "beyond the canary needs",
+    ),
     ({"breaker": BreakerLimits(stall_ms=10**6)}, "stall_ms is not in"),
     ({"breaker": BreakerLimits(p99_ratio=50.0)}, "p99_ratio is not in"),
     ({"last_known_good": "the one before"}, "last_known_good is no SHA-256"),
@@ -117,7 +121,7 @@ def test_versions_grow_and_nonces_differ_though_the_clock_goes_back(keys, monkey
 
 def test_a_request_gets_what_it_may_ask_for(keys):
     wanted = {
-        "rollout_limit": "host", "breaker": BreakerLimits(1000, 1.1), "last_known_good": sha("before"),
+        "rollout_limit": "host", "tier": "full", "breaker": BreakerLimits(1000, 1.1), "last_known_good": sha("before"),
         "limits": ("needs 2 CPUs",), "provenance": Provenance("model", "some-model", sha("prompt"), 0.02),
         "valid_for_s": 3600,
     }  # fmt: skip
@@ -140,7 +144,7 @@ def test_through_the_door_errors_keep_their_kind(tmp_path):
     directory = tmp_path / "keys"
     envelope, digest = ask_for_token(directory, REQUEST)
     assert check(directory, envelope).nonce and trust(directory)["log"].entries[-1].token_sha256 == digest
-    with pytest.raises(TokenError, match="the verdict lacks the stage build"):
+    with pytest.raises(TokenError, match="the verdict lacks the stage source"):
         ask_for_token(directory, replace(REQUEST, stages=STAGES[1:]))
     with pytest.raises(InputError, match="'xyz' is no nonce"):
         ask_to_revoke(directory, "nonce", "xyz", "why")

@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.programs import program_sources
 from benchmarks.statistics import makespan_bound
-from benchmarks.workloads import arguments, workload, workload_ids
+from benchmarks.workloads import (
+    TIERS,
+    arguments,
+    at_tier,
+    descriptor_sha256,
+    job_files,
+    tiers_of,
+    workload,
+    workload_ids,
+)
 from policy_lake.model import InputError
 
 GUEST = Path(__file__).parents[2] / "benchmarks" / "guest"
@@ -28,12 +38,16 @@ jobs = 8
 """
 
 
+GUARD = 'jobs = 8\n[[guards]]\nmetric = "{}"\nunit = "us"\ndirection = "lower"\n{}'
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guest")
-    for source in GUEST.glob("*.c"):
-        flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run(["gcc", *flags, "-o", folder / source.stem, source], check=True)
+    sources = program_sources()
+    for name in ("batch", "wakeup"):
+        flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"]
+        subprocess.run(["gcc", *flags, "-o", folder / name, *sources[name]], check=True)
     return folder
 
 
@@ -50,10 +64,72 @@ def write(tmp_path, text, name="mine.toml"):
 def test_every_workload_of_the_project_reads_and_fills_its_arguments():
     assert {"batch", "wakeup"} <= set(workload_ids())
     for id in workload_ids():
+        one = workload(id)
+        assert tiers_of(one) == TIERS and one.family != "own", "each of ours says how long it takes, in every size"
+        assert one.runs_s["smoke"] < one.runs_s["standard"] < one.runs_s["full"]
+        assert one.program in program_sources()
         for accel in ("tcg", "kvm"):
-            filled = arguments(workload(id), seed=7, accel=accel)
-            assert not any("{" in arg for arg in filled)
-            assert "7" in filled
+            for tier in TIERS:
+                filled = arguments(one, seed=7, accel=accel, tier=tier)
+                assert not any("{" in arg for arg in filled)
+                assert "7" in filled
+
+
+def test_a_program_may_have_several_sources(tmp_path):
+    for name in ("one", "one_part", "one_part_more", "two_alone", "three", "three_x"):
+        (tmp_path / f"{name}.c").touch()
+    found = {name: [source.stem for source in sources] for name, sources in program_sources(tmp_path).items()}
+    assert found == {
+        "one": ["one", "one_part", "one_part_more"], "two_alone": ["two_alone"], "three": ["three", "three_x"],
+    }  # fmt: skip
+
+
+def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
+    text = MINE.replace("jobs = 8", "jobs = 8\n[work.tcg]\njobs = 9\n[work.smoke]\njobs = 2\n[work.full]\nother = 1")
+    described = workload(write(tmp_path, text))
+    asked = {(accel, tier): arguments(described, seed=1, accel=accel, tier=tier)[1]
+             for accel in ("tcg", "kvm") for tier in TIERS}  # fmt: skip
+    assert asked == {
+        ("tcg", "smoke"): "2", ("tcg", "standard"): "9", ("tcg", "full"): "9",
+        ("kvm", "smoke"): "2", ("kvm", "standard"): "8", ("kvm", "full"): "8",
+    }  # fmt: skip
+
+
+def test_a_longer_tier_has_as_much_more_time(tmp_path):
+    sized = MINE.replace("cpus = 4", "cpus = 4\nruns_s = { standard = 2.0, full = 30.0 }")
+    described = workload(write(tmp_path, sized))
+    assert tiers_of(described) == ("standard", "full")
+    assert (described.tier, described.timeout_s) == ("standard", 5)
+    assert (at_tier(described, "full").tier, at_tier(described, "full").timeout_s) == ("full", 75)
+    assert at_tier(described, "standard") == described
+    with pytest.raises(InputError, match="workload 'mine' has no tier 'smoke': it has standard, full"):
+        at_tier(described, "smoke")
+    of_one_size = workload(write(tmp_path, MINE))
+    assert at_tier(of_one_size, "full").timeout_s == 5
+
+
+def test_equal_descriptors_have_equal_hashes_wherever_they_lie(tmp_path):
+    (tmp_path / "other").mkdir()
+    here, there = workload(write(tmp_path, MINE)), workload(write(tmp_path / "other", MINE))
+    assert here.file != there.file and descriptor_sha256(here) == descriptor_sha256(there)
+    changed = workload(write(tmp_path, MINE.replace("jobs = 8", "jobs = 9")))
+    assert descriptor_sha256(changed) != descriptor_sha256(here) != descriptor_sha256(at_tier(here, "smoke"))
+
+
+def test_a_recorded_trace_goes_with_the_job(tmp_path):
+    text = MINE.replace('program = "batch"', 'program = "replay"\ntrace = "mine.trace"').replace(
+        '"--jobs", "{jobs}"', '"{trace}"'
+    )
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=r"field 'trace': .*mine\.trace is not a file"):
+        workload(path)
+    (tmp_path / "mine.trace").write_bytes(b"recorded")
+    described = workload(path)
+    assert arguments(described, seed=3, accel="tcg") == ("mine.trace", "--seed", "3")
+    assert dict(job_files(described)) == {"mine.trace": b"recorded"}
+    before = descriptor_sha256(described)
+    (tmp_path / "mine.trace").write_bytes(b"recorded anew")
+    assert descriptor_sha256(described) != before
 
 
 def test_an_accelerator_has_work_of_its_own():
@@ -74,7 +150,7 @@ def test_a_users_own_file(tmp_path):
 
 
 def test_an_unknown_id_names_the_known_ones():
-    with pytest.raises(InputError, match=r"no workload 'bathc': known are batch, wakeup"):
+    with pytest.raises(InputError, match=r"no workload 'bathc': known are batch, .*wakeup"):
         workload("bathc")
 
 
@@ -98,6 +174,21 @@ def test_an_unknown_id_names_the_known_ones():
         ("jobs = 8", "", "args"),
         ('program = "batch"', 'program = "../batch"', "program"),
         ("[work.all]", "[work.xen]", "work.xen"),
+        ("[work.all]", "[work.smoke]", "args"),
+        ("cpus = 4", 'cpus = 4\nfamily = "batches"', "family"),
+        ("cpus = 4", "cpus = 4\nruns_s = { smoke = 1.0 }", "runs_s"),
+        ("cpus = 4", "cpus = 4\nruns_s = { standard = 0.0 }", "runs_s.standard"),
+        ("cpus = 4", "cpus = 4\nruns_s = { standard = '1' }", "runs_s.standard"),
+        ("cpus = 4", "cpus = 4\nruns_s = { standard = 1.0, huge = 9.0 }", "runs_s.huge"),
+        ("cpus = 4", "cpus = 4\nruns_s = { standard = 6.0 }", "timeout_s"),
+        ("cpus = 4", 'cpus = 4\ntier = "full"', "tier"),
+        ("cpus = 4", 'cpus = 4\nfile = "x"', "file"),
+        ("cpus = 4", 'cpus = 4\ntrace = "x"', "trace"),
+        ('program = "batch"', 'program = "replay"', "trace"),
+        ("jobs = 8", GUARD.format("p", "limit = 0.9"), "guards.0.limit"),
+        ("jobs = 8", GUARD.format("p", 'limit = "2"'), "guards.0.limit"),
+        ("jobs = 8", GUARD.format("", ""), "guards.0.metric"),
+        ("jobs = 8", GUARD.format("makespan_ms", ""), "guards.0.metric"),
         ('id = "mine"', 'id = "Mine"', "id"),
         ('id = "mine"', 'id = "batch"', "id"),
         ("jobs = 8", 'jobs = 8\n[[guards]]\nmetric = "p"\nunit = "us"', "guards.0.direction"),
@@ -153,6 +244,7 @@ def test_wrong_results_are_found_out(tmp_path):
     skipping = source.replace("for (; blocks; blocks--)", "for (; blocks > 1; blocks--)")
     assert skipping != source
     (tmp_path / "work.h").write_text(skipping)
+    (tmp_path / "jobs.h").write_text((GUEST / "jobs.h").read_text())
     for name, options in (("batch", ["--short-work", 1000]), ("wakeup", ["--wakeups", 2, "--think-us", 100])):
         (tmp_path / f"{name}.c").write_text((GUEST / f"{name}.c").read_text())
         subprocess.run(["gcc", "-O2", "-pthread", "-o", tmp_path / name, tmp_path / f"{name}.c"], check=True)

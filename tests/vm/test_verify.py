@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies against the real kernel: every one of the library is accepted, every planted bug is caught where it says."""
+"""Policies against the real kernel: every one of the library is accepted, and what is none is refused."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +13,12 @@ import pytest
 from bpf.build import compile_policy
 from bpf.library import knob_arguments, policies, policy
 from policy_lake.guest import GuestJob, GuestStep
-from tasks.settings import load_settings
-from tasks.verify import verify
-from verifier_vm.gate import OBJECT, judge, survive_steps
+from verifier_vm.gate import OBJECT, judge
 from verifier_vm.vm import run
 
 pytestmark = pytest.mark.vm
 PLANTED = Path(__file__).parent.parent / "policies"
 SCHEDCP = Path(sys.executable).parent / "schedcp"
-EXPECTED = re.compile(r"\A// fails: (?P<stage>[\w-]+): (?P<reason>.+)$", re.M)
 # One value for every kind of knob, so that the loader has set each kind at least once for real.
 SETTINGS = {
     "fifo": {"slice_ns": 5_000_000},
@@ -41,7 +36,7 @@ def test_every_policy_of_the_library_survives(guest, name):
     verdict = judge(made.data, knob_arguments(given, SETTINGS[name]), guest.machine).verdict
     assert verdict.accepted, verdict.rejection
     assert verdict.ops == name
-    assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "exit"]
+    assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "fair"]
 
 
 def test_the_exit_record_tells_who_took_a_policy_off(guest):
@@ -53,41 +48,26 @@ def test_the_exit_record_tells_who_took_a_policy_off(guest):
     assert "unregistered from user space" in detach["exit_record"]
 
 
-@pytest.mark.parametrize("path", sorted(PLANTED.glob("*_fails.bpf.c")), ids=lambda p: p.name.removesuffix(".bpf.c"))
-def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, path):
-    expected = EXPECTED.search(path.read_text())
-    assert expected, f"{path.name} does not open with '// fails: STAGE: REASON'"
-    done = verify(path, load_settings())
-    assert not done.verdict.accepted
-    assert done.verdict.rejection.stage == expected["stage"], done.verdict.rejection
-    assert expected["reason"] in done.verdict.rejection.reason
-    assert done.verdict.rejection.evidence.strip()
-
-
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(4000), b"no object at all\n" * 50])
 def test_what_is_no_object_is_rejected_and_the_guest_lives(guest, data):
     verdict = judge(data, (), guest.machine).verdict
-    assert (verdict.accepted, verdict.rejection.stage) == (False, "object"), verdict
+    assert (verdict.accepted, verdict.rejection.stage) == (False, "kernel"), verdict
 
 
 def test_a_knob_that_the_object_has_not_is_refused_by_the_loader(guest):
     given = policy("fifo")
     made = compile_policy(given.source, name="fifo", vmlinux_dir=guest.kernel.headers)
     verdict = judge(made.data, ("nothing=1",), guest.machine).verdict
-    assert (verdict.accepted, verdict.rejection.stage) == (False, "object")
+    assert (verdict.accepted, verdict.rejection.stage) == (False, "kernel")
     assert "no knob 'nothing'" in verdict.rejection.reason
-
-
-def test_a_policy_without_our_header_is_taken_too(guest):
-    done = verify(PLANTED / "plain_fifo.bpf.c", load_settings())
-    assert done.verdict.accepted, done.verdict.rejection
 
 
 def test_a_policy_can_be_loaded_again_and_again_in_one_guest(guest):
     given = policy("rr")
     made = compile_policy(given.source, name="rr", vmlinux_dir=guest.kernel.headers)
-    round_ = [s if s.verb != "run" else replace(s, args=("stress", "0.3")) for s in survive_steps(())]
-    report = run(GuestJob({OBJECT: made.data}, tuple(round_ * 3)), guest.machine)
+    hogs = GuestStep("run", ("adversary", "W1", "seconds=0.3"))
+    round_ = (GuestStep("attach", (OBJECT,)), hogs, GuestStep("detach"))
+    report = run(GuestJob({OBJECT: made.data}, round_ * 3), guest.machine)
     assert [event["ok"] for event in report.events] == [True] * 9
     assert [e["enable_seq"] for e in report.events if e["verb"] == "attach"] == [1, 2, 3]
 

@@ -36,6 +36,7 @@ struct sched_state {		/* /sys/kernel/sched_ext, one reading */
 void sched_state_read(struct sched_state *s);
 bool sched_state_enabled(const struct sched_state *s);
 void sched_state_json(struct text *t, const struct sched_state *s);
+void sched_events_json(struct text *t);	/* the event counters of the policy that is on, those that are not 0 */
 
 struct step {
 	int index;
@@ -60,6 +61,8 @@ uint64_t now_ns(void);
 bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
 bool step_run(const struct step *s, struct text *event);
+bool step_start(const struct step *s, struct text *event);	/* a program that runs on beside the next steps */
+bool step_stop(struct text *event);	/* ends it */
 const struct sched_state *attached_state(void);	/* what was attached by step_attach and not yet detached, or NULL */
 
 #endif

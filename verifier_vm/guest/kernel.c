@@ -112,3 +112,24 @@ void sched_state_json(struct text *t, const struct sched_state *s)
 	text_json(t, s->ops, strlen(s->ops));
 	text_printf(t, ",\"enable_seq\":%lu}", s->enable_seq);
 }
+
+/* "NAME value" a line in the kernel's file; an empty object when no policy is on. */
+void sched_events_json(struct text *t)
+{
+	char data[4096], *line, *rest = data;
+	int fd = open(SCX "root/events", O_RDONLY | O_CLOEXEC), fields = 0;
+	ssize_t n = fd >= 0 ? read(fd, data, sizeof(data) - 1) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	data[n > 0 ? n : 0] = '\0';
+	text_printf(t, "{");
+	while ((line = strsep(&rest, "\n"))) {
+		char name[64];
+		long long value;
+
+		if (sscanf(line, "%63[A-Z_0-9] %lld", name, &value) == 2 && value)
+			text_printf(t, "%s\"%s\":%lld", fields++ ? "," : "", name, value);
+	}
+	text_printf(t, "}");
+}

@@ -121,6 +121,24 @@ class Btf:
             else:
                 yield Member(text_at(self._strings, first), second, third & 0xFFFFFF if of.flag else third)
 
+    def parameters(self, prototype: Type) -> list[int]:
+        """The types of a function's parameters."""
+        if prototype.kind != FUNC_PROTO:
+            return []
+        tail = self._types[prototype.at : prototype.at + 8 * prototype.count]
+        return [type_id for _, type_id in struct.iter_unpack("<II", tail)]
+
+    def is_bool(self, type_id: int) -> bool:
+        """Is it C's bool?"""
+        found = self.get(self.resolve(type_id))
+        return found.kind == INT and found.name in ("bool", "_Bool")
+
+    def bools(self, type_id: int) -> frozenset[int]:
+        """The offsets of bools in a struct, not looking into arrays or other structs."""
+        if self.is_bool(type_id):
+            return frozenset((0,))
+        return frozenset(m.bits // 8 for m in self.members(type_id) if self.is_bool(m.type_id))
+
     def array(self, type_id: int) -> tuple[int, int]:
         """(element type, number of elements) of an array."""
         at = self.get(type_id).at

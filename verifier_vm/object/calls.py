@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from verifier_vm.object.btf import FUNC, PTR
 from verifier_vm.object.decode import Reference
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import (
@@ -18,6 +19,7 @@ from verifier_vm.object.kernel import (
     kernel_name,
 )
 from verifier_vm.object.memory import Memory
+from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Path, Record
 from verifier_vm.object.state import State
@@ -48,6 +50,7 @@ class Calls:
 
     def __init__(self, program: Program, values: Values, record: Record, memory: Memory, flow: Flow) -> None:
         self._program, self._values, self._record, self._memory, self._flow = program, values, record, memory, flow
+        self._known_sizes: dict[str, list[int]] = {}
 
     def apply(self, state: State, reference: Reference, entry: str, *, looping: bool) -> None:
         """Carry out a call that is not followed; its result is in register 0 afterwards, 1 to 5 are gone."""
@@ -66,7 +69,7 @@ class Calls:
         call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
         self._record.add_call(call)
         state.path = self._path_after(state, name, args, leaf, entry)
-        self._clobber(state, name, args, entry)
+        self._clobber(state, name, "" if helper else reference.name, args, entry)
         state.registers[0] = result
         state.registers[1:6] = [None] * 5
 
@@ -82,13 +85,13 @@ class Calls:
     def _result(self, state: State, name: str, args: tuple[Value, ...], entry: str, *, looping: bool) -> Value:
         result: Value
         if name in TASK_STORAGE and isinstance(args[1], Expr):
-            result = self._values.make("storage", root(args[0])[0], args[1])
+            result = self._values.make("storage", _map_name(args[0]), args[1])
         elif name in ("map_lookup_elem", "map_lookup_percpu_elem"):
             result = self._element(state, args, entry)
         elif name in ("this_cpu_ptr", "get_current_task_btf"):
             result = self._values.make("sure", None, self._values.make("ret", (name, state.pc)))
         elif name == "bpf_iter_num_next":
-            result = self._next_number(state, args, looping=looping)
+            result = next_number(state, self._values, args, looping=looping)
         elif name == "bpf_task_acquire":
             result = args[0]
         elif name == CPU_ID:  # the same throughout a callback, which cannot migrate
@@ -113,34 +116,41 @@ class Calls:
             return self._values.make("sure", None, element)
         return element
 
-    def _next_number(self, state: State, args: tuple[Value, ...], *, looping: bool) -> Value:
-        """bpf_iter_num_next: never NULL the first time when the range is known not to be empty."""
-        base, offset = root(args[0])
-        frame = base.key if isinstance(base, Expr) and base.op == "frame" else None
-        if isinstance(frame, int) and state.read_stack(frame, offset, 8) == 1:
-            state.write_stack(frame, offset, 8, 0)
-            return self._values.make("sure", None, self._fresh(state, ("first number", state.pc), looping=looping))
-        return self._fresh(state, ("number", state.pc, len(state.frames)), looping=looping)
-
-    def _clobber(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> None:
+    def _clobber(self, state: State, name: str, extern: str, args: tuple[Value, ...], entry: str) -> None:
         if name in PROBE_READS and isinstance(args[1], int):
             self._probe_read(state, args, entry)
             return
         if name == "bpf_iter_num_new":
-            base, offset = root(args[0])
-            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-                first = isinstance(args[1], int) and isinstance(args[2], int) and _below(args[1], args[2])
-                state.write_stack(base.key, offset, 8, 1 if first else 0)
-            return
+            new_numbers(state, self._values, args)
         if name in READ_ONLY_HELPERS or name in READ_ONLY_KFUNCS or name.startswith("bpf_iter_num"):
             return
-        for value in args:
+        sizes = self._sizes(extern)
+        for index, value in enumerate(args):
             base, offset = root(value)
             if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
-                state.clobber_stack(base.key, offset, MOST_CLOBBERED)
+                state.clobber_stack(base.key, offset, sizes[index])
             elif isinstance(base, Expr) and base.op in ("element", "storage", "data"):
                 for place in [place for place in state.memory if place[0] is base]:
                     del state.memory[place]
+        if name == "scx_bpf_select_cpu_dfl":  # what it tells through its last argument is a bool
+            base, offset = root(args[3])
+            if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
+                state.write_stack(
+                    base.key, offset, 1, self._values.make("ret", ("is_idle", state.pc, state.chain), bits=1)
+                )
+
+    def _sizes(self, extern: str) -> list[int]:
+        """How many bytes a kfunc may write through each of its arguments, by the object's BTF."""
+        if extern not in self._known_sizes:
+            btf = self._program.btf
+            prototype = btf.get(btf.get(btf.find(extern, FUNC)).value) if extern else btf.get(0)
+            found = [MOST_CLOBBERED] * 5
+            for index, parameter in enumerate(btf.parameters(prototype)[:5]):
+                pointer = btf.get(btf.resolve(parameter))
+                if pointer.kind == PTR and btf.resolve(pointer.value):
+                    found[index] = btf.size(pointer.value) or MOST_CLOBBERED
+            self._known_sizes[extern] = found
+        return self._known_sizes[extern]
 
     def _probe_read(self, state: State, args: tuple[Value, ...], entry: str) -> None:
         """BPF_CORE_READ copies a field to the stack: it then holds what a load would have given."""
@@ -156,7 +166,7 @@ class Calls:
         """What has become of the task at hand."""
         path = state.path
         if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
-            path = path._replace(inserted=(*path.inserted, state.pc)[:2])
+            path = path._replace(inserted=(*path.inserted, state.pc)[:2], told=result)
         elif name in ENDING:
             path = path._replace(ended=True)
         elif name in CONSUMES or name in MOVES:
@@ -164,7 +174,7 @@ class Calls:
         elif name in KEEPING:
             path = path._replace(kept=2)
         elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
-            path = path._replace(kept=2, pushed=result)
+            path = path._replace(kept=2, told=result)
         elif name in MAY_KEEP and path.kept == 0:
             path = path._replace(kept=1)
         elif name in ASKS:
@@ -185,6 +195,6 @@ class Calls:
         return False
 
 
-def _below(a: int, b: int) -> bool:
-    signs = [x - (1 << 32) if x >> 31 & 1 else x for x in (a & 0xFFFFFFFF, b & 0xFFFFFFFF)]
-    return signs[0] < signs[1]
+def _map_name(value: Value) -> str:
+    """The name of a map, where it is known."""
+    return str(value.key) if isinstance(value, Expr) and value.op == "map" else repr(value)

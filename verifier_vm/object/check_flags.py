@@ -36,7 +36,7 @@ def _per_node(facts: Facts) -> Iterator[Finding]:
 
 
 def _enq_last(facts: Facts) -> Iterator[Finding]:
-    """A task that was the last on its CPU comes to enqueue with SCX_ENQ_LAST; in a shared DSQ the CPU would not see it."""
+    """The last task of a CPU comes to enqueue with SCX_ENQ_LAST; in a shared DSQ the CPU would not look for it."""
     if not facts.flag(kernel.ENQ_LAST):
         return
     advice = "In enqueue test enq_flags & SCX_ENQ_LAST and insert such a task into SCX_DSQ_LOCAL, or drop the flag."

@@ -111,13 +111,14 @@ def _overflow(facts: Facts) -> Iterator[Finding]:
 
 
 def _push_ignored(facts: Facts) -> Iterator[Finding]:
+    only_kept = {e.entry for e in facts.record.endings.values() if e.path.kept == 2 and not e.path.inserted}
     for call in facts.record.by_name("map_push_elem"):
-        if call.entry in ("enqueue", "select_cpu") and _ignored(facts, call):
+        if call.entry == "enqueue" and call.entry in only_kept and _ignored(facts, call):
             reason = "the result of bpf_map_push_elem is ignored: when the map is full the task is lost"
             yield facts.finding("F26", "reject", reason, call, "Where it fails, insert the task into a DSQ.")
             return
     for call in facts.record.by_name("map_update_elem"):
-        if call.entry == "enqueue" and not call.path.inserted and _ignored(facts, call):
+        if call.entry == "enqueue" and call.entry in only_kept and _ignored(facts, call):
             reason = "the result of bpf_map_update_elem is ignored: if the task is kept there, it can be lost"
             yield facts.finding("F26", "unknown", reason, call, "Where it fails, insert the task into a DSQ.")
             return

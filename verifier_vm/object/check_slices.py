@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from policy_lake.model import Finding
 from verifier_vm.object import kernel
 from verifier_vm.object.facts import Facts, Level
-from verifier_vm.object.values import MASK32, Value, is_field, leaves_of, signed, sure_bits
+from verifier_vm.object.record import Call
+from verifier_vm.object.values import MASK32, Expr, Value, is_field, leaves_of, signed, sure_bits
 
 LONG_SLICE_NS = 5_000_000_000
 LONG_LOOP, ENDLESS_LOOP = 1 << 16, 1 << 20  # rounds: a millisecond or so, and tens of them
@@ -76,22 +77,26 @@ def _from_slice(value: Value) -> bool:
 
 
 def _loops(facts: Facts) -> Iterator[Finding]:
+    """A loop that can end before its bound may have any: bpf_repeat(BPF_MAX_LOOPS) is how some write `while (true)`."""
     for call in facts.record.by_name("loop", "bpf_iter_num_new"):
-        rounds = _rounds(call.args)
+        rounds = _rounds(call)
         if call.entry in UNLOCKED or (rounds is not None and rounds < LONG_LOOP):
             continue
-        level: Level = "reject" if rounds is not None and rounds >= ENDLESS_LOOP else "unknown"
-        reason = f"a loop of {rounds} rounds in .{call.entry}, under a run queue's lock: it costs a CPU"
-        if rounds is None:
-            reason = f"a loop in .{call.entry}, under a run queue's lock, whose length is only known at run time"
+        callee = call.args[1]
+        never_stops = call.name == "loop" and isinstance(callee, Expr) and callee.key not in facts.record.stopping
+        level: Level = "reject" if never_stops and rounds is not None and rounds >= ENDLESS_LOOP else "unknown"
+        how_long = "whose length is only known at run time" if rounds is None else f"of up to {rounds} rounds"
+        reason = f"a loop in .{call.entry} {how_long}, under a run queue's lock: its CPU does nothing else meanwhile"
         yield facts.finding("F36", level, reason, call, "Bound it by what one call may cost.")
         return
 
 
-def _rounds(args: tuple[Value, ...]) -> int | None:
-    """How often a loop goes round; None for a bpf_loop that does not say. bpf_for over CPUs and queues is short enough."""
-    if len(args) == 1:
-        return args[0] if isinstance(args[0], int) else None
-    if not isinstance(args[1], int) or not isinstance(args[2], int):
+def _rounds(call: Call) -> int | None:
+    """How often a loop goes round; None for a bpf_loop that does not say. A bpf_for over CPUs is short enough."""
+    first, second = call.args[0], call.args[1]
+    if call.name == "loop":
+        return first if isinstance(first, int) else None
+    third = call.args[2]
+    if not isinstance(second, int) or not isinstance(third, int):
         return 0
-    return signed(args[2] & MASK32, 32) - signed(args[1] & MASK32, 32)
+    return signed(third & MASK32, 32) - signed(second & MASK32, 32)

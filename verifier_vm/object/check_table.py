@@ -13,7 +13,8 @@ from verifier_vm.object.values import Expr, is_task, is_vtime, leaves_of, root
 CGROUP_OPS = ("cgroup_set_weight", "cgroup_set_bandwidth")
 # Calls that leave nothing behind.
 PURE = frozenset(("map_lookup_elem", "task_storage_get", "cgrp_storage_get", "get_smp_processor_id", "ktime_get_ns",
-                  "trace_printk", "trace_vprintk", "scx_bpf_now", "bpf_rcu_read_lock", "bpf_rcu_read_unlock"))  # fmt: skip
+                  "trace_printk", "trace_vprintk", "scx_bpf_now", "bpf_rcu_read_lock",
+                  "bpf_rcu_read_unlock"))  # fmt: skip
 STARTS = ("enable", "init_task", "runnable", "enqueue", "select_cpu")  # may give a task its first vtime
 
 

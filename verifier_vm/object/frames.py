@@ -53,6 +53,8 @@ class Frames:
         state.registers[6:10] = frame.saved
         state.registers[10] = self._values.make("frame", depth - 1)
         again = None
+        if frame.looping and result != 0:
+            self._record.stopping.add(frame.callee)
         if frame.rounds and result != 1:
             again = state.fork(frame.back - 1)
             if not self.enter(again, frame.callee, frame.arguments, entry, looping=True, rounds=frame.rounds - 1):
@@ -69,8 +71,8 @@ class Frames:
         if not isinstance(callee, Expr) or callee.op != "function" or not isinstance(callee.key, int) or count == 0:
             return False, None
         rounds = count if isinstance(count, int) else None
-        self._record.add_call(Call(entry, name, (callee if rounds is None else rounds,), (), state.pc, state.line,
-                                   state.path, state.exact, looping=True))  # fmt: skip
+        told = (callee if rounds is None else rounds, callee)
+        self._record.add_call(Call(entry, name, told, (), state.pc, state.line, state.path, state.exact, looping=True))
         arguments = tuple(
             self._values.make("any", ("callback", state.pc, i)) if s is None else self._alu.register(state, 1 + s)
             for i, s in enumerate(sources)

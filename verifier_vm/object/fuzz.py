@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import random
 import resource
 import struct
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from verifier_vm.object.analyse import FAILED, analyse_object
-from verifier_vm.object.elf import HEADER, REL, SECTION
+from verifier_vm.object.elf import HEADER, REL, SECTION, read_elf
 from verifier_vm.object.errors import ObjectError
 
 OBJECTS = Path(__file__).parents[2] / "tests/golden/objects"
@@ -44,6 +45,13 @@ class Summary:
     slowest_s: float = 0.0
     peak_mib: float = 0.0
     failures: list[str] = field(default_factory=list)
+
+
+def read_objects(folder: Path) -> list[bytes]:
+    """The objects in a directory, as they are or compressed, by name."""
+    plain = {path.name: path.read_bytes() for path in folder.glob("*.o")}
+    packed = {path.name: lzma.decompress(path.read_bytes()) for path in folder.glob("*.o.xz")}
+    return [data for _, data in sorted((plain | packed).items())]
 
 
 def inputs(objects: list[bytes], count: int, seed: int) -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
@@ -182,8 +190,6 @@ def _in_section(
     make: Callable[[random.Random], bytes],
 ) -> bytearray:  # fmt: skip
     """Overwrite one unit of `step` bytes in a section that is `wanted` by kind, flags and name."""
-    from verifier_vm.object.elf import read_elf
-
     table, count = _table(data)
     try:
         names = [section.name for section in read_elf(bytes(data)).sections]
@@ -207,9 +213,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="throw broken objects at the object analyser")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--objects", type=Path, default=OBJECTS, help="a directory of good objects (*.o) to break")
+    parser.add_argument("--objects", type=Path, default=OBJECTS, help="a directory of good objects (*.o, *.o.xz)")
     options = parser.parse_args()
-    objects = [path.read_bytes() for path in sorted(options.objects.glob("*.o"))]
+    objects = read_objects(options.objects)
     summary = fuzz(objects, options.count, options.seed)
     print(json.dumps({"objects": len(objects), **asdict(summary)}))
     return 1 if summary.failed else 0

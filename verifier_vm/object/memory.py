@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from verifier_vm.object.btf import STRUCT
+from verifier_vm.object.btf import DATASEC, STRUCT
 from verifier_vm.object.decode import ATOMIC, LDX, SIGNED, Instruction
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import ARGUMENTS
@@ -26,6 +26,10 @@ class Memory:
     def __init__(self, program: Program, values: Values, record: Record, flow: Flow) -> None:
         self._values, self._record, self._data, self._flow = values, record, program.data, flow
         self._fields = _task_fields(program)
+        self._bools: set[tuple[object, int]] = {
+            (place.name, offset) for place in program.maps.values() for offset in place.bools
+        }
+        self._bools |= _global_bools(program)
 
     def load(self, state: State, instruction: Instruction, entry: str) -> Value:
         """The value that a load gives."""
@@ -96,7 +100,10 @@ class Memory:
 
     def _new(self, state: State, base: Value | None, key: tuple[object, ...], size: int) -> Expr:
         index = ("load", (*key, state.chain), base)
-        leaf = self._values.make(*index, bits=8 * size)
+        bits = 8 * size
+        if size == 1 and isinstance(base, Expr) and (base.key, key[0]) in self._bools:
+            bits = 1
+        leaf = self._values.make(*index, bits=bits)
         if state.looping or state.pc in self._flow.looping:
             state.make_new(leaf, self._values)
         return leaf
@@ -192,4 +199,16 @@ def _task_fields(program: Program) -> dict[int, str]:
                 name = f"{member.name}.{inner.name}"
                 if name in TASK_FIELDS:
                     found[(member.bits + inner.bits) // 8] = name
+    return found
+
+
+def _global_bools(program: Program) -> set[tuple[object, int]]:
+    """Global variables that are bools, as (section, offset)."""
+    btf, found = program.btf, set[tuple[object, int]]()
+    for name in (".bss", ".data"):
+        section = program.elf.named(name)
+        bools = {v.name for v in btf.members(btf.find(name, DATASEC)) if btf.is_bool(btf.get(v.type_id).value)}
+        if section and bools:
+            at = section.index
+            found.update((name, s.value) for s in program.elf.symbols if s.section == at and s.name in bools)
     return found

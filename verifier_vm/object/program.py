@@ -31,12 +31,13 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map as .maps declares it; 0 for what is not said."""
+    """A map as .maps declares it; 0 for what is not said. `bools` are offsets of bools in its value."""
 
     name: str
     kind: int
     max_entries: int
     key_size: int
+    bools: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -87,9 +88,11 @@ def _find_functions(program: Program) -> None:
         if symbol.kind != STT_FUNC or symbol.section not in program.base:
             continue
         section = program.elf.sections[symbol.section]
-        if symbol.value % 8 or symbol.value + symbol.size > len(section.data) or not symbol.size:
+        if symbol.value % 8 or symbol.value + symbol.size > len(section.data) or symbol.size < 8:
             raise ObjectError(f"function '{symbol.name}' lies outside its section", "code")
         start = program.base[symbol.section] + symbol.value // 8
+        if program.code[start] is None:
+            raise ObjectError(f"function '{symbol.name}' begins between instructions", "code")
         program.functions[start] = Function(symbol.name, section.name, start, start + symbol.size // 8)
         if len(program.functions) > limits.FUNCTIONS:
             raise ObjectError(f"the object has more than {limits.FUNCTIONS} functions", "code")
@@ -165,7 +168,7 @@ def _maps(btf: Btf) -> dict[str, Map]:
         definition = btf.resolve(btf.get(variable.type_id).value)
         if btf.get(definition).kind != STRUCT:
             continue
-        numbers = {}
+        numbers, bools = {}, frozenset[int]()
         for member in btf.members(definition):
             pointer = btf.get(btf.resolve(member.type_id))
             if pointer.kind != PTR:
@@ -175,6 +178,8 @@ def _maps(btf: Btf) -> dict[str, Map]:
                 numbers[member.name] = btf.array(pointed)[1]
             elif member.name == "key":
                 numbers["key_size"] = btf.size(pointed)
+            elif member.name == "value":
+                bools = btf.bools(pointed)
         size = numbers.get("key_size", 0)
-        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size)
+        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
     return found

@@ -15,7 +15,7 @@ class Path(NamedTuple):
 
     inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
-    local queue; pushed: the result that says whether keeping it worked.
+    local queue; told: the result that says whether the last of these worked.
     """
 
     inserted: tuple[int, ...] = ()
@@ -23,7 +23,7 @@ class Path(NamedTuple):
     ended: bool = False
     compared: bool = False
     moved: bool = False
-    pushed: Expr | None = None
+    told: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ class Record:
     """All that the walk saw, each once.
 
     masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
-    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; indexed:
-    (callback, pc) where the executing CPU's id is an index; incomplete: by callback, why not all of it was walked.
+    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; stopping:
+    functions that can end the bpf_loop they are called from; indexed: (callback, pc) where the executing CPU's id is an
+    index; incomplete: by callback, why not all of it was walked.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Record:
     masks: set[tuple[str, str, int]] = field(default_factory=set)
     reads: dict[tuple[str, str, bool, int], int] = field(default_factory=dict)
     tested: set[Expr] = field(default_factory=set)
+    stopping: set[int] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     indexed: dict[tuple[str, int], int] = field(default_factory=dict)
     incomplete: dict[str, str] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class Record:
 
     def add_call(self, call: Call) -> None:
         """Keep a call, once for each set of arguments and what had happened before it."""
-        path = call.path._replace(pushed=None)
+        path = call.path._replace(told=None)
         key = (
             call.entry,
             call.name,
@@ -117,7 +119,7 @@ class Record:
 
     def add_ending(self, ending: Ending) -> None:
         """Keep the end of a path, once for each outcome."""
-        path = ending.path._replace(pushed=None)
+        path = ending.path._replace(told=None)
         key = (ending.entry, path, _id(ending.value), ending.line, ending.exact, ending.negative)
         if self._has_room(ending.entry):
             self.endings.setdefault(key, ending)

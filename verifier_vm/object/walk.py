@@ -15,7 +15,7 @@ from verifier_vm.object.decode import ALU, ALU64, BY_REGISTER, CALL, EXIT, JA, J
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.flow import read_flow
 from verifier_vm.object.frames import LOOPS, Frames
-from verifier_vm.object.kernel import HELPERS, kernel_name
+from verifier_vm.object.kernel import HELPERS, INSERTS, kernel_name
 from verifier_vm.object.memory import Memory, is_atomic
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Ending, Record
@@ -152,8 +152,8 @@ class Walk:
         taken = state.fork(target)
         can_take = assume(taken, op, a, b, wide=wide)
         can_pass = assume(state, OPPOSITE[op], a, b, wide=wide)
-        _forget_failed_push(taken, op, a, b)
-        _forget_failed_push(state, OPPOSITE[op], a, b)
+        _heed_result(taken, op, a, b)
+        _heed_result(state, OPPOSITE[op], a, b)
         if can_take and can_pass:
             self._pending.append(taken)
         elif can_take:
@@ -204,13 +204,17 @@ class Walk:
         return False
 
 
-def _forget_failed_push(state: State, op: int, a: Value, b: Value) -> None:
-    """Where the result of keeping the task turns out an error, it was not kept."""
-    pushed = state.path.pushed
-    if pushed is None or not isinstance(a, Expr) or not isinstance(b, int) or pushed not in a.leaves:
+def _heed_result(state: State, op: int, a: Value, b: Value) -> None:
+    """Where the result of keeping the task turns out an error, it was not kept; where that of an insert turns out
+    false, the task is gone or the policy is being ended, and a second insert is none."""
+    told = state.path.told
+    if told is None or not isinstance(a, Expr) or not isinstance(b, int) or told not in a.leaves:
         return
-    if (op == JNE and b == 0) or (op not in (JEQ, JNE) and below_zero(state, a)):
-        state.path = state.path._replace(kept=0, pushed=None)
+    if isinstance(told.key, tuple) and told.key[0] in INSERTS:
+        if (op, b) in ((JEQ, 0), (JNE, 1)):
+            state.path = state.path._replace(inserted=state.path.inserted[:-1], ended=True, told=None)
+    elif (op == JNE and b == 0) or (op not in (JEQ, JNE) and below_zero(state, a)):
+        state.path = state.path._replace(kept=0, told=None)
 
 
 def own_lines(program: Program) -> set[int]:

@@ -19,11 +19,21 @@ ENOUGH = 200  # findings; nobody reads more of one policy
 def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
     """Findings, and clang's errors if there are any: then only what needs no tree is looked for.
 
-    cindex.TranslationUnitLoadError when the parser fell over, RecursionError or TooDeepError for endless nesting.
+    {"died": 0} when the parser fell over or the nesting has no end; {"failed": ...} for an error of ours.
     """
+    try:
+        return _analyse(source, flags)
+    except (cindex.TranslationUnitLoadError, parse.TooDeepError, RecursionError, MemoryError):
+        return {"died": 0}
+    except Exception as error:
+        return {"failed": repr(error)[:500]}
+
+
+def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
     found = list(directives.check(source))
     unit, errors = parse.parse(source, flags)
-    if errors and "-include-pch" in flags:  # made by another clang, or spoilt: the headers themselves are still there
+    # Made by another clang, or spoilt: the headers themselves are still there.
+    if any("PCH" in one or "AST file" in one for one in errors) and "-include-pch" in flags:
         at = list(flags).index("-include-pch")
         unit, errors = parse.parse(source, [*flags[:at], *flags[at + 2 :]])
     if not errors:

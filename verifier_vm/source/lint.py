@@ -32,6 +32,7 @@ def lint_source(
     if len(source) > SOURCE_LIMIT:
         findings = [Finding("compiler", "reject", f"it is larger than {SOURCE_LIMIT >> 20} MiB", name, "write less")]
         return stage_of("source", time.monotonic() - started, findings)
+    source = source.encode(errors="replace").decode()  # half a surrogate has no place in a file
     answer = ask_parser({"source": source, "flags": list(flags)}, launcher, timeout_s)
     findings = _findings(answer, name)
     if not launcher:
@@ -42,6 +43,8 @@ def lint_source(
 def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
     if "died" in answer:
         return [_death(answer["died"], name)]
+    if "failed" in answer:
+        raise InfraError(f"the parser failed on '{name}': {answer['failed']}")
     try:
         found = [_finding(name, *one) for one in answer["found"]]
         errors = [str(one) for one in answer["errors"]]
@@ -61,7 +64,7 @@ def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: st
 
 
 def _death(status: Any, name: str) -> Finding:
-    if status == 1 or (isinstance(status, int) and -status in DRIVEN):  # 1: an exception, memory's end among them
+    if status == 0 or (isinstance(status, int) and -status in DRIVEN):
         reason = "it makes the parser crash, or work without end"
         return Finding("compiler", "reject", reason, name, "nest less deeply, and expand macros less often")
     raise InfraError(f"the parser ended with status {status} on '{name}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from ctypes import POINTER, byref, c_int, c_longlong, c_uint, c_ulonglong, c_void_p
 from typing import Any
 
 from clang import cindex
@@ -41,8 +42,14 @@ def load(library: str) -> None:
     lib = cindex.conf.lib
     lib.clang_getCursorUnaryOperatorKind.argtypes = [cindex.Cursor]
     lib.clang_getCursorUnaryOperatorKind.restype = int
-    lib.clang_getSpellingLocation.argtypes = [cindex.SourceLocation, *[cindex.c_object_p] * 4]
+    whole = POINTER(c_uint)
+    lib.clang_getSpellingLocation.argtypes = [cindex.SourceLocation, POINTER(cindex.c_object_p), whole, whole, whole]
     lib.clang_getSpellingLocation.restype = None
+    lib.clang_Cursor_Evaluate.argtypes, lib.clang_Cursor_Evaluate.restype = [cindex.Cursor], c_void_p
+    for name, kind in (("getKind", c_int), ("getAsLongLong", c_longlong), ("isUnsignedInt", c_int),
+                       ("getAsUnsigned", c_ulonglong), ("dispose", None)):  # fmt: skip
+        call = getattr(lib, f"clang_EvalResult_{name}")
+        call.argtypes, call.restype = [c_void_p], kind
 
 
 def parse(source: str, flags: Sequence[str]) -> tuple[Any, list[str]]:
@@ -78,15 +85,6 @@ def program_of(unit: Any) -> tuple[Program, list[Any]]:
 def evaluate(cursor: Any) -> int | None:
     """The value of a constant expression; None if it is none, or no integer."""
     lib = cindex.conf.lib
-    if not hasattr(evaluate, "ready"):
-        from ctypes import c_int, c_longlong, c_ulonglong, c_void_p
-
-        lib.clang_Cursor_Evaluate.argtypes, lib.clang_Cursor_Evaluate.restype = [cindex.Cursor], c_void_p
-        for name, kind in (("getKind", c_int), ("getAsLongLong", c_longlong), ("isUnsignedInt", c_int),
-                           ("getAsUnsigned", c_ulonglong), ("dispose", None)):  # fmt: skip
-            call = getattr(lib, f"clang_EvalResult_{name}")
-            call.argtypes, call.restype = [c_void_p], kind
-        evaluate.ready = True  # type: ignore[attr-defined]
     result = lib.clang_Cursor_Evaluate(cursor)
     if not result:
         return None
@@ -102,8 +100,6 @@ def evaluate(cursor: Any) -> int | None:
 
 def spelled_here(cursor: Any) -> bool:
     """Whether the words themselves stand in the policy's file, and did not come out of a header's macro."""
-    from ctypes import byref
-
     file, nothing = cindex.c_object_p(), None
     cindex.conf.lib.clang_getSpellingLocation(cursor.extent.start, byref(file), nothing, nothing, nothing)
     return bool(file) and str(cindex.File(file).name) == PATH

@@ -77,6 +77,7 @@ def _token(request: TokenRequest, given: Assigned) -> Token:
         workload=request.workload or (score.workload if score else ""),
         ratio=_ratio(request),
         score_sha256=digest_of(score) if score else "",
+        tier=request.tier,
     )
 
 

@@ -151,14 +151,13 @@ def _begin(ledger: Ledger) -> None:
         write_revocations(directory, RevocationList(1), ledger.key)
     if lines:
         ledger.head = Head().after(read_line(lines[0], Head(), public), lines[0])
-        _cut(directory / LOG, ledger.head.size)
         write_head(directory, ledger.head, ledger.key)
         return
     ledger.append("opened", revocations=1)
 
 
 def _recover(directory: Path, key: SigningKey) -> Head:
-    """The head, moved over whole lines that a writer left behind it; an unfinished last line is cut away."""
+    """The head, moved over whole lines that a writer left behind it; what is unfinished, the next entry overwrites."""
     head = read_head(directory / HEAD, key.public)
     path = directory / LOG
     try:
@@ -173,15 +172,9 @@ def _recover(directory: Path, key: SigningKey) -> Head:
     known = head
     for line in finished_lines(rest, 0):
         known = known.after(read_line(line, known, key.public), line)
-    _cut(path, known.size)
     if known != head:
         write_head(directory, known, key)
     return known
-
-
-def _cut(path: Path, size: int) -> None:
-    if path.stat().st_size > size:
-        os.truncate(path, size)
 
 
 def _append_line(path: Path, line: bytes, size: int) -> None:

@@ -26,7 +26,7 @@ from verifier_vm.tokens.terms import (
 OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version", "log"),
     *("stages", "score_sha256", "rollout_limit", "breaker", "last_known_good", "limits", "provenance"),
-    *("workload", "ratio"),
+    *("workload", "ratio", "tier"),
 )
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -152,6 +152,7 @@ def _wrong_terms(token: Token) -> str:
         f"the breaker's stall_ms is not in 1..{LONGEST_STALL_MS}": 1 <= breaker.stall_ms <= LONGEST_STALL_MS,
         f"the breaker's p99_ratio is not in 1..{LARGEST_P99_RATIO:g}": 1 <= breaker.p99_ratio <= LARGEST_P99_RATIO,
         "cost_usd is no cost": cost is None or 0 <= cost < float("inf"),
+        "a rollout beyond the canary needs the full tier": token.rollout_limit == "canary" or token.tier == "full",
         "a rollout beyond the canary needs a score that is surely above 1": token.rollout_limit == "canary" or better,
     }
     return next((reason for reason, met in needs.items() if not met), "")

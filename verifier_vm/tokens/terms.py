@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from policy_lake.model import Ratio
+from verifier_vm.suite import Tier
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
-REQUIRED_STAGES = ("build", "kernel", "survive")
+REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
     "source": "SCHEDCP_SOURCE_CHECKED",
     "object": "SCHEDCP_OBJECT_CHECKED",
@@ -21,7 +22,10 @@ LEVELS = {
 }
 VERIFIED, SCORED = "SCHEDCP_VERIFIED", "SCHEDCP_SCORED"
 # What a host must know of a policy that was let through with such a note.
-LIMITS_OF_BUGS = {"F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured"}
+LIMITS_OF_BUGS = {
+    "F16": "nice levels are not honoured",
+    "F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",
+}
 
 VALID_FOR = timedelta(days=7)
 LONGEST_VALID_FOR = timedelta(days=30)
@@ -79,7 +83,8 @@ class LogPlace:
 class Token:
     """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words.
 
-    `checks_sha256` is of the verifier's own rules, `last_known_good` an object or empty, `limits` in words.
+    `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
+    empty, `limits` in words.
     """
 
     policy: str
@@ -104,6 +109,7 @@ class Token:
     workload: str = ""
     ratio: Ratio | None = None
     score_sha256: str = ""
+    tier: Tier = "short"
     verifier_version: str = VERIFIER_VERSION
 
     @property

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guard rails: what a score must not be bought with."""
+
+from __future__ import annotations
+
+import math
+
+from benchmarks.workloads import Guard, Workload
+from policy_lake.model import Finding, Score
+
+
+def guard_findings(workload: Workload, score: Score) -> tuple[Finding, ...]:
+    """One finding a guard: a rejection where the policy's median is worse than the baseline's beyond the limit."""
+    return tuple(_finding(guard, score) for guard in workload.guards)
+
+
+def worse_by(guard: Guard, score: Score) -> float:
+    """How many times worse the guard's metric is under the policy than under the baseline; below 1 it is better."""
+    baseline, policy = score.also[f"baseline_{guard.metric}"], score.also[f"policy_{guard.metric}"]
+    more, less = (policy, baseline) if guard.direction == "lower" else (baseline, policy)
+    if less > 0:
+        return more / less
+    return math.inf if more > 0 else 1.0
+
+
+def _finding(guard: Guard, score: Score) -> Finding:
+    factor = worse_by(guard, score)
+    baseline, policy = score.also[f"baseline_{guard.metric}"], score.also[f"policy_{guard.metric}"]
+    figures = f"{guard.metric} {baseline:.4g} {guard.unit} under {score.baseline}, {policy:.4g} under {score.policy}"
+    if factor <= guard.limit:
+        return Finding("guard", "note", f"{figures}: within its limit ({guard.limit:g} times worse)", guard.metric)
+    reason = f"{figures}: {factor:.2f} times worse, and {guard.limit:g} is the limit that the workload sets"
+    advice = f"keep {guard.metric} near what it is under {score.baseline}; the workload's file says why it is guarded"
+    return Finding("guard", "reject", reason, guard.metric, advice)

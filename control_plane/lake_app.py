@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp lake`: the sub-commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from control_plane.options import Json
+
+lake_app = typer.Typer(
+    help="What earlier runs found: policies, profiles, scores, rejections, lessons.", no_args_is_help=True
+)
+
+
+@lake_app.command("search")
+def lake_search(
+    text: Annotated[str, typer.Argument(help="What the workload is like, in your words.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    json: Json = False,
+) -> None:
+    """Find policies by meaning and by words."""
+    from control_plane.lake import search_command
+
+    search_command(text, limit=limit, as_json=json)
+
+
+@lake_app.command("show")
+def lake_show(
+    id: Annotated[str, typer.Argument(help="Id of anything in the lake: policy, candidate, score, run, …")],
+    json: Json = False,
+) -> None:
+    """Show all that the lake holds under one id."""
+    from control_plane.lake import show_command
+
+    show_command(id, as_json=json)
+
+
+@lake_app.command("rebuild")
+def lake_rebuild(json: Json = False) -> None:
+    """Make the lake's tables anew from its journal, which holds everything that was acknowledged."""
+    from control_plane.lake import rebuild_command
+
+    rebuild_command(as_json=json)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, and how one that is given holds for all that the command starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Clock = Annotated[
+    str | None,
+    typer.Option(
+        "--clock", metavar="virtual|wall", help="Whose time counts: the guest's own (default under TCG), or the host's."
+    ),
+]
+Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of starting it from a snapshot.")]
+Cpus = Annotated[int | None, typer.Option("--cpus", help="CPUs of the guest.  [default: what the workload asks for]")]
+Llcs = Annotated[int | None, typer.Option("--llcs", help="Last-level caches to spread them over.")]
+Smt = Annotated[int | None, typer.Option("--smt", help="CPUs that share a core.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", help="NUMA nodes, of whole last-level caches.")]
+Tier = Annotated[
+    str | None, typer.Option("--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]")
+]
+Schbench = Annotated[
+    Path | None, typer.Option("--schbench", help="A static schbench binary, run in place of our own program.")
+]
+Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
+
+
+def choose(**options: object) -> None:
+    """An option of the guest is its SCHEDCP_ variable, set: so it holds for whatever this command starts, too."""
+    os.environ.update({f"SCHEDCP_{name.upper()}": str(value) for name, value in options.items() if value is not None})

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp token`: the sub-commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.options import Json
+
+token_app = typer.Typer(
+    help="Signed leave to load a policy: what it says, whether it holds here, taking it back.", no_args_is_help=True
+)
+TokenFile = Annotated[Path, typer.Argument(help="A token, NAME.dsse.json.")]
+
+
+@token_app.command("show")
+def token_show(file: TokenFile, json: Json = False) -> None:
+    """Say what a token allows and what not, and whether our key signed it (exit status 3 if not)."""
+    from control_plane.token import show_command
+
+    raise typer.Exit(show_command(file, as_json=json))
+
+
+@token_app.command("check")
+def token_check(
+    file: TokenFile,
+    object: Annotated[Path | None, typer.Option("--object", help="The object to be loaded, .bpf.o.")] = None,
+    knob: Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable, as loaded.")] = None,
+    kernel: Annotated[str | None, typer.Option("--kernel", help="Its release.  [default: this host's]")] = None,
+    btf: Annotated[str | None, typer.Option("--btf", help="SHA-256 of its BTF.  [default: this host's]")] = None,
+    stage: Annotated[str, typer.Option("--stage", metavar="canary|host|fleet", help="Of the rollout.")] = "canary",
+    json: Json = False,
+) -> None:
+    """Say whether a token gives leave here and now, with nothing used up; exit status 3 and the reason if not."""
+    from control_plane.token import check_command
+
+    raise typer.Exit(check_command(file, object=object, knobs=knob, kernel=kernel, btf=btf, stage=stage, as_json=json))
+
+
+@token_app.command("revoke")
+def token_revoke(
+    what: Annotated[str, typer.Argument(help="A token's file, its nonce, or an object's SHA-256.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, in one line.")],
+    json: Json = False,
+) -> None:
+    """Take leave back from a token, or from every token for an object."""
+    from control_plane.token import revoke_command
+
+    revoke_command(what, reason, as_json=json)
+
+
+@token_app.command("restore")
+def token_restore(json: Json = False) -> None:
+    """Make a lost revocation list anew from the log."""
+    from control_plane.token import restore_command
+
+    restore_command(as_json=json)
+
+
+@token_app.command("log")
+def token_log(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it holds.")] = False, json: Json = False
+) -> None:
+    """List all that was signed, refused and revoked, and follow the chain from end to end."""
+    from control_plane.token import log_command
+
+    log_command(check_only=check, as_json=json)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp workloads`: the sub-commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.options import Json
+
+workloads_app = typer.Typer(help="List the workloads, show one, or add one of your own.")
+
+
+@workloads_app.callback(invoke_without_command=True)
+def workloads(context: typer.Context, json: Json = False) -> None:
+    """List the workloads: what each is measured by, its goal, its sizes, its guard rails."""
+    if context.invoked_subcommand is None:
+        from control_plane.workloads import list_command
+
+        raise typer.Exit(list_command(as_json=json))
+
+
+@workloads_app.command("show")
+def workloads_show(
+    workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
+    json: Json = False,
+) -> None:
+    """Show all that is known of one workload."""
+    from control_plane.workloads import show_command
+
+    show_command(workload, as_json=json)
+
+
+@workloads_app.command("add")
+def workloads_add(
+    file: Annotated[Path, typer.Argument(help="A workload's .toml.")],
+    json: Json = False,
+) -> None:
+    """Add a workload of your own: from then on its id stands for it."""
+    from control_plane.workloads import add_command
+
+    add_command(file, as_json=json)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the object stage says of compiled policies: good ones, planted ones, and what is no policy at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from object_cases import BAD, GOOD, object_bytes, rejected
+
+from verifier_vm.object.analyse import analyse_object
+from verifier_vm.object.elf import HEADER, SECTION
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_policy_is_not_rejected(name):
+    stage = analyse_object(object_bytes(name))
+    assert stage.ok and not rejected(stage), stage.findings
+    assert stage.name == "object"
+
+
+@pytest.mark.parametrize(
+    ("name", "bug", "words"), [(BAD[0], "F01", "neither inserted nor kept"), (BAD[1], "F06", "both")]
+)
+def test_a_planted_policy_is_rejected_with_its_line(name, bug, words):
+    stage = analyse_object(object_bytes(name))
+    assert not stage.ok and rejected(stage) == [bug]
+    finding = stage.findings[0]
+    assert words in finding.reason
+    assert finding.place.startswith(f"{name}.bpf.c:") and finding.advice
+
+
+def test_the_evidence_says_what_the_policy_does():
+    lines = analyse_object(object_bytes("vtime")).evidence.splitlines()
+    assert lines[0].startswith("ops vtime: flags 0x1, timeout_ms 5000, callbacks select_cpu enqueue dispatch")
+    assert any(line.startswith("  enqueue: ") and "__scx_bpf_dsq_insert_vtime" in line for line in lines)
+    assert "DSQs created: 0x0; inserted into: 0x0 (vtime), SCX_DSQ_LOCAL (fifo); consumed: 0x0" in lines
+
+
+def test_old_generations_of_a_kfunc_are_not_walked():
+    """Our header's wrappers fall back to kfuncs that 7.3 has no more; only the newest generation is taken."""
+    assert "scx_bpf_consume" not in analyse_object(object_bytes("vtime")).evidence
+
+
+def test_what_is_only_known_at_run_time_is_unknown_and_not_silence():
+    levels = {finding.bug: finding.level for finding in analyse_object(object_bytes("percpu")).findings}
+    assert levels["F02"] == levels["F03"] == "unknown"
+
+
+def test_no_cgroup_callbacks_are_a_note():
+    found = [f for f in analyse_object(object_bytes("vtime")).findings if f.bug == "F41"]
+    assert [f.level for f in found] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("slice_ns",), "'slice_ns' is not KNOB=VALUE"),
+        (("nothing=1",), "no knob 'nothing'"),
+        (("slice_ns=fast",), "'fast' does not fit knob 'slice_ns'"),
+        (("slice_ns=18446744073709551616",), "does not fit"),
+        (("ops.flags=1",), "'ops.flags=1' is no setting of the loader"),
+    ],
+)
+def test_an_argument_that_the_loader_would_refuse_is_a_rejection(arguments, words):
+    stage = analyse_object(object_bytes("vtime"), arguments)
+    assert rejected(stage) == ["knob"] and words in stage.findings[0].reason
+
+
+def test_a_knob_counts_with_the_value_it_is_loaded_with():
+    """ljf's slice_ns as a minute, and its other slices too: nothing but those numbers makes the slices endless."""
+    assert "60000000000 ns" in analyse_object(object_bytes("vtime"), ("slice_ns=60000000000",)).evidence
+    assert "5000000 ns" in analyse_object(object_bytes("vtime")).evidence
+
+
+def test_a_knob_can_make_a_policy_bad():
+    """In paths.o enqueue drops the task when `mode` is 2, and it is 1 by default."""
+    assert "F01" not in rejected(analyse_object(object_bytes("paths")))
+    assert "F01" in rejected(analyse_object(object_bytes("paths"), ("mode=2",)))
+
+
+def test_the_loader_only_lowers_the_timeout():
+    assert "timeout_ms 2000" in analyse_object(object_bytes("vtime"), ("ops.timeout_ms=2000",)).evidence
+    assert "timeout_ms 5000" in analyse_object(object_bytes("vtime"), ("ops.timeout_ms=9000",)).evidence
+
+
+def test_what_the_table_lacks_is_rejected():
+    """paths.o has an ops table with enqueue only."""
+    assert {"F30", "F35"} <= set(rejected(analyse_object(object_bytes("paths"))))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "no ELF"),
+        (b"\x7fELF", "no ELF"),
+        (b"#!/bin/sh\n" * 50, "no ELF"),
+        (b"\x7fELF\x01\x01" + bytes(100), "not 64-bit little-endian"),
+        (
+            HEADER.pack(b"\x7fELF\x02\x01\x01", 1, 62, 1, 0, 0, 64, 0, 64, 0, 0, SECTION.size, 1, 0),
+            "not a relocatable for BPF",
+        ),
+        (
+            HEADER.pack(b"\x7fELF\x02\x01\x01", 1, 247, 1, 0, 0, 64, 0, 64, 0, 0, SECTION.size, 60000, 0),
+            "section table",
+        ),
+        (HEADER.pack(b"\x7fELF\x02\x01\x01", 1, 247, 1, 0, 0, 64, 0, 64, 0, 0, SECTION.size, 9, 0), "truncated"),
+        (bytes(17 << 20), "more than the"),
+    ],
+)
+def test_what_is_no_object_is_rejected_in_one_line(data, words):
+    stage = analyse_object(data)
+    assert rejected(stage) == ["elf"] and words in stage.findings[0].reason and "\n" not in stage.findings[0].reason
+
+
+def test_every_truncation_is_rejected():
+    data = object_bytes("plain_subprograms")
+    for size in range(0, len(data), len(data) // 60):
+        assert not analyse_object(data[:size]).ok, size
+
+
+def test_the_same_object_gets_the_same_answer():
+    first, second = (analyse_object(object_bytes("ljf")) for _ in range(2))
+    assert first.findings == second.findings and first.evidence == second.evidence
+
+
+def test_a_policy_of_the_library_takes_little_time():
+    """CPU time, for other work on the machine is none of ours; the limit is twice what is promised."""
+    analyse_object(object_bytes("ljf"))
+    started = time.process_time()
+    analyse_object(object_bytes("ljf"))
+    assert time.process_time() - started < 0.16
+
+
+def test_importing_the_stage_costs_little():
+    """pyelftools alone would take 0.2 s."""
+    code = "import sys, verifier_vm.object.analyse; print('elftools' in sys.modules, 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the oracles make of a workload's figures: each bug's own sign rejects, and what is merely different is noted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from gate_events import changed, events, labelled, told, verdict
+
+from verifier_vm.kernel_words import cause_of_exit, place_of
+from verifier_vm.oracles import Facts, read_exit_record, read_facts
+from verifier_vm.readings import read_run
+from verifier_vm.refusal_words import cause_of_refusal
+from verifier_vm.suite import FULL, SHORT, parts
+
+SURVIVE = [
+    ("policy:mix", {"W6-pinned.gap_ms": 2500.0}, "F13", "a W6-pinned made no progress for 2500 ms (limit 2000 ms)"),
+    ("policy:mix", {"W1-hog.gap_ms": 2000.5}, "F01", "a W1-hog made no progress"),
+    ("policy:W7", {"W7-hog.gap_ms": 2200.0}, "F14", "a W7-hog"),
+    ("policy:mix", {"W8-hog.gap_ms": 2200.0}, "F15", "a W8-hog"),
+    ("policy:W3", {"W3-crowd.gap_ms": 2100.0}, "F26", "a W3-crowd"),
+    ("policy:mix", {"fork_errors": 3}, "F27", "fork() failed 3 times"),
+    ("policy:W12", {"mkdir_errors": 2}, "F28", "a cgroup could not be made 2 times"),
+    ("policy:W9", {"hotplug_errors": 1}, "F30", "a CPU could not be taken off"),
+    ("policy:mix", {"not_started": 4}, "F15", "new threads never ran"),
+]
+
+
+@pytest.mark.parametrize(("label", "figures", "bug", "words"), SURVIVE)
+def test_a_gap_or_an_error_rejects_and_names_the_bug_that_its_workload_brings_out(label, figures, bug, words):
+    found = verdict(told(label, figures)).rejection
+    assert (found.stage, found.bug, words in found.reason) == ("survive", bug, True), found
+    assert found.advice and found.evidence
+
+
+def test_a_gap_just_within_the_limit_is_none():
+    assert verdict(told("policy:mix", {"W6-pinned.gap_ms": 2000.0})).accepted
+
+
+FAIR = [
+    ("policy:W1", {"W1-hog.least_ms": 50.0}, "F18", "of its fair share"),
+    ("policy:W1", {"W1-hog.work_ms": 2000.0}, "F36", "the policy takes the CPU itself"),
+    ("policy:W1", {"W1-hog.work_ms": 2000.0, "W1-hog.run_ms": 2000.0}, "F21", "CPUs idled"),
+    ("policy:W11", {"W11-hog.work_ms": 700.0, "W11-hog.run_ms": 700.0}, "F24", "CPUs idled"),
+    ("policy:W10", {"W10-sparse.delay_ms": 100.0}, "F21", "idled while a task was queued for 12%"),
+    ("policy:W2", {"late_p99_us": 1_200_000}, "F19", "waits 1200.0 ms (p99)"),
+    ("policy:W2", {"late_n": 0}, "F19", "a task that wakes"),
+]
+
+
+@pytest.mark.parametrize(("label", "figures", "bug", "words"), FAIR)
+def test_what_eevdf_does_far_better_rejects(label, figures, bug, words):
+    found = verdict(told(label, figures)).rejection
+    assert found is not None
+    assert (found.stage, found.bug, words in found.reason) == ("fair", bug, True), found
+    assert found.advice and "EEVDF" in found.evidence
+
+
+def test_more_of_the_same_is_no_bug():
+    assert verdict(told("policy:W10", {"W10-sparse.delay_ms": 20.0})).accepted
+    assert verdict(told("policy:W1", {"W1-hog.work_ms": 3500.0})).accepted
+    slow = verdict(told("policy:W2", {"late_p99_us": 200_000}))
+    assert slow.accepted and "F19" in {finding.bug for finding in slow.stages[-1].findings}
+
+
+def with_nice(floating, same):
+    made = events("accepted")
+    for label, high_and_low in (("policy:W4", floating), ("policy:W4-same", same)):
+        event = labelled(made, label)
+        report = json.loads(event["out"])
+        for level, (run, least, most) in zip(("W4-high", "W4-low"), high_and_low, strict=True):
+            report["groups"][level] |= {"run_ms": run, "least_ms": least, "most_ms": most}
+        event["out"] = json.dumps(report)
+    return made
+
+
+def test_nice_upside_down_for_every_thread_and_on_one_cpu_too_rejects():
+    down = [(400, 90, 110), (1200, 280, 320)], [(100, 100, 100), (300, 300, 300)]
+    found = verdict(with_nice(*down)).rejection
+    assert (found.stage, found.bug, "upside down: nice -5 gets 0.33 times" in found.reason) == ("fair", "F16", True)
+    # Long turns make shares uneven by chance: some nice thread had more than some other, or one CPU says otherwise.
+    by_chance = [(400, 50, 290), (1200, 280, 320)], down[1]
+    one_cpu = down[0], [(300, 300, 300), (300, 300, 300)]
+    for given in (by_chance, one_cpu):
+        accepted = verdict(with_nice(*given))
+        assert accepted.accepted and "F16" in {finding.bug for finding in accepted.stages[-1].findings}
+
+
+def test_nice_that_works_is_not_mentioned():
+    works = verdict(with_nice([(1200, 280, 320), (130, 30, 35)], [(700, 700, 700), (80, 80, 80)]))
+    assert works.accepted and {finding.bug for finding in works.stages[-1].findings} == {"F41"}
+
+
+def has(line, made):
+    labelled(made, "attach")["log"] = f"has: {line}\n"
+    return made
+
+
+def test_a_yield_that_gives_up_nothing_rejects_only_who_took_yield_over():
+    spins = {"yields": 800, "handovers": 3}
+    assert verdict(told("policy:W15", spins)).accepted
+    found = verdict(has("enqueue yield", told("policy:W15", spins))).rejection
+    assert (found.stage, found.bug) == ("fair", "F40")
+
+
+def test_weights_of_cgroups_bind_who_promises_to_keep_them():
+    assert verdict(events("accepted")).accepted
+    assert verdict(events("accepted"), cgroups=True).rejection.bug == "F41"
+    assert verdict(has("enqueue cgroup_set_weight", events("accepted"))).rejection.bug == "F41"
+    kept = told("policy:W12-shares", {"W12-heavy.run_ms": 1500.0, "W12-light.run_ms": 500.0})
+    assert verdict(kept, cgroups=True).accepted
+    assert verdict(has("enqueue cgroup_set_bandwidth", kept), cgroups=True).rejection.bug == "F41"
+
+
+def test_who_tracks_idle_cpus_itself_has_lost_one():
+    lost = told("policy:W10", {"W10-sparse.delay_ms": 100.0})
+    assert verdict(has("enqueue update_idle flags:0", lost)).rejection.bug == "F23"
+    assert verdict(has("enqueue update_idle flags:1", lost)).rejection.bug == "F21"
+
+
+def counted(label, after, cpus=2):
+    made = told(label, {"narrow_wakes": 300.0})
+    event = labelled(made, label)
+    event["events"]["after"] |= after
+    event["out"] = json.dumps({**json.loads(event["out"]), "cpus": cpus})
+    return made
+
+
+def test_a_cpu_that_may_not_be_used_is_counted_by_the_kernel():
+    many = {"SCX_EV_SELECT_CPU_FALLBACK": 150}
+    assert verdict(counted("policy:mix", many, cpus=4)).rejection.bug == "F12"
+    assert verdict(counted("policy:mix", {"SCX_EV_SELECT_CPU_FALLBACK": 10}, cpus=4)).accepted
+    assert verdict(counted("policy:mix", many)).accepted  # with two CPUs a narrow mask is one CPU: nobody is asked
+    assert verdict(counted("policy:mix", {"SCX_EV_INSERT_NOT_OWNED": 1})).rejection.bug == "F08"
+
+
+@pytest.mark.parametrize(
+    ("words", "bug"),
+    [
+        ("runtime error: non-existent DSQ 0x7", "F02"),
+        ("runtime error: invalid DSQ ID 0x8000000000000002", "F04"),
+        ("runtime error: cannot use vtime ordering for built-in DSQs", "F05"),
+        ("runtime error: DSQ ID 0x0 already had FIFO-enqueued tasks", "F06"),
+        ("runtime error: x[9] already direct-dispatched", "F07"),
+        ("runtime error: scheduling for a[1] but trying to direct-dispatch b[2]", "F08"),
+        ("runtime error: dispatch buffer overflow", "F09"),
+        ("runtime error: SCX_DSQ_LOCAL[_ON] target CPU 0 not allowed for W5-driven[7]", "F10"),
+        ("runtime error: SCX_DSQ_LOCAL[_ON] cannot move migration disabled W5-driven[7] from CPU 0 to 1", "F10"),
+        ("runtime error: invalid CPU -1 from ops.select_cpu()", "F11"),
+        ("runnable task stall: kworker/1:1[30] failed to run for 2.0s", "F13"),
+        ("runnable task stall: W6-pinned[30] failed to run for 2.0s", "F13"),
+        ("runnable task stall: bash[30] failed to run for 2.0s", "F01"),
+        ("runtime error: built-in idle tracking is disabled", "F22"),
+        ("reenqueue limit: a[1] reenqueued 257 times without running", "F32"),
+        ("runtime error: SCX_ENQ_IMMED on a non-local DSQ 0x0", "F32"),
+        ("runtime error: PREEMPT/WAIT cannot be used with SCX_KICK_IDLE", "F33"),
+        ("runtime error: destroy in-use dsq 0x0", "F34"),
+        ("unregistered from the main kernel: cpu 1 going offline, exiting scheduler", "F30"),
+        ("watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", "F36"),
+        ("runtime error: per-node idle tracking is enabled", "F42"),
+        ("scx_bpf_error: task 9 is gone", "F29"),
+        ("who knows", "kernel"),
+    ],
+)
+def test_the_kernels_words_name_the_bug(words, bug):
+    assert cause_of_exit(words).bug == bug
+
+
+def test_a_stall_of_everybody_or_for_want_of_a_program_is_not_blamed_on_who_is_named():
+    words = "runnable task stall: W6-pinned[30] failed to run for 2.0s"
+    assert cause_of_exit(words, everybody=True).bug == "F01"
+    assert cause_of_exit(words, needs_a_program=True).bug == "F37"
+    assert place_of(words) == "W6" and place_of("bash[1] failed") == ""
+
+
+@pytest.mark.parametrize(
+    ("complaint", "bug"),
+    [
+        ("calling kernel function scx_bpf_dsq_move_to_local is not allowed", "context"),
+        ("R1 invalid mem access 'trusted_ptr_or_null_'", "null"),
+        ("R3 invalid mem access 'scalar'", "memory"),
+        ("infinite loop detected at insn 9", "F36"),
+        ("BPF program is too large. Processed 1000001 insn", "F36"),
+        ("Unreleased reference id=3 alloc_insn=12", "reference"),
+        ("program rejected", "verifier"),
+    ],
+)
+def test_the_bpf_verifiers_words_name_the_mistake(complaint, bug):
+    assert cause_of_refusal(complaint).bug == bug
+
+
+def test_a_record_in_either_layout_is_read_and_none_is_told():
+    record = read_exit_record({"exit_record": "exit\t1026\t4294967296\trunnable task stall\tx failed"})
+    assert (record.kind, record.code, record.words) == (1026, 1 << 32, "runnable task stall: x failed")
+    assert read_exit_record({}).kind == -1
+    silent = verdict(changed("detach", ("exit_record",), "exit\t-1\t0\t\t"))
+    assert silent.accepted and "F35" in {finding.bug for finding in silent.stages[1].findings}
+
+
+def test_the_loader_tells_what_is_in_the_table():
+    facts = read_facts({"log": "libbpf: x\nhas: enqueue yield map:events flags:9\n"})
+    assert facts == Facts(frozenset({"enqueue", "yield"}), ("events",), 9)
+    assert read_facts({}) == Facts()
+
+
+def test_a_hog_that_had_all_is_unfair_and_equals_are_not():
+    reading = read_run(labelled(events("accepted"), "policy:W1"))
+    assert 0.95 < reading["W1-hog"].jain <= 1.0 and 0.9 < reading["W1-hog"].least_share <= 1.0
+
+
+@pytest.mark.parametrize("part", [SHORT, *FULL], ids=lambda part: part.name)
+def test_every_part_ends_what_it_begins(part):
+    steps = part.steps(("slice_ns=1",), 2000)
+    labels = [step.label for step in steps]
+    assert labels[0] == "attach" and steps[0].args[-1] == "ops.timeout_ms=2000" and "slice_ns=1" in steps[0].args
+    assert len(set(labels)) == len(labels) < 512
+    verbs = [step.verb for step in steps]
+    assert verbs.count("attach") == verbs.count("detach") == 1 + part.reloads
+    assert verbs.count("start") == verbs.count("stop") == 1
+    assert [label for label in labels if label.startswith("base:")] == [f"base:{one.name}" for one in part.compared]
+
+
+def test_the_tiers_cover_the_list():
+    covered = {name for part in FULL for one in part.exercises for name in one.workloads.split("+")}
+    assert covered >= {f"W{n}" for n in (*range(1, 14), 15, 20)} - {"W16", "W17"}
+    assert {part.topology.cpus for part in FULL} >= {1, 2, 4, 8}
+    assert parts("short") == (SHORT,) and parts("full") == FULL

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage `source` on whole policies: those of the corpus, those made to harm, and a parser that is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from corpus import good, planted
+
+from bpf.build import front_end_flags, front_end_launcher
+from bpf.library import policies
+from policy_lake.model import InfraError
+from verifier_vm.source import lint, parser_process
+from verifier_vm.source.lint import lint_source
+
+RIGHT = [(path.name, path) for path in good()]
+WRONG = [one for one in planted() if one.stage == "source"]
+
+
+@pytest.fixture(scope="session")
+def vmlinux_dir():
+    """The newest vmlinux.h that a set-up has made."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "schedcp"
+    found = sorted(cache.glob("kernel*/**/vmlinux.h"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        if os.environ.get("REQUIRE_VM") == "1":
+            pytest.fail("no vmlinux.h in the cache: run `make setup`")
+        pytest.skip("no vmlinux.h in the cache: run `make setup`")
+    return found[-1].parent
+
+
+@pytest.fixture
+def look(vmlinux_dir):
+    """The stage of a source, looked at as a command would."""
+
+    def lint_it(source, name="mine.bpf.c", **options):
+        flags = front_end_flags(source, vmlinux_dir=vmlinux_dir)
+        launcher = front_end_launcher(vmlinux_dir=vmlinux_dir)
+        return lint_source(source, name=name, flags=flags, launcher=launcher, **options)
+
+    return lint_it
+
+
+def rejections(stage):
+    return [one for one in stage.findings if one.level == "reject"]
+
+
+@pytest.mark.parametrize("policy", policies(), ids=lambda policy: policy.id)
+def test_the_library_is_not_rejected(policy, look):
+    stage = look(policy.source)
+    assert stage.ok and stage.name == "source" and not stage.findings, stage.evidence
+
+
+@pytest.mark.parametrize(("name", "path"), RIGHT, ids=[name for name, _ in RIGHT])
+def test_what_is_right_is_not_rejected(name, path, look):
+    assert not rejections(look(path.read_text(), name)), name
+
+
+@pytest.mark.parametrize("one", WRONG, ids=lambda one: one.name)
+def test_a_planted_bug_is_found_at_its_line(one, look):
+    stage = look(one.path.read_text(), one.path.name)
+    first = rejections(stage)[0]
+    assert not stage.ok and first.bug == one.bug and one.reason in first.reason and first.advice
+    name, _, line = first.place.partition(":")
+    assert name == one.path.name and 0 < int(line) <= len(one.path.read_text().splitlines())
+    assert one.path.read_text().splitlines()[int(line) - 1].strip() in stage.evidence
+
+
+@pytest.mark.parametrize("one", [one for one in planted() if one.stage != "source"], ids=lambda one: one.name)
+def test_what_other_stages_find_is_left_to_them(one, look):
+    assert not rejections(look(one.path.read_text(), one.path.name))
+
+
+HARMFUL = {
+    "sum": "int x = " + "1+" * 100_000 + "1;",
+    "ifs": "void f(int a) {" + "if (a) " * 50_000 + ";}",
+    "macros": "#define X0 int f(int);\n" + "\n".join(
+        f"#define X{i} X{i - 1} X{i - 1} X{i - 1} X{i - 1}" for i in range(1, 20)) + "\nX19\n",
+    "large": "/*" + "x" * (5 << 20) + "*/",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", HARMFUL.values(), ids=HARMFUL)
+def test_what_makes_the_parser_crash_or_work_without_end_is_rejected_and_the_next_is_not(source, look):
+    found = rejections(look(source))
+    assert [one.bug for one in found] == ["compiler"]
+    assert look("int x;\n").ok
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "\n\n", "int x = nowhere;", "int x;\0int y;", "int x; // \udc80", '#include "sx/sx.h"\nvoid SX_OP(a, ',
+     "{" * 9000, "int x; " + " " * (1 << 20) + "int y;", "#include __FILE__\n", '??=include "/etc/passwd"\n'],
+)  # fmt: skip
+def test_what_does_not_compile_or_is_odd_is_left_to_build(source, look):
+    stage = look(source)
+    assert stage.ok and all(one.level == "note" for one in stage.findings)
+
+
+def test_a_line_directive_does_not_change_the_place(look):
+    source = '#include "sx/sx.h"\n#line 900 "/etc/passwd"\nint f(void)\n{\n\tsx_create_dsq(1);\n\treturn 0;\n}\n'
+    assert rejections(look(source))[0].place == "mine.bpf.c:5"
+
+
+def test_without_a_launcher_a_note_says_that_nothing_confines_the_parser(vmlinux_dir):
+    source = "int x;\n"
+    stage = lint_source(source, name="a", flags=front_end_flags(source, vmlinux_dir=vmlinux_dir))
+    assert [(one.bug, one.level) for one in stage.findings] == [("confine", "note")]
+
+
+def test_a_parser_that_is_lost_is_started_again(look):
+    look("int x;\n")
+    (kept,) = parser_process._KEPT.values()
+    kept.process.kill()
+    kept.process.wait()
+    assert look("int x;\n").ok
+
+
+def test_a_parser_that_does_not_start_or_answer_is_our_failure(vmlinux_dir):
+    with pytest.raises(InfraError, match="does not start"):
+        lint_source("int x;\n", name="a", flags=[], launcher=["/bin/false"])
+    with pytest.raises(InfraError, match="cannot start the parser"):
+        lint_source("int x;\n", name="a", flags=[], launcher=["/nowhere/python"])
+    with pytest.raises(InfraError, match="gave no answer within 0 s"):
+        lint_source("int x;\n", name="a", flags=front_end_flags("", vmlinux_dir=vmlinux_dir), timeout_s=0)
+
+
+def test_what_is_missing_is_told_with_the_mending_command(monkeypatch):
+    monkeypatch.setattr(parser_process, "MIN_LIBCLANG", 39)
+    with pytest.raises(InfraError, match="libclang 39 or newer is not installed: run `make setup`"):
+        parser_process.find_libclang()
+    monkeypatch.setattr(parser_process.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InfraError, match="bindings are not installed: run `make setup`"):
+        parser_process.find_bindings()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"found": 3, "errors": []}, {"found": [["F01", "maybe", "", 1, ""]], "errors": []},
+     {"found": [["F01"]], "errors": []}, {"failed": "KeyError()"}, {"died": -9}, {"died": 1}],
+)  # fmt: skip
+def test_an_answer_of_another_form_is_our_failure(answer, monkeypatch):
+    monkeypatch.setattr(lint, "ask_parser", lambda *_: answer)
+    with pytest.raises(InfraError):
+        lint_source("int x;\n", name="a", flags=[])

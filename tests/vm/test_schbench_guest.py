@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""schbench in a real guest: what its figures say of EEVDF and of policies, and a binary of the user's in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.profile import profile_job, read_profile
+from benchmarks.workloads import arguments, job_files, program_of
+from bpf.build import compile_policy
+from bpf.library import policy
+from policy_lake.guest import GuestJob, GuestStep
+from tasks.settings import load_settings
+from tasks.workloads import find_workload
+from verifier_vm.vm import run
+
+pytestmark = pytest.mark.vm
+PROGRAMS = Path(__file__).parent / "programs"
+SCHEDCP = Path(sys.executable).parent / "schedcp"
+POLICIES = ("fifo", "rr")
+
+
+@pytest.fixture(scope="module")
+def figures(guest):
+    """What schbench's preset prints, in size smoke, under EEVDF (twice) and under two policies, in one guest."""
+    chosen = find_workload("schbench", load_settings().model_copy(update={"tier": "smoke"}))
+    args = (program_of(chosen), *arguments(chosen, seed=1, accel=guest.machine.accel))
+    files, steps = {}, [GuestStep("run", args, "eevdf"), GuestStep("run", args, "eevdf-again")]
+    for id in POLICIES:
+        files[f"{id}.o"] = compile_policy(policy(id).source, name=id, vmlinux_dir=guest.kernel.headers).data
+        steps += [GuestStep("attach", (f"{id}.o",)), GuestStep("run", args, id), GuestStep("detach")]
+    events = run(GuestJob(files, tuple(steps)), guest.machine).events
+    assert all(event["ok"] for event in events), events
+    return {event["label"]: json.loads(event["out"].splitlines()[-1]) for event in events if event["verb"] == "run"}
+
+
+def test_the_figures_are_of_one_kind_of_run(figures):
+    for out in figures.values():
+        assert out["ok"] and 0.5 <= out["runtime_s"] < 0.6
+        assert out["requests"] == pytest.approx(out["rps"] * out["runtime_s"], abs=10)  # 8 may be under way at the end
+        assert out["request_p50_us"] <= out["request_p99_us"] <= 1.001 * out["request_max_us"]
+        assert out["request_min_us"] > 1500  # a think time of half a millisecond or more, and 1.1 ms of CPU
+        assert out["rps"] < 2 * 1e6 / 1100  # two CPUs cannot do more
+        assert out["worker_delay_us"] > 0
+
+
+def test_a_preempted_lock_makes_others_spin(figures):
+    """Turns of 1 ms preempt nearly every request with its lock held; without preemption nobody spins."""
+    fifo, rr, eevdf = (figures[name] for name in ("fifo", "rr", "eevdf"))
+    assert fifo["request_p99_us"] < 0.5 * eevdf["request_p99_us"]
+    assert eevdf["request_p99_us"] < 0.5 * rr["request_p99_us"]
+    assert fifo["rps"] > 1.2 * eevdf["rps"] > 1.2 * 1.2 * rr["rps"]
+
+
+def test_requests_wait_for_message_threads_as_for_cpus(figures):
+    assert figures["rr"]["wakeup_p50_us"] < figures["fifo"]["wakeup_p99_us"]
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    made = tmp_path_factory.mktemp("schbench") / "schbench"
+    subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Werror", "-o", made, PROGRAMS / "schbench_like.c"], check=True)
+    return made
+
+
+def test_a_binary_of_the_users_is_observed_in_its_own_words(guest, binary):
+    chosen = find_workload("schbench", load_settings().model_copy(update={"schbench": binary}))
+    report = run(profile_job(chosen, seed=1, accel=guest.machine.accel), guest.machine)
+    profile = read_profile(chosen, report)
+    assert "request_p99_us (lower is better), 1001 us in this run" in profile.text
+    assert {command.comm for command in profile.commands} & {"user-schbench"}
+    assert set(job_files(chosen)) == {"user-schbench"}
+
+
+def test_a_binary_of_the_users_is_scored(guest, binary, tmp_path):
+    env = {**os.environ, "SCHEDCP_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [SCHEDCP, "score", "fifo", "-w", "schbench-paper", "--cpus", "2", "--tier", "smoke", "--pairs", "2"]
+    done = subprocess.run(
+        [*command, "--most-pairs", "2", "--schbench", binary, "--json"],
+        capture_output=True, text=True, timeout=200, check=False, env=env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [pair["baseline"] for pair in told["pairs"]] == [1005.0, 1005.0], "five operations, schbench's own default"
+    assert told["also"]["policy_rps"] == 900.25 and told["tier"] == "smoke"
+    assert told["versions"]["binary"] == str(binary) and len(told["versions"]["binary_sha256"]) == 64
+
+
+def test_a_binary_that_prints_something_else_scores_nothing(guest, tmp_path):
+    source = (PROGRAMS / "schbench_like.c").read_text()
+    (tmp_path / "other.c").write_text(source.replace("* 99.0th", "* 99.5th"))
+    subprocess.run(["gcc", "-static", "-O2", "-o", tmp_path / "schbench", tmp_path / "other.c"], check=True)
+    env = {**os.environ, "SCHEDCP_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [SCHEDCP, "score", "fifo", "-w", "schbench", "--tier", "smoke", "--pairs", "2", "--schbench"]
+    done = subprocess.run(
+        [*command, tmp_path / "schbench"], capture_output=True, text=True, timeout=200, check=False, env=env
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert f"output of {tmp_path}/schbench: the last block has no 99.0th under 'Wakeup" in done.stderr

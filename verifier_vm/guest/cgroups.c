@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Workloads of `adversary` about cgroups: those that come and go, and what a policy makes of weights and quotas. */
+#include "adversary.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOP "/sys/fs/cgroup"
+#define JOB TOP "/job"	/* where run.c put this program */
+
+static void control(const char *group, const char *file, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	write_file(path, text, "cgroup_errors");
+}
+
+static void make(const char *group)
+{
+	if (mkdir(group, 0755) && errno != EEXIST) {
+		fprintf(stderr, "adversary: mkdir %s: %m\n", group);
+		figure("mkdir_errors", 1);
+	}
+}
+
+static void move(pid_t pid, const char *group)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	control(group, "cgroup.procs", text);
+}
+
+/* Only leaves may hold processes: this one goes into a leaf of its own, and gives the others the cpu controller. */
+static void begin(void)
+{
+	make(JOB "/main");
+	move(0, JOB "/main");
+	control(TOP, "cgroup.subtree_control", "+cpu");
+	control(JOB, "cgroup.subtree_control", "+cpu");
+}
+
+static void end(void)
+{
+	control(JOB, "cgroup.subtree_control", "-cpu");
+	control(TOP, "cgroup.subtree_control", "-cpu");
+	move(0, JOB);
+}
+
+/* W12: cgroups are made, weighted, limited, filled, emptied and removed. */
+static struct worker *moved;
+
+static void churner(struct worker *w)
+{
+	pid_t pid = moved[w->progress % cpus].tid;
+	char group[64];
+
+	snprintf(group, sizeof(group), JOB "/churn-%d", (int)(w->progress % 4));
+	make(group);
+	control(group, "cpu.weight", w->progress % 2 ? "300" : "50");
+	move(pid, group);
+	rest(w, 10 * MS);
+	control(group, "cpu.max", "30000 100000");
+	control(group, "cpu.weight", "100");
+	rest(w, 10 * MS);
+	move(pid, JOB "/main");
+	if (rmdir(group)) {
+		fprintf(stderr, "adversary: rmdir %s: %m\n", group);
+		figure("rmdir_errors", 1);
+	}
+}
+
+static void w12(void)
+{
+	begin();
+	moved = add("W12-moved", hog, cpus);
+	for (int i = 0; i < cpus; i++)
+		moved[i].process = true;
+	add("W12-hog", hog, cpus);
+	add("W12-churner", churner, 1)->fifo = DIRECTOR_PRIORITY;
+}
+
+/* W12 shares: as many hogs as CPUs in a cgroup of weight 300 as in one of 100; and in a third, a tenth of all CPU time. */
+static void settle(struct worker *w)
+{
+	if (!w->state)
+		move(getpid(), w->group[4] == 'h' ? JOB "/heavy" : w->group[4] == 'l' ? JOB "/light" : JOB "/quota");
+	w->state = 1;
+	burn(w, 200);
+}
+
+static void w12_shares(void)
+{
+	static const char *const groups[] = { "W12-heavy", "W12-light", "W12-quota" };
+	char quota[32];
+
+	begin();
+	make(JOB "/heavy");
+	make(JOB "/light");
+	make(JOB "/quota");
+	control(JOB "/heavy", "cpu.weight", "300");
+	control(JOB "/light", "cpu.weight", "100");
+	snprintf(quota, sizeof(quota), "%d 20000", 2000 * cpus);
+	control(JOB "/quota", "cpu.max", quota);
+	for (int i = 0; i < 3; i++) {
+		struct worker *w = add(groups[i], settle, cpus);
+
+		for (int j = 0; j < cpus; j++)
+			w[j].process = true;
+	}
+}
+
+const struct workload cgroup_workloads[] = {
+	{ "W12", w12, end }, { "W12-shares", w12_shares, end }, {},
+};

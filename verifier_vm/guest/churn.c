@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Workloads of `adversary` in which what the policy must know of changes all the time: affinity, tasks, CPUs. */
+#include "adversary.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A mask of one CPU, of all, or of any others. */
+static void bind_at_random(struct worker *w, pid_t tid)
+{
+	uint64_t number = draw(w);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(number % cpus, &set);
+	for (int cpu = 0; cpu < cpus && number >> 8 & 3; cpu++)
+		if (number >> (16 + cpu % 32) & 1)
+			CPU_SET(cpu, &set);
+	sched_setaffinity(tid, sizeof(set), &set);
+}
+
+/* W5: tasks that move themselves, that are moved by another, and that wake with a narrow mask. */
+static struct worker *driven;
+static int nr_driven;
+
+static void wanderer(struct worker *w)
+{
+	bind_at_random(w, 0);
+	burn(w, option("wander_us", 2000));
+}
+
+/* Each is moved every driven_ms: more often than a round of all takes, it would only ever come last, which is no bug. */
+static void drover(struct worker *w)
+{
+	rest(w, option("driven_ms", 500) * MS / nr_driven);
+	bind_at_random(w, driven[draw(w) % nr_driven].tid);
+}
+
+/* All CPUs but one: the narrowest mask with which a policy is still asked for a CPU, if there are three or more. */
+static void narrow(struct worker *w)
+{
+	if (!w->state) {
+		cpu_set_t set;
+
+		w->state = 1;
+		CPU_ZERO(&set);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			if (cpu != (int)w->index % cpus || cpus == 1)
+				CPU_SET(cpu, &set);
+		sched_setaffinity(0, sizeof(set), &set);
+	}
+	rest(w, option("narrow_ms", 4) * MS);
+	burn(w, 100);
+}
+
+static void w5(void)
+{
+	add("W5-wanderer", wanderer, cpus);
+	nr_driven = 2 * cpus;
+	driven = add("W5-driven", hog, nr_driven);
+	add("W5-drover", drover, 1);
+	add("W5-narrow", narrow, cpus);
+}
+
+static void w5_told(void)
+{
+	uint64_t wakes = 0;
+
+	for (int i = 0; i < nr_workers; i++)
+		if (workers[i].turn == narrow)
+			wakes += workers[i].progress;
+	figure("narrow_wakes", wakes);
+}
+
+/* W8: forkers=N that fork children which burn a while and exit; every fourth executes a program. W8 hogs suffer it. */
+static _Atomic uint64_t forks, fork_errors;
+
+static void forker(struct worker *w)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (w->progress % 4 == 3)
+			execl("/bin/adversary", "adversary", "nothing", NULL);
+		burn(w, option("child_us", 10000));
+		_exit(0);
+	}
+	if (pid > 0) {
+		waitpid(pid, NULL, 0);
+		forks++;
+	} else {
+		fprintf(stderr, "adversary: fork: %s\n", strerror(errno));
+		fork_errors++;
+		rest(w, 10 * MS);
+	}
+}
+
+static void w8(void)
+{
+	add("W8-hog", hog, cpus);
+	add("W8-forker", forker, option("forkers", cpus));
+}
+
+static void w8_told(void)
+{
+	figure("forks", forks);
+	figure("fork_errors", fork_errors);
+}
+
+/* W9: CPUs go and come while hogs float, and others sleep. CPU 0 stays. */
+static void set_online(int cpu, bool online)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	write_file(path, online ? "1" : "0", "hotplug_errors");
+}
+
+static void plugger(struct worker *w)
+{
+	int cpu = cpus - 1 - (int)(w->progress % 3) % (cpus - 1);
+
+	set_online(cpu, false);
+	rest(w, 60 * MS);
+	set_online(cpu, true);
+	rest(w, 60 * MS);
+}
+
+static void nap_and_burn(struct worker *w)
+{
+	rest(w, 5 * MS);
+	burn(w, 500);
+}
+
+static void w9(void)
+{
+	add("W9-hog", hog, 2 * cpus);
+	add("W9-sleeper", nap_and_burn, cpus);
+	if (cpus > 1)
+		add("W9-plugger", plugger, 1)->fifo = DIRECTOR_PRIORITY;
+}
+
+/* A policy that was taken off for a CPU's sake leaves no CPU missing. */
+static void w9_told(void)
+{
+	for (int cpu = 1; cpu < cpus; cpu++)
+		if (sysconf(_SC_NPROCESSORS_ONLN) < cpus)
+			set_online(cpu, true);
+	figure("cpus_online", sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+const struct workload churn_workloads[] = {
+	{ "W5", w5, w5_told }, { "W8", w8, w8_told }, { "W9", w9, w9_told }, {},
+};

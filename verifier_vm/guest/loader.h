@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the loader share: finding variables of an object by their BTF, setting and reading them. */
+#ifndef SCHEDCP_LOADER_H
+#define SCHEDCP_LOADER_H
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct place {	/* of a global variable of the object */
+	struct bpf_map *map;
+	size_t offset, size;
+	const struct btf_type *type;
+};
+
+/* knobs.c */
+bool find_variable(struct bpf_object *obj, const char *section, const char *name, struct place *place);
+bool set_knob(struct bpf_object *obj, const char *name, char *value);
+void *ops_field(struct bpf_object *obj, struct bpf_map *ops, const char *name);	/* in the data that will be loaded */
+
+/* record.c */
+void tell_what_it_has(struct bpf_object *obj, struct bpf_map *ops);
+void tell_exit(struct bpf_object *obj);
+
+#endif
