@@ -33,12 +33,13 @@ class Fidelity:
     """Original against replay. `delays_us` has pairs (original, replay) by quantile.
 
     `lost_share` is what others and the hypervisor had of its CPUs while it was recorded: so much longer the
-    original's makespan may be.
+    original's makespan may be. `quiet_ms` is that makespan less what others took of its CPUs, 0 where that is unknown.
     """
 
     command: str
     cpus: int
     original_ms: float
+    quiet_ms: float
     replay_ms: float
     bound_ms: float
     shares: tuple[CommandShare, ...]
@@ -50,6 +51,11 @@ class Fidelity:
     def makespan_error(self) -> float:
         """Signed: above 0 the replay takes longer."""
         return self.replay_ms / self.original_ms - 1
+
+    @property
+    def quiet_error(self) -> float:
+        """The same against the original without others, or 0 where that is unknown."""
+        return self.replay_ms / self.quiet_ms - 1 if self.quiet_ms else 0.0
 
     @property
     def worst_share(self) -> CommandShare:
@@ -93,6 +99,7 @@ def compare(trace: Trace, replayed: Mapping[str, Any]) -> Fidelity:
         command=trace.info.command,
         cpus=int(number(replayed, "cpus", where=where)),
         original_ms=trace.info.wall_us / 1e3,
+        quiet_ms=trace.info.quiet_us / 1e3,
         replay_ms=number(replayed, "makespan_ms", where=where, zero=False),
         bound_ms=number(replayed, "bound_ms", where=where),
         shares=tuple(sorted(shares, key=lambda share: -share.original_ms)),

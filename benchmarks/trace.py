@@ -40,6 +40,7 @@ class TraceInfo:
     `command` is a base name only. `cpus` is how many it could run on. `wall_us` is its makespan, `delays_us` the
     run-queue delays (from a wake-up to running) at `SHARES` of them, `busy_share` the share of those CPUs' time
     that was used meanwhile, by the command or by others, `stolen_share` what the hypervisor took of it.
+    `quiet_us` is the makespan less what others took (trace_progress.py says how), 0 where that is not known.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -54,6 +55,7 @@ class TraceInfo:
     wakeups: int = 0
     busy_share: float = 0.0
     stolen_share: float = 0.0
+    quiet_us: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

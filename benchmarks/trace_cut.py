@@ -172,6 +172,11 @@ class _Cutter:
                     column.append(value)
                 owed_us = 0
         info = replace(
-            self._trace.info, wall_us=max(1, self._end_us - self._start_us), names=names, delays_us=(), wakeups=0
+            self._trace.info,
+            wall_us=max(1, self._end_us - self._start_us),
+            names=names,
+            delays_us=(),
+            quiet_us=0,
+            wakeups=0,
         )
         return Trace(info, *(np.array(column, dtype=np.int64) for column in columns))

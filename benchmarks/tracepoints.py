@@ -35,6 +35,6 @@ def concerns(event: Event, known: set[int]) -> bool:
     """Whether an event says anything of the tasks with ids in `known`, or of the CPUs' interrupts."""
     if event.name in (SOFT_IN, SOFT_OUT):
         return True
-    if event.name == SWITCH and event.fields[3] in known:
-        return True
+    if event.name == SWITCH and (event.fields[3] in known or (event.current == 0) != (event.fields[3] == 0)):
+        return True  # also who goes idle or ceases to be: whether others have the CPU
     return event.current in known or event.fields[0] in known

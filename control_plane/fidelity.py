@@ -35,7 +35,9 @@ def told(found: Fidelity, file: str) -> dict[str, Any]:
     return {
         "file": file, "command": found.command, "cpus": found.cpus, "close": found.close,
         "original_ms": found.original_ms, "replay_ms": found.replay_ms, "bound_ms": found.bound_ms,
-        "makespan_error": found.makespan_error, "share_error_points": found.share_error,
+        "makespan_error": found.makespan_error,
+        "quiet_ms": found.quiet_ms or None, "quiet_error": found.quiet_error,
+        "share_error_points": found.share_error,
         "worst_share": found.worst_share.name, "lost_share": found.lost_share, "wakeups": list(found.wakeups),
         "commands": [
             {"name": s.name, "original_ms": s.original_ms, "replay_ms": s.replay_ms,
@@ -53,6 +55,11 @@ def _show(found: Fidelity) -> None:
         f"{found.makespan_error:+.1%} (wanted within {MAKESPAN_LIMIT:.0%}); bound {found.bound_ms:.1f} ms",
         soft_wrap=True,
     )
+    if found.quiet_ms:
+        console.print(
+            f"less what others took of its CPUs: original {found.quiet_ms:.1f} ms, {found.quiet_error:+.1%}",
+            soft_wrap=True,
+        )
     worst = found.worst_share
     console.print(
         f"CPU shares: at most {found.share_error:.2f} points apart, of {escape(worst.name)} "

@@ -70,7 +70,7 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
         events = _events(data.read_bytes(), formats, root)
     passed, busy, stolen = (now - then for now, then in zip(after, before, strict=True))
     trace = build_trace(
-        events, root, kernel=os.uname().release, cpus=len(os.sched_getaffinity(0)),
+        events, root, kernel=os.uname().release, cpus=os.sched_getaffinity(0),
         busy_share=busy / max(1, passed), stolen_share=stolen / max(1, passed),
         base_nice=os.getpriority(os.PRIO_PROCESS, 0),
     )  # fmt: skip

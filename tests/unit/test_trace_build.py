@@ -15,7 +15,7 @@ SLEEPING, ZOMBIE, PREEMPTED = 1, 0x20, 0x100
 
 
 def build(host, **options):
-    known = {"kernel": "6.18", "cpus": 2, "busy_share": 0.5, "stolen_share": 0.0, "base_nice": 0}
+    known = {"kernel": "6.18", "cpus": (0, 1), "busy_share": 0.5, "stolen_share": 0.0, "base_nice": 0}
     return build_trace(host.events, ROOT, **{**known, **options})
 
 
@@ -130,10 +130,37 @@ def test_a_recording_without_the_commands_end_is_no_trace():
         build(Host())
 
 
+def test_what_others_took_is_told():
+    host = Host()
+    host.at(0).starts(0)
+    host.at(1).switch(1, OTHER)
+    host.at(2).switch(0, OTHER, state=PREEMPTED)
+    host.at(8).switch(0, ROOT)
+    host.at(9).switch(0, 0, state=SLEEPING)
+    host.at(12).wakes(0, ROOT, flags=8)
+    host.at(12).switch(0, ROOT)
+    host.at(13).switch(0, 0, state=ZOMBIE)
+    info = build(host).info
+    assert (info.wall_us, info.quiet_us, info.cpus) == (13_000, 7_000, 2)
+    assert build(a_parent_that_waits_for_its_child()).info.quiet_us == 10_000
+
+
+def test_half_of_two_ready_tasks_is_half_the_pace():
+    host = Host()
+    host.at(0).starts(0)
+    host.at(0).switch(1, OTHER)
+    host.at(0).forks(0, CHILD)
+    host.at(4).switch(1, CHILD)
+    host.at(6).switch(1, 0, state=ZOMBIE)
+    host.at(6).switch(0, 0, state=ZOMBIE)
+    assert build(host).info.quiet_us == 4_000
+
+
 def test_only_what_concerns_the_command_is_kept():
     host = a_parent_that_waits_for_its_child()
     host.switch(0, OTHER)
-    host.switch(0, 0)
+    host.wakes(0, OTHER)
+    host.switch(0, OTHER + 1)
     known = descendants(host.events, ROOT)
     assert known == {ROOT, CHILD}
     kept = [event for event in host.events if concerns(event, known)]
