@@ -72,7 +72,7 @@ def section(case: Case, found: dict[str, Any]) -> list[str]:
     rows: list[tuple[str, ...]] = [("makespan", *makespans, f"{found['makespan_error']:+.1%}", "5 %")]
     if found["quiet_ms"]:
         quiet = (f"{found['quiet_ms']:.0f} ms", f"{found['replay_ms']:.0f} ms", f"{found['quiet_error']:+.1%}")
-        rows.append(("makespan, original less what others took of its CPUs", *quiet, ""))
+        rows.append(("makespan, the original at least without others", *quiet, ""))
     for row in found["commands"]:
         if max(row["original_share"], row["replay_share"]) >= _SHOWN:
             points = f"{row['replay_share'] - row['original_share']:+.2f} points"
