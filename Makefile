@@ -3,10 +3,10 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity matrix lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces matrix lint ui lock clean
 
 help: ## what can be made here
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: ## packages, virtual environment, kernel, guest image (repeats cost about a second)
 	@control_plane/setup.sh
@@ -25,6 +25,12 @@ bench: setup ## what is measured, side by side in one run
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m benchmarks.fidelity
+
+replay-fidelity: setup ## record three commands on an otherwise idle machine, replay them, and write docs/replay.md
+	@$(PYTHON) -m benchmarks.replay_page
+
+kernel-traces: setup ## record the kernel builds of benchmarks/traces anew, on an otherwise idle machine (minutes)
+	@$(PYTHON) -m benchmarks.kernel_build
 
 matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
 	@$(PYTHON) tests/bug_matrix.py

@@ -24,6 +24,7 @@ from benchmarks.descriptor import (
     tiers_of,
 )
 from benchmarks.schbench import real_arguments
+from benchmarks.trace_program import program_of_trace
 from policy_lake.model import InputError, to_json
 
 __all__ = [
@@ -109,7 +110,9 @@ def job_files(described: Workload) -> Mapping[str, bytes]:
     """
     files = {}
     if described.trace:
-        files[Path(described.trace).name] = _read(described.trace)
+        # The piece of it that the tier's numbers ask for, as the guest's replayer reads it.
+        numbers = numbers_of(described, "tcg", described.tier)
+        files[Path(described.trace).name] = program_of_trace(Path(described.trace), numbers)
     if described.binary:
         data = _read(described.binary.path)
         if hashlib.sha256(data).hexdigest() != described.binary.sha256:

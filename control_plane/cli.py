@@ -144,6 +144,39 @@ def score(
     raise typer.Exit(score_command(wish, as_json=json))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def record(
+    command: Annotated[list[str], typer.Argument(help="The command, after `--`; its output goes through.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The trace to write, .parquet.")],
+    hash_names: Annotated[bool, typer.Option("--hash-names", help="Replace the names of commands by hashes.")] = False,
+    allow_failure: Annotated[bool, typer.Option("--allow-failure", help="Keep it even if the command fails.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Replay it in a guest and compare.")] = False,
+    json: Json = False,
+) -> None:
+    """Record what a command's tasks do to this host's scheduler, as a trace that a guest can replay."""
+    from control_plane.record import record_command
+
+    raise typer.Exit(
+        record_command(
+            command, output, hashed=hash_names, allow_failure=allow_failure, check=check, as_json=json
+        )
+    )
+
+
+@app.command()
+def fidelity(
+    file: Annotated[Path, typer.Argument(help="A trace that `schedcp record` wrote.")],
+    cpus: Cpus = None,
+    clock: Clock = None,
+    json: Json = False,
+) -> None:
+    """Replay a trace in a guest under EEVDF, and compare with the run that was recorded."""
+    from control_plane.fidelity import fidelity_command
+
+    choose(clock=clock, cpus=cpus)
+    raise typer.Exit(fidelity_command(file, as_json=json))
+
+
 @app.command()
 def policies(json: Json = False) -> None:
     """List the policies of the library with their knobs."""

@@ -11,6 +11,7 @@ from benchmarks.schbench import read_binary
 from benchmarks.workloads import Workload, at_tier, outside, read_workload, workload, workload_files, workload_ids
 from policy_lake.model import InputError
 from tasks.settings import Settings, load_settings
+from tasks.trace_workload import id_in, workload_of_trace
 from tasks.whole import write_whole
 
 SCHBENCH = "schbench"
@@ -86,5 +87,16 @@ def _is_path(name: str) -> bool:
     return "/" in name or name.endswith(".toml")
 
 
-# The seam for other kinds of files: one function each, by suffix.
-ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor}
+def _add_trace(path: Path, settings: Settings) -> Workload:
+    text = workload_of_trace(path)
+    place = free_place(id_in(text), settings)
+    beside = place.with_name(path.name)
+    if beside.exists():
+        raise InputError(f"{path}: there is a {beside} already")
+    write_whole(beside, path.read_bytes())
+    write_whole(place, text.encode())
+    return read_workload(place)
+
+
+# One function for each kind of file, by suffix.
+ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor, ".parquet": _add_trace}

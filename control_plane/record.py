@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp record`: a command run on this host, and what its tasks did to the scheduler written to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+
+from benchmarks.replay_fidelity import others_share
+from benchmarks.trace import Trace, cpu_by_name
+from benchmarks.trace_file import hash_names, write_trace
+from control_plane.output import out, print_json
+from policy_lake.model import InputError
+from tasks.record import record
+
+
+def record_command(
+    command: Sequence[str], output: Path, *, hashed: bool, allow_failure: bool, check: bool, as_json: bool
+) -> int:
+    """Record, write, print; the command's own output goes through before. Nothing is written if anything fails."""
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: no folder {output.parent}")
+    recording = record(command, allow_failure=allow_failure)
+    trace = hash_names(recording.trace) if hashed else recording.trace
+    write_trace(trace, output)
+    if as_json and not check:
+        print_json({"file": str(output), "bytes": output.stat().st_size, "status": recording.status, **summary(trace)})
+    elif not as_json:
+        show(trace, output)
+    if check:
+        from control_plane.fidelity import fidelity_command
+
+        return fidelity_command(output, as_json=as_json)
+    return 0
+
+
+def summary(trace: Trace) -> dict[str, object]:
+    """What a trace holds, in numbers and names."""
+    cpu_ms = cpu_by_name(trace)
+    return {
+        "command": trace.info.command, "tasks": trace.tasks, "operations": len(trace), "cpus": trace.info.cpus,
+        "makespan_ms": trace.info.wall_us / 1e3, "cpu_ms": sum(cpu_ms.values()), "wakeups": trace.info.wakeups,
+        "others_share": others_share(trace), "stolen_share": trace.info.stolen_share, "kernel": trace.info.kernel,
+        "commands": dict(sorted(cpu_ms.items(), key=lambda item: -item[1])),
+    }  # fmt: skip
+
+
+def show(trace: Trace, path: Path) -> None:
+    """A trace in a few lines."""
+    info, cpu_ms = trace.info, cpu_by_name(trace)
+    console = out()
+    console.print(f"[bold]{escape(str(path))}[/]: {path.stat().st_size / 1e3:.0f} kB, {trace.tasks} tasks, "
+                  f"{len(trace)} operations", soft_wrap=True)  # fmt: skip
+    console.print(f"{escape(info.command)}: {info.wall_us / 1e3:.0f} ms on {info.cpus} CPUs, "
+                  f"{sum(cpu_ms.values()):.0f} ms of CPU time, {info.wakeups} wake-ups", soft_wrap=True)  # fmt: skip
+    for name, ms in sorted(cpu_ms.items(), key=lambda item: -item[1])[:8]:
+        console.print(f"  {escape(name):<16} {ms:10.1f} ms")
+    if (lost := others_share(trace) + info.stolen_share) > 0.05:
+        console.print(
+            f"[yellow]warning[/]: others had {lost:.0%} of its CPUs meanwhile, so the original's makespan is "
+            "longer than its own work makes it", soft_wrap=True,
+        )  # fmt: skip

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program made of a trace, pieces of traces, and the guest's replayer, which runs on any Linux."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trace_cases import parent_and_child, trace
+
+from benchmarks.replay_fidelity import compare
+from benchmarks.trace import OPS
+from benchmarks.trace_check import first_fault
+from benchmarks.trace_cut import cut
+from benchmarks.trace_file import read_trace
+from benchmarks.trace_program import critical_us, program, total_us
+from policy_lake.model import InfraError, InputError
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def replayer(tmp_path_factory):
+    binary = tmp_path_factory.mktemp("guest") / "replay"
+    flags = ["-static", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["gcc", *flags, "-o", binary, BENCHMARKS / "guest" / "replay.c", "-lpthread"], check=True)
+    return binary
+
+
+def replayed(replayer, tmp_path, data, *options):
+    (tmp_path / "p").write_bytes(data)
+    command = [replayer, tmp_path / "p", *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def two_workers_and_a_thread():
+    return trace([
+        (0, "fork", 1000, 0, 1), (0, "thread", 0, 0, 2), (0, "wait", 0, 0, 0), (0, "wait", 0, 0, 1),
+        (0, "exit", 1000, 0, 0),
+        (1, "name", 0, 0, 0), (1, "nice", 0, 0, 5), (1, "sleep", 1000, 0, 3000), (1, "wake", 4000, 0, 0),
+        (1, "exit", 0, 0, 0),
+        (2, "name", 0, 0, 1), (2, "wake", 6000, 0, 1), (2, "exit", 0, 0, 0),
+    ], names=("work\\er", "thread"))  # fmt: skip
+
+
+def test_the_longest_chain_is_found_by_hand_and_by_program():
+    assert (critical_us(parent_and_child()), total_us(parent_and_child())) == (3000 + 4000 + 500 + 2000 + 500, 8000)
+    assert critical_us(two_workers_and_a_thread()) == 1000 + 1000 + 3000 + 4000 + 1000
+
+
+def test_a_replay_makes_every_task_with_its_names_and_cpu_time(replayer, tmp_path):
+    done = replayed(replayer, tmp_path, program(two_workers_and_a_thread()))
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout.splitlines()[-1])
+    assert out["ok"] and out["tasks"] == 3 and out["planned_cpu_ms"] == pytest.approx(13)
+    used = {row["comm"]: row["cpu_ms"] for row in out["commands"]}
+    assert set(used) == {"top", "work\\er", "thread"}
+    # Real work, by a clock that others disturb: only that it is of the right size.
+    assert 4 < used["work\\er"] < 15 and 5 < used["thread"] < 18
+    assert out["makespan_ms"] >= 9.5 and out["critical_ms"] == pytest.approx(10)
+    assert out["wakeups"] >= 2
+
+
+def test_what_waits_cannot_go_on_before_it_is_woken(replayer, tmp_path):
+    chain = [(0, "fork", 0, 0, 1), (0, "wait", 0, 0, 0), (0, "exit", 0, 0, 0), (1, "sleep", 0, 0, 50_000),
+             (1, "wake", 0, 0, 0), (1, "exit", 0, 0, 0)]  # fmt: skip
+    out = json.loads(replayed(replayer, tmp_path, program(trace(chain))).stdout)
+    assert out["makespan_ms"] >= 50
+
+
+def test_bursts_longer_than_an_operation_holds_are_divided():
+    long_us = 3 * (1 << 28)
+    data = program(trace([(0, "exit", long_us, 0, 0)]))
+    words = np.frombuffer(data[-4 * 8 :], "<u4")[::2]
+    assert sum(int(word) >> 4 for word in words) == long_us
+    assert [int(word) & 15 for word in words] == [8, 8, 8, OPS.index("exit")]
+
+
+@pytest.mark.parametrize("broken", ["magic", "short", "argument", "empty"])
+def test_the_replayer_refuses_a_program_that_makes_no_sense(replayer, tmp_path, broken):
+    data = bytearray(program(parent_and_child()))
+    if broken == "magic":
+        data[0] ^= 1
+    elif broken == "short":
+        del data[-8:]
+    elif broken == "argument":
+        data[-4 - 6 * 8 : -6 * 8] = (1 << 30).to_bytes(4, "little")
+    else:
+        data.clear()
+    done = replayed(replayer, tmp_path, bytes(data))
+    assert done.returncode == 1
+    assert done.stderr.startswith("replay: ") and done.stdout == ""
+
+
+def test_jitter_is_drawn_from_the_seed(replayer, tmp_path):
+    def planned(seed, jitter):
+        data = program(two_workers_and_a_thread())
+        return json.loads(replayed(replayer, tmp_path, data, "--seed", seed, "--jitter-permille", jitter).stdout)[
+            "planned_cpu_ms"
+        ]
+
+    assert planned(1, 100) == planned(1, 100) != planned(2, 100)
+    assert planned(1, 0) == planned(2, 0) == pytest.approx(13)
+
+
+@pytest.mark.parametrize("path", sorted((BENCHMARKS / "traces").glob("*.parquet")), ids=lambda path: path.stem)
+def test_pieces_of_the_projects_traces_can_be_replayed(path):
+    whole = read_trace(path)
+    assert path.stat().st_size < 310_000
+    for skip, cpu_ms in ((0, 700), (300, 700), (500, 5000), (990, 10_000_000)):
+        piece = cut(whole, skip, cpu_ms)
+        assert first_fault(piece) == ""
+        wanted_us = min(cpu_ms * 1000, total_us(whole) * (1000 - skip) // 1000)
+        assert total_us(piece) == pytest.approx(wanted_us, rel=0.02)
+        assert critical_us(piece) <= total_us(piece) + int(piece.off_us.sum())
+
+
+def test_a_piece_that_is_all_is_the_whole():
+    piece = cut(parent_and_child(), 0, 10_000)
+    assert total_us(piece) == 8000 and critical_us(piece) == 10_000
+
+
+def test_a_task_that_lived_before_the_piece_is_there_with_its_name_and_wait():
+    piece = cut(parent_and_child(), 500, 10_000)
+    assert piece.tasks == 2 and total_us(piece) == pytest.approx(4000, abs=2)
+    assert [OPS[op] for op in piece.op[list(piece.span(0))]] == ["fork", "name", "wait", "sleep", "exit"]
+    assert piece.info.names[int(piece.arg[piece.span(1).start])] == "worker"
+
+
+def test_a_piece_of_nothing_is_an_error():
+    with pytest.raises(InputError, match="a piece of a trace that skips 1000 of 1000"):
+        cut(parent_and_child(), 1000, 5)
+
+
+def test_fidelity_compares_makespan_and_shares():
+    original = trace([(0, "name", 6000, 0, 0), (0, "exit", 2000, 2000, 0)])
+    out = {"commands": [{"comm": "top", "cpu_ms": 6.0}, {"comm": "worker", "cpu_ms": 4.0}], "cpus": 2,
+           "makespan_ms": 10.4, "bound_ms": 8.0, "wakeups": 0}  # fmt: skip
+    found = compare(original, out)
+    assert found.makespan_error == pytest.approx(0.04)
+    assert found.share_error == pytest.approx(15) and found.worst_share.name in {"top", "worker"}
+    assert not found.close
+    with pytest.raises(InfraError, match="field 'makespan_ms' is missing"):
+        compare(original, {**{k: v for k, v in out.items() if k != "makespan_ms"}})
