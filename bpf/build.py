@@ -86,7 +86,9 @@ def front_end_flags(
     cache_dir: Path | None = None,
 ) -> list[str]:
     """What compile_policy tells clang's front end for this source, for another front end of the same clang."""
-    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(source, find_toolchain())
+    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(
+        source, find_toolchain(), for_object=False
+    )
 
 
 def front_end_launcher(
@@ -163,7 +165,7 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
     # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
     ended = -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV)
-    if ended or "LLVM ERROR: out of memory" in diagnostics:
+    if ended or diagnostics.startswith(("PLEASE submit a bug report", "LLVM ERROR: out of memory")):
         why = f"it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
         return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.

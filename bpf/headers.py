@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpf.precompiled import HEADER, KFUNCS, precompiled, stored
+from bpf.precompiled import HEADER, KFUNCS, TYPES_ONLY, precompiled, stored
 from bpf.toolchain import Toolchain
 from policy_lake.model import InputError
 
@@ -37,10 +37,11 @@ class Headers:
     source_dir: Path | None = None
     cache_dir: Path | None = None
 
-    def flags(self, source: str, tools: Toolchain) -> list[str]:
+    def flags(self, source: str, tools: Toolchain, *, for_object: bool = True) -> list[str]:
         """What the front end is told for this source; InputError when there is no vmlinux.h.
 
-        A source that opens with sx/sx.h or vmlinux.h, and nothing to shadow it, gets vmlinux.h precompiled.
+        A source that opens with sx/sx.h or vmlinux.h, and nothing to shadow it, gets vmlinux.h precompiled; where no
+        object is to come of it, the whole of what it opens with.
         """
         if not (self.vmlinux_dir / "vmlinux.h").is_file():
             raise InputError(f"no vmlinux.h in '{self.vmlinux_dir}'")
@@ -50,10 +51,13 @@ class Headers:
         if first is None or self.include_dirs or self._shadowed(first):
             return [*plain, seen]
         shared = Headers(self.vmlinux_dir, cache_dir=self.cache_dir)
-        made = precompiled(self.vmlinux_dir, shared._plain_flags(), shared.reads(tools), self._cache(), tools)
+        text = TYPES_ONLY if for_object else f'#include "{first}"\n'
+        inputs = [self.vmlinux_dir / "vmlinux.h"]  # first: that is where the prototypes are
+        inputs += [] if for_object else [*(BPF_DIR / "include").rglob("*.h"), *Path("/usr/include/bpf").glob("*.h")]
+        made = precompiled(text, inputs, shared._plain_flags(), shared.reads(tools), self._cache(), tools)
         if made is None:
             return [*plain, seen]
-        kfuncs = ["-include", str(made / KFUNCS)] if first == "vmlinux.h" else []
+        kfuncs = ["-include", str(made / KFUNCS)] if first == "vmlinux.h" and for_object else []
         return [*plain, seen, "-include-pch", str(made / HEADER), *kfuncs]
 
     def reads(self, tools: Toolchain) -> list[str]:
@@ -93,6 +97,7 @@ class Headers:
         told = json.dumps({"version": 0, "redirecting-with": "redirect-only", "roots": roots})
         path = self._cache() / f"seen-{hashlib.sha256(told.encode()).hexdigest()[:24]}.yaml"
         if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache meanwhile
             part = path.with_suffix(f".{os.getpid()}")
             part.write_text(told)
             part.replace(path)
@@ -122,7 +127,8 @@ def first_include(source: str) -> str | None:
 def _headers_beside(directory: Path) -> Iterator[Path]:
     """The headers in a source's directory, some levels deep; no link, which might lead anywhere."""
     top, found = len(directory.parts), 0
-    for home, inner, names in os.walk(directory):
+    for visited, (home, inner, names) in enumerate(os.walk(directory)):
+        inner[:] = [name for name in inner if not name.startswith(".")]
         if len(Path(home).parts) - top >= HEADERS_DEPTH:
             inner.clear()
         for name in names:
@@ -130,5 +136,5 @@ def _headers_beside(directory: Path) -> Iterator[Path]:
             if name.endswith(HEADER_SUFFIXES) and not path.is_symlink():
                 found += 1
                 yield path
-        if found >= HEADERS_MOST:
+        if max(found, visited) >= HEADERS_MOST:
             return

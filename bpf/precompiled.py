@@ -21,7 +21,7 @@ LIMITS = Limits(cpu_s=60)
 HEADER, KFUNCS = "header.pch", "kfuncs.h"
 # Without the prototypes: clang (19) forgets the type of a precompiled extern that only a cleanup calls, as bpf_for does
 # bpf_iter_num_destroy, and libbpf refuses an object with an extern of no type. They are few, and parsed each time.
-TEXT = """#define BPF_NO_KFUNC_PROTOTYPES
+TYPES_ONLY = """#define BPF_NO_KFUNC_PROTOTYPES
 #include "vmlinux.h"
 #undef BPF_NO_KFUNC_PROTOTYPES
 """
@@ -29,19 +29,20 @@ KEEP = 8  # precompiled headers per kernel: older ones belong to headers or comp
 
 
 def precompiled(
-    vmlinux_dir: Path, flags: Sequence[str], reads: Sequence[str], cache: Path, tools: Toolchain
+    text: str, inputs: Sequence[Path], flags: Sequence[str], reads: Sequence[str], cache: Path, tools: Toolchain
 ) -> Path | None:
-    """The directory with vmlinux.h precompiled (HEADER) and its prototypes (KFUNCS), made when there is none.
+    """The directory with `text` precompiled (HEADER) and vmlinux.h's prototypes (KFUNCS), made when there is none.
 
-    It lies in `cache` under a name made of the header's path, size and time, the flags and the compiler, whole or not
-    at all; one whose size or time is not what was noted is made anew. None when clang refuses the header: let the
-    source that includes it hear why.
+    It lies in `cache` under a name made of the text, the flags, the compiler, and the paths, sizes and times of
+    `inputs` (what the text includes, vmlinux.h first), whole or not at all; one whose size or time is not what was
+    noted is made anew. None when clang refuses the text: let the source that includes it hear why.
     """
-    header = vmlinux_dir / "vmlinux.h"
-    stat = header.stat()
-    told = "\n".join((TEXT, tools.identity, *flags, f"{header} {stat.st_size} {stat.st_mtime_ns}"))
-    home = cache / f"pch-{hashlib.sha256(told.encode()).hexdigest()[:24]}"
-    return home if is_whole(home) or _make(home, header, flags, reads, tools) else None
+    told = [text, tools.identity, *flags]
+    for path in inputs:
+        stat = path.stat()
+        told.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+    home = cache / f"pch-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:24]}"
+    return home if is_whole(home) or _make(home, text, inputs[0], flags, reads, tools) else None
 
 
 def is_whole(home: Path, *, content: bool = False) -> bool:
@@ -82,20 +83,21 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="schedcp-front-")
 
 
-def _make(home: Path, header: Path, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:
+def _make(home: Path, text: str, vmlinux: Path, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:
     command = [tools.clang, *flags, "-x", "c-header", "-o", "-", "-"]
     try:
-        done = launch([command], TEXT.encode(), reads=reads, limits=LIMITS, timeout_s=120)
+        done = launch([command], text.encode(), reads=reads, limits=LIMITS, timeout_s=120)
     except TimeoutError as error:
-        raise InfraError(f"clang did not precompile {header} within 120 s") from error
+        raise InfraError("clang did not precompile vmlinux.h within 120 s") from error
     if done.returncode:
         return False
     forget(home)
+    home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="new-", dir=home.parent, ignore_cleanup_errors=True) as work:
         made = Path(work) / "made"
         made.mkdir()
         (made / HEADER).write_bytes(done.stdout)
-        (made / KFUNCS).write_text(_prototypes(header.read_text()))
+        (made / KFUNCS).write_text(_prototypes(vmlinux.read_text()))
         stat = (made / HEADER).stat()
         noted = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(done.stdout).hexdigest()}
         (made / "noted.json").write_text(json.dumps(noted))

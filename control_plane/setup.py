@@ -22,12 +22,18 @@ def set_up() -> None:
 
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
+    from bpf.library import policies
     from tasks.guest import prepare_guest
+    from tasks.static import check_statically
     from verifier_vm.snapshot import origin_of
 
     if not any((settings.cache_dir / "images").glob("*.cpio")):
         say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")
-    machine = prepare_guest(settings).machine
+    guest = prepare_guest(settings)
+    machine = guest.machine
+    # The first policy pays for the precompiled headers: better now than then.
+    first = policies()[0]
+    check_statically(first.source, name=f"{first.id}.bpf.c", kernel=guest.kernel)
     if machine.snapshots and not any(machine.snapshots.glob("*/snapshot.json")):
         say("booting the guest that later ones start from")
     origin_of(machine)

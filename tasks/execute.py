@@ -11,16 +11,18 @@ from benchmarks.scoring import read_score
 from benchmarks.workloads import Workload
 from bpf.build import PolicyObject, compile_policy
 from bpf.library import knob_arguments, read_policy
-from policy_lake.guest import GuestReport
+from policy_lake.guest import GuestJob, GuestReport
 from policy_lake.model import Candidate, Finding, Rejection, Score, Stage, Verdict
 from tasks.guest import Guest, Shape, prepare_guest
+from tasks.known import known_verdict, remember
 from tasks.measure import Course, Loadable, Match, follow
 from tasks.settings import Settings, load_settings
 from tasks.spans import Span
 from tasks.static import Checked, check_statically
-from verifier_vm.gate import judge
+from verifier_vm.gate import Judged, judge
 from verifier_vm.qemu import Machine, qemu_version
 from verifier_vm.verdict import stage_of, verdict_of
+from verifier_vm.vm import run
 
 OBJECT_SHA256 = "object_sha256"
 FAILED_ADVICE = "the workload must end well under the policy, and the policy must stay attached and leave in good order"
@@ -31,7 +33,8 @@ class Order:
     """One candidate to try, and how: all that a worker needs to know besides its own host's settings.
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy to measure in
-    the same rounds, `floor` the ratio that A/A runs differ by, `confirms` the score that this one repeats.
+    the same rounds, `floor` the ratio that A/A runs differ by, `confirms` the score that this one repeats. With
+    `known_suffices` an object that was accepted here before is only measured: enough for a score, never for a token.
     """
 
     candidate: Candidate
@@ -43,6 +46,7 @@ class Order:
     control: Candidate | None = None
     floor: float | None = None
     confirms: str = ""
+    known_suffices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,11 @@ def match_of(order: Order, policy: Loadable | None, guest: Guest) -> Match:
 
 
 def _boot(order: Order, checked: Checked, made: PolicyObject, guest: Guest, settings: Settings) -> Trial:
-    candidate, machine = order.candidate, guest.machine
+    candidate = order.candidate
     knobs = arguments_of(candidate)
     match = match_of(order, Loadable(made.data, knobs, candidate.policy), guest)
     start = time.time()
-    judged = judge(made.data, knobs, machine, cgroups=checked.cgroups, then=match.steps(machine), files=match.files(),
-                   seed=order.seed, deadline_s=settings.trial_deadline_s)  # fmt: skip
+    judged = _judge(order, checked, match, made.data, guest, settings)
     stages, score = [*checked.stages, *judged.verdict.stages], None
     if judged.verdict.accepted and judged.report is not None:
         stage, score = score_stage(order, match, judged.report, made.sha256, guest, settings)
@@ -108,6 +111,19 @@ def _boot(order: Order, checked: Checked, made: PolicyObject, guest: Guest, sett
     kept = score if verdict.accepted else None
     span = (start, time.time())
     return Trial(candidate, verdict, kept, made.data, knobs, guest.kernel.btf_sha256, span, guest.warning)
+
+
+def _judge(order: Order, checked: Checked, match: Match, data: bytes, guest: Guest, settings: Settings) -> Judged:
+    """The guest's verdict and, behind it in the same report, the first rounds."""
+    machine, knobs = guest.machine, arguments_of(order.candidate)
+    known = known_verdict(data, knobs, guest, settings) if order.known_suffices else None
+    if known is not None:
+        job = GuestJob(match.files(), match.steps(machine), order.seed)
+        return Judged(known, run(job, machine, deadline_s=settings.trial_deadline_s))
+    judged = judge(data, knobs, machine, cgroups=checked.cgroups, then=match.steps(machine), files=match.files(),
+                   seed=order.seed, deadline_s=settings.trial_deadline_s)  # fmt: skip
+    remember(judged.verdict, data, knobs, guest, settings)
+    return judged
 
 
 def score_stage(

@@ -71,7 +71,7 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
     shape = shape_of(settings, wanted.cpus)
     control = find_control(wish.control, wanted, lake)
     floor = floor_for(wanted, settings, shape, lake)
-    order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor)
+    order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor, known_suffices=True)
     trial = try_candidate(order)
     if trial.score is None:
         return wanted, trial, None

@@ -17,6 +17,7 @@ from verifier_vm.readings import Reading
 
 LEAST_WORK = 0.8  # of EEVDF's
 LEAST_SHARE = 0.1  # of a thread's fair share
+STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
 LEAST_JAIN = 0.8  # of EEVDF's
 MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
 NICE_WORKS = 1.5  # times what a task ten levels nicer gets, which by weight is 9.3 times
@@ -65,6 +66,15 @@ def _equal_hogs(both: Compared) -> Iterator[Finding]:
     elif hogs.jain < LEAST_JAIN * base.jain:
         yield Finding("F18", "note", f"equal hogs share unevenly: Jain's index {hogs.jain:.2f}, EEVDF {base.jain:.2f}",
                       "W1", "Shorter slices, or a charge by CPU time, make shares even.")  # fmt: skip
+
+
+def _fork_storm(both: Compared) -> Iterator[Finding]:
+    """Hogs beside new tasks without end, in numbers that leave them a quarter."""
+    share, base = (reading["W8-hog"].run_ms / reading.capacity_ms for reading in (both.policy, both.base))
+    if share < STORM_SHARE * base:
+        why = f"hogs get {share:.0%} of the CPU time beside tasks that fork, under EEVDF {base:.0%}"
+        advice = "New tasks run before all others: start them at the current vtime, in enable."
+        yield Finding("F15", "reject", why, "W8", advice)
 
 
 def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
@@ -176,5 +186,5 @@ def _quota_use(reading: Reading) -> float:
 
 
 _JUDGES: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
-    "W1": _equal_hogs, "W2": _latency, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields, "W12-shares": _cgroups,
+    "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields, "W12-shares": _cgroups,
 }  # fmt: skip

@@ -109,7 +109,12 @@ def judge_part(
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
 ) -> Judged:
-    """Judge `data` in one guest that does one part of the suite; `machine` has the part's topology."""
+    """Judge `data` in one guest that does one part of the suite; `machine` has the part's topology.
+
+    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take.
+    """
+    if deadline_s is None:
+        deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)

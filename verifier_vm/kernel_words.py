@@ -84,8 +84,14 @@ _DISABLED = (
     ("F34", r"in-use dsq|destroyed dsq", "Let the kernel free queues; destroy none that may hold tasks."),
     ("F30", r"cpu \d+ going", "Give the policy cpu_online and cpu_offline: without them any hotplug ends it."),
     (
+        "F19",
+        r"watchdog failed to check in",
+        "Nothing let the kernel's own tasks run: a slice without end, whose task nobody preempts, or a callback that"
+        " takes too long (F36).",
+    ),
+    (
         "F36",
-        r"soft lockup|hard LOCKUP|watchdog failed to check in|rcu.*(?:stall|starved)",
+        r"soft lockup|hard LOCKUP|rcu.*(?:stall|starved)",
         "A callback runs too long: bound its loops and its walks over queues.",
     ),
     ("init", r"ops\.init\(\) failed", "init returned the error in brackets: test every call in it."),

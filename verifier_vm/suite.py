@@ -44,7 +44,8 @@ class Exercise:
 class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
-    `topology` None: the caller's guest, whatever it is.
+    `topology` None: the caller's guest, whatever it is. `deadline_s` of wall time ends a guest that hangs; on a quiet
+    host a tenth of it is enough.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Part:
     topology: Topology | None = None
     reloads: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
+    deadline_s: float = 240.0
 
     @property
     def compared(self) -> tuple[Exercise, ...]:
@@ -80,7 +82,9 @@ class Part:
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).
 # The wake-ups are far apart: a context switch costs the host 100 us, a burst of CPU time nothing.
-_RARE = ("floating=0", "ping_us=500", "probe_ms=20", "narrow_ms=20", "wander_us=8000", "child_us=20000")
+_RARE = (
+    "floating=0", "ping_us=500", "probe_ms=20", "narrow_ms=20", "wander_us=8000", "child_us=20000", "forkers=2",
+)  # fmt: skip
 _ALL = "W1+W2+W5+W6+W8+W20"
 SHORT = Part(
     "short",
@@ -111,7 +115,7 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) 
         Exercise("W5", "W5", 3.6, ("narrow_ms=10",)),
         Exercise("W6", "W6", 3.6),
         Exercise("W7", "W7", 12.0, ("nap_ms=5500",)),
-        Exercise("W8", "W8", 3.6, ("child_us=10000",)),
+        Exercise("W8", "W8", 3.6, ("child_us=20000",), base_s=1.5),
         Exercise("W9", "W9+W5", 3.0, ("narrow_ms=20",)),
         Exercise("W12", "W12", 2.0),
         Exercise("W13", "W13", 4.0),
@@ -125,7 +129,7 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) 
         Exercise("W15", "W15", 0.3, base_s=0.2),
         Exercise("W12-shares", "W12-shares", 5.0, base_s=4.0),
     )
-    return Part(name, exercises, topology, reloads=reloads)
+    return Part(name, exercises, topology, reloads=reloads, deadline_s=900.0)
 
 
 # W18 and W19: no other CPU to move to; cores and caches that share; memory nodes, with thousands of threads.

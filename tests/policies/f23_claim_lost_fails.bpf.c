@@ -2,8 +2,8 @@
 // bug: F23
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tracks idle CPUs itself. A CPU claimed for a task that may not run there is neither kicked nor given back:
- * it sleeps on, and nobody finds it any more.
+ * Tracks idle CPUs itself. To spare interrupts it kicks only every fourth that it claims, and does not give the others
+ * back: they sleep on, and nobody finds them any more.
  */
 #include "sx/sx.h"
 
@@ -17,7 +17,7 @@ enum {
 	MAX_CPUS = 64,
 };
 
-static u32 idle_cpus[MAX_CPUS];
+static u32 idle_cpus[MAX_CPUS], claims;
 
 /* Claim the first idle CPU, or -1. */
 static __always_inline s32 claim_idle(void)
@@ -47,7 +47,7 @@ void SX_OP(f23_claim_lost_enqueue, struct task_struct *p, u64 enq_flags)
 
 	sx_insert(p, QUEUE, 3 * SX_MS, enq_flags);
 	cpu = claim_idle();
-	if (cpu >= 0 && sx_can_run_on(p, cpu))
+	if (cpu >= 0 && __sync_fetch_and_add(&claims, 1) % 4 == 0)
 		sx_kick_cpu(cpu, SX_KICK_IDLE);
 }
 

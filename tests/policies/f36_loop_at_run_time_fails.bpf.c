@@ -1,7 +1,7 @@
 // fails: survive: stall
 // bug: F36
 // SPDX-License-Identifier: GPL-2.0-only
-/* Once a hundred enqueues are done, dispatch goes over rows and columns whose numbers are read at run time: a billion entries. */
+/* Now and then dispatch goes over rows and columns whose numbers are read at run time: a hundred million entries. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -9,8 +9,8 @@ enum f36_run_time_dsq {
 	QUEUE = 0,
 };
 
-static volatile u32 rows = 1000, columns = 1000000;
-static u32 sum, enqueued;
+static volatile u32 rows = 100, columns = 1000000;
+static u32 sum, dispatches;
 
 static int add(u32 i, void *unused)
 {
@@ -36,12 +36,11 @@ void SX_OP(f36_run_time_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 	sx_wake_idle_cpu_for(p);
-	__sync_fetch_and_add(&enqueued, 1);
 }
 
 void SX_OP(f36_run_time_dispatch, s32 cpu, struct task_struct *prev)
 {
-	if (enqueued > 100)
+	if (__sync_fetch_and_add(&dispatches, 1) % 1000 == 400)
 		bpf_loop(rows, add_row, NULL, 0);
 	sx_move_to_local(QUEUE);
 }

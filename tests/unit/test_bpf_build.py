@@ -250,7 +250,7 @@ def test_only_what_opens_with_a_header_of_ours_gets_it_precompiled(source, first
 @pytest.mark.parametrize("damage", ["cut", "byte", "gone", "note"])
 def test_a_spoilt_precompiled_header_is_made_again(damage, vmlinux_dir, tmp_path):
     source = '#include "sx/sx.h"\nint f(struct task_struct *p) { return p->pid; }\n'
-    flags = build.front_end_flags(source, vmlinux_dir=vmlinux_dir, cache_dir=tmp_path)
+    flags = headers.Headers(vmlinux_dir, cache_dir=tmp_path).flags(source, toolchain.find_toolchain())
     made = compile_here(source, vmlinux_dir, cache_dir=tmp_path)
     path = Path(flags[flags.index("-include-pch") + 1])
     data, stat = path.read_bytes(), path.stat()

@@ -158,6 +158,7 @@ def test_a_cpu_that_may_not_be_used_is_counted_by_the_kernel():
         ("runtime error: destroy in-use dsq 0x0", "F34"),
         ("unregistered from the main kernel: cpu 1 going offline, exiting scheduler", "F30"),
         ("watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", "F36"),
+        ("runnable task stall: watchdog failed to check in for 2.004s", "F19"),
         ("runtime error: per-node idle tracking is enabled", "F42"),
         ("scx_bpf_error: task 9 is gone", "F29"),
         ("who knows", "kernel"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_what_makes_the_parser_crash_or_work_without_end_is_rejected_and_the_nex
 def test_what_does_not_compile_or_is_odd_is_left_to_build(source, look):
     stage = look(source)
     assert stage.ok and all(one.level == "note" for one in stage.findings)
+
+
+def test_damaged_policies_give_an_answer(look):
+    dice = random.Random(4)
+    texts = [path.read_text() for _, path in RIGHT] + [one.path.read_text() for one in WRONG]
+    for _ in range(60):
+        text = dice.choice(texts)
+        begin = dice.randrange(len(text))
+        end = begin + dice.choice((1, 2, 9, 90, 900))
+        put = dice.choice(("", "(", "}", "*", "\\", "\x7f", "0", "sx_insert(p, 0, 0, 0);", text[:300], "\ufeff\u00e9"))
+        stage = look(text[:begin] + put + text[end:])
+        assert stage.name == "source" and stage.seconds < 60
 
 
 def test_a_line_directive_does_not_change_the_place(look):

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define STATE_WAIT_MS 10000
+#define KILL_TRIES 200
 #define LOG_HEAD 16384
 #define LOG_TAIL 131072
 
@@ -110,13 +111,15 @@ static bool loader_answers(struct text *answer, struct text *log, uint64_t deadl
 /* The status with which the loader had ended by itself; STILL_RUNNING if it had to be killed. */
 static int end_loader(void)
 {
-	int status, killed;
+	int status, killed, tries;
 
 	usleep(10000);	/* one that just closed its output is about to be a zombie */
 	if (waitpid(loader.pid, &status, WNOHANG) != loader.pid) {
 		status = STILL_RUNNING;
 		kill(loader.pid, SIGKILL);
-		waitpid(loader.pid, &killed, 0);
+		/* Not for ever: a kernel that cannot let a policy go keeps its loader, too. */
+		for (tries = 0; tries < KILL_TRIES && waitpid(loader.pid, &killed, WNOHANG) == 0; tries++)
+			usleep(10000);
 	}
 	close(loader.control);
 	close(loader.answers);

@@ -79,7 +79,10 @@ static void w5_told(void)
 	figure("narrow_wakes", wakes);
 }
 
-/* W8: forkers=N that fork children which burn a while and exit; every fourth executes a program. W8 hogs suffer it. */
+/*
+ * W8: forkers=N that fork children which burn a while and exit; every fourth executes a program. There is always a new child
+ * for each CPU, so that hogs starve if the new go first.
+ */
 static _Atomic uint64_t forks, fork_errors;
 
 static void forker(struct worker *w)
@@ -93,7 +96,9 @@ static void forker(struct worker *w)
 		_exit(0);
 	}
 	if (pid > 0) {
+		w->rests_until_ns = UINT64_MAX;	/* no gap of its own: the kernel's watchdog minds the child */
 		waitpid(pid, NULL, 0);
+		w->rests_until_ns = 1;
 		forks++;
 	} else {
 		fprintf(stderr, "adversary: fork: %s\n", strerror(errno));
@@ -105,7 +110,7 @@ static void forker(struct worker *w)
 static void w8(void)
 {
 	add("W8-hog", hog, cpus);
-	add("W8-forker", forker, option("forkers", cpus));
+	add("W8-forker", forker, option("forkers", 3 * cpus));
 }
 
 static void w8_told(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Eight queues by weight; every CPU goes round them, starting one further each time, so that none is left out. */
+/* Eight queues by weight. The heaviest goes first, but every fourth turn each in its turn does, so that none is left out. */
 #include "sx/sx.h"
 #include "primitives/idle.bpf.h"
 
@@ -37,10 +37,11 @@ void SX_OP(bands_enqueue, struct task_struct *p, u64 enq_flags)
 void SX_OP(bands_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u64 turn = __sync_fetch_and_add(&turns, 1);
+	u64 first = turn % 4 ? BANDS - 1 : turn / 4 % BANDS;
 	s32 i;
 
 	bpf_for(i, 0, BANDS)
-		if (sx_move_to_local((turn + i) % BANDS))
+		if (sx_move_to_local((first + BANDS - i) % BANDS))
 			return;
 }
 

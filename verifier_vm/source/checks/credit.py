@@ -102,8 +102,16 @@ def _clock_goes_back(program: Program, function: Function) -> Iterator[Found]:
         clock, value = node.kids[0].text, node.kids[1]
         if clock not in program.variables or clock in function.locals or id(node) in guarded or compares:
             continue
-        if value.kind == "field" and value.path.endswith("scx.dsq_vtime"):
+        if _is_task_vtime(program, function, value, clock):
             yield Found(
                 "F18", "reject", f"{clock} goes back whenever a task with less vtime comes to run", node.line,
                 f"only move it on: sx_advance_vtime(&{clock}, p->scx.dsq_vtime)",
             )  # fmt: skip
+
+
+def _is_task_vtime(program: Program, function: Function, value: Node, clock: str) -> bool:
+    """Whether a value is a task's vtime, or a local made of one with no call that may have lifted it to the clock."""
+    if value.kind == "field":
+        return value.path.endswith("scx.dsq_vtime")
+    made = leaves_of(program, function, value)
+    return value.kind == "name" and made.read("scx.dsq_vtime") and not made.calls and clock not in made.globals
