@@ -14,6 +14,7 @@ from benchmarks.trace_file import hash_names, write_trace
 from control_plane.output import out, print_json
 from policy_lake.model import InputError
 from tasks.record import record
+from tasks.settings import load_settings
 
 
 def record_command(
@@ -22,7 +23,7 @@ def record_command(
     """Record, write, print; the command's own output goes through before. Nothing is written if anything fails."""
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
-    recording = record(command, allow_failure=allow_failure)
+    recording = record(command, allow_failure=allow_failure, buffer_mib=load_settings().record_buffer_mib)
     trace = hash_names(recording.trace) if hashed else recording.trace
     write_trace(trace, output)
     if as_json and not check:

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     memory_mib: int = Field(default=512, ge=128, le=65536)
     microvm_slots: int = Field(default=0, ge=0, description="guests at once; 0 means as many as the host's CPUs bear")
 
+    record_buffer_mib: int = Field(default=16, ge=1, le=4096, description="perf's buffers for `record`, per CPU")
     guest_deadline_s: float = Field(default_factory=lambda chosen: 180.0 * _patience(chosen), gt=0)
     trial_deadline_s: float = Field(default_factory=lambda chosen: 420.0 * _patience(chosen), gt=0)
     build_deadline_s: float = Field(default=60.0, gt=0)

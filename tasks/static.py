@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -72,8 +72,14 @@ def check_statically(
     if made is None:
         return Checked(tuple(stages), None)
     on_stage("object")
-    stages.append(analyse_object(made.data, arguments))
+    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments)))
     return Checked(tuple(stages), made)
+
+
+def _as_the_user_names_it(stage: Stage) -> Stage:
+    """The compiler keeps this host's paths out of the object and calls the source's directory `source`."""
+    findings = tuple(replace(one, place=one.place.removeprefix("source/")) for one in stage.findings)
+    return replace(stage, findings=findings)
 
 
 def _build(source: str, name: str, stages: list[Stage], headers: Headers) -> PolicyObject | None:

@@ -200,7 +200,8 @@ def test_our_program_tells_the_same_as_text_as_json_and_by_flat_names(built):
 
 def test_options_mean_what_they_mean_in_schbench(built):
     paced = json.loads(run(built, *SHORT, "-R", 200, "-s", 0).stdout)
-    assert paced["rps_goal"] == 200 and 15 <= paced["requests"] <= 45  # 30, less what a busy host leaves undone
+    # 30 in 150 ms; a busy host leaves some undone, or lets the run take longer.
+    assert paced["rps_goal"] == 200 and paced["requests"] >= 10 and paced["rps"] <= 300
     pipe = json.loads(run(built, *SHORT, "-p", 512).stdout)
     assert pipe["requests"] == 0 and pipe["transfers_per_s"] > 0
     auto = json.loads(run(built, "--runtime-ms", 400, "-n", 1, "-F", 8, "-t", 2, "-A", 10, "-s", 0).stdout)

@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from trace_cases import parent_and_child
 
 from benchmarks.programs import program_sources
 from benchmarks.statistics import makespan_bound
+from benchmarks.trace_file import write_trace
+from benchmarks.trace_program import program
 from benchmarks.workloads import (
     TIERS,
     arguments,
@@ -123,13 +126,15 @@ def test_a_recorded_trace_goes_with_the_job(tmp_path):
     path = write(tmp_path, text)
     with pytest.raises(InputError, match=r"field 'trace': .*mine\.trace is not a file"):
         workload(path)
-    (tmp_path / "mine.trace").write_bytes(b"recorded")
+    write_trace(parent_and_child(), tmp_path / "mine.trace")
     described = workload(path)
     assert arguments(described, seed=3, accel="tcg") == ("mine.trace", "--seed", "3")
-    assert dict(job_files(described)) == {"mine.trace": b"recorded"}
+    assert dict(job_files(described)) == {"mine.trace": program(parent_and_child())}
     before = descriptor_sha256(described)
     (tmp_path / "mine.trace").write_bytes(b"recorded anew")
     assert descriptor_sha256(described) != before
+    with pytest.raises(InputError, match=r"mine\.trace: not a trace"):
+        job_files(described)
 
 
 def test_an_accelerator_has_work_of_its_own():
