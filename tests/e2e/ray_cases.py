@@ -68,6 +68,8 @@ def fake_try(order: Order) -> Trial:
         verdict = replace(verdict, accepted=False, rejection=REJECTION)
         return Trial(candidate, verdict, None, b"object", (), "cd" * 32, span)
     measured = score(candidate) if candidate.policy == "ljf" else score(candidate, 0.9, outcome="loss")
+    if order.confirms:  # another measurement is another score
+        measured = replace(measured, id=f"{measured.id}-again", confirms=order.confirms)
     return Trial(candidate, verdict, measured, b"object", ("slice_us=5",), "cd" * 32, span)
 
 
