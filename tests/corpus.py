@@ -9,7 +9,8 @@ from pathlib import Path
 
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
-    r"\A// fails: (?P<stage>[a-z]+): (?P<reason>.+)\n(?:// bug: (?P<bug>F\d\d)\n)?"
+    r"\A// fails: (?P<stage>[a-z]+): (?P<reason>.+)\n"
+    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?\n)?"
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
 )
 BEFORE_A_GUEST = ("source", "build", "object")
@@ -75,12 +76,16 @@ IMPOSSIBLE = {
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A policy that must be rejected first at `stage`, for a reason that holds `reason`; `bug` may be empty."""
+    """A policy that must be rejected first at `stage`, for a reason that holds `reason`; `bug` may be empty.
+
+    `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both.
+    """
 
     path: Path
     stage: str
     reason: str
     bug: str
+    seen: str
 
     @property
     def name(self) -> str:
@@ -98,7 +103,7 @@ def read(path: Path) -> Planted:
     found = HEADER.match(path.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{path.name} does not open with '// fails: STAGE: REASON', '// bug: FNN' and its licence")
-    return Planted(path, found["stage"], found["reason"], found["bug"] or "")
+    return Planted(path, found["stage"], found["reason"], found["bug"] or "", found["seen"] or found["bug"] or "")
 
 
 def good() -> tuple[Path, ...]:

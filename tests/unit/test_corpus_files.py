@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The corpus is whole: every bug has its policy or a reason why not, and docs/bugs.md is about these very files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from corpus import BEFORE_A_GUEST, BUGS, IMPOSSIBLE, STAGES, good, planted, read
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "bugs.md"
+NUMBERED = [one for one in planted() if one.bug]
+
+
+@pytest.mark.parametrize("one", planted(), ids=lambda one: one.name)
+def test_a_planted_policy_says_where_and_why_it_fails(one):
+    assert one.stage in STAGES
+    assert len(one.reason) >= 4 and one.reason == one.reason.strip()
+    numbered = re.match(r"(f\d\d)_", one.path.name)
+    assert one.bug == (numbered[1].upper() if numbered else one.bug)
+    assert not one.bug or {one.bug, one.seen} <= set(BUGS)
+
+
+def test_every_bug_is_planted_or_explained():
+    assert list(BUGS) == [f"F{number:02d}" for number in range(1, 43)]
+    seen = {one.bug for one in NUMBERED}
+    assert seen | set(IMPOSSIBLE) == set(BUGS)
+    assert not seen & set(IMPOSSIBLE)
+
+
+def test_most_bugs_are_caught_before_a_guest_is_started():
+    assert len({one.bug for one in NUMBERED if one.stage in BEFORE_A_GUEST}) >= 25
+
+
+def test_a_policy_that_does_not_say_why_it_fails_is_refused(tmp_path):
+    path = tmp_path / "mute_fails.bpf.c"
+    path.write_text("// SPDX-License-Identifier: GPL-2.0-only\n// fails: object: later\n")
+    with pytest.raises(ValueError, match=r"mute_fails\.bpf\.c does not open with"):
+        read(path)
+
+
+def test_the_good_set_is_large_and_has_nothing_to_confess():
+    assert len(good()) >= 15
+    for path in good():
+        assert path.read_text(encoding="utf-8").startswith("// SPDX-License-Identifier: GPL-2.0-only\n"), path.name
+
+
+def test_no_policy_is_the_same_as_another():
+    bodies = [path.read_text(encoding="utf-8") for path in (*good(), *(one.path for one in planted()))]
+    assert len(set(bodies)) == len(bodies)
+
+
+@pytest.mark.parametrize("name", [path.name for path in good()] + [one.path.name for one in planted()])
+def test_the_document_knows_every_policy(name):
+    assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8"), "docs/bugs.md is stale: run 'make matrix'"
