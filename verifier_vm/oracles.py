@@ -24,6 +24,8 @@ HOTPLUG_CODE = 1 << 32  # SCX_ECODE_RSN_HOTPLUG
 # while the kernel's own choice was never seen to miss in more than one wake-up of fifty.
 FALLBACK_SHARE = 0.15
 FEWEST_WAKES = 20
+# Where a slice without end keeps the kernel's own tasks out, the CPUs do work; where a callback does, they do little.
+MOST_EATEN = 0.2
 # Every so often a task's slice is used up when it is picked; a policy that forgets slices has it at every switch.
 REFILL_SHARE = 0.9
 _MUST_BE_ZERO = {
@@ -105,7 +107,7 @@ def survived(
     if fell:
         said = "" if record.ended_well else record.words
         words = why_disabled(kmsg) or said or f"state went to {after}"
-        yield _fell_off(words, place, record, facts, everybody_waited(event, limit_ms))
+        yield _fell_off(words, place, record, facts, everybody_waited(event, limit_ms), _eaten(event))
         return
     if event.get("timed_out") or not event.get("ended", True):
         yield Finding("F36", "reject", "the workload did not end in time under the policy", place, _hang_advice())
@@ -131,8 +133,20 @@ def everybody_waited(event: Mapping[str, Any], limit_ms: int) -> bool:
     return reading.figure("start_ms") > limit_ms / 2 or stuck > max(1, len(reading.groups) / 2)
 
 
-def _fell_off(words: str, place: str, record: ExitRecord, facts: Facts, everybody: bool) -> Finding:
+def _eaten(event: Mapping[str, Any]) -> float:
+    """Which part of its threads' CPU time was no work of theirs, until a run ended early; 0 when it did not say so."""
+    try:
+        groups = read_run(event).groups.values()
+    except LostVMError:
+        return 0.0
+    return sum(max(0.0, group.run_ms - group.work_ms) for group in groups) / max(1.0, sum(g.run_ms for g in groups))
+
+
+def _fell_off(words: str, place: str, record: ExitRecord, facts: Facts, everybody: bool, eaten: float) -> Finding:
     cause = cause_of_exit(words, needs_a_program=facts.needs_a_program, everybody=everybody)
+    if cause.bug == "F19" and eaten > MOST_EATEN:
+        cause = cause_of_exit("soft lockup")
+        words = f"{words}; callbacks took {eaten:.0%} of the CPU time"
     if cause == UNKNOWN and record.code & HOTPLUG_CODE:
         cause = cause_of_exit("cpu 0 going offline")
     return Finding(cause.bug, "reject", words, place_of(words) or place, cause.advice)

@@ -10,7 +10,7 @@ from typing import Any
 
 from policy_lake.model import Finding, LostVMError, Stage, Verdict
 from verifier_vm.console import kernel_death, shorten_verifier_log
-from verifier_vm.fairness import compare
+from verifier_vm.fairness import ALONE, compare
 from verifier_vm.kernel_words import cause_of_exit
 from verifier_vm.loading import load_findings
 from verifier_vm.oracles import ExitRecord, Facts, left_cleanly, partly, read_exit_record, read_facts, survived
@@ -105,7 +105,11 @@ class Reader:
 
     def _fair_stage(self, policy: dict[str, Reading], base: dict[str, Reading], facts: Facts, seconds: float) -> Stage:
         found = (*partly(next(iter(policy.values()))), *compare(policy, base, facts, cgroups=self.cgroups))
-        evidence = [f"{name}: {_told(policy[name])}; EEVDF: {_told(base[name])}" for name in base if name in policy]
+        evidence = [
+            f"{name}: {_told(policy[name])}" + (f"; EEVDF: {_told(base[name])}" if name in base else "")
+            for name in policy
+            if name in base or name in ALONE
+        ]
         return _stage("fair", seconds, found, evidence)
 
 

@@ -8,9 +8,10 @@ import json
 import pytest
 from gate_events import changed, events, labelled, told, verdict
 
+from verifier_vm.fairness import compare
 from verifier_vm.kernel_words import cause_of_exit, place_of
 from verifier_vm.oracles import Facts, read_exit_record, read_facts
-from verifier_vm.readings import read_run
+from verifier_vm.readings import Group, Reading, read_run
 from verifier_vm.refusal_words import cause_of_refusal
 from verifier_vm.suite import FULL, SHORT, parts
 
@@ -227,3 +228,27 @@ def test_the_tiers_cover_the_list():
     assert covered >= {f"W{n}" for n in (*range(1, 14), 15, 20)} - {"W16", "W17"}
     assert {part.topology.cpus for part in FULL} >= {1, 2, 4, 8}
     assert parts("short") == (SHORT,) and parts("full") == FULL
+
+
+def storm(hogs_ms):
+    groups = {"W8-hog": Group(2, hogs_ms, 1.0, 1.0, 1.0, hogs_ms, 0.0, 0.0, 9)}
+    return {"W8": Reading("W8", 2, 1000.0, groups, {}, {})}
+
+
+def test_hogs_that_starve_beside_new_tasks_show_who_starts_in_front():
+    found = compare(storm(100.0), storm(500.0), Facts(), cgroups=False)
+    assert [(one.bug, one.level, one.place) for one in found] == [("F15", "reject", "W8")]
+    assert compare(storm(200.0), storm(500.0), Facts(), cgroups=False) == ()
+
+
+def test_a_callback_that_takes_the_cpus_is_told_from_a_slice_without_end():
+    words = ["sched_ext: x: watchdog failed to check in for 2.2s"]
+    made = changed("policy:W1", ("sched", "after", "state"), "disabled")
+    labelled(made, "detach")["kmsg"] = ['sched_ext: BPF scheduler "x" disabled (runnable task stall)', *words]
+    assert verdict(made).rejection.bug == "F19"
+    event = labelled(made, "policy:W1")
+    report = json.loads(event["out"])
+    report["groups"]["W1-hog"] |= {"work_ms": report["groups"]["W1-hog"]["run_ms"] / 2}
+    event["out"] = json.dumps(report)
+    found = verdict(made).rejection
+    assert found.bug == "F36" and "callbacks took 50% of the CPU time" in found.reason

@@ -50,6 +50,7 @@ double option(const char *name, double fallback);	/* NAME=VALUE of the command l
 
 /* What turns do (burn.c). */
 uint64_t now_ns(void);
+bool clock_is_virtual(void);
 void burn(struct worker *w, unsigned int us);
 void rest(struct worker *w, uint64_t ns);		/* sleeps on purpose: no gap while it lasts */
 void hog(struct worker *w);

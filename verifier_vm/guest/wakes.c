@@ -105,7 +105,7 @@ static void in_convoy(struct worker *w)
 	w->rests_until_ns = UINT64_MAX;
 	pthread_mutex_lock(&convoy);
 	w->rests_until_ns = 1;
-	burn(w, 300);
+	burn(w, option("convoy_us", 300));
 	pthread_mutex_unlock(&convoy);
 	burn(w, 200);
 }
