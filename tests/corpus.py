@@ -78,6 +78,7 @@ IMPOSSIBLE = {
 class Planted:
     """A policy that must be rejected first at `stage`, for a reason that holds `reason`; `bug` may be empty.
 
+    `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
     `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both.
     """
 
@@ -91,6 +92,10 @@ class Planted:
     def name(self) -> str:
         """Its file's name without the endings that all have."""
         return self.path.name.removesuffix(".bpf.c")
+
+    def fails_for(self, reason: str) -> bool:
+        """Whether this is the reason that it says."""
+        return any(part in reason for part in self.reason.split(" | "))
 
 
 def planted() -> tuple[Planted, ...]:

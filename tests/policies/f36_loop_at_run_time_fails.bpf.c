@@ -1,4 +1,4 @@
-// fails: survive: soft lockup
+// fails: survive: soft lockup | watchdog failed to check in
 // bug: F36
 // SPDX-License-Identifier: GPL-2.0-only
 /* Now and then dispatch goes over rows and columns whose numbers are read at run time: a hundred million entries. */
