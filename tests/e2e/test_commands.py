@@ -93,7 +93,8 @@ def test_a_score_in_the_lake_has_proof_and_pairs(home, tuned):
     scored = [c["score"] for i in tuned["iterations"] for c in i["candidates"] if c["score"]]
     shown = json.loads(home.run("lake", "show", scored[0], "--json").stdout)
     assert shown["attached"] is True and shown["clock"] == "virtual" and shown["cpus"] == 2
-    assert len(shown["pairs"]) == 2 and all(p["baseline"] > 0 and p["policy"] > 0 for p in shown["pairs"])
+    # Two pairs are never sure of anything; what looks better gets more.
+    assert 2 <= len(shown["pairs"]) <= 6 and all(p["baseline"] > 0 and p["policy"] > 0 for p in shown["pairs"])
     assert {"workload", "policy", "baseline", "metric", "unit", "ratio", "bound", "kernel", "accel"} <= set(shown)
 
 
