@@ -157,9 +157,7 @@ def record(
     from control_plane.record import record_command
 
     raise typer.Exit(
-        record_command(
-            command, output, hashed=hash_names, allow_failure=allow_failure, check=check, as_json=json
-        )
+        record_command(command, output, hashed=hash_names, allow_failure=allow_failure, check=check, as_json=json)
     )
 
 

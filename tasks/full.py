@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from verifier_vm.stages import merged
-from verifier_vm.suite import parts
-
 from policy_lake.model import InfraError, Verdict
 from tasks import cluster
 from tasks.fan_out import ItemOutcome, fan_out
 from tasks.guest import Shape, prepare_guest
 from tasks.settings import Settings, load_settings
 from verifier_vm.gate import judge_part
+from verifier_vm.stages import merged
+from verifier_vm.suite import parts
 from verifier_vm.topology import Topology
 
 GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
