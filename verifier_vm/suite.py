@@ -92,7 +92,7 @@ SHORT = Part(
     (
         Exercise("mix", _ALL, 3.6, _RARE),
         Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
-        Exercise("W7", "W7", 4.9, ("nap_ms=2400",)),
+        Exercise("W7", "W7", 5.7, ("nap_ms=2800",)),
         Exercise("W9", "W9", 0.5),
         Exercise("W12", "W12", 0.25),
         Exercise("W13", "W13", 1.3),

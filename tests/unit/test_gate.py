@@ -86,6 +86,12 @@ def test_too_few_events_are_no_verdict(kept):
         verdict(events("accepted")[:kept])
 
 
+@pytest.mark.parametrize("label", ["base:W1", "base:W15"])
+def test_a_comparison_that_failed_is_no_verdict(label):
+    with pytest.raises(LostVMError):
+        verdict(changed(label, ("ok",), False))
+
+
 def test_measurements_after_the_suite_are_not_its_own():
     own = events("accepted")
     later = {**labelled(own, "base:W1"), "label": "policy-0", "ok": False, "out": "no JSON"}
