@@ -25,18 +25,21 @@ command -v apt-get >/dev/null || die "needs a Debian machine (no apt-get here; o
 # name, and the version below which it is of no use: TCG plugins (QEMU 9.1), struct_ops.link on a 7.x kernel
 # (libbpf 1.4), BTF with kfunc prototypes (bpftool 7.5). The rest is fine as the release has it.
 floors="qemu-system-x86:9.1 libbpf-dev:1.4 libbpf1:1.4 bpftool:7.5"
-plain="clang-19 libclang1-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev libzstd-dev zstd util-linux make git linux-perf python3 python3-venv ca-certificates"
+plain="clang-19 libclang1-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev zstd util-linux make git python3 python3-venv ca-certificates"
+# Of backports by name alone: with -t apt would take libelf from there, too, whose static library is not whole (0.192).
+late="linux-perf"
 
 have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 at_least() { have "$1" && dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1" | sed 's/^[0-9]*://')" ge "$2"; }
 missing_floors() { for entry in $floors; do at_least "${entry%:*}" "${entry#*:}" || echo "${entry%:*}"; done; }
 missing_plain() { for name in $plain; do have "$name" || echo "$name"; done; }
+missing_late() { for name in $late; do have "$name" || echo "$name"; done; }
 
 packages() {
-  local floored wanted uri lists
-  floored=$(missing_floors) wanted=$(missing_plain)
-  [ -n "$floored$wanted" ] || return 0
-  say "Debian packages:" $floored $wanted
+  local floored wanted lately uri lists
+  floored=$(missing_floors) wanted=$(missing_plain) lately=$(missing_late)
+  [ -n "$floored$wanted$lately" ] || return 0
+  say "Debian packages:" $floored $wanted $lately
   # A private list and private state: this machine's own sources stay as they are, and so does its mirror,
   # which its configuration names and this repository does not.
   # Debian's own archive is the one that also has the -updates suite; --no-release-info: there may be no lists yet.
@@ -54,7 +57,8 @@ packages() {
   # Only what has a floor comes from backports: -t would take every new dependency from there.
   # shellcheck disable=SC2086
   { as_root "${apt[@]}" install -y --no-install-recommends $wanted &&
-    as_root "${apt[@]}" install -y --no-install-recommends -t "$VERSION_CODENAME-backports" $floored; } >"$cache/apt-install.log" 2>&1 ||
+    as_root "${apt[@]}" install -y --no-install-recommends -t "$VERSION_CODENAME-backports" $floored &&
+    as_root "${apt[@]}" install -y --no-install-recommends ${lately:+"${lately[@]/%//$VERSION_CODENAME-backports}"}; } >"$cache/apt-install.log" 2>&1 ||
     { tail -5 "$cache/apt-install.log" >&2; die "apt-get install failed: the whole log is $cache/apt-install.log"; }
   as_root rm -rf "$apt_dir/archives"
 }

@@ -93,7 +93,7 @@ def _programs() -> dict[str, Program]:
         for name, sources in program_sources().items()
     }
     own = tuple(sorted(_PROBES.glob("*.h")))
-    return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z", "zstd"), headers=own)}
+    return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z"), headers=own)}
 
 
 def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:
