@@ -27,13 +27,13 @@ command -v apt-get >/dev/null || die "needs a Debian machine (no apt-get here; o
 floors="qemu-system-x86:9.1 libbpf-dev:1.4 libbpf1:1.4 bpftool:7.5"
 plain="clang-19 libclang1-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev zstd util-linux make git python3 python3-venv ca-certificates"
 # Of backports by name alone: with -t apt would take libelf from there, too, whose static library is not whole (0.192).
-late="linux-perf"
+late=linux-perf
 
 have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 at_least() { have "$1" && dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1" | sed 's/^[0-9]*://')" ge "$2"; }
 missing_floors() { for entry in $floors; do at_least "${entry%:*}" "${entry#*:}" || echo "${entry%:*}"; done; }
 missing_plain() { for name in $plain; do have "$name" || echo "$name"; done; }
-missing_late() { for name in $late; do have "$name" || echo "$name"; done; }
+missing_late() { have "$late" || echo "$late"; }
 
 packages() {
   local floored wanted lately uri lists
@@ -58,7 +58,7 @@ packages() {
   # shellcheck disable=SC2086
   { as_root "${apt[@]}" install -y --no-install-recommends $wanted &&
     as_root "${apt[@]}" install -y --no-install-recommends -t "$VERSION_CODENAME-backports" $floored &&
-    as_root "${apt[@]}" install -y --no-install-recommends ${lately:+"${lately[@]/%//$VERSION_CODENAME-backports}"}; } >"$cache/apt-install.log" 2>&1 ||
+    as_root "${apt[@]}" install -y --no-install-recommends ${lately:+$lately/$VERSION_CODENAME-backports}; } >"$cache/apt-install.log" 2>&1 ||
     { tail -5 "$cache/apt-install.log" >&2; die "apt-get install failed: the whole log is $cache/apt-install.log"; }
   as_root rm -rf "$apt_dir/archives"
 }
