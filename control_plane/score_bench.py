@@ -39,7 +39,7 @@ def smoke_figures() -> Iterator[Figure]:
 
 def again_figures() -> Iterator[Figure]:
     """A score by its id, and once more."""
-    for policy, name in (("ljf", "batch"), ("vtime", "wakeup")):
+    for policy, name in (("ljf", "batch"), ("fifo", "schbench")):
         first = _score(policy, name, "--tier", "smoke")
         done = subprocess.run(
             [SCHEDCP, "score", "--again", first["id"], "--json"], capture_output=True, text=True, check=False

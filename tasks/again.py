@@ -63,7 +63,7 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
         most_pairs=most_pairs,
         control=_candidate(before.versions["control"], lake) if before.control else None,
         floor=before.floor,
-        known_suffices=True,
+        known_suffices=before.versions.get("guest") == "own",
     )
     trial = try_candidate(order)
     now = trial.score

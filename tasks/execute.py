@@ -116,10 +116,14 @@ def _boot(order: Order, checked: Checked, made: PolicyObject, guest: Guest, sett
 def _judge(order: Order, checked: Checked, match: Match, data: bytes, guest: Guest, settings: Settings) -> Judged:
     """The guest's verdict and, behind it in the same report, the first rounds."""
     machine, knobs = guest.machine, arguments_of(order.candidate)
-    known = known_verdict(data, knobs, guest, settings) if order.known_suffices else None
-    if known is not None:
+    if order.known_suffices:
+        # Always in a guest of its own: what ran before in a guest is a part of its state, and so of the figures.
+        verdict = known_verdict(data, knobs, guest, settings)
+        if verdict is None:
+            verdict = judge(data, knobs, machine, cgroups=checked.cgroups, deadline_s=settings.trial_deadline_s).verdict
+            remember(verdict, data, knobs, guest, settings)
         job = GuestJob(match.files(), match.steps(machine), order.seed)
-        return Judged(known, run(job, machine, deadline_s=settings.trial_deadline_s))
+        return Judged(verdict, run(job, machine, deadline_s=settings.trial_deadline_s) if verdict.accepted else None)
     judged = judge(data, knobs, machine, cgroups=checked.cgroups, then=match.steps(machine), files=match.files(),
                    seed=order.seed, deadline_s=settings.trial_deadline_s)  # fmt: skip
     remember(judged.verdict, data, knobs, guest, settings)
@@ -161,6 +165,7 @@ def _versions(order: Order, machine: Machine, report: GuestReport) -> dict[str, 
         "image": machine.initrd.stem,
         "shape": f"{topology.cpus} {topology.llcs} {topology.smt} {topology.nodes}",
         "rounds": f"{order.pairs} {order.most_pairs}",
+        "guest": "own" if order.known_suffices else "behind the suite",
     }
     if order.control:
         versions["control"] = order.control.id

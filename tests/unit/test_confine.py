@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from leftovers import processes
 
 from bpf import confine, launch
 from bpf.launch import Limits, OutputError
@@ -96,14 +97,10 @@ def test_nothing_is_left_running_when_time_is_up(tmp_path):
     marker = "61.25"
     with pytest.raises(TimeoutError):
         run(python(f"import time; time.sleep({marker})"), python(f"import time; time.sleep({marker})"), timeout_s=1)
-    for _ in range(50):
-        left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        if f"sleep({marker})" not in left:
-            return
-        import time
-
+    limit = time.monotonic() + 5
+    while (left := processes(f"time.sleep({marker})")) and time.monotonic() < limit:
         time.sleep(0.1)
-    pytest.fail(left)
+    assert not left
 
 
 def test_of_two_commands_the_first_that_fails_is_told():
