@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -47,6 +48,11 @@ class Recording:
     status: int
 
 
+# The kernel's first PID namespace has this number on every machine (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+HOST_PIDS = f"pid:[{0xEFFFFFFC}]"
+CONTAINED = "this is a container with process ids of its own"
+
+
 def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: int = 16) -> Recording:
     """Run `command`, whose output goes through, and return its trace.
 
@@ -56,6 +62,8 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
     program = shutil.which(command[0])
     if not program:
         raise InputError(f"{command[0]}: no such command")
+    if Path("/proc/self/ns/pid").readlink().name != HOST_PIDS:
+        raise InfraError(f"{CONTAINED}, and perf tells those of the host: record on the host itself")
     with tempfile.TemporaryDirectory(prefix="schedcp-record-") as folder:
         data = Path(folder) / "perf.data"
         with _perf(data, buffer_mib) as perf:
@@ -87,8 +95,13 @@ class _Perf:
         import select
 
         os.write(self._control, word.encode() + b"\n")
-        if not select.select([self._answer], [], [], within_s)[0] or not os.read(self._answer, 64):
-            raise InfraError(self.complaint() or f"perf did not answer to '{word}'")
+        answered = bool(select.select([self._answer], [], [], within_s)[0])
+        if answered and os.read(self._answer, 64):
+            return
+        if answered:  # with its end of the pipe closed, it is about to end, and to say why
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_END_S)
+        raise InfraError(self.complaint() or f"perf did not answer to '{word}'")
 
     def stop(self) -> None:
         self.tell("disable", _STOP_S)
