@@ -18,6 +18,8 @@ from tasks import cluster
 from tasks.prefect_server import serving
 from tasks.settings import Settings
 
+KEPT = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker", b"verifier_vm/source/server.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -30,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def nothing_left() -> Iterator[None]:
     """Set up first and torn down last: by then no child of ours may run. Ray's agents take a moment to notice.
 
-    Python's own fork server and resource tracker stay with the process that used them, and end with it.
+    Python's own fork server and resource tracker, and our parser of policies, stay with the process that used them, and
+    end with it.
     """
     yield
     ends = time.monotonic() + 10
@@ -47,7 +50,7 @@ def _children() -> list[str]:
             words = path.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if b"multiprocessing.forkserver" in words or b"multiprocessing.resource_tracker" in words:
+        if any(word in words for word in KEPT):
             continue
         state, parent = rest.split()[:2]
         if int(parent) == os.getpid() and state != "Z":

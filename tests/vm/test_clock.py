@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -72,15 +74,24 @@ def test_time_never_runs_backwards_on_any_cpu_and_its_clocks_agree(machine, prog
     assert seen["tsc_off_ns"] < 10_000 and seen["real_off_ns"] < 10_000
 
 
+@contextlib.contextmanager
+def spinning(per_cpu: int) -> Iterator[None]:
+    """That many processes on each host CPU, which leave none of it idle."""
+    spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    cpus = [cpu for cpu in os.sched_getaffinity(0) for _ in range(per_cpu)]
+    processes = [subprocess.Popen([sys.executable, "-c", spin, str(cpu)]) for cpu in cpus]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def busy_host():
-    """A process on each host CPU that leaves none of it idle."""
-    spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
-    spinning = [subprocess.Popen([sys.executable, "-c", spin, str(cpu)]) for cpu in os.sched_getaffinity(0)]
-    yield
-    for process in spinning:
-        process.kill()
-        process.wait()
+    with spinning(per_cpu=1):
+        yield
 
 
 def contend(program: bytes, seed: int) -> GuestJob:
@@ -92,12 +103,27 @@ def quiet_run(guest, program) -> tuple:
     return sameness(run(contend(program, 7), replace(guest.machine, topology=Topology(4))))
 
 
+REQUESTS = "-m 2 -t 4 -s 1000 -n 1 -F 256 --runtime-ms 3000 --seed 1"
+SECONDS_OF_WORK = GuestJob({}, (GuestStep("run", ("schbench", *REQUESTS.split())),))
+
+
+@pytest.fixture(scope="module")
+def seconds_of_work(guest) -> tuple:
+    return sameness(run(SECONDS_OF_WORK, guest.machine))
+
+
 def test_the_same_seed_gives_the_same_run_to_the_last_switch(machine, program, quiet_run):
     assert sameness(run(contend(program, 7), replace(machine, topology=Topology(4)))) == quiet_run
 
 
 def test_a_busy_host_changes_nothing(machine, program, quiet_run, busy_host):
     assert sameness(run(contend(program, 7), replace(machine, topology=Topology(4)))) == quiet_run
+
+
+def test_a_busy_host_does_not_change_what_qemu_keeps_in_its_tlb(machine, seconds_of_work):
+    """DAMON's thread in the guest sees which TLB entries QEMU dropped, which it once decided by the host's time."""
+    with spinning(per_cpu=3):
+        assert sameness(run(SECONDS_OF_WORK, machine)) == seconds_of_work
 
 
 def test_another_seed_gives_another_run(machine, program, quiet_run):

@@ -58,8 +58,11 @@ def test_a_preempted_lock_makes_others_spin(figures):
     assert fifo["rps"] > 1.2 * eevdf["rps"] > 1.2 * 1.2 * rr["rps"]
 
 
-def test_requests_wait_for_message_threads_as_for_cpus(figures):
-    assert figures["rr"]["wakeup_p50_us"] < figures["fifo"]["wakeup_p99_us"]
+def test_workers_wait_for_cpus_after_they_are_woken(figures):
+    """Turns of 1 ms often make a woken worker wait for all others; run to the end, requests do not last long."""
+    fifo, rr, eevdf = (figures[name] for name in ("fifo", "rr", "eevdf"))
+    assert fifo["wakeup_p90_us"] < 0.1 * eevdf["wakeup_p90_us"]
+    assert eevdf["wakeup_p90_us"] < 0.7 * rr["wakeup_p90_us"]
 
 
 @pytest.fixture(scope="module")

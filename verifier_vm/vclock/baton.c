@@ -90,6 +90,15 @@ static void vcpus_go(uint64_t due_ps)
 	await(WITH_MAIN);
 }
 
+/*
+ * The next moment to look outside. All lie on one grid: the main thread also acts when another of QEMU's threads or the host
+ * woke it, and a look counted from then would bring that moment, which is the host's, into the guest's order of things.
+ */
+static uint64_t next_look_ps(void)
+{
+	return (clock_main_now_ps() / LOOK_OUTSIDE_PS + 1) * LOOK_OUTSIDE_PS;
+}
+
 static uint64_t when_due(const struct timespec *timeout)
 {
 	if (!timeout)
@@ -108,7 +117,7 @@ int baton_ppoll(void *fds, unsigned long n, const struct timespec *timeout, cons
 		if (ready || clock_main_now_ps() >= due_ps)
 			return ready;
 		if (!atomic_load(&vcpus_idle)) {
-			look_ps = clock_main_now_ps() + LOOK_OUTSIDE_PS;
+			look_ps = next_look_ps();
 			vcpus_go(due_ps < look_ps ? due_ps : look_ps);
 		} else if (due_ps != NEVER && !clock_frozen()) {
 			clock_jump_to(due_ps);
@@ -139,7 +148,7 @@ void baton_woken(const pthread_cond_t *cond)
 
 void baton_main_waits(void)
 {
-	clock_main_due(clock_main_now_ps() + LOOK_OUTSIDE_PS);
+	clock_main_due(next_look_ps());
 	atomic_store(&main_waits, true);
 	hand_to(WITH_VCPUS);
 }

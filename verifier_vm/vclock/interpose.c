@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,16 +44,35 @@ int real_ppoll(void *fds, unsigned long n, const struct timespec *timeout, const
 	return (int)syscall(SYS_ppoll, fds, n, timeout ? &left : NULL, mask, SIGSET_BYTES);
 }
 
+/* Any other thread sees the main thread's time: the one that saves a snapshot stops the guest's clock. */
+static struct timespec virtual_now(void)
+{
+	uint64_t ns = (role == VCPU_THREAD ? clock_vcpu_now_ps() : clock_main_now_ps()) / PS_PER_NS;
+
+	return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull) };
+}
+
 QEMU_EXPORT int clock_gettime(clockid_t clock, struct timespec *t)
 {
-	uint64_t ns;
-
 	if (!interposing || clock != CLOCK_MONOTONIC)
 		return (int)syscall(SYS_clock_gettime, clock, t);
-	/* Any other thread sees the main thread's time: the one that saves a snapshot stops the guest's clock. */
-	ns = (role == VCPU_THREAD ? clock_vcpu_now_ps() : clock_main_now_ps()) / PS_PER_NS;
-	t->tv_sec = (time_t)(ns / 1000000000ull);
-	t->tv_nsec = (long)(ns % 1000000000ull);
+	*t = virtual_now();
+	return 0;
+}
+
+/*
+ * By this QEMU decides when its software TLB was too small for a while. A guest sees what is in the TLB: a kernel that clears
+ * "accessed" bits without a flush, as DAMON does, finds them set again only where an entry had gone.
+ */
+QEMU_EXPORT int gettimeofday(struct timeval *restrict t, void *restrict zone)
+{
+	struct timespec now;
+
+	if (!interposing)
+		return (int)syscall(SYS_gettimeofday, t, zone);
+	now = virtual_now();
+	t->tv_sec = now.tv_sec;
+	t->tv_usec = now.tv_nsec / 1000;
 	return 0;
 }
 
