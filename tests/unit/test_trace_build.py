@@ -101,6 +101,16 @@ def test_a_wake_up_that_comes_before_the_task_has_left_its_cpu_ends_its_sleep():
     assert [op for op, *_ in rows(build(host), 0)] == ["fork", "wait", "exit"]
 
 
+def test_a_switch_from_the_idle_task_that_the_kernel_does_not_tell_is_seen_by_what_follows():
+    """An idle CPU takes a task as soon as it is ready: the child when it is made, the parent when it is woken."""
+    host = a_parent_that_waits_for_its_child()
+    host.events[3:] = [e for e in host.events[3:] if e.name != "sched/sched_switch" or e.fields[0]]
+    trace = build(host)
+    assert rows(trace, 0) == [("fork", 2000, 1), ("wait", 1000, 0), ("exit", 2000, 0)]
+    assert rows(trace, 1) == [("name", 2000, 0), ("wake", 4000, 0), ("exit", 1000, 0)]
+    assert trace.info.delays_us == ()  # how long they waited, nobody saw
+
+
 def test_threads_nice_values_and_tasks_left_behind():
     host = Host()
     host.at(0).starts(0)
