@@ -57,7 +57,7 @@ class TraceBuilder:
     def _notice(self, event: Event) -> None:
         """Who is current runs, even if nobody told that it came: a kernel may leave out switches from the idle task.
 
-        (6.18 does in some virtual machines, two of three on an idle host.) An idle CPU takes a task as soon as it is ready.
+        (6.18 does in some virtual machines, two of three on an idle host.) An idle CPU takes a task when it is ready.
         """
         task = self._alive.get(event.current)
         if task and task.since_ns is None:

@@ -158,13 +158,14 @@ class _Cutter:
         return op != WAIT or self._wakes[arg] > self._start_us
 
     def _renumbered(self, rows: list[list[Row]], numbers: dict[int, int], names: tuple[str, ...]) -> Trace:
-        waited = sorted(arg for task in rows for op, _, _, arg in task if op == WAIT)
-        edges = {edge: number for number, edge in enumerate(waited)}
+        # Times are rounded, so at the piece's end a task may have woken another after it went to sleep for good.
+        ends = [{arg for task in rows for op, _, _, arg in task if op == kind} for kind in (WAKE, WAIT)]
+        edges = {edge: number for number, edge in enumerate(sorted(set.intersection(*ends)))}
         columns: list[list[int]] = [[], [], [], [], []]
         for number, task in enumerate(rows):
             owed_us = 0
             for op, after, off, arg in task:
-                if op == WAKE and arg not in edges:
+                if op in (WAKE, WAIT) and arg not in edges:
                     owed_us += after  # its other end is out: the CPU time before it stays
                     continue
                 new = edges[arg] if op in (WAKE, WAIT) else numbers[arg] if op in (FORK, THREAD) else arg
