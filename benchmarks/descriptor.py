@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -20,6 +20,7 @@ Family = Literal["batch", "schbench", "kernel-build", "wakeup", "own"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 ACCELS: tuple[Accel, ...] = get_args(Accel)
 REPLAY = "replay"
+ROOTS = ("kernel-source",)
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _ID = re.compile(r"[a-z][a-z0-9-]*")
@@ -50,6 +51,21 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class Instead:
+    """What one tier has in place of the descriptor's own fields of these names."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    title: str | None = None
+    program: str | None = None
+    args: tuple[str, ...] | None = None
+    guards: tuple[Guard, ...] | None = None
+    trace: Literal[""] | None = None
+    root: str | None = None
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One workload: `program` names a static binary in the guest's /bin, `args` its arguments, numbers as `{name}`.
 
@@ -59,7 +75,8 @@ class Workload:
     are fields of the JSON object that the program prints last; `bound` is the least value of the metric that
     arithmetic allows, or empty. `timeout_s` ends one run of tier standard, and of a longer tier in proportion; `cpus`
     is the number of CPUs where none is asked for. `trace` is the file that program `replay` replays, `{trace}` among
-    its arguments.
+    its arguments. `root` names what else the guest's file system holds (`kernel-source`: Linux's source, a toolchain),
+    `memory_mib` the least memory with which it bears that. A tier may have fields of its own under `instead`.
 
     The last three are no fields of the file: which file it was, the tier that is to be run, and the user's own binary.
     """
@@ -82,6 +99,9 @@ class Workload:
     work: dict[Literal["all", "tcg", "kvm", "smoke", "standard", "full"], dict[str, int]] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
     trace: str = ""
+    root: str = ""
+    memory_mib: int = 0
+    instead: dict[Tier, Instead] = field(default_factory=dict)
     file: str = ""
     tier: Tier = "standard"
     binary: Binary | None = None
@@ -103,9 +123,19 @@ def read_workload(path: Path) -> Workload:
     described = _validated(path, data)
     for name, wrong in _faults(described):
         raise InputError(f"{path}: field '{name}': {wrong}")
+    for tier in described.instead:
+        for name, wrong in _faults(as_in(described, tier)):
+            raise InputError(f"{path}: field 'instead.{tier}.{name}': {wrong}")
     if described.trace:
         described = replace(described, trace=_trace_path(path, described.trace))
     return replace(described, file=str(path))
+
+
+def as_in(described: Workload, tier: Tier) -> Workload:
+    """The workload with the fields that this tier has instead of its own."""
+    own = described.instead.get(tier, Instead())
+    given = {part.name: getattr(own, part.name) for part in fields(own) if getattr(own, part.name) is not None}
+    return replace(described, tier=tier, **given)
 
 
 def numbers_of(described: Workload, accel: Accel, tier: Tier) -> Mapping[str, int]:
@@ -154,6 +184,10 @@ def _faults(described: Workload) -> Iterator[tuple[str, str]]:
         yield "bound", "is the least value of a metric of which lower is better, and here higher is"
     yield from _tier_faults(described)
     yield from _guard_faults(described)
+    if described.root not in ("", *ROOTS):
+        yield "root", f"'{described.root}' is not one of {', '.join(ROOTS)}"
+    if described.memory_mib < 0:
+        yield "memory_mib", "must not be negative"
     if bool(described.trace) != (described.program == REPLAY):
         yield "trace", f"goes with program '{REPLAY}', and only with that"
     for table, numbers in described.work.items():
@@ -185,9 +219,10 @@ def _guard_faults(described: Workload) -> Iterator[tuple[str, str]]:
 
 
 def _placeholder_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    for tier in tiers_of(described):
+    for sized in (as_in(described, tier) for tier in tiers_of(described)):
         for accel in ACCELS:
-            known = {"seed", *(["trace"] if described.trace else []), *numbers_of(described, accel, tier)}
-            for name in (name for arg in described.args for name in PLACEHOLDER.findall(arg)):
+            tier = sized.tier
+            known = {"seed", *(["trace"] if sized.trace else []), *numbers_of(sized, accel, tier)}
+            for name in (name for arg in sized.args for name in PLACEHOLDER.findall(arg)):
                 if name not in known:
                     yield "args", f"'{{{name}}}' is in none of work.all, work.{accel} and work.{tier}"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kernel_build import source
+from benchmarks.kernel_source import source
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "replay.md"

@@ -19,6 +19,7 @@ from benchmarks.descriptor import (
     Guard,
     Tier,
     Workload,
+    as_in,
     numbers_of,
     read_workload,
     tiers_of,
@@ -82,7 +83,7 @@ def at_tier(described: Workload, tier: Tier) -> Workload:
     if tier not in tiers:
         raise InputError(f"workload '{described.id}' has no tier '{tier}': it has {', '.join(tiers)}")
     longer = described.runs_s[tier] / described.runs_s["standard"] if described.runs_s else 1.0
-    return replace(described, tier=tier, timeout_s=described.timeout_s * max(1.0, longer))
+    return replace(as_in(described, tier), timeout_s=described.timeout_s * max(1.0, longer))
 
 
 def arguments(described: Workload, *, seed: int, accel: Accel, tier: Tier | None = None) -> tuple[str, ...]:

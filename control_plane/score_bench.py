@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, main
 from benchmarks.statistics import outcome
 from benchmarks.workloads import workload_ids
 from tasks.floor import measure_floor
-from tasks.guest import shape_of
+from tasks.guest import shape_for
 from tasks.settings import load_settings
 from tasks.workloads import find_workload
 
@@ -53,7 +53,7 @@ def aa_figures() -> Iterator[Figure]:
     """EEVDF against itself at the default settings, a hundred times with other seeds."""
     settings = load_settings()
     batch = find_workload("batch", settings.model_copy(update={"tier": "smoke"}))
-    shape = shape_of(settings, batch.cpus)
+    shape = shape_for(settings, batch)
     outcomes = [outcome(measure_floor(batch, settings, shape, seed=1000 + n).ratio) for n in range(AA_RUNS)]
     calm = outcomes.count("inconclusive")
     yield Figure(

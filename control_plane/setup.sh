@@ -25,7 +25,7 @@ command -v apt-get >/dev/null || die "needs a Debian machine (no apt-get here; o
 # name, and the version below which it is of no use: TCG plugins (QEMU 9.1), struct_ops.link on a 7.x kernel
 # (libbpf 1.4), BTF with kfunc prototypes (bpftool 7.5). The rest is fine as the release has it.
 floors="qemu-system-x86:9.1 libbpf-dev:1.4 libbpf1:1.4 bpftool:7.5"
-plain="clang-19 libclang1-19 llvm-19 gcc libc6-dev libelf-dev zlib1g-dev zstd util-linux make git python3 python3-venv ca-certificates"
+plain="clang-19 libclang1-19 llvm-19 gcc libc6-dev bc bison flex libelf-dev zlib1g-dev zstd util-linux make git python3 python3-venv ca-certificates"
 # Of backports by name alone: with -t apt would take libelf from there, too, whose static library is not whole (0.192).
 late=linux-perf
 

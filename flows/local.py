@@ -15,7 +15,7 @@ from typing import Any
 
 from policy_lake.model import InfraError, InputError
 from tasks import cluster
-from tasks.guest import prepare_guest, shape_of
+from tasks.guest import prepare_guest, shape_for
 from tasks.prefect_server import Server, drain, serving
 from tasks.settings import load_settings
 from tasks.workloads import find_workload
@@ -35,7 +35,7 @@ def run_tune(
     InputError before anything is started; KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
     settings = load_settings()
-    shape = shape_of(settings, find_workload(workload, settings).cpus)
+    shape = shape_for(settings, find_workload(workload, settings))
     limits = (("iterations", iterations, 1, 64), ("per iteration", per_iteration, 1, 64), ("pairs", pairs, 2, 200))
     for name, value, least, most in limits:
         if not least <= value <= most:

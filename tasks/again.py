@@ -54,12 +54,13 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     binary = before.versions.get("binary")
     sized = settings.model_copy(update={"tier": before.tier, "schbench": Path(binary) if binary else None})
     pairs, most_pairs = (int(number) for number in before.versions.get("rounds", f"{len(before.pairs)} 0").split())
+    wanted = find_workload(before.versions.get("workload_file") or before.workload, sized)
     order = Order(
         candidate=_candidate(before.candidate, lake),
-        workload=find_workload(before.versions.get("workload_file") or before.workload, sized),
+        workload=wanted,
         pairs=pairs,
         seed=before.seed,
-        shape=shape_of_score(before),
+        shape=shape_of_score(before).bearing(wanted),
         most_pairs=most_pairs,
         control=_candidate(before.versions["control"], lake) if before.control else None,
         floor=before.floor,

@@ -12,7 +12,9 @@ from typing import Literal
 
 import bpf
 from benchmarks.programs import program_headers, program_sources
+from benchmarks.workloads import Workload
 from policy_lake.model import InfraError, InputError
+from tasks.root import with_root
 from tasks.settings import Settings
 from tasks.whole import write_whole
 from verifier_vm.clock import usable_clock
@@ -28,11 +30,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a guest is to be: its topology, its clock, and whether it boots (`cold`) or starts from a snapshot."""
+    """What a guest is to be: its topology, its clock, and whether it boots (`cold`) or starts from a snapshot.
+
+    `root` names what else its file system holds (a workload's field), with at least `memory_mib` of memory for that.
+    """
 
     topology: Topology
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = False
+    root: str = ""
+    memory_mib: int = 0
+
+    def bearing(self, wanted: Workload) -> Shape:
+        """The same with what a workload needs in it."""
+        return replace(self, root=wanted.root, memory_mib=wanted.memory_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,11 @@ def shape_of(settings: Settings, cpus: int = 2) -> Shape:
     return Shape(topology, settings.clock, settings.cold)
 
 
+def shape_for(settings: Settings, wanted: Workload) -> Shape:
+    """The guest that the settings ask for, or else the workload. InputError if it cannot be."""
+    return shape_of(settings, wanted.cpus).bearing(wanted)
+
+
 def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
     """The guest of that shape; what it is made of is built once and kept in the cache.
 
@@ -63,7 +79,8 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
     kernel or a compiler is missing; InputError for a virtual clock under KVM.
     """
     shape = shape or shape_of(settings)
-    return _prepare(settings.cache_dir, settings.kernel, settings.accel, settings.memory_mib, shape)
+    memory_mib = max(settings.memory_mib, shape.memory_mib)
+    return _prepare(settings.cache_dir, settings.kernel, settings.accel, memory_mib, shape)
 
 
 @lru_cache(maxsize=16)
@@ -75,6 +92,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
         raise InputError("--clock virtual: there is none under KVM; set SCHEDCP_ACCEL=tcg, or take --clock wall")
     if accel == "kvm" or (accel == "auto" and shape.clock != "virtual"):
         machine = replace(machine, accel="kvm" if accel == "kvm" else usable_accel(machine, cache_dir))
+    if shape.root:
+        machine = replace(machine, initrd=with_root(image, shape.root, cache_dir))
     if machine.accel == "kvm" or shape.clock == "wall":
         return Guest(machine, found)
     try:
@@ -83,7 +102,9 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
         warning = f"{error}; times are taken by the wall clock"
         log.warning("%s", warning)
         return Guest(machine, found, warning)
-    return Guest(replace(machine, snapshots=None if shape.cold else cache_dir / "snapshots"), found)
+    # A file system of hundreds of MiB would be most of a snapshot, and is for guests that need none.
+    keeps = not shape.cold and not shape.root
+    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), found)
 
 
 def _programs() -> dict[str, Program]:

@@ -17,7 +17,7 @@ from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import InputError, WorkloadProfile
 from policy_lake.records import Record, Run
-from tasks.guest import Shape, prepare_guest, shape_of
+from tasks.guest import Shape, prepare_guest, shape_for
 from tasks.lake import open_lake
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint
@@ -59,7 +59,7 @@ def open_run(run_id: str, workload: str) -> Scope:
         lake=open_lake(settings),
         planner=planner(_endpoint(settings)),
         workload=wanted,
-        shape=shape_of(settings, wanted.cpus),
+        shape=shape_for(settings, wanted),
     )
 
 

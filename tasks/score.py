@@ -13,7 +13,7 @@ from policy_lake.lake import Lake
 from policy_lake.model import Candidate, InputError, KnobValue, Policy
 from tasks.execute import Order, Trial, match_of, try_candidate
 from tasks.floor import floor_for
-from tasks.guest import prepare_guest, shape_of
+from tasks.guest import prepare_guest, shape_for
 from tasks.measure import Loadable
 from tasks.pictures import Pictures, draw, trace_runs
 from tasks.plan import candidate_of
@@ -68,7 +68,7 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
     """
     wanted, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
     candidate = candidate_of(chosen, parse_knobs(wish.knobs))
-    shape = shape_of(settings, wanted.cpus)
+    shape = shape_for(settings, wanted)
     control = find_control(wish.control, wanted, lake)
     floor = floor_for(wanted, settings, shape, lake)
     order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor, known_suffices=True)

@@ -14,7 +14,7 @@ from policy_lake.guest import GuestJob
 from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
 from tasks.execute import Order, match_of, score_stage
 from tasks.full import judge_everywhere
-from tasks.guest import Guest, prepare_guest, shape_of
+from tasks.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.measure import Loadable
 from tasks.plan import candidate_of
 from tasks.settings import Settings
@@ -100,7 +100,7 @@ def verify(
             raise InputError(f"-I {directory}: no such directory")
     arguments = knob_arguments(read_policy(source, path.name.removesuffix(".bpf.c"), "user"), dict(knobs or {}))
     chosen = find_workload(workload, settings) if workload else None
-    shape = shape_of(settings, chosen.cpus if chosen else 2)
+    shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
     checked = check_statically(
         source, name=path.name, kernel=guest.kernel, arguments=arguments, include_dirs=include_dirs,

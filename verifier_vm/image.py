@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.model import InfraError
+from verifier_vm.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parent / "guest"
 CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
@@ -100,20 +101,12 @@ def _compile(name: str, program: Program, into: Path) -> bytes:
 
 
 def _archive(binaries: Mapping[str, bytes], files: Mapping[str, bytes]) -> bytes:
-    """A cpio archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
     out = bytearray()
     for name in DIRECTORIES:
-        out += _entry(name, 0o040755, b"")
+        out += entry(name, 0o040755, b"")
     for name, data in sorted(binaries.items()):
-        out += _entry(f"bin/{name}", 0o100755, data)
+        out += entry(f"bin/{name}", 0o100755, data)
     for name, data in sorted(files.items()):
-        out += _entry(name.lstrip("/"), 0o100644, data)
-    out += _entry("init", 0o120777, b"bin/init")
-    return bytes(out + _entry("TRAILER!!!", 0, b""))
-
-
-def _entry(name: str, mode: int, data: bytes) -> bytes:
-    encoded = name.encode() + b"\0"
-    fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
-    header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
-    return header + b"\0" * (-len(header) % 4) + data + b"\0" * (-len(data) % 4)
+        out += entry(name.lstrip("/"), 0o100644, data)
+    out += entry("init", 0o120777, b"bin/init")
+    return bytes(out + entry(TRAILER, 0, b""))

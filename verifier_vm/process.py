@@ -27,6 +27,7 @@ from verifier_vm.qemu import Machine, Memory, command_line
 from verifier_vm.qmp import load_commands
 
 BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
+UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
@@ -68,6 +69,7 @@ class GuestProcess:
         self._received = 0
         # Its vCPUs take turns on one host CPU, and its boot takes the longer the more there are.
         self._boot_limit_s = BOOT_LIMIT_S * (1 + (machine.cpus // 8 if machine.clock else 0))
+        self._boot_limit_s += machine.initrd.stat().st_size / UNPACKED_A_SECOND if machine.initrd.exists() else 0.0
 
     def __enter__(self) -> GuestProcess:
         self._port, guest_end = socket.socketpair()

@@ -98,6 +98,17 @@ def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
     }  # fmt: skip
 
 
+def test_a_tier_may_be_another_program(tmp_path):
+    real = '[instead.full]\nprogram = "build"\nargs = ["{jobs}"]\nroot = "kernel-source"\nmemory_mib = 3000\n'
+    guards = '[[instead.full.guards]]\nmetric = "delay"\nunit = "us"\ndirection = "lower"\n'
+    described = workload(write(tmp_path, MINE + real + guards))
+    full, standard = (at_tier(described, tier) for tier in ("full", "standard"))
+    assert (full.program, full.args, full.root, full.memory_mib) == ("build", ("{jobs}",), "kernel-source", 3000)
+    assert [guard.metric for guard in full.guards] == ["delay"]
+    assert (standard.program, standard.root, standard.guards) == ("batch", "", ())
+    assert arguments(full, seed=1, accel="tcg") == ("8",)
+
+
 def test_a_longer_tier_has_as_much_more_time(tmp_path):
     sized = MINE.replace("cpus = 4", "cpus = 4\nruns_s = { standard = 2.0, full = 30.0 }")
     described = workload(write(tmp_path, sized))
@@ -196,6 +207,12 @@ def test_an_unknown_id_names_the_known_ones():
         ("jobs = 8", GUARD.format("makespan_ms", ""), "guards.0.metric"),
         ('id = "mine"', 'id = "Mine"', "id"),
         ('id = "mine"', 'id = "batch"', "id"),
+        ("cpus = 4", 'cpus = 4\nroot = "debian"', "root"),
+        ("jobs = 8", "jobs = 8\n[instead.huge]\nprogram = 'build'", "instead.huge"),
+        ("jobs = 8", "jobs = 8\n[instead.full]\nmetric = 'x'", "instead.full.metric"),
+        ("jobs = 8", "jobs = 8\n[instead.full]\nargs = ['{none}']", "args"),
+        ("jobs = 8", "jobs = 8\n[instead.full]\nprogram = 'replay'", "instead.full.trace"),
+        ("jobs = 8", "jobs = 8\n[instead.full]\nroot = 'debian'", "instead.full.root"),
         ("jobs = 8", 'jobs = 8\n[[guards]]\nmetric = "p"\nunit = "us"', "guards.0.direction"),
     ],
 )
