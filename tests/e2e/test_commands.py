@@ -98,6 +98,14 @@ def test_a_score_in_the_lake_has_proof_and_pairs(home, tuned):
     assert {"workload", "policy", "baseline", "metric", "unit", "ratio", "bound", "kernel", "accel"} <= set(shown)
 
 
+def test_its_report_shows_pictures_that_lie_beside_it(home, tuned):
+    directory = home.root / "data" / "schedcp" / "runs" / tuned["run_id"]
+    report = (directory / "report.md").read_text()
+    for name in ("scores", "timeline", "waits"):
+        assert f"({name}.png)" in report
+        assert (directory / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_run_can_be_found_again(home, tuned):
     (run,) = json.loads(home.run("runs", "--json").stdout)
     assert (run["id"], run["status"]) == (tuned["run_id"], "done")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The full tier on a real Ray: a guest for each topology, one verdict of all, and none where a guest could not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bpf.build import compile_policy
+from policy_lake.model import InfraError
+from tasks import full
+from tasks.cluster import Cluster
+from tasks.fan_out import Failure, ItemOutcome
+from tasks.full import judge_everywhere
+from tasks.settings import load_settings
+from verifier_vm.suite import parts
+from verifier_vm.verdict import stage_of, verdict_of
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+ACCEPTED = verdict_of([stage_of("kernel", 0.1)])
+PLANTED = Path(__file__).parent.parent / "policies"
+
+
+@pytest.fixture
+def aborting(guest) -> bytes:
+    """A policy that every guest rejects as soon as something runs under it."""
+    source = (PLANTED / "abort_fails.bpf.c").read_text()
+    return compile_policy(source, name="abort_fails", vmlinux_dir=guest.kernel.headers).data
+
+
+def test_every_topology_has_its_say_in_one_verdict(ray_cluster: Cluster, aborting: bytes) -> None:
+    heard: list[tuple[str, bool]] = []
+    verdict = judge_everywhere(aborting, (), load_settings(), on_part=lambda name, ok: heard.append((name, ok)))
+    assert sorted(heard) == sorted((part.name, False) for part in parts("full"))
+    assert not verdict.accepted and verdict.rejection
+    assert len({stage.name for stage in verdict.stages}) == len(verdict.stages)
+
+
+def test_guests_that_could_not_say_leave_no_verdict(ray_cluster: Cluster, aborting: bytes) -> None:
+    hasty = load_settings().model_copy(update={"trial_deadline_s": 0.5})
+    with pytest.raises(InfraError, match="judge: none of 4 ended well"):
+        judge_everywhere(aborting, (), hasty)
+
+
+def test_three_of_four_topologies_are_no_verdict(ray_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [
+        ItemOutcome(0, failure=Failure("infra", "the disk is full")),
+        *(ItemOutcome(i, ACCEPTED) for i in (1, 2, 3)),
+    ]
+    monkeypatch.setattr(full, "fan_out", lambda *args, **options: outcomes)
+    with pytest.raises(InfraError, match=f"full tier, {parts('full')[0].name}: the disk is full"):
+        judge_everywhere(b"", (), load_settings())

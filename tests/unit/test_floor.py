@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The A/A floor: from the lake where it holds one of the same work in the same guest, else measured and kept.
+
+How one is measured, tests/vm/test_score.py shows; here is which one is taken.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.workloads import at_tier, descriptor_sha256, workload
+from policy_lake.embed import embedder
+from policy_lake.lake import Lake
+from policy_lake.model import Pair, Ratio, Score
+from tasks import floor
+from tasks.guest import Guest, Shape
+from tasks.settings import Settings
+from verifier_vm.kernel import Kernel
+from verifier_vm.qemu import Machine
+from verifier_vm.topology import Topology
+
+BATCH = at_tier(workload("batch"), "smoke")
+SHAPE = Shape(Topology(2))
+KNOWN = Score(
+    "a", "batch", "eevdf", "eevdf", {}, "makespan_ms", "ms", "virtual", 2, (Pair(100.0, 100.0),) * 5,
+    Ratio(1.0, (0.98, 1.03)), None, False, "inconclusive", kernel="7.3.4", accel="tcg", topology=str(Topology(2)),
+    versions={"workload_sha256": descriptor_sha256(BATCH)}, tier="smoke",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def guest(monkeypatch):
+    kernel = Kernel("7.3.4", Path("/k/bzImage"), Path("/k"), "sha", "btf")
+    made = Guest(Machine(Path("/k/bzImage"), Path("/i/abc.cpio"), clock=Path("/c/vclock-1.so")), kernel)
+    monkeypatch.setattr(floor, "prepare_guest", lambda settings, shape: made)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path / "lake", embedder=embedder("hash:8"))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(data_dir=tmp_path, embedder="hash:8")
+
+
+def test_the_further_end_of_the_interval_of_the_latest_that_fits(lake, settings):
+    lake.put(KNOWN, replace(KNOWN, id="b", ratio=Ratio(1.0, (0.9, 1.02))))
+    assert floor.known_floor(BATCH, settings, SHAPE, lake) == pytest.approx(1 / 0.9)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clock": "wall"}, {"topology": "4 CPUs"}, {"accel": "kvm"}, {"tier": "standard"}, {"kernel": "7.3.5"},
+        {"versions": {"workload_sha256": "of another"}}, {"policy": "fifo"}, {"workload": "schbench"},
+    ],
+)  # fmt: skip
+def test_one_of_other_work_or_of_another_guest_is_none(lake, settings, changes):
+    lake.put(replace(KNOWN, **changes))
+    assert floor.known_floor(BATCH, settings, SHAPE, lake) is None
+
+
+def test_it_is_measured_once(lake, settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(floor, "measure_floor", lambda *args: asked.append(args) or KNOWN)
+    assert floor.floor_for(BATCH, settings, SHAPE, lake) == pytest.approx(1.03)
+    assert floor.floor_for(BATCH, settings, SHAPE, lake) == pytest.approx(1.03)
+    assert len(asked) == 1

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of pictures: each whole, in both forms, with Perfetto's only on request."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.timeline import read_timeline
+from policy_lake.model import InfraError, Pair, Ratio, Score
+from tasks.pictures import draw
+
+OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
+SCORE = Score(
+    "s", "batch", "ljf", "eevdf", {}, "makespan_ms", "ms", "virtual", 2, (Pair(100.0, 80.0),) * 3,
+    Ratio(1.25, (1.2, 1.3)), 1.33, True, "win",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def timelines():
+    return {name: read_timeline(OUT, where=name) for name in ("eevdf", "ljf")}
+
+
+def test_every_picture_comes_as_png_and_svg(tmp_path, timelines):
+    pictures = draw(tmp_path / "run", [SCORE], timelines)
+    names = {path.name: path.read_bytes()[:5] for path in (tmp_path / "run").iterdir()}
+    assert set(names) == {f"{name}.{form}" for name in ("scores", "timeline", "waits") for form in ("png", "svg")}
+    assert all(start == (b"\x89PNG\r" if name.endswith("png") else b"<?xml") for name, start in names.items())
+    shown = pictures.markdown()
+    assert all(f"![{name}]({name}.png)" in shown for name in ("scores", "timeline", "waits"))
+
+
+def test_without_timelines_the_scores_alone(tmp_path):
+    pictures = draw(tmp_path, [SCORE], {}, perfetto=True)
+    assert set(pictures.files) == {"scores"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.png", "scores.svg"]
+
+
+def test_a_perfetto_trace_on_request(tmp_path, timelines):
+    pictures = draw(tmp_path, [SCORE], timelines, perfetto=True)
+    events = json.loads(pictures.files["perfetto"].read_text())["traceEvents"]
+    assert {event["ph"] for event in events} >= {"X", "M"}
+    assert "perfetto" not in pictures.markdown()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InfraError, match=r"file/scores\.png: File exists"):
+        draw(tmp_path / "file", [SCORE], {})
