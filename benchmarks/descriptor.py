@@ -25,7 +25,7 @@ ROOTS = ("kernel-source",)
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _ID = re.compile(r"[a-z][a-z0-9-]*")
 _PROGRAM = re.compile(r"[\w.-]+")
-_OURS = ("file", "tier", "binary")
+_OURS = ("file", "tier", "binary", "asked")
 # Strict, so that `timeout_s = "30"` or a misspelt field is told to the user and not guessed at.
 _PYDANTIC = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -78,7 +78,8 @@ class Workload:
     its arguments. `root` names what else the guest's file system holds (`kernel-source`: Linux's source, a toolchain),
     `memory_mib` the least memory with which it bears that. A tier may have fields of its own under `instead`.
 
-    The last three are no fields of the file: which file it was, the tier that is to be run, and the user's own binary.
+    The last four are no fields of the file: which file it was, the tier that is to be run, the user's own binary, and
+    numbers that the user asked for in place of the tier's.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
@@ -105,6 +106,7 @@ class Workload:
     file: str = ""
     tier: Tier = "standard"
     binary: Binary | None = None
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 def read_workload(path: Path) -> Workload:
@@ -141,7 +143,7 @@ def as_in(described: Workload, tier: Tier) -> Workload:
 def numbers_of(described: Workload, accel: Accel, tier: Tier) -> Mapping[str, int]:
     """The numbers for the placeholders of `args`: later tables override earlier ones."""
     work = described.work
-    return {**work.get("all", {}), **work.get(accel, {}), **work.get(tier, {})}
+    return {**work.get("all", {}), **work.get(accel, {}), **work.get(tier, {}), **described.asked}
 
 
 def tiers_of(described: Workload) -> tuple[Tier, ...]:

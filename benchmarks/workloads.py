@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.descriptor import (
+    ACCELS,
     PLACEHOLDER,
     TIERS,
     Accel,
@@ -29,7 +30,7 @@ from benchmarks.trace_program import program_of_trace
 from policy_lake.model import InputError, to_json
 
 __all__ = [
-    "TIERS", "Accel", "Binary", "Direction", "Family", "Guard", "Tier", "Workload", "arguments", "at_tier",
+    "TIERS", "Accel", "Binary", "Direction", "Family", "Guard", "Tier", "Workload", "arguments", "asking", "at_tier",
     "descriptor_sha256", "job_files", "program_of", "read_workload", "tiers_of", "workload", "workload_files",
     "workload_ids",
 ]  # fmt: skip
@@ -84,6 +85,20 @@ def at_tier(described: Workload, tier: Tier) -> Workload:
         raise InputError(f"workload '{described.id}' has no tier '{tier}': it has {', '.join(tiers)}")
     longer = described.runs_s[tier] / described.runs_s["standard"] if described.runs_s else 1.0
     return replace(as_in(described, tier), timeout_s=described.timeout_s * max(1.0, longer))
+
+
+def asking(described: Workload, words: str) -> Workload:
+    """The workload with other numbers, `NAME=NUMBER` separated by spaces; InputError for a number that it has not."""
+    known = {name: number for accel in ACCELS for name, number in numbers_of(described, accel, described.tier).items()}
+    asked = {}
+    for word in words.split():
+        name, _, number = word.partition("=")
+        if name not in known:
+            raise InputError(f"workload '{described.id}' has no number '{name}': it has {', '.join(known) or 'none'}")
+        if not number.isascii() or not number.isdigit():
+            raise InputError(f"workload '{described.id}', number '{name}': '{number}' is not a whole number from 0 on")
+        asked[name] = int(number)
+    return replace(described, asked=asked)
 
 
 def arguments(described: Workload, *, seed: int, accel: Accel, tier: Tier | None = None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.lake_app import lake_app
-from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, choose
+from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, choose, joined
 from control_plane.output import print_json
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
@@ -57,6 +57,7 @@ def tune(
     pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
     tier: Tier = None,
+    work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
     cpus: Cpus = None,
@@ -69,7 +70,8 @@ def tune(
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
     from control_plane.tune import tune_command
 
-    choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
+    choose(tier=tier, work=joined(work), schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes)
+    choose(cold=cold or None)
     tune_command(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json)
 
 
@@ -121,6 +123,7 @@ def score(
         bool, typer.Option("--perfetto", help="With --plots: a trace for ui.perfetto.dev, too.")
     ] = False,
     tier: Tier = None,
+    work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
     cpus: Cpus = None,
@@ -134,7 +137,8 @@ def score(
     from control_plane.score import again_command, score_command
     from tasks.score import Wish
 
-    choose(tier=tier, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold or None)
+    choose(tier=tier, work=joined(work), schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes)
+    choose(cold=cold or None)
     if again:
         raise typer.Exit(again_command(again, as_json=json))
     if not policy or not workload:

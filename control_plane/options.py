@@ -27,7 +27,18 @@ Tier = Annotated[
 Schbench = Annotated[
     Path | None, typer.Option("--schbench", help="A static schbench binary, run in place of our own program.")
 ]
+Work = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--work", help="NAME=NUMBER, repeatable: a number of the workload (`workloads show`), such as shuffle=1."
+    ),
+]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
+
+
+def joined(words: list[str] | None) -> str | None:
+    """A repeatable option as one variable holds it."""
+    return " ".join(words) if words else None
 
 
 def choose(**options: object) -> None:

@@ -52,7 +52,8 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     """
     before = find_score(score_id, lake)
     binary = before.versions.get("binary")
-    sized = settings.model_copy(update={"tier": before.tier, "schbench": Path(binary) if binary else None})
+    as_then = {"tier": before.tier, "work": before.versions.get("work", "")}
+    sized = settings.model_copy(update={**as_then, "schbench": Path(binary) if binary else None})
     pairs, most_pairs = (int(number) for number in before.versions.get("rounds", f"{len(before.pairs)} 0").split())
     wanted = find_workload(before.versions.get("workload_file") or before.workload, sized)
     order = Order(

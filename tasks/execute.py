@@ -167,6 +167,8 @@ def _versions(order: Order, machine: Machine, report: GuestReport) -> dict[str, 
         "rounds": f"{order.pairs} {order.most_pairs}",
         "guest": "own" if order.known_suffices else "behind the suite",
     }
+    if order.workload.asked:
+        versions["work"] = " ".join(f"{name}={number}" for name, number in order.workload.asked.items())
     if order.control:
         versions["control"] = order.control.id
     if machine.clock and report.counts:

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(default=120.0, gt=0)
 
     tier: Tier = Field(default="standard", description="size in which a workload is run")
+    work: str = Field(
+        default="", description="numbers of a workload to be others than its tier's, NAME=NUMBER by spaces"
+    )
     schbench: Path | None = Field(default=None, description="a schbench binary to run in place of our own program")
 
     verify_tier: Literal["short", "full"] = Field(default="short", description="which suite a winner must pass")

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.schbench import read_binary
-from benchmarks.workloads import Workload, at_tier, outside, read_workload, workload, workload_files, workload_ids
+from benchmarks.workloads import (
+    Workload,
+    asking,
+    at_tier,
+    outside,
+    read_workload,
+    workload,
+    workload_files,
+    workload_ids,
+)
 from policy_lake.model import InputError
 from tasks.settings import Settings, load_settings
 from tasks.trace_workload import id_in, workload_of_trace
@@ -20,12 +29,12 @@ SCHBENCH = "schbench"
 def find_workload(name: str, settings: Settings | None = None) -> Workload:
     """The workload of that id or file, in the tier and with the binary that the settings name.
 
-    A path is taken from where we are. InputError that names the known ids, a tier that it does not have, or what is
-    wrong with the binary.
+    A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have, or
+    what is wrong with the binary.
     """
     chosen = settings or load_settings()
     found = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
-    found = at_tier(found, chosen.tier)
+    found = asking(at_tier(found, chosen.tier), chosen.work)
     if chosen.schbench and found.family == found.program == SCHBENCH:
         found = replace(found, binary=read_binary(chosen.schbench))
     return found

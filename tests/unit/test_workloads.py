@@ -15,6 +15,7 @@ from benchmarks.trace_program import program
 from benchmarks.workloads import (
     TIERS,
     arguments,
+    asking,
     at_tier,
     descriptor_sha256,
     job_files,
@@ -96,6 +97,29 @@ def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
         ("tcg", "smoke"): "2", ("tcg", "standard"): "9", ("tcg", "full"): "9",
         ("kvm", "smoke"): "2", ("kvm", "standard"): "8", ("kvm", "full"): "8",
     }  # fmt: skip
+
+
+def test_numbers_of_the_users_are_in_place_of_the_tiers(tmp_path):
+    described = workload(write(tmp_path, MINE.replace("jobs = 8", "jobs = 8\n[work.smoke]\njobs = 2")))
+    smoke = asking(at_tier(described, "smoke"), "jobs=3")
+    assert arguments(smoke, seed=1, accel="tcg")[1] == "3" and smoke.asked == {"jobs": 3}
+    assert descriptor_sha256(smoke) != descriptor_sha256(at_tier(described, "smoke"))
+    assert asking(described, "") == described
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("job=3", "workload 'mine' has no number 'job': it has jobs"),
+        ("jobs", "workload 'mine', number 'jobs': '' is not a whole number from 0 on"),
+        ("jobs=-1", "workload 'mine', number 'jobs': '-1' is not a whole number from 0 on"),
+        ("jobs=²", "workload 'mine', number 'jobs': '²' is not a whole number from 0 on"),
+    ],
+)
+def test_a_number_that_is_none_is_told(tmp_path, words, reason):
+    with pytest.raises(InputError) as caught:
+        asking(workload(write(tmp_path, MINE)), words)
+    assert str(caught.value) == reason
 
 
 def test_a_tier_may_be_another_program(tmp_path):
