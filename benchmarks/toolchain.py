@@ -15,7 +15,7 @@ from policy_lake.model import InfraError
 
 PACKAGES = (
     "bc", "bison", "coreutils", "dash", "diffutils", "findutils", "flex", "gcc", "grep", "gzip", "libc6-dev", "make",
-    "mawk", "sed", "xz-utils",
+    "mawk", "sed",
 )  # fmt: skip
 # Links that maintainer scripts make, so that no package has them.
 LINKS = (("/bin/sh", "/bin/dash"), ("/usr/bin/awk", "/usr/bin/mawk"))
