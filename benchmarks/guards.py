@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.statistics import four_digits
 from benchmarks.workloads import Guard, Workload
 from policy_lake.model import Finding, Score
 
@@ -26,7 +27,8 @@ def worse_by(guard: Guard, score: Score) -> float:
 def _finding(guard: Guard, score: Score) -> Finding:
     factor = worse_by(guard, score)
     baseline, policy = score.also[f"baseline_{guard.metric}"], score.also[f"policy_{guard.metric}"]
-    figures = f"{guard.metric} {baseline:.4g} {guard.unit} under {score.baseline}, {policy:.4g} under {score.policy}"
+    own, others = four_digits(policy), four_digits(baseline)
+    figures = f"{guard.metric} {others} {guard.unit} under {score.baseline}, {own} under {score.policy}"
     if factor <= guard.limit:
         return Finding("guard", "note", f"{figures}: within its limit ({guard.limit:g} times worse)", guard.metric)
     reason = f"{figures}: {factor:.2f} times worse, and {guard.limit:g} is the limit that the workload sets"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchmarks.statistics import four_digits
 from benchmarks.timeline import OTHERS, Timeline, busiest
 from policy_lake.model import Score
 
@@ -62,7 +63,7 @@ def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> b
     figure, (panel,) = _figure(1, height=0.9 + 0.42 * (len(scores) + 1))
     score = scores[0]
     baseline = statistics.median(pair.baseline for one in scores for pair in one.pairs)
-    rows = [f"{score.baseline}  {baseline:.4g} {score.unit}", *(one.policy for one in scores)]
+    rows = [f"{score.baseline}  {four_digits(baseline)} {score.unit}", *(one.policy for one in scores)]
     panel.barh(0, 1.0, color=GREY)
     for row, one in enumerate(scores, 1):
         low, high = one.ratio.ci95

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.output import number
+from benchmarks.statistics import four_digits
 from benchmarks.workloads import Workload
 from policy_lake.model import CommandProfile, InputError
 
@@ -72,11 +73,11 @@ def _goal(workload: Workload, result: Mapping[str, Any]) -> list[str]:
     where = f"workload '{workload.id}', output of {workload.program}"
     value = number(result, workload.metric, where=where, error=InputError)
     words = [f"Goal: {workload.goal}"]
-    measured = f"{value:.4g} {workload.unit} in this run"
+    measured = f"{four_digits(value)} {workload.unit} in this run"
     words.append(f"Measured as {workload.metric} ({workload.direction} is better), {measured}")
     if workload.bound:
         bound = number(result, workload.bound, where=where, error=InputError)
-        words[-1] += f" against an arithmetic bound of {bound:.4g} {workload.unit}"
+        words[-1] += f" against an arithmetic bound of {four_digits(bound)} {workload.unit}"
     words[-1] += "."
     if workload.guards:
         kept = ", ".join(

@@ -88,3 +88,8 @@ def makespan_bound(job_times: Sequence[float], cpus: int) -> float:
     if not len(times) or cpus < 1 or not np.isfinite(times).all() or (times < 0).any():
         raise ValueError(f"a bound needs jobs of finite times and at least 1 CPU, not {len(times)} jobs on {cpus}")
     return max(float(times.max()), float(times.sum()) / cpus)
+
+
+def four_digits(value: float) -> str:
+    """A figure for people: four significant digits, and no exponent where it has ten digits or fewer."""
+    return f"{float(f'{value:.4g}'):.10g}"

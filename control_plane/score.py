@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
+from benchmarks.statistics import four_digits
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
 from tasks.again import Again, score_again
@@ -65,7 +66,8 @@ def _show(score: Score, warning: str) -> None:
     console = out()
     for number, pair in enumerate(score.pairs, 1):
         ratio = pair.baseline / pair.policy
-        line = f"  pair {number}: {score.baseline} {pair.baseline:.4g} {score.unit}, {score.policy} {pair.policy:.4g}"
+        baseline, policy = four_digits(pair.baseline), four_digits(pair.policy)
+        line = f"  pair {number}: {score.baseline} {baseline} {score.unit}, {score.policy} {policy}"
         console.print(f"{line} {score.unit}, {ratio:.3f}x (seed {pair.seed})")
     console.print(baseline_line(score))
     console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {score.outcome}[/]")

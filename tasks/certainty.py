@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.pareto import front
+from benchmarks.statistics import four_digits
 from policy_lake.model import Candidate, Ratio, Rejection, Score
 from tasks.plan import describe
 
@@ -48,7 +49,7 @@ def certainty_lines(score: Score) -> list[str]:
         lines.append(f"{metric}: {ratio_text(ratio)}")
     if score.control:
         control = score.control
-        against = f"against {control.policy} ({control.median:.4g} {score.unit})"
+        against = f"against {control.policy} ({four_digits(control.median)} {score.unit})"
         lines.append(f"{against}: {ratio_text(control.ratio)}, {control.outcome}")
     return lines
 

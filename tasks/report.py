@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.statistics import four_digits
 from policy_lake.model import Clock, Score, WorkloadProfile
 from tasks.certainty import Tried, certainty, ratio_text
 from tasks.plan import describe
@@ -54,7 +55,7 @@ def baseline_line(score: Score) -> str:
     where = f"{score.topology or f'{score.cpus} CPUs'}, {score.clock} clock" + (
         f", {score.accel}" if score.accel else ""
     )
-    line = f"{score.baseline}: {score.metric} {own:.4g} {score.unit} (median of {len(score.pairs)}; {where})"
+    line = f"{score.baseline}: {score.metric} {four_digits(own)} {score.unit} (median of {len(score.pairs)}; {where})"
     if score.bound is None:
         return f"{line}. Arithmetic sets no bound here."
     return f"{line}. The best ratio that arithmetic allows is {score.bound:.2f}x."

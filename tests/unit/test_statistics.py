@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.statistics import makespan_bound, orders, outcome, ratio
+from benchmarks.statistics import four_digits, makespan_bound, orders, outcome, ratio
 from policy_lake.model import Pair, Ratio
 
 times = st.floats(min_value=1e-3, max_value=1e6)
@@ -130,3 +130,11 @@ def test_the_bound_of_the_batch_at_two_cpus():
 def test_a_bound_of_nothing_is_refused(jobs, cpus):
     with pytest.raises(ValueError, match="a bound needs"):
         makespan_bound(jobs, cpus)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(19293.4, "19290"), (5539.84, "5540"), (0.123456, "0.1235"), (1e9 + 1, "1000000000"), (0.0, "0"), (120.0, "120")],
+)
+def test_figures_for_people_have_four_digits_and_no_exponent(value, words):
+    assert four_digits(value) == words
