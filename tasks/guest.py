@@ -25,6 +25,9 @@ from verifier_vm.topology import Topology
 
 _PROBES = Path(bpf.__file__).parent / "probes"
 PROBE = "observe"
+EMULATED_BUILD = (
+    "without KVM every instruction of a build is emulated, an hour for each of several runs: tier standard replays one"
+)
 log = logging.getLogger(__name__)
 
 
@@ -94,8 +97,11 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
         machine = replace(machine, accel="kvm" if accel == "kvm" else usable_accel(machine, cache_dir))
     if shape.root:
         machine = replace(machine, initrd=with_root(image, shape.root, cache_dir))
+    slow = EMULATED_BUILD if shape.root and machine.accel == "tcg" else ""
+    if slow:
+        log.warning("%s", slow)
     if machine.accel == "kvm" or shape.clock == "wall":
-        return Guest(machine, found)
+        return Guest(machine, found, slow)
     try:
         machine = replace(machine, clock=usable_clock(cache_dir))
     except InfraError as error:
@@ -104,7 +110,7 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
         return Guest(machine, found, warning)
     # A file system of hundreds of MiB would be most of a snapshot, and is for guests that need none.
     keeps = not shape.cold and not shape.root
-    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), found)
+    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), found, slow)
 
 
 def _programs() -> dict[str, Program]:
