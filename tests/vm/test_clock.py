@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -263,8 +264,12 @@ def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
 
 
 def test_a_cold_guest_scores_as_a_warm_one(machine):
-    def makespan_ms(given: Machine) -> float:
-        return json.loads(run(GuestJob({}, (BATCH,), seed=1), given).events[0]["out"])["makespan_ms"]
+    """Run by run they differ by up to a tick, since a boot ends at another moment than a snapshot was taken; not in all."""
+    batches = tuple(replace(BATCH, args=(*BATCH.args, "--seed", str(seed))) for seed in range(9))
 
-    cold, warm = makespan_ms(replace(machine, snapshots=None)), makespan_ms(machine)
-    assert cold == pytest.approx(warm, rel=0.01)
+    def makespans_ms(given: Machine) -> list[float]:
+        events = run(GuestJob({}, batches, seed=1), given).events
+        return [json.loads(event["out"])["makespan_ms"] for event in events]
+
+    cold, warm = makespans_ms(replace(machine, snapshots=None)), makespans_ms(machine)
+    assert statistics.median(c / w for c, w in zip(cold, warm, strict=True)) == pytest.approx(1, rel=0.01)
