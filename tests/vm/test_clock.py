@@ -264,7 +264,7 @@ def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
 
 
 def test_a_cold_guest_scores_as_a_warm_one(machine):
-    """Run by run they differ by up to a tick, since a boot ends at another moment than a snapshot was taken; not in all."""
+    """One run differs by up to a tick, since a boot ends at another moment than a snapshot was taken; nine do not."""
     batches = tuple(replace(BATCH, args=(*BATCH.args, "--seed", str(seed))) for seed in range(9))
 
     def makespans_ms(given: Machine) -> list[float]:
