@@ -19,3 +19,11 @@ def processes(*needles: str) -> list[int]:
         if words and all(needle in words for needle in needles):
             found.append(int(entry.name))
     return found
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody reaps does not (PID 1 of a container may be a test)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False

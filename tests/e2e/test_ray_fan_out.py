@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray_cases
+from leftovers import runs
 
 from policy_lake.model import InfraError
 from tasks.cluster import Cluster
@@ -73,7 +73,7 @@ def test_at_the_deadline_what_is_out_is_killed_and_what_is_in_is_kept(tmp_path: 
     assert [outcome.failure and outcome.failure.kind for outcome in outcomes[1:]] == ["deadline", "deadline"]
     sleepers = _pids(tmp_path, "300.0-*")
     assert sleepers
-    _until(lambda: not any(_alive(pid) for pid in sleepers))
+    _until(lambda: not any(runs(pid) for pid in sleepers))
 
 
 def test_an_interrupt_kills_what_is_out(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_interrupt_kills_what_is_out(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fan_out(ray_cases.sleep, items, deadline_s=60, label="stop", on_result=stop)
     (sleeper,) = _pids(tmp_path, "300.0-*")
-    _until(lambda: not _alive(sleeper))
+    _until(lambda: not runs(sleeper))
 
 
 def test_a_lost_node_s_item_ends_on_another(tmp_path: Path, nodes: Any) -> None:
@@ -97,7 +97,7 @@ def test_a_lost_node_s_item_ends_on_another(tmp_path: Path, nodes: Any) -> None:
     def remove_when_all_run() -> None:
         _until(lambda: len(_pids(tmp_path, "*/attempt-1")) == 3, 30)
         nodes.remove_node(lost, allow_graceful=False)
-        _until(lambda: not all(_alive(pid) for pid in _pids(tmp_path, "*/attempt-1")))
+        _until(lambda: not all(runs(pid) for pid in _pids(tmp_path, "*/attempt-1")))
         (tmp_path / "go").touch()
 
     # Three items on three slots: one of them is on the node that goes.
@@ -121,11 +121,3 @@ def _until(true: Any, limit_s: float = 15) -> None:
     while not true():
         assert time.monotonic() < ends, "it did not come to pass"
         time.sleep(0.1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from leftovers import processes
+from leftovers import processes, runs
 
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import InfraError, LostVMError
@@ -124,9 +124,9 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
     child.send_signal(how)
     child.wait(20)
     limit = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in mine) and time.monotonic() < limit:
+    while any(map(runs, mine)) and time.monotonic() < limit:
         time.sleep(0.05)
-    assert not [pid for pid in mine if Path(f"/proc/{pid}").exists()]
+    assert not any(map(runs, mine))
     assert not list(scratch.iterdir())
 
 
