@@ -22,7 +22,7 @@ def processes(*needles: str) -> list[int]:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody reaps does not (PID 1 of a container may be a test)."""
+    """Whether a process runs; one that ended and that nobody reaps does not (PID 1 of a container may be a test)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
