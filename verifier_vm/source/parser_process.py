@@ -95,12 +95,6 @@ def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: floa
     raise InfraError("the parser of policies does not start (libclang, clang's Python bindings): run `make setup`")
 
 
-def warm_up(launcher: Sequence[str]) -> None:
-    """Start the parser now, so that it has loaded libclang when the first source comes."""
-    with _LOCK:
-        _kept(tuple(launcher))
-
-
 def _kept(launcher: tuple[str, ...]) -> ParserProcess:
     found = _KEPT.get(launcher)
     if found is None or found.owner != os.getpid() or found.process.poll() is not None:
