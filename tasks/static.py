@@ -19,6 +19,11 @@ from verifier_vm.verdict import stage_of
 OnStage = Callable[[str], None]
 
 
+UNCONFINED = Finding(
+    "compiler", "note", "this kernel has no Landlock (Linux 5.13): the compiler could read and write what its user can"
+)
+
+
 class Headers(TypedDict):
     """Where a source's headers lie, as bpf.build takes it."""
 
@@ -91,7 +96,7 @@ def _build(source: str, name: str, stages: list[Stage], headers: Headers) -> Pol
         refused = Finding("compiler", "reject", str(error), _place(error.diagnostics, name), "see the compiler's words")
         stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
         return None
-    stages.append(stage_of("build", made.seconds))
+    stages.append(stage_of("build", made.seconds, [] if made.confined else [UNCONFINED]))
     return made
 
 
