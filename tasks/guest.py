@@ -26,7 +26,7 @@ from verifier_vm.topology import Topology
 _PROBES = Path(bpf.__file__).parent / "probes"
 PROBE = "observe"
 EMULATED_BUILD = (
-    "without KVM every instruction of a build is emulated, an hour for each of several runs: tier standard replays one"
+    "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
 )
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ def events(guest, tmp_path_factory):
             guests, "with_root", lambda image, name, cache_dir: root.with_root(image, name, settings.cache_dir)
         )
         made = guests.prepare_guest(load_settings(), guests.Shape(Topology(2)).bearing(wanted))
-    assert ("an hour for each" in made.warning) == (made.machine.accel == "tcg")
+    assert ("half an hour or more" in made.warning) == (made.machine.accel == "tcg")
     assert made.machine.memory_mib == wanted.memory_mib and made.machine.snapshots is None
     builds = [
         GuestStep("run", ("build", "--jobs", "2", "--target", name), timeout_s=120) for name in ("vmlinux", "broken")
