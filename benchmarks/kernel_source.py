@@ -33,7 +33,10 @@ def source(cache_dir: Path) -> Path:
     tree = place / PACKAGE
     if not (tree / ".config").is_file():
         place.mkdir(parents=True, exist_ok=True)
-        run_in(["apt-get", "-q", "download", PACKAGE], place)
+        try:
+            run_in(["apt-get", "-q", "download", PACKAGE], place)
+        except InfraError as error:
+            raise InfraError(f"{error}: run `apt-get update`, for Debian's {PACKAGE}") from None
         run_in(["dpkg", "-x", str(next(place.glob(f"{PACKAGE}_*.deb"))), "."], place)
         run_in(["tar", "xf", f"usr/src/{PACKAGE}.tar.xz"], place)
         run_in(["make", "-s", "tinyconfig"], tree)

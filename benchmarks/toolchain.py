@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A toolchain that a guest can run: the files of this host's own packages, with all that those depend on.
 
-Debian's dpkg says which files those are. What no build of C needs is left out, which is three quarters of them.
+Debian's dpkg says which files those are. What no build of C needs is left out.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def with_root(image: Path, name: str, cache_dir: Path) -> Path:
     if path.is_file():
         return path
     log.info("putting %d files (%s) into a guest's image", len(files), name)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as out, image.open("rb") as own:

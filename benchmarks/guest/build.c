@@ -3,7 +3,7 @@
  * build: a real `make -jN` in the guest, of the source at /src with the toolchain beside it (benchmarks/toolchain.py).
  *
  * The tree is configured first, which is not measured; then `make` is, from its start to the end of its last process. Each run
- * has an output folder of its own, so every run does everything. The last line printed is one JSON object; the exit status
+ * begins with an empty output folder, so every run does everything. The last line printed is one JSON object; the exit status
  * is 1 when the build went wrong, 2 for wrong options.
  */
 #define _GNU_SOURCE 1
@@ -20,7 +20,7 @@
 #define SOURCE "/src"
 #define OUTPUT "/tmp/build"
 
-static const char *config = "tinyconfig", *target = "vmlinux";
+static const char *target = "vmlinux";
 
 /* What make says goes to stderr: what is on stdout is the report. */
 static int run_quietly(char *const argv[])
@@ -85,15 +85,13 @@ static bool is_there(const char *name)
 }
 
 /* The options with numbers are left to read_options(). */
-static int read_words(int argc, char **argv)
+static int read_target(int argc, char **argv)
 {
 	int kept = 1;
 
 	for (int i = 1; i < argc; i++) {
-		const char **word = !strcmp(argv[i], "--config") ? &config : !strcmp(argv[i], "--target") ? &target : NULL;
-
-		if (word && i + 1 < argc)
-			*word = argv[++i];
+		if (!strcmp(argv[i], "--target") && i + 1 < argc)
+			target = argv[++i];
 		else
 			argv[kept++] = argv[i];
 	}
@@ -104,7 +102,7 @@ static bool configure(const char *parallel)
 {
 	setenv("PATH", "/usr/bin:/bin", 1);
 	setenv("HOME", "/tmp", 1);
-	return !run_quietly((char *[]){"rm", "-rf", OUTPUT, NULL}) && !mkdir(OUTPUT, 0755) && !make(parallel, config);
+	return !run_quietly((char *[]){"rm", "-rf", OUTPUT, NULL}) && !mkdir(OUTPUT, 0755) && !make(parallel, "tinyconfig");
 }
 
 int main(int argc, char **argv)
@@ -116,7 +114,7 @@ int main(int argc, char **argv)
 	bool ok;
 	cpu_set_t set;
 
-	read_options(read_words(argc, argv), argv, specs);
+	read_options(read_target(argc, argv), argv, specs);
 	sched_getaffinity(0, sizeof(set), &set);
 	snprintf(parallel, sizeof(parallel), "-j%llu", (unsigned long long)jobs);
 	if (!configure(parallel) || !read_delays(&delay_ns[0], &slices[0])) {

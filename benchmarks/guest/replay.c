@@ -22,16 +22,10 @@
 
 #include "replay_program.h"
 #include "replay_spin.h"
+#include "replay_waits.h"
 
 #define THREAD_STACK 65536
 #define NO_SAMPLE UINT32_MAX
-
-enum { EDGE_OPEN, EDGE_WAITED, EDGE_WOKEN };
-
-struct edge {
-	_Atomic uint32_t state; /* a futex */
-	uint64_t woken_ns;
-};
 
 struct shared {
 	_Atomic uint32_t alive; /* tasks made and not ended; a futex */
@@ -55,11 +49,6 @@ struct task {
 };
 
 static void run_task(uint32_t number, uint32_t name, uint64_t own_cost_ns);
-
-static long futex(_Atomic uint32_t *word, int op, uint32_t value)
-{
-	return syscall(SYS_futex, word, op, value, NULL, NULL, 0);
-}
 
 static void fail(void)
 {
@@ -127,39 +116,6 @@ static void make_process(uint32_t number, uint32_t name)
 		fail();
 	if (pid == 0)
 		run_task(number, name, cost_ns[OP_KINDS]);
-}
-
-/* True if somebody waited. */
-static bool wake(struct edge *edge)
-{
-	edge->woken_ns = now_ns();
-	if (atomic_exchange(&edge->state, EDGE_WOKEN) != EDGE_WAITED)
-		return false;
-	futex(&edge->state, FUTEX_WAKE, 1);
-	return true;
-}
-
-/* True if the task had to wait. */
-static bool wait_for(struct edge *edge, uint32_t *delay)
-{
-	uint32_t open = EDGE_OPEN;
-
-	if (!atomic_compare_exchange_strong(&edge->state, &open, EDGE_WAITED))
-		return false;
-	while (atomic_load(&edge->state) != EDGE_WOKEN)
-		futex(&edge->state, FUTEX_WAIT, EDGE_WAITED);
-	*delay = (uint32_t)(now_ns() - edge->woken_ns);
-	return true;
-}
-
-static void sleep_us(uint64_t us, uint32_t *delay)
-{
-	uint64_t deadline = now_ns() + us * 1000;
-	struct timespec t = {.tv_sec = (time_t)(deadline / 1000000000ULL), .tv_nsec = (long)(deadline % 1000000000ULL)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
-		;
-	*delay = (uint32_t)(now_ns() - deadline);
 }
 
 static void do_exit(struct task *me)

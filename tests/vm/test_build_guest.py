@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real toolchain in a guest: gcc and make build something there. The kernel's source takes an emulator an hour."""
+"""A real toolchain in a guest: gcc and make build something there. The kernel takes an emulator half an hour."""
 
 from __future__ import annotations
 
