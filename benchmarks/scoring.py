@@ -171,15 +171,17 @@ def _workload_versions(workload: Workload) -> dict[str, str]:
 
 
 def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float | None:
-    """The best ratio that arithmetic allows: the baseline's median over the least value of the metric for this work.
+    """The best ratio that arithmetic allows: the median over pairs, as the ratio is, of baseline over the least possible.
 
-    That is the lesser of the two sides' medians of it, because CPU time is itself a matter of scheduling (caches, and
-    in an emulated guest the TLB): by the baseline's alone, a policy that switches less can seem to beat arithmetic.
+    The least is the lesser of the two sides', because CPU time is itself a matter of scheduling (caches, and in an
+    emulated guest the TLB): by the baseline's alone, a policy that switches less can seem to beat arithmetic. Pair by
+    pair, because work differs from seed to seed: a quotient of two medians can lie below a ratio that no pair exceeds.
     """
     if not workload.bound:
         return None
-    least = min(_median(baselines, workload.bound), _median(policies, workload.bound))
-    return _median(baselines, workload.metric) / least
+    least = [min(one[workload.bound], other[workload.bound]) for one, other in zip(baselines, policies, strict=True)]
+    best = [np.log(run[workload.metric] / low) for run, low in zip(baselines, least, strict=True)]
+    return float(np.exp(np.median(best)))
 
 
 def _also(workload: Workload, baselines: Outputs, policies: Outputs) -> dict[str, float]:

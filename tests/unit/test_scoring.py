@@ -166,6 +166,17 @@ def test_an_honest_report_gives_a_score():
     assert from_json(Score, to_json(score)) == score
 
 
+def test_no_ratio_is_above_its_bound_where_no_run_beat_its_own():
+    """Seeds whose work differs: of the medians alone, 1500 / 1000, arithmetic would seem to be beaten by 1.6."""
+    events = honest()
+    for pair, (baseline, policy) in enumerate([(1500, 900), (1000, 1000), (1760, 1100)]):
+        for label, takes in ((f"baseline-{pair}", baseline), (f"policy-{pair}", policy)):
+            told = {"makespan_ms": takes, "mean_end_ms": takes, "bound_ms": policy, "ok": True}
+            events[place(events, label)]["out"] = json.dumps(told)
+    score = read(events)
+    assert score.ratio.median == pytest.approx(1.6) == score.bound
+
+
 def test_the_id_is_that_of_the_measurement():
     assert read(honest()).id == read(honest()).id != read(honest(), candidate="another").id
     assert read(honest()).id != read(changed("policy-1", "out", out(1599.0))).id
