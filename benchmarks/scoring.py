@@ -171,7 +171,7 @@ def _workload_versions(workload: Workload) -> dict[str, str]:
 
 
 def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float | None:
-    """The best ratio that arithmetic allows: the median over pairs, as the ratio is, of baseline over the least possible.
+    """The best ratio that arithmetic allows: the median over pairs, as the ratio is, of the baseline over the least.
 
     The least is the lesser of the two sides', because CPU time is itself a matter of scheduling (caches, and in an
     emulated guest the TLB): by the baseline's alone, a policy that switches less can seem to beat arithmetic. Pair by
