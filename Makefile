@@ -20,17 +20,17 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 	@$(PYTHON) -m pytest tests/vm tests/e2e -q
 
 bench: setup ## what is measured, side by side in one run
-	@for part in benchmarks.bench control_plane.verify_bench control_plane.score_bench control_plane.clock_bench; do \
+	@for part in control_plane.bench.loop control_plane.bench.verify control_plane.bench.score control_plane.bench.clock; do \
 	  $(PYTHON) -m $$part || missed=1; done; exit $${missed:-0}
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
-	@$(PYTHON) -m benchmarks.fidelity
+	@$(PYTHON) -m control_plane.bench.fidelity
 
 replay-fidelity: setup ## record three commands on an otherwise idle machine, replay them, and write docs/replay.md
-	@$(PYTHON) -m benchmarks.replay_page
+	@$(PYTHON) -m control_plane.bench.replay_page
 
 kernel-traces: setup ## record the kernel builds of benchmarks/traces anew, on an otherwise idle machine (minutes)
-	@$(PYTHON) -m benchmarks.kernel_build
+	@$(PYTHON) -m control_plane.bench.kernel_build
 
 matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
 	@$(PYTHON) tests/bug_matrix.py

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.output import number, take
-from benchmarks.trace import SHARES, Trace, cpu_by_name
-from benchmarks.trace_program import total_us
+from benchmarks.trace.program import total_us
+from benchmarks.trace.tasks import SHARES, Trace, cpu_by_name
 from policy_lake.model import InfraError
 
 MAKESPAN_LIMIT, SHARE_LIMIT = 0.05, 3.0

@@ -26,7 +26,7 @@ from benchmarks.descriptor import (
     tiers_of,
 )
 from benchmarks.schbench import real_arguments
-from benchmarks.trace_program import program_of_trace
+from benchmarks.trace.program import program_of_trace
 from policy_lake.model import InputError, to_json
 
 __all__ = [

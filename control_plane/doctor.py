@@ -14,7 +14,7 @@ from pathlib import Path
 from control_plane.output import out, print_json, working
 from policy_lake.guest import GuestJob
 from policy_lake.model import SchedcpError
-from tasks.settings import Settings, load_settings
+from tasks.host.settings import Settings, load_settings
 
 SETUP = "make setup"
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
@@ -83,7 +83,7 @@ def _checked(name: str, look: Callable[[], str]) -> Finding:
 
 
 def _qemu() -> str:
-    from verifier_vm.qemu import qemu_version
+    from verifier_vm.machine.qemu import qemu_version
 
     return "QEMU " + ".".join(map(str, qemu_version()))
 
@@ -123,14 +123,14 @@ def _disk(settings: Settings) -> str:
 
 
 def _kernel(settings: Settings) -> str:
-    from verifier_vm.kernel import installed_kernel
+    from verifier_vm.machine.kernel import installed_kernel
 
     return f"{installed_kernel(settings.cache_dir, settings.kernel).release} with sched_ext"
 
 
 def _guest(settings: Settings) -> str:
-    from tasks.guest import prepare_guest
-    from verifier_vm import vm
+    from tasks.host.guest import prepare_guest
+    from verifier_vm.machine import vm
 
     guest = prepare_guest(settings)
     report = vm.run(GuestJob({}, ()), guest.machine)
@@ -138,7 +138,7 @@ def _guest(settings: Settings) -> str:
 
 
 def _kvm(settings: Settings) -> str:
-    from tasks.guest import prepare_guest
+    from tasks.host.guest import prepare_guest
 
     accel = prepare_guest(settings).machine.accel
     if accel == "kvm":
@@ -149,7 +149,7 @@ def _kvm(settings: Settings) -> str:
 
 
 def _clock(settings: Settings) -> str:
-    from verifier_vm.clock import usable_clock
+    from verifier_vm.machine.clock import usable_clock
 
     path = usable_clock(settings.cache_dir)
     return f"virtual time works with this QEMU ({path.stem[:15]}): guests under TCG keep their own time"

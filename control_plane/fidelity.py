@@ -9,10 +9,10 @@ from typing import Any
 from rich.markup import escape
 
 from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
-from benchmarks.trace_file import read_trace
+from benchmarks.trace.file import read_trace
 from control_plane.output import out, print_json, working
-from tasks.replay import replay
-from tasks.settings import load_settings
+from tasks.host.settings import load_settings
+from tasks.traces.replay import replay
 
 # Shares below this in both runs say nothing in a table.
 _SHOWN = 0.5

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from control_plane.output import out, print_json
 from policy_lake.model import InputError, to_json
-from tasks.settings import Settings, load_settings
+from tasks.host.settings import Settings, load_settings
 
 
 def _lake(settings: Settings) -> Any:
-    from tasks.lake import open_lake
+    from tasks.host.lake import open_lake
 
     return open_lake(settings)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.markup import escape
 
 from benchmarks.replay_fidelity import others_share
-from benchmarks.trace import Trace, cpu_by_name
-from benchmarks.trace_file import hash_names, write_trace
+from benchmarks.trace.file import hash_names, write_trace
+from benchmarks.trace.tasks import Trace, cpu_by_name
 from control_plane.output import out, print_json
 from policy_lake.model import InputError
-from tasks.record import record
-from tasks.settings import load_settings
+from tasks.host.settings import load_settings
+from tasks.traces.record import record
 
 
 def record_command(

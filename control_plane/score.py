@@ -8,13 +8,13 @@ from rich.markup import escape
 from benchmarks.statistics import four_digits
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
-from tasks.again import Again, score_again
-from tasks.certainty import certainty_lines, ratio_text
-from tasks.execute import Trial
-from tasks.lake import open_lake
-from tasks.report import baseline_line, not_claimed
+from tasks.host.lake import open_lake
+from tasks.host.settings import load_settings
+from tasks.run.certainty import certainty_lines, ratio_text
+from tasks.run.report import baseline_line, not_claimed
 from tasks.score import Wish, score
-from tasks.settings import load_settings
+from tasks.trial.again import Again, score_again
+from tasks.trial.execute import Trial
 
 REJECTED, DIFFERS = 3, 1
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import sys
 import time
 
-from tasks.settings import load_settings
+from tasks.host.settings import load_settings
 
 
 def set_up() -> None:
     """Prepare this machine for runs; what is there already costs a look. InfraError with what to do when it cannot."""
-    from verifier_vm.kernel import fetch_kernel
+    from verifier_vm.machine.kernel import fetch_kernel
 
     settings, start = load_settings(), time.monotonic()
 
@@ -23,9 +23,9 @@ def set_up() -> None:
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
     from bpf.library import policies
-    from tasks.guest import prepare_guest
-    from tasks.static import check_statically
-    from verifier_vm.snapshot import origin_of
+    from tasks.host.guest import prepare_guest
+    from tasks.trial.static import check_statically
+    from verifier_vm.machine.snapshot import origin_of
 
     if not any((settings.cache_dir / "images").glob("*.cpio")):
         say("guest image: compiling the guest's programs, then one boot to see what KVM is worth here")

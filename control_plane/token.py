@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from control_plane.output import out, print_json
 from policy_lake.model import InputError, to_json
-from tasks.settings import load_settings
-from tasks.token_check import (
+from tasks.host.settings import load_settings
+from tasks.tokens.check import (
     Here,
     Shown,
     check_file,

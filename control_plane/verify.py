@@ -11,8 +11,8 @@ from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
 from policy_lake.model import Finding, Rejection, Stage, Verdict, to_json
+from tasks.host.settings import load_settings
 from tasks.score import parse_knobs
-from tasks.settings import load_settings
 from tasks.verify import Demands, Verified, verify
 from verifier_vm.verdict import rejection_of
 
@@ -32,7 +32,7 @@ def verify_command(
     file: Path, include: Sequence[Path], knobs: Sequence[str], demands: Demands, workload: str, *, as_json: bool
 ) -> int:
     """Verify `file`, print the verdict, return the exit status."""
-    from tasks.token import token_for_verdict
+    from tasks.tokens.issue import token_for_verdict
 
     settings = load_settings()
     with working("preparing the guest") as say:

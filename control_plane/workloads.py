@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from benchmarks.workloads import Guard, Workload, tiers_of
 from control_plane.output import out, print_json
-from tasks.settings import load_settings
-from tasks.workloads import add_workload, find_workload, list_workloads
+from tasks.host.settings import load_settings
+from tasks.host.workloads import add_workload, find_workload, list_workloads
 
 BAD_INPUT = 2
 

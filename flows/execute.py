@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks import cluster
-from tasks.artifacts import artifact_key, publish_table
-from tasks.batch import Batch, run_observed_batch
-from tasks.report import table_rows
-from tasks.retry import retryable
-from tasks.run import host_cpus, open_run
-from tasks.tally import tally
+from tasks.fleet import cluster
+from tasks.fleet.artifacts import artifact_key, publish_table
+from tasks.fleet.retry import retryable
+from tasks.run.batch import Batch, run_observed_batch
+from tasks.run.report import table_rows
+from tasks.run.scope import host_cpus, open_run
+from tasks.run.tally import tally
 
 batch_task = retryable(run_observed_batch, name="try-candidates")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from prefect import flow
 
+from tasks.fleet.retry import retryable
 from tasks.learn import learn as learn_lessons
-from tasks.promote import promote
-from tasks.retry import retryable
-from tasks.run import open_run
-from tasks.tally import tally
+from tasks.run.promote import promote
+from tasks.run.scope import open_run
+from tasks.run.tally import tally
 
 learn_task = retryable(learn_lessons, name="learn-lessons")
 promote_task = retryable(promote, name="promote-best")

@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 from policy_lake.model import InfraError, InputError
-from tasks import cluster
-from tasks.guest import prepare_guest, shape_for
-from tasks.prefect_server import Server, drain, serving
-from tasks.settings import load_settings
-from tasks.workloads import find_workload
+from tasks.fleet import cluster
+from tasks.fleet.prefect_server import Server, drain, serving
+from tasks.host.guest import prepare_guest, shape_for
+from tasks.host.settings import load_settings
+from tasks.host.workloads import find_workload
 
 
 def run_tune(

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.artifacts import artifact_key, publish_markdown
-from tasks.floor import floor_for
+from tasks.fleet.artifacts import artifact_key, publish_markdown
+from tasks.fleet.retry import retryable
 from tasks.observe import observe as observe_workload
-from tasks.report import profile_page
-from tasks.retry import retryable
-from tasks.run import new_run_id, open_run, put
-from tasks.spans import Span
+from tasks.run.report import profile_page
+from tasks.run.scope import new_run_id, open_run, put
+from tasks.run.spans import Span
+from tasks.trial.floor import floor_for
 
 observe_task = retryable(observe_workload, name="observe-workload")
 floor_task = retryable(floor_for, name="measure-floor")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.fleet.retry import retryable
 from tasks.plan import plan as plan_candidates
-from tasks.retry import retryable
-from tasks.run import open_run, profile_of
+from tasks.run.scope import open_run, profile_of
 
 plan_task = retryable(plan_candidates, name="plan-candidates")
 

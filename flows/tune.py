@@ -14,13 +14,13 @@ from flows.execute import execute
 from flows.learn import learn
 from flows.observe import observe
 from flows.plan import plan
-from tasks import cluster
-from tasks.artifacts import artifact_key, publish_markdown
-from tasks.conclude import conclude
-from tasks.illustrate import illustrate
-from tasks.retry import retryable
-from tasks.run import Scope, begin_run, end_run, host_cpus, new_run_id, open_run
-from tasks.spans import Span
+from tasks.fleet import cluster
+from tasks.fleet.artifacts import artifact_key, publish_markdown
+from tasks.fleet.retry import retryable
+from tasks.run.conclude import conclude
+from tasks.run.illustrate import illustrate
+from tasks.run.scope import Scope, begin_run, end_run, host_cpus, new_run_id, open_run
+from tasks.run.spans import Span
 
 begin_task = retryable(begin_run, name="begin-run")
 illustrate_task = retryable(illustrate, name="draw-pictures")

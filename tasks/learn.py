@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterable
 
 from policy_lake.model import Lesson, Score
-from tasks.certainty import Tried, ratio_text
 from tasks.plan import describe
-from tasks.report import change
-from tasks.run import Scope
+from tasks.run.certainty import Tried, ratio_text
+from tasks.run.report import change
+from tasks.run.scope import Scope
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ import logging
 from benchmarks.profile import profile_job, read_profile
 from benchmarks.workloads import Workload
 from policy_lake.model import WorkloadProfile
-from tasks.guest import Shape, prepare_guest
-from tasks.settings import Settings
-from tasks.spans import Span, spanned
-from verifier_vm import vm
+from tasks.host.guest import Shape, prepare_guest
+from tasks.host.settings import Settings
+from tasks.run.spans import Span, spanned
+from verifier_vm.machine import vm
 
 log = logging.getLogger(__name__)
 

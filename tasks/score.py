@@ -11,15 +11,15 @@ from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, InputError, KnobValue, Policy
-from tasks.execute import Order, Trial, match_of, try_candidate
-from tasks.floor import floor_for
-from tasks.guest import prepare_guest, shape_for
-from tasks.measure import Loadable
-from tasks.pictures import Pictures, draw, trace_runs
+from tasks.host.guest import prepare_guest, shape_for
+from tasks.host.settings import Settings
+from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.settings import Settings
+from tasks.trial.execute import Order, Trial, match_of, try_candidate
+from tasks.trial.floor import floor_for
+from tasks.trial.measure import Loadable
+from tasks.trial.pictures import Pictures, draw, trace_runs
 from tasks.verify import read_source
-from tasks.workloads import find_workload
 
 
 def find_policy(name: str) -> Policy:

@@ -12,18 +12,18 @@ from typing import get_args
 from bpf.library import knob_arguments, read_policy
 from policy_lake.guest import GuestJob
 from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
-from tasks.execute import Order, match_of, score_stage
-from tasks.full import judge_everywhere
-from tasks.guest import Guest, prepare_guest, shape_for, shape_of
-from tasks.measure import Loadable
+from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
+from tasks.host.settings import Settings
+from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.settings import Settings
-from tasks.static import Checked, OnStage, check_statically
-from tasks.workloads import find_workload
-from verifier_vm.gate import judge
-from verifier_vm.suite import Tier
+from tasks.trial.execute import Order, match_of, score_stage
+from tasks.trial.full import judge_everywhere
+from tasks.trial.measure import Loadable
+from tasks.trial.static import Checked, OnStage, check_statically
+from verifier_vm.judge.gate import judge
+from verifier_vm.judge.suite import Tier
+from verifier_vm.machine.vm import run
 from verifier_vm.verdict import demand, verdict_of
-from verifier_vm.vm import run
 
 SOURCE_LIMIT = 4 << 20
 PAIRS, LOOKS, SEED = 5, 3, 1  # as in `schedcp score`

@@ -59,7 +59,7 @@ class Row:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the document; with names of policies, print what the stages say of those and write nothing."""
-    from tasks.settings import load_settings
+    from tasks.host.settings import load_settings
     from tasks.verify import Demands, verify
 
     def judged(path: Path) -> Verdict:

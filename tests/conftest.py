@@ -12,8 +12,8 @@ from policy_lake.model import SchedcpError
 @pytest.fixture(scope="session")
 def guest():
     """The guest of this machine: kernel, image, accelerator."""
-    from tasks.guest import prepare_guest
-    from tasks.settings import load_settings
+    from tasks.host.guest import prepare_guest
+    from tasks.host.settings import load_settings
 
     try:
         return prepare_guest(load_settings())

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program that replay.c carries out, as benchmarks/trace_program.py writes it: a header, names of 16 bytes, where
+ * The program that replay.c carries out, as benchmarks/trace/program.py writes it: a header, names of 16 bytes, where
  * each task's operations start (and, last, where they end), then the operations. Everything is little-endian.
  */
 #ifndef BENCHMARKS_REPLAY_PROGRAM_H

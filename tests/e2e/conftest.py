@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tasks import cluster
-from tasks.prefect_server import serving
-from tasks.settings import Settings
+from tasks.fleet import cluster
+from tasks.fleet.prefect_server import serving
+from tasks.host.settings import Settings
 
 KEPT = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker", b"verifier_vm/source/server.py")
 

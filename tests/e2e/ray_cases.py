@@ -12,7 +12,7 @@ from pathlib import Path
 from flow_cases import REJECTION, score
 
 from policy_lake.model import BuildError, InfraError, InputError, LostVMError, Stage, Verdict
-from tasks.execute import Order, Trial
+from tasks.trial.execute import Order, Trial
 from verifier_vm.tokens.terms import REQUIRED_STAGES
 
 FAILURES = {

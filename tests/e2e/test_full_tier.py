@@ -9,12 +9,12 @@ import pytest
 
 from bpf.build import compile_policy
 from policy_lake.model import InfraError
-from tasks import full
-from tasks.cluster import Cluster
-from tasks.fan_out import Failure, ItemOutcome
-from tasks.full import judge_everywhere
-from tasks.settings import load_settings
-from verifier_vm.suite import parts
+from tasks.fleet.cluster import Cluster
+from tasks.fleet.fan_out import Failure, ItemOutcome
+from tasks.host.settings import load_settings
+from tasks.trial import full
+from tasks.trial.full import judge_everywhere
+from verifier_vm.judge.suite import parts
 from verifier_vm.verdict import stage_of, verdict_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]

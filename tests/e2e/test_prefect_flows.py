@@ -16,10 +16,10 @@ from flow_cases import PROFILE, Scripted
 from prefect import flow
 
 from policy_lake.model import InfraError, InputError, PolicyPlan
-from tasks.batch import run_observed_batch
-from tasks.retry import retryable
-from tasks.run import open_run
-from tasks.settings import Settings
+from tasks.fleet.retry import retryable
+from tasks.host.settings import Settings
+from tasks.run.batch import run_observed_batch
+from tasks.run.scope import open_run
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
 PLANS = [PolicyPlan(id, {}, f"{id} may help", "scripted") for id in ("ljf", "fifo", "rr", "vtime")]
@@ -84,7 +84,7 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCHEDCP_DATA_DIR", str(settings.data_dir))
         patch.setenv("SCHEDCP_EMBEDDER", "hash")
-        patch.setattr("tasks.run.planner", lambda _: planner)
+        patch.setattr("tasks.run.scope.planner", lambda _: planner)
         patch.setattr(observe, "observe_task", retryable(observed, delay_s=0.1))
         patch.setattr(observe, "floor_task", retryable(_named(lambda *_: 1.01), delay_s=0.1))
         patch.setattr(execute, "batch_task", batch)
@@ -159,9 +159,9 @@ def test_a_person_finds_profile_candidates_progress_and_report_among_the_artifac
 
 def test_a_second_attempt_does_only_what_is_left(played: Scripted) -> None:
     """The lake knows what was settled, so that a retried batch boots no guest twice."""
-    from tasks.batch import run_batch
     from tasks.plan import plan
-    from tasks.run import begin_run
+    from tasks.run.batch import run_batch
+    from tasks.run.scope import begin_run
 
     scope = open_run("e2e-3", "batch")
     begin_run(scope)

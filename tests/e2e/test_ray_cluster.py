@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cluster import _short_directory
+from tasks.fleet.cluster import _short_directory
 
 PROGRAM = """
-from tasks import cluster
-from tasks.fan_out import fan_out
-from tasks.settings import Settings
+from tasks.fleet import cluster
+from tasks.fleet.fan_out import fan_out
+from tasks.host.settings import Settings
 import ray_cases
 from policy_lake.model import InfraError
 try:

@@ -13,8 +13,8 @@ import ray_cases
 from leftovers import runs
 
 from policy_lake.model import InfraError
-from tasks.cluster import Cluster
-from tasks.fan_out import Failure, ItemOutcome, fan_out
+from tasks.fleet.cluster import Cluster
+from tasks.fleet.fan_out import Failure, ItemOutcome, fan_out
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

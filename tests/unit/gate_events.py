@@ -7,8 +7,8 @@ import copy
 import json
 from pathlib import Path
 
-from verifier_vm.stages import Reader
-from verifier_vm.suite import SHORT
+from verifier_vm.judge.stages import Reader
+from verifier_vm.judge.suite import SHORT
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 LIMIT_MS = 2000

@@ -35,8 +35,8 @@ def make() -> None:
     """Compile every kept object anew."""
     sys.path.insert(0, str(ROOT))
     from bpf.build import compile_policy
-    from tasks.guest import prepare_guest
-    from tasks.settings import load_settings
+    from tasks.host.guest import prepare_guest
+    from tasks.host.settings import load_settings
 
     headers = prepare_guest(load_settings()).kernel.headers
     for name in (*GOOD, *BAD, "paths"):

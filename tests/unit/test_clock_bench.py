@@ -10,10 +10,10 @@ from dataclasses import fields
 
 import pytest
 
-from benchmarks.figures import Figure
-from control_plane import clock_bench
-from control_plane.clock_bench import Once, aa_figure, busy_host, large_figure, other_seed_figure, same_figure, spread
-from control_plane.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
+from control_plane.bench import clock as clock_bench
+from control_plane.bench.clock import Once, aa_figure, busy_host, large_figure, other_seed_figure, same_figure, spread
+from control_plane.bench.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
+from control_plane.bench.figures import Figure
 from policy_lake.guest import ClockCounts, GuestReport, GuestStep
 from policy_lake.model import InfraError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from tasks.cluster import SCRATCH, _sweep
+from tasks.fleet.cluster import SCRATCH, _sweep
 
 
 def test_only_scratch_of_dead_processes_is_swept(tmp_path):

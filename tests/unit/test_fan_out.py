@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from policy_lake.model import BuildError, InfraError, InputError, LostVMError
-from tasks.fan_out import Failure, ItemOutcome, _checked, _failure_of, fan_out
+from tasks.fleet.fan_out import Failure, ItemOutcome, _checked, _failure_of, fan_out
 
 
 def test_no_items_need_no_ray() -> None:
     program = (
-        "import sys; from tasks.fan_out import fan_out\n"
+        "import sys; from tasks.fleet.fan_out import fan_out\n"
         "fan_out(print, [], deadline_s=1, label='x'); print('ray' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

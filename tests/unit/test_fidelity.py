@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.fidelity import Measured, disagreements, page, spearman
+from control_plane.bench.fidelity import Measured, disagreements, page, spearman
 
 
 def one(policy: str, clock: str, ratio: float, spread: float = 0.01, failure: str = "") -> Measured:

@@ -13,12 +13,12 @@ from benchmarks.workloads import at_tier, descriptor_sha256, workload
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
 from policy_lake.model import Pair, Ratio, Score
-from tasks import floor
-from tasks.guest import Guest, Shape
-from tasks.settings import Settings
-from verifier_vm.kernel import Kernel
-from verifier_vm.qemu import Machine
-from verifier_vm.topology import Topology
+from tasks.host.guest import Guest, Shape
+from tasks.host.settings import Settings
+from tasks.trial import floor
+from verifier_vm.machine.kernel import Kernel
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.topology import Topology
 
 BATCH = at_tier(workload("batch"), "smoke")
 SHAPE = Shape(Topology(2))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policy_lake.model import InputError
-from tasks.settings import load_settings
+from tasks.host.settings import load_settings
 
 
 def test_directories_follow_xdg_and_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,8 +7,14 @@ import pytest
 from gate_events import GOLDEN, changed, events, labelled, verdict
 
 from policy_lake.model import Finding, LostVMError, Rejection, Stage, Verdict
-from verifier_vm.console import kernel_death, kernel_warnings, shorten_verifier_log, verifier_complaint, why_disabled
-from verifier_vm.stages import may_be_the_host, merged, verdict_of_death
+from verifier_vm.judge.console import (
+    kernel_death,
+    kernel_warnings,
+    shorten_verifier_log,
+    verifier_complaint,
+    why_disabled,
+)
+from verifier_vm.judge.stages import may_be_the_host, merged, verdict_of_death
 
 
 def test_a_policy_that_survived_is_accepted():

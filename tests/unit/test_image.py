@@ -9,16 +9,18 @@ import zlib
 import pytest
 
 from policy_lake.model import InfraError, InputError
-from verifier_vm.bzimage import release_of, vmlinux_of
-from verifier_vm.image import Program, build_image
-from verifier_vm.qemu import Machine, command_line
+from verifier_vm.machine.bzimage import release_of, vmlinux_of
+from verifier_vm.machine.image import Program, build_image
+from verifier_vm.machine.qemu import Machine, command_line
 
 ELF = b"\x7fELF" + bytes(range(256)) * 40
 
 
 @pytest.fixture
 def only_given_programs(monkeypatch):
-    monkeypatch.setattr("verifier_vm.image.OWN_PROGRAMS", {})  # real guests are built from all of them in tests/vm
+    monkeypatch.setattr(
+        "verifier_vm.machine.image.OWN_PROGRAMS", {}
+    )  # real guests are built from all of them in tests/vm
 
 
 def test_an_image_holds_its_files_and_is_built_once(tmp_path, only_given_programs):

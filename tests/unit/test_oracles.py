@@ -8,12 +8,12 @@ import json
 import pytest
 from gate_events import changed, events, labelled, told, verdict
 
-from verifier_vm.fairness import compare
-from verifier_vm.kernel_words import cause_of_exit, place_of
-from verifier_vm.oracles import Facts, read_exit_record, read_facts
-from verifier_vm.readings import Group, Reading, read_run
-from verifier_vm.refusal_words import cause_of_refusal
-from verifier_vm.suite import FULL, SHORT, parts
+from verifier_vm.judge.fairness import compare
+from verifier_vm.judge.kernel_words import cause_of_exit, place_of
+from verifier_vm.judge.oracles import Facts, read_exit_record, read_facts
+from verifier_vm.judge.readings import Group, Reading, read_run
+from verifier_vm.judge.refusal_words import cause_of_refusal
+from verifier_vm.judge.suite import FULL, SHORT, parts
 
 SURVIVE = [
     ("policy:mix", {"W6-pinned.gap_ms": 2500.0}, "F13", "a W6-pinned made no progress for 2500 ms (limit 2000 ms)"),

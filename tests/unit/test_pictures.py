@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.timeline import read_timeline
 from policy_lake.model import InfraError, Pair, Ratio, Score
-from tasks.pictures import draw
+from tasks.trial.pictures import draw
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
 SCORE = Score(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from policy_lake.model import InfraError
-from verifier_vm.qmp import Qmp, load_commands
+from verifier_vm.machine.qmp import Qmp, load_commands
 
 GREETING = b'{"QMP": {"version": {}}}\n'
 OK = b'{"return": {}}\n'

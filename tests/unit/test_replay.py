@@ -10,11 +10,11 @@ import pytest
 from trace_cases import parent_and_child, trace
 
 from benchmarks.replay_fidelity import compare
-from benchmarks.trace import OPS
-from benchmarks.trace_check import first_fault
-from benchmarks.trace_cut import cut
-from benchmarks.trace_file import read_trace
-from benchmarks.trace_program import critical_us, program, total_us
+from benchmarks.trace.check import first_fault
+from benchmarks.trace.cut import cut
+from benchmarks.trace.file import read_trace
+from benchmarks.trace.program import critical_us, program, total_us
+from benchmarks.trace.tasks import OPS
 from policy_lake.model import InfraError, InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policy_lake.model import BuildError, InfraError, InputError, LostVMError
-from tasks.retry import failed_by_infrastructure
+from tasks.fleet.retry import failed_by_infrastructure
 
 
 @pytest.mark.parametrize(

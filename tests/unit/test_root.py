@@ -8,8 +8,8 @@ import pytest
 from benchmarks import toolchain
 from benchmarks.kernel_source import source_files
 from policy_lake.model import InfraError
-from tasks import root
-from verifier_vm.cpio import tree_entries
+from tasks.host import root
+from verifier_vm.machine.cpio import tree_entries
 
 
 def unpacked(data):

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from policy_lake.model import InfraError
-from verifier_vm import snapshot
-from verifier_vm.qemu import Machine
-from verifier_vm.snapshot import STATE, TABLE, _digest_of_data, _holds, _key, _prune, origin_of
-from verifier_vm.topology import Topology
+from verifier_vm.machine import snapshot
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.snapshot import STATE, TABLE, _digest_of_data, _holds, _key, _prune, origin_of
+from verifier_vm.machine.topology import Topology
 
 MIB = 1 << 20
 

@@ -10,9 +10,9 @@ from skipping import skip_or_fail
 from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.model import SchedcpError
-from tasks import static
-from tasks.settings import load_settings
-from verifier_vm.kernel import installed_kernel
+from tasks.host.settings import load_settings
+from tasks.trial import static
+from verifier_vm.machine.kernel import installed_kernel
 
 
 @pytest.fixture(scope="module")

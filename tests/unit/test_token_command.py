@@ -14,9 +14,9 @@ from token_cases import SCORE, STAGES, payload, sha
 
 from control_plane import cli
 from policy_lake.model import InfraError, Rejection, Verdict
-from tasks.settings import Settings
-from tasks.token import report_path, token_for_verdict
-from tasks.token_check import HOST_BTF
+from tasks.host.settings import Settings
+from tasks.tokens.check import HOST_BTF
+from tasks.tokens.issue import report_path, token_for_verdict
 from verifier_vm.tokens.admit import admit_token
 from verifier_vm.tokens.admitted import create_admitted
 from verifier_vm.tokens.check import Attachment
@@ -129,9 +129,9 @@ def test_check_refuses_everything_else_with_the_reason(schedcp, token, tmp_path,
 
 def test_the_hosts_own_types_are_what_counts_unless_said(schedcp, token, monkeypatch, tmp_path):
     (tmp_path / "btf").write_bytes(b"btf")
-    monkeypatch.setattr("tasks.token_check.HOST_BTF", tmp_path / "btf")
+    monkeypatch.setattr("tasks.tokens.check.HOST_BTF", tmp_path / "btf")
     assert schedcp("token", "check", token, "--kernel", SCORE.kernel)[0] == 0
-    monkeypatch.setattr("tasks.token_check.HOST_BTF", tmp_path / "none")
+    monkeypatch.setattr("tasks.tokens.check.HOST_BTF", tmp_path / "none")
     refused(schedcp("token", "check", token, "--kernel", SCORE.kernel), "which types this kernel has is not known")
     assert Path("/sys/kernel/btf/vmlinux") == HOST_BTF
 
@@ -195,7 +195,7 @@ def test_a_log_that_was_cut_off_shows(schedcp, data, token):
 
 
 def test_check_tells_of_what_this_host_has_admitted(schedcp, data, token):
-    from tasks.token_check import admitted_dir, read_signed_log
+    from tasks.tokens.check import admitted_dir, read_signed_log
     from verifier_vm.tokens.public_key import read_public_key
     from verifier_vm.tokens.revocation import read_revocations
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from token_cases import SCORE, STAGES, sha
 
 from policy_lake.model import Candidate, Verdict, to_json
-from tasks.batch import Evidence
-from tasks.certainty import Tried
-from tasks.promote import promote
-from tasks.settings import Settings
-from tasks.token_check import show_token
-from tasks.whole import write_whole
+from tasks.host.settings import Settings
+from tasks.host.whole import write_whole
+from tasks.run.batch import Evidence
+from tasks.run.certainty import Tried
+from tasks.run.promote import promote
+from tasks.tokens.check import show_token
 from verifier_vm.tokens.dsse import canonical_json
 from verifier_vm.tokens.report import digest_of
 

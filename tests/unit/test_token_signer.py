@@ -181,8 +181,8 @@ import hashlib, os, sys
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
 from policy_lake.model import Stage, Verdict
-from tasks.settings import load_settings
-from tasks.token import token_for_verdict
+from tasks.host.settings import load_settings
+from tasks.tokens.issue import token_for_verdict
 from tasks.planners import choose
 from verifier_vm.tokens.terms import REQUIRED_STAGES
 stages = tuple(Stage(name, True, 1.0) for name in REQUIRED_STAGES)

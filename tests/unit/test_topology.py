@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lake.model import InputError
-from verifier_vm.topology import MOST_CPUS, Topology
+from verifier_vm.machine.topology import MOST_CPUS, Topology
 
 
 @st.composite

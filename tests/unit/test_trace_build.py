@@ -4,10 +4,10 @@
 import pytest
 from trace_cases import ROOT, Host
 
-from benchmarks.trace import OPS, at_us, cpu_by_name
-from benchmarks.trace_build import build_trace
-from benchmarks.trace_check import first_fault
-from benchmarks.tracepoints import concerns, descendants
+from benchmarks.trace.build import build_trace
+from benchmarks.trace.check import first_fault
+from benchmarks.trace.tasks import OPS, at_us, cpu_by_name
+from benchmarks.trace.tracepoints import concerns, descendants
 from policy_lake.model import InfraError
 
 CHILD, OTHER = 101, 7

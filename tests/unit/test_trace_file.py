@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from trace_cases import parent_and_child, trace
 
-from benchmarks.trace import COLUMNS, cpu_by_name
-from benchmarks.trace_file import hash_names, parse_trace, read_trace, write_trace
+from benchmarks.trace.file import hash_names, parse_trace, read_trace, write_trace
+from benchmarks.trace.tasks import COLUMNS, cpu_by_name
 from policy_lake.model import InputError
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from policy_lake.guest import ClockCounts
 from policy_lake.model import InfraError, InputError
-from tasks import guest
-from tasks.settings import Settings
-from verifier_vm import clock
-from verifier_vm.topology import Topology
+from tasks.host import guest
+from tasks.host.settings import Settings
+from verifier_vm.machine import clock
+from verifier_vm.machine.topology import Topology
 
 FIELDS = ("magic", "fallbacks", "virtual_ns", "hash", "slots", "switches", "switch_hash", "moves", "error")
 
@@ -151,7 +151,7 @@ def test_the_clock_is_compiled_once_for_each_version(tmp_path, monkeypatch):
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """Settings whose guest needs neither a kernel nor a compiler."""
-    from verifier_vm.kernel import Kernel
+    from verifier_vm.machine.kernel import Kernel
 
     for name in ("kernel", "initrd"):
         (tmp_path / name).write_bytes(name.encode())

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.workloads import workload_ids
 from policy_lake.model import InputError
-from tasks.settings import load_settings
-from tasks.workloads import add_workload, find_workload, list_workloads
+from tasks.host.settings import load_settings
+from tasks.host.workloads import add_workload, find_workload, list_workloads
 
 ROOT = Path(__file__).parents[2]
 SCHEDCP = Path(sys.executable).parent / "schedcp"

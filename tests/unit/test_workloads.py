@@ -5,8 +5,8 @@ import pytest
 from trace_cases import parent_and_child
 
 from benchmarks.programs import program_sources
-from benchmarks.trace_file import write_trace
-from benchmarks.trace_program import program
+from benchmarks.trace.file import write_trace
+from benchmarks.trace.program import program
 from benchmarks.workloads import (
     TIERS,
     arguments,

@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from benchmarks.perf_data import Event
-from benchmarks.trace import OPS, Trace, TraceInfo
-from benchmarks.tracepoints import EXEC, NEW, RENAME, SWITCH, WAKING
+from benchmarks.trace.perf_data import Event
+from benchmarks.trace.tasks import OPS, Trace, TraceInfo
+from benchmarks.trace.tracepoints import EXEC, NEW, RENAME, SWITCH, WAKING
 
 ROOT = 100
 MS = 1_000_000

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from policy_lake.guest import GuestJob, GuestStep
-from verifier_vm.vm import run
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 TINY = {

@@ -10,11 +10,11 @@ import pytest
 from benchmarks.toolchain import toolchain_files
 from benchmarks.workloads import at_tier, workload
 from policy_lake.guest import GuestJob, GuestStep
-from tasks import guest as guests
-from tasks import root
-from tasks.settings import load_settings
-from verifier_vm.topology import Topology
-from verifier_vm.vm import run
+from tasks.host import guest as guests
+from tasks.host import root
+from tasks.host.settings import load_settings
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 MAKEFILE = r"""

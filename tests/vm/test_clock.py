@@ -23,9 +23,9 @@ from skipping import skip_or_fail
 
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import LostVMError
-from verifier_vm.qemu import Machine
-from verifier_vm.topology import Topology
-from verifier_vm.vm import run
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 PROGRAMS = Path(__file__).parent / "programs"
@@ -211,7 +211,7 @@ def remove_table(place: Path) -> None:
 def test_a_damaged_snapshot_is_taken_anew_and_gives_the_same_run(machine, program, tmp_path, caplog):
     machine = replace(machine, snapshots=tmp_path)
     job = GuestJob({"clock": program}, (step("times", 2, 100),), seed=3)
-    caplog.set_level("INFO", "verifier_vm.snapshot")
+    caplog.set_level("INFO", "verifier_vm.machine.snapshot")
     want = sameness(run(job, machine))
     for damage in (flip_memory, shorten_state, remove_table):
         (place,) = (path for path in tmp_path.iterdir() if path.is_dir())
@@ -227,7 +227,7 @@ def test_a_damaged_snapshot_is_taken_anew_and_gives_the_same_run(machine, progra
 def test_two_at_once_take_one_snapshot_and_run_alike(machine, program, tmp_path, caplog):
     machine = replace(machine, snapshots=tmp_path)
     job = GuestJob({"clock": program}, (step("times", 2, 100),), seed=3)
-    caplog.set_level("INFO", "verifier_vm.snapshot")
+    caplog.set_level("INFO", "verifier_vm.machine.snapshot")
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: sameness(run(job, machine)), range(2))
     assert first == second
@@ -239,8 +239,8 @@ def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from policy_lake.guest import GuestJob
-        from verifier_vm.qemu import Machine
-        from verifier_vm.vm import run
+        from verifier_vm.machine.qemu import Machine
+        from verifier_vm.machine.vm import run
         machine = Machine(Path({str(machine.kernel)!r}), Path({str(machine.initrd)!r}),
                           clock=Path({str(machine.clock)!r}), snapshots=Path({str(tmp_path)!r}))
         run(GuestJob({{}}, ()), machine)

@@ -16,9 +16,9 @@ from skipping import skip_or_fail
 
 from policy_lake.guest import ClockCounts, GuestJob, GuestStep
 from policy_lake.model import InfraError
-from verifier_vm.clock import Stats
-from verifier_vm.topology import Topology
-from verifier_vm.vm import run
+from verifier_vm.machine.clock import Stats
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 PROGRAMS = Path(__file__).parent / "programs"
@@ -39,8 +39,8 @@ def clock(tmp_path_factory):
 @pytest.fixture(scope="module")
 def machine_of():
     """The machine of a topology, with a virtual clock and started from a snapshot."""
-    from tasks.guest import Shape, prepare_guest
-    from tasks.settings import load_settings
+    from tasks.host.guest import Shape, prepare_guest
+    from tasks.host.settings import load_settings
 
     def machine(*counts):
         guest = prepare_guest(load_settings(), Shape(Topology(*counts)))

@@ -8,8 +8,8 @@ import os
 import pytest
 from corpus import BEFORE_A_GUEST, good, planted
 
-from tasks.settings import load_settings
-from tasks.static import check_statically
+from tasks.host.settings import load_settings
+from tasks.trial.static import check_statically
 from tasks.verify import verify
 
 pytestmark = pytest.mark.vm

@@ -13,9 +13,9 @@ import pytest
 from leftovers import processes
 from skipping import skip_or_fail
 
-from benchmarks.trace import FORK, THREAD, cpu_by_name
-from benchmarks.trace_file import read_trace
-from tasks.record import CONTAINED, HOST_PIDS
+from benchmarks.trace.file import read_trace
+from benchmarks.trace.tasks import FORK, THREAD, cpu_by_name
+from tasks.traces.record import CONTAINED, HOST_PIDS
 
 contained = Path("/proc/self/ns/pid").readlink().name != HOST_PIDS
 pytestmark = [

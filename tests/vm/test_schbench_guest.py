@@ -17,9 +17,9 @@ from benchmarks.workloads import arguments, job_files, program_of
 from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.guest import GuestJob, GuestStep
-from tasks.settings import load_settings
-from tasks.workloads import find_workload
-from verifier_vm.vm import run
+from tasks.host.settings import load_settings
+from tasks.host.workloads import find_workload
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 PROGRAMS = Path(__file__).parent / "programs"

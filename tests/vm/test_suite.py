@@ -12,12 +12,12 @@ import pytest
 from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.guest import GuestJob, GuestStep
-from verifier_vm.gate import OBJECT, judge, judge_part
-from verifier_vm.oracles import read_facts
-from verifier_vm.readings import read_run
-from verifier_vm.suite import Exercise, Part
-from verifier_vm.topology import Topology
-from verifier_vm.vm import run
+from verifier_vm.judge.gate import OBJECT, judge, judge_part
+from verifier_vm.judge.oracles import read_facts
+from verifier_vm.judge.readings import read_run
+from verifier_vm.judge.suite import Exercise, Part
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 PLANTED = Path(__file__).parent.parent / "policies"

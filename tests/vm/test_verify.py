@@ -13,8 +13,8 @@ import pytest
 from bpf.build import compile_policy
 from bpf.library import knob_arguments, policies, policy
 from policy_lake.guest import GuestJob, GuestStep
-from verifier_vm.gate import OBJECT, judge
-from verifier_vm.vm import run
+from verifier_vm.judge.gate import OBJECT, judge
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 PLANTED = Path(__file__).parent.parent / "policies"

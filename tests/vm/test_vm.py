@@ -18,9 +18,9 @@ from leftovers import processes, runs
 
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import InfraError, LostVMError
-from verifier_vm.console import kernel_death
-from verifier_vm.job import encode_job
-from verifier_vm.vm import run
+from verifier_vm.judge.console import kernel_death
+from verifier_vm.machine.job import encode_job
+from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
 HERE = Path(__file__).parent
@@ -102,8 +102,8 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from policy_lake.guest import GuestJob, GuestStep
-        from verifier_vm.qemu import Machine
-        from verifier_vm.vm import run
+        from verifier_vm.machine.qemu import Machine
+        from verifier_vm.machine.vm import run
         machine = Machine(Path({str(guest.machine.kernel)!r}), Path({str(guest.machine.initrd)!r}), memory_mib=300)
         files = {{"probe": Path({str(tmp_path / "probe")!r}).read_bytes()}}
         job = GuestJob(files, (GuestStep("run", ("probe", "hang"), timeout_s=600),))

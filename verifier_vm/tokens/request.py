@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from policy_lake.model import InputError, Ratio, Score, Stage, from_json
-from verifier_vm.suite import Tier
+from verifier_vm.judge.suite import Tier
 from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, VALID_FOR, BreakerLimits, Provenance, RolloutStage
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from policy_lake.model import Ratio
-from verifier_vm.suite import Tier
+from verifier_vm.judge.suite import Tier
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.

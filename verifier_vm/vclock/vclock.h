@@ -16,7 +16,7 @@
 #define NEVER UINT64_MAX
 #define PS_PER_NS 1000ull
 
-/* A page shared with the process that started QEMU (verifier_vm/clock.py reads it). */
+/* A page shared with the process that started QEMU (verifier_vm/machine/clock.py reads it). */
 struct stats {
 	uint64_t magic;		/* STATS_MAGIC once the clock runs */
 	uint64_t fallbacks;	/* waits that were given up: the run is not deterministic and no score */

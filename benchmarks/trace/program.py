@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trace as the program that the guest's replayer carries out (guest/replay_program.h has the format)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.trace.cut import cut
+from benchmarks.trace.file import read_trace
+from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace
+
+MAGIC = b"SCHEDRP1"
+_NOTHING = 8
+_LONGEST_US = (1 << 28) - 1
+_NAME_BYTES = 16
+
+
+def program(trace: Trace) -> bytes:
+    """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another."""
+    names = list(dict.fromkeys([trace.info.command, *trace.info.names]))
+    numbers = [names.index(name) for name in trace.info.names]
+    words: list[int] = []
+    args: list[int] = []
+    first = [0]
+    for task in range(trace.tasks):
+        for i in trace.span(task):
+            kind, after_us = int(trace.op[i]), int(trace.after_us[i])
+            while after_us > _LONGEST_US:
+                words.append(_LONGEST_US << 4 | _NOTHING)
+                args.append(0)
+                after_us -= _LONGEST_US
+            words.append(after_us << 4 | kind)
+            # A nice value must not be negative there.
+            arg = int(trace.arg[i]) + (20 if kind == NICE else 0)
+            args.append(numbers[arg] if kind == NAME else arg)
+        first.append(len(words))
+    edges = int((trace.op == WAKE).sum())
+    header = struct.pack(
+        "<8s4I2Q", MAGIC, trace.tasks, len(words), edges, len(names), critical_us(trace), total_us(trace)
+    )
+    ops = np.column_stack([np.array(words, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
+    texts = b"".join(name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0") for name in names)
+    return header + texts + np.array(first, "<u4").tobytes() + ops
+
+
+def program_of_trace(path: Path, numbers: Mapping[str, int]) -> bytes:
+    """The program of the trace in a file, or of the piece that the numbers `skip_permille` and `cpu_ms` mean."""
+    trace = read_trace(path)
+    if "cpu_ms" in numbers:
+        trace = cut(trace, numbers.get("skip_permille", 0), numbers["cpu_ms"])
+    return program(trace)
+
+
+def total_us(trace: Trace) -> int:
+    """CPU time of all tasks."""
+    return int(trace.after_us.sum())
+
+
+def critical_us(trace: Trace) -> int:
+    """The longest chain of bursts, sleeps and edges: the makespan on as many CPUs as there are tasks."""
+    clock = [0] * trace.tasks
+    woken: dict[int, int] = {}
+    sleepers: dict[int, tuple[int, int]] = {}
+    ready = [(0, int(trace.starts[0]))]
+    longest = 0
+    while ready:
+        task, i = ready.pop()
+        while True:
+            op, arg = int(trace.op[i]), int(trace.arg[i])
+            reached = clock[task] + int(trace.after_us[i])
+            if op == WAIT:
+                if arg not in woken:
+                    sleepers[arg] = (task, i)
+                    break
+                reached = max(reached, woken[arg])
+            elif op == SLEEP:
+                reached += arg
+            clock[task] = reached
+            if op == WAKE:
+                woken[arg] = reached
+                ready += [sleepers.pop(arg)] if arg in sleepers else []
+            elif op in (FORK, THREAD):
+                clock[arg] = reached
+                ready.append((arg, int(trace.starts[arg])))
+            elif op == EXIT:
+                longest = max(longest, reached)
+                break
+            i += 1
+    return longest

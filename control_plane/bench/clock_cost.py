@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the virtual clock costs, and how soon a candidate has its answer: half of `python -m control_plane.bench.clock`.
+
+A step's wall time is that between the arrivals of two events, so the guest's own idea of time has no part in it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.attachment import bad_detach, lost_attachment
+from benchmarks.output import last_line, last_object, number
+from benchmarks.workloads import arguments
+from bpf.build import compile_policy
+from bpf.library import policies, policy
+from control_plane.bench.figures import Figure
+from control_plane.bench.loop import SCHEDCP, timed
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import Clock, InfraError
+from tasks.host.guest import Guest, Shape, prepare_guest
+from tasks.host.settings import load_settings
+from tasks.host.workloads import find_workload
+from verifier_vm.judge.gate import OBJECT, judge
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
+
+DEADLINE_S = 600.0
+STEP_S = 900.0  # in the guest's time, of which an idle guest has much in little of ours
+CLOCKS: tuple[Clock, ...] = ("virtual", "wall")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How often and how much: rounds are crunch's, of all threads together; `blocks` are those of batch's short job."""
+
+    scores: int = 10
+    identical: int = 3
+    pairs: int = 10
+    repeats: int = 3
+    compression: int = 3000
+    checksum: int = 1500
+    blocks: int = 220_000
+    idle_wakeups: int = 100
+    answers: int = 7
+    verifications: int = 5
+    candidates: int = 20
+
+
+QUICK = Sizes(2, 1, 2, 1, 80, 80, 10_000, 20, 1, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A report, and by label of its steps the wall seconds each took and the CPU seconds that QEMU spent on it."""
+
+    report: GuestReport
+    wall_s: dict[str, float]
+    cpu_s: dict[str, float]
+
+    def out(self, label: str) -> dict[str, Any]:
+        """What the program of that step told."""
+        event = next(event for event in self.report.events if event.get("label") == label)
+        return last_object(str(event.get("out", "")), where=f"step '{label}'")
+
+
+def guest_of(clock: Clock = "virtual", *, cpus: int = 2, llcs: int = 1, cold: bool = False) -> Guest:
+    """A guest of that clock and topology; InfraError when there is no virtual clock here."""
+    guest = prepare_guest(load_settings(), Shape(Topology(cpus, llcs), clock=clock, cold=cold))
+    if guest.machine.clock_name != clock:
+        raise InfraError(guest.warning)
+    return guest
+
+
+def step(label: str, *args: str) -> GuestStep:
+    """Run a program of the guest."""
+    return GuestStep("run", args, label=label, timeout_s=STEP_S)
+
+
+def timed_run(job: GuestJob, machine: Machine) -> Timed:
+    """Do `job`, every step of which must succeed (InfraError), and take the time of each."""
+    wall_s: dict[str, float] = {}
+    cpu_s: dict[str, float] = {}
+    since: list[tuple[float, float]] = []
+    pids: list[int] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        pids[:] = pids or [_guest_pid()]
+        now = time.monotonic(), process_cpu_s(pids[0])
+        if event["event"] == "step":
+            wall_s[str(event["label"])] = now[0] - since[-1][0]
+            cpu_s[str(event["label"])] = now[1] - since[-1][1]
+        since.append(now)
+
+    report = run(job, machine, deadline_s=DEADLINE_S, on_event=on_event)
+    check_all(job.steps, report)
+    return Timed(report, wall_s, cpu_s)
+
+
+def check_all(steps: Sequence[GuestStep], report: GuestReport) -> None:
+    """InfraError naming the first step that failed."""
+    for event in report.events:
+        if not event.get("ok"):
+            raise InfraError(f"step '{event.get('label')}' failed: {last_line(event.get('err') or event.get('log'))}")
+    if len(report.events) != len(steps):
+        raise InfraError(f"{len(report.events)} of {len(steps)} steps were done")
+
+
+def process_cpu_s(pid: int) -> float:
+    """CPU seconds of a process with all its threads: its clock's number is what clock_getcpuclockid(3) makes of it."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _guest_pid() -> int:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"qemu-system" in (process / "cmdline").read_bytes():
+                return int(process.name)
+        except OSError:
+            continue
+    raise InfraError("the guest's process is not to be found")
+
+
+def crunch(sizes: Sizes, cpus: int) -> tuple[GuestStep, ...]:
+    """Both kinds of real program, as much work in all on any number of CPUs."""
+    kinds = {"compression": ("0", sizes.compression), "checksum": ("1", sizes.checksum)}
+    return tuple(
+        step(name, "crunch", "--kind", kind, "--threads", str(cpus), "--work", str(max(1, rounds // cpus)))
+        for name, (kind, rounds) in kinds.items()
+    )
+
+
+def cost_figures(sizes: Sizes) -> list[Figure]:
+    """The same work by both clocks at 2 vCPUs, guests in turn, medians."""
+    workload = find_workload("batch")
+    batch = (workload.program, *arguments(workload, seed=1, accel="tcg"), "--short-work", str(sizes.blocks))
+    warm = step("warm-up", "crunch", "--work", "5"), step("warm-up-2", "batch", "--short-work", "1000", "--real", "1")
+    steps = (*warm, *crunch(sizes, 2), step("real", *batch, "--real", "1"), step("bursts", *batch))
+    taken: dict[str, list[Timed]] = {clock: [] for clock in CLOCKS}
+    for _ in range(sizes.repeats):
+        for clock in CLOCKS:
+            taken[clock].append(timed_run(GuestJob({}, steps, seed=1), guest_of(clock).machine))
+    named = {
+        "compression": ("cost of compression", 2.5), "checksum": ("cost of checksums", 2.5),
+        "real": ("cost of batch, all executed", 1.3), "bursts": ("cost of batch, bursts charged", 1.3),
+    }  # fmt: skip
+    return [
+        cost_figure(
+            name,
+            limit,
+            wall_s=_medians([[one.wall_s[label] for one in taken[clock]] for clock in CLOCKS]),
+            cpu_s=_medians([[one.cpu_s[label] for one in taken[clock]] for clock in CLOCKS]),
+        )
+        for label, (name, limit) in named.items()
+    ]
+
+
+def _medians(values: list[list[float]]) -> tuple[float, float]:
+    first, second = (statistics.median(one) for one in values)
+    return first, second
+
+
+def cost_figure(name: str, limit: float, *, wall_s: tuple[float, float], cpu_s: tuple[float, float]) -> Figure:
+    """The ratio virtual to plain TCG; only that of wall time has a target."""
+    wall, cpu = wall_s[0] / wall_s[1], cpu_s[0] / cpu_s[1]
+    measured = (
+        f"{wall:.2f}x wall ({wall_s[0]:.2f} s, plain TCG {wall_s[1]:.2f} s), "
+        f"{cpu:.2f}x CPU ({cpu_s[0]:.2f} s, {cpu_s[1]:.2f} s)"
+    )
+    return Figure(name, measured, f"<= {limit}x wall", wall <= limit)
+
+
+def scale_figures(sizes: Sizes) -> list[Figure]:
+    """As much work on 8 vCPUs as on 2, in virtual time."""
+    taken: dict[int, list[Timed]] = {2: [], 8: []}
+    for _ in range(sizes.repeats):
+        for cpus, done in taken.items():
+            steps = (step("warm-up", "crunch", "--work", "5"), *crunch(sizes, cpus))
+            done.append(timed_run(GuestJob({}, steps, seed=1), guest_of(cpus=cpus).machine))
+    figures = []
+    for label in ("compression", "checksum"):
+        two, eight = _medians([[one.wall_s[label] for one in done] for done in taken.values()])
+        measured = f"{eight / two:.2f}x wall per unit of work ({eight:.2f} s, on 2 {two:.2f} s)"
+        figures.append(Figure(f"8 vCPUs against 2, {label}", measured, "<= 1.5x", eight / two <= 1.5))
+    return figures
+
+
+def idle_figures(sizes: Sizes) -> list[Figure]:
+    """Two sleepers and nothing else: what a virtual second of idling takes."""
+    args = ("--sleepers", "2", "--hogs-per-cpu", "0", "--think-us", "1000000", "--wakeups", str(sizes.idle_wakeups))
+    job = GuestJob({}, (step("warm-up", "crunch", "--work", "1"), step("idle", "wakeup", *args)), seed=1)
+    done = [timed_run(job, guest_of().machine) for _ in range(sizes.repeats)]
+    virtual_s = number(done[0].out("idle"), "wall_ms", where="step 'idle'", zero=False) / 1e3
+    wall_s = statistics.median(one.wall_s["idle"] for one in done)
+    measured = f"{wall_s / virtual_s:.4f} s of wall per virtual second ({wall_s:.2f} s for {virtual_s:.1f} s)"
+    return [Figure("idle guest", measured, "<= 0.05 s", wall_s / virtual_s <= 0.05)]
+
+
+def answer_figures(sizes: Sizes) -> list[Figure]:
+    """From an object's bytes to attached, ran, clean, in a guest from a snapshot that is there."""
+    guest, vtime = guest_of(), policy("vtime")
+    data = compile_policy(vtime.source, name=vtime.id, vmlinux_dir=guest.kernel.headers).data
+    short = step("run", "batch", "--jobs", "8", "--short-work", "5000")
+    job = GuestJob({OBJECT: data}, (GuestStep("attach", (OBJECT,), "attach"), short, GuestStep("detach", (), "detach")))
+    seconds = []
+    for _ in range(1 + sizes.answers):  # the first takes the snapshot if there is none
+        start = time.monotonic()
+        report = run(job, guest.machine, deadline_s=DEADLINE_S)
+        seconds.append(time.monotonic() - start)
+        check_all(job.steps, report)
+        attach, ran, detach = report.events
+        if wrong := lost_attachment(attach, ran, where="step 'run'") or bad_detach(detach, where="step 'detach'"):
+            raise InfraError(wrong)
+    middle = statistics.median(seconds[1:])
+    measured = f"{middle:.2f} s, from {min(seconds[1:]):.2f} to {max(seconds[1:]):.2f} s"
+    return [Figure(f"object to first answer, p50 of {sizes.answers}", measured, "<= 1.5 s", middle <= 1.5)]
+
+
+def verify_figures(sizes: Sizes) -> list[Figure]:
+    """`schedcp verify` of a good policy, its start and its token included."""
+    command = [SCHEDCP, "verify", "bpf/library/vtime.bpf.c", "--json"]
+    seconds = [timed(command)[0] for _ in range(sizes.verifications)]
+    middle, name = statistics.median(seconds), f"schedcp verify vtime, p50 of {sizes.verifications}"
+    return [Figure(name, f"{middle:.2f} s, at most {max(seconds):.2f} s", "<= 5 s", middle <= 5)]
+
+
+def throughput_figures(sizes: Sizes) -> list[Figure]:
+    """Candidates built, loaded and stressed, two at a time; no two have the same source."""
+    guest, known = guest_of(), policies()
+
+    def accepted(index: int) -> bool:
+        one = known[index % len(known)]
+        source = f"{one.source}\n// candidate {index}\n"
+        made = compile_policy(source, name=one.id, vmlinux_dir=guest.kernel.headers)
+        return judge(made.data, (), guest.machine, seed=index, deadline_s=DEADLINE_S).verdict.accepted
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        good = sum(pool.map(accepted, range(sizes.candidates)))
+    seconds = time.monotonic() - start
+    a_minute = sizes.candidates / seconds * 60
+    measured = f"{a_minute:.0f} a minute ({sizes.candidates} in {seconds:.1f} s, {good} accepted)"
+    met = a_minute >= 20 and good == sizes.candidates
+    return [Figure("build, load, survive, two at a time", measured, ">= 20 a minute", met)]

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ray for the length of a run: the cluster at RAY_ADDRESS, or one of our own on the loopback interface."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from policy_lake.model import InfraError
+from tasks.fleet.fan_out import MICROVM
+from tasks.host.settings import Settings
+
+REACH_S = 10.0
+LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
+SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
+OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
+SCRATCH = "schedcp-ray-"
+log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """A connection that is made in the background; `ready` waits for it, `end` stops only what it started."""
+
+    def __init__(self, settings: Settings, *, host_cpus: int) -> None:
+        self.slots = settings.slots(host_cpus)  # until the cluster says how many it has
+        self._deadline_s = settings.cluster_deadline_s
+        # A directory of its own, so that no other `ray.init` finds this cluster by chance.
+        place = _short_directory()
+        _sweep(Path(place))
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=place))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._connected, self._over = threading.Event(), threading.Event()
+        self._error: BaseException | None = None
+        # One thread from start to end: Ray's processes die with the thread that started them (PR_SET_PDEATHSIG).
+        self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
+        self._thread.start()
+
+    def ready(self) -> None:
+        """Wait until guests can be sent out; InfraError in one line when that fails or takes too long.
+
+        Called again after a failure it tries anew: a start that fails on a busy machine may well succeed later.
+        """
+        if self._connected.is_set() and self._error is not None:
+            self._thread.join(self._deadline_s)
+            self._begin()
+        if not self._connected.wait(self._deadline_s):
+            raise InfraError(f"Ray did not start within {self._deadline_s:g} s")
+        if isinstance(self._error, InfraError):
+            raise InfraError(str(self._error))
+        if self._error is not None:
+            lines = str(self._error).strip().splitlines() or [""]
+            raise InfraError(f"Ray did not start: {type(self._error).__name__}: {lines[0]}") from self._error
+
+    def end(self) -> None:
+        self._over.set()
+        if not self._connected.is_set():
+            log.info("waiting for Ray to come up, so as to leave nothing of it behind")
+        self._thread.join(self._deadline_s)
+        for _ in range(20):
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            if not self._scratch.exists():
+                return
+            time.sleep(0.1)  # a process of Ray that notices the end a little later may still be writing
+
+    def _live(self) -> None:
+        # Not imported before `_connect` has set what Ray reads on import.
+        owned = not ("ray" in sys.modules and sys.modules["ray"].is_initialized())
+        try:
+            if owned:
+                with _sigterm_kept():
+                    _connect(self.slots, self._scratch)
+            import ray
+
+            self.slots = int(ray.cluster_resources().get(MICROVM, 0))
+            if self.slots < 1:
+                raise InfraError(f"the Ray cluster has no '{MICROVM}' resource: start its nodes with --resources")
+        except BaseException as error:
+            self._error = error
+        self._connected.set()
+        if self._error is None:
+            self._over.wait()
+        if owned and "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+
+
+def _short_directory() -> str:
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= LONGEST_TMPDIR else "/tmp"
+
+
+def _sweep(place: Path) -> None:
+    """Remove what a run that was SIGKILLed could not: scratch directories whose process is gone."""
+    for left in place.glob(f"{SCRATCH}*-*"):
+        pid = left.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _connect(slots: int, scratch: Path) -> None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address and address != "local":
+        _join(address)
+    else:
+        _start(slots, scratch)
+
+
+def _join(address: str) -> None:
+    _reach(address)
+    # Ray 2.60 turns token mode on for the clusters it starts itself, never for one it is told to join.
+    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in tokens) or (Path.home() / ".ray/auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    _keep_quiet()
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _start(slots: int, scratch: Path) -> None:
+    # Without these Ray listens on every interface, and writes a token that others may read to ~/.ray. Read on import.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
+    _keep_quiet()
+    ray.init(
+        address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
+        object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,
+        logging_level=logging.ERROR,
+    )  # fmt: skip
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Put SIGTERM's handler back: Ray 2.60 replaces it, below Python, by one that dumps stacks and aborts."""
+    libc, before = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(SIGACTION_BYTES)
+    libc.sigaction(signal.SIGTERM, None, before)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGTERM, before, None)
+
+
+def _keep_quiet() -> None:
+    from ray._private import worker
+
+    # Ray 2.60 prints each retry of a task on this process's stdout, log_to_driver or not, and stdout may carry JSON.
+    worker._worker_logs_enabled = False
+
+
+def _reach(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        if address == "auto":
+            return
+        raise InfraError(f"RAY_ADDRESS={address}: not a HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise InfraError(f"RAY_ADDRESS={address}: no Ray cluster can be reached there ({error})") from None
+
+
+_current: Cluster | None = None
+
+
+@contextmanager
+def running(settings: Settings, *, host_cpus: int) -> Iterator[Cluster]:
+    """The run's cluster, being connected while the caller goes on; inside another `running` it is the same one."""
+    global _current  # noqa: PLW0603 - Ray itself has one connection per process
+    if _current is not None:
+        yield _current
+        return
+    _current = Cluster(settings, host_cpus=host_cpus)
+    try:
+        yield _current
+    finally:
+        cluster, _current = _current, None
+        cluster.end()

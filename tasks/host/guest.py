@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest as this host can boot it: kernel, image with every workload and probe, accelerator, clock."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import bpf
+from benchmarks.programs import program_headers, program_sources
+from benchmarks.workloads import Workload
+from policy_lake.model import InfraError, InputError
+from tasks.host.root import with_root
+from tasks.host.settings import Settings
+from tasks.host.whole import write_whole
+from verifier_vm.machine.accel import usable_accel
+from verifier_vm.machine.clock import usable_clock
+from verifier_vm.machine.image import Program, build_image
+from verifier_vm.machine.kernel import Kernel, installed_kernel
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.topology import Topology
+
+_PROBES = Path(bpf.__file__).parent / "probes"
+PROBE = "observe"
+EMULATED_BUILD = (
+    "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a guest is to be: its topology, its clock, and whether it boots (`cold`) or starts from a snapshot.
+
+    `root` names what else its file system holds (a workload's field), with at least `memory_mib` of memory for that.
+    """
+
+    topology: Topology
+    clock: Literal["auto", "virtual", "wall"] = "auto"
+    cold: bool = False
+    root: str = ""
+    memory_mib: int = 0
+
+    def bearing(self, wanted: Workload) -> Shape:
+        """The same with what a workload needs in it."""
+        return replace(self, root=wanted.root, memory_mib=wanted.memory_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A machine to boot, the kernel it boots, and what the user should know of it (empty: nothing)."""
+
+    machine: Machine
+    kernel: Kernel
+    warning: str = ""
+
+    @property
+    def host_cpus(self) -> int:
+        """The host CPUs that it keeps busy: with a virtual clock its CPUs take turns on one."""
+        return 1 if self.machine.clock else self.machine.cpus
+
+
+def shape_of(settings: Settings, cpus: int = 2) -> Shape:
+    """The guest that the settings ask for, with `cpus` CPUs unless they say how many. InputError if it cannot be."""
+    topology = Topology(settings.cpus or cpus, settings.llcs, settings.smt, settings.nodes)
+    return Shape(topology, settings.clock, settings.cold)
+
+
+def shape_for(settings: Settings, wanted: Workload) -> Shape:
+    """The guest that the settings ask for, or else the workload. InputError if it cannot be."""
+    return shape_of(settings, wanted.cpus).bearing(wanted)
+
+
+def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
+    """The guest of that shape; what it is made of is built once and kept in the cache.
+
+    The clock is virtual under TCG and the host's under KVM, unless the shape says otherwise. Where this QEMU has no
+    virtual clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the
+    kernel or a compiler is missing; InputError for a virtual clock under KVM.
+    """
+    shape = shape or shape_of(settings)
+    memory_mib = max(settings.memory_mib, shape.memory_mib)
+    return _prepare(settings.cache_dir, settings.kernel, settings.accel, memory_mib, shape)
+
+
+@lru_cache(maxsize=16)
+def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, shape: Shape) -> Guest:
+    found = installed_kernel(cache_dir, kernel)
+    image = build_image(_programs(), {f"lib/{PROBE}.bpf.o": _probe_object(found, cache_dir)}, cache_dir)
+    machine = Machine(found.image, image, shape.topology, memory_mib)
+    if accel == "kvm" and shape.clock == "virtual":
+        raise InputError("--clock virtual: there is none under KVM; set SCHEDCP_ACCEL=tcg, or take --clock wall")
+    if accel == "kvm" or (accel == "auto" and shape.clock != "virtual"):
+        machine = replace(machine, accel="kvm" if accel == "kvm" else usable_accel(machine, cache_dir))
+    if shape.root:
+        machine = replace(machine, initrd=with_root(image, shape.root, cache_dir))
+    slow = EMULATED_BUILD if shape.root and machine.accel == "tcg" else ""
+    if slow:
+        log.warning("%s", slow)
+    if machine.accel == "kvm" or shape.clock == "wall":
+        return Guest(machine, found, slow)
+    try:
+        machine = replace(machine, clock=usable_clock(cache_dir))
+    except InfraError as error:
+        warning = f"{error}; times are taken by the wall clock"
+        log.warning("%s", warning)
+        return Guest(machine, found, warning)
+    # A file system of hundreds of MiB would be most of a snapshot, and is for guests that need none.
+    keeps = not shape.cold and not shape.root
+    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), found, slow)
+
+
+def _programs() -> dict[str, Program]:
+    headers = program_headers()
+    programs = {
+        name: Program(sources, libraries=("pthread", "m", "z"), headers=headers)
+        for name, sources in program_sources().items()
+    }
+    own = tuple(sorted(_PROBES.glob("*.h")))
+    return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z"), headers=own)}
+
+
+def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:
+    from bpf.build import compile_policy
+
+    source = (_PROBES / f"{PROBE}.bpf.c").read_text(encoding="utf-8")
+    parts = [source, kernel.sha256, *(path.read_text(encoding="utf-8") for path in sorted(_PROBES.glob("*.h")))]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    kept = cache_dir / "probes" / f"{digest[:32]}.bpf.o"
+    if not kept.is_file():
+        made = compile_policy(source, name=PROBE, vmlinux_dir=kernel.headers, source_dir=_PROBES)
+        write_whole(kept, made.data)
+    return kept.read_bytes()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workloads by name: the project's and the user's, made ready as the settings say; and adding one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.schbench import read_binary
+from benchmarks.workloads import (
+    Workload,
+    asking,
+    at_tier,
+    outside,
+    read_workload,
+    workload,
+    workload_files,
+    workload_ids,
+)
+from policy_lake.model import InputError
+from tasks.host.settings import Settings, load_settings
+from tasks.host.whole import write_whole
+from tasks.traces.workload import id_in, workload_of_trace
+
+SCHBENCH = "schbench"
+
+
+def find_workload(name: str, settings: Settings | None = None) -> Workload:
+    """The workload of that id or file, in the tier and with the binary that the settings name.
+
+    A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have, or
+    what is wrong with the binary.
+    """
+    chosen = settings or load_settings()
+    found = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
+    found = asking(at_tier(found, chosen.tier), chosen.work)
+    if chosen.schbench and found.family == found.program == SCHBENCH:
+        found = replace(found, binary=read_binary(chosen.schbench))
+    return found
+
+
+def list_workloads(settings: Settings) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+    """Every workload of the project and of the user's, and what is wrong with those that cannot be read."""
+    found, wrong = [], []
+    for id in workload_files(settings.workload_dir):
+        try:
+            found.append(workload(id, settings.workload_dir))
+        except InputError as error:
+            wrong.append(str(error))
+    return tuple(found), tuple(wrong)
+
+
+def add_workload(path: Path, settings: Settings) -> Workload:
+    """Keep the workload in the file `path` among the user's own, so that its id is known from now on.
+
+    What kind of file it is, its suffix says. InputError for a suffix that is none of ours, a file that is wrong, or an
+    id that is taken; nothing is written then.
+    """
+    add = ADDED_BY.get(path.suffix)
+    if add is None:
+        raise InputError(f"{path}: not one of the files that can be added: {', '.join(f'*{end}' for end in ADDED_BY)}")
+    return add(path, settings)
+
+
+def _add_descriptor(path: Path, settings: Settings) -> Workload:
+    described = outside(path)
+    place = free_place(described.id, settings)
+    try:
+        text = path.read_bytes()
+        trace = Path(described.trace).read_bytes() if described.trace else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if described.trace:
+        if (path.parent / Path(described.trace).name).absolute() != Path(described.trace):
+            raise InputError(f"{path}: field 'trace': must lie beside the descriptor: both are kept together")
+        beside = place.with_name(Path(described.trace).name)
+        if beside.exists():
+            raise InputError(f"{path}: field 'trace': there is a {beside} already")
+        write_whole(beside, trace)
+    write_whole(place, text)
+    return read_workload(place)
+
+
+def free_place(id: str, settings: Settings) -> Path:
+    """Where the descriptor of a new workload of the user's goes; InputError if the id is taken."""
+    place = settings.workload_dir / f"{id}.toml"
+    if id in workload_ids():
+        raise InputError(f"'{id}' is a workload that comes with the project: choose another id")
+    if place.exists():
+        raise InputError(f"there is a workload '{id}' already: choose another id, or remove {place}")
+    return place
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".toml")
+
+
+def _add_trace(path: Path, settings: Settings) -> Workload:
+    text = workload_of_trace(path)
+    place = free_place(id_in(text), settings)
+    beside = place.with_name(path.name)
+    if beside.exists():
+        raise InputError(f"{path}: there is a {beside} already")
+    write_whole(beside, path.read_bytes())
+    write_whole(place, text.encode())
+    return read_workload(place)
+
+
+# One function for each kind of file, by suffix.
+ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor, ".parquet": _add_trace}

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Execute, for an iteration: its candidates out through Ray, and each result into the lake as it arrives."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_lake.model import Candidate, InfraError, Verdict, from_json, to_json
+from policy_lake.records import Rejected
+from tasks.fleet.artifacts import Progress, artifact_key
+from tasks.fleet.cluster import Cluster
+from tasks.fleet.fan_out import ItemOutcome, fan_out
+from tasks.host.settings import Settings
+from tasks.host.whole import write_whole
+from tasks.plan import describe
+from tasks.run.certainty import ratio_text
+from tasks.run.scope import Scope
+from tasks.run.spans import Span
+from tasks.trial.execute import Order, Trial, try_candidate
+from tasks.trial.floor import known_floor
+
+LOOKS = 3  # as many times the first rounds may be spent on a candidate that looks better and is not sure
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the lake does not hold of an iteration: why nothing is known of a candidate, and when guests ran."""
+
+    failures: dict[str, str]
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a token is signed on: the verdict, the loader's arguments, the hash of the kernel's types."""
+
+    verdict: Verdict
+    arguments: tuple[str, ...]
+    btf_sha256: str
+
+
+def candidates_of(scope: Scope, iteration: int) -> list[Candidate]:
+    """The candidates planned for an iteration of this run."""
+    return [candidate for candidate in scope.lake.candidates(scope.run_id) if candidate.iteration == iteration]
+
+
+def run_batch(
+    scope: Scope,
+    iteration: int,
+    *,
+    pairs: int,
+    seed: int,
+    slots: int,
+    attempt: Callable[[Order], Trial] = try_candidate,
+    on_trial: Callable[[], None] | None = None,
+) -> Batch:
+    """Try the iteration's candidates of which nothing is known yet, so that a repeat does only what is left.
+
+    This process is the only writer to the lake. InfraError when not one of them could be tried.
+    """
+    waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
+    floor = known_floor(scope.workload, scope.settings, scope.shape, scope.lake) if waiting else None
+    orders = [
+        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=LOOKS * pairs, floor=floor) for one in waiting
+    ]
+    failures: dict[str, str] = {}
+    spans: list[Span] = []
+
+    def settle(outcome: ItemOutcome[Trial]) -> None:
+        candidate = waiting[outcome.index]
+        if outcome.value is not None:
+            spans.append(outcome.value.span)
+            keep(scope, outcome.value)
+        elif outcome.failure is not None:
+            failures[candidate.id] = f"{outcome.failure.kind}: {outcome.failure.message}"
+            log.warning("execute: %s: no result: %s", candidate.id, failures[candidate.id])
+        if on_trial is not None:
+            on_trial()
+
+    deadline_s = batch_deadline_s(scope.settings, len(orders), slots)
+    fan_out(attempt, orders, deadline_s=deadline_s, label="try", on_result=settle)
+    return Batch(failures, tuple(spans))
+
+
+def run_observed_batch(
+    scope: Scope,
+    ray_cluster: Cluster,
+    iteration: int,
+    *,
+    pairs: int,
+    seed: int,
+    attempt: Callable[[Order], Trial] = try_candidate,
+) -> Batch:
+    """`run_batch` once the cluster is there, with its progress in the Prefect UI."""
+    ray_cluster.ready()
+    total = len(candidates_of(scope, iteration))
+    key = artifact_key("progress", scope.workload.id)
+    progress = Progress(key, total, f"Iteration {iteration} of {scope.run_id}: {total} candidates")
+    return run_batch(
+        scope, iteration, pairs=pairs, seed=seed, slots=ray_cluster.slots, attempt=attempt, on_trial=progress.advance
+    )
+
+
+def batch_deadline_s(settings: Settings, trials: int, slots: int) -> float:
+    """Time for so many trials to pass through the slots, each with its own worst case."""
+    return -(-trials // max(1, slots)) * (settings.trial_deadline_s + settings.build_deadline_s)
+
+
+def keep(scope: Scope, trial: Trial) -> None:
+    """A trial's score or rejection into the lake; for a scored one also its object and what a token needs to say."""
+    name = describe(trial.candidate.policy, trial.candidate.settings)
+    if trial.score is not None:
+        # Before the score: a score in the lake promises that its object can be had.
+        write_whole(scope.settings.object_dir / f"{trial.verdict.object_sha256}.bpf.o", trial.object_data)
+        write_evidence(scope, trial)
+        scope.lake.put(trial.score)
+        log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), trial.score.outcome)
+    elif trial.verdict.rejection is not None:
+        rejection = trial.verdict.rejection
+        scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))
+        log.info("execute: %s: rejected at %s: %s", name, rejection.stage, rejection.reason)
+
+
+def write_evidence(scope: Scope, trial: Trial) -> None:
+    """The verdict and what was loaded, as JSON in the run's directory: the lake keeps scores, not verdicts."""
+    evidence = Evidence(trial.verdict, trial.arguments, trial.btf_sha256)
+    write_whole(_evidence_path(scope, trial.candidate.id), json.dumps(to_json(evidence), indent=1).encode())
+
+
+def read_evidence(scope: Scope, candidate_id: str) -> Evidence:
+    """What `write_evidence` wrote; InfraError when it is gone or damaged, for then there can be no token."""
+    path = _evidence_path(scope, candidate_id)
+    try:
+        return from_json(Evidence, json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise InfraError(f"{path}: the verdict cannot be read: {error}") from error
+
+
+def _evidence_path(scope: Scope, candidate_id: str) -> Path:
+    return scope.settings.run_dir / scope.run_id / f"{candidate_id}.json"
+
+
+def _settled(scope: Scope) -> set[str]:
+    workload, run = scope.workload.id, scope.run_id
+    scored = {score.candidate for score in scope.lake.scores(workload, run)}
+    return scored | {one.candidate.id for one in scope.lake.rejections(workload, run)}

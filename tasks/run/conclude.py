@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run: its report on disk, its result, its last row in the lake."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.host.guest import prepare_guest
+from tasks.host.whole import write_whole
+from tasks.run.report import best_line, best_of, markdown_report, text_report
+from tasks.run.scope import Scope, end_run, profile_of
+from tasks.run.spans import Span, covered_s
+from tasks.run.tally import tally, tune_result
+from tasks.trial.pictures import Pictures
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run's result in the fixed JSON shape, and its report for people."""
+
+    result: dict[str, Any]
+    markdown: str
+
+
+def conclude(
+    scope: Scope,
+    profile_id: str,
+    failures: Mapping[str, str],
+    *,
+    token: Path | None,
+    spans: Sequence[Span],
+    started: float,
+    pictures: Pictures | None = None,
+) -> Ending:
+    """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
+    profile = profile_of(scope, profile_id)
+    tried = tally(scope, failures)
+    total, guests = time.time() - started, covered_s(spans)
+    seconds = {"total": total, "vm": guests, "overhead": max(0.0, total - guests)}
+    directory = scope.settings.run_dir / scope.run_id
+    told = str(token) if token else None
+    warning = prepare_guest(scope.settings, scope.shape).warning
+    markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
+    drawn = pictures.markdown() if pictures else ""
+    write_whole(directory / "report.md", f"{markdown}\n{drawn}".encode())
+    text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
+    write_whole(directory / "report.txt", text.encode())
+    result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
+    result["warnings"] = [warning] if warning else []
+    result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
+    best = best_of(tried)
+    won = best.policy if best is not None and best.outcome == "win" else ""
+    end_run(scope, "done", best=won, summary=result)
+    log.info("%s", best_line(best))
+    return Ending(result, markdown)

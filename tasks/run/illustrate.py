@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's pictures beside its report: every score with its interval and bound, and the best policy's timeline."""
+
+from __future__ import annotations
+
+import logging
+
+from benchmarks.timeline import Timeline
+from policy_lake.model import InfraError, Score
+from tasks.host.guest import prepare_guest
+from tasks.run.batch import read_evidence
+from tasks.run.report import best_of
+from tasks.run.scope import Scope
+from tasks.run.tally import tally
+from tasks.trial.measure import Loadable, Match
+from tasks.trial.pictures import Pictures, draw, trace_runs
+
+log = logging.getLogger(__name__)
+
+
+def illustrate(scope: Scope) -> Pictures | None:
+    """Draw what the run has measured, into its directory; None when nothing was. Without a guest, without timeline."""
+    tried = tally(scope, {})
+    best = best_of(tried)
+    if best is None:
+        return None
+    scores = sorted((one.score for one in tried if one.score), key=lambda score: -score.ratio.median)
+    try:
+        timelines = _timelines(scope, best)
+    except InfraError as error:  # pictures explain a result; they are none
+        log.warning("no timeline: %s", error)
+        timelines = {}
+    return draw(scope.settings.run_dir / scope.run_id, scores, timelines)
+
+
+def _timelines(scope: Scope, best: Score) -> dict[str, Timeline]:
+    evidence = read_evidence(scope, best.candidate)
+    path = scope.settings.object_dir / f"{evidence.verdict.object_sha256}.bpf.o"
+    try:
+        policy = Loadable(path.read_bytes(), evidence.arguments, best.policy)
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
+    match = Match(scope.workload, best.seed, 2, 0, policy)
+    return trace_runs(match, prepare_guest(scope.settings, scope.shape), scope.settings, seed=best.seed)

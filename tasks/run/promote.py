@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promote: the run's winner measured once more on fresh seeds, and signed if it wins again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from policy_lake.model import Candidate, InfraError, Score, Stage, Verdict
+from tasks.plan import describe
+from tasks.run.batch import Evidence, read_evidence
+from tasks.run.certainty import Tried, ratio_text
+from tasks.run.report import best_of
+from tasks.run.scope import Scope
+from tasks.tokens.issue import token_for_verdict
+from tasks.trial.execute import Order, Trial, try_candidate
+from tasks.trial.full import judge_everywhere
+from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.terms import Provenance
+from verifier_vm.verdict import verdict_of
+
+FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
+STATIC = ("source", "build", "object")
+log = logging.getLogger(__name__)
+
+
+def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], Trial] = try_candidate) -> Path | None:
+    """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
+
+    The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it. With
+    SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary.
+    """
+    best = best_of(tried)
+    if best is None or best.outcome != "win" or not best.attached:
+        return None
+    candidate = next(one.candidate for one in tried if one.score is best)
+    again = confirm(scope, best, candidate, attempt)
+    if again is None or again.outcome != "win":
+        return None
+    evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
+    verdict = evidence.verdict if tier == "short" else _full(scope, evidence)
+    name = describe(best.policy, best.settings)
+    if verdict.rejection is not None:
+        log.warning("learn: %s won, and the full tier rejects it: %s", name, verdict.rejection.reason)
+        return None
+    planner, _, model = candidate.planner.partition(":")
+    try:
+        path = token_for_verdict(
+            verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
+            btf_sha256=evidence.btf_sha256, workload=best.workload, score=again, tier=tier,
+            rollout_limit="canary" if tier == "short" else "fleet", provenance=Provenance(planner, model),
+        )  # fmt: skip
+    except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
+        log.warning("learn: %s won and is not promoted: %s", name, refusal)
+        return None
+    log.info("learn: promoted %s, token %s", name, path)
+    return path
+
+
+def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Order], Trial]) -> Score | None:
+    """The winner's score on seeds that nobody has seen, which the lake keeps, too; None if it is rejected by now."""
+    known = [one for one in scope.lake.scores(scope.workload.id) if one.confirms == best.id]
+    again = known[-1] if known else None
+    if again is None:
+        order = Order(
+            replace(winner, run_id=""), scope.workload, len(best.pairs), best.seed + FRESH_SEEDS, scope.shape,
+            floor=best.floor, confirms=best.id, known_suffices=True,
+        )  # fmt: skip
+        again = attempt(order).score
+        if again is None:
+            log.warning("learn: %s won, and was rejected when it was measured again", best.policy)
+            return None
+        scope.lake.put(again)
+    log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), again.outcome)
+    return again
+
+
+def _full(scope: Scope, evidence: Evidence) -> Verdict:
+    """The verdict with the full tier's stages in place of the short tier's."""
+    path = scope.settings.object_dir / f"{evidence.verdict.object_sha256}.bpf.o"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
+    cgroups = not any(found.bug == "F41" for stage in evidence.verdict.stages for found in stage.findings)
+    full = judge_everywhere(data, evidence.arguments, scope.settings, cgroups=cgroups)
+    kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
+    stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]
+    stages += [stage for stage in kept if stage.name == "score"]
+    return verdict_of(stages, ops=full.ops, data=data, kernel=full.kernel)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has come to: each candidate with its result from the lake, and the whole in the fixed JSON shape."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import Score
+from tasks.run.certainty import Tried
+from tasks.run.report import best_of
+from tasks.run.scope import Scope
+
+
+def tally(scope: Scope, failures: Mapping[str, str], *, iteration: int | None = None) -> list[Tried]:
+    """The run's candidates in the order they were planned, all or one iteration's; `failures` are by candidate id."""
+    workload, run = scope.workload.id, scope.run_id
+    scores = {score.candidate: score for score in scope.lake.scores(workload, run)}
+    rejections = {one.candidate.id: one.rejection for one in scope.lake.rejections(workload, run)}
+    return [
+        Tried(one, scores.get(one.id), rejections.get(one.id), failures.get(one.id, ""))
+        for one in scope.lake.candidates(run)
+        if iteration in (None, one.iteration)
+    ]
+
+
+def tune_result(
+    scope: Scope, tried: Sequence[Tried], *, token: Path | None, report: Path | None, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """What `schedcp tune --json` prints."""
+    best = best_of(tried)
+    numbers = sorted({one.candidate.iteration for one in tried})
+    return {
+        "run_id": scope.run_id,
+        "workload": scope.workload.id,
+        "iterations": [
+            {"iteration": number, "candidates": [_candidate(one) for one in tried if one.candidate.iteration == number]}
+            for number in numbers
+        ],
+        "best": _best(best, token) if best is not None else None,
+        "candidates_tried": len(tried),
+        "rejected": sum(one.rejection is not None for one in tried),
+        "failed": sum(one.score is None and one.rejection is None for one in tried),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "report": str(report) if report else None,
+    }
+
+
+def _candidate(one: Tried) -> dict[str, Any]:
+    score, rejection = one.score, one.rejection
+    return {
+        "id": one.candidate.id,
+        "policy": one.candidate.policy,
+        "settings": one.candidate.settings,
+        "planner": one.candidate.planner,
+        "reason": one.candidate.reason,
+        "ratio": _ratio(score) if score else None,
+        "outcome": score.outcome if score else None,
+        "score": score.id if score else None,
+        "rejection": {"stage": rejection.stage, "reason": rejection.reason} if rejection else None,
+        "failure": one.failure or None if not (score or rejection) else None,
+    }
+
+
+def _best(score: Score, token: Path | None) -> dict[str, Any]:
+    return {
+        "policy": score.policy,
+        "settings": score.settings,
+        "candidate": score.candidate,
+        "ratio": _ratio(score),
+        "outcome": score.outcome,
+        "bound": score.bound,
+        "clock": score.clock,
+        "topology": score.topology,
+        "baseline": {
+            "name": score.baseline,
+            "metric": score.metric,
+            "unit": score.unit,
+            "median": statistics.median(pair.baseline for pair in score.pairs),
+        },
+        "token": str(token) if token else None,
+    }
+
+
+def _ratio(score: Score) -> dict[str, Any]:
+    return {"median": score.ratio.median, "ci95": list(score.ratio.ci95)}

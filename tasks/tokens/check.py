@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens read: what one says, whether it gives leave on this host, and what became of all that were signed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import InputError
+from tasks.host.settings import Settings
+from tasks.tokens.issue import audience, report_path
+from verifier_vm.tokens.admitted import Admitted, read_admitted
+from verifier_vm.tokens.check import Attachment, check_token
+from verifier_vm.tokens.dsse import open_unverified, unseal
+from verifier_vm.tokens.files import KeyFileError, TokenError, read_bounded
+from verifier_vm.tokens.log import Log, read_log
+from verifier_vm.tokens.public_key import PUBLIC, read_public_key
+from verifier_vm.tokens.report import check_report
+from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
+from verifier_vm.tokens.statement import is_sha256, parse_payload, token_digest, wrong
+from verifier_vm.tokens.terms import RolloutStage, Token
+
+OBJECT_LIMIT = 64 << 20
+HOST_BTF = Path("/sys/kernel/btf/vmlinux")
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What a token is held against; what is None is not compared (object, arguments) or is this host's own."""
+
+    object_path: Path | None = None
+    arguments: tuple[str, ...] | None = None
+    kernel: str | None = None
+    btf_sha256: str | None = None
+    stage: RolloutStage = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A token that may be anybody's: `distrust` says why nothing in it can be believed, and is empty if it can."""
+
+    token: Token
+    token_sha256: str
+    distrust: str
+    report: str
+
+
+def read_file(path: Path) -> bytes:
+    """A token file; InputError if there is none, TokenError if it can be none."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    return read_bounded(path)
+
+
+def show_token(path: Path, settings: Settings) -> Shown:
+    """What a token file says, and whether our key signed it; TokenError if it is no token at all."""
+    content = read_file(path)
+    payload, _, _ = open_unverified(content)
+    token = parse_payload(payload)
+    try:
+        unseal(content, _public_key(settings))
+        distrust = wrong(token)
+    except TokenError as error:
+        distrust = str(error)
+    return Shown(token, token_digest(payload), distrust, _report_state(path, token, token_digest(payload)))
+
+
+def check_file(path: Path, here: Here, settings: Settings) -> Shown:
+    """The token, if it gives leave here and now; TokenError if not, or if that cannot be known. Changes nothing."""
+    content = read_file(path)
+    key = _public_key(settings)
+    payload = unseal(content, key)
+    token = parse_payload(payload)
+    what = Attachment(
+        object_sha256=_object_digest(here.object_path) if here.object_path else token.object_sha256,
+        arguments=here.arguments if here.arguments is not None else (() if here.object_path else token.arguments),
+        kernel=here.kernel or platform.release(),
+        btf_sha256=here.btf_sha256 or _host_btf(),
+        audience=audience(settings),
+        stage=here.stage,
+    )
+    log = read_signed_log(settings)
+    token = check_token(
+        content, what, now=datetime.now(UTC), public_key=key, log=log, admitted=_admitted(settings),
+        revocations=read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations),
+    )  # fmt: skip
+    digest = token_digest(payload)
+    report = _report_state(path, token, digest)
+    if report.startswith("changed"):
+        raise TokenError(f"{report_path(path)}: {report}")
+    return Shown(token, digest, "", report)
+
+
+def read_signed_log(settings: Settings) -> Log:
+    """The log of what the signer did, checked from end to end, against the revocation list too."""
+    key = _public_key(settings)
+    log = read_log(settings.key_dir, key)
+    read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations)
+    return log
+
+
+def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
+    """Kind and value of what a word names: a token's file, a nonce, an object's SHA-256. InputError for any other."""
+    if is_sha256(word):
+        return "object", word
+    if len(word) == 32 and not set(word) - set("0123456789abcdef"):
+        return "nonce", word
+    path = Path(word)
+    if not path.exists():
+        raise InputError(f"{word[:80]!r} is no file, no nonce (32 digits in hex) and no object's SHA-256 (64)")
+    try:
+        return "nonce", parse_payload(unseal(read_bounded(path), _public_key(settings))).nonce
+    except TokenError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def admitted_dir(settings: Settings) -> Path:
+    """Where this host remembers what it has let in."""
+    return settings.data_dir / "admitted"
+
+
+def knob_words(knobs: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The loader's words of a command line; InputError for one that sets nothing."""
+    for knob in knobs or ():
+        if not knob.partition("=")[0] or "=" not in knob:
+            raise InputError(f"--knob {knob}: not NAME=VALUE")
+    return None if knobs is None else tuple(knobs)
+
+
+def _public_key(settings: Settings) -> Any:
+    try:
+        return read_public_key(settings.key_dir / PUBLIC)
+    except KeyFileError as error:
+        raise TokenError(f"there is no key to check with: {error}") from error
+
+
+def _admitted(settings: Settings) -> Admitted | None:
+    # No agent has ever let anything in here: then there is nothing to remember.
+    return read_admitted(admitted_dir(settings)) if os.path.lexists(admitted_dir(settings)) else None
+
+
+def _report_state(path: Path, token: Token, token_sha256: str) -> str:
+    report = report_path(path)
+    if not os.path.lexists(report):
+        return "missing"
+    try:
+        check_report(read_bounded(report), token, token_sha256)
+    except TokenError as error:
+        return "another token's" if "another token's" in str(error) else f"changed: {error}"
+    return "as signed"
+
+
+def _object_digest(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return hashlib.sha256(read_bounded(path, limit=OBJECT_LIMIT)).hexdigest()
+
+
+def _host_btf() -> str:
+    try:
+        return hashlib.sha256(HOST_BTF.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TokenError(f"{HOST_BTF}: {error.strerror}: which types this kernel has is not known") from error

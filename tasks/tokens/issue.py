@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens: had from the signer for an accepted verdict, kept under the data directory, checked, and taken back.
+
+The private key is the signer's, a process of its own; nothing here can read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from policy_lake.model import InfraError, Ratio, Score, Verdict
+from tasks.host.guest import prepare_guest
+from tasks.host.settings import Settings
+from verifier_vm.judge.suite import Tier
+from verifier_vm.tokens.door import ask_for_token
+from verifier_vm.tokens.files import write_together
+from verifier_vm.tokens.report import report_of
+from verifier_vm.tokens.request import TokenRequest
+from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, BreakerLimits, Provenance, RolloutStage
+
+SUFFIX, REPORT_SUFFIX = ".dsse.json", ".report.json"
+
+
+def token_for_verdict(
+    verdict: Verdict,
+    source: str,
+    settings: Settings,
+    *,
+    policy: str = "",
+    arguments: Sequence[str] = (),
+    btf_sha256: str = "",
+    workload: str = "",
+    ratio: Ratio | None = None,
+    score: Score | None = None,
+    rollout_limit: RolloutStage = "canary",
+    tier: Tier = "short",
+    breaker: BreakerLimits = DEFAULT_LIMITS,
+    last_known_good: str = "",
+    limits: Sequence[str] = (),
+    provenance: Provenance = UNKNOWN,
+) -> Path:
+    """Have an accepted verdict signed, write token and report, named after what they let load; returns where.
+
+    `btf_sha256` is of the kernel that the verdict is about, by default the one that guests boot here. TokenError when
+    the signer says no: a stage is missing or not passed, the object is revoked.
+    """
+    if not verdict.accepted or verdict.rejection is not None:
+        raise InfraError("a rejected policy gets no token")
+    request = TokenRequest(
+        policy=policy or verdict.ops, object_sha256=verdict.object_sha256,
+        source_sha256=hashlib.sha256(source.encode()).hexdigest(), arguments=tuple(arguments), kernel=verdict.kernel,
+        btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256, audience=audience(settings),
+        stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
+        breaker=breaker, last_known_good=last_known_good, limits=tuple(limits), provenance=provenance,
+    )  # fmt: skip
+    envelope, token_sha256 = ask_for_token(settings.key_dir, request)
+    loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()
+    path = settings.token_dir / f"{_file_name(request.policy)}-{loaded[:16]}{SUFFIX}"
+    settings.token_dir.mkdir(parents=True, exist_ok=True)
+    report = report_of(token_sha256, verdict.stages, score)
+    write_together({report_path(path): report, path: json.dumps(envelope, indent=1).encode() + b"\n"})
+    return path
+
+
+def report_path(token: Path) -> Path:
+    """Where the report of the token at a path lies."""
+    return token.with_name(token.name.removesuffix(SUFFIX) + REPORT_SUFFIX)
+
+
+def audience(settings: Settings) -> str:
+    """The host that tokens are for: SCHEDCP_AUDIENCE, else derived from its machine id, which itself stays private."""
+    if settings.audience:
+        return settings.audience
+    try:
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        machine = ""
+    # An image that was copied before its first boot has an empty id, or the word "uninitialized".
+    if len(machine) != 32:
+        return f"host:{platform.node()}"
+    return f"machine:{hashlib.sha256(f'schedcp {machine}'.encode()).hexdigest()[:32]}"
+
+
+def _file_name(policy: str) -> str:
+    # The ops name of a stranger's policy, which may hold anything.
+    return "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in policy)[:60]

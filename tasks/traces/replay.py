@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replay: a recorded trace run once in a guest under the kernel's own scheduler, and compared with the original."""
+
+from __future__ import annotations
+
+from benchmarks.attachment import check_nothing_attached
+from benchmarks.output import last_line, last_object, take
+from benchmarks.replay_fidelity import Fidelity, compare
+from benchmarks.trace.program import program
+from benchmarks.trace.tasks import Trace
+from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.model import InfraError
+from tasks.host.guest import prepare_guest, shape_of
+from tasks.host.settings import Settings
+from verifier_vm.machine import vm
+
+REPLAY, _FILE, _LABEL = "replay", "trace", "replay"
+# Ten times what a replay takes is not enough where the original slept and the replay waits for a busy host.
+_TIMES, _LEAST_S = 10.0, 60.0
+
+
+def replay(trace: Trace, settings: Settings) -> Fidelity:
+    """Replay on as many CPUs as the original had, unless the settings say how many, and compare.
+
+    InfraError if the guest or the replayer fails.
+    """
+    guest = prepare_guest(settings, shape_of(settings, trace.info.cpus))
+    timeout_s = max(_LEAST_S, _TIMES * trace.info.wall_us / 1e6)
+    step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
+    job = GuestJob({_FILE: program(trace)}, (step,))
+    report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
+    event = next((event for event in report.events if event.get("label") == _LABEL), None)
+    if event is None:
+        raise InfraError("replay: the guest did not report it")
+    where = f"replay of {trace.info.command}"
+    check_nothing_attached(event, where=where)
+    if not take(event, "ok", bool, where=where):
+        raise InfraError(f"{where}: failed: {last_line(event.get('err'))}")
+    return compare(trace, last_object(take(event, "out", str, where=where), where=where))

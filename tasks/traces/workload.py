@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded trace as a workload: the descriptor that goes with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from benchmarks.trace.file import read_trace
+from policy_lake.model import InputError
+
+_TEXT = """\
+# SPDX-License-Identifier: Apache-2.0
+# Made from a recording by `schedcp workloads add`: change what you like.
+id = "{id}"
+title = "{command}, recorded: {tasks} tasks, {cpu_s:.1f} s of CPU time"
+goal = "Shorten the makespan: the time from the start of {command} to its exit."
+family = "own"
+program = "replay"
+trace = "{trace}"
+args = ["{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}"]
+metric = "makespan_ms"
+unit = "ms"
+direction = "lower"
+bound = "bound_ms"
+timeout_s = {timeout_s:.0f}.0
+cpus = {cpus}
+runs_s = {{ smoke = {smoke_s:.1f}, standard = {standard_s:.1f}, full = {full_s:.1f} }}
+
+[work.all]
+jitter_permille = 20 # bursts vary by 2 % from seed to seed, as they do from run to run
+skip_permille = {skip} # of the CPU time, before the piece that a tier replays
+cpu_ms = {standard_ms} # how much CPU time that piece has
+[work.smoke]
+cpu_ms = {smoke_ms}
+[work.full]
+skip_permille = 0
+cpu_ms = {full_ms}
+
+[[guards]]
+metric = "delay_p99_us" # run-queue delay after a wake-up: makespan must not be bought with it
+unit = "us"
+direction = "lower"
+limit = 3.0
+"""
+_SMOKE_MS, _STANDARD_MS, _SKIP = 700, 12000, 300
+
+
+def workload_of_trace(path: Path, id: str = "") -> str:
+    """A descriptor to lie beside the trace in `path`; InputError if that is none, or there is no id in its name."""
+    trace = read_trace(path)
+    made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    if not re.match(r"[a-z]", made):
+        raise InputError(f"{path}: its name must begin with a letter, for it becomes the workload's id")
+    total_ms = max(1, int(trace.after_us.sum()) // 1000)
+    wall_s = trace.info.wall_us / 1e6
+    standard_ms, smoke_ms = min(total_ms, _STANDARD_MS), min(total_ms, _SMOKE_MS)
+    return _TEXT.format(
+        id=made, command=re.sub(r'["\\\x00-\x1f]', "?", trace.info.command), tasks=trace.tasks, cpu_s=total_ms / 1e3,
+        trace=path.name, cpus=trace.info.cpus, skip=_SKIP if total_ms > 2 * _STANDARD_MS else 0,
+        timeout_s=max(60.0, 10 * wall_s), smoke_ms=smoke_ms, standard_ms=standard_ms, full_ms=total_ms,
+        smoke_s=max(0.1, wall_s * smoke_ms / total_ms), standard_s=max(0.1, wall_s * standard_ms / total_ms),
+        full_s=max(0.1, wall_s),
+    )  # fmt: skip
+
+
+def id_in(text: str) -> str:
+    """The id in a descriptor that `workload_of_trace` made."""
+    return str(tomllib.loads(text)["id"])

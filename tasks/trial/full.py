@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The full tier: one guest a topology, out through Ray, and one verdict of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policy_lake.model import InfraError, Verdict
+from tasks.fleet import cluster
+from tasks.fleet.fan_out import ItemOutcome, fan_out
+from tasks.host.guest import Shape, prepare_guest
+from tasks.host.settings import Settings, load_settings
+from verifier_vm.judge.gate import judge_part
+from verifier_vm.judge.stages import merged
+from verifier_vm.judge.suite import parts
+from verifier_vm.machine.topology import Topology
+
+GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
+
+
+@dataclass(frozen=True, slots=True)
+class PartOrder:
+    """One guest of the full tier, by its index among `parts("full")`, and what it is to judge."""
+
+    index: int
+    data: bytes
+    arguments: tuple[str, ...]
+    check_all: bool
+    cgroups: bool
+    cold: bool
+
+
+def judge_everywhere(
+    data: bytes,
+    arguments: tuple[str, ...],
+    settings: Settings,
+    *,
+    check_all: bool = False,
+    cgroups: bool = False,
+    on_part: Callable[[str, bool], None] = lambda name, ok: None,
+) -> Verdict:
+    """Judge an object in every guest of the full tier at once, as many as this host or the cluster bears.
+
+    `on_part` hears of each as it ends. InfraError when one of them could not be told: nothing is known then, and half a
+    tier is no tier.
+    """
+    wanted = parts("full")
+    orders = [PartOrder(i, data, arguments, check_all, cgroups, settings.cold) for i in range(len(wanted))]
+
+    def settle(outcome: ItemOutcome[Verdict]) -> None:
+        if outcome.value is not None:
+            on_part(wanted[outcome.index].name, outcome.value.accepted)
+
+    with cluster.running(settings, host_cpus=GUEST_CPUS) as ray_cluster:
+        ray_cluster.ready()
+        outcomes = fan_out(
+            judge_in_part, orders, deadline_s=settings.trial_deadline_s * len(orders), label="judge", on_result=settle
+        )
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            raise InfraError(f"full tier, {wanted[outcome.index].name}: {outcome.failure.message}")
+    return merged([outcome.value for outcome in outcomes if outcome.value is not None])
+
+
+def judge_in_part(order: PartOrder) -> Verdict:
+    """What a Ray task runs: one guest of the tier."""
+    settings = load_settings()
+    part = parts("full")[order.index]
+    guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
+    return judge_part(
+        order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
+        deadline_s=settings.trial_deadline_s,
+    ).verdict  # fmt: skip

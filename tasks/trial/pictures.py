@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a score: one traced run under the baseline and one under the policy, drawn, and files of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.scoring import BASELINE, score_steps
+from benchmarks.timeline import Timeline, read_timeline, traced
+from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.model import InfraError, Score
+from tasks.host.guest import Guest
+from tasks.host.settings import Settings
+from tasks.host.whole import write_whole
+from tasks.trial.measure import Match
+from verifier_vm.machine.vm import run
+
+FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Where the files are, by what they show: `timeline`, `waits`, `scores`, and `perfetto` if it was asked for."""
+
+    files: dict[str, Path]
+
+    def markdown(self) -> str:
+        """The pictures as Markdown, beside which they lie."""
+        shown = [path for name, path in sorted(self.files.items()) if name in ("timeline", "waits", "scores")]
+        return "".join(f"![{path.stem}]({path.name})\n\n" for path in shown)
+
+
+def trace_runs(match: Match, guest: Guest, settings: Settings, *, seed: int) -> dict[str, Timeline]:
+    """One run under the baseline and one under the policy, event by event, in one guest of their own.
+
+    They are not the measured runs, since tracing costs time; they have the first pair's seed. InfraError if one fails.
+    """
+    steps = score_steps(match.workload, match.rounds(), seed=seed, accel=guest.machine.accel, policy=match.contender)
+    first = [step for step in steps if step.label in ("attach-0", "detach-0")]
+    runs = {step.label: step for step in steps}
+    attach, detach = first
+    wanted: Sequence[GuestStep] = (
+        runs["warm-up"], traced(runs["baseline-0"], BASELINE), attach, traced(runs["policy-0"], "policy"), detach,
+    )  # fmt: skip
+    job = GuestJob(match.files(), tuple(wanted), seed)
+    report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
+    if len(report.events) < len(wanted) or not all(event["ok"] for event in report.events):
+        raise InfraError(f"a traced run of {match.workload.id} did not end well")
+    name = match.policy.name if match.policy else BASELINE
+    outputs = ((BASELINE, report.events[1]), (name, report.events[3]))
+    return {run_name: read_timeline(str(event["out"]), where=run_name) for run_name, event in outputs}
+
+
+def draw(
+    directory: Path,
+    scores: Sequence[Score],
+    timelines: Mapping[str, Timeline],
+    *,
+    perfetto: bool = False,
+) -> Pictures:
+    """Write the pictures as PNG and SVG into `directory`, each whole or not at all."""
+    from benchmarks import plots  # a second of matplotlib that only who wants pictures pays
+
+    where = f"{scores[0].workload}, {scores[0].topology or f'{scores[0].cpus} CPUs'}, {scores[0].clock} clock"
+    files: dict[str, Path] = {}
+    for form in FORMS:
+        drawn = {"scores": plots.draw_scores(scores, title=where, form=form)}
+        if timelines:
+            drawn["timeline"] = plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
+            drawn["waits"] = plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)
+        for name, data in drawn.items():
+            write_whole(directory / f"{name}.{form}", data)
+            files.setdefault(name, directory / f"{name}.{form}")
+    if perfetto and timelines:
+        from benchmarks.perfetto import trace_events
+
+        files["perfetto"] = directory / "perfetto.json"
+        write_whole(files["perfetto"], json.dumps(trace_events(timelines)).encode())
+    return Pictures(files)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy makes of the same work compared with EEVDF in the same guest: the stage `fair`.
+
+A rejection needs a policy to be wrong, not different: a declared FIFO may ignore nice levels and let a waking task
+wait a whole round. So shares that are upside down, threads that all but starve, CPUs that idle while tasks wait and
+work that does not get done are rejected; the rest is noted with its figure. README.md gives the limits' reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from policy_lake.model import Finding
+from verifier_vm.judge.oracles import Facts
+from verifier_vm.judge.readings import Reading
+
+LEAST_WORK = 0.8  # of EEVDF's
+LEAST_SHARE = 0.1  # of a thread's fair share
+STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
+LEAST_JAIN = 0.8  # of EEVDF's
+MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
+NICE_WORKS = 1.5  # times what a task ten levels nicer gets, which by weight is 9.3 times
+SLOW_PROBE = 10.0  # times EEVDF's, and above SLOW_PROBE_US
+SLOW_PROBE_US = 50_000.0
+HOPELESS_PROBE_US = 1_000_000.0
+LEAST_HANDOVERS = 0.05  # of all yields
+LEAST_WEIGHT_RATIO = 1.4  # of cgroups with weights 300 and 100
+QUOTA = 0.1  # of all CPU time, as cgroups.c sets it
+QUOTA_SLACK = 1.5  # times the quota
+ALONE = ("W4", "W4-same", "W12-shares")  # judged by themselves: what EEVDF makes of weights is known
+_IDLE_ADVICE = (
+    "Kick an idle CPU that may run the task on every enqueue (select_cpu is not always called), look again before a CPU"
+    " idles, and give back one that was claimed and not used (F23)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The readings of one exercise under the policy and under EEVDF, and what is known of the policy."""
+
+    policy: Reading
+    base: Reading
+    facts: Facts
+
+
+def compare(
+    policy: Mapping[str, Reading], base: Mapping[str, Reading], facts: Facts, *, cgroups: bool
+) -> tuple[Finding, ...]:
+    """What the exercises that both ran show, by exercise name; `cgroups`: the policy promises to honour cgroups."""
+    found: list[Finding] = []
+    for name, judge_one in _COMPARED.items():
+        if name in policy and name in base:
+            found += judge_one(Compared(policy[name], base[name], facts))
+    if "W4" in policy and "W4-same" in policy:
+        found += _nice(policy["W4"], policy["W4-same"])
+    if "W12-shares" in policy:
+        found += _cgroups(policy["W12-shares"], facts, cgroups)
+    return tuple(found)
+
+
+def _equal_hogs(both: Compared) -> Iterator[Finding]:
+    hogs, base = both.policy["W1-hog"], both.base["W1-hog"]
+    yield from _work("W1", both, "W1-hog")
+    if hogs.least_share < LEAST_SHARE:
+        yield Finding("F18", "reject", f"a hog got {hogs.least_share:.0%} of its fair share beside its equals (limit"
+                      f" {LEAST_SHARE:.0%})", "W1", "Charge every task what it used, and let the queue's clock only go"
+                      " forward: some task is put last again and again.")  # fmt: skip
+    elif hogs.jain < LEAST_JAIN * base.jain:
+        yield Finding("F18", "note", f"equal hogs share unevenly: Jain's index {hogs.jain:.2f}, EEVDF {base.jain:.2f}",
+                      "W1", "Shorter slices, or a charge by CPU time, make shares even.")  # fmt: skip
+
+
+def _fork_storm(both: Compared) -> Iterator[Finding]:
+    """Hogs beside new tasks without end, in numbers that leave them a quarter."""
+    share, base = (reading["W8-hog"].run_ms / reading.capacity_ms for reading in (both.policy, both.base))
+    if share < STORM_SHARE * base:
+        why = f"hogs get {share:.0%} of the CPU time beside tasks that fork, under EEVDF {base:.0%}"
+        advice = "New tasks run before all others: start them at the current vtime, in enable."
+        yield Finding("F15", "reject", why, "W8", advice)
+
+
+def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
+    """Of what the CPUs had to give, how much became work: less where CPUs idle or callbacks take the time."""
+    done = both.policy[group].work_ms / both.policy.capacity_ms
+    base = both.base[group].work_ms / both.base.capacity_ms
+    if done >= LEAST_WORK * base:
+        return
+    busy = both.policy[group].run_ms / both.policy.capacity_ms
+    if busy < LEAST_WORK * base:
+        bug = "F24" if place == "W11" and not both.facts.tracks_idle_itself else _idle_bug(both)
+        yield Finding(bug, "reject", f"CPUs idled while hogs waited: hogs used {busy:.0%} of the CPU time, under EEVDF"
+                      f" {base:.0%}", place, _IDLE_ADVICE)  # fmt: skip
+    else:
+        yield Finding("F36", "reject", f"the policy takes the CPU itself: hogs got {done:.0%} of the CPU time's work"
+                      f" done, under EEVDF {base:.0%}", place, "A callback takes too long: bound its loops, and do not"
+                      " walk long queues.")  # fmt: skip
+
+
+def _latency(both: Compared) -> Iterator[Finding]:
+    late, base = both.policy.figure("late_p99_us"), both.base.figure("late_p99_us")
+    told = f"a task that wakes among hogs waits {late / 1000:.1f} ms (p99), under EEVDF {base / 1000:.1f} ms"
+    advice = "Run waking tasks before those whose slice ended, or shorten slices while tasks wait."
+    if not both.policy.figure("late_n") or late > HOPELESS_PROBE_US:
+        yield Finding("F19", "reject", f"{told} (limit {HOPELESS_PROBE_US / 1e6:.0f} s)", "W2", advice)
+    elif late > max(SLOW_PROBE * base, SLOW_PROBE_US):
+        yield Finding("F19", "note", told, "W2", advice)
+
+
+def _sparse(both: Compared) -> Iterator[Finding]:
+    """There are no more tasks than CPUs: whatever waits, waits beside an idle CPU."""
+    if both.policy.cpus == 1:
+        return
+    waited, base = (reading["W10-sparse"].delay_ms / reading.wall_ms for reading in (both.policy, both.base))
+    if waited > MOST_IDLE * (both.policy.cpus - 1) + 2 * base:
+        why = f"a CPU idled while a task was queued for {waited:.0%} of the time, under EEVDF for {base:.1%}"
+        yield Finding(_idle_bug(both), "reject", why, "W10", _IDLE_ADVICE)
+
+
+def _idle_bug(both: Compared) -> str:
+    return "F23" if both.facts.tracks_idle_itself else "F21"
+
+
+def _one_hog_a_cpu(both: Compared) -> Iterator[Finding]:
+    yield from _work("W11", both, "W11-hog")
+
+
+def _yields(both: Compared) -> Iterator[Finding]:
+    share = _handovers(both.policy)
+    if share >= LEAST_HANDOVERS or _handovers(both.base) < 2 * LEAST_HANDOVERS:
+        return
+    figures = both.policy.figures
+    told = (
+        f"of {figures['yields']:.0f} calls of sched_yield beside an equal, {figures['handovers']:.0f} let it run;"
+        f" under EEVDF {_handovers(both.base):.0%} do"
+    )
+    if "yield" in both.facts.callbacks:
+        advice = "Set the slice of the yielding task to 0 in yield, or leave yield out: the kernel then does so."
+        yield Finding("F40", "reject", told, "W15", advice)
+    else:
+        advice = "A task that yields is picked again at once: others wait for a spinner."
+        yield Finding("F40", "note", told, "W15", advice)
+
+
+def _handovers(reading: Reading) -> float:
+    return reading.figure("handovers") / max(1.0, reading.figure("yields"))
+
+
+def _nice(floating: Reading, same: Reading) -> Iterator[Finding]:
+    """Upside down on one CPU and on all, for each thread and not only on average, is no accident; flat is a FIFO."""
+    ratios = [_high_over_low(reading) for reading in (floating, same)]
+    told = f"nice -5 gets {ratios[0]:.2f} times what nice 5 gets, on one CPU {ratios[1]:.2f} times"
+    apart = floating["W4-low"].least_ms > floating["W4-high"].most_ms
+    if apart and all(ratio < 1 / NICE_WORKS for ratio in ratios):
+        yield Finding("F16", "reject", f"nice levels work upside down: {told} (by weight 9.3)", "W4",
+                      "Virtual time is CPU time divided by weight (used * 100 / p->scx.weight), and a turn's length"
+                      " grows with weight.")  # fmt: skip
+    elif max(ratios) < NICE_WORKS:
+        yield Finding("F16", "note", f"nice levels have no effect: {told}", "W4",
+                      "If the policy is to honour them, order by CPU time divided by p->scx.weight.")  # fmt: skip
+
+
+def _high_over_low(reading: Reading) -> float:
+    return reading["W4-high"].run_ms / max(reading["W4-low"].run_ms, 0.001)
+
+
+def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding]:
+    """EEVDF, which takes a second to spread cgroups over CPUs, gives 1.8 to 3 and keeps within 1.1 of the quota."""
+    ratio = reading["W12-heavy"].run_ms / max(reading["W12-light"].run_ms, 0.001)
+    quota = reading["W12-quota"].run_ms / (QUOTA * reading.capacity_ms)
+    weights_lost, quota_lost = ratio < LEAST_WEIGHT_RATIO, quota > QUOTA_SLACK
+    told = [f"a cgroup of weight 300 gets {ratio:.2f} times what one of 100 gets"] if weights_lost else []
+    told += [f"a cgroup uses {quota:.1f} times its cpu.max"] if quota_lost else []
+    if not told:
+        return
+    promised = (weights_lost and (required or "cgroup_set_weight" in facts.callbacks)) or (
+        quota_lost and "cgroup_set_bandwidth" in facts.callbacks
+    )
+    yield Finding("F41", "reject" if promised else "note", "; ".join(told), "W12", "Shares and quotas of containers are"
+                  " void under this policy, unless it keeps weights and bandwidth of cgroups itself.")  # fmt: skip
+
+
+_COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
+    "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
+}  # fmt: skip

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: whether a compiled policy may be measured at all, and in time be trusted.
+
+A verdict is read from what the guest's kernel did: its BPF verifier on load, its sched_ext on attach, its watchdog and
+its log while the suite runs, the record that the policy left, and what EEVDF made of the same work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.model import LostVMError, Verdict
+from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
+from verifier_vm.judge.suite import OBJECT, Part, Tier, parts
+from verifier_vm.machine.process import OnEvent
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.topology import Topology
+from verifier_vm.machine.vm import run
+
+__all__ = ["OBJECT", "Judged", "judge", "judge_full", "judge_part"]
+# On the wall clock a busy host can hold a vCPU for seconds, which looks like a stall: one found with the first limit
+# counts only if the second finds it too.
+STALL_LIMITS_MS = (2000, 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict and the report it was read from; no report when the guest's kernel died."""
+
+    verdict: Verdict
+    report: GuestReport | None
+
+
+def judge(
+    data: bytes,
+    knob_arguments: Sequence[str],
+    machine: Machine,
+    *,
+    tier: Tier = "short",
+    check_all: bool = False,
+    cgroups: bool = False,
+    then: Sequence[GuestStep] = (),
+    files: Mapping[str, bytes] | None = None,
+    seed: int = 0,
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+) -> Judged:
+    """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
+
+    `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
+    what does not honour cgroup weights. A guest that dies saying why rejects the policy; one that is lost without a
+    word is a LostVMError: nothing is known. The full tier's guests run one after another here, in the suite's
+    topologies.
+    """
+    if tier == "full":
+        return judge_full(
+            data, knob_arguments, lambda topology: replace(machine, topology=topology), check_all=check_all,
+            cgroups=cgroups, seed=seed, on_event=on_event,
+        )  # fmt: skip
+    return judge_part(
+        data, knob_arguments, machine, parts(tier)[0], check_all=check_all, cgroups=cgroups, then=then,
+        files=files, seed=seed, deadline_s=deadline_s, on_event=on_event,
+    )  # fmt: skip
+
+
+def judge_full(
+    data: bytes,
+    knob_arguments: Sequence[str],
+    make_machine: Callable[[Topology], Machine],
+    *,
+    check_all: bool = False,
+    cgroups: bool = False,
+    seed: int = 0,
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+) -> Judged:
+    """Judge `data` in every guest of the full tier, one after another; the verdict is that of all, and stops at a no.
+
+    `deadline_s` is each guest's. To run them at once, call `judge_part` on each of `parts("full")` and `merged`.
+    """
+    verdicts, report = [], None
+    for part in parts("full"):
+        judged = judge_part(
+            data, knob_arguments, make_machine(part.topology or Topology()), part, check_all=check_all,
+            cgroups=cgroups, seed=seed, deadline_s=deadline_s, on_event=on_event,
+        )  # fmt: skip
+        verdicts.append(judged.verdict)
+        report = judged.report
+        if not judged.verdict.accepted and not check_all:
+            break
+    return Judged(merged(verdicts), report)
+
+
+def judge_part(
+    data: bytes,
+    knob_arguments: Sequence[str],
+    machine: Machine,
+    part: Part,
+    *,
+    check_all: bool = False,
+    cgroups: bool = False,
+    then: Sequence[GuestStep] = (),
+    files: Mapping[str, bytes] | None = None,
+    seed: int = 0,
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+) -> Judged:
+    """Judge `data` in one guest that does one part of the suite; `machine` has the part's topology.
+
+    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take.
+    """
+    if deadline_s is None:
+        deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
+    # In virtual time a stall is the policy's own, and is not looked at twice.
+    for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
+        reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
+        job = GuestJob({**(files or {}), OBJECT: data}, (*part.steps(knob_arguments, limit_ms), *then), seed)
+        try:
+            report = run(job, machine, deadline_s=deadline_s, on_event=_timed(on_event))
+        except LostVMError as error:
+            return Judged(verdict_of_death(error, data), None)
+        judged = Judged(reader.read(report.events, kernel=report.kernel), report)
+        if not may_be_the_host(judged.verdict):
+            break
+    return judged
+
+
+def _timed(on_event: OnEvent | None) -> OnEvent:
+    """Marks every event with the wall time since the one before, in s: what a step cost the host."""
+    last = time.monotonic()
+
+    def mark(event: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        event["wall_s"] = now - last
+        last = now
+        if on_event:
+            on_event(event)
+
+    return mark

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
+
+`docs/bugs.md` says what W1 to W20 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
+load) are steps, not programs; W18 and W19 are topologies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from policy_lake.guest import GuestStep
+from verifier_vm.machine.topology import Topology
+
+OBJECT = "policy.bpf.o"
+Tier = Literal["short", "full"]
+ATTACH, DETACH, LOAD, UNLOAD = "attach", "detach", "load", "unload"
+STEP_LIMIT_S = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """Workloads that run at once (`W1+W6`) for `seconds` of the guest's time, under the policy.
+
+    `name` is unique in its part; `base_s` is how long EEVDF does the same afterwards, 0: not at all.
+    """
+
+    name: str
+    workloads: str
+    seconds: float
+    args: tuple[str, ...] = ()
+    base_s: float = 0.0
+
+    def step(self, role: Literal["policy", "base"], limit_ms: int) -> GuestStep:
+        seconds = self.base_s if role == "base" else self.seconds
+        args = ("adversary", self.workloads, f"seconds={seconds:g}", f"limit_ms={limit_ms}", *self.args)
+        return GuestStep("run", args, f"{role}:{self.name}", timeout_s=STEP_LIMIT_S + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
+
+    `topology` None: the caller's guest, whatever it is. `deadline_s` of wall time ends a guest that hangs; on a quiet
+    host a tenth of it is enough.
+    """
+
+    name: str
+    exercises: tuple[Exercise, ...]
+    topology: Topology | None = None
+    reloads: int = 0
+    under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
+    deadline_s: float = 240.0
+
+    @property
+    def compared(self) -> tuple[Exercise, ...]:
+        """The exercises that EEVDF repeats."""
+        return tuple(exercise for exercise in self.exercises if exercise.base_s)
+
+    def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
+        """The guest's steps: what fails soonest and costs least comes first."""
+        attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
+        steps = [GuestStep("attach", attach, ATTACH)]
+        steps += [exercise.step("policy", limit_ms) for exercise in self.exercises]
+        # W17: taken off, and in W16 put on again, while others want every CPU.
+        steps += [
+            GuestStep("start", ("adversary", *self.under_load, "seconds=60"), LOAD),
+            GuestStep("detach", (), DETACH, timeout_s=20),
+        ]
+        for turn in range(1, self.reloads + 1):
+            steps += [
+                GuestStep("attach", attach, f"{ATTACH}-{turn}"),
+                GuestStep("run", ("adversary", "W2", "seconds=0.2"), f"policy:W16-{turn}", timeout_s=STEP_LIMIT_S),
+                GuestStep("detach", (), f"{DETACH}-{turn}", timeout_s=20),
+            ]
+        steps.append(GuestStep("stop", (), UNLOAD))
+        return (*steps, *(exercise.step("base", limit_ms) for exercise in self.compared))
+
+
+# Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).
+# The wake-ups are far apart: a context switch costs the host 100 us, a burst of CPU time nothing.
+_RARE = (
+    "floating=0", "ping_us=2000", "probe_ms=20", "narrow_ms=40", "wander_us=8000", "child_us=20000", "forkers=2",
+    "convoy_us=1000",
+)  # fmt: skip
+_ALL = "W1+W2+W5+W6+W8+W20"
+SHORT = Part(
+    "short",
+    (
+        Exercise("mix", _ALL, 3.6, _RARE),
+        Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
+        Exercise("W7", "W7", 5.7, ("nap_ms=2800",)),
+        Exercise("W9", "W9", 0.5),
+        Exercise("W12", "W12", 0.25),
+        Exercise("W13", "W13", 1.3),
+        Exercise("W1", "W1", 2.0, base_s=0.5),
+        Exercise("W2", "W2", 0.6, ("ping_us=1000",), base_s=0.4),
+        Exercise("W4", "W4", 1.6),
+        Exercise("W4-same", "W4", 1.6, ("at=0",)),
+        Exercise("W10", "W10", 0.8, base_s=0.4),
+        Exercise("W11", "W11", 0.6, base_s=0.4),
+        Exercise("W15", "W15", 0.03, base_s=0.03),
+        Exercise("W12-shares", "W12-shares", 1.2),
+    ),
+)
+
+
+def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) -> Part:
+    """Every workload by itself and all at once, each long enough for a stall to be found in it."""
+    exercises = (
+        Exercise("mix", _ALL, 8.0, _RARE),
+        Exercise("W3", "W3", 6.0, ("crowd_hogs=40", f"crowd={crowd}", "crowd_ms=1000")),
+        Exercise("W5", "W5", 3.6, ("narrow_ms=10",)),
+        Exercise("W6", "W6", 3.6),
+        Exercise("W7", "W7", 12.0, ("nap_ms=5500",)),
+        Exercise("W8", "W8", 3.6, ("child_us=20000",), base_s=1.5),
+        Exercise("W9", "W9+W5", 3.0, ("narrow_ms=20",)),
+        Exercise("W12", "W12", 2.0),
+        Exercise("W13", "W13", 4.0),
+        Exercise("W20", "W20", 3.0),
+        Exercise("W1", "W1", 6.0, base_s=3.0),
+        Exercise("W2", "W2", 3.0, base_s=2.0),
+        Exercise("W4", "W4", 8.0),
+        Exercise("W4-same", "W4", 8.0, ("at=0",)),
+        Exercise("W10", "W10", 3.0, base_s=1.0),
+        Exercise("W11", "W11", 4.0, base_s=1.0),
+        Exercise("W15", "W15", 0.3, base_s=0.2),
+        Exercise("W12-shares", "W12-shares", 5.0),
+    )
+    return Part(name, exercises, topology, reloads=reloads, deadline_s=900.0)
+
+
+# W18 and W19: no other CPU to move to; cores and caches that share; memory nodes, with thousands of threads.
+FULL = (
+    _full("1 CPU", Topology(1)),
+    _full("2 CPUs", Topology(2), reloads=4),
+    _full("4 CPUs, SMT", Topology(4, llcs=2, smt=2)),
+    _full("8 CPUs, 2 nodes", Topology(8, llcs=2, nodes=2), crowd=300),
+)
+
+
+def parts(tier: Tier) -> tuple[Part, ...]:
+    """The guests of a tier, independent of one another: they may run at once, anywhere."""
+    return (SHORT,) if tier == "short" else FULL

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual clock from our side: the object that is loaded into QEMU, whether it works here, and what it counted."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from policy_lake.guest import ClockCounts
+from policy_lake.model import InfraError
+from verifier_vm.machine.qemu import QEMU, qemu_version
+
+SOURCES = Path(__file__).parents[1] / "vclock"
+CFLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+PROBE_S = 20.0
+# struct stats in vclock.h
+_STATS = struct.Struct("=8Q128s")
+_MAGIC = 0x31636B6C63765343
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What guest time is made of: picoseconds for an instruction and for a PAUSE, and the quantum in nanoseconds.
+
+    An instruction takes a nanosecond, about what a kernel's code takes on a machine of today. A PAUSE takes a
+    microsecond, so that a spinning vCPU costs little. vCPUs are never further apart than the quantum, which bounds the
+    error of a wake-up.
+    """
+
+    insn_ps: int = 1000
+    pause_ps: int = 1_000_000
+    quantum_ns: int = 20_000
+
+
+class Stats:
+    """The page that the clock writes and we read; `fd` is inherited by QEMU."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("schedcp-clock", 0)
+        os.ftruncate(self.fd, mmap.PAGESIZE)
+        self._page = mmap.mmap(self.fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
+
+    def fileno(self) -> int:
+        """The page's descriptor, for QEMU to inherit."""
+        return self.fd
+
+    def close(self) -> None:
+        """Let go of the page; QEMU keeps its own mapping."""
+        self._page.close()
+        os.close(self.fd)
+
+    def read(self) -> ClockCounts | str:
+        """The counts so far, or why the clock did not start."""
+        magic, fallbacks, virtual_ns, hash_, slots, switches, switch_hash, moves, error = _STATS.unpack_from(self._page)
+        if magic != _MAGIC:
+            return error.split(b"\0")[0].decode(errors="replace") or "QEMU did not load it"
+        return ClockCounts(fallbacks, virtual_ns / 1e9, f"{hash_:016x}", slots, switches, f"{switch_hash:016x}", moves)
+
+
+def clock_object(cache_dir: Path) -> Path:
+    """The clock's shared object, compiled unless this version is there. InfraError in the compiler's words."""
+    sources = sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
+    digest = hashlib.sha256(b"\0".join([" ".join(CFLAGS).encode(), *(path.read_bytes() for path in sources)]))
+    path = cache_dir / "clock" / f"vclock-{digest.hexdigest()[:32]}.so"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as build:
+        out = Path(build) / path.name
+        objects = [str(source) for source in sources if source.suffix == ".c"]
+        command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InfraError(f"cannot compile the virtual clock: {error}") from error
+        if done.returncode:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), "gcc failed")
+            raise InfraError(f"cannot compile the virtual clock: {first}")
+        out.rename(path)
+    return path
+
+
+@lru_cache(maxsize=4)
+def usable_clock(cache_dir: Path) -> Path:
+    """The clock's object if this QEMU can run it; InfraError that says what is missing.
+
+    Decided by starting QEMU with it, without a guest: a QEMU that has no plugins, or lacks a function, tells so.
+    """
+    qemu_version()  # says so when it is too old
+    path, stats = clock_object(cache_dir), Stats()
+    try:
+        command = [
+            "env", f"LD_PRELOAD={path}", QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-M", "none", "-S",
+            "-accel", "tcg,thread=single", "-name", "debug-threads=on", "-plugin", plugin_option(path, stats),
+            "-monitor", "stdio",
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, input="quit\n", capture_output=True, text=True, timeout=PROBE_S, pass_fds=(stats.fd,), check=False
+        )
+        counts = stats.read()
+        if isinstance(counts, str) or done.returncode:
+            said = done.stderr.strip().splitlines()
+            why = counts if isinstance(counts, str) else f"QEMU ended with {done.returncode}"
+            raise InfraError(f"no virtual clock with this QEMU: {why}" + (f" ({said[-1]})" if said else ""))
+    except subprocess.TimeoutExpired as error:
+        raise InfraError("no virtual clock with this QEMU: it hangs at the start") from error
+    finally:
+        stats.close()
+    return path
+
+
+def plugin_option(path: Path, stats: Stats, rates: Rates | None = None, switch_address: int = 0) -> str:
+    """The value of QEMU's `-plugin`; `switch_address` is that of the guest kernel's __switch_to_asm, or 0."""
+    rates = rates or Rates()
+    option = f"{path},stats={stats.fd},insn_ps={rates.insn_ps},pause_ps={rates.pause_ps},quantum_ns={rates.quantum_ns}"
+    return f"{option},switch={switch_address}" if switch_address else option

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest's kernel: fetched and checked by apt from the machine's own mirror, or the user's by path.
+
+Debian builds its kernels with sched_ext from 6.19 on, in the backports and unstable suites only. apt runs with private
+lists and state, so the host's package set and sources stay as they are; nothing here names a host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_lake.model import InfraError, InputError
+from verifier_vm.machine.bzimage import release_of, vmlinux_of
+
+SUITE = "trixie-backports"
+PACKAGE = re.compile(r"^linux-binary-(\d+(?:\.\d+)*)\+deb\d+-cloud-amd64$")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A bootable kernel with sched_ext, the directory that holds its vmlinux.h, and the hashes a token binds to."""
+
+    release: str
+    image: Path
+    headers: Path
+    sha256: str
+    btf_sha256: str
+
+
+def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
+    """The kernel that set-up prepared, or the one at `override` (a bzImage), prepared on first use.
+
+    InputError when the override is no kernel with sched_ext; InfraError with the mending command when there is none.
+    """
+    if override is not None:
+        return prepare_kernel(override, cache_dir)
+    current = cache_dir / "kernels" / "current.json"
+    try:
+        stored = json.loads(current.read_text())
+        found = _load(Path(stored["directory"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InfraError("no guest kernel here: run `make setup` (or name your own in SCHEDCP_KERNEL)") from error
+    return found
+
+
+def fetch_kernel(cache_dir: Path, say: Say) -> Kernel:
+    """Fetch the newest sched_ext kernel that the machine's mirror has, once; `say` hears of progress."""
+    try:
+        return installed_kernel(cache_dir)
+    except InfraError:
+        pass
+    with tempfile.TemporaryDirectory(prefix="apt-", dir=_made(cache_dir)) as work:
+        apt = _private_apt(Path(work))
+        _call([*apt, "update"], "apt-get update")
+        listed = _call(["apt-cache", *apt[1:], "pkgnames", "linux-binary-"], "apt-cache").split()
+        names = sorted((n for n in listed if PACKAGE.match(n)), key=_version)
+        if not names:
+            raise InfraError(f"the mirror's {SUITE} has no linux-binary-*-cloud-amd64: name a kernel in SCHEDCP_KERNEL")
+        say(f"kernel: {names[-1]} from {SUITE}")
+        _call([*apt, "download", names[-1]], f"apt-get download {names[-1]}", cwd=Path(work))
+        package = next(Path(work).glob("*.deb"))
+        _call(["dpkg", "-x", str(package), work], "dpkg -x")
+        found = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
+    _write(cache_dir / "kernels" / "current.json", {"directory": str(found.image.parent), "package": package.name})
+    return found
+
+
+def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
+    """The kernel at `image` with its vmlinux.h, kept under the cache by content."""
+    try:
+        data = image.read_bytes()
+    except OSError as error:
+        raise InputError(f"kernel {image}: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    directory = _made(cache_dir / "kernels") / digest[:32]
+    if (directory / "kernel.json").is_file():
+        return _load(directory)
+    with tempfile.TemporaryDirectory(prefix="kernel-", dir=directory.parent) as work:
+        vmlinux = Path(work) / "vmlinux"
+        vmlinux.write_bytes(vmlinux_of(data, image))
+        header = _call(["bpftool", "btf", "dump", "file", str(vmlinux), "format", "c"], "bpftool")
+        if "struct sched_ext_ops {" not in header:
+            raise InputError(f"kernel {image}: built without sched_ext (CONFIG_SCHED_CLASS_EXT)")
+        made = Path(work) / "made"
+        made.mkdir()
+        (made / "vmlinux.h").write_text(header)
+        (made / "bzImage").write_bytes(data)
+        _write(
+            made / "kernel.json", {"release": release_of(data), "sha256": digest, "btf_sha256": _btf_digest(vmlinux)}
+        )
+        shutil.rmtree(directory, ignore_errors=True)
+        made.rename(directory)
+    return _load(directory)
+
+
+def _load(directory: Path) -> Kernel:
+    known = json.loads((directory / "kernel.json").read_text())
+    image = directory / "bzImage"
+    if not image.is_file() or not (directory / "vmlinux.h").is_file():
+        raise InfraError(f"the kernel in {directory} is incomplete: run `make setup`")
+    return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"])
+
+
+def _private_apt(work: Path) -> list[str]:
+    # --no-release-info: a machine that never updated has no lists, but its sources are known all the same.
+    wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
+    targets = [line.split() for line in _call(["apt-get", "indextargets", *wanted], "apt-get").splitlines() if line]
+    # Debian's own archive is the one that also has an -updates suite.
+    own = [target[1] for target in targets if target[0].endswith("-updates")]
+    uri = next(iter(own or [target[1] for target in targets if "security" not in target[0]]), None)
+    if uri is None:
+        raise InfraError("no Debian mirror in this machine's apt sources: add one, or name a kernel in SCHEDCP_KERNEL")
+    for name in ("lists/partial", "cache/archives/partial"):
+        (work / name).mkdir(parents=True)
+    (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {uri} {SUITE} main\n")
+    options = {
+        "Dir::Etc::sourcelist": work / "sources.list", "Dir::Etc::sourceparts": "-",
+        "Dir::State::Lists": work / "lists", "Dir::Cache": work / "cache", "APT::Sandbox::User": "root",
+    }  # fmt: skip
+    return ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
+
+
+def _version(package: str) -> tuple[int, ...]:
+    match = PACKAGE.match(package)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
+def _btf_digest(vmlinux: Path) -> str:
+    section = vmlinux.with_suffix(".btf")
+    _call(["llvm-objcopy-19", f"--dump-section=.BTF={section}", str(vmlinux), "/dev/null"], "llvm-objcopy")
+    return hashlib.sha256(section.read_bytes()).hexdigest()
+
+
+def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraError(f"{name} failed: {error}; run `make setup`") from error
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise InfraError(f"{name} failed: {last[-1] if last else f'exit {done.returncode}'}")
+    return done.stdout
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _write(path: Path, data: dict[str, str]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(data))
+    part.rename(path)

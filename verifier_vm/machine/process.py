@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One QEMU from exec to exit: its job goes in, its events come out, and its end leaves nothing behind.
+
+The port is a socket pair, the console a pipe, the job never touches a disk, and QEMU dies with the thread that
+started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from policy_lake.guest import ClockCounts, GuestJob, GuestReport
+from policy_lake.model import InfraError, LostVMError
+from verifier_vm.machine.clock import Stats, plugin_option
+from verifier_vm.machine.job import encode_job
+from verifier_vm.machine.qemu import Machine, Memory, command_line
+from verifier_vm.machine.qmp import load_commands
+
+BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
+UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
+CONSOLE_LIMIT = 1 << 20
+REPORT_LIMIT = 32 << 20
+POWER_OFF_S = 5.0
+PROTOCOL = 2
+# A guest of the virtual clock must never wait for the host to read its console or to send the rest of its job.
+PIPE_BYTES = 1 << 20
+SOCKET_BYTES = 4 << 20
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a guest begins: booted, or from a snapshot (`incoming` is its device state, `memory` its RAM)."""
+
+    memory: Memory = field(default_factory=Memory)
+    incoming: Path | None = None
+    switch_address: int = 0
+
+
+class GuestProcess:
+    """A running QEMU and what it has said so far; leaving the context ends it.
+
+    `job` may be None: then the guest waits, ready, for one that never comes. `qmp` is QEMU's end of a control socket.
+    """
+
+    def __init__(
+        self, machine: Machine, job: GuestJob | None, origin: Origin | None = None, *, qmp: socket.socket | None = None
+    ) -> None:
+        self.machine = machine
+        self.started = time.monotonic()
+        self.console = bytearray()
+        self.ready: dict[str, Any] | None = None
+        self.events: list[dict[str, Any]] = []
+        self._origin = origin or Origin()
+        self._qmp = qmp
+        self._control: socket.socket | None = None
+        self._pending = memoryview(encode_job(job) if job else b"")
+        self._partial = bytearray()
+        self._received = 0
+        # Its vCPUs take turns on one host CPU, and its boot takes the longer the more there are.
+        self._boot_limit_s = BOOT_LIMIT_S * (1 + (machine.cpus // 8 if machine.clock else 0))
+        self._boot_limit_s += machine.initrd.stat().st_size / UNPACKED_A_SECOND if machine.initrd.exists() else 0.0
+
+    def __enter__(self) -> GuestProcess:
+        self._port, guest_end = socket.socketpair()
+        self._stats = Stats() if self.machine.clock else None
+        for end in (self._port, guest_end):
+            _enlarge(end)
+        self._port.setblocking(False)
+        if self._pending:
+            self._pending = self._pending[self._send(self._pending) :]
+        if self._origin.incoming:
+            self._control, self._qmp = socket.socketpair()
+            self._control.sendall(load_commands(self._origin.incoming))
+        try:
+            fds = [guest_end.fileno(), *(one.fileno() for one in (self._stats, self._qmp) if one)]
+            self._qemu = subprocess.Popen(
+                self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES,
+            )  # fmt: skip
+        except OSError as error:
+            self._port.close()
+            if self._stats:
+                self._stats.close()
+            raise InfraError(f"cannot start QEMU: {error}; run `schedcp doctor`") from error
+        finally:
+            guest_end.close()
+            if self._control and self._qmp:
+                self._qmp.close()
+        return self
+
+    def _command(self, port_fd: int) -> list[str]:
+        plugin, more = "", []
+        if self.machine.clock and self._stats:
+            plugin = plugin_option(self.machine.clock, self._stats, switch_address=self._origin.switch_address)
+        if self._origin.incoming:
+            more += ["-incoming", "defer"]
+        if self._qmp:
+            more += ["-chardev", f"socket,id=qmp,fd={self._qmp.fileno()}", "-mon", "chardev=qmp,mode=control"]
+        return command_line(self.machine, port_fd, plugin=plugin, memory=self._origin.memory, more=more)
+
+    def __exit__(self, *_: object) -> None:
+        self._port.close()
+        self._qemu.kill()
+        self._qemu.wait()
+        assert self._qemu.stdout
+        self._qemu.stdout.close()
+        for one in (self._stats, self._control):
+            if one:
+                one.close()
+
+    def finish(self, deadline: float, on_event: OnEvent | None = None) -> GuestReport:
+        """Wait for the end of the job, at most until `deadline` (monotonic); LostVMError when it does not come."""
+        self._await(lambda: bool(self.events) and self.events[-1]["event"] == "done", deadline, on_event)
+        self._wait_for_power_off()
+        hello = self.events[0]
+        return GuestReport(
+            events=tuple(e for e in self.events if e["event"] == "step"),
+            kernel=str(hello.get("kernel", "")),
+            accel=self.machine.accel,
+            seconds=time.monotonic() - self.started,
+            console=self._console_text(),
+            clock=self.machine.clock_name,
+            counts=self._counts(),
+        )
+
+    def await_ready(self, deadline: float) -> dict[str, Any]:
+        """Wait until the guest is ready for its job; returns what it says of itself."""
+        self._await(lambda: self.ready is not None, deadline, None)
+        assert self.ready is not None
+        return self.ready
+
+    def exited(self, limit_s: float) -> int:
+        """QEMU's exit status; InfraError when it does not end in time."""
+        try:
+            return self._qemu.wait(limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise InfraError("QEMU did not end when it was told to") from error
+
+    def _counts(self) -> ClockCounts | None:
+        """What the clock counted; InfraError when it did not run or gave up a wait: time was not the guest's own."""
+        if self._stats is None:
+            return None
+        counts = self._stats.read()
+        if isinstance(counts, str):
+            raise InfraError(f"the virtual clock did not run: {counts}")
+        if counts.fallbacks:
+            raise InfraError(f"the virtual clock gave up waiting {counts.fallbacks} times: the run counts for nothing")
+        return counts
+
+    def _await(self, done: Callable[[], bool], deadline: float, on_event: OnEvent | None) -> None:
+        assert self._qemu.stdout
+        with selectors.DefaultSelector() as selector:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
+            selector.register(self._port, wanted)
+            selector.register(self._qemu.stdout, selectors.EVENT_READ)
+            while not done():
+                if time.monotonic() > deadline:
+                    raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
+                if not self.ready and not self.events and time.monotonic() > self.started + self._boot_limit_s:
+                    raise self._lost("the guest did not boot", ending=False)
+                for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
+                    if key.fileobj is self._qemu.stdout:
+                        self._read_console(selector)
+                        continue
+                    if mask & selectors.EVENT_WRITE:
+                        self._pending = self._pending[self._send(self._pending) :]
+                        if not self._pending:
+                            selector.modify(self._port, selectors.EVENT_READ)
+                    if mask & selectors.EVENT_READ:
+                        self._read_port(on_event)
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return self._port.send(data[:65536])
+        except BlockingIOError:
+            return 0
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._lost("the guest closed its port") from error
+
+    def _read_console(self, selector: selectors.BaseSelector) -> None:
+        assert self._qemu.stdout
+        data = os.read(self._qemu.stdout.fileno(), 65536)
+        if not data:
+            selector.unregister(self._qemu.stdout)
+        self.console += data[: max(0, CONSOLE_LIMIT - len(self.console))]
+
+    def _read_port(self, on_event: OnEvent | None) -> None:
+        try:
+            data = self._port.recv(1 << 18)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise self._lost("the guest ended in the middle of its job")
+        self._received += len(data)
+        if self._received > REPORT_LIMIT:
+            raise self._lost(f"the guest reported more than {REPORT_LIMIT >> 20} MiB")
+        self._partial += data
+        *lines, rest = self._partial.split(b"\n")
+        self._partial = bytearray(rest)
+        for line in lines:
+            self._take(bytes(line), on_event)
+
+    def _take(self, line: bytes, on_event: OnEvent | None) -> None:
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._lost(f"the guest sent something else than an event: {line[:120]!r}") from error
+        if kind == "ready" and self.ready is None and not self.events:
+            self.ready = event
+            return
+        if not self.events and (kind != "hello" or event.get("protocol") != PROTOCOL):
+            raise self._lost("the guest's init speaks another protocol: run `make setup`")
+        self.events.append(event)
+        if on_event:
+            on_event(event)
+
+    def _wait_for_power_off(self, limit_s: float = POWER_OFF_S) -> None:
+        """A guest that has told everything gets a moment to power off; killing one that does not loses nothing."""
+        assert self._qemu.stdout
+        os.set_blocking(self._qemu.stdout.fileno(), False)
+        limit = time.monotonic() + limit_s
+        while self._qemu.poll() is None and time.monotonic() < limit:
+            time.sleep(0.01)
+            self.console += (self._qemu.stdout.read() or b"")[: max(0, CONSOLE_LIMIT - len(self.console))]
+
+    def _console_text(self) -> str:
+        return self.console.decode("ascii", "replace").replace("\r", "")
+
+    def _lost(self, why: str, *, ending: bool = True) -> LostVMError:
+        # What QEMU or a dying kernel said last usually arrives just after the port closed.
+        self._wait_for_power_off(POWER_OFF_S if ending else 0.0)
+        console = self._console_text()
+        last = next((line for line in reversed(console.splitlines()) if line.strip()), "nothing on its console")
+        panic = next((line for line in console.splitlines() if "Kernel panic" in line or "qemu-system" in line), last)
+        return LostVMError(f"{why} (console: {panic.strip()[:200]})", console[-65536:])
+
+
+def _enlarge(end: socket.socket) -> None:
+    """Room for a whole job; the kernel may grant less (net.core.wmem_max): the rest is sent as the guest reads."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+    # Linux's SO_SNDBUFFORCE, for root; Python has no name for it.
+    with contextlib.suppress(PermissionError):
+        end.setsockopt(socket.SOL_SOCKET, 32, SOCKET_BYTES)

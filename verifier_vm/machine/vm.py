@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call: `run` starts a guest, gives it a job, and returns what it reported."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from policy_lake.guest import GuestJob, GuestReport
+from policy_lake.model import LostVMError
+from verifier_vm.machine.process import GuestProcess, OnEvent
+from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.snapshot import origin_of
+
+BOOT_ALLOWANCE_S = 60.0
+BOOT_ATTEMPTS = 2  # a boot under TCG on a busy host was seen to hang before init; the job has not begun by then
+log = logging.getLogger(__name__)
+
+
+def run(
+    job: GuestJob,
+    machine: Machine,
+    *,
+    deadline_s: float | None = None,
+    on_event: OnEvent | None = None,
+    boots: int = BOOT_ATTEMPTS,
+) -> GuestReport:
+    """Start `machine`, do `job`, return its events; `on_event` sees each as it arrives.
+
+    It starts from a snapshot where the machine keeps them (the first run takes it), else by booting. `deadline_s` is
+    wall time for everything, by default the steps' own limits and a minute. Raises LostVMError with the console's end
+    when the guest dies, hangs or talks nonsense, InfraError when QEMU cannot start or its virtual clock gave up.
+    """
+    if deadline_s is None:
+        deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)
+    for attempt in range(1, boots + 1):
+        origin = origin_of(machine)  # outside the deadline: taking one is not this job's work
+        deadline = time.monotonic() + deadline_s
+        with GuestProcess(machine, job, origin) as guest:
+            try:
+                return guest.finish(deadline, on_event)
+            except LostVMError:
+                if guest.events or attempt == boots or time.monotonic() > deadline:
+                    raise
+                log.warning("a guest did not start and is started again")
+    raise AssertionError("the last attempt returns or raises")
