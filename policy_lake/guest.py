@@ -26,12 +26,14 @@ class GuestStep:
 class GuestJob:
     """What a guest does: files it is given, then steps in order, up to the first that fails.
 
-    `seed` goes into its random numbers and its timer's phase: another seed is another, equally valid run.
+    `seed` goes into its random numbers and its timer's phase: another seed is another, equally valid run. With `stays`
+    the guest does not power off afterwards and takes another job: a warm-up, from which a snapshot is taken.
     """
 
     files: dict[str, bytes]
     steps: tuple[GuestStep, ...]
     seed: int = 0
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

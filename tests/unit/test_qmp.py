@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from policy_lake.model import InfraError
-from verifier_vm.machine.qmp import Qmp, load_commands
+from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
 
 GREETING = b'{"QMP": {"version": {}}}\n'
 OK = b'{"return": {}}\n'
@@ -116,7 +116,7 @@ def test_a_guest_that_cannot_be_saved_is_told(status: str) -> None:
 
 
 def test_a_guest_is_loaded_with_the_same_capability_and_in_order() -> None:
-    commands = [json.loads(line) for line in load_commands(Path("/there/state")).splitlines()]
+    commands = [json.loads(line) for line in encode_commands(load_commands(Path("/there/state"))).splitlines()]
     assert [c["execute"] for c in commands] == ["qmp_capabilities", "migrate-set-capabilities", "migrate-incoming"]
     assert commands[1]["arguments"]["capabilities"][0]["state"] is True
     assert commands[2]["arguments"] == {"uri": "file:/there/state"}

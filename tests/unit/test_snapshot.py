@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import InfraError
-from verifier_vm.machine import snapshot
+from verifier_vm.machine import snapshot, snapshot_files
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.snapshot import STATE, TABLE, _digest_of_data, _holds, _key, _prune, origin_of
+from verifier_vm.machine.snapshot import _key, origin_of, snapshot_key
+from verifier_vm.machine.snapshot_files import STATE, TABLE, copy_data, digest_of_data, holds, prune
 from verifier_vm.machine.topology import Topology
 
 MIB = 1 << 20
@@ -23,7 +25,7 @@ MIB = 1 << 20
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine that is never started."""
     monkeypatch.setattr(snapshot, "qemu_version", lambda: (10, 0, 2))
-    monkeypatch.setattr(snapshot, "_checked", {})
+    monkeypatch.setattr(snapshot_files, "_checked", {})
     for name in ("kernel", "initrd", "clock.so"):
         (tmp_path / name).write_text(name)
     return Machine(tmp_path / "kernel", tmp_path / "initrd", clock=tmp_path / "clock.so", snapshots=tmp_path / "kept")
@@ -34,8 +36,8 @@ def kept(place: Path, files: dict[str, bytes] | None = None) -> Path:
     place.mkdir(parents=True)
     for name, data in (files or {"ram0": b"memory" * 999, STATE: b"devices" * 99}).items():
         (place / name).write_bytes(data)
-    digests = {path.name: _digest_of_data(path) for path in place.iterdir()}
-    (place / TABLE).write_text(json.dumps({"switch_address": 4096, "kernel": "7.0", "files": digests}))
+    digests = {path.name: digest_of_data(path) for path in place.iterdir()}
+    (place / TABLE).write_text(json.dumps({"switch_address": 4096, "steps": ["{}"], "files": digests}))
     return place
 
 
@@ -48,7 +50,7 @@ def test_the_same_machine_has_one_name_wherever_its_snapshots_lie(machine: Machi
     [
         {"topology": Topology(4)}, {"topology": Topology(2, llcs=2)}, {"topology": Topology(2, smt=2)},
         {"topology": Topology(2, llcs=2, nodes=2)}, {"memory_mib": 300}, {"accel": "kvm", "clock": None},
-        {"clock": None}, {"clock": Path("/another/clock.so")},
+        {"clock": None}, {"clock": Path("/another/clock2.so")},
     ],
     ids=str,
 )  # fmt: skip
@@ -76,9 +78,9 @@ def test_a_whole_snapshot_holds_and_is_hashed_once(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = kept(tmp_path / "kept" / "a")
-    assert _holds(place)
-    monkeypatch.setattr(snapshot, "_digest_of_data", lambda path: pytest.fail(f"{path} was hashed again"))
-    assert _holds(place)
+    assert holds(place)
+    monkeypatch.setattr(snapshot_files, "digest_of_data", lambda path: pytest.fail(f"{path} was hashed again"))
+    assert holds(place)
 
 
 def flip(path: Path) -> None:
@@ -107,10 +109,13 @@ DAMAGE = {
     "table gone": lambda place: (place / TABLE).unlink(),
     "table empty": lambda place: (place / TABLE).write_text(""),
     "table is a list": lambda place: (place / TABLE).write_text("[]"),
-    "table without files": lambda place: (place / TABLE).write_text('{"switch_address": 1}'),
-    "table of no files": lambda place: (place / TABLE).write_text('{"switch_address": 1, "files": {}}'),
+    "table without files": lambda place: (place / TABLE).write_text('{"switch_address": 1, "steps": []}'),
+    "table of no files": lambda place: (place / TABLE).write_text('{"switch_address": 1, "steps": [], "files": {}}'),
     "table without the address": lambda place: (place / TABLE).write_text(
-        json.dumps({"files": json.loads((place / TABLE).read_text())["files"]})
+        json.dumps({"steps": [], "files": json.loads((place / TABLE).read_text())["files"]})
+    ),
+    "table without the steps": lambda place: (place / TABLE).write_text(
+        json.dumps({"switch_address": 1, "files": json.loads((place / TABLE).read_text())["files"]})
     ),
     "table is noise": lambda place: (place / TABLE).write_bytes(b"\xff\x00\xfe"),
     "a file is a directory": lambda place: ((place / "ram0").unlink(), (place / "ram0").mkdir()),
@@ -122,15 +127,15 @@ DAMAGE = {
 def test_damage_is_noticed(machine: Machine, tmp_path: Path, damage: str, seen_whole: bool) -> None:
     place = kept(tmp_path / "kept" / "a")
     if seen_whole:
-        assert _holds(place)
+        assert holds(place)
     DAMAGE[damage](place)
-    assert not _holds(place)
+    assert not holds(place)
 
 
 def test_a_damaged_snapshot_is_taken_anew(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
-    def take(_: Machine, place: Path) -> None:
+    def take(place: Path, _: object) -> None:
         taken.append(place)
         for path in place.iterdir() if place.exists() else ():
             path.unlink()
@@ -177,28 +182,53 @@ def test_a_sparse_file_is_told_by_what_is_in_it_and_where(tmp_path: Path) -> Non
         sparse(tmp_path / "larger", MIB, data, 9 * MIB), sparse(tmp_path / "other", MIB, bytes(4095) + b"x"),
         sparse(tmp_path / "empty", 0, b""), sparse(tmp_path / "none", 0, b"", 0),
     ]  # fmt: skip
-    assert len({_digest_of_data(path) for path in files}) == len(files)
-    assert _digest_of_data(sparse(tmp_path / "again", MIB, data)) == _digest_of_data(files[0])
+    assert len({digest_of_data(path) for path in files}) == len(files)
+    assert digest_of_data(sparse(tmp_path / "again", MIB, data)) == digest_of_data(files[0])
 
 
 def test_a_large_hole_costs_nothing(tmp_path: Path) -> None:
-    _digest_of_data(sparse(tmp_path / "a", 1 << 39, b"end", 1 << 40))  # reading it would take minutes
+    digest_of_data(sparse(tmp_path / "a", 1 << 39, b"end", 1 << 40))  # reading it would take minutes
 
 
-def test_the_latest_used_are_kept_and_what_is_no_snapshot_is_left_alone(tmp_path: Path) -> None:
-    places = [kept(tmp_path / f"{number:02}") for number in range(snapshot.KEPT + 3)]
+def test_the_latest_used_are_kept_up_to_a_size_and_what_is_no_snapshot_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [kept(tmp_path / f"{number:02}", {"ram0": bytes(MIB), STATE: b"devices"}) for number in range(8)]
+    monkeypatch.setattr(snapshot_files, "KEPT_BYTES", 5 * (MIB + 16384))
     order = [*places[5:], *places[:5]]
     for used, place in enumerate(order):
         os.utime(place / TABLE, ns=(0, used * 10**9))
     (tmp_path / "taking-x" / "made").mkdir(parents=True)
-    (tmp_path / "lock").write_text("")
-    _prune(tmp_path)
-    assert {place for place in places if place.exists()} == set(order[3:])
-    assert (tmp_path / "taking-x" / "made").is_dir() and (tmp_path / "lock").exists()
+    prune(tmp_path, keep=order[0])  # the longest unused, but it was made just now
+    assert {place for place in places if place.exists()} == {order[0], *order[4:]}
+    assert (tmp_path / "taking-x" / "made").is_dir()
+
+
+def test_a_warm_up_makes_another_snapshot_of_each_other_job(machine: Machine) -> None:
+    def job(label: str, data: bytes = b"") -> GuestJob:
+        return GuestJob({"f": data}, (GuestStep("run", ("batch",), label),), stays=True)
+
+    chains = [(), (job("a"),), (job("b"),), (job("a", b"x"),), (job("a"), job("b")), (job("b"), job("a"))]
+    assert len({snapshot_key(machine, chain) for chain in chains}) == len(chains)
+
+
+def test_the_paths_of_the_files_make_no_difference(machine: Machine, tmp_path: Path) -> None:
+    for name in ("kernel", "initrd", "clock.so"):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / "elsewhere" / name).write_text(name)
+    there = {name: tmp_path / "elsewhere" / getattr(machine, name).name for name in ("kernel", "initrd", "clock")}
+    assert _key(replace(machine, **there)) == _key(machine)  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_sparse_file_has_the_same_data_and_holes(tmp_path: Path) -> None:
+    source = sparse(tmp_path / "a", 3 * MIB, os.urandom(8192))
+    copy_data(source, tmp_path / "copy")
+    assert digest_of_data(tmp_path / "copy") == digest_of_data(source)
+    assert (tmp_path / "copy").stat().st_blocks <= source.stat().st_blocks
 
 
 def test_starting_from_a_snapshot_counts_as_its_use(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_take", lambda _, place: kept(place))
+    monkeypatch.setattr(snapshot, "_take", lambda place, _: kept(place))
     place = origin_of(machine).memory.directory
     assert place
     os.utime(place / TABLE, ns=(0, 0))

@@ -5,9 +5,10 @@
  * The job, on the port:	file NAME SIZE\n<SIZE bytes>	any number of times
  *				step VERB\tLABEL\tTIMEOUT_MS\tARG\tARG…\n
  *				seed NUMBER\n
- *				go\n
+ *				go\n		or stay\n
  * The answer: {"event":"ready",…} as soon as it can take one (a snapshot is taken there), {"event":"hello",…} when it has
- * taken one, one {"event":"step",…} per step up to the first that fails, {"event":"done"}.
+ * taken one, one {"event":"step",…} per step up to the first that fails, {"event":"done"}. A job that ends in `stay` and did
+ * all its steps leaves the guest as it is, ready for another one: a warm-up, after which a snapshot is taken once more.
  *
  * It runs as SCHED_FIFO, a class above sched_ext: a policy that starves everything cannot starve what judges it.
  */
@@ -28,6 +29,9 @@
 #include <unistd.h>
 
 #define MAX_STEPS 512
+#define SETTLE_MS 300	/* what the kernel puts off (RCU, dying cgroups) is done by then; a guest that idles costs nothing */
+
+enum job { NO_JOB, LAST_JOB, MORE_TO_COME };
 
 static struct step steps[MAX_STEPS];
 static int nr_steps;
@@ -54,7 +58,7 @@ static bool take_step(char *line)
 
 	if (nr_steps == MAX_STEPS)
 		return false;
-	s->index = nr_steps++;
+	*s = (struct step){ .index = nr_steps++ };
 	s->verb = strsep(&line, "\t");
 	s->label = strsep(&line, "\t");
 	timeout = strsep(&line, "\t");
@@ -114,29 +118,29 @@ static void take_seed(unsigned long long seed)
 	nanosleep(&phase, NULL);
 }
 
-/* False when the host went away or spoke another language than this. */
-static bool take_job(void)
+/* NO_JOB when the host went away or spoke another language than this. */
+static enum job take_job(void)
 {
 	unsigned long long seed = 0;
 	char *line;
 
 	CLOCK_FREEZE();
 	while ((line = port_line())) {
-		if (!strcmp(line, "go")) {
+		if (!strcmp(line, "go") || !strcmp(line, "stay")) {
 			CLOCK_THAW();
 			take_seed(seed);
-			return true;
+			return line[0] == 'g' ? LAST_JOB : MORE_TO_COME;
 		}
 		if (sscanf(line, "seed %llu", &seed) == 1)
 			continue;
 		if (!strncmp(line, "file ", 5) ? !take_file(line + 5) : strncmp(line, "step ", 5) || !take_step(line + 5)) {
 			fprintf(stderr, "init: cannot take job line '%.200s'\n", line);
-			return false;
+			return NO_JOB;
 		}
 		if (line[0] == 'f')
 			free(line);	/* a step keeps pointing into its line */
 	}
-	return false;
+	return NO_JOB;
 }
 
 static bool do_step(const struct step *s)
@@ -174,18 +178,37 @@ static void greet(const char *event)
 	struct utsname u;
 
 	uname(&u);
-	text_printf(&line, "{\"event\":\"%s\",\"kernel\":\"%s\",\"cpus\":%ld,\"switch_address\":%llu,\"protocol\":2}\n", event,
+	text_printf(&line, "{\"event\":\"%s\",\"kernel\":\"%s\",\"cpus\":%ld,\"switch_address\":%llu,\"protocol\":3}\n", event,
 		    u.release, sysconf(_SC_NPROCESSORS_ONLN), kernel_symbol("__switch_to_asm"));
 	port_send(&line);
 	text_free(&line);
 }
 
-int main(void)
+/*
+ * Whether every step was done well. What is still attached is taken off then, for its exit record is evidence, unless the guest
+ * stays: then the next job finds it attached.
+ */
+static bool do_steps(bool stays)
 {
-	struct sched_param fifo = { .sched_priority = 50 };
 	struct step detach = { .verb = "detach", .label = "", .index = -1 };
 	struct text done = {};
 	int i;
+
+	greet("hello");
+	for (i = 0; i < nr_steps && do_step(&steps[i]); i++)
+		;
+	if (attached_state() && !(stays && i == nr_steps))
+		do_step(&detach);
+	text_printf(&done, "{\"event\":\"done\"}\n");
+	port_send(&done);
+	text_free(&done);
+	return i == nr_steps;
+}
+
+int main(void)
+{
+	struct sched_param fifo = { .sched_priority = 50 };
+	enum job job;
 
 	mount_all();
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &fifo);
@@ -195,16 +218,14 @@ int main(void)
 		fprintf(stderr, "init: no port to the host\n");
 		reboot(RB_POWER_OFF);
 	}
-	greet("ready");
-	if (take_job()) {
-		greet("hello");
-		for (i = 0; i < nr_steps && do_step(&steps[i]); i++)
-			;
-		if (attached_state())
-			do_step(&detach);	/* a failed step leaves a policy on: its exit record is evidence */
-		text_printf(&done, "{\"event\":\"done\"}\n");
-		port_send(&done);
-	}
+	do {
+		nr_steps = 0;
+		greet("ready");
+		job = take_job();
+		if (job == NO_JOB || !do_steps(job == MORE_TO_COME))
+			break;
+		usleep(job == MORE_TO_COME ? SETTLE_MS * 1000 : 0);
+	} while (job == MORE_TO_COME);
 	sync();
 	reboot(RB_POWER_OFF);
 	return 1;

@@ -22,4 +22,4 @@ def encode_job(job: GuestJob) -> bytes:
             raise InfraError(f"guest step '{step.label or step.verb}' has a tab or newline in an argument")
         parts.append(b"step " + "\t".join(fields).encode() + b"\n")
     parts.append(b"seed %d\n" % job.seed)
-    return b"".join(parts) + b"go\n"
+    return b"".join(parts) + (b"stay\n" if job.stays else b"go\n")

@@ -24,14 +24,14 @@ from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.qemu import Machine, Memory, command_line
-from verifier_vm.machine.qmp import load_commands
+from verifier_vm.machine.qmp import encode_commands, load_commands
 
 BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
 UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
-PROTOCOL = 2
+PROTOCOL = 3
 # A guest of the virtual clock must never wait for the host to read its console or to send the rest of its job.
 PIPE_BYTES = 1 << 20
 SOCKET_BYTES = 4 << 20
@@ -40,11 +40,15 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a guest begins: booted, or from a snapshot (`incoming` is its device state, `memory` its RAM)."""
+    """How a guest begins: booted, or from a snapshot (`incoming` is its device state, `memory` its RAM).
+
+    `steps` are the guest's own lines on the steps that it did before the snapshot was taken.
+    """
 
     memory: Memory = field(default_factory=Memory)
     incoming: Path | None = None
     switch_address: int = 0
+    steps: tuple[str, ...] = ()
 
 
 class GuestProcess:
@@ -61,6 +65,7 @@ class GuestProcess:
         self.console = bytearray()
         self.ready: dict[str, Any] | None = None
         self.events: list[dict[str, Any]] = []
+        self.step_lines: list[str] = []
         self._origin = origin or Origin()
         self._qmp = qmp
         self._control: socket.socket | None = None
@@ -79,9 +84,9 @@ class GuestProcess:
         self._port.setblocking(False)
         if self._pending:
             self._pending = self._pending[self._send(self._pending) :]
-        if self._origin.incoming:
+        if self._origin.incoming and self._qmp is None:  # else whoever has the other end sends them
             self._control, self._qmp = socket.socketpair()
-            self._control.sendall(load_commands(self._origin.incoming))
+            self._control.sendall(encode_commands(load_commands(self._origin.incoming)))
         try:
             fds = [guest_end.fileno(), *(one.fileno() for one in (self._stats, self._qmp) if one)]
             self._qemu = subprocess.Popen(
@@ -125,7 +130,7 @@ class GuestProcess:
         self._wait_for_power_off()
         hello = self.events[0]
         return GuestReport(
-            events=tuple(e for e in self.events if e["event"] == "step"),
+            events=(*map(json.loads, self._origin.steps), *(e for e in self.events if e["event"] == "step")),
             kernel=str(hello.get("kernel", "")),
             accel=self.machine.accel,
             seconds=time.monotonic() - self.started,
@@ -217,12 +222,14 @@ class GuestProcess:
             kind = event["event"]
         except (ValueError, KeyError, TypeError) as error:
             raise self._lost(f"the guest sent something else than an event: {line[:120]!r}") from error
-        if kind == "ready" and self.ready is None and not self.events:
+        if kind == "ready":
             self.ready = event
             return
         if not self.events and (kind != "hello" or event.get("protocol") != PROTOCOL):
             raise self._lost("the guest's init speaks another protocol: run `make setup`")
         self.events.append(event)
+        if kind == "step":
+            self.step_lines.append(line.decode("ascii", "replace"))
         if on_event:
             on_event(event)
 

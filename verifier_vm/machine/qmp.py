@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,27 +18,38 @@ from policy_lake.model import InfraError
 _MEMORY_APART = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 
 
-def load_commands(state: Path) -> bytes:
+def load_commands(state: Path) -> tuple[dict[str, Any], ...]:
     """What to send, all at once, to a QEMU started with `-incoming defer` for it to go on from `state`."""
-    commands = [
+    return (
         {"execute": "qmp_capabilities"},
         {"execute": "migrate-set-capabilities", "arguments": _MEMORY_APART},
         {"execute": "migrate-incoming", "arguments": {"uri": f"file:{state}"}},
-    ]
+    )
+
+
+def encode_commands(commands: Iterable[dict[str, Any]]) -> bytes:
+    """Commands as QEMU reads them from its socket."""
     return b"".join(json.dumps(command).encode() + b"\n" for command in commands)
 
 
 class Qmp:
-    """A conversation with one QEMU; each command waits at most `limit_s`. InfraError in QEMU's words."""
+    """A conversation with one QEMU; each command waits at most `limit_s`. InfraError in QEMU's words.
 
-    def __init__(self, ours: socket.socket, limit_s: float) -> None:
+    `sent` is how many commands, the first of them qmp_capabilities, were sent before the conversation began.
+    """
+
+    def __init__(self, ours: socket.socket, limit_s: float, *, sent: int = 0) -> None:
         ours.settimeout(limit_s)
+        self._sent = sent
         self._limit_s = limit_s
         self._file = ours.makefile("rwb")
 
     def __enter__(self) -> Qmp:
         self._read()  # the greeting
-        self.command("qmp_capabilities")
+        for _ in range(self._sent):
+            self._answer("a command")
+        if not self._sent:
+            self.command("qmp_capabilities")
         return self
 
     def __exit__(
@@ -53,6 +65,9 @@ class Qmp:
             self._file.flush()
         except OSError as error:
             raise InfraError(f"QEMU went away before {name}") from error
+        return self._answer(name)
+
+    def _answer(self, name: str) -> Any:
         while True:
             answer = self._read()
             if "error" in answer:

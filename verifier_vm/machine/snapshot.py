@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Booted guests, kept: one per kernel, image, topology and everything else that a boot depends on.
+"""Guests kept to start others from: booted ones, and booted ones that have done a workload's warm-up.
 
-A snapshot is a directory named after the hash of what it was made from: a RAM file per node, which guests map
-privately (so that what they share is in memory once), the devices' state, and a table of hashes. It is checked before
-its first use in a process and whenever a file has changed since, and made anew when it does not hold.
+A snapshot is a directory named after the hash of what it was made from (kernel, image, QEMU, topology, and for a warm
+one the snapshot it began with and its warm-up): a RAM file per node, which guests map privately (so that what they
+share is in memory once), the devices' state, and a table of hashes. It is checked before its first use in a process and
+whenever a file has changed since, and made anew when it does not hold. Those last used are kept, up to a size.
 """
 
 from __future__ import annotations
@@ -17,44 +18,62 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
-from policy_lake.model import InfraError
+from policy_lake.guest import GuestJob
+from policy_lake.model import InfraError, LostVMError
+from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.process import PROTOCOL, GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
-from verifier_vm.machine.qmp import Qmp
+from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
+from verifier_vm.machine.snapshot_files import STATE, TABLE, Table, copy_data, digest_of_data, holds, prune, read_table
 
 BOOT_DEADLINE_S = 420.0
 SAVE_LIMIT_S = 60.0
-KEPT = 8  # some 100 MiB each: enough for a campaign over topologies
-STATE, TABLE = "state", "snapshot.json"
-CHUNK = 1 << 22
 log = logging.getLogger(__name__)
-_checked: dict[Path, list[tuple[int, ...]]] = {}
 
 
-def origin_of(machine: Machine) -> Origin:
-    """From where to start `machine`: a snapshot, taken now if there is none that holds; a boot if it keeps none."""
+class WarmUpError(LostVMError):
+    """A step of a warm-up failed, which says nothing of the host: the same steps in a job of their own tell why."""
+
+
+def origin_of(machine: Machine, warm_ups: Sequence[GuestJob] = ()) -> Origin:
+    """From where to start `machine`: a snapshot, taken now if there is none that holds; a boot if it keeps none.
+
+    Each of `warm_ups` is a job that `stays`, done by a guest that is started from the snapshot after the one before.
+    WarmUpError when a step of one fails.
+    """
     if machine.snapshots is None:
         return Origin()
-    place = machine.snapshots / _key(machine)
-    with _locked(machine.snapshots):
-        if not _holds(place):
-            _take(machine, place)
+    place = machine.snapshots / snapshot_key(machine, warm_ups)
+    with _locked(place.parent, place.name):
+        if not holds(place):
+            # What it begins with has a lock of its own, always taken after this one: no two wait for each other.
+            before = origin_of(machine, warm_ups[:-1]) if warm_ups else None
+            _take(place, lambda made: _warm(machine, before, warm_ups[-1], made) if before else _boot(machine, made))
         os.utime(place / TABLE)
-        address, _ = _read_table(place)
-    return Origin(Memory(place), place / STATE, address)
+        table = read_table(place)
+    return Origin(Memory(place), place / STATE, table.switch_address, table.steps)
+
+
+def snapshot_key(machine: Machine, warm_ups: Sequence[GuestJob] = ()) -> str:
+    """The name of the snapshot: 128 bits in hex, a hash of all that a guest started from it is a function of."""
+    key = _key(machine)
+    for job in warm_ups:
+        key = hashlib.sha256(key.encode() + encode_job(job)).hexdigest()[:32]
+    return key
 
 
 def _key(machine: Machine) -> str:
-    # Paths and descriptors do not matter, what is in the files does; the clock's object is named after its sources.
-    parts = [
-        str(PROTOCOL), str(qemu_version()), *command_line(machine, 0, plugin="", memory=Memory())[2:],
-        _content_of(machine.kernel), _content_of(machine.initrd),
-    ]  # fmt: skip
+    # Where the files lie does not matter, what is in them does; the clock's object is named after its sources.
+    line = command_line(machine, 0, plugin="", memory=Memory())
+    for path in (machine.kernel, machine.initrd, *([machine.clock] if machine.clock else [])):
+        line = [word.replace(str(path), path.name) for word in line]
+    parts = [str(PROTOCOL), str(qemu_version()), *line, _content_of(machine.kernel), _content_of(machine.initrd)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -72,11 +91,11 @@ def _digest_of(path: Path, mtime_ns: int) -> str:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One process at a time: a second that wants the same guest waits for it instead of booting another."""
+def _locked(directory: Path, name: str) -> Iterator[None]:
+    """One process at a time: a second that wants the same guest waits for it instead of making another."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / "lock").open("w")
+        lock = (directory / f"{name}.lock").open("w")
     except OSError as error:
         raise InfraError(f"{directory}: snapshots cannot be kept there: {error.strerror}") from error
     with lock:
@@ -84,94 +103,55 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _holds(place: Path) -> bool:
-    """Whether the snapshot is there and every byte is what was saved."""
-    try:
-        _, files = _read_table(place)
-        seen = [_identity(place / name) for name in sorted(files)]
-        if _checked.get(place) == seen:
-            return True
-        for name, digest in files.items():
-            if _digest_of_data(place / name) != digest:
-                log.warning("snapshot %s: %s is damaged; it is taken anew", place.name, name)
-                return False
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("snapshot %s: cannot be read (%s); it is taken anew", place.name, error)
-        return False
-    _checked[place] = seen
-    return True
-
-
-def _read_table(place: Path) -> tuple[int, dict[str, str]]:
-    """The address of the guest's context switch, and the files' hashes; ValueError and others when it is no table."""
-    table = json.loads((place / TABLE).read_text())
-    address, files = table["switch_address"], table["files"]
-    if not isinstance(address, int) or not isinstance(files, dict) or STATE not in files:
-        raise ValueError("its table is no table")
-    return address, files
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def _digest_of_data(path: Path) -> str:
-    """Hash of a sparse file: its size, and each stretch of data with its place."""
-    digest = hashlib.sha256(str(path.stat().st_size).encode())
-    with path.open("rb") as file:
-        at = 0
-        while True:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but holes from here
-                return digest.hexdigest()
-            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            digest.update(f"{at} {end}".encode())
-            file.seek(at)
-            while at < end:
-                part = file.read(min(CHUNK, end - at))
-                digest.update(part)
-                at += len(part)
-
-
-def _take(machine: Machine, place: Path) -> None:
-    log.info("booting a guest (%s) to start others from", machine.topology)
-    for left in place.parent.glob("taking-*"):  # of a process that was killed: who holds the lock takes alone
+def _take(place: Path, take: Callable[[Path], Table]) -> None:
+    for left in place.parent.glob(f"taking-{place.name}-*"):  # of a process that was killed: who has the lock is alone
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix="taking-") as scratch:
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"taking-{place.name}-") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            origin = Origin(Memory(made, shared=True))
-            with GuestProcess(machine, None, origin, qmp=theirs) as guest:
-                ready = guest.await_ready(time.monotonic() + BOOT_DEADLINE_S)
-                with Qmp(ours, SAVE_LIMIT_S) as qmp:
-                    qmp.save(made / STATE)
-                    qmp.quit()
-                guest.exited(SAVE_LIMIT_S)
-        names = sorted(path.name for path in made.iterdir())
-        table = {
-            "switch_address": int(ready.get("switch_address", 0)),
-            "kernel": str(ready.get("kernel", "")),
-            "files": {name: _digest_of_data(made / name) for name in names},
-        }
-        for name in names:
-            (made / name).chmod(0o444)
-        (made / TABLE).write_text(json.dumps(table))
-        shutil.rmtree(place, ignore_errors=True)
         try:
+            table = take(made)
+            names = sorted(path.name for path in made.iterdir())
+            files = {name: digest_of_data(made / name) for name in names}
+            for name in names:
+                (made / name).chmod(0o444)
+            (made / TABLE).write_text(json.dumps({**asdict(table), "files": files}))
+            shutil.rmtree(place, ignore_errors=True)
             made.rename(place)
         except OSError as error:
             raise InfraError(f"{place}: the snapshot cannot be kept: {error.strerror}") from error
-    _prune(place.parent)
+    prune(place.parent, keep=place)
 
 
-def _prune(directory: Path) -> None:
-    """Keep the latest used; a guest that runs on a removed one keeps what it has mapped."""
-    places = [path.parent for path in directory.glob(f"*/{TABLE}")]
-    for old in sorted(places, key=lambda path: (path / TABLE).stat().st_mtime_ns)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+def _boot(machine: Machine, made: Path) -> Table:
+    log.info("booting a guest (%s) to start others from", machine.topology)
+    return _save(machine, None, Origin(Memory(made, shared=True)), made)
+
+
+def _warm(machine: Machine, before: Origin, warm_up: GuestJob, made: Path) -> Table:
+    """RAM copied, so that it may be changed, and the guest gone on from there."""
+    assert before.memory.directory is not None
+    for node in range(machine.topology.nodes):
+        copy_data(before.memory.directory / f"ram{node}", made / f"ram{node}")
+    origin = Origin(Memory(made, shared=True), before.incoming, before.switch_address)
+    return replace(_save(machine, warm_up, origin, made), switch_address=before.switch_address)
+
+
+def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) -> Table:
+    """Run a guest until it is ready for the (next) job, and save its devices' state."""
+    ours, theirs = socket.socketpair()
+    loading = load_commands(origin.incoming) if origin.incoming else ()
+    ours.sendall(encode_commands(loading))
+    with ours, theirs, GuestProcess(machine, job, origin, qmp=theirs) as guest:
+        try:
+            ready = guest.await_ready(time.monotonic() + BOOT_DEADLINE_S)
+        except LostVMError as error:
+            failed = next((event for event in guest.events if event.get("ok") is False), None)
+            if failed is None:
+                raise
+            raise WarmUpError(f"step '{failed['label']}' of the warm-up failed", str(error)) from error
+        with Qmp(ours, SAVE_LIMIT_S, sent=len(loading)) as qmp:
+            qmp.save(made / STATE)
+            qmp.quit()
+        guest.exited(SAVE_LIMIT_S)
+    return Table(int(ready.get("switch_address", 0)), tuple(guest.step_lines), {})

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from policy_lake.guest import GuestJob, GuestReport
-from policy_lake.model import LostVMError
+from policy_lake.model import InputError, LostVMError
 from verifier_vm.machine.process import GuestProcess, OnEvent
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import origin_of
@@ -21,20 +22,25 @@ def run(
     job: GuestJob,
     machine: Machine,
     *,
+    warm_ups: Sequence[GuestJob] = (),
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
     boots: int = BOOT_ATTEMPTS,
 ) -> GuestReport:
     """Start `machine`, do `job`, return its events; `on_event` sees each as it arrives.
 
-    It starts from a snapshot where the machine keeps them (the first run takes it), else by booting. `deadline_s` is
-    wall time for everything, by default the steps' own limits and a minute. Raises LostVMError with the console's end
-    when the guest dies, hangs or talks nonsense, InfraError when QEMU cannot start or its virtual clock gave up.
+    It starts from a snapshot where the machine keeps them (the first run takes it), else by booting; with `warm_ups`,
+    jobs that `stay`, from a snapshot of a guest that has done those (InputError where none are kept), whose steps then
+    come first in the report. `deadline_s` is wall time for everything, by default the steps' own limits and a minute.
+    Raises LostVMError with the console's end when the guest dies, hangs or talks nonsense, WarmUpError when a warm-up's
+    step fails, InfraError when QEMU cannot start or its virtual clock gave up.
     """
+    if warm_ups and machine.snapshots is None:
+        raise InputError("a warm-up apart from the job needs a machine that keeps snapshots")
     if deadline_s is None:
         deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)
     for attempt in range(1, boots + 1):
-        origin = origin_of(machine)  # outside the deadline: taking one is not this job's work
+        origin = origin_of(machine, warm_ups)  # outside the deadline: taking one is not this job's work
         deadline = time.monotonic() + deadline_s
         with GuestProcess(machine, job, origin) as guest:
             try:
