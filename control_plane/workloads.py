@@ -39,7 +39,7 @@ def show_command(name: str, *, as_json: bool) -> None:
         return
     rows = {"title": workload.title, **_rows(workload), "command": " ".join([workload.program, *workload.args])}
     rows |= {f"work.{table}": _numbers(numbers) for table, numbers in workload.work.items()}
-    rows |= {"CPUs": f"{workload.cpus} unless told otherwise", "ended after": f"{workload.timeout_s:g} s"}
+    rows |= {"CPUs": f"{workload.cpus} by default", "ended after": f"{workload.timeout_s:g} s"}
     if workload.trace:
         rows["trace"] = workload.trace
     if workload.binary:

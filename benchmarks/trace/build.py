@@ -55,7 +55,7 @@ class TraceBuilder:
             _TAKES[event.name](self, event)
 
     def _notice(self, event: Event) -> None:
-        """Who is current runs, even where no event says that it came: a kernel may leave out switches from the idle task.
+        """Who is current runs, even if no event says that it came: a kernel may leave out switches from the idle task.
 
         (6.18 does in some virtual machines, two of three on an idle host.) An idle CPU takes a task when it is ready.
         """
