@@ -15,9 +15,9 @@ from policy_lake.model import InputError
 
 Direction = Literal["lower", "higher"]
 Accel = Literal["kvm", "tcg"]
-Tier = Literal["smoke", "standard", "full"]
+WorkloadSize = Literal["smoke", "standard", "full"]
 Family = Literal["batch", "schbench", "kernel-build", "wakeup", "own"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
+WORKLOAD_SIZES: tuple[WorkloadSize, ...] = get_args(WorkloadSize)
 ACCELS: tuple[Accel, ...] = get_args(Accel)
 REPLAY = "replay"
 ROOTS = ("kernel-source",)
@@ -26,7 +26,7 @@ PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _ID = re.compile(r"[a-z][a-z0-9-]*")
 _PROGRAM = re.compile(r"[\w.-]+")
 _OURS = ("file", "tier", "binary", "asked")
-# Strict, so that `timeout_s = "30"` or a misspelt field is told to the user and not guessed at.
+# Strict, so that `timeout_s = "30"` or a misspelt field is reported to the user and not guessed at.
 _PYDANTIC = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
@@ -96,15 +96,15 @@ class Workload:
     cpus: int
     bound: str = ""
     family: Family = "own"
-    runs_s: dict[Tier, float] = field(default_factory=dict)
+    runs_s: dict[WorkloadSize, float] = field(default_factory=dict)
     work: dict[Literal["all", "tcg", "kvm", "smoke", "standard", "full"], dict[str, int]] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
     trace: str = ""
     root: str = ""
     memory_mib: int = 0
-    instead: dict[Tier, Instead] = field(default_factory=dict)
+    instead: dict[WorkloadSize, Instead] = field(default_factory=dict)
     file: str = ""
-    tier: Tier = "standard"
+    tier: WorkloadSize = "standard"
     binary: Binary | None = None
     asked: dict[str, int] = field(default_factory=dict)
 
@@ -133,22 +133,22 @@ def read_workload(path: Path) -> Workload:
     return replace(described, file=str(path))
 
 
-def as_in(described: Workload, tier: Tier) -> Workload:
+def as_in(described: Workload, tier: WorkloadSize) -> Workload:
     """The workload with the fields that this tier has instead of its own."""
     own = described.instead.get(tier, Instead())
     given = {part.name: getattr(own, part.name) for part in fields(own) if getattr(own, part.name) is not None}
     return replace(described, tier=tier, **given)
 
 
-def numbers_of(described: Workload, accel: Accel, tier: Tier) -> Mapping[str, int]:
+def numbers_of(described: Workload, accel: Accel, tier: WorkloadSize) -> Mapping[str, int]:
     """The numbers for the placeholders of `args`: later tables override earlier ones."""
     work = described.work
     return {**work.get("all", {}), **work.get(accel, {}), **work.get(tier, {}), **described.asked}
 
 
-def tiers_of(described: Workload) -> tuple[Tier, ...]:
+def sizes_of(described: Workload) -> tuple[WorkloadSize, ...]:
     """The tiers that the workload has, shortest first."""
-    return tuple(tier for tier in TIERS if tier in described.runs_s) or TIERS
+    return tuple(tier for tier in WORKLOAD_SIZES if tier in described.runs_s) or WORKLOAD_SIZES
 
 
 def _validated(path: Path, data: dict[str, Any]) -> Workload:
@@ -164,10 +164,10 @@ def _validated(path: Path, data: dict[str, Any]) -> Workload:
 
 
 def _trace_path(path: Path, trace: str) -> str:
-    found = (path.parent / trace).absolute()
-    if not found.is_file():
-        raise InputError(f"{path}: field 'trace': {found} is not a file")
-    return str(found)
+    trace_file = (path.parent / trace).absolute()
+    if not trace_file.is_file():
+        raise InputError(f"{path}: field 'trace': {trace_file} is not a file")
+    return str(trace_file)
 
 
 def _faults(described: Workload) -> Iterator[tuple[str, str]]:
@@ -208,20 +208,20 @@ def _tier_faults(described: Workload) -> Iterator[tuple[str, str]]:
 
 
 def _guard_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    seen = {described.metric}
+    measured = {described.metric}
     for index, guard in enumerate(described.guards):
         for name in ("metric", "unit"):
             if not getattr(guard, name).strip():
                 yield f"guards.{index}.{name}", "is empty"
-        if guard.metric in seen:
+        if guard.metric in measured:
             yield f"guards.{index}.metric", f"'{guard.metric}' is measured already"
         if guard.limit < 1:
             yield f"guards.{index}.limit", f"is a factor of at least 1, not {guard.limit}"
-        seen.add(guard.metric)
+        measured.add(guard.metric)
 
 
 def _placeholder_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    for sized in (as_in(described, tier) for tier in tiers_of(described)):
+    for sized in (as_in(described, tier) for tier in sizes_of(described)):
         for accel in ACCELS:
             tier = sized.tier
             known = {"seed", *(["trace"] if sized.trace else []), *numbers_of(sized, accel, tier)}

@@ -14,7 +14,7 @@ from policy_lake.model import InfraError
 PACKAGE = "linux-source-6.1"
 NEEDS = ("gcc", "make", "flex", "bison", "bc", "perl", "xz")
 # Where tinyconfig for x86 compiles something, with everything below, or without.
-WHOLE = (
+SUBTREES = (
     "arch/x86", "certs", "drivers/base", "drivers/clocksource", "fs/ramfs", "include", "init", "ipc", "kernel", "lib",
     "mm", "scripts", "tools/include", "usr", "virt",
 )  # fmt: skip
@@ -53,7 +53,7 @@ def source_files(tree: Path) -> Iterator[Path]:
         here = Path(folder).relative_to(tree)
         folders[:] = sorted(name for name in folders if str(here / name) not in _CONFIGURED)
         within = str(here if here != Path() else "")
-        wanted = within in FLAT or any(here.is_relative_to(whole) for whole in WHOLE)
+        wanted = within in FLAT or any(here.is_relative_to(subtree) for subtree in SUBTREES)
         for name in sorted(names):
             described = name.startswith(("Kconfig", "Kbuild", "Makefile"))
             if (wanted or described) and not _is_built(Path(folder), name):

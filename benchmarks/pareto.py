@@ -17,9 +17,9 @@ def front(ratios: Sequence[Mapping[str, float]]) -> list[int]:
     common = set(ratios[0]).intersection(*ratios[1:])
     if not common:
         raise ValueError("the candidates have no metric in common")
-    points = [tuple(one[name] for name in sorted(common)) for one in ratios]
+    points = [tuple(by_metric[name] for name in sorted(common)) for by_metric in ratios]
     return [i for i, point in enumerate(points) if not any(_dominates(other, point) for other in points)]
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+def _dominates(point: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return point != other and all(a >= b for a, b in zip(point, other, strict=True))

@@ -61,25 +61,25 @@ def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "p
 def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> bytes:
     """One bar a policy: its metric as a multiple of the baseline's, with its interval, and the bound as a line."""
     figure, (panel,) = _figure(1, height=0.9 + 0.42 * (len(scores) + 1))
-    score = scores[0]
-    baseline = statistics.median(pair.baseline for one in scores for pair in one.pairs)
-    rows = [f"{score.baseline}  {four_digits(baseline)} {score.unit}", *(one.policy for one in scores)]
+    first = scores[0]
+    baseline = statistics.median(pair.baseline for score in scores for pair in score.pairs)
+    rows = [f"{first.baseline}  {four_digits(baseline)} {first.unit}", *(score.policy for score in scores)]
     panel.barh(0, 1.0, color=GREY)
-    for row, one in enumerate(scores, 1):
-        low, high = one.ratio.ci95
-        error = [[one.ratio.median - low], [high - one.ratio.median]]
-        colour = {"win": COLOURS[2], "loss": COLOURS[5]}.get(one.outcome, COLOURS[4])
-        panel.barh(row, one.ratio.median, color=colour, xerr=error, ecolor="black", capsize=3)
+    for row, score in enumerate(scores, 1):
+        low, high = score.ratio.ci95
+        error = [[score.ratio.median - low], [high - score.ratio.median]]
+        colour = {"win": COLOURS[2], "loss": COLOURS[5]}.get(score.outcome, COLOURS[4])
+        panel.barh(row, score.ratio.median, color=colour, xerr=error, ecolor="black", capsize=3)
         panel.text(
-            high, row, f"  {one.ratio.median:.2f}x [{low:.2f}, {high:.2f}], {one.outcome}", va="center", fontsize=8
+            high, row, f"  {score.ratio.median:.2f}x [{low:.2f}, {high:.2f}], {score.outcome}", va="center", fontsize=8
         )
-    bounds = [one.bound for one in scores if one.bound]
+    bounds = [score.bound for score in scores if score.bound]
     if bounds:
         panel.axvline(statistics.median(bounds), color="black", linestyle=":", label="bound that arithmetic sets")
     panel.set_yticks(range(len(rows)), rows)
     panel.invert_yaxis()
-    panel.set_xlim(0, 1.45 * max([1.0, *(one.ratio.ci95[1] for one in scores), *bounds]))
-    panel.set_xlabel(f"{score.metric}: times better than {score.baseline} (95 % interval)")
+    panel.set_xlim(0, 1.45 * max([1.0, *(score.ratio.ci95[1] for score in scores), *bounds]))
+    panel.set_xlabel(f"{first.metric}: times better than {first.baseline} (95 % interval)")
     _legend(figure, panel, title)
     return _bytes(figure, form)
 

@@ -12,13 +12,13 @@ def program_sources(folder: Path = FOLDER) -> dict[str, tuple[Path, ...]]:
     """The sources by program: NAME.c makes `NAME`, together with every NAME_*.c beside it."""
     sources = sorted(folder.glob("*.c"))
     names = {source.stem for source in sources}
-    found: dict[str, tuple[Path, ...]] = {}
+    sources_of: dict[str, tuple[Path, ...]] = {}
     for source in sources:
         parts = source.stem.split("_")
         owners = ("_".join(parts[:length]) for length in range(1, len(parts)))
         owner = next((name for name in owners if name in names), source.stem)
-        found[owner] = (*found.get(owner, ()), source)
-    return found
+        sources_of[owner] = (*sources_of.get(owner, ()), source)
+    return sources_of
 
 
 def program_headers(folder: Path = FOLDER) -> tuple[Path, ...]:

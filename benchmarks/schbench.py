@@ -77,9 +77,9 @@ def read_output(out: str, err: str, *, where: str) -> dict[str, float]:
 
     InputError naming `where` and the field that is missing or no number, as in the output of another version.
     """
-    told = _json_object(out)
-    if told is not None:
-        return _from_json(told, where)
+    printed = _json_object(out)
+    if printed is not None:
+        return _from_json(printed, where)
     return _from_text(err if _FIRST in err else out + err, where)
 
 
@@ -87,30 +87,30 @@ def _json_object(out: str) -> Mapping[str, Any] | None:
     lines = [line for line in out.splitlines() if line.strip()]
     for text in (out, lines[-1] if lines else ""):
         try:
-            found = json.loads(text)
+            printed = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
-            return found
+        if isinstance(printed, dict):
+            return printed
     return None
 
 
-def _from_json(told: Mapping[str, Any], where: str) -> dict[str, float]:
-    inner = told.get("int")
+def _from_json(printed: Mapping[str, Any], where: str) -> dict[str, float]:
+    inner = printed.get("int")
     if not isinstance(inner, Mapping):
         raise InputError(f"{where}: field 'int' is missing: JSON of another version of schbench")
-    found = {}
+    metrics = {}
     for prefix, suffix, percentiles in _SECTIONS.values():
         stem = prefix if prefix == "rps" else f"{prefix}_latency"
         for percent, name in percentiles.items():
             field = f"{stem}_pct{percent}"
             if field not in inner:
                 raise InputError(f"{where}: field 'int' has no '{field}': JSON of another version of schbench")
-            found[f"{prefix}_{name}{suffix}"] = _number(inner[field], field, where)
+            metrics[f"{prefix}_{name}{suffix}"] = _number(inner[field], field, where)
         for end in ("min", "max"):
             if f"{stem}_{end}" in inner:
-                found[f"{prefix}_{end}{suffix}"] = _number(inner[f"{stem}_{end}"], f"{stem}_{end}", where)
-    return found
+                metrics[f"{prefix}_{end}{suffix}"] = _number(inner[f"{stem}_{end}"], f"{stem}_{end}", where)
+    return metrics
 
 
 def _from_text(text: str, where: str) -> dict[str, float]:
@@ -119,20 +119,20 @@ def _from_text(text: str, where: str) -> dict[str, float]:
         raise InputError(f"{where}: no '{_FIRST}': not schbench, or another version of it")
     if not text.endswith("\n"):
         raise InputError(f"{where}: ends in the middle of a line, {text.splitlines()[-1]!r:.60}")
-    found: dict[str, float] = {}
-    seen: set[str] = set()
+    metrics: dict[str, float] = {}
+    sections: set[str] = set()
     section = ""
     for line in text[start:].splitlines():
         section = next((title for title in _SECTIONS if line.startswith(title)), section)
-        seen.add(section)
-        found |= _line(line, section, where)
+        sections.add(section)
+        metrics |= _line(line, section, where)
     for title, (prefix, suffix, percentiles) in _SECTIONS.items():
-        if title not in seen:
+        if title not in sections:
             raise InputError(f"{where}: the last block has no '{title}': cut short, or another version of schbench")
         for percent, name in percentiles.items():
-            if f"{prefix}_{name}{suffix}" not in found:
+            if f"{prefix}_{name}{suffix}" not in metrics:
                 raise InputError(f"{where}: the last block has no {percent}th under '{title}'")
-    return found
+    return metrics
 
 
 def _line(line: str, section: str, where: str) -> dict[str, float]:

@@ -59,13 +59,13 @@ def _closure() -> set[str]:
     missing = [name for name in PACKAGES if name not in depends]
     if missing:
         raise InfraError(f"a build in the guest needs {missing[0]}: run `apt-get install {' '.join(PACKAGES)}`")
-    found: set[str] = set()
+    closure: set[str] = set()
     new = set(PACKAGES)
     while new:
-        found |= new
+        closure |= new
         named = {match[0] for name in new for part in re.split("[,|]", depends[name]) if (match := _NAME.search(part))}
-        new = {name for name in named if name in depends} - found
-    return found
+        new = {name for name in named if name in depends} - closure
+    return closure
 
 
 def _dpkg(*arguments: str) -> str:

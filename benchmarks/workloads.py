@@ -12,26 +12,42 @@ from pathlib import Path
 from benchmarks.descriptor import (
     ACCELS,
     PLACEHOLDER,
-    TIERS,
+    WORKLOAD_SIZES,
     Accel,
     Binary,
     Direction,
     Family,
     Guard,
-    Tier,
     Workload,
+    WorkloadSize,
     as_in,
     numbers_of,
     read_workload,
-    tiers_of,
+    sizes_of,
 )
 from benchmarks.schbench import real_arguments
 from benchmarks.trace.program import program_of_trace
 from policy_lake.model import InputError, to_json
 
 __all__ = [
-    "TIERS", "Accel", "Binary", "Direction", "Family", "Guard", "Tier", "Workload", "arguments", "asking", "at_tier",
-    "descriptor_sha256", "job_files", "program_of", "read_workload", "tiers_of", "workload", "workload_files",
+    "WORKLOAD_SIZES",
+    "Accel",
+    "Binary",
+    "Direction",
+    "Family",
+    "Guard",
+    "Workload",
+    "WorkloadSize",
+    "arguments",
+    "asking",
+    "at_size",
+    "descriptor_sha256",
+    "job_files",
+    "program_of",
+    "read_workload",
+    "sizes_of",
+    "workload",
+    "workload_files",
     "workload_ids",
 ]  # fmt: skip
 
@@ -44,10 +60,10 @@ def workload_files(own: Path | None = None) -> dict[str, Path]:
 
     An id of the project's names the project's file, whatever lies in `own`.
     """
-    found = {path.stem: path for path in sorted(FOLDER.glob("*.toml"), key=lambda path: path.stem)}
+    files = {path.stem: path for path in sorted(FOLDER.glob("*.toml"), key=lambda path: path.stem)}
     for path in sorted(own.glob("*.toml")) if own else ():
-        found.setdefault(path.stem, path)
-    return found
+        files.setdefault(path.stem, path)
+    return files
 
 
 def workload_ids(own: Path | None = None) -> tuple[str, ...]:
@@ -78,9 +94,9 @@ def outside(path: Path) -> Workload:
     return described
 
 
-def at_tier(described: Workload, tier: Tier) -> Workload:
+def at_size(described: Workload, tier: WorkloadSize) -> Workload:
     """The workload in the size `tier`, with time for a run of that size; InputError where it has no such tier."""
-    tiers = tiers_of(described)
+    tiers = sizes_of(described)
     if tier not in tiers:
         raise InputError(f"workload '{described.id}' has no tier '{tier}': it has {', '.join(tiers)}")
     longer = described.runs_s[tier] / described.runs_s["standard"] if described.runs_s else 1.0
@@ -101,7 +117,7 @@ def asking(described: Workload, words: str) -> Workload:
     return replace(described, asked=asked)
 
 
-def arguments(described: Workload, *, seed: int, accel: Accel, tier: Tier | None = None) -> tuple[str, ...]:
+def arguments(described: Workload, *, seed: int, accel: Accel, tier: WorkloadSize | None = None) -> tuple[str, ...]:
     """The program's arguments for one run, every `{name}` filled in, in size `tier` (default: the workload's own).
 
     A user's binary gets them in its own terms. InputError on a seed that is not of 64 bits.

@@ -22,60 +22,60 @@ def fidelity_command(file: Path, *, as_json: bool) -> int:
     """Replay, compare, print; 0 also where they differ, since that is a finding and no failure."""
     trace = read_trace(file)
     with working(f"replaying {trace.info.command}: {trace.tasks} tasks"):
-        found = replay(trace, load_settings())
+        fidelity = replay(trace, load_settings())
     if as_json:
-        print_json(told(found, str(file)))
+        print_json(fidelity_json(fidelity, str(file)))
     else:
-        _show(found)
+        _show(fidelity)
     return 0
 
 
-def told(found: Fidelity, file: str) -> dict[str, Any]:
+def fidelity_json(fidelity: Fidelity, file: str) -> dict[str, Any]:
     """The comparison as JSON."""
     return {
-        "file": file, "command": found.command, "cpus": found.cpus, "close": found.close,
-        "original_ms": found.original_ms, "replay_ms": found.replay_ms, "bound_ms": found.bound_ms,
-        "makespan_error": found.makespan_error,
-        "quiet_ms": found.quiet_ms or None, "quiet_error": found.quiet_error,
-        "share_error_points": found.share_error,
-        "worst_share": found.worst_share.name, "lost_share": found.lost_share, "wakeups": list(found.wakeups),
+        "file": file, "command": fidelity.command, "cpus": fidelity.cpus, "close": fidelity.close,
+        "original_ms": fidelity.original_ms, "replay_ms": fidelity.replay_ms, "bound_ms": fidelity.bound_ms,
+        "makespan_error": fidelity.makespan_error,
+        "quiet_ms": fidelity.quiet_ms or None, "quiet_error": fidelity.quiet_error,
+        "share_error_points": fidelity.share_error,
+        "worst_share": fidelity.worst_share.name, "lost_share": fidelity.lost_share, "wakeups": list(fidelity.wakeups),
         "commands": [
             {"name": s.name, "original_ms": s.original_ms, "replay_ms": s.replay_ms,
-             "original_share": s.original_share, "replay_share": s.replay_share} for s in found.shares
+             "original_share": s.original_share, "replay_share": s.replay_share} for s in fidelity.shares
         ],
-        "delays_us": {name: list(pair) for name, pair in found.delays_us.items()},
+        "delays_us": {name: list(pair) for name, pair in fidelity.delays_us.items()},
     }  # fmt: skip
 
 
-def _show(found: Fidelity) -> None:
+def _show(fidelity: Fidelity) -> None:
     console = out()
-    console.print(f"[bold]{escape(found.command)}[/] on {found.cpus} CPUs, under EEVDF")
+    console.print(f"[bold]{escape(fidelity.command)}[/] on {fidelity.cpus} CPUs, under EEVDF")
     console.print(
-        f"makespan: original {found.original_ms:.1f} ms, replay {found.replay_ms:.1f} ms, "
-        f"{found.makespan_error:+.1%} (wanted within {MAKESPAN_LIMIT:.0%}); bound {found.bound_ms:.1f} ms",
+        f"makespan: original {fidelity.original_ms:.1f} ms, replay {fidelity.replay_ms:.1f} ms, "
+        f"{fidelity.makespan_error:+.1%} (wanted within {MAKESPAN_LIMIT:.0%}); bound {fidelity.bound_ms:.1f} ms",
         soft_wrap=True,
     )
-    if found.quiet_ms:
+    if fidelity.quiet_ms:
         console.print(
-            f"less what others took of its CPUs: original {found.quiet_ms:.1f} ms, {found.quiet_error:+.1%}",
+            f"less what others took of its CPUs: original {fidelity.quiet_ms:.1f} ms, {fidelity.quiet_error:+.1%}",
             soft_wrap=True,
         )
-    worst = found.worst_share
+    worst = fidelity.worst_share
     console.print(
-        f"CPU shares: at most {found.share_error:.2f} points apart, of {escape(worst.name)} "
+        f"CPU shares: at most {fidelity.share_error:.2f} points apart, of {escape(worst.name)} "
         f"(wanted within {SHARE_LIMIT:g})", soft_wrap=True,
     )  # fmt: skip
-    for share in found.shares:
+    for share in fidelity.shares:
         if max(share.original_share, share.replay_share) >= _SHOWN:
             console.print(f"  {escape(share.name):<16} {share.original_ms:10.1f} ms {share.original_share:5.1f} %"
                           f"   replay {share.replay_ms:10.1f} ms {share.replay_share:5.1f} %")  # fmt: skip
     console.print(
-        f"run-queue delay after {found.wakeups[0]} wake-ups, in the replay {found.wakeups[1]}:", soft_wrap=True
+        f"run-queue delay after {fidelity.wakeups[0]} wake-ups, in the replay {fidelity.wakeups[1]}:", soft_wrap=True
     )
-    for name, (original, replayed) in found.delays_us.items():
+    for name, (original, replayed) in fidelity.delays_us.items():
         console.print(f"  {name:<4} {original:12.1f} us   replay {replayed:12.1f} us")
-    if found.lost_share > MAKESPAN_LIMIT:
+    if fidelity.lost_share > MAKESPAN_LIMIT:
         console.print(
-            f"[yellow]warning[/]: others had {found.lost_share:.0%} of its CPUs while it was recorded: the "
+            f"[yellow]warning[/]: others had {fidelity.lost_share:.0%} of its CPUs while it was recorded: the "
             "original's makespan and delays are longer for it", soft_wrap=True,
         )  # fmt: skip

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 def learn(scope: Scope, tried: Iterable[Tried]) -> list[Lesson]:
     """Lessons from what was measured or rejected, stored in the lake; a failure of ours teaches none."""
     lessons = [
-        Lesson(f"{scope.run_id}-{one.candidate.id}", scope.run_id, scope.workload.id, one.candidate.policy, text)
-        for one in tried
-        if (text := lesson_text(one, scope.workload.id))
+        Lesson(f"{scope.run_id}-{trial.candidate.id}", scope.run_id, scope.workload.id, trial.candidate.policy, text)
+        for trial in tried
+        if (text := lesson_text(trial, scope.workload.id))
     ]
     if lessons:
         scope.lake.put(*lessons)
@@ -30,16 +30,16 @@ def learn(scope: Scope, tried: Iterable[Tried]) -> list[Lesson]:
     return lessons
 
 
-def lesson_text(one: Tried, workload: str) -> str:
+def lesson_text(attempt: Tried, workload: str) -> str:
     """One sentence that a planner can use; empty when there is nothing to learn."""
-    name = describe(one.candidate.policy, one.candidate.settings)
-    if one.score is not None:
-        return f"{name}: {_verb(one.score)} ({_figures(one.score)}). Tried because: {one.candidate.reason}"
-    if one.rejection is not None:
-        found = one.rejection
-        where = f" at {found.place}" if found.place else ""
-        advice = f" To change: {found.advice}" if found.advice else ""
-        return f"{name} was rejected at {found.stage} on {workload}{where}: {found.reason}.{advice}"
+    name = describe(attempt.candidate.policy, attempt.candidate.settings)
+    if attempt.score is not None:
+        return f"{name}: {_verb(attempt.score)} ({_figures(attempt.score)}). Tried because: {attempt.candidate.reason}"
+    if attempt.rejection is not None:
+        rejection = attempt.rejection
+        where = f" at {rejection.place}" if rejection.place else ""
+        advice = f" To change: {rejection.advice}" if rejection.advice else ""
+        return f"{name} was rejected at {rejection.stage} on {workload}{where}: {rejection.reason}.{advice}"
     return ""
 
 

@@ -16,11 +16,11 @@ from verifier_vm.machine import vm
 log = logging.getLogger(__name__)
 
 
-def observe(wanted: Workload, settings: Settings, shape: Shape, *, seed: int) -> tuple[WorkloadProfile, Span]:
+def observe(workload: Workload, settings: Settings, shape: Shape, *, seed: int) -> tuple[WorkloadProfile, Span]:
     """The workload's profile, and when its guest ran. InfraError if the guest fails, InputError if the workload."""
     guest = prepare_guest(settings, shape)
-    job = profile_job(wanted, seed=seed, accel=guest.machine.accel)
+    job = profile_job(workload, seed=seed, accel=guest.machine.accel)
     report, span = spanned(lambda: vm.run(job, guest.machine, deadline_s=settings.guest_deadline_s))
-    profile = read_profile(wanted, report)
+    profile = read_profile(workload, report)
     log.info("observe: %s", profile.text)
     return profile, span

@@ -55,14 +55,14 @@ class TraceBuilder:
             _TAKES[event.name](self, event)
 
     def _notice(self, event: Event) -> None:
-        """Who is current runs, even if nobody told that it came: a kernel may leave out switches from the idle task.
+        """Who is current runs, even if no event says that it came: a kernel may leave out switches from the idle task.
 
         (6.18 does in some virtual machines, two of three on an idle host.) An idle CPU takes a task when it is ready.
         """
         task = self._alive.get(event.current)
         if task and task.since_ns is None:
             ready_ns = task.woken_ns or task.blocked_ns or task.born_ns
-            self._come(task, max(ready_ns, self._switched_ns.get(event.cpu, 0)), seen=False)
+            self._come(task, max(ready_ns, self._switched_ns.get(event.cpu, 0)), woken=False)
 
     def _exec(self, event: Event) -> None:
         pid, old_pid = event.fields
@@ -142,11 +142,11 @@ class TraceBuilder:
         elif state & _ASLEEP:
             task.blocked_ns, task.woken_ns = at_ns, None
 
-    def _come(self, task: Task, at_ns: int, *, seen: bool = True) -> None:
+    def _come(self, task: Task, at_ns: int, *, woken: bool = True) -> None:
         if task.blocked_ns is not None:
             # No wake-up was seen after it left: then it is the one that came just before.
             woken_ns = task.blocked_ns if task.woken_ns is None else task.woken_ns
-            if seen:
+            if woken:
                 self._delays_ns.append(at_ns - woken_ns)
             if task.waker:
                 self._edges.append((task.waker, task.do(WAIT, task.blocked_ns)))

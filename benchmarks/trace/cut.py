@@ -138,10 +138,10 @@ class _Cutter:
         """How much of the CPU time before operation `i` lies in the piece."""
         low, high = int(self._runs[i]), int(self._at[i])
         inside = max(0, min(high, self._end_us) - max(low, self._start_us))
-        whole = int(self._trace.after_us[i])
+        after_us = int(self._trace.after_us[i])
         if low == high:
-            return whole if self._start_us < high <= self._end_us else 0
-        return min(whole, round(whole * inside / (high - low)))
+            return after_us if self._start_us < high <= self._end_us else 0
+        return min(after_us, round(after_us * inside / (high - low)))
 
     def _unfinished(self, op: int, arg: int, at: int) -> Row | None:
         """What is left of a wait that began before the start."""

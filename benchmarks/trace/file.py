@@ -70,9 +70,9 @@ def parse_trace(data: bytes, where: str) -> Trace:
         text = dict(file.metadata.metadata or {})
         version = text.get(_VERSION, b"").decode(errors="replace")
         if version != str(VERSION):
-            said = f"version '{version}'" if version else "none"
+            version_text = f"version '{version}'" if version else "none"
             raise InputError(
-                f"{where}: field 'schedcp.trace.version': {said}, and this reads {VERSION}: record it anew"
+                f"{where}: field 'schedcp.trace.version': {version_text}, and this reads {VERSION}: record it anew"
             )
         if file.metadata.num_rows > _MOST_OPS:
             raise InputError(f"{where}: more operations than any trace has ({file.metadata.num_rows})")

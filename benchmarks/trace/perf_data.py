@@ -52,12 +52,12 @@ class Format:
 
 def read_format(name: str, text: str, wanted: tuple[str, ...]) -> Format:
     """The tracepoint `name` from the text of its `format` file; InfraError if it has not all the `wanted` fields."""
-    found = {match["name"]: match for match in _FIELD.finditer(text)}
+    matches = {match["name"]: match for match in _FIELD.finditer(text)}
     id_line = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
-    missing = [field for field in wanted if field not in found]
+    missing = [field for field in wanted if field not in matches]
     if missing or not id_line:
         raise InfraError(f"tracepoint {name}: this kernel's has no field '{missing[0] if missing else 'ID'}'")
-    return Format(name, int(id_line[1]), tuple(_take(found[field]) for field in wanted))
+    return Format(name, int(id_line[1]), tuple(_take(matches[field]) for field in wanted))
 
 
 def _take(field: re.Match[str]) -> Callable[[bytes, int], Any]:

@@ -23,26 +23,26 @@ def program(trace: Trace) -> bytes:
     """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another."""
     names = list(dict.fromkeys([trace.info.command, *trace.info.names]))
     numbers = [names.index(name) for name in trace.info.names]
-    words: list[int] = []
+    encoded: list[int] = []
     args: list[int] = []
     first = [0]
     for task in range(trace.tasks):
         for i in trace.span(task):
             kind, after_us = int(trace.op[i]), int(trace.after_us[i])
             while after_us > _LONGEST_US:
-                words.append(_LONGEST_US << 4 | _NOTHING)
+                encoded.append(_LONGEST_US << 4 | _NOTHING)
                 args.append(0)
                 after_us -= _LONGEST_US
-            words.append(after_us << 4 | kind)
+            encoded.append(after_us << 4 | kind)
             # A nice value must not be negative there.
             arg = int(trace.arg[i]) + (20 if kind == NICE else 0)
             args.append(numbers[arg] if kind == NAME else arg)
-        first.append(len(words))
+        first.append(len(encoded))
     edges = int((trace.op == WAKE).sum())
     header = struct.pack(
-        "<8s4I2Q", MAGIC, trace.tasks, len(words), edges, len(names), critical_us(trace), total_us(trace)
+        "<8s4I2Q", MAGIC, trace.tasks, len(encoded), edges, len(names), critical_us(trace), total_us(trace)
     )
-    ops = np.column_stack([np.array(words, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
+    ops = np.column_stack([np.array(encoded, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
     texts = b"".join(name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0") for name in names)
     return header + texts + np.array(first, "<u4").tobytes() + ops
 

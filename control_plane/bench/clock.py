@@ -41,7 +41,7 @@ FEWER = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class PairRun:
     """One pair in one guest: both makespans, the least that arithmetic allows, and what the clock counted."""
 
     eevdf_ms: float
@@ -72,15 +72,15 @@ def busy_host() -> Iterator[list[int]]:
 
 def score_job(guest: Guest, seed: int) -> GuestJob:
     """A warm-up and one pair as every score has them; `seed` is the guest's, the workload's is always the same."""
-    one = policy(POLICY)
-    data = compile_policy(one.source, name=one.id, vmlinux_dir=guest.kernel.headers).data
+    ljf = policy(POLICY)
+    data = compile_policy(ljf.source, name=ljf.id, vmlinux_dir=guest.kernel.headers).data
     knobs = KNOBS[POLICY, WORKLOAD]
     workload, accel = find_workload(WORKLOAD), guest.machine.accel
     steps = score_steps(workload, Rounds(1), seed=SEED, accel=accel, policy=Contender(OBJECT, tuple(knobs)))
     return GuestJob({OBJECT: data}, steps, seed)
 
 
-def score_once(job: GuestJob, machine: Machine) -> Once:
+def score_once(job: GuestJob, machine: Machine) -> PairRun:
     """One guest, one pair; InfraError when the policy was rejected, for then there is nothing to compare."""
     workload = find_workload(WORKLOAD)
     report = run(job, machine, deadline_s=DEADLINE_S)
@@ -89,7 +89,7 @@ def score_once(job: GuestJob, machine: Machine) -> Once:
         raise InfraError(f"{POLICY} was rejected: {measured.reason}")
     (eevdf,), (ours,) = measured["baseline"], measured["policy"]
     metric, bound = workload.metric, workload.bound
-    return Once(eevdf[metric], ours[metric], min(eevdf[bound], ours[bound]), report.counts)
+    return PairRun(eevdf[metric], ours[metric], min(eevdf[bound], ours[bound]), report.counts)
 
 
 def spread(values: Sequence[float]) -> float:
@@ -97,13 +97,13 @@ def spread(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / statistics.median(values)
 
 
-def repeated_scores(clock: Clock, count: int) -> list[Once]:
+def repeated_scores(clock: Clock, count: int) -> list[PairRun]:
     """`count` scores on a busy host, or FEWER when all of them would take longer than we wait."""
     guest = guest_of(clock)
     job = score_job(guest, seed=SEED)
     if guest.machine.snapshots:
         run(GuestJob({}, ()), guest.machine)  # takes the snapshot, if there is none, while the host is quiet
-    done: list[Once] = []
+    done: list[PairRun] = []
     with busy_host():
         start = time.monotonic()
         while len(done) < count:
@@ -119,7 +119,10 @@ def repeatability_figures(sizes: Sizes) -> list[Figure]:
     for clock in CLOCKS:
         done, target = repeated_scores(clock, sizes.scores), "<= 0.5 %" if clock == "virtual" else "none"
         few = f"; {len(done)} scores, for {sizes.scores} take more than 3 minutes" if len(done) < sizes.scores else ""
-        for who, values in (("eevdf", [one.eevdf_ms for one in done]), (POLICY, [one.policy_ms for one in done])):
+        for who, values in (
+            ("eevdf", [pair.eevdf_ms for pair in done]),
+            (POLICY, [pair.policy_ms for pair in done]),
+        ):
             measured = f"{spread(values):.3%} of {statistics.median(values):.1f} ms{few}"
             met = spread(values) <= 0.005
             figures.append(Figure(f"{len(done)} on a busy host, {clock}, {who}", measured, target, met))
@@ -137,30 +140,30 @@ def identity_figures(sizes: Sizes) -> list[Figure]:
     return [same_figure(quiet, busy), other_seed_figure(quiet[0], other)]
 
 
-def same_figure(quiet: Sequence[Once], busy: Sequence[Once]) -> Figure:
+def same_figure(quiet: Sequence[PairRun], busy: Sequence[PairRun]) -> Figure:
     """Whether all these runs were one and the same."""
-    traces = {one.trace for one in (*quiet, *busy)}
+    traces = {pair.trace for pair in (*quiet, *busy)}
     measured = f"{len(traces)} different of {len(quiet)} quiet and {len(busy)} busy ({quiet[0].trace})"
     return Figure("one seed: switches and slots", measured, "1, all equal", len(traces) == 1 and "" not in traces)
 
 
-def other_seed_figure(one: Once, other: Once) -> Figure:
+def other_seed_figure(first: PairRun, other: PairRun) -> Figure:
     """Another seed is another run, of which the result is about the same."""
-    traces = "other hashes" if one.trace != other.trace else "the SAME hashes"
-    met = one.trace != other.trace and apart(one, other) <= 0.05
-    return Figure("another seed", f"{traces}; {both(one, other)}", "other hashes, within 5 %", met)
+    traces = "other hashes" if first.trace != other.trace else "the SAME hashes"
+    met = first.trace != other.trace and apart(first, other) <= 0.05
+    return Figure("another seed", f"{traces}; {both(first, other)}", "other hashes, within 5 %", met)
 
 
-def apart(one: Once, other: Once) -> float:
+def apart(first: PairRun, other: PairRun) -> float:
     """By how much the makespans differ, relatively, where they differ most."""
-    return max(abs(other.eevdf_ms / one.eevdf_ms - 1), abs(other.policy_ms / one.policy_ms - 1))
+    return max(abs(other.eevdf_ms / first.eevdf_ms - 1), abs(other.policy_ms / first.policy_ms - 1))
 
 
-def both(one: Once, other: Once) -> str:
+def both(first: PairRun, other: PairRun) -> str:
     """The makespans side by side."""
     return (
-        f"eevdf {one.eevdf_ms:.2f} and {other.eevdf_ms:.2f} ms, "
-        f"{POLICY} {one.policy_ms:.2f} and {other.policy_ms:.2f} ms"
+        f"eevdf {first.eevdf_ms:.2f} and {other.eevdf_ms:.2f} ms, "
+        f"{POLICY} {first.policy_ms:.2f} and {other.policy_ms:.2f} ms"
     )
 
 
@@ -175,8 +178,8 @@ def aa_figures(sizes: Sizes) -> list[Figure]:
         steps = (step(WARM_UP, name, *args[0]), *(step(label, name, *arg) for label, arg in sides))
         done = timed_run(GuestJob({}, steps, SEED), guest.machine)
         for metric, limit in metrics.items():
-            told = {label: float(done.out(label)[metric]) for label, _ in sides}
-            ratios = [told[f"baseline-{n}"] / told[f"policy-{n}"] for n in range(pairs)]
+            metric_values = {label: float(done.out(label)[metric]) for label, _ in sides}
+            ratios = [metric_values[f"baseline-{n}"] / metric_values[f"policy-{n}"] for n in range(pairs)]
             figures.append(aa_figure(f"A/A, {name} {metric}", ratios, limit))
     return figures
 
@@ -210,10 +213,10 @@ def large_figures(_: Sizes) -> list[Figure]:
     return [large_figure(score_once(score_job(guest, seed=SEED), guest.machine))]
 
 
-def large_figure(one: Once) -> Figure:
+def large_figure(pair: PairRun) -> Figure:
     """The ratio, not better than arithmetic allows and not absurdly worse than EEVDF's."""
-    ratio, bound = one.eevdf_ms / one.policy_ms, one.eevdf_ms / one.bound_ms
-    measured = f"{ratio:.3f}x, bound {bound:.3f}x (eevdf {one.eevdf_ms:.1f} ms, {POLICY} {one.policy_ms:.1f} ms)"
+    ratio, bound = pair.eevdf_ms / pair.policy_ms, pair.eevdf_ms / pair.bound_ms
+    measured = f"{ratio:.3f}x, bound {bound:.3f}x (eevdf {pair.eevdf_ms:.1f} ms, {POLICY} {pair.policy_ms:.1f} ms)"
     return Figure("16 vCPUs, 2 LLCs", measured, "0.9 to bound + 2 %", 0.9 <= ratio <= bound * 1.02)
 
 
@@ -239,21 +242,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}; all if none is named")
     parser.add_argument("--quick", action="store_true", help="tiny counts: whether it runs, not what it measures")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end, and the lines on stderr")
-    asked = parser.parse_args(argv)
-    if unknown := [name for name in asked.figures if name not in FIGURES]:
+    options = parser.parse_args(argv)
+    if unknown := [name for name in options.figures if name not in FIGURES]:
         parser.error(f"unknown figure '{unknown[0]}'; known: {', '.join(FIGURES)}")
-    lines = sys.stderr if asked.json else sys.stdout
+    lines = sys.stderr if options.json else sys.stdout
     where = f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before, {os.uname().release}"
-    where += ", quick: too few counts to mean much" * asked.quick
+    where += ", quick: too few counts to mean much" * options.quick
     print(f"measured on: {where}", file=lines, flush=True)
-    found: list[Figure] = []
-    for name in asked.figures or FIGURES:
-        for figure in measured_figures(name, QUICK if asked.quick else Sizes()):
+    figures: list[Figure] = []
+    for name in options.figures or FIGURES:
+        for figure in measured_figures(name, QUICK if options.quick else Sizes()):
             print(line(figure), file=lines, flush=True)
-            found.append(figure)
-    if asked.json:
-        print(json.dumps({"where": where, "quick": asked.quick, "figures": [asdict(one) for one in found]}))
-    return 0 if all(one.met or one.target.startswith("none") for one in found) else 1
+            figures.append(figure)
+    if options.json:
+        print(json.dumps({"where": where, "quick": options.quick, "figures": [asdict(figure) for figure in figures]}))
+    return 0 if all(figure.met or figure.target.startswith("none") for figure in figures) else 1
 
 
 if __name__ == "__main__":

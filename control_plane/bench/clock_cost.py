@@ -66,7 +66,7 @@ class Timed:
     cpu_s: dict[str, float]
 
     def out(self, label: str) -> dict[str, Any]:
-        """What the program of that step told."""
+        """What the program of that step printed last, parsed."""
         event = next(event for event in self.report.events if event.get("label") == label)
         return last_object(str(event.get("out", "")), where=f"step '{label}'")
 
@@ -156,15 +156,15 @@ def cost_figures(sizes: Sizes) -> list[Figure]:
         cost_figure(
             name,
             limit,
-            wall_s=_medians([[one.wall_s[label] for one in taken[clock]] for clock in CLOCKS]),
-            cpu_s=_medians([[one.cpu_s[label] for one in taken[clock]] for clock in CLOCKS]),
+            wall_s=_medians([[timed.wall_s[label] for timed in taken[clock]] for clock in CLOCKS]),
+            cpu_s=_medians([[timed.cpu_s[label] for timed in taken[clock]] for clock in CLOCKS]),
         )
         for label, (name, limit) in named.items()
     ]
 
 
 def _medians(values: list[list[float]]) -> tuple[float, float]:
-    first, second = (statistics.median(one) for one in values)
+    first, second = (statistics.median(samples) for samples in values)
     return first, second
 
 
@@ -187,7 +187,7 @@ def scale_figures(sizes: Sizes) -> list[Figure]:
             done.append(timed_run(GuestJob({}, steps, seed=1), guest_of(cpus=cpus).machine))
     figures = []
     for label in ("compression", "checksum"):
-        two, eight = _medians([[one.wall_s[label] for one in done] for done in taken.values()])
+        two, eight = _medians([[timed.wall_s[label] for timed in done] for done in taken.values()])
         measured = f"{eight / two:.2f}x wall per unit of work ({eight:.2f} s, on 2 {two:.2f} s)"
         figures.append(Figure(f"8 vCPUs against 2, {label}", measured, "<= 1.5x", eight / two <= 1.5))
     return figures
@@ -199,7 +199,7 @@ def idle_figures(sizes: Sizes) -> list[Figure]:
     job = GuestJob({}, (step("warm-up", "crunch", "--work", "1"), step("idle", "wakeup", *args)), seed=1)
     done = [timed_run(job, guest_of().machine) for _ in range(sizes.repeats)]
     virtual_s = number(done[0].out("idle"), "wall_ms", where="step 'idle'", zero=False) / 1e3
-    wall_s = statistics.median(one.wall_s["idle"] for one in done)
+    wall_s = statistics.median(timed.wall_s["idle"] for timed in done)
     measured = f"{wall_s / virtual_s:.4f} s of wall per virtual second ({wall_s:.2f} s for {virtual_s:.1f} s)"
     return [Figure("idle guest", measured, "<= 0.05 s", wall_s / virtual_s <= 0.05)]
 
@@ -237,9 +237,9 @@ def throughput_figures(sizes: Sizes) -> list[Figure]:
     guest, known = guest_of(), policies()
 
     def accepted(index: int) -> bool:
-        one = known[index % len(known)]
-        source = f"{one.source}\n// candidate {index}\n"
-        made = compile_policy(source, name=one.id, vmlinux_dir=guest.kernel.headers)
+        candidate = known[index % len(known)]
+        source = f"{candidate.source}\n// candidate {index}\n"
+        made = compile_policy(source, name=candidate.id, vmlinux_dir=guest.kernel.headers)
         return judge(made.data, (), guest.machine, seed=index, deadline_s=DEADLINE_S).verdict.accepted
 
     start = time.monotonic()

@@ -53,17 +53,21 @@ def _ranks(values: list[float]) -> Any:
 
 def disagreements(measured: list[Measured]) -> list[str]:
     """The pairs of policies that one clock surely (intervals apart) orders one way and the other the other way."""
-    found = []
-    for workload in sorted({one.workload for one in measured}):
-        by = {(one.policy, one.clock): one for one in measured if one.workload == workload and not one.failure}
+    contradictions = []
+    for workload in sorted({entry.workload for entry in measured}):
+        by = {
+            (entry.policy, entry.clock): entry for entry in measured if entry.workload == workload and not entry.failure
+        }
         names = sorted({name for name, clock in by if all((name, other) in by for other in CLOCKS)})
         for i, first in enumerate(names):
             for second in names[i + 1 :]:
                 signs = [_order(by[first, clock], by[second, clock]) for clock in CLOCKS]
                 if signs[0] * signs[1] < 0:
                     better = [first if sign > 0 else second for sign in signs]
-                    found.append(f"{workload}: {better[0]} is better in virtual time, {better[1]} by the wall clock")
-    return found
+                    contradictions.append(
+                        f"{workload}: {better[0]} is better in virtual time, {better[1]} by the wall clock"
+                    )
+    return contradictions
 
 
 def _order(first: Measured, second: Measured) -> int:
@@ -76,11 +80,11 @@ def measure(workload: str, policy: str, clock: str, pairs: int) -> Measured:
     knobs = [part for knob in KNOBS.get((policy, workload), []) for part in ("--knob", knob)]
     command = [SCHEDCP, "score", policy, "-w", workload, "--pairs", str(pairs), "--clock", clock, "--json", *knobs]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    told = json.loads(done.stdout or "{}")
-    if "ratio" not in told or told["clock"] != clock:
-        return Measured(workload, policy, clock, 0.0, (0.0, 0.0), str(told.get("error") or told.get("rejection")))
-    low, high = told["ratio"]["ci95"]
-    return Measured(workload, policy, clock, told["ratio"]["median"], (low, high))
+    score = json.loads(done.stdout or "{}")
+    if "ratio" not in score or score["clock"] != clock:
+        return Measured(workload, policy, clock, 0.0, (0.0, 0.0), str(score.get("error") or score.get("rejection")))
+    low, high = score["ratio"]["ci95"]
+    return Measured(workload, policy, clock, score["ratio"]["median"], (low, high))
 
 
 def page(measured: list[Measured], *, where: str) -> str:
@@ -89,22 +93,22 @@ def page(measured: list[Measured], *, where: str) -> str:
         "# Does virtual time rank policies as the wall clock does?", "",
         f"Written by `make fidelity` on {where}. Ratios are to EEVDF (above 1: better), with their 95 % intervals.", "",
     ]  # fmt: skip
-    for workload in sorted({one.workload for one in measured}):
-        by = {(one.policy, one.clock): one for one in measured if one.workload == workload}
+    for workload in sorted({entry.workload for entry in measured}):
+        by = {(entry.policy, entry.clock): entry for entry in measured if entry.workload == workload}
         names = sorted({name for name, _ in by}, key=lambda name: -by[name, "virtual"].ratio)
-        whole = [name for name in names if not any(by[name, clock].failure for clock in CLOCKS)]
-        rho = spearman(*([by[name, clock].ratio for name in whole] for clock in CLOCKS))
+        complete = [name for name in names if not any(by[name, clock].failure for clock in CLOCKS)]
+        rho = spearman(*([by[name, clock].ratio for name in complete] for clock in CLOCKS))
         lines += [f"## {workload}", "", "| policy | virtual time | wall clock |", "|---|---|---|"]
         lines += [f"| {name} | {_cell(by[name, 'virtual'])} | {_cell(by[name, 'wall'])} |" for name in names]
-        lines += ["", f"Rank correlation (Spearman) of {len(whole)} policies: {rho:.2f}.", ""]
+        lines += ["", f"Rank correlation (Spearman) of {len(complete)} policies: {rho:.2f}.", ""]
     apart = disagreements(measured)
     lines += ["## Where they surely disagree", ""]
-    lines += [f"- {one}" for one in apart] or ["Nowhere: no two policies are surely in opposite order."]
+    lines += [f"- {line}" for line in apart] or ["Nowhere: no two policies are surely in opposite order."]
     return "\n".join(lines) + "\n"
 
 
-def _cell(one: Measured) -> str:
-    return one.failure or f"{one.ratio:.3f}x [{one.ci95[0]:.3f}, {one.ci95[1]:.3f}]"
+def _cell(entry: Measured) -> str:
+    return entry.failure or f"{entry.ratio:.3f}x [{entry.ci95[0]:.3f}, {entry.ci95[1]:.3f}]"
 
 
 def main() -> None:

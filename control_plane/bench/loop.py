@@ -100,7 +100,7 @@ def tune_figures() -> list[Figure]:
     low, high = best["ratio"]["ci95"]
     bound = f"{best['bound']:.2f}x" if best.get("bound") else "none"
     own = best.get("baseline", {})
-    whole, guests = memory.total_mib, run["seconds"]["vm"]
+    total_mib, guests = memory.total_mib, run["seconds"]["vm"]
     gain = (
         f"{best['policy']}: {shorter:.1%} shorter, {best['ratio']['median']:.3f}x [{low:.3f}, {high:.3f}], "
         f"bound {bound}, EEVDF {own.get('median', 0):.0f} {own.get('unit', '')}"
@@ -111,7 +111,7 @@ def tune_figures() -> list[Figure]:
         Figure("candidates tried, rejected, failed",
                f"{run['candidates_tried']}, {run['rejected']}, {run['failed']}", "none", True),
         Figure("memory of one guest's QEMU, peak", f"{memory.guest_mib:.0f} MiB", "512 MiB of guest", True),
-        Figure("memory of the whole run, peak PSS", f"{whole:.0f} MiB", "< 6144 MiB", whole < 6144),
+        Figure("memory of the whole run, peak PSS", f"{total_mib:.0f} MiB", "< 6144 MiB", total_mib < 6144),
         Figure("schedcp runs", f"{total_s:.1f} s", "none", True),
     ]  # fmt: skip
 

@@ -65,28 +65,28 @@ def measure(case: Case) -> dict[str, Any]:
     return {**json.loads(done.stdout), "bytes": size}
 
 
-def section(case: Case, found: dict[str, Any]) -> list[str]:
+def section(case: Case, fidelity: dict[str, Any]) -> list[str]:
     """One command's part of the page."""
     words = [Path(case.command[0]).name, *case.command[1:]]
-    makespans = (f"{found[f'{side}_ms']:.0f} ms" for side in ("original", "replay"))
-    rows: list[tuple[str, ...]] = [("makespan", *makespans, f"{found['makespan_error']:+.1%}", "5 %")]
-    if found["quiet_ms"]:
-        quiet = (f"{found['quiet_ms']:.0f} ms", f"{found['replay_ms']:.0f} ms", f"{found['quiet_error']:+.1%}")
+    makespans = (f"{fidelity[f'{side}_ms']:.0f} ms" for side in ("original", "replay"))
+    rows: list[tuple[str, ...]] = [("makespan", *makespans, f"{fidelity['makespan_error']:+.1%}", "5 %")]
+    if fidelity["quiet_ms"]:
+        quiet = (f"{fidelity['quiet_ms']:.0f} ms", f"{fidelity['replay_ms']:.0f} ms", f"{fidelity['quiet_error']:+.1%}")
         rows.append(("makespan, the original at least without others", *quiet, ""))
-    for row in found["commands"]:
+    for row in fidelity["commands"]:
         if max(row["original_share"], row["replay_share"]) >= _SHOWN:
             points = f"{row['replay_share'] - row['original_share']:+.2f} points"
             both = (f"{row[f'{side}_ms']:.0f} ms, {row[f'{side}_share']:.1f} %" for side in ("original", "replay"))
             rows.append((f"CPU time of `{row['name']}`", *both, points, "3 points"))
-    for name, delays in found["delays_us"].items():
+    for name, delays in fidelity["delays_us"].items():
         rows.append((f"run-queue delay, {name}", *(f"{delay:.0f} us" for delay in delays), "", ""))
-    rows.append(("wake-ups that waited", *map(str, found["wakeups"]), "", ""))
+    rows.append(("wake-ups that waited", *map(str, fidelity["wakeups"]), "", ""))
     return [
-        f"## {case.title}", "", f"`{' '.join(words)}`, a trace of {found['bytes'] / 1e3:.0f} kB.", "",
+        f"## {case.title}", "", f"`{' '.join(words)}`, a trace of {fidelity['bytes'] / 1e3:.0f} kB.", "",
         "| | original | replay | difference | wanted |", "|---|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows), "",
-        f"Bound: {found['bound_ms']:.0f} ms. Others and the hypervisor had {found['lost_share']:.0%} of the CPUs "
-        f"meanwhile. {'Within' if found['close'] else '**Not within**'} what is wanted.", "",
+        f"Bound: {fidelity['bound_ms']:.0f} ms. Others and the hypervisor had {fidelity['lost_share']:.0%} of the CPUs "
+        f"meanwhile. {'Within' if fidelity['close'] else '**Not within**'} what is wanted.", "",
     ]  # fmt: skip
 
 
@@ -99,12 +99,12 @@ def main() -> int:
         f"Written by `make replay-fidelity` on {day}, {os.cpu_count()} host CPUs, kernel {os.uname().release}, load "
         f"{os.getloadavg()[1]:.1f}. Each command was recorded on two CPUs by `schedcp record` and replayed once under "
         "EEVDF in a guest of two.", "",
-        *(line for case, found in measured for line in section(case, found)),
+        *(line for case, fidelity in measured for line in section(case, fidelity)),
     ]  # fmt: skip
     by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[2] if PAGE.is_file() else "\n"
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n".join(lines) + f"\n{MARK}{by_hand}", encoding="utf-8")
-    return int(not all(found["close"] for _, found in measured))
+    return int(not all(fidelity["close"] for _, fidelity in measured))
 
 
 if __name__ == "__main__":

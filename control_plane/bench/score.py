@@ -30,9 +30,9 @@ def smoke_figures() -> Iterator[Figure]:
     for name in workload_ids():
         _score("fifo", name, "--tier", "smoke", "--pairs", "2", "--most-pairs", "2")
         start = time.monotonic()
-        told = _score("fifo", name, "--tier", "smoke")
+        result = _score("fifo", name, "--tier", "smoke")
         took = time.monotonic() - start
-        measured = f"{took:.1f} s, fifo {_result(told)}"
+        measured = f"{took:.1f} s, fifo {_result(result)}"
         yield Figure(f"smoke {name}", measured, f"<= {SMOKE_S:.0f} s", took <= SMOKE_S)
 
 
@@ -43,9 +43,9 @@ def again_figures() -> Iterator[Figure]:
         done = subprocess.run(
             [SCHEDCP, "score", "--again", first["id"], "--json"], capture_output=True, text=True, check=False
         )
-        told = json.loads(done.stdout)
-        measured = f"{100 * told['difference']:.3f} % away"
-        yield Figure(f"same seed, same score, {policy} on {name}", measured, "<= 0.5 %", told["difference"] <= 0.005)
+        result = json.loads(done.stdout)
+        measured = f"{100 * result['difference']:.3f} % away"
+        yield Figure(f"same seed, same score, {policy} on {name}", measured, "<= 0.5 %", result["difference"] <= 0.005)
 
 
 def aa_figures() -> Iterator[Figure]:
@@ -63,18 +63,18 @@ def aa_figures() -> Iterator[Figure]:
 def _score(policy: str, workload: str, *options: str) -> dict[str, Any]:
     command = [SCHEDCP, "score", policy, "-w", workload, *options, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = json.loads(done.stdout) if done.stdout else {}
-    if "ratio" not in told and told.get("rejection", {}).get("bug") != "guard":
-        raise OSError(f"{policy} on {workload}: {told or done.stderr.strip()}")
-    return dict(told)
+    result = json.loads(done.stdout) if done.stdout else {}
+    if "ratio" not in result and result.get("rejection", {}).get("bug") != "guard":
+        raise OSError(f"{policy} on {workload}: {result or done.stderr.strip()}")
+    return dict(result)
 
 
-def _result(told: dict[str, Any]) -> str:
+def _result(result: dict[str, Any]) -> str:
     """A score in short; one that a guard rail rejects was measured as any other."""
-    if "ratio" not in told:
-        return f"rejected by its guard {told['rejection']['place']}"
-    low, high = told["ratio"]["ci95"]
-    return f"{told['ratio']['median']:.2f}x [{low:.2f}, {high:.2f}]"
+    if "ratio" not in result:
+        return f"rejected by its guard {result['rejection']['place']}"
+    low, high = result["ratio"]["ci95"]
+    return f"{result['ratio']['median']:.2f}x [{low:.2f}, {high:.2f}]"
 
 
 FIGURES = {"smoke": smoke_figures, "again": again_figures, "aa": aa_figures}

@@ -40,8 +40,8 @@ def static_figures() -> Iterator[Figure]:
         "source + object, p50 of good policies", f"{p50:.0f} ms, at most {most:.0f} ms", "<= 150 ms", p50 <= 150
     )
     yield Figure("build, p50 of good policies", f"{1e3 * statistics.median(builds):.0f} ms", "none", True)
-    told = f"{len(rejected)} of {len(sources)} {' '.join(rejected)}".strip()
-    yield Figure("false alarms of the static stages", told, "0", not rejected)
+    result = f"{len(rejected)} of {len(sources)} {' '.join(rejected)}".strip()
+    yield Figure("false alarms of the static stages", result, "0", not rejected)
 
 
 def short_figures() -> Iterator[Figure]:
@@ -60,10 +60,12 @@ def full_figures() -> Iterator[Figure]:
 def fuzz_figures() -> Iterator[Figure]:
     """Broken objects against the analyser."""
     command = [sys.executable, "-m", "verifier_vm.object.fuzz", "--count", str(FUZZED), "--seed", "1"]
-    told = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    yield Figure("fuzzed objects, analysis failed", f"{told['failed']} of {told['count']}", "0", told["failed"] == 0)
-    yield Figure("slowest fuzzed object", f"{told['slowest_s']:.2f} s", "<= 1 s", told["slowest_s"] <= 1)
-    yield Figure("memory of the fuzzer, peak", f"{told['peak_mib']:.0f} MiB", "<= 512 MiB", told["peak_mib"] <= 512)
+    result = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    yield Figure(
+        "fuzzed objects, analysis failed", f"{result['failed']} of {result['count']}", "0", result["failed"] == 0
+    )
+    yield Figure("slowest fuzzed object", f"{result['slowest_s']:.2f} s", "<= 1 s", result["slowest_s"] <= 1)
+    yield Figure("memory of the fuzzer, peak", f"{result['peak_mib']:.0f} MiB", "<= 512 MiB", result["peak_mib"] <= 512)
 
 
 def _verify(path: Path, *options: str) -> float:

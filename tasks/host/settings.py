@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from benchmarks.workloads import Tier
+from benchmarks.workloads import WorkloadSize
 from policy_lake.model import InputError
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     model_price_out_usd_per_mtok: float = Field(default=0.0, ge=0)
     model_timeout_s: float = Field(default=120.0, gt=0)
 
-    tier: Tier = Field(default="standard", description="size in which a workload is run")
+    tier: WorkloadSize = Field(default="standard", description="size in which a workload is run")
     work: str = Field(
         default="", description="numbers of a workload to be others than its tier's, NAME=NUMBER by spaces"
     )

@@ -11,7 +11,7 @@ from benchmarks.schbench import read_binary
 from benchmarks.workloads import (
     Workload,
     asking,
-    at_tier,
+    at_size,
     outside,
     read_workload,
     workload,
@@ -33,22 +33,22 @@ def find_workload(name: str, settings: Settings | None = None) -> Workload:
     what is wrong with the binary.
     """
     chosen = settings or load_settings()
-    found = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
-    found = asking(at_tier(found, chosen.tier), chosen.work)
-    if chosen.schbench and found.family == found.program == SCHBENCH:
-        found = replace(found, binary=read_binary(chosen.schbench))
-    return found
+    described = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
+    described = asking(at_size(described, chosen.tier), chosen.work)
+    if chosen.schbench and described.family == described.program == SCHBENCH:
+        described = replace(described, binary=read_binary(chosen.schbench))
+    return described
 
 
 def list_workloads(settings: Settings) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
     """Every workload of the project and of the user's, and what is wrong with those that cannot be read."""
-    found, wrong = [], []
+    readable, unreadable = [], []
     for id in workload_files(settings.workload_dir):
         try:
-            found.append(workload(id, settings.workload_dir))
+            readable.append(workload(id, settings.workload_dir))
         except InputError as error:
-            wrong.append(str(error))
-    return tuple(found), tuple(wrong)
+            unreadable.append(str(error))
+    return tuple(readable), tuple(unreadable)
 
 
 def add_workload(path: Path, settings: Settings) -> Workload:

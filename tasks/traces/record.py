@@ -86,12 +86,12 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
 
 
 class _Perf:
-    """A running `perf record`, told to start and to stop through pipes, so that it misses nothing of the command."""
+    """A running `perf record`, ordered to start and to stop through pipes, so that it misses nothing of the command."""
 
     def __init__(self, process: subprocess.Popen[str], control: int, answer: int) -> None:
         self.process, self._control, self._answer = process, control, answer
 
-    def tell(self, word: str, within_s: float) -> None:
+    def order(self, word: str, within_s: float) -> None:
         import select
 
         os.write(self._control, word.encode() + b"\n")
@@ -104,26 +104,26 @@ class _Perf:
         raise InfraError(self.complaint() or f"perf did not answer to '{word}'")
 
     def stop(self) -> None:
-        self.tell("disable", _STOP_S)
+        self.order("disable", _STOP_S)
         self.process.send_signal(signal.SIGINT)
         self.process.wait(_STOP_S)
 
     def complaint(self) -> str:
-        """What perf said, if it has ended, in one line."""
+        """What perf printed, if it has ended, in one line."""
         if self.process.poll() is None:
             return ""
-        said = (self.process.stderr.read() if self.process.stderr else "").strip()
-        if any(word in said for word in ("ermission", "not permitted", "paranoid", "Access to performance")):
+        stderr_text = (self.process.stderr.read() if self.process.stderr else "").strip()
+        if any(word in stderr_text for word in ("ermission", "not permitted", "paranoid", "Access to performance")):
             return _NEEDS
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        lines = [line.strip() for line in stderr_text.splitlines() if line.strip()]
         return f"perf: {lines[0] if lines else 'it ended without a word'}"
 
 
 @contextmanager
 def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
     """perf, recording from when this yields; it is ended and reaped however this is left."""
-    found = shutil.which("perf")
-    if not found:
+    perf_path = shutil.which("perf")
+    if not perf_path:
         raise InfraError("perf is not installed: run `apt-get install linux-perf`")
     (control_out, control_in), (answer_out, answer_in) = os.pipe(), os.pipe()
     events = [part for name in (SWITCH, WAKING, EXEC, NEW, RENAME) for part in ("-e", name.replace("/", ":"))]
@@ -144,7 +144,7 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
         "-N",
     ]
     process = subprocess.Popen(
-        [found, *arguments, "--control", f"fd:{control_out},{answer_in}", *events, *soft, "-o", str(data)],
+        [perf_path, *arguments, "--control", f"fd:{control_out},{answer_in}", *events, *soft, "-o", str(data)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         pass_fds=(control_out, answer_in), start_new_session=True,  # the terminal's interrupt is not perf's to take
     )  # fmt: skip
@@ -153,7 +153,7 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
     try:
         perf = _Perf(process, control_in, answer_out)
         try:
-            perf.tell("enable", _START_S)
+            perf.order("enable", _START_S)
         except BrokenPipeError:
             process.wait(_END_S)
             raise InfraError(perf.complaint()) from None

@@ -73,6 +73,14 @@ def fake_try(order: Order) -> Trial:
     return Trial(candidate, verdict, measured, b"object", ("slice_us=5",), "cd" * 32, span)
 
 
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+def pid(_: int) -> int:
+    return os.getpid()
+
+
 def die(_: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -14,7 +14,7 @@ from leftovers import runs
 
 from policy_lake.model import InfraError
 from tasks.fleet.cluster import Cluster
-from tasks.fleet.fan_out import Failure, ItemOutcome, fan_out
+from tasks.fleet.fan_out import Failure, ItemOutcome, Pool, fan_out
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -84,6 +84,40 @@ def test_an_interrupt_kills_what_is_out(tmp_path: Path) -> None:
     items = [(str(tmp_path), 0.1), (str(tmp_path), 300.0)]
     with pytest.raises(KeyboardInterrupt):
         fan_out(ray_cases.sleep, items, deadline_s=60, label="stop", on_result=stop)
+    (sleeper,) = _pids(tmp_path, "300.0-*")
+    _until(lambda: not runs(sleeper))
+
+
+def test_a_pool_takes_tasks_while_others_end_and_keeps_its_workers() -> None:
+    pids: list[int] = []
+    with Pool[int](deadline_s=60, label="stream") as pool:
+        first = {pool.submit(ray_cases.doubled, 1), pool.submit(ray_cases.pid, 0)}
+        for outcome in pool:
+            assert outcome.failure is None and outcome.value is not None
+            pids.append(outcome.value)
+            if len(pids) < 40:
+                pool.submit(ray_cases.pid, len(pids))
+        assert len(pool) == 0
+    assert first == {0, 1}
+    assert 2 in pids
+    assert len(set(pids)) <= 2 + 2, "workers are used again"
+
+
+def test_a_pool_s_task_has_a_deadline_of_its_own_and_the_others_go_on(tmp_path: Path) -> None:
+    with Pool[int](deadline_s=60, label="own") as pool:
+        late = pool.submit(ray_cases.sleep, (str(tmp_path), 300.0), deadline_s=6)
+        fine = pool.submit(ray_cases.doubled, 4)
+        outcomes = {outcome.index: outcome for outcome in pool}
+    assert outcomes[fine] == ItemOutcome(fine, 8)
+    assert outcomes[late].failure == Failure("deadline", "no result within 6 s")
+    (sleeper,) = _pids(tmp_path, "300.0-*")
+    _until(lambda: not runs(sleeper))
+
+
+def test_what_is_out_when_a_pool_ends_is_killed(tmp_path: Path) -> None:
+    with Pool[int](deadline_s=60, label="left") as pool:
+        pool.submit(ray_cases.sleep, (str(tmp_path), 300.0))
+        _until(lambda: _pids(tmp_path, "300.0-*"))
     (sleeper,) = _pids(tmp_path, "300.0-*")
     _until(lambda: not runs(sleeper))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.statistics import makespan_bound
-from benchmarks.workloads import TIERS, arguments, workload, workload_ids
+from benchmarks.workloads import WORKLOAD_SIZES, arguments, workload, workload_ids
 
 GUEST = Path(__file__).parents[2] / "benchmarks" / "guest"
 WARNINGS = ("-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
@@ -90,7 +90,7 @@ def test_there_is_a_descriptor_for_each_case_and_a_case_for_each_descriptor():
 @pytest.mark.parametrize("name", SIZES)
 def test_a_descriptor_keeps_the_papers_ratio_in_each_tier_and_grows(name):
     described, before = workload(f"batch-{name}"), 0
-    for tier in TIERS:
+    for tier in WORKLOAD_SIZES:
         args = arguments(described, seed=7, accel="tcg", tier=tier)
         small, large = (int(args[args.index(option) + 1]) for option in ("--small", "--large"))
         assert large / small == pytest.approx(SIZES[name][2], rel=0.005)

@@ -11,15 +11,23 @@ from dataclasses import fields
 import pytest
 
 from control_plane.bench import clock as clock_bench
-from control_plane.bench.clock import Once, aa_figure, busy_host, large_figure, other_seed_figure, same_figure, spread
+from control_plane.bench.clock import (
+    PairRun,
+    aa_figure,
+    busy_host,
+    large_figure,
+    other_seed_figure,
+    same_figure,
+    spread,
+)
 from control_plane.bench.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
 from control_plane.bench.figures import Figure
 from policy_lake.guest import ClockCounts, GuestReport, GuestStep
 from policy_lake.model import InfraError
 
 
-def once(eevdf_ms: float = 1000, policy_ms: float = 800, *, trace: str = "a", bound_ms: float = 780) -> Once:
-    return Once(eevdf_ms, policy_ms, bound_ms, ClockCounts(0, 1.0, trace, 10, 10, trace, 0) if trace else None)
+def once(eevdf_ms: float = 1000, policy_ms: float = 800, *, trace: str = "a", bound_ms: float = 780) -> PairRun:
+    return PairRun(eevdf_ms, policy_ms, bound_ms, ClockCounts(0, 1.0, trace, 10, 10, trace, 0) if trace else None)
 
 
 def report(*events: dict[str, object]) -> GuestReport:

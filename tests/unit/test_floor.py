@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.workloads import at_tier, descriptor_sha256, workload
+from benchmarks.workloads import at_size, descriptor_sha256, workload
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
 from policy_lake.model import Pair, Ratio, Score
@@ -20,7 +20,7 @@ from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
 
-BATCH = at_tier(workload("batch"), "smoke")
+BATCH = at_size(workload("batch"), "smoke")
 SHAPE = Shape(Topology(2))
 KNOWN = Score(
     "a", "batch", "eevdf", "eevdf", {}, "makespan_ms", "ms", "virtual", 2, (Pair(100.0, 100.0),) * 5,

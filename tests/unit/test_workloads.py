@@ -8,13 +8,13 @@ from benchmarks.programs import program_sources
 from benchmarks.trace.file import write_trace
 from benchmarks.trace.program import program
 from benchmarks.workloads import (
-    TIERS,
+    WORKLOAD_SIZES,
     arguments,
     asking,
-    at_tier,
+    at_size,
     descriptor_sha256,
     job_files,
-    tiers_of,
+    sizes_of,
     workload,
     workload_ids,
 )
@@ -49,11 +49,13 @@ def test_every_workload_of_the_project_reads_and_fills_its_arguments():
     assert {"batch", "wakeup"} <= set(workload_ids())
     for id in workload_ids():
         one = workload(id)
-        assert tiers_of(one) == TIERS and one.family != "own", "each of ours says how long it takes, in every size"
+        assert sizes_of(one) == WORKLOAD_SIZES and one.family != "own", (
+            "each of ours says how long it takes in every size"
+        )
         assert one.runs_s["smoke"] < one.runs_s["standard"] < one.runs_s["full"]
         assert one.program in program_sources()
         for accel in ("tcg", "kvm"):
-            for tier in TIERS:
+            for tier in WORKLOAD_SIZES:
                 filled = arguments(one, seed=7, accel=accel, tier=tier)
                 assert not any("{" in arg for arg in filled)
                 assert "7" in filled
@@ -72,7 +74,7 @@ def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
     text = MINE.replace("jobs = 8", "jobs = 8\n[work.tcg]\njobs = 9\n[work.smoke]\njobs = 2\n[work.full]\nother = 1")
     described = workload(write(tmp_path, text))
     asked = {(accel, tier): arguments(described, seed=1, accel=accel, tier=tier)[1]
-             for accel in ("tcg", "kvm") for tier in TIERS}  # fmt: skip
+             for accel in ("tcg", "kvm") for tier in WORKLOAD_SIZES}  # fmt: skip
     assert asked == {
         ("tcg", "smoke"): "2", ("tcg", "standard"): "9", ("tcg", "full"): "9",
         ("kvm", "smoke"): "2", ("kvm", "standard"): "8", ("kvm", "full"): "8",
@@ -81,9 +83,9 @@ def test_a_tier_overrides_the_accelerator_and_that_what_is_for_all(tmp_path):
 
 def test_numbers_of_the_users_are_in_place_of_the_tiers(tmp_path):
     described = workload(write(tmp_path, MINE.replace("jobs = 8", "jobs = 8\n[work.smoke]\njobs = 2")))
-    smoke = asking(at_tier(described, "smoke"), "jobs=3")
+    smoke = asking(at_size(described, "smoke"), "jobs=3")
     assert arguments(smoke, seed=1, accel="tcg")[1] == "3" and smoke.asked == {"jobs": 3}
-    assert descriptor_sha256(smoke) != descriptor_sha256(at_tier(described, "smoke"))
+    assert descriptor_sha256(smoke) != descriptor_sha256(at_size(described, "smoke"))
     assert asking(described, "") == described
 
 
@@ -106,7 +108,7 @@ def test_a_tier_may_be_another_program(tmp_path):
     real = '[instead.full]\nprogram = "build"\nargs = ["{jobs}"]\nroot = "kernel-source"\nmemory_mib = 3000\n'
     guards = '[[instead.full.guards]]\nmetric = "delay"\nunit = "us"\ndirection = "lower"\n'
     described = workload(write(tmp_path, MINE + real + guards))
-    full, standard = (at_tier(described, tier) for tier in ("full", "standard"))
+    full, standard = (at_size(described, tier) for tier in ("full", "standard"))
     assert (full.program, full.args, full.root, full.memory_mib) == ("build", ("{jobs}",), "kernel-source", 3000)
     assert [guard.metric for guard in full.guards] == ["delay"]
     assert (standard.program, standard.root, standard.guards) == ("batch", "", ())
@@ -116,14 +118,14 @@ def test_a_tier_may_be_another_program(tmp_path):
 def test_a_longer_tier_has_as_much_more_time(tmp_path):
     sized = MINE.replace("cpus = 4", "cpus = 4\nruns_s = { standard = 2.0, full = 30.0 }")
     described = workload(write(tmp_path, sized))
-    assert tiers_of(described) == ("standard", "full")
+    assert sizes_of(described) == ("standard", "full")
     assert (described.tier, described.timeout_s) == ("standard", 5)
-    assert (at_tier(described, "full").tier, at_tier(described, "full").timeout_s) == ("full", 75)
-    assert at_tier(described, "standard") == described
+    assert (at_size(described, "full").tier, at_size(described, "full").timeout_s) == ("full", 75)
+    assert at_size(described, "standard") == described
     with pytest.raises(InputError, match="workload 'mine' has no tier 'smoke': it has standard, full"):
-        at_tier(described, "smoke")
+        at_size(described, "smoke")
     of_one_size = workload(write(tmp_path, MINE))
-    assert at_tier(of_one_size, "full").timeout_s == 5
+    assert at_size(of_one_size, "full").timeout_s == 5
 
 
 def test_equal_descriptors_have_equal_hashes_wherever_they_lie(tmp_path):
@@ -131,7 +133,7 @@ def test_equal_descriptors_have_equal_hashes_wherever_they_lie(tmp_path):
     here, there = workload(write(tmp_path, MINE)), workload(write(tmp_path / "other", MINE))
     assert here.file != there.file and descriptor_sha256(here) == descriptor_sha256(there)
     changed = workload(write(tmp_path, MINE.replace("jobs = 8", "jobs = 9")))
-    assert descriptor_sha256(changed) != descriptor_sha256(here) != descriptor_sha256(at_tier(here, "smoke"))
+    assert descriptor_sha256(changed) != descriptor_sha256(here) != descriptor_sha256(at_size(here, "smoke"))
 
 
 def test_a_recorded_trace_goes_with_the_job(tmp_path):

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from benchmarks.toolchain import toolchain_files
-from benchmarks.workloads import at_tier, workload
+from benchmarks.workloads import at_size, workload
 from policy_lake.guest import GuestJob, GuestStep
 from tasks.host import guest as guests
 from tasks.host import root
@@ -33,7 +33,7 @@ def events(guest, tmp_path_factory):
     """A build that succeeds, and one that fails, in a guest like that of kernel-build's tier full."""
     tree = tmp_path_factory.mktemp("src")
     (tree / "Makefile").write_text(MAKEFILE)
-    wanted = at_tier(workload("kernel-build"), "full")
+    wanted = at_size(workload("kernel-build"), "full")
     with pytest.MonkeyPatch.context() as patch:
         files = [*toolchain_files(), ("/src/Makefile", tree / "Makefile")]
         patch.setitem(root.ROOTS, "kernel-source", lambda cache_dir: files)
@@ -53,7 +53,7 @@ def events(guest, tmp_path_factory):
 def test_a_build_is_measured_in_the_descriptors_terms(events):
     assert events[0]["ok"], events[0]["err"]
     told = json.loads(events[0]["out"].splitlines()[-1])
-    wanted = at_tier(workload("kernel-build"), "full")
+    wanted = at_size(workload("kernel-build"), "full")
     for metric in (wanted.metric, wanted.bound, *(guard.metric for guard in wanted.guards)):
         assert told[metric] > 0
     assert told["bound_ms"] <= told["makespan_ms"] and told["ok"] is True
