@@ -46,6 +46,16 @@ def measure(workload: Workload, events: Sequence[Mapping[str, Any]], rounds: Rou
     return measured
 
 
+def measure_one(workload: Workload, events: Sequence[Mapping[str, Any]], *, attached: bool) -> dict[str, float] | Rejection:
+    """The metrics of one run behind a warm-up, under the policy of round 0 or under the baseline. Errors as above."""
+    first = next((i for i, event in enumerate(events) if event.get("label") == WARM_UP), len(events))
+    steps = _Events(events, first)
+    _baseline_run(workload, steps.next("run", WARM_UP), WARM_UP)
+    if attached:
+        return _attached_run(workload, steps, 0, "policy")
+    return _baseline_run(workload, steps.next("run", "baseline-0"), "baseline-0")
+
+
 def attached_labels(role: Role, pair: int) -> tuple[str, str, str]:
     """The labels of the steps that attach, run and detach."""
     of = "" if role == "policy" else f"{role}-"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Score: interleaved pairs of EEVDF and a policy in one boot, each counted only with proof of what was scheduling."""
+"""Score: runs of a policy beside runs of EEVDF with the same seeds, and the steps of interleaved pairs in one guest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,9 @@ from benchmarks import statistics
 from benchmarks.measurement import WARM_UP, Measured, Outputs, attached_labels
 from benchmarks.rounds import Rounds
 from benchmarks.sequential import detectable, log_ratios, look
-from benchmarks.workloads import Accel, Workload, arguments, descriptor_sha256, program_of
+from benchmarks.workloads import Accel, Workload, arguments, program_of
 from policy_lake.guest import GuestStep
-from policy_lake.model import Clock, Control, KnobValue, Pair, Ratio, Score
+from policy_lake.model import Candidate, Clock, Control, Pair, Provenance, Ratio, Score
 
 BASELINE = "eevdf"
 PAIRS_A_SEED = 100  # so that no two seeds have a pair in common
@@ -66,72 +66,82 @@ def pair_seed(seed: int, pair: int) -> int:
     return seed * PAIRS_A_SEED + pair
 
 
-def read_score(
-    workload: Workload,
-    measured: Measured,
-    *,
-    policy: str,
-    settings: Mapping[str, KnobValue],
-    seed: int,
-    cpus: int,
-    clock: Clock,
-    kernel: str,
-    accel: str,
-    topology: str = "",
-    versions: Mapping[str, str] | None = None,
-    run_id: str = "",
-    candidate: str = "",
-    control: str = "",
-    looks: bool = False,
-    floor: float | None = None,
-    confirms: str = "",
-) -> Score:
-    """The score of what was measured.
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a score tells beside its figures: where it was measured, of what, and what it is held against.
 
-    `looks`: whether to go on was asked on the way, so the outcome is taken from the interval that holds at every look.
-    `floor` is the ratio by which A/A runs of the workload differ: what does not lie beyond it is inconclusive.
+    `floor` is the ratio by which equal runs of the workload differ, `control` the name of a second control's policy,
+    `confirms` the score that this one repeats, `measurements` the runs' ids.
+    """
+
+    candidate: Candidate
+    provenance: Provenance
+    clock: Clock
+    kernel: str
+    accel: str
+    topology: str
+    floor: float | None = None
+    control: str = ""
+    confirms: str = ""
+    measurements: tuple[str, ...] = ()
+
+
+def read_score(workload: Workload, measured: Measured, where: Circumstances) -> Score:
+    """The score of what was measured: `measured` has as many runs of the policy as of the baseline, in equal order.
+
+    Its outcome is taken from the anytime-valid interval, since whether to measure more was asked on the way.
+    ValueError below two pairs.
     """
     baselines, policies = measured["baseline"], measured["policy"]
-    lower = workload.direction == "lower"
+    candidate, seed, lower = where.candidate, where.provenance.plan.seed, workload.direction == "lower"
     compared = score_pairs(workload, measured, seed)
     ratio = statistics.ratio(compared, lower_is_better=lower, seed=seed)
     logs = log_ratios(compared, lower_is_better=lower)
-    seen = look(logs)
-    deciding = Ratio(ratio.median, (seen.low, seen.high)) if looks else ratio
-    where = [cpus, topology, clock, kernel, accel, workload.tier]
-    identity = [run_id, candidate, workload.id, policy, sorted(settings.items()), *where, seed, control]
-    measures = [[pair.baseline, pair.policy] for pair in compared]
+    interval = look(logs)
+    deciding = Ratio(ratio.median, (interval.low, interval.high))
+    outcome, doubt = statistics.outcome(deciding, floor=where.floor or 1.0)
     return Score(
-        id=hashlib.sha256(json.dumps([identity, measures]).encode()).hexdigest()[:16],
+        id=_score_id(workload, compared, where),
         workload=workload.id,
-        policy=policy,
+        policy=candidate.policy,
         baseline=BASELINE,
-        settings=dict(settings),
+        settings=dict(candidate.settings),
         metric=workload.metric,
         unit=workload.unit,
-        clock=clock,
-        cpus=cpus,
-        topology=topology,
+        clock=where.clock,
+        cpus=where.provenance.cpus,
+        topology=where.topology,
         pairs=compared,
         ratio=ratio,
         bound=_bound(workload, baselines, policies),
         attached=True,
-        outcome=statistics.outcome(deciding, min_effect=max(statistics.MIN_EFFECT, (floor or 1.0) - 1)),
-        run_id=run_id,
-        candidate=candidate,
-        kernel=kernel,
-        accel=accel,
-        versions={**_workload_versions(workload), **(versions or {})},
+        outcome=outcome,
+        doubt=doubt,
+        run_id=candidate.run_id,
+        candidate=candidate.id,
+        kernel=where.kernel,
+        accel=where.accel,
+        provenance=where.provenance,
         also=_also(workload, baselines, policies),
         tier=workload.tier,
         seed=seed,
-        anytime95=(seen.low, seen.high) if np.isfinite(seen.high) else None,
+        anytime95=(interval.low, interval.high) if np.isfinite(interval.high) else None,
         detectable=detectable(logs),
         ratios=_ratios(workload, baselines, policies, seed),
-        control=_control(workload, measured, control, seed) if control else None,
-        floor=floor,
-        confirms=confirms,
+        control=_control(workload, measured, where.control, seed) if where.control else None,
+        floor=where.floor,
+        confirms=where.confirms,
+        measurements=where.measurements,
     )
+
+
+def _score_id(workload: Workload, pairs: Sequence[Pair], where: Circumstances) -> str:
+    of, candidate = where.provenance, where.candidate
+    place = [of.cpus, where.topology, where.clock, where.kernel, where.accel, workload.tier]
+    settings = sorted(candidate.settings.items())
+    identity = [candidate.run_id, candidate.id, workload.id, candidate.policy, settings, *place, of.plan.seed]
+    measures = [[pair.baseline, pair.policy] for pair in pairs]
+    return hashlib.sha256(json.dumps([*identity, where.control, measures]).encode()).hexdigest()[:16]
 
 
 def score_pairs(workload: Workload, measured: Measured, seed: int) -> tuple[Pair, ...]:
@@ -159,15 +169,7 @@ def _control(workload: Workload, measured: Measured, control: str, seed: int) ->
     pairs = _pairs(measured["control"], measured["policy"], workload.metric, seed)
     ratio = statistics.ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed)
     median = float(np.median([pair.baseline for pair in pairs]))
-    return Control(control, median, ratio, statistics.outcome(ratio))
-
-
-def _workload_versions(workload: Workload) -> dict[str, str]:
-    """What it takes to find this workload again, and to know it from one that was changed since."""
-    versions = {"workload_sha256": descriptor_sha256(workload), "workload_file": workload.file}
-    if workload.binary:
-        versions |= {"binary": workload.binary.path, "binary_sha256": workload.binary.sha256}
-    return versions
+    return Control(control, median, ratio, statistics.outcome(ratio)[0])
 
 
 def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float | None:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_lake.model import Outcome, Pair, Ratio
+from policy_lake.model import Doubt, Outcome, Pair, Ratio
 
 Role = Literal["baseline", "policy", "control"]
 
@@ -52,19 +52,21 @@ def _interval(logs: NDArray[np.float64], seed: int) -> tuple[float, float]:
     return low, high
 
 
-def outcome(ratio: Ratio, *, min_effect: float = MIN_EFFECT) -> Outcome:
-    """A win or a loss only where the interval excludes 1 and the median lies beyond `min_effect`; else inconclusive.
+def outcome(ratio: Ratio, *, floor: float = 1.0, min_effect: float = MIN_EFFECT) -> tuple[Outcome, Doubt]:
+    """A win or a loss, or inconclusive and why: only what excludes 1 and lies beyond `floor` and `min_effect` counts.
 
-    The effect counts alike both ways: a median of 1 + e, or of 1 / (1 + e). What is not finite decides nothing.
+    `ratio.ci95` is the interval to decide by. `floor` is the ratio by which equal runs differ, at least 1. An effect
+    counts alike both ways: a median of 1 + e, or of 1 / (1 + e). What is not finite decides nothing.
     """
     low, high = ratio.ci95
-    if not np.isfinite([low, high, ratio.median]).all():
-        return "inconclusive"
-    if low > 1 and ratio.median >= 1 + min_effect:
-        return "win"
-    if high < 1 and ratio.median <= 1 / (1 + min_effect):
-        return "loss"
-    return "inconclusive"
+    if not np.isfinite([low, high, ratio.median]).all() or low <= 1 <= high:
+        return "inconclusive", "interval"
+    effect = max(ratio.median, 1 / ratio.median)
+    if effect < 1 + min_effect:
+        return "inconclusive", "effect"
+    if effect < floor:
+        return "inconclusive", "floor"
+    return ("win", "") if low > 1 else ("loss", "")
 
 
 def floor_of(ratio: Ratio) -> float:

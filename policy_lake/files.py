@@ -19,6 +19,8 @@ from policy_lake.model import InfraError
 class State:
     """What the tables hold: `offset` is how far into the journal (bytes), `rows` how many rows each has at least.
 
+    `kinds` are the tables that there are; those of another version of schedcp are made anew.
+
     Tables are trusted only within the boot that wrote them: LanceDB never fsyncs, and so a power loss may undo some.
     """
 
@@ -28,6 +30,7 @@ class State:
     embedder: str
     dimensions: int
     rows: dict[str, int] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> State | None:

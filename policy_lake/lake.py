@@ -16,6 +16,7 @@ from policy_lake import rows
 from policy_lake.embed import Embedder
 from policy_lake.files import State
 from policy_lake.journal import encode
+from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, InfraError, InputError, Lesson, Policy, SchedcpError, Score, WorkloadProfile
 from policy_lake.records import KINDS, Entry, LakeError, RankedPolicy, Record, Rejected, Run
 from policy_lake.store import Store
@@ -106,6 +107,13 @@ class Lake:
     def runs(self, workload: str | None = None) -> list[Run]:
         """Runs, the latest first."""
         return sorted(self._records("runs", workload=workload), key=lambda run: str(run.started), reverse=True)
+
+    def measurements(self, ids: Sequence[str]) -> dict[str, Measurement]:
+        """Those of these measurements that are there, by id."""
+        if not ids:
+            return {}
+        where = f"id IN ({', '.join(_quoted(id) for id in ids)})"
+        return {entry.id: rows.to_record(entry) for entry in self._entries("measurements", where)}
 
     def best(self, workload: str, *, cpus: int | None = None) -> Score | None:
         """The winning score whose confidence interval starts highest: the policy and settings to promote."""

@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeVar
 KnobValue = int | float | str | bool
 Outcome = Literal["win", "loss", "inconclusive"]
 Clock = Literal["wall", "virtual"]
+# Why a score is neither a win nor a loss: its interval holds 1, or what it shows is less than equal runs differ by, or
+# less than is worth having. Empty: it is a win or a loss.
+Doubt = Literal["", "interval", "floor", "effect"]
 
 
 class SchedcpError(Exception):
@@ -223,12 +226,53 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasurementPlan:
+    """How a policy is measured: `pairs` runs with the baseline's beside them, and more of them up to `most_pairs`.
+
+    The first has seed number `seed`. More are measured only while the effect is promising and not yet sure.
+    """
+
+    pairs: int = 5
+    most_pairs: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """All that a score is a function of beside its policy, to take it again or to know it from another.
+
+    Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
+    those that the user asked for in place of the workload's own, `control` is the second control's candidate.
+    """
+
+    kernel_sha256: str
+    image_sha256: str
+    qemu: str
+    clock: str
+    cpus: int
+    llcs: int
+    smt: int
+    nodes: int
+    memory_mib: int
+    workload_file: str
+    workload_sha256: str
+    object_sha256: str
+    arguments: tuple[str, ...]
+    plan: MeasurementPlan
+    numbers: dict[str, int] = field(default_factory=dict)
+    binary: str = ""
+    binary_sha256: str = ""
+    control: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A measured comparison, with all that is needed to repeat it. `bound` is the best ratio arithmetic allows.
 
-    `anytime95` is the interval of the ratio that holds however often one looked, `detectable` the least ratio that so
-    many pairs would show, `ratios` those of the guards, `floor` what A/A runs of the workload differ by, `confirms` the
-    score that this one measured again on fresh seeds.
+    `anytime95` is the ratio's anytime-valid 95 % interval, `detectable` the minimum detectable effect (a ratio above
+    1), `ratios` those of the guards, `floor` what equal runs of the workload differ by, `confirms` the score that this
+    one measured again on fresh seeds. `doubt` says why it is inconclusive. `measurements` are the ids of its runs in
+    the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock.
     """
 
     id: str
@@ -250,7 +294,7 @@ class Score:
     kernel: str = ""
     accel: str = ""
     topology: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None
     also: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     anytime95: tuple[float, float] | None = None
@@ -260,6 +304,8 @@ class Score:
     floor: float | None = None
     confirms: str = ""
     tier: str = "standard"
+    doubt: Doubt = ""
+    measurements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

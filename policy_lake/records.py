@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lake keeps: seven kinds of record, the columns one filters by, and the records only the lake speaks of."""
+"""What the lake keeps: eight kinds of record, the columns one filters by, and the records only the lake speaks of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy, Rejection, SchedcpError, Score, WorkloadProfile
 
 
@@ -52,7 +53,7 @@ class Entry:
     data: dict[str, Any]
 
 
-Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run
+Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement
 
 KINDS: dict[str, type[Any]] = {
     "policies": Policy,
@@ -62,6 +63,7 @@ KINDS: dict[str, type[Any]] = {
     "rejections": Rejected,
     "lessons": Lesson,
     "runs": Run,
+    "measurements": Measurement,
 }
 
 

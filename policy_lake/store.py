@@ -19,7 +19,7 @@ from policy_lake.embed import Embedder, embedder
 from policy_lake.files import State, boot_id, fsync_directory, locked
 from policy_lake.journal import Journal, Line
 from policy_lake.model import InfraError
-from policy_lake.records import LakeError, columns
+from policy_lake.records import KINDS, LakeError, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHUNK = 500  # lines replayed at a time
+
+
+def _usable(state: State) -> bool:
+    return state.boot == boot_id() and state.kinds == list(KINDS)
 
 
 class Tables(Protocol):
@@ -87,7 +91,7 @@ class Store:
         size = self.journal.size()
         if state is None and not size:
             return None
-        usable = state is not None and state.boot == boot_id()
+        usable = state is not None and _usable(state)
         if usable and state is not None and state.offset == size:
             return state
         try:
@@ -157,7 +161,7 @@ class Store:
                 f"{self.journal.path} is {state.offset - size} bytes shorter than its tables: restore it from a copy, "
                 "or `schedcp lake rebuild` goes on with what it holds"
             )
-        if state is None or state.boot != boot_id():
+        if state is None or not _usable(state):
             return self._build()
         if state.offset == size:
             return state
@@ -170,7 +174,7 @@ class Store:
     def _build(self) -> State:
         tool = self._tool()
         previous = State.load(self._state_file)
-        state = State(f"tables-{time.time_ns():x}", 0, boot_id(), tool.name, tool.dimensions)
+        state = State(f"tables-{time.time_ns():x}", 0, boot_id(), tool.name, tool.dimensions, kinds=list(KINDS))
         try:
             tables = self._create_tables(self.path, state)
             state = self._replay(tables, state, store=False)

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A score measured again by its id: the same policy, workload, guest and seeds, and whether it comes to the same."""
+"""A score measured again by its id: in virtual time every run must come to the same digits; else intervals must meet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, InputError, Score
+from policy_lake.model import Candidate, InputError, Provenance, Score
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
-from tasks.trial.execute import Order, Trial, try_candidate
+from tasks.trial.local import run_here
+from tasks.trial.spec import Trial, TrialSpec
+from tasks.trial.trial import trial
 from verifier_vm.machine.topology import Topology
 
-AGREES_WITHIN = 0.005  # what a ratio may differ by in virtual time, where it should not differ at all
-# What makes a difference if it is not what it was, and what to call it.
-PARTS = ("image", "qemu", "clock", "object_sha256", "workload_sha256", "binary_sha256")
+# What of a score's provenance was asked for and is so again; the rest is what may have changed meanwhile.
+_ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file"})
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The score as it was, the trial that repeated it, and what is no longer what it was then."""
+    """The score as it was, the trial that repeated it, and what of its provenance is no longer what it was then."""
 
     before: Score
     trial: Trial
@@ -35,44 +36,41 @@ class Again:
 
     @property
     def agrees(self) -> bool:
-        """Within half a percent in virtual time; by the wall clock, if the intervals meet."""
+        """In virtual time, whether every pair has the same digits; by the wall clock, whether the intervals meet."""
         now = self.trial.score
         if now is None:
             return False
         if self.before.clock == "virtual":
-            return self.difference <= AGREES_WITHIN
+            return now.pairs == self.before.pairs
         (low, high), (was_low, was_high) = now.ratio.ci95, self.before.ratio.ci95
         return low <= was_high and was_low <= high
 
 
 def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
-    """Measure the score of this id (or of an id that begins so) once more.
+    """Measure the score of this id (or of an id that begins so) once more, with nothing taken from the lake.
 
     InputError if the lake has no such score, several, or not the policy it was of.
     """
     before = find_score(score_id, lake)
-    binary = before.versions.get("binary")
-    as_then = {"tier": before.tier, "work": before.versions.get("work", "")}
-    sized = settings.model_copy(update={**as_then, "schbench": Path(binary) if binary else None})
-    pairs, most_pairs = (int(number) for number in before.versions.get("rounds", f"{len(before.pairs)} 0").split())
-    wanted = find_workload(before.versions.get("workload_file") or before.workload, sized)
-    order = Order(
+    of = provenance_of_score(before)
+    as_then = {
+        "tier": before.tier, "work": " ".join(f"{name}={number}" for name, number in of.numbers.items()),
+        "schbench": Path(of.binary) if of.binary else None,
+    }  # fmt: skip
+    workload = find_workload(of.workload_file or before.workload, settings.model_copy(update=as_then))
+    shape = Shape(Topology(of.cpus, of.llcs, of.smt, of.nodes), before.clock, settings.cold)
+    spec = TrialSpec(
         candidate=_candidate(before.candidate, lake),
-        workload=wanted,
-        pairs=pairs,
-        seed=before.seed,
-        shape=shape_of_score(before).bearing(wanted),
-        most_pairs=most_pairs,
-        control=_candidate(before.versions["control"], lake) if before.control else None,
-        floor=before.floor,
-        known_suffices=before.versions.get("guest") == "own",
+        workload=workload,
+        shape=shape.bearing(workload),
+        settings=settings,
+        plan=of.plan,
+        control=_candidate(of.control, lake) if of.control else None,
+        floor=before.floor if before.clock == "wall" else None,
+        known_suffices=True,
     )
-    trial = try_candidate(order)
-    now = trial.score
-    changed = [part for part in PARTS if now and now.versions.get(part) != before.versions.get(part)]
-    if now and now.kernel != before.kernel:
-        changed.append("kernel")
-    return Again(before, trial, tuple(changed))
+    again = run_here(trial(spec), spec, lake, recompute=True)
+    return Again(before, again, _changed(of, again.score))
 
 
 def find_score(score_id: str, lake: Lake) -> Score:
@@ -84,12 +82,18 @@ def find_score(score_id: str, lake: Lake) -> Score:
     return next(iter(found.values()))
 
 
-def shape_of_score(score: Score) -> Shape:
-    """The guest that a score was taken in."""
-    if "shape" not in score.versions:
-        raise InputError(f"score '{score.id}' does not say in which guest it was taken: it is older than --again")
-    cpus, llcs, smt, nodes = (int(number) for number in score.versions["shape"].split())
-    return Shape(Topology(cpus, llcs, smt, nodes), score.clock)
+def provenance_of_score(score: Score) -> Provenance:
+    """What a score is a function of; InputError for one that does not say."""
+    if score.provenance is None:
+        raise InputError(f"score '{score.id}' does not say how it was taken: it is of an older schedcp")
+    return score.provenance
+
+
+def _changed(before: Provenance, now: Score | None) -> tuple[str, ...]:
+    if now is None or now.provenance is None:
+        return ()
+    names = [field.name for field in fields(Provenance) if field.name not in _ASKED]
+    return tuple(name for name in names if getattr(before, name) != getattr(now.provenance, name))
 
 
 def _candidate(candidate_id: str, lake: Lake) -> Candidate:

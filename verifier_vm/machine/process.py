@@ -38,6 +38,15 @@ SOCKET_BYTES = 4 << 20
 OnEvent = Callable[[dict[str, Any]], None]
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def end_guests() -> None:
+    """Kill every guest that this process has started, on whichever thread: whoever waits for one gets a LostVMError."""
+    for qemu in list(_running):
+        qemu.kill()
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """How a guest begins: booted, or from a snapshot (`incoming` is its device state, `memory` its RAM).
@@ -98,6 +107,8 @@ class GuestProcess:
             if self._stats:
                 self._stats.close()
             raise InfraError(f"cannot start QEMU: {error}; run `schedcp doctor`") from error
+        else:
+            _running.add(self._qemu)
         finally:
             guest_end.close()
             if self._control and self._qmp:
@@ -118,6 +129,7 @@ class GuestProcess:
         self._port.close()
         self._qemu.kill()
         self._qemu.wait()
+        _running.discard(self._qemu)
         assert self._qemu.stdout
         self._qemu.stdout.close()
         for one in (self._stats, self._control):

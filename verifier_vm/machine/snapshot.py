@@ -73,11 +73,12 @@ def _key(machine: Machine) -> str:
     line = command_line(machine, 0, plugin="", memory=Memory())
     for path in (machine.kernel, machine.initrd, *([machine.clock] if machine.clock else [])):
         line = [word.replace(str(path), path.name) for word in line]
-    parts = [str(PROTOCOL), str(qemu_version()), *line, _content_of(machine.kernel), _content_of(machine.initrd)]
+    parts = [str(PROTOCOL), str(qemu_version()), *line, content_sha256(machine.kernel), content_sha256(machine.initrd)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _content_of(path: Path) -> str:
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file in hex, from the cache while its time stamp stays; InfraError when it cannot be read."""
     try:
         return _digest_of(path, path.stat().st_mtime_ns)
     except OSError as error:
@@ -134,7 +135,8 @@ def _warm(machine: Machine, before: Origin, warm_up: GuestJob, made: Path) -> Ta
     for node in range(machine.topology.nodes):
         copy_data(before.memory.directory / f"ram{node}", made / f"ram{node}")
     origin = Origin(Memory(made, shared=True), before.incoming, before.switch_address)
-    return replace(_save(machine, warm_up, origin, made), switch_address=before.switch_address)
+    table = _save(machine, warm_up, origin, made)
+    return replace(table, switch_address=before.switch_address, steps=(*before.steps, *table.steps))
 
 
 def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) -> Table:

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A candidate as a loader takes it, and what its score is a function of."""
+
+from __future__ import annotations
+
+import hashlib
+
+from benchmarks.workloads import descriptor_sha256
+from bpf.build import compile_policy
+from bpf.library import knob_arguments, read_policy
+from policy_lake.model import Candidate, Provenance
+from tasks.host.guest import Guest
+from tasks.trial.spec import Loadable, TrialSpec
+from verifier_vm.machine.qemu import qemu_version
+from verifier_vm.machine.snapshot import content_sha256
+
+
+def arguments_of(candidate: Candidate) -> tuple[str, ...]:
+    """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
+    return knob_arguments(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
+
+
+def loadable(candidate: Candidate, guest: Guest) -> Loadable:
+    """The candidate compiled, with its knobs as the loader wants them. BuildError when it does not compile."""
+    built = compile_policy(candidate.source, name=candidate.policy, vmlinux_dir=guest.kernel.headers)
+    return Loadable(built.data, arguments_of(candidate), candidate.policy)
+
+
+def qemu_name() -> str:
+    """QEMU's version as it is recorded."""
+    return ".".join(map(str, qemu_version()))
+
+
+def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Provenance:
+    """All that the score of `policy` (None: EEVDF against itself) is a function of."""
+    machine, workload = guest.machine, spec.workload
+    topology, binary = machine.topology, spec.workload.binary
+    return Provenance(
+        kernel_sha256=guest.kernel.sha256,
+        image_sha256=content_sha256(machine.initrd),
+        qemu=qemu_name(),
+        clock=machine.clock.stem if machine.clock else "",
+        cpus=topology.cpus,
+        llcs=topology.llcs,
+        smt=topology.smt,
+        nodes=topology.nodes,
+        memory_mib=machine.memory_mib,
+        workload_file=workload.file,
+        workload_sha256=descriptor_sha256(workload),
+        object_sha256=hashlib.sha256(policy.data).hexdigest() if policy else "",
+        arguments=policy.arguments if policy else (),
+        plan=spec.plan,
+        numbers=dict(workload.asked),
+        binary=binary.path if binary else "",
+        binary_sha256=binary.sha256 if binary else "",
+        control=spec.control.id if spec.control else "",
+    )

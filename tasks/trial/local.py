@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guest slots of this process: as many guests at once as the host's CPUs bear, without a cluster."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self, TypeVar
+
+from policy_lake.model import BuildError, InfraError, InputError
+from tasks.fleet.fan_out import Failure, ItemOutcome
+from tasks.host.guest import prepare_guest
+from tasks.trial.drive import RunStore, drive
+from tasks.trial.spec import TrialSpec, Work
+from tasks.trial.work import Done, Result
+from verifier_vm.machine.process import end_guests
+
+ATTEMPTS = 2  # for what the infrastructure did
+Value = TypeVar("Value")
+
+
+class LocalSlots:
+    """Slots as `drive` wants them, on threads; leaving the context ends the guests that still run."""
+
+    def __init__(self, count: int) -> None:
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="guest")
+        self._ended: queue.SimpleQueue[tuple[int, Future[Done]]] = queue.SimpleQueue()
+        self._submitted = self._collected = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._collected < self._submitted:
+            end_guests()
+        self._executor.shutdown()
+
+    def submit(self, function: Callable[[Work], Done], item: Work) -> int:
+        """See Slots."""
+        index, self._submitted = self._submitted, self._submitted + 1
+        future = self._executor.submit(_tried, function, item)
+        future.add_done_callback(lambda done: self._ended.put((index, done)))
+        return index
+
+    def __iter__(self) -> Iterator[ItemOutcome[Done]]:
+        while self._collected < self._submitted:
+            index, future = self._ended.get()
+            self._collected += 1
+            error = future.exception()
+            if error is None:
+                yield ItemOutcome(index, value=future.result())
+            elif isinstance(error, InfraError):
+                yield ItemOutcome(index, failure=Failure("infra", str(error)))
+            else:
+                raise error
+
+
+def run_here(
+    steps: Generator[Sequence[Work], Sequence[Result], Value], spec: TrialSpec, store: RunStore, *,
+    recompute: bool = False,
+) -> Value:  # fmt: skip
+    """Run one trial's generator to its end in this process; InfraError, InputError or BuildError as it fails."""
+    guest = prepare_guest(spec.settings, spec.shape)
+    with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
+        (outcome,) = drive([steps], slots, store, recompute=recompute)
+    if outcome.failure is not None:
+        kinds = {"build": BuildError, "input": InputError}
+        raise kinds.get(outcome.failure.kind, InfraError)(outcome.failure.message)
+    return outcome.value  # type: ignore[return-value]  # a generator may well end with None
+
+
+def _tried(function: Callable[[Work], Done], item: Work) -> Done:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return function(item)
+        except InfraError:
+            continue
+    return function(item)

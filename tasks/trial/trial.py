@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial, from a candidate to a verdict and a score, as a generator that asks for work and is sent the results.
+
+So the order of steps is written once: `drive.py` runs many trials at once over a cluster, or one in this process, and
+shares what two of them ask for (EEVDF's runs).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.guards import guard_findings
+from benchmarks.measurement import Measured
+from benchmarks.scoring import Circumstances, pair_seed, read_score, score_pairs
+from benchmarks.sequential import decide, log_ratios
+from benchmarks.statistics import floor_of, ratio
+from benchmarks.workloads import Workload
+from policy_lake.measurement import Measurement
+from policy_lake.model import Finding, InfraError, Pair, Rejection, Score, Stage
+from tasks.host.guest import Guest, prepare_guest
+from tasks.trial.build import provenance_of
+from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Trial, TrialSpec, VerifyWork, Work
+from tasks.trial.work import Result
+from verifier_vm.verdict import stage_of, verdict_of
+
+FLOOR_SEEDS = 500_000  # added to a guest's seed, for another run of the same work
+FAILED_ADVICE = "the workload must end well under the policy, and the policy must stay attached and leave in good order"
+
+Steps = Generator[Sequence[Work], Sequence[Result], "Course | Rejection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What was measured, and where."""
+
+    measured: Measured
+    kernel: str
+    accel: str
+    floor: float | None = None
+    measurements: tuple[str, ...] = ()
+
+
+def trial(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], Trial]:
+    """Verify the candidate, measure it if it is accepted, score it, and hold it to the workload's guard rails."""
+    (prepared,) = yield (VerifyWork(spec),)
+    if not isinstance(prepared, Prepared):
+        raise TypeError(f"a verification's result is no {type(prepared).__name__}")
+    if not prepared.verdict.accepted or prepared.policy is None:
+        return Trial(spec.candidate, prepared.verdict, None, warning=prepared.warning)
+    stage, score = yield from scored(spec, prepared.policy, prepared.control)
+    before = prepared.verdict
+    verdict = verdict_of(
+        [*before.stages, stage], ops=before.ops, data=prepared.policy.data, kernel=before.kernel
+    )
+    return Trial(
+        spec.candidate, verdict, score if verdict.accepted else None, prepared.policy.data, prepared.policy.arguments,
+        prepared.btf_sha256, prepared.warning,
+    )  # fmt: skip
+
+
+def scored(
+    spec: TrialSpec, policy: Loadable, control: Loadable | None = None
+) -> Generator[Sequence[Work], Sequence[Result], tuple[Stage, Score | None]]:
+    """The stage `score` of an accepted policy, and its score; one that a guard rail rejects still has its figures."""
+    start = time.monotonic()
+    guest = prepare_guest(spec.settings, spec.shape)
+    course = yield from measured(spec, policy, control, guest)
+    if isinstance(course, Rejection):
+        finding = Finding("workload", "reject", course.reason, spec.workload.id, FAILED_ADVICE)
+        return stage_of("score", time.monotonic() - start, [finding], course.evidence), None
+    score = score_of(spec, course, policy, guest)
+    return stage_of("score", time.monotonic() - start, guard_findings(spec.workload, score)), score
+
+
+def measured(spec: TrialSpec, policy: Loadable | None, control: Loadable | None, guest: Guest) -> Steps:
+    """The runs of a score: each by itself in virtual time, else interleaved rounds by the wall clock."""
+    if guest.machine.clock is not None:
+        return (yield from _by_runs(spec, policy, control))
+    return (yield from _by_rounds(spec, policy, control))
+
+
+def score_of(spec: TrialSpec, course: Course, policy: Loadable | None, guest: Guest) -> Score:
+    """The score of what was measured, with all that it takes to repeat it."""
+    machine = guest.machine
+    return read_score(
+        spec.workload,
+        course.measured,
+        Circumstances(
+            candidate=spec.candidate,
+            provenance=provenance_of(spec, policy, guest),
+            clock=machine.clock_name,
+            kernel=course.kernel,
+            accel=course.accel,
+            topology=str(machine.topology),
+            floor=course.floor,
+            control=spec.control.policy if spec.control else "",
+            confirms=spec.confirms,
+            measurements=course.measurements,
+        ),
+    )
+
+
+def baseline_runs(spec: TrialSpec, first: int, count: int) -> list[RunWork]:
+    """EEVDF's runs of rounds `first` on, which every candidate of the workload shares."""
+    return [_run(spec, None, number) for number in range(first, first + count)]
+
+
+def floor_runs(spec: TrialSpec) -> list[RunWork]:
+    """The first rounds' work under EEVDF once more, in guests of another seed: what equal runs differ by."""
+    return [replace(work, guest_seed=work.guest_seed + FLOOR_SEEDS) for work in baseline_runs(spec, 0, spec.plan.pairs)]
+
+
+def _run(spec: TrialSpec, policy: Loadable | None, number: int) -> RunWork:
+    seed = pair_seed(spec.plan.seed, number)
+    return RunWork(spec.workload, spec.shape, spec.settings, policy, seed, seed)
+
+
+def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None) -> Steps:
+    plan, roles = spec.plan, _roles(policy, control)
+    kept: dict[str, list[Measurement]] = {role: [] for role in roles}
+    floor: list[Measurement] = []
+    while True:
+        first = len(kept["policy"])
+        count = plan.pairs if first == 0 else max(1, min(plan.pairs, plan.most_pairs - first))
+        asked = [_run(spec, under, number) for under in roles.values() for number in range(first, first + count)]
+        extra = floor_runs(spec) if first == 0 else []
+        results = _measurements((yield (*asked, *extra)))
+        for index, role in enumerate(roles):
+            kept[role] += results[index * count : (index + 1) * count]
+        floor += results[len(asked) :]
+        if isinstance(failed := _failure(spec, kept), Rejection):
+            return failed
+        course = _course(spec.workload, plan.seed, kept, floor)
+        if policy is None or not _go_on(spec, course.measured):
+            return course
+
+
+def _roles(policy: Loadable | None, control: Loadable | None) -> dict[str, Loadable | None]:
+    return {"policy": policy, "baseline": None, **({"control": control} if control else {})}
+
+
+def _measurements(results: Sequence[Result]) -> list[Measurement]:
+    runs = [result for result in results if isinstance(result, Measurement)]
+    if len(runs) != len(results):
+        raise TypeError("a run's result is no Measurement")
+    return runs
+
+
+def _failure(spec: TrialSpec, kept: dict[str, list[Measurement]]) -> Rejection | None:
+    for role, runs in kept.items():
+        for number, run in enumerate(runs):
+            if run.rejection is not None and role == "policy":
+                return replace(run.rejection, reason=f"round {number}: {run.rejection.reason}")
+            if run.rejection is not None:
+                raise InfraError(f"the {role} failed on {spec.workload.id}: {run.rejection.reason}")
+    return None
+
+
+def _course(workload: Workload, seed: int, kept: dict[str, list[Measurement]], floor: Sequence[Measurement]) -> Course:
+    figures: Measured = {role: [run.metrics for run in runs] for role, runs in kept.items()}  # type: ignore[misc]
+    beside = zip(kept["baseline"], floor, strict=False)
+    pairs = [Pair(run.metrics[workload.metric], other.metrics[workload.metric]) for run, other in beside]
+    equal = floor_of(ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed))
+    first = kept["baseline"][0]
+    ids = tuple(run.id for role in ("policy", "baseline") for run in kept[role])
+    return Course(figures, first.kernel, first.accel, equal, ids)
+
+
+def _by_rounds(spec: TrialSpec, policy: Loadable | None, control: Loadable | None) -> Steps:
+    plan, figures = spec.plan, Measured()
+    while True:
+        first = len(figures.get("policy", ()))
+        count = plan.pairs if first == 0 else max(2, min(plan.pairs, plan.most_pairs - first))
+        work = PairsWork(spec.workload, spec.shape, spec.settings, policy, control, plan.seed, first, count)
+        (rounds,) = yield (work,)
+        if not isinstance(rounds, Rounds):
+            raise TypeError(f"rounds are no {type(rounds).__name__}")
+        if isinstance(rounds.measured, Rejection):
+            return rounds.measured
+        for role, outputs in rounds.measured.items():
+            figures.setdefault(role, []).extend(outputs)
+        if policy is None or not _go_on(spec, figures):
+            return Course(figures, rounds.kernel, rounds.accel, spec.floor)
+
+
+def _go_on(spec: TrialSpec, figures: Measured) -> bool:
+    lower = spec.workload.direction == "lower"
+    logs = log_ratios(score_pairs(spec.workload, figures, spec.plan.seed), lower_is_better=lower)
+    return spec.plan.most_pairs > spec.plan.pairs and decide(logs, most=spec.plan.most_pairs) == "go on"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does: a candidate verified, one run measured, or rounds interleaved. Ray runs `do_work`, on any host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.measurement import measure
+from benchmarks.rounds import Rounds as RoundPlan
+from benchmarks.scoring import Contender, score_steps
+from benchmarks.workloads import job_files
+from policy_lake.guest import GuestJob
+from policy_lake.measurement import Measurement
+from policy_lake.model import Verdict
+from tasks.host.guest import Guest, prepare_guest
+from tasks.run.spans import Span
+from tasks.trial.build import arguments_of, loadable
+from tasks.trial.known import known_verdict, remember
+from tasks.trial.run import POLICY, measure_run
+from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
+from tasks.trial.static import Checked, check_statically
+from verifier_vm.judge.gate import judge
+from verifier_vm.machine.vm import run
+from verifier_vm.verdict import verdict_of
+
+CONTROL = "control.bpf.o"
+Result = Prepared | Measurement | Rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A result, and when its guests ran."""
+
+    result: Result
+    span: Span
+
+
+def do_work(work: Work) -> Done:
+    """Do one piece of work on this host; a policy that fails is a value. InfraError when nothing is known."""
+    start = time.time()
+    result: Result
+    if isinstance(work, VerifyWork):
+        result = verify_candidate(work.spec)
+    elif isinstance(work, RunWork):
+        result = measure_run(work)
+    else:
+        result = measure_rounds(work)
+    return Done(result, (start, time.time()))
+
+
+def verify_candidate(spec: TrialSpec) -> Prepared:
+    """Check, build and judge a candidate; no guest after a rejection. What is accepted here is remembered."""
+    guest, candidate = prepare_guest(spec.settings, spec.shape), spec.candidate
+    arguments = arguments_of(candidate)
+    checked = check_statically(
+        candidate.source, name=f"{candidate.policy}.bpf.c", kernel=guest.kernel, arguments=arguments
+    )
+    if checked.made is None or not checked.ok:
+        return Prepared(verdict_of(checked.stages), None, None, "", guest.warning)
+    in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
+    verdict = verdict_of(
+        [*checked.stages, *in_guest.stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel
+    )
+    control = loadable(spec.control, guest) if spec.control and verdict.accepted else None
+    policy = Loadable(checked.made.data, arguments, candidate.policy)
+    return Prepared(verdict, policy, control, guest.kernel.btf_sha256, guest.warning)
+
+
+def _guest_verdict(
+    spec: TrialSpec, checked: Checked, data: bytes, arguments: Sequence[str], guest: Guest
+) -> Verdict:
+    known = known_verdict(data, arguments, guest, spec.settings) if spec.known_suffices else None
+    if known is not None:
+        return known
+    deadline_s = spec.settings.trial_deadline_s
+    verdict = judge(data, arguments, guest.machine, cgroups=checked.cgroups, deadline_s=deadline_s).verdict
+    remember(verdict, data, arguments, guest, spec.settings)
+    return verdict
+
+
+def measure_rounds(work: PairsWork) -> Rounds:
+    """Interleaved rounds in one guest, with EEVDF anew before each policy's turn."""
+    guest = prepare_guest(work.settings, work.shape)
+    plan = RoundPlan(work.count, work.first, work.control is not None, work.policy is not None)
+    files = dict(job_files(work.workload))
+    for name, policy in ((POLICY, work.policy), (CONTROL, work.control)):
+        if policy is not None:
+            files[name] = policy.data
+    steps = score_steps(
+        work.workload, plan, seed=work.seed, accel=guest.machine.accel,
+        policy=_contender(POLICY, work.policy), control=_contender(CONTROL, work.control),
+    )  # fmt: skip
+    job = GuestJob(files, steps, work.seed + work.first)
+    report = run(job, guest.machine, deadline_s=work.settings.trial_deadline_s)
+    return Rounds(measure(work.workload, report.events, plan), report.kernel, report.accel)
+
+
+def _contender(name: str, policy: Loadable | None) -> Contender | None:
+    return None if policy is None else Contender(name, policy.arguments)
