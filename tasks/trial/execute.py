@@ -139,7 +139,7 @@ def score_stage(
     start = time.monotonic()
     course = follow(match, first, guest.machine, deadline_s=settings.trial_deadline_s)
     if isinstance(course, Rejection):
-        found = Finding("workload", "reject", course.reason, order.workload.id, FAILED_ADVICE)
+        found = Finding("workload", "reject", course.reason, order.workload.id, FAILED_ADVICE, course.code)
         return stage_of("score", time.monotonic() - start, [found], course.evidence), None
     score = score_of(order, course, first, sha256, guest.machine)
     return stage_of("score", time.monotonic() - start, guard_findings(order.workload, score)), score

@@ -23,9 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from policy_lake.model import InfraError
-from verifier_vm.machine.process import PROTOCOL, GuestProcess, Origin
+from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
 from verifier_vm.machine.qmp import Qmp
+from verifier_vm.machine.wire import PROTOCOL
 
 BOOT_DEADLINE_S = 420.0
 SAVE_LIMIT_S = 60.0
@@ -155,8 +156,8 @@ def _take(machine: Machine, place: Path) -> None:
                 guest.exited(SAVE_LIMIT_S)
         names = sorted(path.name for path in made.iterdir())
         table = {
-            "switch_address": int(ready.get("switch_address", 0)),
-            "kernel": str(ready.get("kernel", "")),
+            "switch_address": ready.switch_address,
+            "kernel": ready.kernel,
             "files": {name: _digest_of_data(made / name) for name in names},
         }
         for name in names:

@@ -29,7 +29,7 @@ def run(
 
     It starts from a snapshot where the machine keeps them (the first run takes it), else by booting. `deadline_s` is
     wall time for everything, by default the steps' own limits and a minute. Raises LostVMError with the console's end
-    when the guest dies, hangs or talks nonsense, InfraError when QEMU cannot start or its virtual clock gave up.
+    when the guest dies or hangs, InfraError when it talks nonsense, QEMU cannot start, or its virtual clock gave up.
     """
     if deadline_s is None:
         deadline_s = BOOT_ALLOWANCE_S + sum(step.timeout_s + 25 for step in job.steps)
@@ -40,7 +40,7 @@ def run(
             try:
                 return guest.finish(deadline, on_event)
             except LostVMError:
-                if guest.events or attempt == boots or time.monotonic() > deadline:
+                if guest.hello or attempt == boots or time.monotonic() > deadline:
                     raise
                 log.warning("a guest did not start and is started again")
     raise AssertionError("the last attempt returns or raises")
