@@ -7,6 +7,7 @@ import math
 
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Guard, Workload
+from policy_lake.codes import Code
 from policy_lake.model import Finding, Score
 
 
@@ -30,7 +31,8 @@ def _finding(guard: Guard, score: Score) -> Finding:
     own, others = four_digits(policy), four_digits(baseline)
     figures = f"{guard.metric} {others} {guard.unit} under {score.baseline}, {own} under {score.policy}"
     if factor <= guard.limit:
-        return Finding("guard", "note", f"{figures}: within its limit ({guard.limit:g} times worse)", guard.metric)
+        return Finding("guard", "note", f"{figures}: within its limit ({guard.limit:g} times worse)", guard.metric,
+                       code=Code.GUARD)  # fmt: skip
     reason = f"{figures}: {factor:.2f} times worse, and {guard.limit:g} is the limit that the workload sets"
     advice = f"keep {guard.metric} near what it is under {score.baseline}; the workload's file says why it is guarded"
-    return Finding("guard", "reject", reason, guard.metric, advice)
+    return Finding("guard", "reject", reason, guard.metric, advice, Code.GUARD)

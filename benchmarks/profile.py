@@ -13,6 +13,7 @@ from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
+from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import CommandProfile, InfraError, InputError, WorkloadProfile
 
@@ -36,14 +37,12 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
     Raises InputError if the workload's own program failed, InfraError naming the field if the report says too little.
     """
     where = f"workload '{workload.id}', step '{LABEL}'"
-    event = next((event for event in report.events if event.get("label") == LABEL), None)
-    if event is None:
-        raise InfraError(f"{where}: the guest did not report it")
-    check_nothing_attached(event, where=where)
-    _check_run(event, where)
-    seen = last_object(take(event, "out", str, where=where), where=where)
-    if take(seen, "exit", int, where=where) != 0:
-        raise InputError(f"{where}: {workload.program} exited with {seen['exit']}: {last_line(event.get('err'))}")
+    run = report.ran(LABEL)
+    check_nothing_attached(run, where=where)
+    _check_run(run, where)
+    seen = last_object(run.out, where=where)
+    if status := take(seen, "exit", int, where=where):
+        raise InputError(f"{where}: {workload.program} exited with {status}: {last_line(run.err)}")
     wall_s = number(seen, "wall_ns", where=where, zero=False) / 1e9
     cpus = take(seen, "cpus", int, where=where)
     rows = take(seen, "commands", list[Any], where=where)
@@ -54,8 +53,7 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         raise InfraError(f"{where}: field 'cpus' must be at least 1, not {cpus}")
     if cpu_s <= 0:
         raise InfraError(f"{where}: field 'commands' shows no CPU time at all")
-    said, complaints = take(seen, "out", str, where=where), str(event.get("err", ""))
-    result = result_of(workload, said, complaints, where=f"workload '{workload.id}'")
+    result = result_of(workload, take(seen, "out", str, where=where), run.err, where=f"workload '{workload.id}'")
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
     return WorkloadProfile(
         id=f"{workload.id}-{digest[:12]}",
@@ -88,13 +86,13 @@ def percentile(counts: list[int], share: float) -> float:
     return 0.0
 
 
-def _check_run(event: Mapping[str, Any], where: str) -> None:
-    if take(event, "timed_out", bool, where=where):
-        raise InfraError(f"{where}: did not end in time (after {number(event, 'seconds', where=where):.0f} s)")
-    if take(event, "signal", int, where=where):
-        raise InfraError(f"{where}: the probe was ended by signal {event['signal']}")
-    if take(event, "exit", int, where=where) and not take(event, "out", str, where=where).strip():
-        raise InfraError(f"{where}: the probe exited with {event['exit']}: {last_line(event.get('err'))}")
+def _check_run(run: Ran, where: str) -> None:
+    if run.timed_out:
+        raise InfraError(f"{where}: did not end in time (after {run.seconds:.0f} s)")
+    if run.signal:
+        raise InfraError(f"{where}: the probe was ended by signal {run.signal}")
+    if run.exit and not run.out.strip():
+        raise InfraError(f"{where}: the probe exited with {run.exit}: {last_line(run.err)}")
 
 
 def _command(row: Any, where: str) -> CommandProfile:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest is given and what comes back: the second leaf, beside model.py, that every package may import."""
+"""What a guest is given and what comes back: a leaf, like model.py and events.py, that every package may import."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from policy_lake.model import Clock
+from policy_lake.events import Ran, StepEvent
+from policy_lake.model import Clock, InfraError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,17 @@ class ClockCounts:
 class GuestReport:
     """What came back: one event per step that was started, the kernel's release, and the console as evidence."""
 
-    events: tuple[dict[str, Any], ...]
+    events: tuple[StepEvent, ...]
     kernel: str
     accel: str
     seconds: float
     console: str
     clock: Clock = "wall"
     counts: ClockCounts | None = None
+
+    def ran(self, label: str) -> Ran:
+        """The run of that label; InfraError if the guest did not report one."""
+        event = next((event for event in self.events if event.label == label), None)
+        if not isinstance(event, Ran):
+            raise InfraError(f"step '{label}': the guest did not report a run but {event!r:.200}")
+        return event

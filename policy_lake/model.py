@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The project's glossary: the records that every other package speaks in.
 
-Plain frozen data, units in the names; imports nothing of ours. `to_json` and `from_json` carry a record over any wire.
+Plain frozen data, units in the names; of ours it imports codes.py alone. `to_json` and `from_json` carry a record over
+any wire.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+
+from policy_lake.codes import Code
 
 KnobValue = int | float | str | bool
 Outcome = Literal["win", "loss", "inconclusive"]
@@ -149,8 +152,9 @@ class Candidate:
 class Finding:
     """One thing that a stage saw. `bug` is its id in docs/bugs.md (F01 to F42) or a word, `advice` what to change.
 
-    `reject` ends the candidate. `unknown` could not be settled there and is left to a later stage. `note` is said and
-    allowed. `place` is FILE:LINE, or a callback, or where in the guest.
+    `code` is its kind, by which code decides; `reason` is for people. `reject` ends the candidate. `unknown` could not
+    be settled there and is left to a later stage. `note` is said and allowed. `place` is FILE:LINE, or a callback, or
+    where in the guest.
     """
 
     bug: str
@@ -158,13 +162,14 @@ class Finding:
     reason: str
     place: str = ""
     advice: str = ""
+    code: Code = Code.STATIC
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a candidate may not run: the stage that said no, the reason in one line, the evidence in full words.
 
-    `bug`, `place` and `advice` are the finding's.
+    `bug`, `place`, `advice` and `code` are the finding's.
     """
 
     stage: str
@@ -173,17 +178,22 @@ class Rejection:
     bug: str = ""
     place: str = ""
     advice: str = ""
+    code: Code = Code.STATIC
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of a verdict, in order: source, build, object, kernel, survive, fair, score."""
+    """One step of a verdict, in order: source, build, object, kernel, survive, fair, score.
+
+    `callbacks` are the members of sched_ext_ops that the policy implements, where the stage read them: `object` does.
+    """
 
     name: str
     ok: bool
     seconds: float
     findings: tuple[Finding, ...] = ()
     evidence: str = ""
+    callbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

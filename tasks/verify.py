@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from bpf.library import knob_arguments, read_policy
+from policy_lake.events import Event, Hello, Ran
 from policy_lake.guest import GuestJob
 from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
@@ -147,9 +148,8 @@ def judge_further(
     return verdict_of(stages, ops=judged.ops, data=checked.made.data, kernel=judged.kernel)
 
 
-def _stage_of(event: Mapping[str, object]) -> str:
+def _stage_of(event: Event) -> str:
     """What begins when this event has come."""
-    label = str(event.get("label", event["event"]))
-    if label == "hello":
+    if isinstance(event, Hello):
         return "kernel"
-    return "fair" if label.startswith("base") else "survive"
+    return "fair" if isinstance(event, Ran) and event.role == "baseline" else "survive"

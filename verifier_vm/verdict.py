@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from policy_lake.codes import Code
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 
 STAGES = ("source", "build", "object", "kernel", "survive", "fair", "score")
@@ -22,15 +23,15 @@ def rejection_of(stage: Stage) -> Rejection | None:
     """Why a stage failed, from its first finding that rejects; None if it is passed."""
     if stage.ok:
         return None
-    found = next((one for one in stage.findings if one.level == "reject"), None)
-    if found is None:  # a stage that failed without saying why still lets nothing through
-        return Rejection(stage.name, "it failed without saying why", stage.evidence)
-    return Rejection(stage.name, found.reason, stage.evidence, found.bug, found.place, found.advice)
+    first = next((finding for finding in stage.findings if finding.level == "reject"), None)
+    if first is None:  # a stage that failed without saying why still lets nothing through
+        return Rejection(stage.name, "it failed without saying why", stage.evidence, code=Code.UNEXPLAINED)
+    return Rejection(stage.name, first.reason, stage.evidence, first.bug, first.place, first.advice, first.code)
 
 
 def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", kernel: str = "") -> Verdict:
     """The verdict of these stages, in their order: accepted when there are any and every one is passed."""
-    rejections = [found for stage in stages if (found := rejection_of(stage))]
+    rejections = [rejection for stage in stages if (rejection := rejection_of(stage))]
     digest = hashlib.sha256(data).hexdigest() if data else ""
     accepted = bool(stages) and not rejections
     return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel)
@@ -40,5 +41,10 @@ def demand(stage: Stage, bugs: Collection[str]) -> Stage:
     """The same stage for hosts that need more: what it noted or left open of these bugs rejects."""
     if not any(finding.bug in bugs for finding in stage.findings):
         return stage
-    findings = [replace(one, level="reject") if one.bug in bugs else one for one in stage.findings]
-    return stage_of(stage.name, stage.seconds, findings, stage.evidence)
+    findings = tuple(replace(finding, level="reject") if finding.bug in bugs else finding for finding in stage.findings)
+    return replace(stage, ok=False, findings=findings)
+
+
+def honours_cgroups(stages: Iterable[Stage]) -> bool:
+    """Whether the policy has cgroup callbacks, and so claims to honour weights and quotas of cgroups."""
+    return any(name.startswith("cgroup_") for stage in stages for name in stage.callbacks)

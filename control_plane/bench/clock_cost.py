@@ -22,6 +22,7 @@ from bpf.build import compile_policy
 from bpf.library import policies, policy
 from control_plane.bench.figures import Figure
 from control_plane.bench.loop import SCHEDCP, timed
+from policy_lake.events import Attached, Detached, Event, NotDone, ProgramEvent, Ran, StepEvent
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Clock, InfraError
 from tasks.host.guest import Guest, Shape, prepare_guest
@@ -67,8 +68,7 @@ class Timed:
 
     def out(self, label: str) -> dict[str, Any]:
         """What the program of that step printed last, parsed."""
-        event = next(event for event in self.report.events if event.get("label") == label)
-        return last_object(str(event.get("out", "")), where=f"step '{label}'")
+        return last_object(self.report.ran(label).out, where=f"step '{label}'")
 
 
 def guest_of(clock: Clock = "virtual", *, cpus: int = 2, llcs: int = 1, cold: bool = False) -> Guest:
@@ -91,12 +91,12 @@ def timed_run(job: GuestJob, machine: Machine) -> Timed:
     since: list[tuple[float, float]] = []
     pids: list[int] = []
 
-    def on_event(event: dict[str, Any]) -> None:
+    def on_event(event: Event) -> None:
         pids[:] = pids or [_guest_pid()]
         now = time.monotonic(), process_cpu_s(pids[0])
-        if event["event"] == "step":
-            wall_s[str(event["label"])] = now[0] - since[-1][0]
-            cpu_s[str(event["label"])] = now[1] - since[-1][1]
+        if isinstance(event, StepEvent):
+            wall_s[event.label] = now[0] - since[-1][0]
+            cpu_s[event.label] = now[1] - since[-1][1]
         since.append(now)
 
     report = run(job, machine, deadline_s=DEADLINE_S, on_event=on_event)
@@ -107,10 +107,16 @@ def timed_run(job: GuestJob, machine: Machine) -> Timed:
 def check_all(steps: Sequence[GuestStep], report: GuestReport) -> None:
     """InfraError naming the first step that failed."""
     for event in report.events:
-        if not event.get("ok"):
-            raise InfraError(f"step '{event.get('label')}' failed: {last_line(event.get('err') or event.get('log'))}")
+        if not event.ok:
+            raise InfraError(f"step '{event.label}' failed: {last_line(_complaints(event))}")
     if len(report.events) != len(steps):
         raise InfraError(f"{len(report.events)} of {len(steps)} steps were done")
+
+
+def _complaints(event: StepEvent) -> str:
+    if isinstance(event, ProgramEvent | NotDone):
+        return event.err
+    return event.log if isinstance(event, Attached | Detached) else ""
 
 
 def process_cpu_s(pid: int) -> float:
@@ -217,7 +223,8 @@ def answer_figures(sizes: Sizes) -> list[Figure]:
         seconds.append(time.monotonic() - start)
         check_all(job.steps, report)
         attach, ran, detach = report.events
-        if wrong := lost_attachment(attach, ran, where="step 'run'") or bad_detach(detach, where="step 'detach'"):
+        assert isinstance(attach, Attached) and isinstance(ran, Ran) and isinstance(detach, Detached)
+        if wrong := lost_attachment(attach, ran, where="step 'run'") or bad_detach(detach):
             raise InfraError(wrong)
     middle = statistics.median(seconds[1:])
     measured = f"{middle:.2f} s, from {min(seconds[1:]):.2f} to {max(seconds[1:]):.2f} s"

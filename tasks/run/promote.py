@@ -19,7 +19,7 @@ from tasks.trial.execute import Order, Trial, try_candidate
 from tasks.trial.full import judge_everywhere
 from verifier_vm.tokens.files import TokenError
 from verifier_vm.tokens.terms import Provenance
-from verifier_vm.verdict import verdict_of
+from verifier_vm.verdict import honours_cgroups, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 STATIC = ("source", "build", "object")
@@ -84,7 +84,7 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
         data = path.read_bytes()
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
-    cgroups = not any(found.bug == "F41" for stage in evidence.verdict.stages for found in stage.findings)
+    cgroups = honours_cgroups(evidence.verdict.stages)
     full = judge_everywhere(data, evidence.arguments, scope.settings, cgroups=cgroups)
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
     stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]

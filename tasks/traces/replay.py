@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from benchmarks.attachment import check_nothing_attached
-from benchmarks.output import last_line, last_object, take
+from benchmarks.output import last_line, last_object
 from benchmarks.replay_fidelity import Fidelity, compare
 from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
@@ -29,11 +29,8 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
     job = GuestJob({_FILE: program(trace)}, (step,))
     report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
-    event = next((event for event in report.events if event.get("label") == _LABEL), None)
-    if event is None:
-        raise InfraError("replay: the guest did not report it")
-    where = f"replay of {trace.info.command}"
+    where, event = f"replay of {trace.info.command}", report.ran(_LABEL)
     check_nothing_attached(event, where=where)
-    if not take(event, "ok", bool, where=where):
-        raise InfraError(f"{where}: failed: {last_line(event.get('err'))}")
-    return compare(trace, last_object(take(event, "out", str, where=where), where=where))
+    if not event.ok:
+        raise InfraError(f"{where}: failed: {last_line(event.err)}")
+    return compare(trace, last_object(event.out, where=where))

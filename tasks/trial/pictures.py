@@ -48,11 +48,11 @@ def trace_runs(match: Match, guest: Guest, settings: Settings, *, seed: int) -> 
     )  # fmt: skip
     job = GuestJob(match.files(), tuple(wanted), seed)
     report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
-    if len(report.events) < len(wanted) or not all(event["ok"] for event in report.events):
+    if len(report.events) < len(wanted) or not all(event.ok for event in report.events):
         raise InfraError(f"a traced run of {match.workload.id} did not end well")
     name = match.policy.name if match.policy else BASELINE
-    outputs = ((BASELINE, report.events[1]), (name, report.events[3]))
-    return {run_name: read_timeline(str(event["out"]), where=run_name) for run_name, event in outputs}
+    outputs = ((BASELINE, report.ran(BASELINE)), (name, report.ran("policy")))
+    return {run_name: read_timeline(run.out, where=run_name) for run_name, run in outputs}
 
 
 def draw(

@@ -14,7 +14,7 @@ from policy_lake.model import BuildError, Finding, Stage
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import stage_of
+from verifier_vm.verdict import honours_cgroups, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -47,7 +47,7 @@ class Checked:
     @property
     def cgroups(self) -> bool:
         """Whether the policy has cgroup callbacks, and so claims to honour weights and quotas."""
-        return not any(finding.bug == "F41" for stage in self.stages for finding in stage.findings)
+        return honours_cgroups(self.stages)
 
 
 def check_statically(

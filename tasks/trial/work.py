@@ -68,9 +68,7 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
     return Prepared(verdict, policy, control, guest.kernel.btf_sha256, guest.warning)
 
 
-def _guest_verdict(
-    spec: TrialSpec, checked: Checked, data: bytes, arguments: Sequence[str], guest: Guest
-) -> Verdict:
+def _guest_verdict(spec: TrialSpec, checked: Checked, data: bytes, arguments: Sequence[str], guest: Guest) -> Verdict:
     known = known_verdict(data, arguments, guest, spec.settings) if spec.known_suffices else None
     if known is not None:
         return known

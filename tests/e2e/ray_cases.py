@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from flow_cases import REJECTION, score
+from tasks.trial.execute import Order, Trial
 
 from policy_lake.model import BuildError, InfraError, InputError, LostVMError, Stage, Verdict
-from tasks.trial.execute import Order, Trial
 from verifier_vm.tokens.terms import REQUIRED_STAGES
 
 FAILURES = {

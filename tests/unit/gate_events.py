@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
+from verifier_vm.machine.wire import parse_event
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 LIMIT_MS = 2000
 
 
 def events(name):
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+    """The records of a golden guest, made by the wire's own parser."""
+    return [parse_event(json.dumps(line).encode()) for line in json.loads((GOLDEN / f"{name}.json").read_text())]
 
 
 def verdict(given, **options):
@@ -23,29 +25,38 @@ def verdict(given, **options):
 
 
 def labelled(given, label):
-    return next(event for event in given if event["label"] == label)
+    return next(event for event in given if event.label == label)
 
 
-def changed(label, path, value, name="accepted"):
-    """Golden events with one field of the event called `label` replaced."""
-    made = copy.deepcopy(events(name))
-    at = labelled(made, label)
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return made
+def altered(record, path, value):
+    """A copy of a record in which the field `a.b.c` is another."""
+    name, _, rest = path.partition(".")
+    return replace(record, **{name: altered(getattr(record, name), rest, value) if rest else value})
 
 
-def told(label, changes, name="accepted"):
-    """Golden events in which the workload `label` printed other numbers: {"group.field" or "figure": number}."""
-    made = copy.deepcopy(events(name))
-    event = labelled(made, label)
-    report = json.loads(event["out"])
-    for key, value in changes.items():
-        group, _, field = key.partition(".")
-        if field:
-            report["groups"][group][field] = value
-        else:
-            report["figures"][key] = value
-    event["out"] = json.dumps(report)
-    return made
+def changed(label, path, value, given=None):
+    """Events (the accepted golden ones) with one field of the event called `label` replaced."""
+    made = events("accepted") if given is None else given
+    return [altered(event, path, value) if event.label == label else event for event in made]
+
+
+def reported(label, change, given=None):
+    """Events in which the workload `label` printed what `change` makes of its report."""
+    made = events("accepted") if given is None else given
+    report = json.loads(labelled(made, label).out)
+    change(report)
+    return changed(label, "out", json.dumps(report), made)
+
+
+def told(label, changes, given=None):
+    """Events in which the workload `label` printed other numbers: {"group.field" or "figure": number}."""
+
+    def change(report):
+        for key, value in changes.items():
+            group, _, field = key.partition(".")
+            if field:
+                report["groups"][group][field] = value
+            else:
+                report["figures"][key] = value
+
+    return reported(label, change, given)

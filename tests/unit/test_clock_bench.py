@@ -22,6 +22,7 @@ from control_plane.bench.clock import (
 )
 from control_plane.bench.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
 from control_plane.bench.figures import Figure
+from policy_lake.events import NotDone, Started, StepEvent
 from policy_lake.guest import ClockCounts, GuestReport, GuestStep
 from policy_lake.model import InfraError
 
@@ -30,7 +31,13 @@ def once(eevdf_ms: float = 1000, policy_ms: float = 800, *, trace: str = "a", bo
     return PairRun(eevdf_ms, policy_ms, bound_ms, ClockCounts(0, 1.0, trace, 10, 10, trace, 0) if trace else None)
 
 
-def report(*events: dict[str, object]) -> GuestReport:
+def event(label: str, *, ok: bool = True, err: str = "") -> StepEvent:
+    if not ok:
+        return NotDone(label=label, ok=False, seconds=0.1, verb="run", err=err)
+    return Started(label=label, ok=True, seconds=0.1)
+
+
+def report(*events: StepEvent) -> GuestReport:
     return GuestReport(events=events, kernel="", accel="tcg", seconds=1, console="")
 
 
@@ -82,11 +89,11 @@ def test_quick_is_smaller_in_everything() -> None:
 
 def test_a_step_that_failed_is_named() -> None:
     steps = (GuestStep("run", label="one"), GuestStep("run", label="two"))
-    check_all(steps, report({"label": "one", "ok": True}, {"label": "two", "ok": True}))
+    check_all(steps, report(event("one"), event("two")))
     with pytest.raises(InfraError, match="step 'two' failed: out of luck"):
-        check_all(steps, report({"label": "one", "ok": True}, {"label": "two", "ok": False, "err": "out of luck\n"}))
+        check_all(steps, report(event("one"), event("two", ok=False, err="out of luck\n")))
     with pytest.raises(InfraError, match="1 of 2 steps"):
-        check_all(steps, report({"label": "one", "ok": True}))
+        check_all(steps, report(event("one")))
 
 
 def test_cpu_time_of_a_process() -> None:

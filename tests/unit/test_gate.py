@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from gate_events import GOLDEN, changed, events, labelled, verdict
 
-from policy_lake.model import Finding, LostVMError, Rejection, Stage, Verdict
+from policy_lake.codes import Code
+from policy_lake.events import Attached, ExitRecord, NotDone, SchedState
+from policy_lake.model import Finding, InfraError, LostVMError, Rejection, Stage, Verdict
 from verifier_vm.judge.console import (
     kernel_death,
     kernel_warnings,
@@ -47,43 +51,70 @@ def test_a_stall_is_told_in_the_kernels_words_though_they_arrive_a_step_late():
 
 
 REASONS = [
-    ("policy:mix", ("sched", "after", "ops"), "other", "state went to"),
-    ("policy:mix", ("sched", "after", "enable_seq"), 2, "state went to"),
-    ("policy:W1", ("attached",), 3, "state went to"),
-    ("policy:W7", ("kmsg",), ["WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1"], "the kernel warned"),
-    ("policy:W7", ("kmsg",), ["watchdog: BUG: soft lockup - CPU#1 stuck for 22s!"], "the kernel warned"),
-    ("policy:W7", ("kmsg",), ["rcu: INFO: rcu_preempt self-detected stall on CPU"], "the kernel warned"),
-    ("policy:W3", ("timed_out",), True, "did not end in time"),
-    ("policy:W3", ("ended",), False, "did not end in time"),
-    ("detach", ("kmsg",), ["WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1"], "taken off"),
-    ("detach", ("ok",), False, "could not be taken off"),
-    ("detach", ("exit_record",), "exit\t1025\t0\tscx_bpf_error\tno context", "scx_bpf_error: no context"),
-    ("unload", ("ok",), False, "the load beside it"),
+    ("policy:mix", "sched.after.ops", "other", Code.FELL_OFF),
+    ("policy:mix", "sched.after.enable_seq", 2, Code.FELL_OFF),
+    ("policy:W1", "sched.attached", 3, Code.FELL_OFF),
+    ("policy:W7", "kmsg", ("WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1",), Code.KERNEL_WARNING),
+    ("policy:W7", "kmsg", ("watchdog: BUG: soft lockup - CPU#1 stuck for 22s!",), Code.LOCKUP),
+    ("policy:W7", "kmsg", ("rcu: INFO: rcu_preempt self-detected stall on CPU",), Code.LOCKUP),
+    ("policy:W3", "timed_out", True, Code.HUNG),
+    ("policy:W3", "ended", False, Code.HUNG),
+    ("detach", "kmsg", ("WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1",), Code.KERNEL_WARNING),
+    ("detach", "ok", False, Code.NOT_DETACHED),
+    ("detach", "exit_record", ExitRecord(1025, 0, "scx_bpf_error", "no context"), Code.EXIT_ERROR),
+    ("detach", "exit_record", ExitRecord(1026, 0, "runnable task stall", "x"), Code.STALL),
+    ("unload", "ok", False, Code.LOAD_BESIDE),
 ]
 
 
-@pytest.mark.parametrize(("label", "path", "value", "words"), REASONS)
-def test_whatever_is_off_while_it_is_on_rejects_at_survive(label, path, value, words):
+@pytest.mark.parametrize(("label", "path", "value", "code"), REASONS)
+def test_whatever_is_off_while_it_is_on_rejects_at_survive(label, path, value, code):
     given = verdict(changed(label, path, value))
-    assert not given.accepted
-    assert (given.rejection.stage, words in given.rejection.reason) == ("survive", True), given.rejection
+    assert not given.accepted and given.rejection.reason
+    assert (given.rejection.stage, given.rejection.code) == ("survive", code), given.rejection
     assert not given.stages[-1].ok and given.stages[-1].name == "survive"
 
 
+@pytest.mark.parametrize(
+    ("label", "verb", "code"),
+    [
+        ("policy:W3", "run", Code.WORKLOAD_FAILED),
+        ("load", "start", Code.LOAD_BESIDE),
+        ("unload", "stop", Code.LOAD_BESIDE),
+    ],
+)
+def test_a_step_that_the_guest_could_not_begin_under_the_policy_rejects(label, verb, code):
+    made = [
+        NotDone(label=label, ok=False, seconds=0.0, verb=verb, err="cannot start") if event.label == label else event
+        for event in events("accepted")
+    ]
+    assert verdict(made).rejection.code == code
+
+
+@pytest.mark.parametrize(("label", "verb"), [("attach", "attach"), ("detach-1", "detach"), ("attach-1", "attach")])
+def test_an_attachment_that_the_guest_could_not_begin_is_no_verdict(label, verb):
+    made = events("accepted")
+    failed = NotDone(label=label, ok=False, seconds=0.0, verb=verb, err="cannot fork")
+    with pytest.raises(InfraError, match=f"'{label}'.*cannot fork"):
+        verdict([failed] if label == "attach" else [*made, failed])
+
+
 def test_a_kernel_that_warns_while_loading_rejects_at_kernel():
-    given = verdict(changed("attach", ("kmsg",), ["BUG: unable to handle page fault for address: 0"]))
-    assert (given.rejection.stage, given.rejection.reason[:24]) == ("kernel", "the kernel warned while ")
+    given = verdict(changed("attach", "kmsg", ("BUG: unable to handle page fault for address: 0",)))
+    assert (given.rejection.stage, given.rejection.code) == ("kernel", Code.KERNEL_WARNING)
 
 
 def test_all_findings_are_read_when_asked_for():
-    given = verdict(changed("detach", ("ok",), False), check_all=True)
+    given = verdict(changed("detach", "ok", False), check_all=True)
     assert [(stage.name, stage.ok) for stage in given.stages] == [("kernel", True), ("survive", False), ("fair", True)]
 
 
-@pytest.mark.parametrize("out", ["", "nonsense", "{}", '{"groups":{}}', '{"groups":{"a":{}},"figures":{}}', "[]"])
+@pytest.mark.parametrize(
+    "out", ["", "nonsense", "{}", "[" * 100_000, '{"groups":{}}', '{"groups":{"a":{}},"figures":{}}', "[]"]
+)
 def test_a_report_that_cannot_be_read_is_no_verdict(out):
     with pytest.raises(LostVMError):
-        verdict(changed("policy:W3", ("out",), out))
+        verdict(changed("policy:W3", "out", out))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 8, 16, 18, 20])
@@ -92,33 +123,37 @@ def test_too_few_events_are_no_verdict(kept):
         verdict(events("accepted")[:kept])
 
 
-@pytest.mark.parametrize("label", ["base:W1", "base:W15"])
+@pytest.mark.parametrize("label", ["baseline:W1", "baseline:W15"])
 def test_a_comparison_that_failed_is_no_verdict(label):
     with pytest.raises(LostVMError):
-        verdict(changed(label, ("ok",), False))
+        verdict(changed(label, "ok", False))
 
 
 def test_measurements_after_the_suite_are_not_its_own():
     own = events("accepted")
-    later = {**labelled(own, "base:W1"), "label": "policy-0", "ok": False, "out": "no JSON"}
+    later = replace(labelled(own, "baseline:W1"), label="policy-0", ok=False, out="no JSON")
     assert verdict([*own, later]).accepted
 
 
 LOADING = [
-    ("open", {"log": "has: init\nloader: no struct_ops in the object: it is no policy"}, "elf", "it is no policy"),
-    ("crash", {"log": "", "loader_signal": 11}, "elf", "crashed"),
-    ("crash", {"log": "", "timed_out": True}, "elf", "within its limit"),
-    ("attached", {"exit_record": "exit\t1025\t0\tscx_bpf_error\tinit failed"}, "F29", "init failed"),
-    ("attach", {"log": "loader: cannot attach: Argument list too long"}, "ops", "too long"),
-]
+    ("open", {"log": "has: init\nloader: no struct_ops in the object: it is no policy"}, "elf", Code.DAMAGED_OBJECT,
+     "it is no policy"),
+    ("crash", {"loader_signal": 11}, "elf", Code.DAMAGED_OBJECT, "crashed on this object (signal 11)"),
+    ("crash", {"timed_out": True}, "elf", Code.LOAD_TIMEOUT, "within its limit"),
+    ("load", {"log": "libbpf: infinite loop detected"}, "F36", Code.REFUSED_BY_VERIFIER, "infinite loop"),
+    ("attached", {"exit_record": ExitRecord(1025, 0, "scx_bpf_error", "init failed")}, "F29", Code.REFUSED_ON_ATTACH,
+     "init failed"),
+    ("attach", {"log": "loader: cannot attach: Argument list too long"}, "ops", Code.REFUSED_ON_ATTACH, "too long"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("phase", "more", "bug", "words"), LOADING)
-def test_what_the_kernel_never_had_is_told_in_the_loaders_words(phase, more, bug, words):
-    event = {"verb": "attach", "label": "attach", "ok": False, "seconds": 0.1, "phase": phase, "ops": "", "kmsg": []}
-    given = verdict([{**event, "log": "", **more}])
-    found = given.rejection
-    assert (found.stage, found.bug, words in found.reason) == ("kernel", bug, True), found
+@pytest.mark.parametrize(("phase", "more", "bug", "code", "words"), LOADING)
+def test_what_the_kernel_never_had_is_told_in_the_loaders_words(phase, more, bug, code, words):
+    off = SchedState("disabled", "", 0)
+    event = Attached(label="attach", ok=False, seconds=0.1, phase=phase, ops="", enable_seq=0, sched=off, **more)
+    rejection = verdict([event]).rejection
+    assert (rejection.stage, rejection.bug, rejection.code) == ("kernel", bug, code), rejection
+    assert words in rejection.reason
 
 
 def test_a_kernel_that_died_rejects_and_a_silent_guest_does_not():
@@ -148,15 +183,16 @@ def test_ordinary_lines_are_no_warnings():
     assert why_disabled(['sched_ext: BPF scheduler "x" disabled (unregistered from user space)']) is None
 
 
-def test_on_a_busy_host_what_is_a_matter_of_time_is_looked_at_again():
-    def rejected(stage, reason):
-        return Verdict(False, Rejection(stage, reason, ""), ())
+HOST = (
+    Code.STALL, Code.LOCKUP, Code.NO_PROGRESS, Code.HUNG, Code.NEVER_RAN, Code.SHARE, Code.IDLE_CPU, Code.OVERHEAD,
+    Code.LATENCY, Code.YIELD, Code.NICE, Code.CGROUP_SHARE,
+)  # fmt: skip
 
-    assert may_be_the_host(rejected("survive", "runnable task stall: x[1] failed to run for 2.0s"))
-    assert may_be_the_host(rejected("survive", "a W1-hog made no progress for 2010 ms (limit 2000 ms)"))
-    assert may_be_the_host(rejected("fair", "CPUs idled while hogs waited"))
-    assert not may_be_the_host(rejected("survive", "runtime error: non-existent DSQ 0x1"))
-    assert not may_be_the_host(rejected("kernel", "loading did not end within its limit"))
+
+@pytest.mark.parametrize("code", Code)
+def test_what_is_a_matter_of_time_may_be_the_hosts_doing_and_nothing_else(code):
+    assert may_be_the_host(Verdict(False, Rejection("survive", "", "", code=code), ())) == (code in HOST)
+    assert not may_be_the_host(Verdict(False, Rejection("kernel", "", "", code=code), ()))
     assert not may_be_the_host(Verdict(True, None, ()))
 
 

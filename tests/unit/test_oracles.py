@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from gate_events import changed, events, labelled, told, verdict
+from gate_events import altered, changed, events, labelled, reported, told, verdict
 
+from benchmarks.attachment import bad_detach
+from policy_lake.codes import Code
+from policy_lake.events import ExitKind, ExitRecord
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import cause_of_exit, place_of
-from verifier_vm.judge.oracles import Facts, read_exit_record, read_facts
+from verifier_vm.judge.oracles import Facts, read_facts
 from verifier_vm.judge.readings import Group, Reading, read_run
 from verifier_vm.judge.refusal_words import cause_of_refusal
 from verifier_vm.judge.suite import FULL, SHORT, parts
@@ -68,11 +69,9 @@ def test_more_of_the_same_is_no_bug():
 def with_nice(floating, same):
     made = events("accepted")
     for label, high_and_low in (("policy:W4", floating), ("policy:W4-same", same)):
-        event = labelled(made, label)
-        report = json.loads(event["out"])
-        for level, (run, least, most) in zip(("W4-high", "W4-low"), high_and_low, strict=True):
-            report["groups"][level] |= {"run_ms": run, "least_ms": least, "most_ms": most}
-        event["out"] = json.dumps(report)
+        for level, times in zip(("W4-high", "W4-low"), high_and_low, strict=True):
+            names = (f"{level}.{name}_ms" for name in ("run", "least", "most"))
+            made = told(label, dict(zip(names, times, strict=True)), made)
     return made
 
 
@@ -94,8 +93,7 @@ def test_nice_that_works_is_not_mentioned():
 
 
 def has(line, made):
-    labelled(made, "attach")["log"] = f"has: {line}\n"
-    return made
+    return changed("attach", "log", f"has: {line}\n", made)
 
 
 def test_a_yield_that_gives_up_nothing_rejects_only_who_took_yield_over():
@@ -121,11 +119,8 @@ def test_who_tracks_idle_cpus_itself_has_lost_one():
 
 
 def counted(label, after, cpus=2):
-    made = told(label, {"narrow_wakes": 300.0})
-    event = labelled(made, label)
-    event["events"]["after"] |= after
-    event["out"] = json.dumps({**json.loads(event["out"]), "cpus": cpus})
-    return made
+    made = reported(label, lambda report: report.update(cpus=cpus), told(label, {"narrow_wakes": 300.0}))
+    return changed(label, "counters.after", {**labelled(made, label).counters.after, **after}, made)
 
 
 def test_a_cpu_that_may_not_be_used_is_counted_by_the_kernel():
@@ -192,18 +187,37 @@ def test_the_bpf_verifiers_words_name_the_mistake(complaint, bug):
     assert cause_of_refusal(complaint).bug == bug
 
 
-def test_a_record_in_either_layout_is_read_and_none_is_told():
-    record = read_exit_record({"exit_record": "exit\t1026\t4294967296\trunnable task stall\tx failed"})
-    assert (record.kind, record.code, record.words) == (1026, 1 << 32, "runnable task stall: x failed")
-    assert read_exit_record({}).kind == -1
-    silent = verdict(changed("detach", ("exit_record",), "exit\t-1\t0\t\t"))
-    assert silent.accepted and "F35" in {finding.bug for finding in silent.stages[1].findings}
+KINDS = [
+    *[(kind, "", None) for kind in (ExitKind.NO_RECORD, ExitKind.NONE)],
+    (ExitKind.UNREG, "", None),
+    *[(kind, "", Code.EXIT_ERROR) for kind in ExitKind if kind not in (-1, 0, 64, 1026)],
+    (ExitKind.ERROR_STALL, "runnable task stall", Code.STALL),
+    (7, "", Code.EXIT_ERROR),
+]
+
+
+@pytest.mark.parametrize(("kind", "reason", "code"), KINDS)
+def test_the_gate_and_the_score_say_the_same_of_every_kind_of_exit(kind, reason, code):
+    record = ExitRecord(int(kind), 0, reason)
+    rejection = verdict(changed("detach", "exit_record", record)).rejection
+    detach = altered(labelled(events("accepted"), "detach"), "exit_record", record)
+    assert (rejection and rejection.code) == code and bool(bad_detach(detach)) == bool(code)
+    if rejection:
+        assert not rejection.reason.endswith(": "), "a rejection without a reason"
+
+
+@pytest.mark.parametrize("kind", [ExitKind.NO_RECORD, ExitKind.NONE])
+def test_a_policy_that_stored_nothing_is_noted_and_no_more(kind):
+    silent = verdict(changed("detach", "exit_record", ExitRecord(kind)))
+    codes = {finding.code for finding in silent.stages[1].findings}
+    assert silent.accepted and codes == {Code.NO_EXIT_RECORD}
 
 
 def test_the_loader_tells_what_is_in_the_table():
-    facts = read_facts({"log": "libbpf: x\nhas: enqueue yield map:events flags:9\n"})
+    attach = labelled(events("accepted"), "attach")
+    facts = read_facts(altered(attach, "log", "libbpf: x\nhas: enqueue yield map:events flags:9\n"))
     assert facts == Facts(frozenset({"enqueue", "yield"}), ("events",), 9)
-    assert read_facts({}) == Facts()
+    assert read_facts(altered(attach, "log", "")) == Facts()
 
 
 def test_a_hog_that_had_all_is_unfair_and_equals_are_not():
@@ -220,7 +234,9 @@ def test_every_part_ends_what_it_begins(part):
     verbs = [step.verb for step in steps]
     assert verbs.count("attach") == verbs.count("detach") == 1 + part.reloads
     assert verbs.count("start") == verbs.count("stop") == 1
-    assert [label for label in labels if label.startswith("base:")] == [f"base:{one.name}" for one in part.compared]
+    assert [label for label in labels if label.startswith("baseline:")] == [
+        f"baseline:{one.name}" for one in part.compared
+    ]
 
 
 def test_the_tiers_cover_the_list():
@@ -242,13 +258,20 @@ def test_hogs_that_starve_beside_new_tasks_show_who_starts_in_front():
 
 
 def test_a_callback_that_takes_the_cpus_is_told_from_a_slice_without_end():
-    words = ["sched_ext: x: watchdog failed to check in for 2.2s"]
-    made = changed("policy:W1", ("sched", "after", "state"), "disabled")
-    labelled(made, "detach")["kmsg"] = ['sched_ext: BPF scheduler "x" disabled (runnable task stall)', *words]
-    assert verdict(made).rejection.bug == "F19"
-    event = labelled(made, "policy:W1")
-    report = json.loads(event["out"])
-    report["groups"]["W1-hog"] |= {"work_ms": report["groups"]["W1-hog"]["run_ms"] / 2}
-    event["out"] = json.dumps(report)
-    found = verdict(made).rejection
-    assert found.bug == "F36" and "callbacks took 50% of the CPU time" in found.reason
+    words = "sched_ext: x: watchdog failed to check in for 2.2s"
+    disabled = 'sched_ext: BPF scheduler "x" disabled (runnable task stall)'
+    made = changed("policy:W1", "sched.after.state", "disabled")
+    made = changed("detach", "kmsg", (disabled, words), made)
+    assert (verdict(made).rejection.bug, verdict(made).rejection.code) == ("F19", Code.STALL)
+
+    def eat(report):
+        report["groups"]["W1-hog"]["work_ms"] = report["groups"]["W1-hog"]["run_ms"] / 2
+
+    eaten = verdict(reported("policy:W1", eat, made)).rejection
+    assert (eaten.bug, eaten.code) == ("F36", Code.STALL) and "callbacks took 50% of the CPU time" in eaten.reason
+
+
+def test_a_cpu_that_goes_away_is_known_by_the_policys_own_exit_code():
+    made = changed("policy:W9", "sched.after.state", "disabled")
+    made = changed("detach", "exit_record", ExitRecord(ExitKind.UNREG_KERN, 1 << 32, "who knows"), made)
+    assert verdict(made).rejection.bug == "F30"

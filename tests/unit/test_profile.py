@@ -3,6 +3,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.profile import percentile, profile_job, read_profile
 from benchmarks.workloads import workload
+from policy_lake.events import Ran, SchedState, Watch
 from policy_lake.guest import GuestReport
 from policy_lake.model import InfraError, InputError
 
@@ -22,16 +24,16 @@ SHORT = {
 LONG = SHORT | {"comm": "batch-long", "tasks": 1, "cpu_ns": 900_000_000, "cpu_ns_max_task": 900_000_000, "wakeups": 1}
 PARENT = SHORT | {"comm": "batch", "tasks": 1, "cpu_ns": 12_000_000, "cpu_ns_max_task": 12_000_000}
 SEEN = {"wall_ns": 1_750_000_000, "cpus": 2, "exit": 0, "commands": [PARENT, SHORT, LONG], "out": json.dumps(BATCH_OUT)}
-NOTHING = {"state": "disabled", "ops": "", "enable_seq": 0}
+OFF = SchedState("disabled", "", 0)
 
 
 def report(seen=SEEN, **changes):
-    event = {
-        "verb": "run", "label": "observe", "ok": True, "seconds": 2.0, "exit": 0, "signal": 0, "timed_out": False,
-        "out": "attached\n" + (seen if isinstance(seen, str) else json.dumps(seen)) + "\n", "err": "", "kmsg": [],
-        "sched": {"before": NOTHING, "after": NOTHING, "samples": 9, "attached": 0},
-    }  # fmt: skip
-    return GuestReport(events=(event | changes,), kernel="7.3.4", accel="tcg", seconds=6.0, console="")
+    out = "attached\n" + (seen if isinstance(seen, str) else json.dumps(seen)) + "\n"
+    event = Ran(
+        label="observe", ok=True, seconds=2.0, exit=0, signal=0, timed_out=False, ended=True, dropped=0,
+        out=out, err="", sched=Watch(OFF, OFF, 9, 9),
+    )  # fmt: skip
+    return GuestReport(events=(replace(event, **changes),), kernel="7.3.4", accel="tcg", seconds=6.0, console="")
 
 
 def test_the_job_runs_the_workload_under_the_probe():
@@ -128,7 +130,7 @@ def test_a_nonsense_field_is_named(change, field):
         ({"signal": 9}, InfraError, "signal 9"),
         ({"exit": 1, "out": "", "err": "no BPF here\n"}, InfraError, "exited with 1: no BPF here"),
         ({"out": "half a li"}, InfraError, "not a JSON object"),
-        ({"sched": {"before": NOTHING | {"state": "enabled"}}}, InfraError, "not 'disabled'"),
+        ({"sched": Watch(replace(OFF, state="enabled"), OFF, 9, 9)}, InfraError, "not 'disabled'"),
     ],
 )
 def test_a_run_that_failed(changes, error, words):
@@ -144,7 +146,7 @@ def test_a_workload_that_fails_by_itself_is_the_callers_to_mend():
 
 
 def test_no_event_at_all():
-    with pytest.raises(InfraError, match="did not report it"):
+    with pytest.raises(InfraError, match="did not report a run"):
         read_profile(workload("batch"), GuestReport((), "7.3.4", "tcg", 6.0, ""))
 
 

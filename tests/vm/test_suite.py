@@ -34,7 +34,7 @@ def adversary(*args, label="policy:x", timeout_s=60):
 
 
 def test_eevdf_is_what_the_limits_suppose(guest):
-    steps = [adversary(w, "seconds=0.6", label=f"base:{w}") for w in ("W1", "W10", "W11", "W15")]
+    steps = [adversary(w, "seconds=0.6", label=f"baseline:{w}") for w in ("W1", "W10", "W11", "W15")]
     hogs, sparse, full, yields = (read_run(event) for event in run(GuestJob({}, tuple(steps)), guest.machine).events)
     assert hogs["W1-hog"].work_ms > 0.95 * hogs.capacity_ms and hogs["W1-hog"].jain > 0.9
     assert sparse["W10-sparse"].delay_ms < 0.02 * sparse.wall_ms

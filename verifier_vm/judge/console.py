@@ -6,13 +6,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from policy_lake.events import ExitKind, ExitRecord
+
 DEATH = re.compile(r"Kernel panic|Oops: |general protection fault|kernel BUG at|unable to handle (?:page fault|kernel)")
 WARNING = re.compile(
     r"^(?:\S+ )?(?:WARNING: |BUG: )|" + DEATH.pattern + r"|soft lockup|hard LOCKUP|rcu: .*(?:stall|starved)"
     r"|blocked for more than \d+ seconds|scheduling while atomic|list_(?:add|del) corruption"
 )
+LOCKUP = re.compile(r"lockup|LOCKUP|stuck for|rcu: .*(?:stall|starved)")
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 SCX_DISABLED = re.compile(r'^sched_ext: BPF scheduler "[^"]*" disabled \((?P<reason>.*)\)$')
+# The kernel's scx_exit_reason() (kernel/sched/ext.c, 7.3).
+EXIT_REASONS = {
+    "unregistered from BPF": ExitKind.UNREG_BPF,
+    "unregistered from the main kernel": ExitKind.UNREG_KERN,
+    "disabled by sysrq-S": ExitKind.SYSRQ,
+    "parent exiting": ExitKind.PARENT,
+    "scx_bpf_error": ExitKind.ERROR_BPF,
+    "runnable task stall": ExitKind.ERROR_STALL,
+}
 SCX_MESSAGE = re.compile(r"^sched_ext: [\w.]+: (?P<message>.*)$")
 # What the BPF verifier prints for every instruction and state, as opposed to what it complains of.
 TRACE = re.compile(
@@ -34,14 +46,20 @@ def kernel_warnings(kmsg: Iterable[str]) -> tuple[str, ...]:
     return tuple(line for line in kmsg if WARNING.search(line))
 
 
-def why_disabled(kmsg: Iterable[str]) -> str | None:
-    """Why the kernel took a policy off, from its own log: "REASON: MESSAGE"; None when it took none off in error."""
+def is_lockup(warning: str) -> bool:
+    """Whether a kernel's warning says that a CPU did not get on, for which a busy host may be to blame."""
+    return LOCKUP.search(warning) is not None
+
+
+def why_disabled(kmsg: Iterable[str]) -> ExitRecord | None:
+    """Why the kernel took a policy off, from its own log; None when it took none off in error."""
     lines = list(kmsg)
     for index, line in enumerate(lines):
         if (found := SCX_DISABLED.match(line)) and found["reason"] != "unregistered from user space":
             # The message follows on the next line; a line that is part of a backtrace has no colon form.
             message = next((m["message"] for text in lines[index + 1 :] if (m := SCX_MESSAGE.match(text))), "")
-            return f"{found['reason']}: {message}" if message else found["reason"]
+            kind = EXIT_REASONS.get(found["reason"], ExitKind.ERROR)
+            return ExitRecord(kind, 0, found["reason"], message)
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from policy_lake.codes import Code
 from policy_lake.model import Finding
 from verifier_vm.judge.oracles import Facts
 from verifier_vm.judge.readings import Reading
@@ -65,10 +66,10 @@ def _equal_hogs(both: Compared) -> Iterator[Finding]:
     if hogs.least_share < LEAST_SHARE:
         yield Finding("F18", "reject", f"a hog got {hogs.least_share:.0%} of its fair share beside its equals (limit"
                       f" {LEAST_SHARE:.0%})", "W1", "Charge every task what it used, and let the queue's clock only go"
-                      " forward: some task is put last again and again.")  # fmt: skip
+                      " forward: some task is put last again and again.", Code.SHARE)  # fmt: skip
     elif hogs.jain < LEAST_JAIN * base.jain:
         yield Finding("F18", "note", f"equal hogs share unevenly: Jain's index {hogs.jain:.2f}, EEVDF {base.jain:.2f}",
-                      "W1", "Shorter slices, or a charge by CPU time, make shares even.")  # fmt: skip
+                      "W1", "Shorter slices, or a charge by CPU time, make shares even.", Code.SHARE)  # fmt: skip
 
 
 def _fork_storm(both: Compared) -> Iterator[Finding]:
@@ -77,7 +78,7 @@ def _fork_storm(both: Compared) -> Iterator[Finding]:
     if share < STORM_SHARE * base:
         why = f"hogs get {share:.0%} of the CPU time beside tasks that fork, under EEVDF {base:.0%}"
         advice = "New tasks run before all others: start them at the current vtime, in enable."
-        yield Finding("F15", "reject", why, "W8", advice)
+        yield Finding("F15", "reject", why, "W8", advice, Code.SHARE)
 
 
 def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
@@ -90,11 +91,11 @@ def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
     if busy < LEAST_WORK * base:
         bug = "F24" if place == "W11" and not both.facts.tracks_idle_itself else _idle_bug(both)
         yield Finding(bug, "reject", f"CPUs idled while hogs waited: hogs used {busy:.0%} of the CPU time, under EEVDF"
-                      f" {base:.0%}", place, _IDLE_ADVICE)  # fmt: skip
+                      f" {base:.0%}", place, _IDLE_ADVICE, Code.IDLE_CPU)  # fmt: skip
     else:
         yield Finding("F36", "reject", f"the policy takes the CPU itself: hogs got {done:.0%} of the CPU time's work"
                       f" done, under EEVDF {base:.0%}", place, "A callback takes too long: bound its loops, and do not"
-                      " walk long queues.")  # fmt: skip
+                      " walk long queues.", Code.OVERHEAD)  # fmt: skip
 
 
 def _latency(both: Compared) -> Iterator[Finding]:
@@ -102,9 +103,9 @@ def _latency(both: Compared) -> Iterator[Finding]:
     told = f"a task that wakes among hogs waits {late / 1000:.1f} ms (p99), under EEVDF {base / 1000:.1f} ms"
     advice = "Run waking tasks before those whose slice ended, or shorten slices while tasks wait."
     if not both.policy.figure("late_n") or late > HOPELESS_PROBE_US:
-        yield Finding("F19", "reject", f"{told} (limit {HOPELESS_PROBE_US / 1e6:.0f} s)", "W2", advice)
+        yield Finding("F19", "reject", f"{told} (limit {HOPELESS_PROBE_US / 1e6:.0f} s)", "W2", advice, Code.LATENCY)
     elif late > max(SLOW_PROBE * base, SLOW_PROBE_US):
-        yield Finding("F19", "note", told, "W2", advice)
+        yield Finding("F19", "note", told, "W2", advice, Code.LATENCY)
 
 
 def _sparse(both: Compared) -> Iterator[Finding]:
@@ -114,7 +115,7 @@ def _sparse(both: Compared) -> Iterator[Finding]:
     waited, base = (reading["W10-sparse"].delay_ms / reading.wall_ms for reading in (both.policy, both.base))
     if waited > MOST_IDLE * (both.policy.cpus - 1) + 2 * base:
         why = f"a CPU idled while a task was queued for {waited:.0%} of the time, under EEVDF for {base:.1%}"
-        yield Finding(_idle_bug(both), "reject", why, "W10", _IDLE_ADVICE)
+        yield Finding(_idle_bug(both), "reject", why, "W10", _IDLE_ADVICE, Code.IDLE_CPU)
 
 
 def _idle_bug(both: Compared) -> str:
@@ -136,10 +137,10 @@ def _yields(both: Compared) -> Iterator[Finding]:
     )
     if "yield" in both.facts.callbacks:
         advice = "Set the slice of the yielding task to 0 in yield, or leave yield out: the kernel then does so."
-        yield Finding("F40", "reject", told, "W15", advice)
+        yield Finding("F40", "reject", told, "W15", advice, Code.YIELD)
     else:
         advice = "A task that yields is picked again at once: others wait for a spinner."
-        yield Finding("F40", "note", told, "W15", advice)
+        yield Finding("F40", "note", told, "W15", advice, Code.YIELD)
 
 
 def _handovers(reading: Reading) -> float:
@@ -154,10 +155,11 @@ def _nice(floating: Reading, same: Reading) -> Iterator[Finding]:
     if apart and all(ratio < 1 / NICE_WORKS for ratio in ratios):
         yield Finding("F16", "reject", f"nice levels work upside down: {told} (by weight 9.3)", "W4",
                       "Virtual time is CPU time divided by weight (used * 100 / p->scx.weight), and a turn's length"
-                      " grows with weight.")  # fmt: skip
+                      " grows with weight.", Code.NICE)  # fmt: skip
     elif max(ratios) < NICE_WORKS:
         yield Finding("F16", "note", f"nice levels have no effect: {told}", "W4",
-                      "If the policy is to honour them, order by CPU time divided by p->scx.weight.")  # fmt: skip
+                      "If the policy is to honour them, order by CPU time divided by p->scx.weight.",
+                      Code.NICE)  # fmt: skip
 
 
 def _high_over_low(reading: Reading) -> float:
@@ -177,7 +179,8 @@ def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding
         quota_lost and "cgroup_set_bandwidth" in facts.callbacks
     )
     yield Finding("F41", "reject" if promised else "note", "; ".join(told), "W12", "Shares and quotas of containers are"
-                  " void under this policy, unless it keeps weights and bandwidth of cgroups itself.")  # fmt: skip
+                  " void under this policy, unless it keeps weights and bandwidth of cgroups itself.",
+                  Code.CGROUP_SHARE)  # fmt: skip
 
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {

@@ -7,10 +7,8 @@ its log while the suite runs, the record that the policy left, and what EEVDF ma
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import LostVMError, Verdict
@@ -120,25 +118,10 @@ def judge_part(
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
         job = GuestJob({**(files or {}), OBJECT: data}, (*part.steps(knob_arguments, limit_ms), *then), seed)
         try:
-            report = run(job, machine, deadline_s=deadline_s, on_event=_timed(on_event))
+            report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:
             return Judged(verdict_of_death(error, data), None)
         judged = Judged(reader.read(report.events, kernel=report.kernel), report)
         if not may_be_the_host(judged.verdict):
             break
     return judged
-
-
-def _timed(on_event: OnEvent | None) -> OnEvent:
-    """Marks every event with the wall time since the one before, in s: what a step cost the host."""
-    last = time.monotonic()
-
-    def mark(event: dict[str, Any]) -> None:
-        nonlocal last
-        now = time.monotonic()
-        event["wall_s"] = now - last
-        last = now
-        if on_event:
-            on_event(event)
-
-    return mark

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policy_lake.events import Counters, ProgramEvent
 from policy_lake.model import LostVMError
 
 
@@ -70,30 +72,36 @@ class Reading:
         return name, group.gap_ms
 
 
-def read_run(event: Mapping[str, Any]) -> Reading:
-    """The reading of one `run adversary` event; LostVMError when it printed something else."""
+def read_run(event: ProgramEvent) -> Reading:
+    """The reading of one run of `adversary`; LostVMError when it printed something else."""
     try:
-        told = json.loads(str(event["out"]).strip().splitlines()[-1])
-        groups = {name: _group(group) for name, group in told["groups"].items()}
-        figures = {name: float(value) for name, value in told["figures"].items()}
+        report = json.loads(event.out.strip().splitlines()[-1])
+        groups = {name: _group(group) for name, group in report["groups"].items()}
+        figures = {name: _finite(value) for name, value in report["figures"].items()}
         if not groups:
             raise ValueError("no groups")
-        name = str(event.get("label", "")).partition(":")[2]
-        return Reading(name, int(told["cpus"]), float(told["wall_ms"]), groups, figures, dict(_counted(event)))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise LostVMError(f"{event.get('label')}: the workload's report cannot be read: {error!r}") from error
+        wall_ms, counted = _finite(report["wall_ms"]), dict(_counted(event.counters))
+        return Reading(event.exercise, int(_finite(report["cpus"])), wall_ms, groups, figures, counted)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise LostVMError(f"{event.label}: the workload's report cannot be read: {error!r}") from error
 
 
-def _group(told: Mapping[str, Any]) -> Group:
-    times = [float(told[f"{name}_ms"]) for name in ("run", "least", "most", "work", "delay", "gap")]
+def _group(report: Mapping[str, Any]) -> Group:
+    times = [_finite(report[f"{name}_ms"]) for name in ("run", "least", "most", "work", "delay", "gap")]
     run, least, most, work, delay, gap = times
-    return Group(int(told["n"]), run, float(told["square_ms2"]), least, most, work, delay, gap, int(told["switches"]))
+    n, square, switches = (_finite(report[name]) for name in ("n", "square_ms2", "switches"))
+    return Group(int(n), run, square, least, most, work, delay, gap, int(switches))
 
 
-def _counted(event: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):  # no comparison with such a number finds anything wrong
+        raise ValueError(f"{value!r:.60} is not finite")
+    return number
+
+
+def _counted(counters: Counters) -> Iterator[tuple[str, int]]:
     """How much each of sched_ext's event counters grew, without their common prefix."""
-    events = event.get("events") or {}
-    before, after = events.get("before", {}), events.get("after", {})
-    for name, value in after.items():
-        if value > before.get(name, 0):
-            yield str(name).removeprefix("SCX_EV_"), int(value) - int(before.get(name, 0))
+    for name, value in counters.after.items():
+        if value > counters.before.get(name, 0):
+            yield name.removeprefix("SCX_EV_"), value - counters.before.get(name, 0)

@@ -3,33 +3,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from policy_lake.model import Finding, LostVMError, Stage, Verdict
+from policy_lake.codes import Code
+from policy_lake.events import Attached, Detached, NotDone, ProgramEvent, Ran, Role, StepEvent
+from policy_lake.model import Finding, InfraError, LostVMError, Stage, Verdict
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.loading import load_findings
-from verifier_vm.judge.oracles import ExitRecord, Facts, left_cleanly, partly, read_exit_record, read_facts, survived
+from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.suite import Part
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
 EVIDENCE_BYTES = 8000
-TIME_BOUND = re.compile(r"stall|lockup|stuck for|no progress|did not end in time|never ran")
-Event = Mapping[str, Any]
+NO_END = "the guest reported an attached policy and then no end"
 
 
 def may_be_the_host(verdict: Verdict) -> bool:
     """Whether a rejection is one that a host too busy to run the guest could have caused."""
-    found = verdict.rejection
-    if found is None or found.stage == "kernel":
-        return False
-    return found.stage == "fair" or TIME_BOUND.search(found.reason) is not None
+    rejection = verdict.rejection
+    return rejection is not None and rejection.stage != "kernel" and rejection.code.time_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,72 +39,76 @@ class Reader:
     check_all: bool = False
     cgroups: bool = False
 
-    def read(self, events: Sequence[Event], *, kernel: str) -> Verdict:
-        """The verdict; LostVMError when the events are too few or make no sense."""
+    def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
+        """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
         stages: list[Stage] = []
         for stage in self._stages(events):
             stages.append(stage)
             if not stage.ok and not self.check_all:
                 break
-        return verdict_of(stages, ops=str(events[0].get("ops", "")), data=self.data, kernel=kernel)
+        ops = events[0].ops if isinstance(events[0], Attached) else ""
+        return verdict_of(stages, ops=ops, data=self.data, kernel=kernel)
 
-    def _stages(self, events: Sequence[Event]) -> Iterator[Stage]:
+    def _stages(self, events: Sequence[StepEvent]) -> Iterator[Stage]:
         if not events:
             raise LostVMError("the guest reported no step")
         attach, rest = events[0], events[1:]
-        log = shorten_verifier_log(str(attach.get("log", ""))).splitlines()
-        yield _stage("kernel", _seconds(attach), tuple(load_findings(attach)), [*attach["kmsg"], *log])
-        if not attach["ok"]:
+        if not isinstance(attach, Attached):
+            raise InfraError(f"step '{attach.label}': the guest did not attach: {getattr(attach, 'err', '')}")
+        log = shorten_verifier_log(attach.log).splitlines()
+        yield _stage("kernel", attach.wall_s, tuple(load_findings(attach)), [*attach.kmsg, *log])
+        if not attach.ok:
             return
         if not rest:
-            raise LostVMError("the guest reported an attached policy and then no end")
+            raise LostVMError(NO_END)
         facts = read_facts(attach)
-        ours = [event for event in rest if ":" in event["label"] or event["verb"] != "run"]
-        survive = self._survive_stage([event for event in ours if not event["label"].startswith("base:")], facts)
+        survive = self._survive_stage([event for event in rest if _while_on(event)], facts)
         yield survive
-        policy, base = _readings(rest, "policy"), _readings(rest, "base")
+        policy, base = _readings(rest, "policy"), _readings(rest, "baseline")
         if not all(one.name in policy and (one.name in base or not one.base_s) for one in self.part.exercises):
             if survive.ok:
                 raise LostVMError("the guest reported no end of the comparison with EEVDF")
             return
-        seconds = sum(_seconds(event) for event in rest if event["label"].startswith("base:"))
+        seconds = sum(event.wall_s for event in rest if event.exercise and event.role == "baseline")
         yield self._fair_stage(policy, base, facts, seconds)
 
-    def _survive_stage(self, events: Sequence[Event], facts: Facts) -> Stage:
-        detach = next((event for event in events if event["verb"] == "detach"), None)
+    def _survive_stage(self, events: Sequence[StepEvent], facts: Facts) -> Stage:
+        detach = next((event for event in events if isinstance(event, Detached)), None)
         if detach is None:
-            raise LostVMError("the guest reported an attached policy and then no end")
-        record = read_exit_record(detach)
+            raise LostVMError(NO_END)
         found: list[Finding] = []
         evidence: list[str] = []
         for event in events:
-            seen = list(self._of_one(event, detach, record, facts))
-            found += seen
-            if any(finding.level == "reject" for finding in seen):
-                evidence += [*event["kmsg"], *detach["kmsg"], str(event.get("out", "")), str(event.get("err", ""))]
-        return _stage("survive", sum(map(_seconds, events)), list(_once(found)), evidence)
+            findings = list(self._of_event(event, detach, facts))
+            found += findings
+            if any(finding.level == "reject" for finding in findings):
+                evidence += [*event.kmsg, *detach.kmsg]
+                evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
+        return _stage("survive", sum(event.wall_s for event in events), list(_once(found)), evidence)
 
-    def _of_one(self, event: Event, detach: Event, record: ExitRecord, facts: Facts) -> Iterator[Finding]:
-        if event["verb"] == "run":
-            yield from survived(event, tuple(detach["kmsg"]), record, facts, self.limit_ms)
-        elif event["verb"] == "detach":
-            own = read_exit_record(event)
-            # One that fell off is judged where it fell.
-            if own.ended_well or not self._fell(event, detach):
-                yield from left_cleanly(event, own, has_exit="exit" in facts.callbacks)
-        elif event["verb"] == "attach":
-            yield from load_findings(event)
-        elif not event["ok"]:
-            yield Finding("kernel", "reject", f"the load beside it could not be {event['verb']}ed", "W17")
-
-    @staticmethod
-    def _fell(event: Event, detach: Event) -> bool:
-        return event is detach and event["label"] == ""
+    def _of_event(self, event: StepEvent, detach: Detached, facts: Facts) -> Iterator[Finding]:
+        match event:
+            case Ran():
+                yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
+            case Detached():
+                # A policy that fell off is judged where it fell.
+                if event.exit_record.clean or not (event is detach and event.label == ""):
+                    yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
+            case Attached():
+                yield from load_findings(event)
+            case NotDone(verb="run"):
+                why = f"the workload could not be started under the policy: {event.err}"
+                yield Finding("kernel", "reject", why, event.exercise, code=Code.WORKLOAD_FAILED)
+            case NotDone(verb="attach" | "detach"):
+                raise InfraError(f"step '{event.label}': the guest did not {event.verb}: {event.err}")
+            case _ if not event.ok:
+                why = f"the load beside it could not be {'started' if isinstance(event, NotDone) else 'stopped'}"
+                yield Finding("kernel", "reject", why, "W17", code=Code.LOAD_BESIDE)
 
     def _fair_stage(self, policy: dict[str, Reading], base: dict[str, Reading], facts: Facts, seconds: float) -> Stage:
         found = (*partly(next(iter(policy.values()))), *compare(policy, base, facts, cgroups=self.cgroups))
         evidence = [
-            f"{name}: {_told(policy[name])}" + (f"; EEVDF: {_told(base[name])}" if name in base else "")
+            f"{name}: {_totals(policy[name])}" + (f"; EEVDF: {_totals(base[name])}" if name in base else "")
             for name in policy
             if name in base or name in ALONE
         ]
@@ -120,7 +121,8 @@ def verdict_of_death(error: LostVMError, data: bytes) -> Verdict:
     if death is None:
         raise error
     cause = cause_of_exit(death)
-    found = (Finding(cause.bug, "reject", f"the guest's kernel died: {death}", "kernel", cause.advice),)
+    why = f"the guest's kernel died: {death}"
+    found = (Finding(cause.bug, "reject", why, "kernel", cause.advice, Code.KERNEL_DEATH),)
     stage = _stage("survive", 0.0, found, error.console.splitlines()[-EVIDENCE_LINES:])
     return verdict_of((stage,), data=data)
 
@@ -152,17 +154,19 @@ def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
             yield finding
 
 
-def _readings(events: Sequence[Event], role: str) -> dict[str, Reading]:
-    ours = [event for event in events if event["verb"] == "run" and event["label"].startswith(f"{role}:")]
-    return {reading.name: reading for reading in (read_run(event) for event in ours if event["ok"])}
+def _while_on(event: StepEvent) -> bool:
+    """Whether the suite did this with the policy, and not EEVDF's turn or a measurement after it."""
+    if isinstance(event, Ran) or (isinstance(event, NotDone) and event.verb == "run"):
+        return event.exercise != "" and event.role == "policy"
+    return True
 
 
-def _seconds(event: Event) -> float:
-    """Wall time where it was taken, else the guest's."""
-    return float(event["wall_s"] if "wall_s" in event else event["seconds"])
+def _readings(events: Sequence[StepEvent], role: Role) -> dict[str, Reading]:
+    ours = [event for event in events if isinstance(event, Ran) and event.exercise and event.role == role and event.ok]
+    return {reading.name: reading for reading in map(read_run, ours)}
 
 
-def _told(reading: Reading) -> str:
+def _totals(reading: Reading) -> str:
     groups = ", ".join(
         f"{name} {group.run_ms:.0f} ms CPU, {group.delay_ms:.0f} ms waiting" for name, group in reading.groups.items()
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from policy_lake.events import exercise_label
 from policy_lake.guest import GuestStep
 from verifier_vm.machine.topology import Topology
 
@@ -34,10 +35,10 @@ class Exercise:
     args: tuple[str, ...] = ()
     base_s: float = 0.0
 
-    def step(self, role: Literal["policy", "base"], limit_ms: int) -> GuestStep:
-        seconds = self.base_s if role == "base" else self.seconds
+    def step(self, role: Literal["policy", "baseline"], limit_ms: int) -> GuestStep:
+        seconds = self.base_s if role == "baseline" else self.seconds
         args = ("adversary", self.workloads, f"seconds={seconds:g}", f"limit_ms={limit_ms}", *self.args)
-        return GuestStep("run", args, f"{role}:{self.name}", timeout_s=STEP_LIMIT_S + seconds)
+        return GuestStep("run", args, exercise_label(role, self.name), timeout_s=STEP_LIMIT_S + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,16 @@ class Part:
         for turn in range(1, self.reloads + 1):
             steps += [
                 GuestStep("attach", attach, f"{ATTACH}-{turn}"),
-                GuestStep("run", ("adversary", "W2", "seconds=0.2"), f"policy:W16-{turn}", timeout_s=STEP_LIMIT_S),
+                GuestStep(
+                    "run",
+                    ("adversary", "W2", "seconds=0.2"),
+                    exercise_label("policy", f"W16-{turn}"),
+                    timeout_s=STEP_LIMIT_S,
+                ),
                 GuestStep("detach", (), f"{DETACH}-{turn}", timeout_s=20),
             ]
         steps.append(GuestStep("stop", (), UNLOAD))
-        return (*steps, *(exercise.step("base", limit_ms) for exercise in self.compared))
+        return (*steps, *(exercise.step("baseline", limit_ms) for exercise in self.compared))
 
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).

@@ -8,7 +8,6 @@ started it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import socket
@@ -17,25 +16,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from policy_lake.events import Done, Event, Hello, Ready, StepEvent
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
 from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.qemu import Machine, Memory, command_line
 from verifier_vm.machine.qmp import encode_commands, load_commands
+from verifier_vm.machine.wire import parse_event, parse_step
 
 BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
 UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
-PROTOCOL = 3
 # A guest of the virtual clock must never wait for the host to read its console or to send the rest of its job.
 PIPE_BYTES = 1 << 20
 SOCKET_BYTES = 4 << 20
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[Event], None]
 
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -72,9 +71,12 @@ class GuestProcess:
         self.machine = machine
         self.started = time.monotonic()
         self.console = bytearray()
-        self.ready: dict[str, Any] | None = None
-        self.events: list[dict[str, Any]] = []
+        self.ready: Ready | None = None
+        self.hello: Hello | None = None
+        self.steps: list[StepEvent] = []
         self.step_lines: list[str] = []
+        self._done = False
+        self._last_event = self.started
         self._origin = origin or Origin()
         self._qmp = qmp
         self._control: socket.socket | None = None
@@ -138,12 +140,11 @@ class GuestProcess:
 
     def finish(self, deadline: float, on_event: OnEvent | None = None) -> GuestReport:
         """Wait for the end of the job, at most until `deadline` (monotonic); LostVMError when it does not come."""
-        self._await(lambda: bool(self.events) and self.events[-1]["event"] == "done", deadline, on_event)
+        self._await(lambda: self._done, deadline, on_event)
         self._wait_for_power_off()
-        hello = self.events[0]
         return GuestReport(
-            events=(*map(json.loads, self._origin.steps), *(e for e in self.events if e["event"] == "step")),
-            kernel=str(hello.get("kernel", "")),
+            events=(*map(parse_step, self._origin.steps), *self.steps),
+            kernel=self.hello.kernel if self.hello else "",
             accel=self.machine.accel,
             seconds=time.monotonic() - self.started,
             console=self._console_text(),
@@ -151,7 +152,7 @@ class GuestProcess:
             counts=self._counts(),
         )
 
-    def await_ready(self, deadline: float) -> dict[str, Any]:
+    def await_ready(self, deadline: float) -> Ready:
         """Wait until the guest is ready for its job; returns what it says of itself."""
         self._await(lambda: self.ready is not None, deadline, None)
         assert self.ready is not None
@@ -184,7 +185,7 @@ class GuestProcess:
             while not done():
                 if time.monotonic() > deadline:
                     raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
-                if not self.ready and not self.events and time.monotonic() > self.started + self._boot_limit_s:
+                if not self.ready and not self.hello and time.monotonic() > self.started + self._boot_limit_s:
                     raise self._lost("the guest did not boot", ending=False)
                 for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
                     if key.fileobj is self._qemu.stdout:
@@ -229,19 +230,22 @@ class GuestProcess:
             self._take(bytes(line), on_event)
 
     def _take(self, line: bytes, on_event: OnEvent | None) -> None:
-        try:
-            event = json.loads(line)
-            kind = event["event"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._lost(f"the guest sent something else than an event: {line[:120]!r}") from error
-        if kind == "ready":
+        now = time.monotonic()
+        event = parse_event(line, wall_s=now - self._last_event)
+        self._last_event = now
+        if isinstance(event, Ready):
+            if (self.ready or self.hello) and not self._done:
+                raise InfraError("event 'ready': the guest had begun before it")
             self.ready = event
             return
-        if not self.events and (kind != "hello" or event.get("protocol") != PROTOCOL):
-            raise self._lost("the guest's init speaks another protocol: run `make setup`")
-        self.events.append(event)
-        if kind == "step":
+        if (self.hello is None) != isinstance(event, Hello) or self._done:
+            raise InfraError(f"the guest sent an event out of turn: {event!r:.120}")
+        if isinstance(event, Hello):
+            self.hello = event
+        elif isinstance(event, StepEvent):
+            self.steps.append(event)
             self.step_lines.append(line.decode("ascii", "replace"))
+        self._done = isinstance(event, Done)
         if on_event:
             on_event(event)
 

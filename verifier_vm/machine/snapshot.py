@@ -27,10 +27,11 @@ from pathlib import Path
 from policy_lake.guest import GuestJob
 from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.job import encode_job
-from verifier_vm.machine.process import PROTOCOL, GuestProcess, Origin
+from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
 from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
 from verifier_vm.machine.snapshot_files import STATE, TABLE, Table, copy_data, digest_of_data, holds, prune, read_table
+from verifier_vm.machine.wire import PROTOCOL
 
 BOOT_DEADLINE_S = 420.0
 SAVE_LIMIT_S = 60.0
@@ -148,12 +149,12 @@ def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) ->
         try:
             ready = guest.await_ready(time.monotonic() + BOOT_DEADLINE_S)
         except LostVMError as error:
-            failed = next((event for event in guest.events if event.get("ok") is False), None)
+            failed = next((event for event in guest.steps if not event.ok), None)
             if failed is None:
                 raise
-            raise WarmUpError(f"step '{failed['label']}' of the warm-up failed", str(error)) from error
+            raise WarmUpError(f"step '{failed.label}' of the warm-up failed", str(error)) from error
         with Qmp(ours, SAVE_LIMIT_S, sent=len(loading)) as qmp:
             qmp.save(made / STATE)
             qmp.quit()
         guest.exited(SAVE_LIMIT_S)
-    return Table(int(ready.get("switch_address", 0)), tuple(guest.step_lines), {})
+    return Table(ready.switch_address, tuple(guest.step_lines), {})

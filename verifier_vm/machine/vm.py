@@ -32,8 +32,8 @@ def run(
     It starts from a snapshot where the machine keeps them (the first run takes it), else by booting; with `warm_ups`,
     jobs that `stay`, from a snapshot of a guest that has done those (InputError where none are kept), whose steps then
     come first in the report. `deadline_s` is wall time for everything, by default the steps' own limits and a minute.
-    Raises LostVMError with the console's end when the guest dies, hangs or talks nonsense, WarmUpError when a warm-up's
-    step fails, InfraError when QEMU cannot start or its virtual clock gave up.
+    Raises LostVMError with the console's end when the guest dies or hangs, WarmUpError when a warm-up's step fails,
+    InfraError when it talks nonsense, QEMU cannot start, or its virtual clock gave up.
     """
     if warm_ups and machine.snapshots is None:
         raise InputError("a warm-up apart from the job needs a machine that keeps snapshots")
@@ -46,7 +46,7 @@ def run(
             try:
                 return guest.finish(deadline, on_event)
             except LostVMError:
-                if guest.events or attempt == boots or time.monotonic() > deadline:
+                if guest.hello or attempt == boots or time.monotonic() > deadline:
                     raise
                 log.warning("a guest did not start and is started again")
     raise AssertionError("the last attempt returns or raises")

@@ -47,8 +47,10 @@ def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
     ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is `unknown`.
     """
     started = time.perf_counter()
+    callbacks: tuple[str, ...] = ()
     try:
         facts = read_facts(data, arguments)
+        callbacks = tuple(sorted(facts.ops.callbacks))
         findings = tuple(sorted(_findings(facts), key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
         text = evidence(facts)
     except ObjectError as error:
@@ -58,7 +60,7 @@ def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
         text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
-    return Stage("object", ok, time.perf_counter() - started, findings, text)
+    return Stage("object", ok, time.perf_counter() - started, findings, text, callbacks)
 
 
 def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:
