@@ -71,7 +71,10 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
     shape = shape_for(settings, wanted)
     control = find_control(wish.control, wanted, lake)
     floor = floor_for(wanted, settings, shape, lake)
-    order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor, known_suffices=True)
+    order = Order(
+        candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor, known_suffices=True,
+        settings=settings,
+    )  # fmt: skip
     trial = try_candidate(order)
     if trial.score is None:
         return wanted, trial, None

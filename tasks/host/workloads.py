@@ -19,24 +19,23 @@ from benchmarks.workloads import (
     workload_ids,
 )
 from policy_lake.model import InputError
-from tasks.host.settings import Settings, load_settings
+from tasks.host.settings import Settings
 from tasks.host.whole import write_whole
 from tasks.traces.workload import id_in, workload_of_trace
 
 SCHBENCH = "schbench"
 
 
-def find_workload(name: str, settings: Settings | None = None) -> Workload:
+def find_workload(name: str, settings: Settings) -> Workload:
     """The workload of that id or file, in the tier and with the binary that the settings name.
 
     A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have, or
     what is wrong with the binary.
     """
-    chosen = settings or load_settings()
-    found = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
-    found = asking(at_tier(found, chosen.tier), chosen.work)
-    if chosen.schbench and found.family == found.program == SCHBENCH:
-        found = replace(found, binary=read_binary(chosen.schbench))
+    found = workload(str(Path(name).absolute()) if _is_path(name) else name, settings.workload_dir)
+    found = asking(at_tier(found, settings.tier), settings.work)
+    if settings.schbench and found.family == found.program == SCHBENCH:
+        found = replace(found, binary=read_binary(settings.schbench))
     return found
 
 

@@ -66,7 +66,17 @@ def run_batch(
     waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
     floor = known_floor(scope.workload, scope.settings, scope.shape, scope.lake) if waiting else None
     orders = [
-        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=LOOKS * pairs, floor=floor) for one in waiting
+        Order(
+            one,
+            scope.workload,
+            pairs,
+            seed,
+            scope.shape,
+            most_pairs=LOOKS * pairs,
+            floor=floor,
+            settings=scope.settings,
+        )
+        for one in waiting
     ]
     failures: dict[str, str] = {}
     spans: list[Span] = []

@@ -66,7 +66,7 @@ def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Ord
     if again is None:
         order = Order(
             replace(winner, run_id=""), scope.workload, len(best.pairs), best.seed + FRESH_SEEDS, scope.shape,
-            floor=best.floor, confirms=best.id, known_suffices=True,
+            floor=best.floor, confirms=best.id, known_suffices=True, settings=scope.settings,
         )  # fmt: skip
         again = attempt(order).score
         if again is None:

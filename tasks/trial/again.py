@@ -66,6 +66,7 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
         control=_candidate(before.versions["control"], lake) if before.control else None,
         floor=before.floor,
         known_suffices=before.versions.get("guest") == "own",
+        settings=settings,
     )
     trial = try_candidate(order)
     now = trial.score

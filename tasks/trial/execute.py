@@ -47,6 +47,7 @@ class Order:
     floor: float | None = None
     confirms: str = ""
     known_suffices: bool = False
+    settings: Settings | None = None  # the run's; without them those of the process's environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Trial:
 
 def try_candidate(order: Order) -> Trial:
     """Check, build, judge and measure one candidate; a rejection is a value. InfraError when nothing is known of it."""
-    settings = load_settings()
+    settings = order.settings or load_settings()
     guest = prepare_guest(settings, order.shape)
     start = time.time()
     candidate = order.candidate
