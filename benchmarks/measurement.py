@@ -11,10 +11,9 @@ from benchmarks.attachment import bad_detach, check_nothing_attached, lost_attac
 from benchmarks.output import last_line, number
 from benchmarks.rounds import Rounds
 from benchmarks.schbench import result_of
-from benchmarks.statistics import Role
 from benchmarks.workloads import Workload
 from policy_lake.codes import Code
-from policy_lake.events import Attached, Detached, NotDone, Ran, StepEvent, run_label
+from policy_lake.events import Attached, Detached, NotDone, Ran, Role, StepEvent, run_label
 from policy_lake.model import InfraError, InputError, Rejection
 
 STAGE = "score"

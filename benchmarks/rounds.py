@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.statistics import Role, orders
+from benchmarks.statistics import orders
+from policy_lake.events import Role
 from policy_lake.model import InputError
 
 # A guest takes 512 steps; a pair is four of them, and seven with a control.

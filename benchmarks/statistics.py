@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_lake.events import Role
 from policy_lake.model import Doubt, Outcome, Pair, Ratio
-
-Role = Literal["baseline", "policy", "control"]
 
 RESAMPLES = 10_000
 MIN_EFFECT = 0.02

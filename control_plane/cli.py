@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.lake_app import lake_app
-from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, choose, joined
+from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, chosen
 from control_plane.output import print_json
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
@@ -70,9 +70,12 @@ def tune(
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
     from control_plane.tune import tune_command
 
-    choose(tier=tier, work=joined(work), schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes)
-    choose(cold=cold or None)
-    tune_command(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json)
+    settings = chosen(
+        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
+    )
+    tune_command(
+        workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
+    )
 
 
 @app.command()
@@ -137,15 +140,16 @@ def score(
     from control_plane.score import again_command, score_command
     from tasks.score import Wish
 
-    choose(tier=tier, work=joined(work), schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes)
-    choose(cold=cold or None)
+    settings = chosen(
+        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
+    )
     if again:
-        raise typer.Exit(again_command(again, as_json=json))
+        raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
     most = (pairs if tier == "smoke" else 3 * pairs) if most_pairs is None else most_pairs
     wish = Wish(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
-    raise typer.Exit(score_command(wish, as_json=json))
+    raise typer.Exit(score_command(wish, settings, as_json=json))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -175,8 +179,7 @@ def fidelity(
     """Replay a trace in a guest under EEVDF, and compare with the run that was recorded."""
     from control_plane.fidelity import fidelity_command
 
-    choose(clock=clock, cpus=cpus)
-    raise typer.Exit(fidelity_command(file, as_json=json))
+    raise typer.Exit(fidelity_command(file, chosen(clock=clock, cpus=cpus), as_json=json))
 
 
 @app.command()

@@ -11,18 +11,18 @@ from rich.markup import escape
 from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
 from benchmarks.trace.file import read_trace
 from control_plane.output import out, print_json, working
-from tasks.host.settings import load_settings
+from tasks.host.settings import Settings
 from tasks.traces.replay import replay
 
 # Shares below this in both runs say nothing in a table.
 _SHOWN = 0.5
 
 
-def fidelity_command(file: Path, *, as_json: bool) -> int:
+def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
     """Replay, compare, print; 0 also where they differ, since that is a finding and no failure."""
     trace = read_trace(file)
     with working(f"replaying {trace.info.command}: {trace.tasks} tasks"):
-        fidelity = replay(trace, load_settings())
+        fidelity = replay(trace, settings)
     if as_json:
         print_json(fidelity_json(fidelity, str(file)))
     else:

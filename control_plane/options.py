@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tasks.host.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Clock = Annotated[
@@ -36,11 +38,8 @@ Work = Annotated[
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 
-def joined(words: list[str] | None) -> str | None:
-    """A repeatable option as one variable holds it."""
-    return " ".join(words) if words else None
+def chosen(*, work: list[str] | None = None, cold: bool = False, **options: Any) -> Settings:
+    """The environment's settings with the options that are given in place of its own; InputError names a wrong one."""
+    from tasks.host.settings import load_settings
 
-
-def choose(**options: object) -> None:
-    """An option of the guest is its SCHEDCP_ variable, set: so it holds for whatever this command starts, too."""
-    os.environ.update({f"SCHEDCP_{name.upper()}": str(value) for name, value in options.items() if value is not None})
+    return load_settings(work=" ".join(work) if work else None, cold=cold or None, **options)

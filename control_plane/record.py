@@ -33,7 +33,7 @@ def record_command(
     if check:
         from control_plane.fidelity import fidelity_command
 
-        return fidelity_command(output, as_json=as_json)
+        return fidelity_command(output, load_settings(), as_json=as_json)
     return 0
 
 

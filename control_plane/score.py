@@ -9,19 +9,18 @@ from benchmarks.statistics import four_digits
 from control_plane.output import out, print_json, working
 from policy_lake.model import Score, to_json
 from tasks.host.lake import open_lake
-from tasks.host.settings import load_settings
+from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
 from tasks.run.report import baseline_line, not_claimed
 from tasks.score import Wish, score
 from tasks.trial.again import Again, score_again
-from tasks.trial.execute import Trial
+from tasks.trial.spec import Trial
 
 REJECTED, DIFFERS = 3, 1
 
 
-def score_command(wish: Wish, *, as_json: bool) -> int:
+def score_command(wish: Wish, settings: Settings, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
-    settings = load_settings()
     with working(f"measuring {wish.policy} on {wish.workload}: from {wish.pairs} pairs on"):
         _, trial, pictures = score(wish, settings, open_lake(settings))
     files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
@@ -37,9 +36,8 @@ def score_command(wish: Wish, *, as_json: bool) -> int:
     return 0
 
 
-def again_command(score_id: str, *, as_json: bool) -> int:
+def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
     """Measure a score of the lake again, say whether it agrees, return the exit status."""
-    settings = load_settings()
     with working(f"measuring score {score_id} again"):
         again = score_again(score_id, settings, open_lake(settings))
     if again.trial.score is None:

@@ -9,14 +9,26 @@ import time
 from pathlib import Path
 
 from control_plane.output import print_json
+from tasks.host.settings import Settings
+from tasks.run.spec import define_run
 
 
-def tune_command(workload: str, *, iterations: int, per_iteration: int, pairs: int, seed: int, as_json: bool) -> None:
+def tune_command(
+    workload: str,
+    settings: Settings,
+    *,
+    iterations: int,
+    per_iteration: int,
+    pairs: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
     from flows.local import run_tune
 
+    run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     with_progress()
-    result = run_tune(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
+    result = run_tune(run)
     if as_json:
         print_json(result)
         return

@@ -33,7 +33,7 @@ def list_command(*, as_json: bool) -> int:
 
 def show_command(name: str, *, as_json: bool) -> None:
     """One workload, by id or path, with what it runs."""
-    workload = find_workload(name)
+    workload = find_workload(name, load_settings())
     if as_json:
         print_json(_as_json(workload))
         return

@@ -10,16 +10,17 @@ from prefect import flow
 from tasks.fleet.retry import retryable
 from tasks.learn import learn as learn_lessons
 from tasks.run.promote import promote
-from tasks.run.scope import open_run
+from tasks.run.scope import open_scope
+from tasks.run.spec import RunSpec, run_of
 from tasks.run.tally import tally
 
 learn_task = retryable(learn_lessons, name="learn-lessons")
 promote_task = retryable(promote, name="promote-best")
 
 
-@flow(name="learn", flow_run_name="learn {workload} {iteration}")
-async def learn(workload: str, run_id: str, iteration: int = 1) -> Path | None:
+@flow(name="learn", flow_run_name="learn {run} {iteration}")
+async def learn(run: RunSpec | str, iteration: int = 1) -> Path | None:
     """The token of the run's best policy so far; None when nothing has won."""
-    scope = open_run(run_id, workload)
+    scope = open_scope(run_of(run))
     learn_task(scope, tally(scope, {}, iteration=iteration))
     return promote_task(scope, tally(scope, {}))

@@ -13,48 +13,27 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from policy_lake.model import InfraError, InputError
+from policy_lake.model import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.prefect_server import Server, drain, serving
-from tasks.host.guest import prepare_guest, shape_for
-from tasks.host.settings import load_settings
-from tasks.host.workloads import find_workload
+from tasks.run.scope import host_cpus
+from tasks.run.spec import RunSpec
 
 
-def run_tune(
-    workload: str,
-    *,
-    iterations: int = 2,
-    per_iteration: int = 3,
-    pairs: int = 5,
-    seed: int = 1,
-    run_id: str | None = None,
-) -> dict[str, Any]:
-    """Tune a workload and return what `schedcp tune --json` prints; to be called on the main thread.
+def run_tune(run: RunSpec) -> dict[str, Any]:
+    """Tune as the run's definition says, and return what `schedcp tune --json` prints; on the main thread only.
 
-    InputError before anything is started; KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
+    KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
-    settings = load_settings()
-    shape = shape_for(settings, find_workload(workload, settings))
-    limits = (("iterations", iterations, 1, 64), ("per iteration", per_iteration, 1, 64), ("pairs", pairs, 2, 200))
-    for name, value, least, most in limits:
-        if not least <= value <= most:
-            raise InputError(f"{name}: {value} is not from {least} to {most}")
-    host_cpus = prepare_guest(settings, shape).host_cpus
-    with interruptible(), cluster.running(settings, host_cpus=host_cpus), serving() as server:
+    with interruptible(), cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        from flows.tune import tune
+        from flows.tune import tune_run
 
         _await_server(server)
         with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
             try:
-                return asyncio.run(
-                    tune(
-                        workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
-                        run_id=run_id,
-                    )
-                )  # fmt: skip
+                return asyncio.run(tune_run(run))
             finally:
                 drain()
 

@@ -7,15 +7,16 @@ from prefect import flow
 
 from tasks.fleet.retry import retryable
 from tasks.plan import plan as plan_candidates
-from tasks.run.scope import open_run, profile_of
+from tasks.run.scope import open_scope, profile_of
+from tasks.run.spec import RunSpec, run_of
 
 plan_task = retryable(plan_candidates, name="plan-candidates")
 
 
-@flow(name="plan", flow_run_name="plan {workload} {iteration}")
-async def plan(workload: str, run_id: str, profile_id: str, iteration: int = 1, limit: int = 4) -> int:
+@flow(name="plan", flow_run_name="plan {run} {iteration}")
+async def plan(run: RunSpec | str, profile_id: str, iteration: int = 1) -> int:
     """How many candidates were planned; 0 when the planner sees nothing that is worth a measurement."""
-    scope = open_run(run_id, workload)
-    profile = profile_of(scope, profile_id)
-    candidates = plan_task(profile, scope.lake, scope.planner, run_id=run_id, iteration=iteration, limit=limit)
+    scope = open_scope(run_of(run))
+    profile, limit = profile_of(scope, profile_id), scope.run.per_iteration
+    candidates = plan_task(profile, scope.lake, scope.planner, run_id=scope.run_id, iteration=iteration, limit=limit)
     return len(candidates)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from flows.begin import begin_task
 from flows.execute import execute
 from flows.learn import learn
 from flows.observe import observe
@@ -17,17 +18,18 @@ from flows.plan import plan
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
+from tasks.host.settings import load_settings
 from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
-from tasks.run.scope import Scope, begin_run, end_run, host_cpus, new_run_id, open_run
+from tasks.run.scope import Scope, end_run, host_cpus, open_scope
 from tasks.run.spans import Span
+from tasks.run.spec import LIMITS, RunSpec, define_run
 
-begin_task = retryable(begin_run, name="begin-run")
 illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
 
-Count = Annotated[int, Field(ge=1, le=64)]
-Pairs = Annotated[int, Field(ge=2, le=200)]
+Count = Annotated[int, Field(ge=LIMITS["iterations"][0], le=LIMITS["iterations"][1])]
+Pairs = Annotated[int, Field(ge=LIMITS["pairs"][0], le=LIMITS["pairs"][1])]
 
 
 @flow(name="tune", flow_run_name="tune {workload}")
@@ -40,15 +42,29 @@ async def tune(
     seed: int = 1,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Tune a workload, and return what `schedcp tune --json` prints; the run's row in the lake says how it ended."""
+    """What a deployment starts: `tune_run` of a run that is defined here, by the settings of the environment."""
+    run = define_run(
+        workload, load_settings(), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
+        run_id=run_id,
+    )  # fmt: skip
+    return await loop(run)
+
+
+@flow(name="tune", flow_run_name="tune {run}")
+async def tune_run(run: RunSpec) -> dict[str, Any]:
+    """Tune as the run's definition says, and return what `schedcp tune --json` prints."""
+    return await loop(run)
+
+
+async def loop(run: RunSpec) -> dict[str, Any]:
+    """Begin the run, go through its stages, end it; the run's row in the lake says how it ended."""
     started = time.time()
-    name = run_id or new_run_id(Path(workload).stem)
-    scope = open_run(name, workload)
+    scope = open_scope(run)
     # Ray takes as long to start as the observed run takes: both at once.
-    with cluster.running(scope.settings, host_cpus=host_cpus(scope)):
+    with cluster.running(scope.settings, host_cpus=host_cpus(run)):
         begin_task(scope)
         try:
-            return await _loop(scope, workload, started, iterations, (per_iteration, pairs, seed))
+            return await _stages(scope, started)
         except Exception as error:
             end_run(scope, "failed", summary={"error": str(error)})
             raise
@@ -57,22 +73,19 @@ async def tune(
             raise
 
 
-async def _loop(
-    scope: Scope, workload: str, started: float, iterations: int, sizes: tuple[int, int, int]
-) -> dict[str, Any]:
-    per_iteration, pairs, seed = sizes
+async def _stages(scope: Scope, started: float) -> dict[str, Any]:
+    run = scope.run
     token: Path | None = None
     failures: dict[str, str] = {}
-    spans: list[Span] = []
-    profile_id, seen = await observe(workload, seed, scope.run_id)
-    spans += seen
-    for iteration in range(1, iterations + 1):
-        if not await plan(workload, scope.run_id, profile_id, iteration, per_iteration):
+    profile_id, observed = await observe(run)
+    spans: list[Span] = [*observed]
+    for iteration in range(1, run.iterations + 1):
+        if not await plan(run, profile_id, iteration):
             break
-        batch = await execute(workload, scope.run_id, iteration, pairs, seed)
+        batch = await execute(run, iteration)
         spans += batch.spans
         failures |= batch.failures
-        token = await learn(workload, scope.run_id, iteration)
+        token = await learn(run, iteration)
     pictures = illustrate_task(scope)
     ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, started=started, pictures=pictures)
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")

@@ -10,15 +10,16 @@ from pathlib import Path
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, InputError, KnobValue, Policy
+from policy_lake.model import Candidate, InputError, KnobValue, MeasurementPlan, Policy
 from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.trial.execute import Order, Trial, match_of, try_candidate
 from tasks.trial.floor import floor_for
-from tasks.trial.measure import Loadable
+from tasks.trial.local import run_here
 from tasks.trial.pictures import Pictures, draw, trace_runs
+from tasks.trial.spec import Loadable, Trial, TrialSpec
+from tasks.trial.trial import trial
 from tasks.verify import read_source
 
 
@@ -66,17 +67,22 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
     can be said.
     """
-    wanted, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
-    candidate = candidate_of(chosen, parse_knobs(wish.knobs))
-    shape = shape_for(settings, wanted)
-    control = find_control(wish.control, wanted, lake)
-    floor = floor_for(wanted, settings, shape, lake)
-    order = Order(candidate, wanted, wish.pairs, wish.seed, shape, wish.most_pairs, control, floor, known_suffices=True)
-    trial = try_candidate(order)
-    if trial.score is None:
-        return wanted, trial, None
-    lake.put(*[one for one in (candidate, control) if one], trial.score)
-    return wanted, trial, _pictures(wish, order, trial, settings) if wish.directory else None
+    workload, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
+    spec = TrialSpec(
+        candidate=candidate_of(chosen, parse_knobs(wish.knobs)),
+        workload=workload,
+        shape=shape_for(settings, workload),
+        settings=settings,
+        plan=MeasurementPlan(wish.pairs, wish.most_pairs, wish.seed),
+        control=find_control(wish.control, workload, lake),
+        floor=floor_for(workload, settings, shape_for(settings, workload), lake),
+        known_suffices=True,
+    )
+    found = run_here(trial(spec), spec, lake)
+    if found.score is None:
+        return workload, found, None
+    lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], found.score)
+    return workload, found, _pictures(wish, spec, found) if wish.directory else None
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
@@ -90,9 +96,9 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
     return candidate_of(stock[max(known, key=lambda one: one.ratio.median).policy], {})
 
 
-def _pictures(wish: Wish, order: Order, trial: Trial, settings: Settings) -> Pictures:
-    assert wish.directory is not None and trial.score is not None
-    guest = prepare_guest(settings, order.shape)
-    match = match_of(order, Loadable(trial.object_data, trial.arguments, order.candidate.policy), guest)
-    timelines = trace_runs(match, guest, settings, seed=order.seed)
-    return draw(wish.directory, [trial.score], timelines, perfetto=wish.perfetto)
+def _pictures(wish: Wish, spec: TrialSpec, found: Trial) -> Pictures:
+    assert wish.directory is not None and found.score is not None
+    policy = Loadable(found.object_data, found.arguments, spec.candidate.policy)
+    guest = prepare_guest(spec.settings, spec.shape)
+    timelines = trace_runs(spec.workload, policy, guest, spec.settings, seed=spec.plan.seed)
+    return draw(wish.directory, [found.score], timelines, perfetto=wish.perfetto)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,23 @@ from typing import get_args
 
 from bpf.library import knob_arguments, read_policy
 from policy_lake.events import Event, Hello, Ran
-from policy_lake.guest import GuestJob
-from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
+from policy_lake.model import Clock, InputError, KnobValue, MeasurementPlan, Policy, Verdict
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
+from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.trial.execute import Order, match_of, score_stage
 from tasks.trial.full import judge_everywhere
-from tasks.trial.measure import Loadable
+from tasks.trial.local import run_here
+from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage, check_statically
+from tasks.trial.trial import scored
 from verifier_vm.judge.gate import judge
 from verifier_vm.judge.suite import Tier
-from verifier_vm.machine.vm import run
 from verifier_vm.verdict import demand, verdict_of
 
 SOURCE_LIMIT = 4 << 20
-PAIRS, LOOKS, SEED = 5, 3, 1  # as in `schedcp score`
+PAIRS, MOST, SEED = 5, 3, 1  # as in `schedcp score`
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
 DEMANDS = {"cgroups": "F41"}
 
@@ -112,17 +111,11 @@ def verify(
     if chosen and verdict.accepted:
         on_stage("score")
         policy = Policy(path.name.removesuffix(".bpf.c"), "", "", "", "", source, origin="user")
-        order = Order(candidate_of(policy, dict(knobs or {})), chosen, PAIRS, SEED, shape, LOOKS * PAIRS)
-        stage = _scored(order, Loadable(data, arguments, policy.id), guest, settings)
+        plan = MeasurementPlan(PAIRS, MOST * PAIRS, SEED)
+        spec = TrialSpec(candidate_of(policy, dict(knobs or {})), chosen, shape, settings, plan)
+        stage, _ = run_here(scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings))
         verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
-
-
-def _scored(order: Order, policy: Loadable, guest: Guest, settings: Settings) -> Stage:
-    match = match_of(order, policy, guest)
-    job = GuestJob(match.files(), match.steps(guest.machine), order.seed)
-    report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
-    return score_stage(order, match, report, hashlib.sha256(policy.data).hexdigest(), guest, settings)[0]
 
 
 def judge_further(

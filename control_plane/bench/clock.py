@@ -30,6 +30,7 @@ from control_plane.bench.figures import Figure, line
 from policy_lake.guest import ClockCounts, GuestJob
 from policy_lake.model import Clock, InfraError, Rejection, SchedcpError
 from tasks.host.guest import Guest
+from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload
 from verifier_vm.judge.gate import OBJECT
 from verifier_vm.machine.qemu import Machine
@@ -75,14 +76,14 @@ def score_job(guest: Guest, seed: int) -> GuestJob:
     ljf = policy(POLICY)
     data = compile_policy(ljf.source, name=ljf.id, vmlinux_dir=guest.kernel.headers).data
     knobs = KNOBS[POLICY, WORKLOAD]
-    workload, accel = find_workload(WORKLOAD), guest.machine.accel
+    workload, accel = find_workload(WORKLOAD, load_settings()), guest.machine.accel
     steps = score_steps(workload, Rounds(1), seed=SEED, accel=accel, policy=Contender(OBJECT, tuple(knobs)))
     return GuestJob({OBJECT: data}, steps, seed)
 
 
 def score_once(job: GuestJob, machine: Machine) -> PairRun:
     """One guest, one pair; InfraError when the policy was rejected, for then there is nothing to compare."""
-    workload = find_workload(WORKLOAD)
+    workload = find_workload(WORKLOAD, load_settings())
     report = run(job, machine, deadline_s=DEADLINE_S)
     measured = measure(workload, report.events, Rounds(1))
     if isinstance(measured, Rejection):
@@ -172,7 +173,7 @@ def aa_figures(sizes: Sizes) -> list[Figure]:
     figures = []
     # A pair's percentiles differ by more than a pair's makespans: 3 times as many tell what is left of it.
     for name, more, metrics in (("batch", 1, {"makespan_ms": 0.003}), ("wakeup", 3, {"p50_us": 0.003, "p99_us": 0.03})):
-        workload, guest, pairs = find_workload(name), guest_of(), sizes.pairs * more
+        workload, guest, pairs = find_workload(name, load_settings()), guest_of(), sizes.pairs * more
         args = [arguments(workload, seed=pair_seed(SEED, n), accel=guest.machine.accel) for n in range(pairs)]
         sides = [(f"{role}-{n}", args[n]) for n, order in enumerate(orders(pairs)) for role in order]
         steps = (step(WARM_UP, name, *args[0]), *(step(label, name, *arg) for label, arg in sides))

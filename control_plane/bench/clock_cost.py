@@ -146,7 +146,7 @@ def crunch(sizes: Sizes, cpus: int) -> tuple[GuestStep, ...]:
 
 def cost_figures(sizes: Sizes) -> list[Figure]:
     """The same work by both clocks at 2 vCPUs, guests in turn, medians."""
-    workload = find_workload("batch")
+    workload = find_workload("batch", load_settings())
     batch = (workload.program, *arguments(workload, seed=1, accel="tcg"), "--short-work", str(sizes.blocks))
     warm = step("warm-up", "crunch", "--work", "5"), step("warm-up-2", "batch", "--short-work", "1000", "--real", "1")
     steps = (*warm, *crunch(sizes, 2), step("real", *batch, "--real", "1"), step("bursts", *batch))

@@ -11,13 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.statistics import outcome
+from benchmarks.scoring import BASELINE
 from benchmarks.workloads import workload_ids
 from control_plane.bench.figures import Figure, main
+from policy_lake.model import Candidate, MeasurementPlan
 from tasks.host.guest import shape_for
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload
-from tasks.trial.floor import measure_floor
+from tasks.trial.drive import MemoryStore
+from tasks.trial.local import run_here
+from tasks.trial.spec import TrialSpec
+from tasks.trial.trial import equal_runs
 
 SCHEDCP = str(Path(sys.executable).parent / "schedcp")
 SMOKE_S = 20.0
@@ -53,7 +57,9 @@ def aa_figures() -> Iterator[Figure]:
     settings = load_settings()
     batch = find_workload("batch", settings.model_copy(update={"tier": "smoke"}))
     shape = shape_for(settings, batch)
-    outcomes = [outcome(measure_floor(batch, settings, shape, seed=1000 + n).ratio) for n in range(AA_RUNS)]
+    baseline = Candidate("", "", 0, BASELINE, "", {}, "A/A", "none")
+    specs = [TrialSpec(baseline, batch, shape, settings, MeasurementPlan(5, 0, 1000 + n)) for n in range(AA_RUNS)]
+    outcomes = [run_here(equal_runs(spec), spec, MemoryStore())[1] for spec in specs]
     calm = outcomes.count("inconclusive")
     yield Figure(
         "A/A runs inconclusive", f"{calm} of {AA_RUNS}", f">= {LEAST_INCONCLUSIVE}", calm >= LEAST_INCONCLUSIVE

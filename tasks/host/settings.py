@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     embedder: str = "wordllama"
     model: str = ""
     model_url: str = ""
-    model_api_key: SecretStr = SecretStr("")
+    model_api_key: SecretStr = Field(default=SecretStr(""), exclude=True, repr=False)
     model_max_tokens: int = Field(default=200_000, ge=1)
     model_max_cost_usd: float = Field(default=1.0, ge=0)
     model_price_in_usd_per_mtok: float = Field(default=0.0, ge=0)
@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         # Ray's workers have another working directory.
         return None if value is None else value.expanduser().absolute()
 
+    def __getstate__(self) -> dict[Any, Any]:
+        # What is pickled goes to other processes and hosts, and none of them asks the model.
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "model_api_key": SecretStr("")}}
+
     @property
     def lake_dir(self) -> Path:
         return self.lake or self.data_dir / "lake"
@@ -118,11 +123,17 @@ class Settings(BaseSettings):
         return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // host_cpus)
 
 
-def load_settings() -> Settings:
-    """The settings of this process's environment; InputError names the variable that is wrong."""
+def load_settings(**options: Any) -> Settings:
+    """The settings of this process's environment, with the options that are given (not None) in place of theirs.
+
+    To be called at an entry (a command, a deployed flow); what it starts is handed the value. InputError names the
+    option or the variable that is wrong.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "SCHEDCP_" + str(first["loc"][0]).upper()
-        raise InputError(f"{name}={first['input']!r}: {first['msg']}") from None
+        field = str(first["loc"][0])
+        name = f"--{field.replace('_', '-')} " if field in given else f"SCHEDCP_{field.upper()}="
+        raise InputError(f"{name}{first['input']!r}: {first['msg']}") from None

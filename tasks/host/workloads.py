@@ -19,24 +19,23 @@ from benchmarks.workloads import (
     workload_ids,
 )
 from policy_lake.model import InputError
-from tasks.host.settings import Settings, load_settings
+from tasks.host.settings import Settings
 from tasks.host.whole import write_whole
 from tasks.traces.workload import id_in, workload_of_trace
 
 SCHBENCH = "schbench"
 
 
-def find_workload(name: str, settings: Settings | None = None) -> Workload:
+def find_workload(name: str, settings: Settings) -> Workload:
     """The workload of that id or file, in the tier and with the binary that the settings name.
 
     A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have, or
     what is wrong with the binary.
     """
-    chosen = settings or load_settings()
-    described = workload(str(Path(name).absolute()) if _is_path(name) else name, chosen.workload_dir)
-    described = asking(at_size(described, chosen.tier), chosen.work)
-    if chosen.schbench and described.family == described.program == SCHBENCH:
-        described = replace(described, binary=read_binary(chosen.schbench))
+    described = workload(str(Path(name).absolute()) if _is_path(name) else name, settings.workload_dir)
+    described = asking(at_size(described, settings.tier), settings.work)
+    if settings.schbench and described.family == described.program == SCHBENCH:
+        described = replace(described, binary=read_binary(settings.schbench))
     return described
 
 

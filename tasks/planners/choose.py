@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from policy_lake.model import InfraError, PolicyPlan
@@ -15,11 +16,16 @@ from tasks.planners.protocol import PlanContext, Planner
 log = logging.getLogger(__name__)
 
 
-def planner(endpoint: ModelEndpoint | None = None) -> Planner:
-    """The embedded planner, or, with an endpoint, one that asks the model first."""
+def planner(
+    endpoint: ModelEndpoint | None = None, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
+) -> Planner:
+    """The embedded planner, or, with an endpoint, one that asks the model first.
+
+    Its budget goes on from `spent`; `keep` gets what is used by then before and after every call to the model.
+    """
     if endpoint is None:
         return EmbeddedPlanner()
-    return ModelFirst(endpoint)
+    return ModelFirst(endpoint, spent=spent, keep=keep)
 
 
 class ModelFirst:
@@ -28,10 +34,12 @@ class ModelFirst:
     `PolicyPlan.planner` tells whose a plan is. An InputError (a refused key, an unknown model) is passed on.
     """
 
-    def __init__(self, endpoint: ModelEndpoint) -> None:
+    def __init__(
+        self, endpoint: ModelEndpoint, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
+    ) -> None:
         from tasks.planners.model import ModelPlanner
 
-        self._model, self._embedded = ModelPlanner(endpoint), EmbeddedPlanner()
+        self._model, self._embedded = ModelPlanner(endpoint, spent=spent, keep=keep), EmbeddedPlanner()
         self.name = self._model.name
 
     @property

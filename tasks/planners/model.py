@@ -30,10 +30,13 @@ log = logging.getLogger(__name__)
 class ModelPlanner:
     """Plans by asking a model; `usage` sums up what all its calls have used."""
 
-    def __init__(self, endpoint: ModelEndpoint) -> None:
+    def __init__(
+        self, endpoint: ModelEndpoint, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.name = f"model:{endpoint.model}"
-        self.usage = Usage()
+        self.usage = spent or Usage()
+        self._keep = keep or (lambda _: None)
 
     def plan(self, context: PlanContext) -> list[PolicyPlan]:
         """The model's plans that are legal and new; the log tells of the others.
@@ -65,13 +68,16 @@ class ModelPlanner:
         endpoint, left_s = self.endpoint, deadline - time.monotonic()
         call = prepare(endpoint, context, left_s + 1)  # the later of two timeouts, only to end the thread
         afford(endpoint, self.usage, call.tokens_in, call.tokens_out)
+        most = self.usage.plus(endpoint, call.tokens_in, call.tokens_out)
+        self._keep(most)  # before the call: a process that dies in it has spent no less
         try:
             reply = _within(left_s, lambda: ask(endpoint, call))
         except TimeoutError:
-            self.usage = self.usage.plus(endpoint, call.tokens_in, call.tokens_out)  # it may be at work on an answer
+            self.usage = most  # it may be at work on an answer
             told = f"no answer within {endpoint.timeout_s:g} s"
             raise InfraError(f"model {endpoint.model} at {endpoint.url}: {told}") from None
         self.usage = self.usage.plus(endpoint, *reply.used)
+        self._keep(self.usage)
         return reply
 
     def _stated(self, answer: Answer) -> PolicyPlan:

@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_lake.model import Candidate, InfraError, Verdict, from_json, to_json
+from policy_lake.model import Candidate, InfraError, MeasurementPlan, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from tasks.fleet.artifacts import Progress, artifact_key
 from tasks.fleet.cluster import Cluster
-from tasks.fleet.fan_out import ItemOutcome, fan_out
+from tasks.fleet.fan_out import Pool
+from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from tasks.host.whole import write_whole
 from tasks.plan import describe
 from tasks.run.certainty import ratio_text
 from tasks.run.scope import Scope
 from tasks.run.spans import Span
-from tasks.trial.execute import Order, Trial, try_candidate
-from tasks.trial.floor import known_floor
+from tasks.trial.drive import Slots, drive
+from tasks.trial.floor import floor_for
+from tasks.trial.spec import Trial, TrialSpec, Work
+from tasks.trial.trial import baseline_runs, floor_runs, trial
+from tasks.trial.work import Done, Result
 
-LOOKS = 3  # as many times the first rounds may be spent on a candidate that looks better and is not sure
+MOST = 3  # as many times the first runs may be spent on a candidate that looks better and is not sure
 log = logging.getLogger(__name__)
 
 
@@ -49,61 +53,58 @@ def candidates_of(scope: Scope, iteration: int) -> list[Candidate]:
     return [candidate for candidate in scope.lake.candidates(scope.run_id) if candidate.iteration == iteration]
 
 
-def run_batch(
-    scope: Scope,
-    iteration: int,
-    *,
-    pairs: int,
-    seed: int,
-    slots: int,
-    attempt: Callable[[Order], Trial] = try_candidate,
-    on_trial: Callable[[], None] | None = None,
-) -> Batch:
+def run_batch(scope: Scope, iteration: int, slots: Slots, *, on_trial: Callable[[], None] = lambda: None) -> Batch:
     """Try the iteration's candidates of which nothing is known yet, so that a repeat does only what is left.
 
     This process is the only writer to the lake. InfraError when not one of them could be tried.
     """
-    waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
-    floor = known_floor(scope.workload, scope.settings, scope.shape, scope.lake) if waiting else None
-    orders = [
-        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=LOOKS * pairs, floor=floor) for one in waiting
-    ]
+    settled = _settled(scope)
+    waiting = [candidate for candidate in candidates_of(scope, iteration) if candidate.id not in settled]
+    if not waiting:
+        return Batch({}, ())
+    specs = _specs(scope, waiting)
     failures: dict[str, str] = {}
     spans: list[Span] = []
-
-    def settle(outcome: ItemOutcome[Trial]) -> None:
+    # EEVDF's runs, which all of them share, go out behind the verifications, for slots that are free meanwhile.
+    steps = [*(trial(spec) for spec in specs), _shared_runs(specs[0])]
+    for outcome in drive(steps, slots, scope.lake, on_span=spans.append):
+        if outcome.index == len(waiting):
+            continue
         candidate = waiting[outcome.index]
         if outcome.value is not None:
-            spans.append(outcome.value.span)
             keep(scope, outcome.value)
         elif outcome.failure is not None:
             failures[candidate.id] = f"{outcome.failure.kind}: {outcome.failure.message}"
             log.warning("execute: %s: no result: %s", candidate.id, failures[candidate.id])
-        if on_trial is not None:
-            on_trial()
-
-    deadline_s = batch_deadline_s(scope.settings, len(orders), slots)
-    fan_out(attempt, orders, deadline_s=deadline_s, label="try", on_result=settle)
+        on_trial()
+    if len(failures) == len(waiting):
+        raise InfraError(
+            f"none of {len(waiting)} candidates could be tried; the first: {next(iter(failures.values()))}"
+        )
     return Batch(failures, tuple(spans))
 
 
-def run_observed_batch(
-    scope: Scope,
-    ray_cluster: Cluster,
-    iteration: int,
-    *,
-    pairs: int,
-    seed: int,
-    attempt: Callable[[Order], Trial] = try_candidate,
-) -> Batch:
+def _specs(scope: Scope, candidates: Sequence[Candidate]) -> list[TrialSpec]:
+    run = scope.run
+    plan = MeasurementPlan(run.pairs, MOST * run.pairs, run.seed)
+    floor = floor_for(run.workload, run.settings, run.shape, scope.lake)
+    return [TrialSpec(candidate, run.workload, run.shape, run.settings, plan, floor=floor) for candidate in candidates]
+
+
+def _shared_runs(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], None]:
+    if prepare_guest(spec.settings, spec.shape).machine.clock is not None:
+        yield (*baseline_runs(spec, 0, spec.plan.pairs), *floor_runs(spec))
+
+
+def run_observed_batch(scope: Scope, ray_cluster: Cluster, iteration: int) -> Batch:
     """`run_batch` once the cluster is there, with its progress in the Prefect UI."""
     ray_cluster.ready()
     total = len(candidates_of(scope, iteration))
     key = artifact_key("progress", scope.workload.id)
     progress = Progress(key, total, f"Iteration {iteration} of {scope.run_id}: {total} candidates")
-    return run_batch(
-        scope, iteration, pairs=pairs, seed=seed, slots=ray_cluster.slots, attempt=attempt, on_trial=progress.advance
-    )
+    deadline_s = batch_deadline_s(scope.settings, total, ray_cluster.slots)
+    with Pool[Done](deadline_s=deadline_s, label="trial") as pool:
+        return run_batch(scope, iteration, pool, on_trial=progress.advance)
 
 
 def batch_deadline_s(settings: Settings, trials: int, slots: int) -> float:

@@ -12,8 +12,8 @@ from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.run.tally import tally
-from tasks.trial.measure import Loadable, Match
 from tasks.trial.pictures import Pictures, draw, trace_runs
+from tasks.trial.spec import Loadable
 
 log = logging.getLogger(__name__)
 
@@ -40,5 +40,5 @@ def _timelines(scope: Scope, best: Score) -> dict[str, Timeline]:
         policy = Loadable(path.read_bytes(), evidence.arguments, best.policy)
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
-    match = Match(scope.workload, best.seed, 2, 0, policy)
-    return trace_runs(match, prepare_guest(scope.settings, scope.shape), scope.settings, seed=best.seed)
+    guest = prepare_guest(scope.settings, scope.shape)
+    return trace_runs(scope.workload, policy, guest, scope.settings, seed=best.seed)

@@ -8,25 +8,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from policy_lake.model import Candidate, InfraError, Score, Stage, Verdict
+from policy_lake.model import Candidate, InfraError, MeasurementPlan, Score, Stage, Verdict
 from tasks.plan import describe
 from tasks.run.batch import Evidence, read_evidence
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.tokens.issue import token_for_verdict
-from tasks.trial.execute import Order, Trial, try_candidate
+from tasks.trial.drive import RunStore
 from tasks.trial.full import judge_everywhere
+from tasks.trial.local import run_here
+from tasks.trial.spec import Trial, TrialSpec
+from tasks.trial.trial import trial
 from verifier_vm.tokens.files import TokenError
 from verifier_vm.tokens.terms import Provenance
 from verifier_vm.verdict import honours_cgroups, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 STATIC = ("source", "build", "object")
+Attempt = Callable[[TrialSpec, RunStore], Trial]
 log = logging.getLogger(__name__)
 
 
-def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], Trial] = try_candidate) -> Path | None:
+def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Attempt | None = None) -> Path | None:
     """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it. With
@@ -36,7 +40,7 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     if best is None or best.outcome != "win" or not best.attached:
         return None
     candidate = next(one.candidate for one in tried if one.score is best)
-    again = confirm(scope, best, candidate, attempt)
+    again = confirm(scope, best, candidate, attempt or _attempt)
     if again is None or again.outcome != "win":
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
@@ -59,22 +63,27 @@ def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Callable[[Order], 
     return path
 
 
-def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Callable[[Order], Trial]) -> Score | None:
+def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> Score | None:
     """The winner's score on seeds that nobody has seen, which the lake keeps, too; None if it is rejected by now."""
-    known = [one for one in scope.lake.scores(scope.workload.id) if one.confirms == best.id]
+    known = [score for score in scope.lake.scores(scope.workload.id) if score.confirms == best.id]
     again = known[-1] if known else None
     if again is None:
-        order = Order(
-            replace(winner, run_id=""), scope.workload, len(best.pairs), best.seed + FRESH_SEEDS, scope.shape,
+        plan = MeasurementPlan(len(best.pairs), 0, best.seed + FRESH_SEEDS)
+        spec = TrialSpec(
+            replace(winner, run_id=""), scope.workload, scope.shape, scope.settings, plan,
             floor=best.floor, confirms=best.id, known_suffices=True,
         )  # fmt: skip
-        again = attempt(order).score
+        again = attempt(spec, scope.lake).score
         if again is None:
             log.warning("learn: %s won, and was rejected when it was measured again", best.policy)
             return None
         scope.lake.put(again)
     log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), again.outcome)
     return again
+
+
+def _attempt(spec: TrialSpec, store: RunStore) -> Trial:
+    return run_here(trial(spec), spec, store)
 
 
 def _full(scope: Scope, evidence: Evidence) -> Verdict:

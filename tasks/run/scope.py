@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tuning run: what its stages share, and its row in the lake from start to end.
+"""A tuning run opened: its definition with the lake and the planner, and its row in the lake from start to end.
 
 Stages hand each other ids; the records themselves are in the lake, so that a stage can be repeated, or run by itself.
 """
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal
 
 from benchmarks.workloads import Workload
@@ -17,54 +15,55 @@ from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import InputError, WorkloadProfile
 from policy_lake.records import Record, Run
-from tasks.host.guest import Shape, prepare_guest, shape_for
+from tasks.host.guest import Shape, prepare_guest
 from tasks.host.lake import open_lake
-from tasks.host.settings import Settings, load_settings
-from tasks.host.workloads import find_workload
-from tasks.planners.choose import planner
-from tasks.planners.endpoint import ModelEndpoint
+from tasks.host.settings import Settings
 from tasks.planners.protocol import Planner
+from tasks.run.budget import planner_of
+from tasks.run.spec import RunSpec, store_run
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the stages of one run share: settings, lake, planner (its budget is the run's), workload."""
+    """What the stages of one run share: its definition, the lake, the planner (whose budget is the run's)."""
 
-    run_id: str
-    settings: Settings
+    run: RunSpec
     lake: Lake
     planner: Planner
-    workload: Workload
-    shape: Shape
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def settings(self) -> Settings:
+        return self.run.settings
+
+    @property
+    def workload(self) -> Workload:
+        return self.run.workload
+
+    @property
+    def shape(self) -> Shape:
+        return self.run.shape
 
 
-def host_cpus(scope: Scope) -> int:
+def open_scope(run: RunSpec) -> Scope:
+    """The run with its lake and planner; InputError for a setting of these that is wrong."""
+    return Scope(run, open_lake(run.settings), planner_of(run))
+
+
+def host_cpus(run: RunSpec) -> int:
     """The host CPUs that one of the run's guests keeps busy."""
-    return prepare_guest(scope.settings, scope.shape).host_cpus
-
-
-def new_run_id(workload: str) -> str:
-    """The workload's id, the time in UTC, and four random digits."""
-    return f"{workload}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-@lru_cache(maxsize=8)
-def open_run(run_id: str, workload: str) -> Scope:
-    """A run's scope, the same for each of its stages in this process. InputError on a wrong setting or workload."""
-    settings = load_settings()
-    wanted = find_workload(workload, settings)
-    return Scope(
-        run_id=run_id,
-        settings=settings,
-        lake=open_lake(settings),
-        planner=planner(_endpoint(settings)),
-        workload=wanted,
-        shape=shape_for(settings, wanted),
-    )
+    return prepare_guest(run.settings, run.shape).host_cpus
 
 
 def begin_run(scope: Scope) -> None:
-    """Put the library's policies and the run's row into the lake. A run begun twice keeps its first start."""
+    """Keep the run's definition, and put the library's policies and the run's row into the lake.
+
+    A run begun twice keeps its first start; InputError if it was begun with another definition.
+    """
+    store_run(scope.run)
     known = _row(scope)
     row = known or Run(scope.run_id, scope.workload.id, "running", datetime.now(UTC).isoformat(timespec="seconds"))
     scope.lake.put(*policies(), replace(row, status="running", ended=""))
@@ -95,21 +94,3 @@ def profile_of(scope: Scope, profile_id: str) -> WorkloadProfile:
 
 def _row(scope: Scope) -> Run | None:
     return next((run for run in scope.lake.runs(scope.workload.id) if run.id == scope.run_id), None)
-
-
-def _endpoint(settings: Settings) -> ModelEndpoint | None:
-    if not settings.model and not settings.model_url:
-        return None
-    if not settings.model or not settings.model_url:
-        missing = "SCHEDCP_MODEL" if not settings.model else "SCHEDCP_MODEL_URL"
-        raise InputError(f"{missing} is not set: a model needs a name and a URL")
-    return ModelEndpoint(
-        url=settings.model_url,
-        model=settings.model,
-        api_key=settings.model_api_key.get_secret_value(),
-        price_in_usd_per_mtok=settings.model_price_in_usd_per_mtok,
-        price_out_usd_per_mtok=settings.model_price_out_usd_per_mtok,
-        max_tokens_total=settings.model_max_tokens,
-        max_cost_usd=settings.model_max_cost_usd,
-        timeout_s=settings.model_timeout_s,
-    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A score measured again by its id: in virtual time every run must come to the same digits; else intervals must meet."""
+"""A score measured again by its id: in virtual time every run must have the same digits, else intervals must meet."""
 
 from __future__ import annotations
 

@@ -43,6 +43,21 @@ class RunStore(Protocol):
         """Keep a run."""
 
 
+class MemoryStore:
+    """Runs kept for as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Measurement] = {}
+
+    def measurements(self, ids: Sequence[str]) -> dict[str, Measurement]:
+        """See RunStore."""
+        return {id: self._kept[id] for id in ids if id in self._kept}
+
+    def put(self, measurement: Measurement, /) -> None:
+        """See RunStore."""
+        self._kept[measurement.id] = measurement
+
+
 @dataclass(slots=True)
 class _Stepper(Generic[Value]):
     """One generator, and what it waits for: results by position, None while they are out."""
@@ -65,7 +80,7 @@ def drive(
     `recompute` computes runs that the store holds, too, and leaves the store as it is. `on_span` hears when each
     piece of work that was done here ran. An exception of a generator itself is raised.
     """
-    return _Drive(slots, store, recompute, on_span).all(list(trials))
+    return _Drive[Value](slots, store, recompute, on_span).all(list(trials))
 
 
 class _Drive(Generic[Value]):

@@ -10,7 +10,7 @@ from policy_lake.model import InfraError, Verdict
 from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest
-from tasks.host.settings import Settings, load_settings
+from tasks.host.settings import Settings
 from verifier_vm.judge.gate import judge_part
 from verifier_vm.judge.stages import merged
 from verifier_vm.judge.suite import parts
@@ -29,6 +29,7 @@ class PartOrder:
     check_all: bool
     cgroups: bool
     cold: bool
+    settings: Settings
 
 
 def judge_everywhere(
@@ -46,7 +47,7 @@ def judge_everywhere(
     tier is no tier.
     """
     wanted = parts("full")
-    orders = [PartOrder(i, data, arguments, check_all, cgroups, settings.cold) for i in range(len(wanted))]
+    orders = [PartOrder(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
 
     def settle(outcome: ItemOutcome[Verdict]) -> None:
         if outcome.value is not None:
@@ -65,7 +66,7 @@ def judge_everywhere(
 
 def judge_in_part(order: PartOrder) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
-    settings = load_settings()
+    settings = order.settings
     part = parts("full")[order.index]
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return judge_part(

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.scoring import BASELINE, score_steps
+from benchmarks.rounds import Rounds
+from benchmarks.scoring import BASELINE, Contender, score_steps
 from benchmarks.timeline import Timeline, read_timeline, traced
-from policy_lake.guest import GuestJob, GuestStep
+from benchmarks.workloads import Workload, job_files
+from policy_lake.guest import GuestJob
 from policy_lake.model import InfraError, Score
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
 from tasks.host.whole import write_whole
-from tasks.trial.measure import Match
+from tasks.trial.run import POLICY
+from tasks.trial.spec import Loadable
 from verifier_vm.machine.vm import run
 
 FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
@@ -34,24 +37,23 @@ class Pictures:
         return "".join(f"![{path.stem}]({path.name})\n\n" for path in shown)
 
 
-def trace_runs(match: Match, guest: Guest, settings: Settings, *, seed: int) -> dict[str, Timeline]:
+def trace_runs(
+    workload: Workload, policy: Loadable, guest: Guest, settings: Settings, *, seed: int
+) -> dict[str, Timeline]:
     """One run under the baseline and one under the policy, event by event, in one guest of their own.
 
     They are not the measured runs, since tracing costs time; they have the first pair's seed. InfraError if one fails.
     """
-    steps = score_steps(match.workload, match.rounds(), seed=seed, accel=guest.machine.accel, policy=match.contender)
-    first = [step for step in steps if step.label in ("attach-0", "detach-0")]
-    runs = {step.label: step for step in steps}
-    attach, detach = first
-    wanted: Sequence[GuestStep] = (
-        runs["warm-up"], traced(runs["baseline-0"], BASELINE), attach, traced(runs["policy-0"], "policy"), detach,
-    )  # fmt: skip
-    job = GuestJob(match.files(), tuple(wanted), seed)
+    steps = score_steps(
+        workload, Rounds(1), seed=seed, accel=guest.machine.accel, policy=Contender(POLICY, policy.arguments)
+    )
+    warm_up, baseline, attach, measured, detach = steps
+    wanted = (warm_up, traced(baseline, BASELINE), attach, traced(measured, "policy"), detach)
+    job = GuestJob({**job_files(workload), POLICY: policy.data}, wanted, seed)
     report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
     if len(report.events) < len(wanted) or not all(event.ok for event in report.events):
-        raise InfraError(f"a traced run of {match.workload.id} did not end well")
-    name = match.policy.name if match.policy else BASELINE
-    outputs = ((BASELINE, report.ran(BASELINE)), (name, report.ran("policy")))
+        raise InfraError(f"a traced run of {workload.id} did not end well")
+    outputs = ((BASELINE, report.ran(BASELINE)), (policy.name, report.ran("policy")))
     return {run_name: read_timeline(run.out, where=run_name) for run_name, run in outputs}
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.measurement import Measured
 from benchmarks.workloads import Workload
@@ -34,7 +34,7 @@ class TrialSpec:
     workload: Workload
     shape: Shape
     settings: Settings
-    plan: MeasurementPlan = MeasurementPlan()
+    plan: MeasurementPlan = field(default_factory=MeasurementPlan)
     control: Candidate | None = None
     floor: float | None = None
     confirms: str = ""

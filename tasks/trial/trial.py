@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from benchmarks.guards import guard_findings
 from benchmarks.measurement import Measured
 from benchmarks.scoring import Circumstances, pair_seed, read_score, score_pairs
-from benchmarks.sequential import decide, log_ratios
-from benchmarks.statistics import floor_of, ratio
+from benchmarks.sequential import decide, log_ratios, look
+from benchmarks.statistics import floor_of, outcome, ratio
 from benchmarks.workloads import Workload
+from policy_lake.events import Role
 from policy_lake.measurement import Measurement
-from policy_lake.model import Finding, InfraError, Pair, Rejection, Score, Stage
+from policy_lake.model import Finding, InfraError, Outcome, Pair, Ratio, Rejection, Score, Stage
 from tasks.host.guest import Guest, prepare_guest
 from tasks.trial.build import provenance_of
 from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Trial, TrialSpec, VerifyWork, Work
@@ -117,7 +118,7 @@ def _run(spec: TrialSpec, policy: Loadable | None, number: int) -> RunWork:
 
 def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None) -> Steps:
     plan, roles = spec.plan, _roles(policy, control)
-    kept: dict[str, list[Measurement]] = {role: [] for role in roles}
+    kept: dict[Role, list[Measurement]] = {role: [] for role in roles}
     floor: list[Measurement] = []
     while True:
         first = len(kept["policy"])
@@ -135,7 +136,7 @@ def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None)
             return course
 
 
-def _roles(policy: Loadable | None, control: Loadable | None) -> dict[str, Loadable | None]:
+def _roles(policy: Loadable | None, control: Loadable | None) -> dict[Role, Loadable | None]:
     return {"policy": policy, "baseline": None, **({"control": control} if control else {})}
 
 
@@ -146,7 +147,7 @@ def _measurements(results: Sequence[Result]) -> list[Measurement]:
     return runs
 
 
-def _failure(spec: TrialSpec, kept: dict[str, list[Measurement]]) -> Rejection | None:
+def _failure(spec: TrialSpec, kept: dict[Role, list[Measurement]]) -> Rejection | None:
     for role, runs in kept.items():
         for number, run in enumerate(runs):
             if run.rejection is not None and role == "policy":
@@ -156,14 +157,29 @@ def _failure(spec: TrialSpec, kept: dict[str, list[Measurement]]) -> Rejection |
     return None
 
 
-def _course(workload: Workload, seed: int, kept: dict[str, list[Measurement]], floor: Sequence[Measurement]) -> Course:
-    figures: Measured = {role: [run.metrics for run in runs] for role, runs in kept.items()}  # type: ignore[misc]
-    beside = zip(kept["baseline"], floor, strict=False)
-    pairs = [Pair(run.metrics[workload.metric], other.metrics[workload.metric]) for run, other in beside]
+def equal_runs(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], tuple[Ratio, Outcome]]:
+    """EEVDF against itself in virtual time: the same work in guests of two seeds, and what would be made of it."""
+    count = spec.plan.pairs
+    runs = _measurements((yield (*baseline_runs(spec, 0, count), *floor_runs(spec))))
+    pairs = _pairs_of(spec.workload, runs[:count], runs[count:])
+    lower = spec.workload.direction == "lower"
+    interval = look(log_ratios(pairs, lower_is_better=lower))
+    middle = ratio(pairs, lower_is_better=lower, seed=spec.plan.seed)
+    return middle, outcome(replace(middle, ci95=(interval.low, interval.high)))[0]
+
+
+def _course(workload: Workload, seed: int, kept: dict[Role, list[Measurement]], floor: Sequence[Measurement]) -> Course:
+    figures: Measured = {role: [run.metrics for run in runs] for role, runs in kept.items()}
+    pairs = _pairs_of(workload, kept["baseline"], floor)
     equal = floor_of(ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed))
     first = kept["baseline"][0]
-    ids = tuple(run.id for role in ("policy", "baseline") for run in kept[role])
-    return Course(figures, first.kernel, first.accel, equal, ids)
+    roles: tuple[Role, ...] = ("policy", "baseline")
+    return Course(figures, first.kernel, first.accel, equal, tuple(run.id for role in roles for run in kept[role]))
+
+
+def _pairs_of(workload: Workload, runs: Sequence[Measurement], beside: Sequence[Measurement]) -> list[Pair]:
+    both = zip(runs, beside, strict=False)
+    return [Pair(run.metrics[workload.metric], other.metrics[workload.metric]) for run, other in both]
 
 
 def _by_rounds(spec: TrialSpec, policy: Loadable | None, control: Loadable | None) -> Steps:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker does: a candidate verified, one run measured, or rounds interleaved. Ray runs `do_work`, on any host."""
+"""What a worker does: a candidate verified, a run measured, or rounds interleaved. Ray runs `do_work`, on any host."""
 
 from __future__ import annotations
 

@@ -17,9 +17,11 @@ from prefect import flow
 
 from policy_lake.model import InfraError, InputError, PolicyPlan
 from tasks.fleet.retry import retryable
+from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.batch import run_observed_batch
-from tasks.run.scope import open_run
+from tasks.run.scope import open_scope
+from tasks.run.spec import define_run
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
 PLANS = [PolicyPlan(id, {}, f"{id} may help", "scripted") for id in ("ljf", "fifo", "rr", "vtime")]
@@ -84,14 +86,13 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCHEDCP_DATA_DIR", str(settings.data_dir))
         patch.setenv("SCHEDCP_EMBEDDER", "hash")
-        patch.setattr("tasks.run.scope.planner", lambda _: planner)
+        patch.setattr("tasks.run.budget.planner", lambda *_, **__: planner)
         patch.setattr(observe, "observe_task", retryable(observed, delay_s=0.1))
         patch.setattr(observe, "floor_task", retryable(_named(lambda *_: 1.01), delay_s=0.1))
         patch.setattr(execute, "batch_task", batch)
         patch.setattr(tune, "illustrate_task", retryable(_named(lambda _: None), delay_s=0.1))
         promote = partial(learn.promote, attempt=ray_cases.fake_try)
         patch.setattr(learn, "promote_task", retryable(_named(promote), delay_s=0.1))
-        open_run.cache_clear()
         yield planner
 
 
@@ -129,8 +130,8 @@ def test_the_loop_ends_with_a_report_and_a_token(finished: dict[str, Any], setti
     assert "the guest's disk is full" in Path(result["report"]).read_text()
 
 
-def test_the_loop_leaves_everything_in_the_lake(finished: dict[str, Any]) -> None:
-    lake = open_run("e2e-1", "batch").lake
+def test_the_loop_leaves_everything_in_the_lake(finished: dict[str, Any], settings: Settings) -> None:
+    lake = open_lake(settings)
     (run,) = [run for run in lake.runs("batch") if run.id == "e2e-1"]
     assert (run.status, run.best) == ("done", "ljf")
     assert run.summary == finished
@@ -157,13 +158,13 @@ def test_a_person_finds_profile_candidates_progress_and_report_among_the_artifac
     assert "Not claimed" in found["report-batch"].data
 
 
-def test_a_second_attempt_does_only_what_is_left(played: Scripted) -> None:
+def test_a_second_attempt_does_only_what_is_left(played: Scripted, settings: Settings) -> None:
     """The lake knows what was settled, so that a retried batch boots no guest twice."""
     from tasks.plan import plan
     from tasks.run.batch import run_batch
     from tasks.run.scope import begin_run
 
-    scope = open_run("e2e-3", "batch")
+    scope = open_scope(define_run("batch", settings, run_id="e2e-3"))
     begin_run(scope)
     plan(PROFILE, scope.lake, played, run_id="e2e-3", iteration=1, limit=4)
     first = run_batch(scope, 1, pairs=3, seed=1, slots=2, attempt=ray_cases.fake_try)
@@ -173,18 +174,37 @@ def test_a_second_attempt_does_only_what_is_left(played: Scripted) -> None:
         run_batch(scope, 1, pairs=3, seed=1, slots=2, attempt=ray_cases.fake_try)
 
 
-def test_a_run_that_fails_says_so_in_the_lake(played: Scripted) -> None:
+def test_stages_that_are_started_by_themselves_are_one_run(played: Scripted, settings: Settings) -> None:
+    """As separate deployments would start them: nothing but ids goes from one to the next."""
+    from flows.begin import begin
+    from flows.execute import execute
+    from flows.learn import learn
+    from flows.observe import observe
+    from flows.plan import plan
+
+    run_id = asyncio.run(begin("batch", per_iteration=2, pairs=3, seed=7, run_id="e2e-6"))
+    profile_id, _ = asyncio.run(observe(run_id))
+    assert asyncio.run(plan(run_id, profile_id)) == 2
+    assert played.told[-1].limit == 2
+    assert asyncio.run(execute(run_id)).failures == {}
+    assert asyncio.run(learn(run_id)) is not None
+    assert {one.policy for one in open_lake(settings).scores("batch", run_id)} == {"ljf"}
+
+
+def test_a_run_that_fails_says_so_in_the_lake(played: Scripted, settings: Settings) -> None:
     from flows.tune import tune
 
     played.plans = [PLANS[3]]
     with pytest.raises(InfraError, match="none of 1"):
         asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-4"))
-    (run,) = [run for run in open_run("e2e-4", "batch").lake.runs() if run.id == "e2e-4"]
+    (run,) = [run for run in open_lake(settings).runs() if run.id == "e2e-4"]
     assert run.status == "failed"
     assert "the guest's disk is full" in run.summary["error"]
 
 
-def test_a_run_that_is_interrupted_says_so_in_the_lake(played: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_interrupted_says_so_in_the_lake(
+    played: Scripted, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flows import execute
     from flows.tune import tune
 
@@ -194,5 +214,5 @@ def test_a_run_that_is_interrupted_says_so_in_the_lake(played: Scripted, monkeyp
     monkeypatch.setattr(execute, "batch_task", retryable(interrupted))
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-5"))
-    (run,) = [run for run in open_run("e2e-5", "batch").lake.runs() if run.id == "e2e-5"]
+    (run,) = [run for run in open_lake(settings).runs() if run.id == "e2e-5"]
     assert (run.status, run.ended != "") == ("cancelled", True)

@@ -10,8 +10,10 @@ import sys
 
 import pytest
 
-from flows.local import interruptible, run_tune
+from flows.local import interruptible
 from policy_lake.model import InputError
+from tasks.host.settings import Settings
+from tasks.run.spec import define_run
 
 
 @pytest.mark.parametrize(
@@ -25,13 +27,14 @@ from policy_lake.model import InputError
 )
 def test_bad_input_is_told_before_anything_starts(given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        run_tune(**given)  # type: ignore[arg-type]
+        define_run(settings=Settings(), **given)  # type: ignore[arg-type]
 
 
 def test_bad_input_costs_no_import_of_prefect_ray_or_lancedb() -> None:
     program = (
-        "import sys\nfrom flows.local import run_tune\n"
-        "try: run_tune('nothing')\n"
+        "import sys\nimport flows.local\nfrom control_plane.tune import tune_command\n"
+        "from tasks.host.settings import Settings\n"
+        "try: tune_command('nothing', Settings(), iterations=1, per_iteration=1, pairs=2, seed=1, as_json=False)\n"
         "except Exception as error: print(type(error).__name__)\n"
         "print([name for name in ('prefect', 'ray', 'lancedb') if name in sys.modules])"
     )

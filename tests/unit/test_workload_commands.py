@@ -168,7 +168,7 @@ def test_the_command_adds_lists_and_shows(tmp_path, mine):
         (("workloads", "show", "nope"), "no workload 'nope'"),
         (("workloads", "add", "nope.toml"), "nope.toml: cannot be read: No such file"),
         (("workloads", "add", "any-name"), "not one of the files that can be added"),
-        (("score", "fifo", "-w", "batch", "--tier", "huge"), "SCHEDCP_TIER='huge'"),
+        (("score", "fifo", "-w", "batch", "--tier", "huge"), "--tier 'huge'"),
         (("score", "fifo", "-w", "any-name.toml", "--tier", "full"), "'mine' has no tier 'full'"),
         (("score", "fifo", "-w", "schbench", "--schbench", "gone"), "gone: cannot be read: No such file"),
         (("tune", "schbench", "--schbench", "any-name.toml"), "any-name.toml: not a 64-bit ELF file"),

@@ -104,5 +104,5 @@ def _doubt_score(request: TokenRequest) -> str:
         return "the score has no proof that the policy was attached"
     said = {"kernel": (score.kernel, request.kernel), "ratio": (score.ratio, request.ratio or score.ratio)}
     said["workload"] = (score.workload, request.workload or score.workload)
-    said["object"] = (score.versions.get("object_sha256", ""), request.object_sha256)
+    said["object"] = (score.provenance.object_sha256 if score.provenance else "", request.object_sha256)
     return next((f"the score is of another {name}" for name, (one, two) in said.items() if one != two), "")
