@@ -59,12 +59,15 @@ def outcome(ratio: Ratio, *, floor: float = 1.0, min_effect: float = MIN_EFFECT)
     low, high = ratio.ci95
     if not np.isfinite([low, high, ratio.median]).all() or low <= 1 <= high:
         return "inconclusive", "interval"
-    effect = max(ratio.median, 1 / ratio.median)
-    if effect < 1 + min_effect:
+    if not _beyond(ratio.median, 1 + min_effect):
         return "inconclusive", "effect"
-    if effect < floor:
+    if not _beyond(ratio.median, floor):
         return "inconclusive", "floor"
     return ("win", "") if low > 1 else ("loss", "")
+
+
+def _beyond(median: float, limit: float) -> bool:
+    return median >= limit or median <= 1 / limit
 
 
 def floor_of(ratio: Ratio) -> float:

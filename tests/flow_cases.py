@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from score_cases import PROVENANCE
+
 from policy_lake.model import (
     Candidate,
     CommandProfile,
@@ -43,7 +45,7 @@ def score(of: Candidate, median: float = 1.31, *, outcome: Outcome = "win", **mo
         "pairs": (Pair(1.5, 1.5 / median), Pair(1.52, 1.52 / median), Pair(1.48, 1.48 / median)),
         "ratio": Ratio(median, (median - 0.02, median + 0.02)), "bound": 1.33, "attached": True, "outcome": outcome,
         "run_id": of.run_id, "candidate": of.id, "kernel": "7.3.4", "accel": "tcg",
-        "versions": {"object_sha256": "ab" * 32},
+        "provenance": PROVENANCE,
     }  # fmt: skip
     return Score(**{**fields, **more})
 

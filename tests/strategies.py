@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from policy_lake.measurement import Measurement, RunInputs
 from policy_lake.model import (
     Candidate,
     CommandProfile,
     Knob,
     Lesson,
+    MeasurementPlan,
     Pair,
     Policy,
     PolicyPlan,
+    Provenance,
     Ratio,
     Rejection,
     Score,
@@ -109,6 +112,24 @@ verdicts = st.builds(Verdict, accepted=st.just(False), rejection=rejections, sta
     Verdict, accepted=st.just(True), rejection=st.none(), stages=tuples(stages), ops=texts, kernel=texts
 )
 ratios = st.builds(Ratio, median=numbers, ci95=st.tuples(numbers, numbers))
+provenances = st.builds(
+    Provenance, kernel_sha256=texts, image_sha256=texts, qemu=texts, clock=texts, cpus=counts, llcs=counts, smt=counts,
+    nodes=counts, memory_mib=counts, workload_file=texts, workload_sha256=texts, object_sha256=texts,
+    arguments=st.lists(texts, max_size=3).map(tuple),
+    plan=st.builds(MeasurementPlan, pairs=counts, most_pairs=counts, seed=counts),
+    numbers=st.dictionaries(texts, counts, max_size=3),
+)  # fmt: skip
+measurements = st.builds(
+    Measurement, id=ids, workload=ids, policy=texts, metrics=st.dictionaries(texts, numbers, max_size=3),
+    inputs=st.builds(
+        RunInputs, snapshot=texts, clock=texts, program=st.lists(texts, max_size=3).map(tuple),
+        metrics=st.lists(texts, max_size=3).map(tuple), work_seed=counts, guest_seed=counts, kernel_sha256=texts,
+        image_sha256=texts, qemu=texts, cpus=counts, llcs=counts, smt=counts, nodes=counts, memory_mib=counts,
+        workload_sha256=texts, object_sha256=texts, arguments=st.lists(texts, max_size=3).map(tuple),
+    ),
+    rejection=st.none() | st.builds(Rejection, stage=texts, reason=texts, evidence=texts),
+    kernel=texts, accel=texts, fingerprint=texts, switch_hash=texts, virtual_s=numbers,
+)  # fmt: skip
 scores = st.builds(
     Score,
     id=ids,
@@ -129,7 +150,7 @@ scores = st.builds(
     candidate=texts,
     kernel=texts,
     accel=texts,
-    versions=st.dictionaries(texts, texts, max_size=3),
+    provenance=st.none() | provenances,
     also=st.dictionaries(texts, numbers, max_size=3),
 )
 lessons = st.builds(Lesson, id=ids, run_id=texts, workload=texts, policy=texts, text=texts)
@@ -145,7 +166,7 @@ runs = st.builds(
 )
 rejecteds = st.builds(Rejected, candidate=candidates, rejection=rejections, workload=texts)
 
-records = st.one_of(policies, profiles, candidates, scores, rejecteds, lessons, runs)
+records = st.one_of(policies, profiles, candidates, scores, rejecteds, lessons, runs, measurements)
 
 
 def policy(id: str, good_for: str = "tests", **fields) -> Policy:

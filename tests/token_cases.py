@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from score_cases import provenance
+
 from policy_lake.model import Finding, InfraError, InputError, Pair, Ratio, Score, Stage, to_json
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.check import Attachment, check_token
@@ -33,7 +35,7 @@ STAGES = tuple(Stage(name, True, 1.5, (NO_CGROUPS,) if name == "build" else ()) 
 KERNEL = "7.3.4+deb13-cloud-amd64"
 SCORE = Score(
     "score-1", "batch", "ljf", "eevdf", {}, "makespan_s", "s", "virtual", 2, (Pair(1.5, 1.2), Pair(1.5, 1.25)),
-    Ratio(1.22, (1.2, 1.25)), 1.33, True, "win", kernel=KERNEL, versions={"object_sha256": sha("object")},
+    Ratio(1.22, (1.2, 1.25)), 1.33, True, "win", kernel=KERNEL, provenance=provenance(object_sha256=sha("object")),
 )  # fmt: skip
 REQUEST = TokenRequest(
     "ljf", sha("object"), sha("source"), ("slice_us=500", "long_comms=transcode"), KERNEL, sha("btf"), "host-1", STAGES,

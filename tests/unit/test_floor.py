@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The A/A floor: from the lake where it holds one of the same work in the same guest, else measured and kept.
+"""The wall clock's A/A floor: from the lake where it holds one of the same work and guest, else measured and kept.
 
 How one is measured, tests/vm/test_score.py shows; here is which one is taken.
 """
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from score_cases import provenance
 
 from benchmarks.workloads import at_size, descriptor_sha256, workload
 from policy_lake.embed import embedder
@@ -22,18 +23,20 @@ from verifier_vm.machine.topology import Topology
 
 BATCH = at_size(workload("batch"), "smoke")
 SHAPE = Shape(Topology(2))
+OF = provenance(workload_sha256=descriptor_sha256(BATCH), clock="")
 KNOWN = Score(
-    "a", "batch", "eevdf", "eevdf", {}, "makespan_ms", "ms", "virtual", 2, (Pair(100.0, 100.0),) * 5,
+    "a", "batch", "eevdf", "eevdf", {}, "makespan_ms", "ms", "wall", 2, (Pair(100.0, 100.0),) * 5,
     Ratio(1.0, (0.98, 1.03)), None, False, "inconclusive", kernel="7.3.4", accel="tcg", topology=str(Topology(2)),
-    versions={"workload_sha256": descriptor_sha256(BATCH)}, tier="smoke",
+    provenance=OF, tier="smoke",
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def guest(monkeypatch):
     kernel = Kernel("7.3.4", Path("/k/bzImage"), Path("/k"), "sha", "btf")
-    made = Guest(Machine(Path("/k/bzImage"), Path("/i/abc.cpio"), clock=Path("/c/vclock-1.so")), kernel)
+    made = Guest(Machine(Path("/k/bzImage"), Path("/i/abc.cpio")), kernel)
     monkeypatch.setattr(floor, "prepare_guest", lambda settings, shape: made)
+    return made
 
 
 @pytest.fixture
@@ -48,19 +51,27 @@ def settings(tmp_path):
 
 def test_the_further_end_of_the_interval_of_the_latest_that_fits(lake, settings):
     lake.put(KNOWN, replace(KNOWN, id="b", ratio=Ratio(1.0, (0.9, 1.02))))
-    assert floor.known_floor(BATCH, settings, SHAPE, lake) == pytest.approx(1 / 0.9)
+    assert floor.floor_for(BATCH, settings, SHAPE, lake) == pytest.approx(1 / 0.9)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"clock": "wall"}, {"topology": "4 CPUs"}, {"accel": "kvm"}, {"tier": "standard"}, {"kernel": "7.3.5"},
-        {"versions": {"workload_sha256": "of another"}}, {"policy": "fifo"}, {"workload": "schbench"},
+        {"clock": "virtual"}, {"topology": "4 CPUs"}, {"accel": "kvm"}, {"tier": "standard"}, {"kernel": "7.3.5"},
+        {"provenance": provenance(workload_sha256="of another")}, {"provenance": None}, {"policy": "fifo"},
+        {"workload": "schbench"},
     ],
 )  # fmt: skip
-def test_one_of_other_work_or_of_another_guest_is_none(lake, settings, changes):
+def test_a_score_of_other_work_or_of_another_guest_is_none(lake, settings, changes, monkeypatch):
+    monkeypatch.setattr(floor, "measure_floor", lambda *_: replace(KNOWN, id="new", ratio=Ratio(1.0, (1.0, 1.5))))
     lake.put(replace(KNOWN, **changes))
-    assert floor.known_floor(BATCH, settings, SHAPE, lake) is None
+    assert floor.floor_for(BATCH, settings, SHAPE, lake) == 1.5
+
+
+def test_in_virtual_time_there_is_none(lake, settings, monkeypatch, guest):
+    virtual = replace(guest, machine=replace(guest.machine, clock=Path("/c/vclock-1.so")))
+    monkeypatch.setattr(floor, "prepare_guest", lambda settings, shape: virtual)
+    assert floor.floor_for(BATCH, settings, SHAPE, lake) is None
 
 
 def test_it_is_measured_once(lake, settings, monkeypatch):

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import gate_events
 import pytest
+from score_cases import provenance
 
 from benchmarks.measurement import measure
 from benchmarks.rounds import Rounds
-from benchmarks.scoring import Contender, pair_seed, read_score, score_steps
+from benchmarks.scoring import Circumstances, Contender, pair_seed, read_score, score_steps
 from benchmarks.workloads import workload
 from policy_lake.codes import Code
 from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, NotDone, Ran, SchedState, Watch
-from policy_lake.model import InfraError, InputError, Rejection, Score, from_json, to_json
+from policy_lake.model import Candidate, InfraError, InputError, MeasurementPlan, Rejection, Score, from_json, to_json
 
 BATCH = workload("batch")
-PAIRS = 3
+PAIRS = 5
 ROUNDS = Rounds(PAIRS)
 TAKES_MS = {"warm": 2000.0, "baseline": 2000.0, "policy": 1600.0, "control": 1800.0}
 OFF = SchedState("disabled", "", 0)
@@ -55,12 +56,14 @@ def honest(described=BATCH, rounds=ROUNDS):
     return events
 
 
-def read(events, described=BATCH, rounds=ROUNDS, **changes):
-    known = {"policy": "ljf", "settings": {"slice_ns": 5}, "seed": 1, "cpus": 2, "clock": "wall", "kernel": "7.3.4"}
+def read(events, described=BATCH, rounds=ROUNDS, *, policy="ljf", candidate="", run_id="", seed=1, **changes):
     measured = measure(described, events, rounds)
     if isinstance(measured, Rejection):
         return measured
-    return read_score(described, measured, accel="tcg", **(known | changes))
+    tried = Candidate(candidate, run_id, 1, policy, "", {"slice_ns": 5}, "", "")
+    of = provenance(plan=MeasurementPlan(PAIRS, 0, seed))
+    where = {"clock": "wall", "kernel": "7.3.4", "accel": "tcg", "topology": "2 CPUs"}
+    return read_score(described, measured, Circumstances(tried, of, **(where | changes)))
 
 
 def place(events, label):
@@ -75,11 +78,12 @@ def changed(label, path, value, given=None):
 def test_steps_warm_up_then_take_turns_with_one_seed_a_pair():
     steps = steps_of(seed=7, arguments=("slice_ns=5", "long=a,b"))
     order = ["warm-up", "baseline-0", "policy-0", "policy-1", "baseline-1", "baseline-2", "policy-2"]
+    order += ["policy-3", "baseline-3", "baseline-4", "policy-4"]
     runs = [step for step in steps if step.verb == "run"]
     assert [step.label for step in runs] == order
     seeds = {step.label: step.args[step.args.index("--seed") + 1] for step in runs}
-    assert all(seeds[f"baseline-{pair}"] == seeds[f"policy-{pair}"] == str(pair_seed(7, pair)) for pair in range(3))
-    assert len(set(seeds.values())) == 3 and pair_seed(7, 99) < pair_seed(8, 0)
+    assert all(seeds[f"baseline-{pair}"] == seeds[f"policy-{pair}"] == str(pair_seed(7, pair)) for pair in range(5))
+    assert len(set(seeds.values())) == 5 and pair_seed(7, 99) < pair_seed(8, 0)
     for index, step in enumerate(steps):
         around = (steps[index - 1].verb, steps[(index + 1) % len(steps)].verb)
         assert (around == ("attach", "detach")) == step.label.startswith("policy")
@@ -128,16 +132,19 @@ def test_later_rounds_have_seeds_of_their_own():
     assert not {step.args for step in first if step.verb == "run"} & {step.args for step in later if step.verb == "run"}
 
 
-def test_after_several_looks_the_wider_interval_decides():
-    assert read(honest(), looks=True).anytime95 is None and read(honest(), looks=True).outcome == "inconclusive"
-    rounds = Rounds(5)
-    noisy = honest(rounds=rounds)
+def test_the_anytime_valid_interval_decides_and_not_the_narrower_one():
+    noisy = honest()
     for pair, takes in enumerate((1500.0, 1900.0, 1700.0, 1650.0, 1850.0)):
         noisy = changed(f"policy-{pair}", "out", out(takes), noisy)
-    assert read(noisy, rounds=rounds).outcome == "win"
-    looked = read(noisy, rounds=rounds, looks=True)
-    assert looked.outcome == "inconclusive"
-    assert looked.anytime95[0] < looked.ratio.ci95[0] and looked.detectable > 1.05
+    score = read(noisy)
+    assert score.ratio.ci95[0] > 1 > score.anytime95[0] and score.detectable > 1.05
+    assert (score.outcome, score.doubt) == ("inconclusive", "interval")
+
+
+def test_what_equal_runs_differ_by_is_no_win():
+    assert (read(honest()).outcome, read(honest()).doubt) == ("win", "")
+    assert read(honest(), floor=1.24).outcome == "win"
+    assert (read(honest(), floor=1.26).outcome, read(honest(), floor=1.26).doubt) == ("inconclusive", "floor")
 
 
 def test_guards_have_ratios_of_their_own():
@@ -145,7 +152,7 @@ def test_guards_have_ratios_of_their_own():
 
 
 def test_an_honest_report_gives_a_score():
-    score = read(honest(), run_id="r1", candidate="c1", versions={"qemu": "10.0.2"})
+    score = read(honest(), run_id="r1", candidate="c1", confirms="s0")
     assert isinstance(score, Score)
     assert [(pair.baseline, pair.policy, pair.seed) for pair in score.pairs] == [
         (2000.0, 1600.0, pair_seed(1, pair)) for pair in range(PAIRS)
@@ -162,7 +169,7 @@ def test_an_honest_report_gives_a_score():
 def test_no_ratio_is_above_its_bound_where_no_run_beat_its_own():
     """Seeds whose work differs: of the medians alone, 1500 / 1000, arithmetic would seem to be beaten by 1.6."""
     events = honest()
-    for pair, (baseline, policy) in enumerate([(1500, 900), (1000, 1000), (1760, 1100)]):
+    for pair, (baseline, policy) in enumerate([(1500, 900), (1000, 1000), (1760, 1100), (1600, 1000), (1700, 1000)]):
         for label, takes in ((f"baseline-{pair}", baseline), (f"policy-{pair}", policy)):
             report = {"makespan_ms": takes, "mean_end_ms": takes, "bound_ms": policy, "ok": True}
             events = changed(label, "out", json.dumps(report), events)

@@ -32,7 +32,7 @@ def test_exchanging_the_roles_inverts_everything(pairs, lower):
     assert back.ci95 == pytest.approx((1 / there.ci95[1], 1 / there.ci95[0]))
     mirrored = {"win": "loss", "loss": "win", "inconclusive": "inconclusive"}
     if not math.isclose(there.ci95[0], 1) and not math.isclose(there.ci95[1], 1):
-        assert outcome(back) == mirrored[outcome(there)]
+        assert outcome(back)[0] == mirrored[outcome(there)[0]]
 
 
 @given(pair_lists, st.floats(min_value=0.01, max_value=100))
@@ -88,24 +88,33 @@ def test_one_pair_has_no_interval(pairs):
 @pytest.mark.parametrize(
     ("median", "low", "high", "expected"),
     [
-        (1.25, 1.1, 1.4, "win"),
-        (0.8, 0.7, 0.9, "loss"),
-        (1.25, 0.99, 1.4, "inconclusive"),
-        (1.25, 1.0, 1.4, "inconclusive"),
-        (1.01, 1.005, 1.015, "inconclusive"),
-        (0.99, 0.985, 0.995, "inconclusive"),
-        (1.02, 1.01, 1.03, "win"),
-        (1 / 1.02, 0.97, 0.99, "loss"),
-        (math.nan, math.nan, math.nan, "inconclusive"),
-        (2.0, 1.5, math.inf, "inconclusive"),
+        (1.25, 1.1, 1.4, ("win", "")),
+        (0.8, 0.7, 0.9, ("loss", "")),
+        (1.25, 0.99, 1.4, ("inconclusive", "interval")),
+        (1.25, 1.0, 1.4, ("inconclusive", "interval")),
+        (0.8, 0.7, 1.0, ("inconclusive", "interval")),
+        (1.01, 1.005, 1.015, ("inconclusive", "effect")),
+        (0.99, 0.985, 0.995, ("inconclusive", "effect")),
+        (1.02, 1.01, 1.03, ("win", "")),
+        (1.0199, 1.01, 1.03, ("inconclusive", "effect")),
+        (1 / 1.02, 0.97, 0.99, ("loss", "")),
+        (math.nan, math.nan, math.nan, ("inconclusive", "interval")),
+        (2.0, 1.5, math.inf, ("inconclusive", "interval")),
     ],
 )
-def test_outcome(median, low, high, expected):
+def test_outcome_and_why_there_is_none(median, low, high, expected):
     assert outcome(Ratio(median, (low, high))) == expected
 
 
+@pytest.mark.parametrize(("floor", "expected"), [(1.09, "win"), (1.1, "win"), (1.101, "inconclusive")])
+def test_a_win_and_a_loss_lie_beyond_the_floor(floor, expected):
+    assert outcome(Ratio(1.1, (1.05, 1.2)), floor=floor)[0] == expected
+    mirrored = {"win": "loss", "inconclusive": "inconclusive"}[expected]
+    assert outcome(Ratio(1 / 1.1, (0.8, 0.95)), floor=floor)[0] == mirrored
+
+
 def test_the_least_effect_is_the_callers_choice():
-    assert outcome(Ratio(1.04, (1.03, 1.05)), min_effect=0.05) == "inconclusive"
+    assert outcome(Ratio(1.04, (1.03, 1.05)), min_effect=0.05) == ("inconclusive", "effect")
 
 
 def test_orders_take_turns():

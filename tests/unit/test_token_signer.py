@@ -57,7 +57,7 @@ REFUSALS = [
     ({"provenance": Provenance(cost_usd=-1.0)}, "cost_usd is no cost"),
     ({"score": replace(SCORE, attached=False)}, "no proof that the policy was attached"),
     ({"score": replace(SCORE, kernel="6.12")}, "the score is of another kernel"),
-    ({"score": replace(SCORE, versions={})}, "the score is of another object"),
+    ({"score": replace(SCORE, provenance=None)}, "the score is of another object"),
     ({"score": replace(SCORE, workload="other")}, "the score is of another workload"),
     ({"ratio": Ratio(9.0, (8.0, 10.0))}, "the score is of another ratio"),
 ]

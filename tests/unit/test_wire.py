@@ -17,7 +17,7 @@ from verifier_vm.machine.wire import parse_event, parse_exit_record
 
 ACCEPTED = json.loads((GOLDEN / "accepted.json").read_text())
 REFUSED = json.loads((GOLDEN / "rejected_by_verifier.json").read_text())[0]
-HELLO = {"event": "hello", "kernel": "7.3.4", "cpus": 2, "switch_address": 1, "protocol": 2}
+HELLO = {"event": "hello", "kernel": "7.3.4", "cpus": 2, "switch_address": 1, "protocol": 3}
 KINDS = {"attach": Attached, "detach": Detached, "run": Ran, "start": Started, "stop": Stopped}
 
 
@@ -141,8 +141,8 @@ def test_a_refused_attachment_says_how_its_loader_ended():
 
 
 def test_another_protocol_is_refused_with_its_cure():
-    with pytest.raises(InfraError, match="'protocol' must be 2, not 3: run `make setup`"):
-        parse(HELLO | {"protocol": 3})
+    with pytest.raises(InfraError, match="'protocol' must be 3, not 4: run `make setup`"):
+        parse(HELLO | {"protocol": 4})
 
 
 def test_an_exit_record_is_read_and_none_is_one_of_no_kind():
