@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what the guest reports: every field is wanted, every number finite, and the first that is not is named."""
+"""Reading what programs report: every field must be there, every number finite; the first that is not is named."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def number(
     """The field `path` as a finite number above 0, or 0 itself unless `zero` is False; `error` otherwise."""
     value = take(record, path, float, where=where, error=error)
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        wanted = "of at least 0" if zero else "above 0"
-        raise error(f"{where}: field '{path}' must be a finite number {wanted}, not {value}")
+        expected = "of at least 0" if zero else "above 0"
+        raise error(f"{where}: field '{path}' must be a finite number {expected}, not {value}")
     return value
 
 
 def last_line(text: object) -> str:
     """The last line of a program's stderr, where it says why it failed."""
     lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing on stderr"
+    return lines[-1] if lines else "nothing on stderr"
 
 
 def last_object(text: str, *, where: str, error: type[SchedcpError] = InfraError) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def last_object(text: str, *, where: str, error: type[SchedcpError] = InfraError
     lines = [line for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
     try:
-        found = json.loads(last)
+        parsed = json.loads(last)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        parsed = None
+    if not isinstance(parsed, dict):
         raise error(f"{where}: its last line of output is not a JSON object but {last!r:.60}")
-    return found
+    return parsed

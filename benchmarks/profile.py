@@ -32,7 +32,7 @@ def profile_job(workload: Workload, *, seed: int, accel: Accel) -> GuestJob:
 
 
 def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
-    """The profile in the report of `profile_job`; its id is derived from what was seen.
+    """The profile in the report of `profile_job`; its id is derived from what the probe reported.
 
     Raises InputError if the workload's own program failed, InfraError naming the field if the report says too little.
     """
@@ -40,12 +40,12 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
     run = report.ran(LABEL)
     check_nothing_attached(run, where=where)
     _check_run(run, where)
-    seen = last_object(run.out, where=where)
-    if status := take(seen, "exit", int, where=where):
+    probed = last_object(run.out, where=where)
+    if status := take(probed, "exit", int, where=where):
         raise InputError(f"{where}: {workload.program} exited with {status}: {last_line(run.err)}")
-    wall_s = number(seen, "wall_ns", where=where, zero=False) / 1e9
-    cpus = take(seen, "cpus", int, where=where)
-    rows = take(seen, "commands", list[Any], where=where)
+    wall_s = number(probed, "wall_ns", where=where, zero=False) / 1e9
+    cpus = take(probed, "cpus", int, where=where)
+    rows = take(probed, "commands", list[Any], where=where)
     unsorted = [_command(row, f"{where}, command {index}") for index, row in enumerate(rows)]
     commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
     cpu_s = sum(command.cpu_ms for command in commands) / 1e3
@@ -53,8 +53,8 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         raise InfraError(f"{where}: field 'cpus' must be at least 1, not {cpus}")
     if cpu_s <= 0:
         raise InfraError(f"{where}: field 'commands' shows no CPU time at all")
-    result = result_of(workload, take(seen, "out", str, where=where), run.err, where=f"workload '{workload.id}'")
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    result = result_of(workload, take(probed, "out", str, where=where), run.err, where=f"workload '{workload.id}'")
+    digest = hashlib.sha256(json.dumps(probed, sort_keys=True).encode()).hexdigest()
     return WorkloadProfile(
         id=f"{workload.id}-{digest[:12]}",
         workload=workload.id,
@@ -78,10 +78,10 @@ def percentile(counts: list[int], share: float) -> float:
     members were spread evenly over the logarithm, which is all that a log2 histogram knows.
     """
     total = sum(counts)
-    wanted, below = share * total, 0
+    rank, below = share * total, 0
     for index, count in enumerate(counts):
-        if count and below + count >= wanted:
-            return float(2 ** (index + (wanted - below) / count))
+        if count and below + count >= rank:
+            return float(2 ** (index + (rank - below) / count))
         below += count
     return 0.0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who ran where, and who waited how long: what guest/timeline.c told of one run."""
+"""Who ran where, and who waited how long: what guest/timeline.c reported of a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Timeline:
 
 
 def traced(step: GuestStep, label: str) -> GuestStep:
-    """The same run, told event by event; its figures count for nothing, since tracing costs time."""
+    """The same run, reported event by event; its figures count for nothing, since tracing costs time."""
     return GuestStep(step.verb, (PROGRAM, *step.args), label, step.timeout_s)
 
 

@@ -56,7 +56,7 @@ class ExitRecord:
 
     The kernel calls `exit` with no kind below UNREG. NONE is therefore what the variable held before: nothing was
     stored. Like NO_RECORD it accuses nobody, for that a policy ended too soon is read from the kernel's own state and
-    log; it is noted, since nobody would be told why such a policy ended.
+    log; it is noted, since why such a policy ends would not be known.
     """
 
     kind: int = ExitKind.NO_RECORD

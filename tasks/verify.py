@@ -23,7 +23,7 @@ from tasks.trial.static import Checked, OnStage, check_statically
 from tasks.trial.trial import scored
 from verifier_vm.judge.gate import judge
 from verifier_vm.judge.suite import Tier
-from verifier_vm.verdict import demand, verdict_of
+from verifier_vm.verdict import require, verdict_of
 
 SOURCE_LIMIT = 4 << 20
 PAIRS, MOST, SEED = 5, 3, 1  # as in `schedcp score`
@@ -122,7 +122,7 @@ def judge_further(
     checked: Checked, guest: Guest, settings: Settings, arguments: tuple[str, ...], wanted: Demands, on_stage: OnStage
 ) -> Verdict:
     """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
-    stages = [demand(stage, wanted.bugs) for stage in checked.stages]
+    stages = [require(stage, wanted.bugs) for stage in checked.stages]
     sound = all(stage.ok for stage in stages)
     if checked.made is None or not (sound or wanted.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
@@ -137,7 +137,7 @@ def judge_further(
             checked.made.data, arguments, guest.machine, check_all=wanted.check_all, cgroups=checked.cgroups,
             on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
-    stages += [demand(stage, wanted.bugs) for stage in judged.stages]
+    stages += [require(stage, wanted.bugs) for stage in judged.stages]
     return verdict_of(stages, ops=judged.ops, data=checked.made.data, kernel=judged.kernel)
 
 

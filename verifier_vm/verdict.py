@@ -37,7 +37,7 @@ def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", ker
     return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel)
 
 
-def demand(stage: Stage, bugs: Collection[str]) -> Stage:
+def require(stage: Stage, bugs: Collection[str]) -> Stage:
     """The same stage for hosts that need more: what it noted or left open of these bugs rejects."""
     if not any(finding.bug in bugs for finding in stage.findings):
         return stage

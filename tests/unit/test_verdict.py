@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from policy_lake.model import Finding, Stage
-from verifier_vm.verdict import demand, rejection_of, stage_of, verdict_of
+from verifier_vm.verdict import rejection_of, require, stage_of, verdict_of
 
 NOTE = Finding("F41", "note", "no cgroup ops: shares and quotas are void")
 UNKNOWN = Finding("F02", "unknown", "the queue's id is computed")
@@ -43,6 +43,6 @@ def test_the_first_failed_stage_in_order_is_the_rejection():
 
 def test_what_a_host_needs_turns_a_note_into_a_rejection():
     stage = stage_of("object", 0.1, [NOTE, UNKNOWN])
-    assert demand(stage, {"F41"}).ok is False
-    assert rejection_of(demand(stage, {"F41"})).bug == "F41"
-    assert demand(stage, {"F30"}) == stage and demand(stage, ()) == stage
+    assert require(stage, {"F41"}).ok is False
+    assert rejection_of(require(stage, {"F41"})).bug == "F41"
+    assert require(stage, {"F30"}) == stage and require(stage, ()) == stage

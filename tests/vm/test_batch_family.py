@@ -34,7 +34,7 @@ def test_every_case_does_its_work_in_the_guest_and_cleans_up_for_the_next(guest)
     report = run(GuestJob({}, (*steps, shuffled)), guest.machine, deadline_s=120)
     assert len(report.events) == len(TINY) + 2
     for event in report.events:
-        assert event["ok"], event
-        out = json.loads(event["out"].splitlines()[-1])
+        assert event.ok, event
+        out = json.loads(event.out.splitlines()[-1])
         assert out["ok"] and len(out["jobs"]) == 8
         assert out["makespan_ms"] >= 0.95 * out["bound_ms"] > 0

@@ -51,8 +51,8 @@ def events(guest, tmp_path_factory):
 
 
 def test_a_build_is_measured_in_the_descriptors_terms(events):
-    assert events[0]["ok"], events[0]["err"]
-    told = json.loads(events[0]["out"].splitlines()[-1])
+    assert events[0].ok, events[0].err
+    told = json.loads(events[0].out.splitlines()[-1])
     wanted = at_size(workload("kernel-build"), "full")
     for metric in (wanted.metric, wanted.bound, *(guard.metric for guard in wanted.guards)):
         assert told[metric] > 0
@@ -60,6 +60,6 @@ def test_a_build_is_measured_in_the_descriptors_terms(events):
 
 
 def test_a_build_that_fails_is_no_figure(events):
-    assert not events[1]["ok"] and events[1]["exit"] == 1
-    assert json.loads(events[1]["out"].splitlines()[-1])["ok"] is False
-    assert "none.c" in events[1]["err"]
+    assert not events[1].ok and events[1].exit == 1
+    assert json.loads(events[1].out.splitlines()[-1])["ok"] is False
+    assert "none.c" in events[1].err

@@ -54,13 +54,13 @@ def step(*args, timeout_s=60.0) -> GuestStep:
 
 def told(report: GuestReport, index: int = 0) -> dict:
     event = report.events[index]
-    assert event["ok"], event
-    return json.loads(event["out"])
+    assert event.ok, event
+    return json.loads(event.out)
 
 
 def sameness(report: GuestReport) -> tuple:
     """All that a run with the same seed must have in common."""
-    counts, events = report.counts, [(e["ok"], e["out"], e["seconds"]) for e in report.events]
+    counts, events = report.counts, [(e.ok, e.out, e.seconds) for e in report.events]
     assert counts and counts.fallbacks == 0 and counts.switches > 0
     return counts.fingerprint, counts.switch_hash, counts.switches, counts.slots, counts.virtual_s, events
 
@@ -138,7 +138,7 @@ def test_idle_time_is_skipped(machine, program):
     report = run(GuestJob({"clock": program}, (step("sleep", 30),)), machine)
     assert time.monotonic() - start < 5
     assert 0 <= told(report)["late_ns"] < 1_000_000
-    assert 30 <= report.events[0]["seconds"] < 30.2 and report.counts.virtual_s > 30
+    assert 30 <= report.events[0].seconds < 30.2 and report.counts.virtual_s > 30
 
 
 def test_sleeps_and_timers_end_when_they_should(machine, program):
@@ -149,8 +149,8 @@ def test_sleeps_and_timers_end_when_they_should(machine, program):
 def test_a_program_that_spins_is_ended_at_its_limit_in_virtual_time(machine, program):
     report = run(GuestJob({"clock": program}, (step("spin", timeout_s=0.4),)), machine)
     event = report.events[0]
-    assert (event["ok"], event["timed_out"], event["ended"]) == (False, True, True)
-    assert 0.4 <= event["seconds"] < 0.6
+    assert (event.ok, event.timed_out, event.ended) == (False, True, True)
+    assert 0.4 <= event.seconds < 0.6
 
 
 @pytest.mark.parametrize(("how", "last"), [(1, "hostile"), (2, "hostile"), (3, "F")], ids=["spins", "halts", "floods"])
@@ -269,7 +269,7 @@ def test_a_cold_guest_scores_as_a_warm_one(machine):
 
     def makespans_ms(given: Machine) -> list[float]:
         events = run(GuestJob({}, batches, seed=1), given).events
-        return [json.loads(event["out"])["makespan_ms"] for event in events]
+        return [json.loads(event.out)["makespan_ms"] for event in events]
 
     cold, warm = makespans_ms(replace(machine, snapshots=None)), makespans_ms(machine)
     assert statistics.median(c / w for c, w in zip(cold, warm, strict=True)) == pytest.approx(1, rel=0.01)

@@ -56,15 +56,15 @@ def step(*args):
 
 
 def answers(report):
-    assert all(event["ok"] for event in report.events), report.events
-    return [json.loads(event["out"].splitlines()[-1]) for event in report.events]
+    assert all(event.ok for event in report.events), report.events
+    return [json.loads(event.out.splitlines()[-1]) for event in report.events]
 
 
 def identity(report):
     """What two runs that are one run have in common: every slot, every context switch, every word."""
     counts = report.counts
     assert counts.fallbacks == 0
-    return counts.fingerprint, counts.slots, counts.switches, counts.switch_hash, [e["out"] for e in report.events]
+    return counts.fingerprint, counts.slots, counts.switches, counts.switch_hash, [e.out for e in report.events]
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from benchmarks.profile import profile_job, read_profile
 from benchmarks.workloads import arguments, job_files, program_of
 from bpf.build import compile_policy
 from bpf.library import policy
+from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestStep
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload
@@ -36,11 +37,11 @@ def runs(guest):
         files[f"{id}.o"] = compile_policy(policy(id).source, name=id, vmlinux_dir=guest.kernel.headers).data
         steps += [GuestStep("attach", (f"{id}.o",)), *seeded(chosen, id, guest), GuestStep("detach")]
     events = run(GuestJob(files, tuple(steps)), guest.machine).events
-    assert all(event["ok"] for event in events), events
+    assert all(event.ok for event in events), events
     found = {name: [] for name in ("eevdf", *POLICIES)}
     for event in events:
-        if event["verb"] == "run":
-            found[event["label"]].append(json.loads(event["out"].splitlines()[-1]))
+        if isinstance(event, Ran):
+            found[event.label].append(json.loads(event.out.splitlines()[-1]))
     return found
 
 

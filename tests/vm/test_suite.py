@@ -11,6 +11,7 @@ import pytest
 
 from bpf.build import compile_policy
 from bpf.library import policy
+from policy_lake.events import Attached
 from policy_lake.guest import GuestJob, GuestStep
 from verifier_vm.judge.gate import OBJECT, judge, judge_part
 from verifier_vm.judge.oracles import read_facts
@@ -45,15 +46,15 @@ def test_eevdf_is_what_the_limits_suppose(guest):
 def test_a_workload_leaves_the_guest_as_it_was(guest):
     steps = (adversary("W9", "seconds=0.3"), adversary("W12", "seconds=0.2"), adversary("W12-shares", "seconds=0.2"))
     report = run(GuestJob({}, (*steps, adversary("W1", "seconds=0.1"))), guest.machine)
-    assert [event["ok"] for event in report.events] == [True] * 4, report.events
+    assert [event.ok for event in report.events] == [True] * 4, report.events
     plugged = read_run(report.events[0])
     assert plugged.figure("cpus_online") == guest.machine.cpus and not plugged.figure("hotplug_errors")
-    assert not any(event["err"] for event in report.events), [event["err"] for event in report.events]
+    assert not any(event.err for event in report.events), [event.err for event in report.events]
 
 
 def test_what_the_suite_does_not_know_is_told(guest):
     event = run(GuestJob({}, (adversary("W99"),)), guest.machine).events[0]
-    assert (event["ok"], event["exit"]) == (False, 2) and "no workload 'W99'" in event["err"]
+    assert (event.ok, event.exit) == (False, 2) and "no workload 'W99'" in event.err
 
 
 def test_a_program_runs_beside_the_steps_between_start_and_stop(guest):
@@ -64,7 +65,7 @@ def test_a_program_runs_beside_the_steps_between_start_and_stop(guest):
         adversary("W1", "hogs=2", "seconds=0.5"),
     )
     events = run(GuestJob({}, steps), guest.machine).events
-    assert [event["ok"] for event in events] == [True] * 4
+    assert [event.ok for event in events] == [True] * 4
     beside, alone = (read_run(events[index])["W1-hog"].run_ms for index in (1, 3))
     assert beside < 0.7 * alone
 
@@ -74,14 +75,14 @@ def test_the_loader_tells_callbacks_and_the_kernel_counts_events(guest):
     attach, hogs, _ = run(GuestJob({OBJECT: made(guest, "rr")}, steps), guest.machine).events
     assert read_facts(attach).callbacks >= {"select_cpu", "enqueue", "cpu_online", "exit"}
     assert "yield" not in read_facts(attach).callbacks and read_facts(attach).flags & 1
-    assert set(hogs["events"]) == {"before", "after"} and hogs["events"]["after"]
+    assert hogs.counters.before and hogs.counters.after
 
 
 def test_the_last_words_of_a_run_that_the_policy_did_not_survive_are_kept(guest):
     steps = (GuestStep("attach", (OBJECT, "ops.timeout_ms=1000")), adversary("W6", "seconds=5"))
     report = run(GuestJob({OBJECT: made(guest, "f13_queue_by_pid_fails")}, steps), guest.machine)
     died = report.events[1]
-    assert not died["ok"] and not died["timed_out"] and json.loads(died["out"])["groups"]["W6-pinned"]["gap_ms"] > 500
+    assert not died.ok and not died.timed_out and json.loads(died.out)["groups"]["W6-pinned"]["gap_ms"] > 500
 
 
 @pytest.mark.parametrize(
@@ -114,4 +115,4 @@ def test_one_cpu_is_a_guest_like_others(guest):
     part = Part("1 CPU", (Exercise("mix", "W1+W5+W6+W8+W9+W10", 1.0), Exercise("W4", "W4", 0.5, base_s=0.5)), reloads=1)
     judged = judge_part(made(guest, "vtime"), (), replace(guest.machine, topology=Topology(1)), part)
     assert judged.verdict.accepted, judged.verdict.rejection
-    assert [event["enable_seq"] for event in judged.report.events if event["verb"] == "attach"] == [1, 2]
+    assert [event.enable_seq for event in judged.report.events if isinstance(event, Attached)] == [1, 2]

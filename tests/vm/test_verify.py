@@ -12,6 +12,7 @@ import pytest
 
 from bpf.build import compile_policy
 from bpf.library import knob_arguments, policies, policy
+from policy_lake.events import Attached, ExitKind
 from policy_lake.guest import GuestJob, GuestStep
 from verifier_vm.judge.gate import OBJECT, judge
 from verifier_vm.machine.vm import run
@@ -44,8 +45,8 @@ def test_the_exit_record_tells_who_took_a_policy_off(guest):
     made = compile_policy(given.source, name="vtime", vmlinux_dir=guest.kernel.headers)
     steps = (GuestStep("attach", (OBJECT,)), GuestStep("detach"))
     detach = run(GuestJob({OBJECT: made.data}, steps), guest.machine).events[1]
-    assert detach["exit_record"].split("\t")[:2] == ["exit", "64"]
-    assert "unregistered from user space" in detach["exit_record"]
+    assert detach.exit_record.kind == ExitKind.UNREG and detach.exit_record.clean
+    assert detach.exit_record.reason == "unregistered from user space"
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(4000), b"no object at all\n" * 50])
@@ -68,8 +69,8 @@ def test_a_policy_can_be_loaded_again_and_again_in_one_guest(guest):
     hogs = GuestStep("run", ("adversary", "W1", "seconds=0.3"))
     round_ = (GuestStep("attach", (OBJECT,)), hogs, GuestStep("detach"))
     report = run(GuestJob({OBJECT: made.data}, round_ * 3), guest.machine)
-    assert [event["ok"] for event in report.events] == [True] * 9
-    assert [e["enable_seq"] for e in report.events if e["verb"] == "attach"] == [1, 2, 3]
+    assert [event.ok for event in report.events] == [True] * 9
+    assert [e.enable_seq for e in report.events if isinstance(e, Attached)] == [1, 2, 3]
 
 
 def test_the_command_prints_the_fixed_shape_and_its_exit_status(guest):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from leftovers import processes, runs
 
+from policy_lake.events import Done, Hello, Ran
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import InfraError, LostVMError
 from verifier_vm.judge.console import kernel_death
@@ -54,25 +55,25 @@ def test_files_arrive_whole_and_outputs_come_back_in_order(guest, probe):
     )
     report = run(job, guest.machine, on_event=seen.append)
     first, second, third = report.events
-    assert json.loads(first["out"]) == {"size": 3_000_001, "sum": want}
-    assert second["out"].splitlines()[:2] == ['<q"uo\\te>', "<>"]
-    assert third["ok"] and len(third["out"]) == 1 << 20 and third["dropped"] > 0
-    assert [e["label"] for e in report.events] == ["a", "b", "c"]
-    assert [e["event"] for e in seen] == ["hello", "step", "step", "step", "done"]
+    assert json.loads(first.out) == {"size": 3_000_001, "sum": want}
+    assert second.out.splitlines()[:2] == ['<q"uo\\te>', "<>"]
+    assert third.ok and len(third.out) == 1 << 20 and third.dropped > 0
+    assert [e.label for e in report.events] == ["a", "b", "c"]
+    assert [type(e) for e in seen] == [Hello, Ran, Ran, Ran, Done]
     assert "sched_ext" not in report.console or report.kernel in guest.kernel.release
 
 
 def test_the_job_ends_at_the_first_step_that_fails(guest, probe):
     report = run(GuestJob({"probe": probe}, (step("orphans"), step("exit", "7"), step("args"))), guest.machine)
-    assert [(e["ok"], e["exit"]) for e in report.events] == [(True, 0), (False, 7)]
-    assert report.events[0]["ended"], "the orphans outlived their step"
+    assert [(e.ok, e.exit) for e in report.events] == [(True, 0), (False, 7)]
+    assert report.events[0].ended, "the orphans outlived their step"
 
 
 def test_a_program_that_hangs_is_ended_at_its_limit(guest, probe):
     report = run(GuestJob({"probe": probe}, (step("hang", timeout_s=1.0),)), guest.machine)
     event = report.events[0]
-    assert (event["ok"], event["timed_out"], event["ended"]) == (False, True, True)
-    assert 0.9 < event["seconds"] < 15
+    assert (event.ok, event.timed_out, event.ended) == (False, True, True)
+    assert 0.9 < event.seconds < 15
 
 
 def test_a_guest_that_freezes_is_ended_at_the_host_deadline(guest, probe):
@@ -118,7 +119,7 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
         stderr=subprocess.DEVNULL,
         env={"TMPDIR": str(scratch), "PATH": "/usr/bin:/bin"},
     )
-    assert b"hello" in child.stdout.readline()
+    assert b"Hello" in child.stdout.readline()
     mine = processes("qemu-system", "-m 300")
     assert mine
     child.send_signal(how)

@@ -55,11 +55,11 @@ def why_disabled(kmsg: Iterable[str]) -> ExitRecord | None:
     """Why the kernel took a policy off, from its own log; None when it took none off in error."""
     lines = list(kmsg)
     for index, line in enumerate(lines):
-        if (found := SCX_DISABLED.match(line)) and found["reason"] != "unregistered from user space":
+        if (disabled := SCX_DISABLED.match(line)) and disabled["reason"] != "unregistered from user space":
             # The message follows on the next line; a line that is part of a backtrace has no colon form.
             message = next((m["message"] for text in lines[index + 1 :] if (m := SCX_MESSAGE.match(text))), "")
-            kind = EXIT_REASONS.get(found["reason"], ExitKind.ERROR)
-            return ExitRecord(kind, 0, found["reason"], message)
+            kind = EXIT_REASONS.get(disabled["reason"], ExitKind.ERROR)
+            return ExitRecord(kind, 0, disabled["reason"], message)
     return None
 
 

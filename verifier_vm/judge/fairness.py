@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from policy_lake.codes import Code
 from policy_lake.model import Finding
@@ -49,15 +50,15 @@ def compare(
     policy: Mapping[str, Reading], base: Mapping[str, Reading], facts: Facts, *, cgroups: bool
 ) -> tuple[Finding, ...]:
     """What the exercises that both ran show, by exercise name; `cgroups`: the policy promises to honour cgroups."""
-    found: list[Finding] = []
-    for name, judge_one in _COMPARED.items():
+    findings: list[Finding] = []
+    for name, check in _COMPARED.items():
         if name in policy and name in base:
-            found += judge_one(Compared(policy[name], base[name], facts))
+            findings += check(Compared(policy[name], base[name], facts))
     if "W4" in policy and "W4-same" in policy:
-        found += _nice(policy["W4"], policy["W4-same"])
+        findings += _nice(policy["W4"], policy["W4-same"])
     if "W12-shares" in policy:
-        found += _cgroups(policy["W12-shares"], facts, cgroups)
-    return tuple(found)
+        findings += _cgroups(policy["W12-shares"], facts, cgroups)
+    return tuple(findings)
 
 
 def _equal_hogs(both: Compared) -> Iterator[Finding]:
@@ -100,12 +101,12 @@ def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
 
 def _latency(both: Compared) -> Iterator[Finding]:
     late, base = both.policy.figure("late_p99_us"), both.base.figure("late_p99_us")
-    told = f"a task that wakes among hogs waits {late / 1000:.1f} ms (p99), under EEVDF {base / 1000:.1f} ms"
+    delays = f"a task that wakes among hogs waits {late / 1000:.1f} ms (p99), under EEVDF {base / 1000:.1f} ms"
     advice = "Run waking tasks before those whose slice ended, or shorten slices while tasks wait."
     if not both.policy.figure("late_n") or late > HOPELESS_PROBE_US:
-        yield Finding("F19", "reject", f"{told} (limit {HOPELESS_PROBE_US / 1e6:.0f} s)", "W2", advice, Code.LATENCY)
+        yield Finding("F19", "reject", f"{delays} (limit {HOPELESS_PROBE_US / 1e6:.0f} s)", "W2", advice, Code.LATENCY)
     elif late > max(SLOW_PROBE * base, SLOW_PROBE_US):
-        yield Finding("F19", "note", told, "W2", advice, Code.LATENCY)
+        yield Finding("F19", "note", delays, "W2", advice, Code.LATENCY)
 
 
 def _sparse(both: Compared) -> Iterator[Finding]:
@@ -131,16 +132,16 @@ def _yields(both: Compared) -> Iterator[Finding]:
     if share >= LEAST_HANDOVERS or _handovers(both.base) < 2 * LEAST_HANDOVERS:
         return
     figures = both.policy.figures
-    told = (
+    handed_over = (
         f"of {figures['yields']:.0f} calls of sched_yield beside an equal, {figures['handovers']:.0f} let it run;"
         f" under EEVDF {_handovers(both.base):.0%} do"
     )
     if "yield" in both.facts.callbacks:
         advice = "Set the slice of the yielding task to 0 in yield, or leave yield out: the kernel then does so."
-        yield Finding("F40", "reject", told, "W15", advice, Code.YIELD)
+        yield Finding("F40", "reject", handed_over, "W15", advice, Code.YIELD)
     else:
         advice = "A task that yields is picked again at once: others wait for a spinner."
-        yield Finding("F40", "note", told, "W15", advice, Code.YIELD)
+        yield Finding("F40", "note", handed_over, "W15", advice, Code.YIELD)
 
 
 def _handovers(reading: Reading) -> float:
@@ -150,14 +151,14 @@ def _handovers(reading: Reading) -> float:
 def _nice(floating: Reading, same: Reading) -> Iterator[Finding]:
     """Upside down on one CPU and on all, for each thread and not only on average, is no accident; flat is a FIFO."""
     ratios = [_high_over_low(reading) for reading in (floating, same)]
-    told = f"nice -5 gets {ratios[0]:.2f} times what nice 5 gets, on one CPU {ratios[1]:.2f} times"
+    shares = f"nice -5 gets {ratios[0]:.2f} times what nice 5 gets, on one CPU {ratios[1]:.2f} times"
     apart = floating["W4-low"].least_ms > floating["W4-high"].most_ms
     if apart and all(ratio < 1 / NICE_WORKS for ratio in ratios):
-        yield Finding("F16", "reject", f"nice levels work upside down: {told} (by weight 9.3)", "W4",
+        yield Finding("F16", "reject", f"nice levels work upside down: {shares} (by weight 9.3)", "W4",
                       "Virtual time is CPU time divided by weight (used * 100 / p->scx.weight), and a turn's length"
                       " grows with weight.", Code.NICE)  # fmt: skip
     elif max(ratios) < NICE_WORKS:
-        yield Finding("F16", "note", f"nice levels have no effect: {told}", "W4",
+        yield Finding("F16", "note", f"nice levels have no effect: {shares}", "W4",
                       "If the policy is to honour them, order by CPU time divided by p->scx.weight.",
                       Code.NICE)  # fmt: skip
 
@@ -171,16 +172,18 @@ def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding
     ratio = reading["W12-heavy"].run_ms / max(reading["W12-light"].run_ms, 0.001)
     quota = reading["W12-quota"].run_ms / (QUOTA * reading.capacity_ms)
     weights_lost, quota_lost = ratio < LEAST_WEIGHT_RATIO, quota > QUOTA_SLACK
-    told = [f"a cgroup of weight 300 gets {ratio:.2f} times what one of 100 gets"] if weights_lost else []
-    told += [f"a cgroup uses {quota:.1f} times its cpu.max"] if quota_lost else []
-    if not told:
+    broken = [f"a cgroup of weight 300 gets {ratio:.2f} times what one of 100 gets"] if weights_lost else []
+    broken += [f"a cgroup uses {quota:.1f} times its cpu.max"] if quota_lost else []
+    if not broken:
         return
     promised = (weights_lost and (required or "cgroup_set_weight" in facts.callbacks)) or (
         quota_lost and "cgroup_set_bandwidth" in facts.callbacks
     )
-    yield Finding("F41", "reject" if promised else "note", "; ".join(told), "W12", "Shares and quotas of containers are"
-                  " void under this policy, unless it keeps weights and bandwidth of cgroups itself.",
-                  Code.CGROUP_SHARE)  # fmt: skip
+    advice = (
+        "Shares and quotas of containers are void, unless the policy keeps weights and bandwidth of cgroups itself."
+    )
+    level: Literal["reject", "note"] = "reject" if promised else "note"
+    yield Finding("F41", level, "; ".join(broken), "W12", advice, Code.CGROUP_SHARE)
 
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {

@@ -109,8 +109,8 @@ def cause_of_exit(words: str, *, needs_a_program: bool = False, everybody: bool 
 
     `needs_a_program` if its maps look like it does, `everybody` if most threads were stuck, not only the one named.
     """
-    if found := _COMM.search(words):
-        return cause_of_stall("" if everybody else found["comm"], needs_a_program=needs_a_program)
+    if stuck := _COMM.search(words):
+        return cause_of_stall("" if everybody else stuck["comm"], needs_a_program=needs_a_program)
     return next((cause for pattern, cause in _CAUSES if pattern.search(words)), UNKNOWN)
 
 
@@ -123,5 +123,5 @@ def cause_of_stall(comm: str, *, needs_a_program: bool = False) -> Cause:
 
 def place_of(words: str) -> str:
     """The workload whose thread the kernel's words name ("W6"); empty when they name none of ours."""
-    found = re.search(r"\b(W\d+)-\w+\[", words)
-    return found[1] if found else ""
+    thread = re.search(r"\b(W\d+)-\w+\[", words)
+    return thread[1] if thread else ""

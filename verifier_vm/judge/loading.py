@@ -43,8 +43,8 @@ def load_findings(event: Attached) -> Iterator[Finding]:
 
 def _place_in(complaint: str) -> str:
     """FILE:LINE of "... (at function @ FILE:LINE:COLUMN)"."""
-    found = re.search(r"@ (?P<place>[^\s:]+:\d+)", complaint)
-    return found["place"] if found else ""
+    match = re.search(r"@ (?P<place>[^\s:]+:\d+)", complaint)
+    return match["place"] if match else ""
 
 
 def _crash(event: Attached) -> str:

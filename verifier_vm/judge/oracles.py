@@ -66,7 +66,7 @@ class Facts:
 
 
 def read_facts(event: Attached) -> Facts:
-    """The facts that the loader told on the way; none when it did not come that far."""
+    """The facts that the loader reported; none when it did not come that far."""
     line = next((line for line in event.log.splitlines() if line.startswith("has:")), "has:")
     words = line.split()[1:]
     maps = tuple(word.removeprefix("map:") for word in words if word.startswith("map:"))
@@ -203,5 +203,5 @@ def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:
     elif not record.stored:
         what = "its exit callback stores no record that the loader knows" if has_exit else "it has no exit callback"
         advice = "Store kind, code, reason and message in a global (SX_EXIT_RECORD and sx_record_exit)."
-        why = f"{what}: nobody will be told why it ended"
+        why = f"{what}: why it ends will not be known"
         yield Finding("F35", "note", why, "exit", advice, Code.NO_EXIT_RECORD)

@@ -65,7 +65,10 @@ class Reader:
         survive = self._survive_stage([event for event in rest if _while_on(event)], facts)
         yield survive
         policy, base = _readings(rest, "policy"), _readings(rest, "baseline")
-        if not all(one.name in policy and (one.name in base or not one.base_s) for one in self.part.exercises):
+        if not all(
+            exercise.name in policy and (exercise.name in base or not exercise.base_s)
+            for exercise in self.part.exercises
+        ):
             if survive.ok:
                 raise LostVMError("the guest reported no end of the comparison with EEVDF")
             return
@@ -76,15 +79,15 @@ class Reader:
         detach = next((event for event in events if isinstance(event, Detached)), None)
         if detach is None:
             raise LostVMError(NO_END)
-        found: list[Finding] = []
+        findings: list[Finding] = []
         evidence: list[str] = []
         for event in events:
-            findings = list(self._of_event(event, detach, facts))
-            found += findings
-            if any(finding.level == "reject" for finding in findings):
+            own = list(self._of_event(event, detach, facts))
+            findings += own
+            if any(finding.level == "reject" for finding in own):
                 evidence += [*event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
-        return _stage("survive", sum(event.wall_s for event in events), list(_once(found)), evidence)
+        return _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts) -> Iterator[Finding]:
         match event:
@@ -106,13 +109,13 @@ class Reader:
                 yield Finding("kernel", "reject", why, "W17", code=Code.LOAD_BESIDE)
 
     def _fair_stage(self, policy: dict[str, Reading], base: dict[str, Reading], facts: Facts, seconds: float) -> Stage:
-        found = (*partly(next(iter(policy.values()))), *compare(policy, base, facts, cgroups=self.cgroups))
+        findings = (*partly(next(iter(policy.values()))), *compare(policy, base, facts, cgroups=self.cgroups))
         evidence = [
             f"{name}: {_totals(policy[name])}" + (f"; EEVDF: {_totals(base[name])}" if name in base else "")
             for name in policy
             if name in base or name in ALONE
         ]
-        return _stage("fair", seconds, found, evidence)
+        return _stage("fair", seconds, findings, evidence)
 
 
 def verdict_of_death(error: LostVMError, data: bytes) -> Verdict:
@@ -122,8 +125,8 @@ def verdict_of_death(error: LostVMError, data: bytes) -> Verdict:
         raise error
     cause = cause_of_exit(death)
     why = f"the guest's kernel died: {death}"
-    found = (Finding(cause.bug, "reject", why, "kernel", cause.advice, Code.KERNEL_DEATH),)
-    stage = _stage("survive", 0.0, found, error.console.splitlines()[-EVIDENCE_LINES:])
+    findings = (Finding(cause.bug, "reject", why, "kernel", cause.advice, Code.KERNEL_DEATH),)
+    stage = _stage("survive", 0.0, findings, error.console.splitlines()[-EVIDENCE_LINES:])
     return verdict_of((stage,), data=data)
 
 
@@ -146,11 +149,11 @@ def _stage(name: str, seconds: float, findings: Sequence[Finding], evidence: Seq
 
 def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
     """Each bug at each place once: rounds and guests say the same again."""
-    seen = set()
+    known = set()
     for finding in findings:
         key = (finding.bug, finding.place, finding.level)
-        if key not in seen:
-            seen.add(key)
+        if key not in known:
+            known.add(key)
             yield finding
 
 

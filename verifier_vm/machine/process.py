@@ -60,7 +60,7 @@ class Origin:
 
 
 class GuestProcess:
-    """A running QEMU and what it has said so far; leaving the context ends it.
+    """A running QEMU and what its guest has reported so far; leaving the context ends it.
 
     `job` may be None: then the guest waits, ready, for one that never comes. `qmp` is QEMU's end of a control socket.
     """
@@ -99,7 +99,7 @@ class GuestProcess:
             self._control, self._qmp = socket.socketpair()
             self._control.sendall(encode_commands(load_commands(self._origin.incoming)))
         try:
-            fds = [guest_end.fileno(), *(one.fileno() for one in (self._stats, self._qmp) if one)]
+            fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._qmp) if end)]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES,
@@ -134,9 +134,9 @@ class GuestProcess:
         _running.discard(self._qemu)
         assert self._qemu.stdout
         self._qemu.stdout.close()
-        for one in (self._stats, self._control):
-            if one:
-                one.close()
+        for end in (self._stats, self._control):
+            if end:
+                end.close()
 
     def finish(self, deadline: float, on_event: OnEvent | None = None) -> GuestReport:
         """Wait for the end of the job, at most until `deadline` (monotonic); LostVMError when it does not come."""
@@ -163,7 +163,7 @@ class GuestProcess:
         try:
             return self._qemu.wait(limit_s)
         except subprocess.TimeoutExpired as error:
-            raise InfraError("QEMU did not end when it was told to") from error
+            raise InfraError("QEMU did not end when asked to") from error
 
     def _counts(self) -> ClockCounts | None:
         """What the clock counted; InfraError when it did not run or gave up a wait: time was not the guest's own."""
@@ -250,7 +250,7 @@ class GuestProcess:
             on_event(event)
 
     def _wait_for_power_off(self, limit_s: float = POWER_OFF_S) -> None:
-        """A guest that has told everything gets a moment to power off; killing one that does not loses nothing."""
+        """A guest that has reported everything gets a moment to power off; killing one that does not loses nothing."""
         assert self._qemu.stdout
         os.set_blocking(self._qemu.stdout.fileno(), False)
         limit = time.monotonic() + limit_s

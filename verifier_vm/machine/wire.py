@@ -67,7 +67,7 @@ class Fields:
     def flag(self, name: str) -> bool:
         return bool(self._take(name, "true or false", lambda value: isinstance(value, bool)))
 
-    def whole(self, name: str, *, least: int = -(2**63)) -> int:
+    def integer(self, name: str, *, least: int = -(2**63)) -> int:
         """A 64-bit integer of at least `least`."""
         return int(self._take(name, f"an integer of at least {least}", lambda value: _is_int(value) and value >= least))
 
@@ -87,7 +87,7 @@ class Fields:
         return Fields(self._take(name, "an object", lambda v: isinstance(v, Mapping)), self.where, path)
 
     def counts(self) -> dict[str, int]:
-        return {name: self.whole(name) for name in self._data}
+        return {name: self.integer(name) for name in self._data}
 
 
 def parse_event(line: bytes, *, wall_s: float = 0.0) -> Event:
@@ -103,12 +103,12 @@ def parse_event(line: bytes, *, wall_s: float = 0.0) -> Event:
         return _step(event, wall_s)
     if kind == "done":
         return Done()
-    if (protocol := event.whole("protocol")) != PROTOCOL:
+    if (protocol := event.integer("protocol")) != PROTOCOL:
         raise InfraError(f"{event.where}: field 'protocol' must be {PROTOCOL}, not {protocol}: run `make setup`")
     greeting = Ready if kind == "ready" else Hello
     return greeting(
-        kernel=event.text("kernel"), cpus=event.whole("cpus", least=1),
-        switch_address=event.whole("switch_address", least=0),
+        kernel=event.text("kernel"), cpus=event.integer("cpus", least=1),
+        switch_address=event.integer("switch_address", least=0),
     )  # fmt: skip
 
 
@@ -159,33 +159,33 @@ def _attached(event: Fields, known: dict[str, Any]) -> Attached:
         record = event.text("exit_record") if "exit_record" in event else ""
         ended = {
             "exit_record": parse_exit_record(record, where=event.where), "timed_out": event.flag("timed_out"),
-            "loader_signal": event.whole("loader_signal", least=0),
+            "loader_signal": event.integer("loader_signal", least=0),
         }  # fmt: skip
     return Attached(
         **known, **ended, phase=event.word("phase", get_args(Phase)), ops=event.text("ops"),
-        enable_seq=event.whole("enable_seq", least=0), sched=_state(event.inner("sched")), log=event.text("log"),
+        enable_seq=event.integer("enable_seq", least=0), sched=_state(event.inner("sched")), log=event.text("log"),
     )  # fmt: skip
 
 
 def _program(event: Fields, known: dict[str, Any]) -> dict[str, Any]:
     sched, events = event.inner("sched"), event.inner("events")
     watch = Watch(
-        _state(sched.inner("before")), _state(sched.inner("after")), sched.whole("samples", least=0),
-        sched.whole("attached", least=0),
+        _state(sched.inner("before")), _state(sched.inner("after")), sched.integer("samples", least=0),
+        sched.integer("attached", least=0),
     )  # fmt: skip
     if watch.attached > watch.samples:
         why = f"must be at most 'sched.samples' ({watch.samples}), not {watch.attached}"
         raise InfraError(f"{event.where}: field 'sched.attached' {why}")
     return {
-        **known, "exit": event.whole("exit"), "signal": event.whole("signal", least=0),
+        **known, "exit": event.integer("exit"), "signal": event.integer("signal", least=0),
         "timed_out": event.flag("timed_out"), "ended": event.flag("ended"), "out": event.text("out"),
-        "err": event.text("err"), "dropped": event.whole("dropped", least=0), "sched": watch,
+        "err": event.text("err"), "dropped": event.integer("dropped", least=0), "sched": watch,
         "counters": Counters(events.inner("before").counts(), events.inner("after").counts()),
     }  # fmt: skip
 
 
 def _state(sched: Fields) -> SchedState:
-    return SchedState(sched.text("state"), sched.text("ops"), sched.whole("enable_seq", least=0))
+    return SchedState(sched.text("state"), sched.text("ops"), sched.integer("enable_seq", least=0))
 
 
 def _is_text(value: object) -> bool:
