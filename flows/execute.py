@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.numbers import Pairs, Seed
+from policy_lake.limits import PAIRS, SEED
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_table
 from tasks.fleet.retry import retryable
@@ -17,7 +19,9 @@ batch_task = retryable(run_observed_batch, name="try-candidates")
 
 
 @flow(name="execute", flow_run_name="execute {workload} {iteration}")
-async def execute(workload: str, run_id: str, iteration: int = 1, pairs: int = 4, seed: int = 1) -> Batch:
+async def execute(
+    workload: str, run_id: str, iteration: int = 1, pairs: Pairs = PAIRS.preset, seed: Seed = SEED.preset
+) -> Batch:
     """What became of those candidates of which the lake cannot tell, and when guests ran."""
     scope = open_run(run_id, workload)
     with cluster.running(scope.settings, host_cpus=host_cpus(scope)) as ray_cluster:

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from policy_lake.model import InfraError, InputError
+from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
+from policy_lake.model import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.host.guest import prepare_guest, shape_for
@@ -24,10 +25,10 @@ from tasks.host.workloads import find_workload
 def run_tune(
     workload: str,
     *,
-    iterations: int = 2,
-    per_iteration: int = 3,
-    pairs: int = 5,
-    seed: int = 1,
+    iterations: int = ITERATIONS.preset,
+    per_iteration: int = PER_ITERATION.preset,
+    pairs: int = PAIRS.preset,
+    seed: int = SEED.preset,
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """Tune a workload and return what `schedcp tune --json` prints; to be called on the main thread.
@@ -36,10 +37,8 @@ def run_tune(
     """
     settings = load_settings()
     shape = shape_for(settings, find_workload(workload, settings))
-    limits = (("iterations", iterations, 1, 64), ("per iteration", per_iteration, 1, 64), ("pairs", pairs, 2, 200))
-    for name, value, least, most in limits:
-        if not least <= value <= most:
-            raise InputError(f"{name}: {value} is not from {least} to {most}")
+    for limit, value in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
+        limit.check(value)
     host_cpus = prepare_guest(settings, shape).host_cpus
     with interruptible(), cluster.running(settings, host_cpus=host_cpus), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings

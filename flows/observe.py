@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.numbers import Seed
+from policy_lake.limits import SEED
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
 from tasks.observe import observe as observe_workload
@@ -19,7 +21,7 @@ put_task = retryable(put, name="put-profile")
 
 
 @flow(name="observe", flow_run_name="observe {workload}")
-async def observe(workload: str, seed: int = 1, run_id: str | None = None) -> tuple[str, list[Span]]:
+async def observe(workload: str, seed: Seed = SEED.preset, run_id: str | None = None) -> tuple[str, list[Span]]:
     """The id of the workload's new profile in the lake, and when the guest ran."""
     scope = open_run(run_id or new_run_id("observe"), workload)
     profile, span = observe_task(scope.workload, scope.settings, scope.shape, seed=seed)

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
 from flows.execute import execute
 from flows.learn import learn
+from flows.numbers import Iterations, Pairs, PerIteration, Seed
 from flows.observe import observe
 from flows.plan import plan
+from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
@@ -26,18 +27,15 @@ begin_task = retryable(begin_run, name="begin-run")
 illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
 
-Count = Annotated[int, Field(ge=1, le=64)]
-Pairs = Annotated[int, Field(ge=2, le=200)]
-
 
 @flow(name="tune", flow_run_name="tune {workload}")
 async def tune(
     workload: str,
     *,
-    iterations: Count = 2,
-    per_iteration: Count = 3,
-    pairs: Pairs = 5,
-    seed: int = 1,
+    iterations: Iterations = ITERATIONS.preset,
+    per_iteration: PerIteration = PER_ITERATION.preset,
+    pairs: Pairs = PAIRS.preset,
+    seed: Seed = SEED.preset,
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """Tune a workload, and return what `schedcp tune --json` prints; the run's row in the lake says how it ended."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from bpf.library import knob_arguments, read_policy
+from bpf.library import read_policy
 from policy_lake.guest import GuestJob
-from policy_lake.model import Clock, InputError, KnobValue, Policy, Stage, Verdict
+from policy_lake.knobs import knob_words
+from policy_lake.limits import PAIRS, SEED, most_pairs
+from policy_lake.model import Clock, InputError, Stage, Verdict
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
@@ -26,7 +28,6 @@ from verifier_vm.machine.vm import run
 from verifier_vm.verdict import demand, verdict_of
 
 SOURCE_LIMIT = 4 << 20
-PAIRS, LOOKS, SEED = 5, 3, 1  # as in `schedcp score`
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
 DEMANDS = {"cgroups": "F41"}
 
@@ -82,7 +83,7 @@ def verify(
     settings: Settings,
     *,
     include_dirs: Sequence[Path] = (),
-    knobs: Mapping[str, KnobValue] | None = None,
+    knobs: Mapping[str, object] | None = None,
     demands: Demands | None = None,
     workload: str = "",
     on_stage: OnStage = lambda _: None,
@@ -98,7 +99,8 @@ def verify(
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    arguments = knob_arguments(read_policy(source, path.name.removesuffix(".bpf.c"), "user"), dict(knobs or {}))
+    policy = read_policy(source, path.name.removesuffix(".bpf.c"), "user")
+    arguments = knob_words(policy, knobs or {})
     chosen = find_workload(workload, settings) if workload else None
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
@@ -110,8 +112,8 @@ def verify(
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
-        policy = Policy(path.name.removesuffix(".bpf.c"), "", "", "", "", source, origin="user")
-        order = Order(candidate_of(policy, dict(knobs or {})), chosen, PAIRS, SEED, shape, LOOKS * PAIRS)
+        pairs = PAIRS.preset  # as in `schedcp score`
+        order = Order(candidate_of(policy, knobs or {}), chosen, pairs, SEED.preset, shape, most_pairs(pairs))
         stage = _scored(order, Loadable(data, arguments, policy.id), guest, settings)
         verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, InfraError, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from tasks.fleet.artifacts import Progress, artifact_key
@@ -23,7 +24,6 @@ from tasks.run.spans import Span
 from tasks.trial.execute import Order, Trial, try_candidate
 from tasks.trial.floor import known_floor
 
-LOOKS = 3  # as many times the first rounds may be spent on a candidate that looks better and is not sure
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +66,8 @@ def run_batch(
     waiting = [one for one in candidates_of(scope, iteration) if one.id not in _settled(scope)]
     floor = known_floor(scope.workload, scope.settings, scope.shape, scope.lake) if waiting else None
     orders = [
-        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=LOOKS * pairs, floor=floor) for one in waiting
+        Order(one, scope.workload, pairs, seed, scope.shape, most_pairs=most_pairs(pairs), floor=floor)
+        for one in waiting
     ]
     failures: dict[str, str] = {}
     spans: list[Span] = []

@@ -10,8 +10,9 @@ from benchmarks.guards import guard_findings
 from benchmarks.scoring import read_score
 from benchmarks.workloads import Workload
 from bpf.build import PolicyObject, compile_policy
-from bpf.library import knob_arguments, read_policy
+from bpf.library import read_policy
 from policy_lake.guest import GuestJob, GuestReport
+from policy_lake.knobs import knob_words
 from policy_lake.model import Candidate, Finding, Rejection, Score, Stage, Verdict
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import Settings, load_settings
@@ -88,7 +89,7 @@ def loadable(candidate: Candidate, guest: Guest) -> Loadable:
 
 def arguments_of(candidate: Candidate) -> tuple[str, ...]:
     """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
-    return knob_arguments(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
+    return knob_words(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
 
 
 def match_of(order: Order, policy: Loadable | None, guest: Guest) -> Match:
