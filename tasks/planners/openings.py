@@ -107,7 +107,7 @@ def cut(comm: str) -> str:
 def _can_name(names: Knob, comm: str) -> bool:
     """Whether the knob can hold the name as it is: a command may call itself anything."""
     try:
-        return canonical(names, [cut(comm)]) == cut(comm)
+        return comm != "" and canonical(names, [cut(comm)]) == cut(comm)
     except KnobError:
         return False
 
