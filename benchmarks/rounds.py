@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.statistics import orders
 from policy_lake.events import Role
-from policy_lake.model import InputError
-
-# A guest takes 512 steps; a pair is four of them, and seven with a control.
-MOST_PAIRS = 70
+from policy_lake.limits import GUEST_PAIRS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +25,7 @@ class Rounds:
     attached: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.pairs <= MOST_PAIRS:
-            raise InputError(f"a guest takes from 1 to {MOST_PAIRS} pairs, not {self.pairs}")
+        GUEST_PAIRS.check(self.pairs)
 
     @property
     def roles(self) -> tuple[Role, ...]:

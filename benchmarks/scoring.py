@@ -16,10 +16,10 @@ from benchmarks.rounds import Rounds
 from benchmarks.sequential import detectable, log_ratios, look
 from benchmarks.workloads import Accel, Workload, arguments, program_of
 from policy_lake.guest import GuestStep
+from policy_lake.limits import PAIRS_A_SEED
 from policy_lake.model import Candidate, Clock, Control, Pair, Provenance, Ratio, Score
 
 BASELINE = "eevdf"
-PAIRS_A_SEED = 100  # so that no two seeds have a pair in common
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies as planners see them: what the essay and the knobs of a .bpf.c say, and knob settings a loader can apply."""
+"""Policies as planners see them: what the essay and the knobs of a .bpf.c say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from policy_lake.model import InputError, Knob, KnobValue, Policy
+from policy_lake.model import InputError, Knob, Policy
 
 LIBRARY_DIR = Path(__file__).parent / "library"
 SUFFIX = ".bpf.c"
@@ -16,7 +16,18 @@ NAME_LIMIT = 15  # TASK_COMM_LEN less its end
 UNITS_OF_SOURCE = {"SX_US": 10**3, "SX_MS": 10**6, "SX_SEC": 10**9}
 ESSAY = re.compile(r"/\*(?P<text>.*?)\*/", re.DOTALL)
 SECTIONS = ("What", "Good for", "Weak at", "Workloads")
-TYPES = r"(?:unsigned |signed )?(?:__)?(?:[us](?:8|16|32|64)|u?int(?:8|16|32|64)_t|int|long|bool|char)"
+# C's names of the types that a knob can have, for BPF, where char is signed and long has 64 bits.
+C_TYPES = {
+    **{f"{prefix}{sign}{bits}": f"{sign}{bits}" for prefix in ("", "__") for sign in "us" for bits in (8, 16, 32, 64)},
+    **{f"{word}{bits}_t": f"{sign}{bits}" for word, sign in (("uint", "u"), ("int", "s")) for bits in (8, 16, 32, 64)},
+    **{
+        f"{words}{name}": f"{sign}{bits}"
+        for words, sign in (("unsigned ", "u"), ("signed ", "s"), ("", "s"))
+        for name, bits in (("char", 8), ("short", 16), ("int", 32), ("long", 64), ("long long", 64))
+    },
+    **{"char": "char", "bool": "bool", "_Bool": "bool"},
+}
+TYPES = "|".join(sorted(C_TYPES, key=len, reverse=True))
 KNOB = re.compile(
     rf"^const volatile (?P<type>{TYPES})\s+(?P<name>\w+)(?P<dims>(?:\[\d+\])*)\s*(?:=\s*(?P<default>[^;]+?)\s*)?;"
     r"[ \t]*(?:/\*(?P<block>.*?)\*/|//(?P<line>[^\n]*))?",
@@ -47,11 +58,11 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
 
     The essay is the first comment that begins `id - title`, with the sections What:, Good for:, Weak at:, Workloads:.
     A knob is a `const volatile` at the start of a line; the comment after it is `unit, low..high: meaning`, or no more
-    than `meaning`.
+    than `meaning`. What values it takes, policy_lake/knobs.py decides.
     """
     title, essay = _essay(source, policy_id)
     missing = [section for section in ("title", *SECTIONS) if not {**essay, "title": title}.get(section)]
-    knobs = tuple(_knob(found) for found in KNOB.finditer(source))
+    knobs = tuple(_knob(found) for found in KNOB.finditer(source) if _settable(found))
     undocumented = [knob.name for knob in knobs if not knob.doc]
     if origin == "library" and (missing or undocumented):
         raise InputError(f"policy '{policy_id}' does not tell: {', '.join(missing + undocumented)}")
@@ -68,15 +79,6 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
     )
 
 
-def knob_arguments(of: Policy, settings: dict[str, KnobValue]) -> tuple[str, ...]:
-    """`name=value` for the loader, in the order of the settings; InputError for an unknown knob or an unfit value."""
-    known = {knob.name: knob for knob in of.knobs}
-    for name in settings:
-        if name not in known:
-            raise InputError(f"policy '{of.id}' has no knob '{name}'; it has: {', '.join(known) or 'none'}")
-    return tuple(f"{name}={_loadable(known[name], value, of.id)}" for name, value in settings.items())
-
-
 def _essay(source: str, policy_id: str) -> tuple[str, dict[str, str]]:
     for comment in ESSAY.finditer(source):
         lines = [re.sub(r"^[ \t]*\*? ?", "", line).rstrip() for line in comment["text"].splitlines()]
@@ -89,15 +91,26 @@ def _essay(source: str, policy_id: str) -> tuple[str, dict[str, str]]:
     return "", {}
 
 
+def _dimensions(found: re.Match[str]) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", found["dims"])]
+
+
+def _settable(found: re.Match[str]) -> bool:
+    """Whether the loader can set it: one value, a list, a name or a list of names, and no array of more dimensions."""
+    dims, is_char = _dimensions(found), C_TYPES[found["type"]] == "char"
+    return all(dims) and len(dims) <= (2 if is_char else 1) and not (dims and is_char and dims[-1] < 2)
+
+
 def _knob(found: re.Match[str]) -> Knob:
     comment = " ".join((found["block"] or found["line"] or "").split())
-    dims = [int(number) for number in re.findall(r"\d+", found["dims"])]
+    dims = _dimensions(found)
     told = RANGE.match(comment)
+    c_type = C_TYPES[found["type"]]
     kind: Literal["int", "bool", "names", "ints"] = "int"
-    if found["type"] == "bool":
+    if dims:
+        kind = "names" if c_type == "char" else "ints"
+    elif c_type == "bool":
         kind = "bool"
-    elif dims:
-        kind = "names" if found["type"] == "char" else "ints"
     return Knob(
         name=found["name"],
         kind=kind,
@@ -106,7 +119,10 @@ def _knob(found: re.Match[str]) -> Knob:
         low=int(told["low"]) if told else None,
         high=int(told["high"]) if told else None,
         unit=(told["unit"] or "") if told else "",
-        count=dims[0] if dims else 1,
+        # `char x[16]` is one name, `char x[4][16]` four of them; each ends in a zero.
+        count=dims[0] if dims and (kind == "ints" or len(dims) > 1) else 1,
+        c_type=c_type,
+        name_bytes=min(dims[-1] - 1, NAME_LIMIT) if kind == "names" else NAME_LIMIT,
     )
 
 
@@ -124,34 +140,3 @@ def _default(text: str | None, kind: str) -> str:
             return text or ""  # an expression of somebody else's: shown, not computed
         value *= int(number[1], 0) if number else UNITS_OF_SOURCE[word]
     return str(value)
-
-
-def _loadable(knob: Knob, value: KnobValue, policy_id: str) -> str:
-    where = f"knob '{knob.name}' of policy '{policy_id}'"
-    if knob.kind == "bool":
-        if str(value).lower() not in ("true", "false", "1", "0"):
-            raise InputError(f"{where} is true or false, not '{value}'")
-        return "1" if str(value).lower() in ("true", "1") else "0"
-    if knob.kind == "int":
-        return str(_whole(knob, value, where))
-    items = [item.strip() for item in str(value).split(",")] if str(value).strip() else []
-    if len(items) > knob.count:
-        raise InputError(f"{where} takes up to {knob.count} items, not {len(items)}")
-    if knob.kind == "ints":
-        return ",".join(str(_whole(knob, item, where)) for item in items)
-    for item in items:
-        if not re.fullmatch(rf"[^\s,=]{{1,{NAME_LIMIT}}}", item) or len(item.encode()) > NAME_LIMIT:
-            raise InputError(f"{where} takes names of 1 to {NAME_LIMIT} bytes without spaces, not '{item}'")
-    return ",".join(items)
-
-
-def _whole(knob: Knob, value: KnobValue, where: str) -> int:
-    try:
-        number = int(value) if not isinstance(value, float) or value.is_integer() else None
-    except ValueError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise InputError(f"{where} is a whole number, not '{value}'")
-    if (knob.low is not None and number < knob.low) or (knob.high is not None and number > knob.high):
-        raise InputError(f"{where} is from {knob.low} to {knob.high} {knob.unit}".rstrip() + f", not {number}")
-    return number

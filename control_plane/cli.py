@@ -10,10 +10,12 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.lake_app import lake_app
-from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, chosen
+from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, chosen, number
 from control_plane.output import print_json
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
+from policy_lake import limits
+from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import InputError, SchedcpError
 
 app = typer.Typer(
@@ -52,10 +54,10 @@ def doctor(json: Json = False) -> None:
 @app.command()
 def tune(
     workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
-    iterations: Annotated[int, typer.Option(min=1, max=50, help="Rounds of plan, execute and learn.")] = 2,
-    per_iteration: Annotated[int, typer.Option(min=1, max=64, help="Candidates a round.")] = 3,
-    pairs: Annotated[int, typer.Option(min=2, max=200, help="Interleaved pairs a candidate.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of the workload's data and of the statistics.")] = 1,
+    iterations: Annotated[int, number(ITERATIONS, help="Rounds of plan, execute and learn.")] = ITERATIONS.preset,
+    per_iteration: Annotated[int, number(PER_ITERATION, help="Candidates a round.")] = PER_ITERATION.preset,
+    pairs: Annotated[int, number(PAIRS, help="Interleaved pairs a candidate.")] = PAIRS.preset,
+    seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
     tier: Tier = None,
     work: Work = None,
     schbench: Schbench = None,
@@ -113,12 +115,12 @@ def score(
         typer.Option("--workload", "-w", help="Id of a workload (see `schedcp workloads`), or the path of its .toml."),
     ] = "",
     again: Annotated[str, typer.Option("--again", metavar="ID", help="Measure a score of the lake once more.")] = "",
-    pairs: Annotated[int, typer.Option(min=2, max=70, help="Interleaved pairs to measure at first.")] = 5,
+    pairs: Annotated[int, number(PAIRS, help="Interleaved pairs to measure at first.")] = PAIRS.preset,
     most_pairs: Annotated[
         int | None,
-        typer.Option(max=100, help="As many where more would settle it.  [default: 3 times --pairs; in smoke none]"),
+        number(MOST_PAIRS, help="As many where more would settle it.  [default: 3 times --pairs; in smoke none]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the first pair.")] = 1,
+    seed: Annotated[int, number(SEED, help="Seed of the first pair.")] = SEED.preset,
     knob: Knobs = None,
     control: Annotated[str, typer.Option(help="A second policy in the same rounds, or 'best' of the library.")] = "",
     plots: Annotated[Path | None, typer.Option(help="Directory for pictures: timeline, waits, score.")] = None,
@@ -147,7 +149,7 @@ def score(
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    most = (pairs if tier == "smoke" else 3 * pairs) if most_pairs is None else most_pairs
+    most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     wish = Wish(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
     raise typer.Exit(score_command(wish, settings, as_json=json))
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from control_plane.options import Json
+from control_plane.options import Json, number
+from policy_lake.limits import FOUND
 
 lake_app = typer.Typer(
     help="What earlier runs found: policies, profiles, scores, rejections, lessons.", no_args_is_help=True
@@ -17,7 +18,7 @@ lake_app = typer.Typer(
 @lake_app.command("search")
 def lake_search(
     text: Annotated[str, typer.Argument(help="What the workload is like, in your words.")],
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    limit: Annotated[int, number(FOUND, help="At most so many.")] = FOUND.preset,
     json: Json = False,
 ) -> None:
     """Find policies by meaning and by words."""

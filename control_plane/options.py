@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from policy_lake.limits import CPUS, LLCS, NODES, SMT, Limit
+
 if TYPE_CHECKING:
     from tasks.host.settings import Settings
+
+
+def number(limit: Limit, *flags: str, help: str) -> Any:
+    """An option that takes a whole number within its limit; another is one line of InputError, and exit status 2."""
+    return typer.Option(*flags, parser=limit.parse, metavar=f"{limit.low}..{limit.high}", help=help)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Clock = Annotated[
@@ -19,10 +27,10 @@ Clock = Annotated[
     ),
 ]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of starting it from a snapshot.")]
-Cpus = Annotated[int | None, typer.Option("--cpus", help="CPUs of the guest.  [default: what the workload asks for]")]
-Llcs = Annotated[int | None, typer.Option("--llcs", help="Last-level caches to spread them over.")]
-Smt = Annotated[int | None, typer.Option("--smt", help="CPUs that share a core.")]
-Nodes = Annotated[int | None, typer.Option("--nodes", help="NUMA nodes, of whole last-level caches.")]
+Cpus = Annotated[int | None, number(CPUS, "--cpus", help="CPUs of the guest.  [default: what the workload asks for]")]
+Llcs = Annotated[int | None, number(LLCS, "--llcs", help="Last-level caches to spread them over.")]
+Smt = Annotated[int | None, number(SMT, "--smt", help="CPUs that share a core.")]
+Nodes = Annotated[int | None, number(NODES, "--nodes", help="NUMA nodes, of whole last-level caches.")]
 Tier = Annotated[
     str | None, typer.Option("--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]")
 ]

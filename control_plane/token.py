@@ -16,7 +16,6 @@ from tasks.tokens.check import (
     Here,
     Shown,
     check_file,
-    knob_words,
     read_signed_log,
     show_token,
     what_to_revoke,
@@ -58,7 +57,7 @@ def check_command(
         raise InputError(f"--stage {stage}: not one of {', '.join(get_args(RolloutStage))}")
     if btf is not None and not is_sha256(btf):
         raise InputError(f"--btf {btf[:80]}: no SHA-256 in hex")
-    here = Here(object, knob_words(knobs), kernel, btf, cast(RolloutStage, stage))
+    here = Here(object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage))
     shown = check_file(file, here, load_settings())
     if as_json:
         print_json({**_as_json(shown), "object_compared": object is not None})

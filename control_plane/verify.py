@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
+from policy_lake.knobs import parse_settings
 from policy_lake.model import Finding, Rejection, Stage, Verdict, to_json
 from tasks.host.settings import load_settings
-from tasks.score import parse_knobs
 from tasks.verify import Demands, Verified, verify
 from verifier_vm.verdict import rejection_of
 
@@ -37,7 +37,7 @@ def verify_command(
     settings = load_settings()
     with working("preparing the guest") as say:
         done = verify(
-            file, settings, include_dirs=include, knobs=parse_knobs(knobs), demands=demands, workload=workload,
+            file, settings, include_dirs=include, knobs=parse_settings(knobs), demands=demands, workload=workload,
             on_stage=lambda stage: say(DOING.get(stage, stage)),
         )  # fmt: skip
     if not as_json:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
 from flows.begin import begin_task
 from flows.execute import execute
 from flows.learn import learn
+from flows.numbers import Iterations, Pairs, PerIteration, Seed
 from flows.observe import observe
 from flows.plan import plan
+from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
@@ -23,23 +24,20 @@ from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
 from tasks.run.spans import Span
-from tasks.run.spec import LIMITS, RunSpec, define_run
+from tasks.run.spec import RunSpec, define_run
 
 illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
-
-Count = Annotated[int, Field(ge=LIMITS["iterations"][0], le=LIMITS["iterations"][1])]
-Pairs = Annotated[int, Field(ge=LIMITS["pairs"][0], le=LIMITS["pairs"][1])]
 
 
 @flow(name="tune", flow_run_name="tune {workload}")
 async def tune(
     workload: str,
     *,
-    iterations: Count = 2,
-    per_iteration: Count = 3,
-    pairs: Pairs = 5,
-    seed: int = 1,
+    iterations: Iterations = ITERATIONS.preset,
+    per_iteration: PerIteration = PER_ITERATION.preset,
+    pairs: Pairs = PAIRS.preset,
+    seed: Seed = SEED.preset,
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """What a deployment starts: `tune_run` of a run that is defined here, by the settings of the environment."""

@@ -16,8 +16,10 @@ from policy_lake import rows
 from policy_lake.embed import Embedder
 from policy_lake.files import State
 from policy_lake.journal import encode
+from policy_lake.limits import FOUND
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, InfraError, InputError, Lesson, Policy, SchedcpError, Score, WorkloadProfile
+from policy_lake.ranking import best
 from policy_lake.records import KINDS, Entry, LakeError, RankedPolicy, Record, Rejected, Run
 from policy_lake.store import Store
 
@@ -57,23 +59,24 @@ class Lake:
         """
         return self._store.rebuild()
 
-    def search_policies(self, text: str, limit: int = 5, *, workload: str | None = None) -> list[RankedPolicy]:
+    def search_policies(
+        self, text: str, limit: int = FOUND.preset, *, workload: str | None = None
+    ) -> list[RankedPolicy]:
         """The policies nearest to `text` by meaning and by words, best first; InputError if `text` is blank.
 
         With `workload`, only policies that name it or name none. Fused by reciprocal rank, scaled to a best of 1.
         """
         if not text.strip():
             raise InputError("the text to search for is empty")
-        if limit < 1:
-            raise InputError(f"limit {limit}: it must be at least 1")
+        FOUND.check(limit)
         state = self._store.state()
         if state is None:
             return []
         vector = self._store.embed(state, [text])[0]
         named = "" if workload is None else f"coalesce(array_length(workloads), 0) = 0 OR {_has('workloads', workload)}"
         found = self._open(self.path, state).search(vector, text, where=named, limit=limit)
-        best = 2 / (RRF_K + 1)
-        return [RankedPolicy(rows.to_record(entry), round(score / best, 4)) for entry, score in found]
+        most = 2 / (RRF_K + 1)
+        return [RankedPolicy(rows.to_record(entry), round(score / most, 4)) for entry, score in found]
 
     def get(self, id: str) -> list[Entry]:
         """All that has this id, over all tables; for a candidate's id also its scores and rejections."""
@@ -116,9 +119,9 @@ class Lake:
         return {entry.id: rows.to_record(entry) for entry in self._entries("measurements", where)}
 
     def best(self, workload: str, *, cpus: int | None = None) -> Score | None:
-        """The winning score whose confidence interval starts highest: the policy and settings to promote."""
-        wins = [s for s in self.scores(workload) if s.attached and s.outcome == "win" and cpus in (None, s.cpus)]
-        return max(wins, key=lambda score: score.ratio.ci95[0], default=None)
+        """The best score of a workload if it is a win: the policy and settings to promote."""
+        found = best(score for score in self.scores(workload) if cpus in (None, score.cpus))
+        return found if found is not None and found.outcome == "win" else None
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""

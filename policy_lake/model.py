@@ -61,7 +61,11 @@ class BuildError(SchedcpError):
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """A tunable of a policy: a `const volatile` of its source; `names` and `ints` are lists of up to `count`."""
+    """A tunable of a policy: a `const volatile` of its source; `names` and `ints` are lists of up to `count`.
+
+    `c_type` is the C type of one value: u8 to u64, s8 to s64, bool, char; empty where nobody knows it. `name_bytes` is
+    how long a name may be (TASK_COMM_LEN less the zero at its end).
+    """
 
     name: str
     kind: Literal["int", "bool", "names", "ints"]
@@ -71,6 +75,8 @@ class Knob:
     high: int | None = None
     unit: str = ""
     count: int = 1
+    c_type: str = ""
+    name_bytes: int = 15
 
 
 @dataclass(frozen=True, slots=True)

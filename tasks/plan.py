@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 
+from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
 from tasks.planners.protocol import PlanContext, Planner
@@ -58,29 +60,31 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
 
 
 def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: int) -> Candidate:
-    """The plan with its source; equal source and settings give an equal id in every run."""
+    """The plan with its source; equal source and settings give an equal id in every run. InputError for unfit ones."""
+    settings = settle(policy, plan.settings)
     return Candidate(
-        id=candidate_id(policy.id, policy.source, plan.settings),
+        id=candidate_id(policy.id, policy.source, settings),
         run_id=run_id,
         iteration=iteration,
         policy=policy.id,
         source=policy.source,
-        settings=plan.settings,
+        settings=settings,
         reason=plan.reason,
         planner=plan.planner,
     )
 
 
-def candidate_of(chosen: Policy, settings: dict[str, KnobValue]) -> Candidate:
-    """A policy with these knobs as a candidate of no run."""
+def candidate_of(chosen: Policy, settings: Mapping[str, object]) -> Candidate:
+    """A policy with these knobs as a candidate of no run; InputError for settings that it does not take."""
+    settled = settle(chosen, settings)
     return Candidate(
-        id=candidate_id(chosen.id, chosen.source, settings), run_id="", iteration=0, policy=chosen.id,
-        source=chosen.source, settings=settings, reason="asked for on the command line", planner="user",
+        id=candidate_id(chosen.id, chosen.source, settled), run_id="", iteration=0, policy=chosen.id,
+        source=chosen.source, settings=settled, reason="asked for on the command line", planner="user",
     )  # fmt: skip
 
 
 def candidate_id(policy: str, source: str, settings: dict[str, KnobValue]) -> str:
-    """The policy's id and 48 bits of SHA-256 over source and settings."""
+    """The policy's id and 48 bits of SHA-256 over source and settings, which are in their one form (settle)."""
     text = json.dumps([source, settings], sort_keys=True, separators=(",", ":"))
     return f"{policy}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
+from policy_lake.knobs import parse_settings
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, InputError, KnobValue, MeasurementPlan, Policy
+from policy_lake.limits import PAIRS, SEED, check_pairs
+from policy_lake.model import Candidate, InputError, MeasurementPlan, Policy
+from policy_lake.ranking import best
 from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
@@ -31,34 +33,28 @@ def find_policy(name: str) -> Policy:
     return policy(name)
 
 
-def parse_knobs(texts: Sequence[str]) -> dict[str, KnobValue]:
-    """`NAME=VALUE` texts as settings; what the values may be is checked against the policy's knobs later."""
-    settings: dict[str, KnobValue] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InputError(f"--knob {text}: not NAME=VALUE")
-        settings[name] = int(value) if value.lstrip("-").isdigit() else value
-    return settings
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a user wants measured: names as they stand on the command line, and how much of it.
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
-    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted.
+    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted. InputError for
+    numbers beyond their limits.
     """
 
     policy: str
     workload: str
-    pairs: int = 5
+    pairs: int = PAIRS.preset
     most_pairs: int = 0
-    seed: int = 1
+    seed: int = SEED.preset
     knobs: tuple[str, ...] = ()
     control: str = ""
     directory: Path | None = None
     perfetto: bool = False
+
+    def __post_init__(self) -> None:
+        check_pairs(self.pairs, self.most_pairs)
+        SEED.check(self.seed)
 
 
 def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
@@ -69,7 +65,7 @@ def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, 
     """
     workload, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
     spec = TrialSpec(
-        candidate=candidate_of(chosen, parse_knobs(wish.knobs)),
+        candidate=candidate_of(chosen, parse_settings(wish.knobs)),
         workload=workload,
         shape=shape_for(settings, workload),
         settings=settings,
@@ -91,9 +87,10 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
         return candidate_of(find_policy(name), {}) if name else None
     stock = {policy.id: policy for policy in policies()}
     known = [one for one in lake.scores(wanted.id) if one.policy in stock and not one.settings]
-    if not known:
+    leader = best(known)
+    if leader is None:
         raise InputError(f"--control best: no stock policy was scored on '{wanted.id}' yet; name one, such as vtime")
-    return candidate_of(stock[max(known, key=lambda one: one.ratio.median).policy], {})
+    return candidate_of(stock[leader.policy], {})
 
 
 def _pictures(wish: Wish, spec: TrialSpec, found: Trial) -> Pictures:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from bpf.library import knob_arguments, read_policy
+from bpf.library import read_policy
 from policy_lake.events import Event, Hello, Ran
-from policy_lake.model import Clock, InputError, KnobValue, MeasurementPlan, Policy, Verdict
+from policy_lake.knobs import knob_words
+from policy_lake.limits import PAIRS, SEED, most_pairs
+from policy_lake.model import Clock, InputError, MeasurementPlan, Verdict
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
@@ -26,7 +28,6 @@ from verifier_vm.judge.suite import Tier
 from verifier_vm.verdict import require, verdict_of
 
 SOURCE_LIMIT = 4 << 20
-PAIRS, MOST, SEED = 5, 3, 1  # as in `schedcp score`
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
 DEMANDS = {"cgroups": "F41"}
 
@@ -82,7 +83,7 @@ def verify(
     settings: Settings,
     *,
     include_dirs: Sequence[Path] = (),
-    knobs: Mapping[str, KnobValue] | None = None,
+    knobs: Mapping[str, object] | None = None,
     demands: Demands | None = None,
     workload: str = "",
     on_stage: OnStage = lambda _: None,
@@ -98,7 +99,8 @@ def verify(
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    arguments = knob_arguments(read_policy(source, path.name.removesuffix(".bpf.c"), "user"), dict(knobs or {}))
+    policy = read_policy(source, path.name.removesuffix(".bpf.c"), "user")
+    arguments = knob_words(policy, knobs or {})
     chosen = find_workload(workload, settings) if workload else None
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
@@ -110,9 +112,9 @@ def verify(
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
-        policy = Policy(path.name.removesuffix(".bpf.c"), "", "", "", "", source, origin="user")
-        plan = MeasurementPlan(PAIRS, MOST * PAIRS, SEED)
-        spec = TrialSpec(candidate_of(policy, dict(knobs or {})), chosen, shape, settings, plan)
+        pairs = PAIRS.preset  # as in `schedcp score`
+        plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
+        spec = TrialSpec(candidate_of(policy, knobs or {}), chosen, shape, settings, plan)
         stage, _ = run_here(scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings))
         verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)

@@ -32,7 +32,7 @@ LEAST_INCONCLUSIVE = 95
 def smoke_figures() -> Iterator[Figure]:
     """Every workload's smoke tier: a whole score, all pairs, from exec to exit. The first of each warms the cache."""
     for name in workload_ids():
-        _score("fifo", name, "--tier", "smoke", "--pairs", "2", "--most-pairs", "2")
+        _score("fifo", name, "--tier", "smoke", "--pairs", "4", "--most-pairs", "4")
         start = time.monotonic()
         result = _score("fifo", name, "--tier", "smoke")
         took = time.monotonic() - start

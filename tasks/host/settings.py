@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from benchmarks.workloads import WorkloadSize
+from policy_lake import limits
+from policy_lake.limits import Limit
 from policy_lake.model import InputError
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
@@ -25,6 +27,12 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 def _patience(chosen: dict[str, Any]) -> float:
     return _FULL if chosen.get("tier") == "full" else 1.0
+
+
+def number(limit: Limit, **more: Any) -> Any:
+    """A field within the limit, with its default unless another is given."""
+    chosen = more if "default" in more or "default_factory" in more else {"default": limit.default, **more}
+    return Field(ge=limit.low, le=limit.high, **chosen)
 
 
 def _data_dir() -> Path:
@@ -51,11 +59,11 @@ class Settings(BaseSettings):
     model: str = ""
     model_url: str = ""
     model_api_key: SecretStr = Field(default=SecretStr(""), exclude=True, repr=False)
-    model_max_tokens: int = Field(default=200_000, ge=1)
-    model_max_cost_usd: float = Field(default=1.0, ge=0)
-    model_price_in_usd_per_mtok: float = Field(default=0.0, ge=0)
-    model_price_out_usd_per_mtok: float = Field(default=0.0, ge=0)
-    model_timeout_s: float = Field(default=120.0, gt=0)
+    model_max_tokens: int = number(limits.MODEL_TOKENS)
+    model_max_cost_usd: float = number(limits.MODEL_COST_USD)
+    model_price_in_usd_per_mtok: float = number(limits.MODEL_PRICE_USD)
+    model_price_out_usd_per_mtok: float = number(limits.MODEL_PRICE_USD)
+    model_timeout_s: float = number(limits.MODEL_TIMEOUT_S)
 
     tier: WorkloadSize = Field(default="standard", description="size in which a workload is run")
     work: str = Field(
@@ -67,18 +75,20 @@ class Settings(BaseSettings):
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")
-    cpus: int = Field(default=0, ge=0, le=64, description="of a guest; 0 means as many as its workload asks for")
-    llcs: int = Field(default=1, ge=1, description="last-level caches over which a guest's CPUs are spread")
-    smt: int = Field(default=1, ge=1, description="CPUs of a guest that share a core")
-    nodes: int = Field(default=1, ge=1, description="NUMA nodes of a guest, of whole last-level caches")
-    memory_mib: int = Field(default=512, ge=128, le=65536)
-    microvm_slots: int = Field(default=0, ge=0, description="guests at once; 0 means as many as the host's CPUs bear")
+    cpus: int = Field(
+        default=0, ge=0, le=limits.CPUS.high, description="of a guest; 0 means as many as its workload asks for"
+    )
+    llcs: int = number(limits.LLCS, description="last-level caches over which a guest's CPUs are spread")
+    smt: int = number(limits.SMT, description="CPUs of a guest that share a core")
+    nodes: int = number(limits.NODES, description="NUMA nodes of a guest, of whole last-level caches")
+    memory_mib: int = number(limits.MEMORY_MIB)
+    microvm_slots: int = number(limits.SLOTS, description="guests at once; 0 means as many as the host's CPUs bear")
 
-    record_buffer_mib: int = Field(default=16, ge=1, le=4096, description="perf's buffers for `record`, per CPU")
-    guest_deadline_s: float = Field(default_factory=lambda chosen: 180.0 * _patience(chosen), gt=0)
-    trial_deadline_s: float = Field(default_factory=lambda chosen: 420.0 * _patience(chosen), gt=0)
-    build_deadline_s: float = Field(default=60.0, gt=0)
-    cluster_deadline_s: float = Field(default=90.0, gt=0)
+    record_buffer_mib: int = number(limits.RECORD_BUFFER_MIB, description="perf's buffers for `record`, per CPU")
+    guest_deadline_s: float = number(limits.DEADLINE_S, default_factory=lambda chosen: 180.0 * _patience(chosen))
+    trial_deadline_s: float = number(limits.DEADLINE_S, default_factory=lambda chosen: 420.0 * _patience(chosen))
+    build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
+    cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
     @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench")
     @classmethod

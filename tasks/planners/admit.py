@@ -6,8 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from policy_lake.knobs import KnobError, settle
 from policy_lake.model import Candidate, PolicyPlan, Score
-from tasks.planners.knobs import Attempt, KnobError, attempt, settle
+from policy_lake.ranking import best
+from tasks.planners.knobs import Attempt, attempt
 from tasks.planners.protocol import PlanContext
 
 log = logging.getLogger(__name__)
@@ -60,17 +62,12 @@ def measured(context: PlanContext) -> list[Score]:
 
 def earlier_best(context: PlanContext) -> Score | None:
     """The winner of an earlier run, until this run has met it: the kernel and the machine may have changed since."""
-    best = max(measured(context), key=rank, default=None)
-    if best is None or not context.run_id or best.run_id == context.run_id or best.outcome != "win":
+    leader = best(measured(context))
+    if leader is None or not context.run_id or leader.run_id == context.run_id or leader.outcome != "win":
         return None
     told: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
     mine = set[Attempt]().union(*(attempts(context, one) for one in told if one.run_id == context.run_id))
-    return None if mine & attempts(context, best) else best
-
-
-def rank(score: Score) -> tuple[float, float, str]:
-    """Order of scores, best last: the median ratio, then the surer one, then the id, so that ties are stable."""
-    return score.ratio.median, score.ratio.ci95[0], score.id
+    return None if mine & attempts(context, leader) else leader
 
 
 def attempts(context: PlanContext, one: Score | Candidate | PolicyPlan) -> set[Attempt]:

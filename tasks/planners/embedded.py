@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
 from policy_lake.model import Policy, PolicyPlan, Rejection, Score
-from tasks.planners.admit import admit, attempts, earlier_best, measured, rank
+from policy_lake.ranking import rank
+from tasks.planners.admit import admit, attempts, earlier_best, measured
 from tasks.planners.openings import Opening, openings
 from tasks.planners.protocol import PlanContext
 from tasks.planners.refine import at_bound, best_score, steps

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policy_lake.knobs import KnobError, bounds, canonical
 from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadProfile
-from tasks.planners.knobs import LONGEST_NAME, KnobError, legal
 from tasks.planners.protocol import PlanContext
 from tasks.planners.rules import Finding, kind_of
 from tasks.planners.traits import Traits, competing, traits
 
 LONG_JOB = 1.5  # a task this many times the median is worth a hint
 MOST_HINTS = 16
+NAME_BYTES = 15  # TASK_COMM_LEN less the zero at its end
 UNKNOWN = 0.3  # strength of a policy that no rule knows
 PER_US = {"ns": 1000.0, "us": 1.0, "ms": 0.001}
 
@@ -74,30 +75,44 @@ def _hints(policy: Policy, profile: WorkloadProfile, seen: Traits) -> dict[str, 
     """
     names = next((knob for knob in policy.knobs if knob.kind == "names" and "comm" in knob.name), None)
     times = next((knob for knob in policy.knobs if knob.kind == "ints" and "cpu_ns" in knob.name), None)
-    found = jobs(profile)
-    long = [job for job in found if job.cpu_ms_max_task >= LONG_JOB * seen.median_ms > 0]
-    if names is None or not long:
+    if names is None:
         return {}
-    told = found if times else long
-    hints: dict[str, KnobValue] = {names.name: ",".join(job.comm[:LONGEST_NAME] for job in told)}
+    nameable = [job for job in jobs(profile) if _can_name(names, job.comm)]
+    is_long = [job.cpu_ms_max_task >= LONG_JOB * seen.median_ms > 0 for job in nameable]
+    if not any(is_long):
+        return {}
+    named = nameable if times else [job for job, long in zip(nameable, is_long, strict=True) if long]
+    named = named[: min(names.count, times.count if times else MOST_HINTS, MOST_HINTS)]
+    hints: dict[str, KnobValue] = {names.name: canonical(names, [cut(job.comm) for job in named])}
     if times is not None:
-        hints[times.name] = ",".join(str(clamp(times, round(job.cpu_ms / job.tasks * 1e6))) for job in told)
-    try:
-        return {knob.name: legal(knob, hints[knob.name]) for knob in policy.knobs if knob.name in hints}
-    except KnobError:  # a command may call itself anything, even what no knob can hold
-        return {}
+        cpu_ns = [clamp(times, round(job.cpu_ms / job.tasks * 1e6)) for job in named]
+        hints[times.name] = canonical(times, cpu_ns)
+    return {knob.name: hints[knob.name] for knob in policy.knobs if knob.name in hints}
 
 
 def jobs(profile: WorkloadProfile) -> list[CommandProfile]:
     """The commands that use the CPU time, longest task first, one for each name as the kernel cuts it."""
-    found: dict[str, CommandProfile] = {}
+    first: dict[str, CommandProfile] = {}
     for command in sorted(competing(profile), key=lambda command: (-command.cpu_ms_max_task, command.comm)):
-        if command.tasks > 0 and command.comm.strip() and "," not in command.comm:
-            found.setdefault(command.comm[:LONGEST_NAME], command)
-    return list(found.values())[:MOST_HINTS]
+        if command.tasks > 0:
+            first.setdefault(cut(command.comm), command)
+    return list(first.values())
+
+
+def cut(comm: str) -> str:
+    """A command's name as the kernel keeps it: 15 bytes of TASK_COMM_LEN, less what is then no character any more."""
+    return comm.encode(errors="replace")[:NAME_BYTES].decode(errors="ignore")
+
+
+def _can_name(names: Knob, comm: str) -> bool:
+    """Whether the knob can hold the name as it is: a command may call itself anything."""
+    try:
+        return comm != "" and canonical(names, [cut(comm)]) == cut(comm)
+    except KnobError:
+        return False
 
 
 def clamp(knob: Knob, value: int) -> int:
-    """The nearest value that is in the knob's range."""
-    value = value if knob.low is None else max(value, knob.low)
-    return value if knob.high is None else min(value, knob.high)
+    """The nearest value that the knob takes."""
+    low, high = bounds(knob)
+    return min(max(value, low), high)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policy_lake.knobs import settle
 from policy_lake.model import Knob, KnobValue, Policy, Score
-from tasks.planners.admit import measured, rank
-from tasks.planners.knobs import default, settle
+from policy_lake.ranking import best, rank
+from tasks.planners.admit import measured
+from tasks.planners.knobs import default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext
 
@@ -18,7 +20,7 @@ AT_BOUND = 0.97  # a median this near the bound leaves less to gain than a measu
 
 def best_score(context: PlanContext) -> Score | None:
     """The best score of this workload so far."""
-    return max(measured(context), key=rank, default=None)
+    return best(measured(context))
 
 
 def at_bound(score: Score) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from tasks.fleet.artifacts import Progress, artifact_key
@@ -27,7 +28,6 @@ from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import baseline_runs, floor_runs, trial
 from tasks.trial.work import Done, Result
 
-MOST = 3  # as many times the first runs may be spent on a candidate that looks better and is not sure
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +86,7 @@ def run_batch(scope: Scope, iteration: int, slots: Slots, *, on_trial: Callable[
 
 def _specs(scope: Scope, candidates: Sequence[Candidate]) -> list[TrialSpec]:
     run = scope.run
-    plan = MeasurementPlan(run.pairs, MOST * run.pairs, run.seed)
+    plan = MeasurementPlan(run.pairs, most_pairs(run.pairs), run.seed)
     floor = floor_for(run.workload, run.settings, run.shape, scope.lake)
     return [TrialSpec(candidate, run.workload, run.shape, run.settings, plan, floor=floor) for candidate in candidates]
 

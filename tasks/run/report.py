@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.statistics import four_digits
+from policy_lake import ranking
 from policy_lake.model import Clock, Score, WorkloadProfile
 from tasks.plan import describe
 from tasks.run.certainty import Tried, certainty, ratio_text
@@ -44,9 +45,8 @@ def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
 
 
 def best_of(tried: Iterable[Tried]) -> Score | None:
-    """The best score: winners before others, then the interval that starts highest, then the median."""
-    scores = [one.score for one in tried if one.score is not None]
-    return max(scores, key=lambda s: (s.outcome == "win", s.ratio.ci95[0], s.ratio.median), default=None)
+    """The best score of the candidates that were measured."""
+    return ranking.best(one.score for one in tried if one.score is not None)
 
 
 def baseline_line(score: Score) -> str:

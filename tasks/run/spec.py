@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.workloads import Workload
+from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import InfraError, InputError, to_json
 from tasks.host.guest import Shape, shape_for
 from tasks.host.settings import Settings, load_settings
 from tasks.host.whole import write_whole
 from tasks.host.workloads import find_workload
 
-LIMITS = {"iterations": (1, 64), "per_iteration": (1, 64), "pairs": (2, 200), "seed": (0, 2**62)}
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it names a directory
 
 
@@ -32,10 +32,10 @@ class RunSpec:
     workload: Workload
     shape: Shape
     settings: Settings
-    iterations: int = 2
-    per_iteration: int = 3
-    pairs: int = 5
-    seed: int = 1
+    iterations: int = ITERATIONS.preset
+    per_iteration: int = PER_ITERATION.preset
+    pairs: int = PAIRS.preset
+    seed: int = SEED.preset
 
     def __str__(self) -> str:
         return self.run_id
@@ -50,22 +50,20 @@ def define_run(
     workload: str,
     settings: Settings,
     *,
-    iterations: int = 2,
-    per_iteration: int = 3,
-    pairs: int = 5,
-    seed: int = 1,
+    iterations: int = ITERATIONS.preset,
+    per_iteration: int = PER_ITERATION.preset,
+    pairs: int = PAIRS.preset,
+    seed: int = SEED.preset,
     run_id: str | None = None,
 ) -> RunSpec:
     """A new run's definition; the workload's descriptor is read here and nowhere later. InputError on bad input."""
-    sizes = {"iterations": iterations, "per_iteration": per_iteration, "pairs": pairs, "seed": seed}
-    for name, number in sizes.items():
-        least, most = LIMITS[name]
-        if not least <= number <= most:
-            raise InputError(f"{name.replace('_', ' ')}: {number} is not from {least} to {most}")
+    for limit, number in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
+        limit.check(number)
     described = find_workload(workload, settings)
     return RunSpec(
-        _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings, **sizes
-    )
+        _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,
+        iterations, per_iteration, pairs, seed,
+    )  # fmt: skip
 
 
 def new_run_id(workload: str) -> str:

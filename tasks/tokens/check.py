@@ -6,15 +6,17 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InputError
+from policy_lake.knobs import knob_words, parse_settings, word
+from policy_lake.model import InputError, Knob, Policy
 from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
+from verifier_vm.object.errors import ObjectError
+from verifier_vm.object.knobs import read_knobs
 from verifier_vm.tokens.admitted import Admitted, read_admitted
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import open_unverified, unseal
@@ -32,10 +34,13 @@ HOST_BTF = Path("/sys/kernel/btf/vmlinux")
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What a token is held against; what is None is not compared (object, arguments) or is this host's own."""
+    """What a token is held against; what is None is not compared (object, knobs) or is this host's own.
+
+    `knobs` are `NAME=VALUE` as a user writes them.
+    """
 
     object_path: Path | None = None
-    arguments: tuple[str, ...] | None = None
+    knobs: tuple[str, ...] | None = None
     kernel: str | None = None
     btf_sha256: str | None = None
     stage: RolloutStage = "canary"
@@ -79,7 +84,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
     token = parse_payload(payload)
     what = Attachment(
         object_sha256=_object_digest(here.object_path) if here.object_path else token.object_sha256,
-        arguments=here.arguments if here.arguments is not None else (() if here.object_path else token.arguments),
+        arguments=_words(here, token, settings),
         kernel=here.kernel or platform.release(),
         btf_sha256=here.btf_sha256 or _host_btf(),
         audience=audience(settings),
@@ -125,12 +130,29 @@ def admitted_dir(settings: Settings) -> Path:
     return settings.data_dir / "admitted"
 
 
-def knob_words(knobs: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The loader's words of a command line; InputError for one that sets nothing."""
-    for knob in knobs or ():
-        if not knob.partition("=")[0] or "=" not in knob:
-            raise InputError(f"--knob {knob}: not NAME=VALUE")
-    return None if knobs is None else tuple(knobs)
+def _words(here: Here, token: Token, settings: Settings) -> tuple[str, ...]:
+    """The loader's words that the token is compared with; InputError for a setting that the object does not take.
+
+    In the token's order if they are the token's: each sets another knob, so order means nothing to the loader.
+    """
+    if here.knobs is None:
+        return () if here.object_path else token.arguments
+    texts = parse_settings(here.knobs)
+    knobs = _knobs_of(here.object_path or settings.object_dir / f"{token.object_sha256}.bpf.o", token.object_sha256)
+    if knobs is None:  # without the object nobody knows the types: each word is taken as it is written
+        words = tuple(word(name, value) for name, value in texts.items())
+    else:
+        words = knob_words(Policy(token.policy, "", "", "", "", "", knobs), texts)
+    return token.arguments if sorted(words) == sorted(token.arguments) else words
+
+
+def _knobs_of(path: Path, sha256: str) -> tuple[Knob, ...] | None:
+    """The knobs of the object that the token is for; None if it is not at hand."""
+    try:
+        data = read_bounded(path, limit=OBJECT_LIMIT)
+        return read_knobs(data) if hashlib.sha256(data).hexdigest() == sha256 else None
+    except (TokenError, ObjectError):
+        return None
 
 
 def _public_key(settings: Settings) -> Any:

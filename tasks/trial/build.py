@@ -7,7 +7,8 @@ import hashlib
 
 from benchmarks.workloads import descriptor_sha256
 from bpf.build import compile_policy
-from bpf.library import knob_arguments, read_policy
+from bpf.library import read_policy
+from policy_lake.knobs import knob_words
 from policy_lake.model import Candidate, Provenance
 from tasks.host.guest import Guest
 from tasks.trial.spec import Loadable, TrialSpec
@@ -17,7 +18,7 @@ from verifier_vm.machine.snapshot import content_sha256
 
 def arguments_of(candidate: Candidate) -> tuple[str, ...]:
     """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
-    return knob_arguments(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
+    return knob_words(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
 
 
 def loadable(candidate: Candidate, guest: Guest) -> Loadable:

@@ -107,7 +107,7 @@ def finished(prefect_url: str, playing: Scripted) -> dict[str, Any]:
     """What a whole run of one iteration returned."""
     from flows.tune import tune
 
-    return asyncio.run(tune("batch", iterations=1, per_iteration=4, pairs=3, seed=7, run_id="e2e-1"))
+    return asyncio.run(tune("batch", iterations=1, per_iteration=4, pairs=4, seed=7, run_id="e2e-1"))
 
 
 def _named(function: Any) -> Callable[..., Any]:
@@ -196,7 +196,7 @@ def test_a_run_that_fails_says_so_in_the_lake(played: Scripted, settings: Settin
 
     played.plans = [PLANS[3]]
     with pytest.raises(InfraError, match="none of 1"):
-        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-4"))
+        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=4, run_id="e2e-4"))
     (run,) = [run for run in open_lake(settings).runs() if run.id == "e2e-4"]
     assert run.status == "failed"
     assert "the guest's disk is full" in run.summary["error"]
@@ -213,6 +213,6 @@ def test_a_run_that_is_interrupted_says_so_in_the_lake(
 
     monkeypatch.setattr(execute, "batch_task", retryable(interrupted))
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=2, run_id="e2e-5"))
+        asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=4, run_id="e2e-5"))
     (run,) = [run for run in open_lake(settings).runs() if run.id == "e2e-5"]
     assert (run.status, run.ended != "") == ("cancelled", True)

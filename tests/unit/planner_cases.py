@@ -18,8 +18,8 @@ from policy_lake.model import (
 from tasks.planners.protocol import PlanContext
 
 SLICE = Knob("slice_ns", "int", "20000000", "time slice", 100_000, 100_000_000, "ns")
-COMM = Knob("job_comm", "names", "", "names of long jobs, longest first")
-CPU_NS = Knob("job_cpu_ns", "ints", "", "their recorded CPU times", 0, 10**13, "ns")
+COMM = Knob("job_comm", "names", "", "names of long jobs, longest first", count=16)
+CPU_NS = Knob("job_cpu_ns", "ints", "", "their recorded CPU times", 0, 10**13, "ns", 16)
 
 
 def policy(id: str, *knobs: Knob, good_for: str = "", source: str = "source") -> Policy:

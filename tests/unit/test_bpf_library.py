@@ -3,7 +3,7 @@
 
 import pytest
 
-from bpf.library import knob_arguments, policies, policy, read_policy
+from bpf.library import policies, policy, read_policy
 from policy_lake.model import InputError
 
 IDS = ("fifo", "ljf", "percpu", "rr", "vtime")
@@ -100,33 +100,29 @@ def test_somebody_elses_source_is_read_as_far_as_it_goes():
     assert (read.title, read.summary, read.workloads) == ("", "", ())
 
 
-def test_settings_become_arguments_of_the_loader():
-    settings = {"slice_ns": 5e6, "job_comm": "make, cc1", "job_cpu_ns": "5,7"}
-    assert knob_arguments(policy("ljf"), settings) == ("slice_ns=5000000", "job_comm=make,cc1", "job_cpu_ns=5,7")
-    assert knob_arguments(policy("rr"), {"preempt": False}) == ("preempt=0",)
-    assert knob_arguments(policy("rr"), {"preempt": "true"}) == ("preempt=1",)
-    assert knob_arguments(policy("ljf"), {"job_comm": ""}) == ("job_comm=",)
-
-
 @pytest.mark.parametrize(
-    ("policy_id", "settings", "words"),
+    ("declared", "kind", "c_type", "count", "name_bytes"),
     [
-        ("fifo", {"speed": 1}, r"policy 'fifo' has no knob 'speed'; it has: slice_ns, kthreads_first"),
-        ("fifo", {"slice_ns": 1}, r"'slice_ns' of policy 'fifo' is from 1000000 to 100000000 ns, not 1$"),
-        ("fifo", {"slice_ns": 10**9}, r"not 1000000000$"),
-        ("fifo", {"slice_ns": "soon"}, r"is a whole number, not 'soon'"),
-        ("fifo", {"slice_ns": 1.5e6 + 0.5}, r"is a whole number"),
-        ("fifo", {"slice_ns": float("inf")}, r"is a whole number"),
-        ("fifo", {"slice_ns": True}, r"is a whole number"),
-        ("rr", {"preempt": "maybe"}, r"is true or false, not 'maybe'"),
-        ("ljf", {"job_comm": "a-name-of-16-byte"}, r"names of 1 to 15 bytes"),
-        ("ljf", {"job_comm": "näme-of-15-byt"[:14] + "ü"}, r"names of 1 to 15 bytes"),
-        ("ljf", {"job_comm": "a,,b"}, r"names of 1 to 15 bytes without spaces, not ''"),
-        ("ljf", {"job_comm": "a b"}, r"without spaces, not 'a b'"),
-        ("ljf", {"job_comm": ",".join("abcdefghijklmnopq")}, r"takes up to 16 items, not 17"),
-        ("ljf", {"job_cpu_ns": "1,-1"}, r"is from 0 to \d+ ns, not -1"),
+        ("u8 x", "int", "u8", 1, 15),
+        ("unsigned long long x", "int", "u64", 1, 15),
+        ("signed char x", "int", "s8", 1, 15),
+        ("char x", "int", "char", 1, 15),
+        ("__s16 x", "int", "s16", 1, 15),
+        ("uint32_t x", "int", "u32", 1, 15),
+        ("int64_t x[4]", "ints", "s64", 4, 15),
+        ("unsigned char x[4]", "ints", "u8", 4, 15),
+        ("_Bool x", "bool", "bool", 1, 15),
+        ("bool x[3]", "ints", "bool", 3, 15),
+        ("char x[16]", "names", "char", 1, 15),
+        ("char x[4][8]", "names", "char", 4, 7),
+        ("char x[4][64]", "names", "char", 4, 15),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(policy_id, settings, words):
-    with pytest.raises(InputError, match=words):
-        knob_arguments(policy(policy_id), settings)
+def test_a_knob_knows_its_c_type_and_how_much_it_holds(declared, kind, c_type, count, name_bytes):
+    (knob,) = read_policy(f"const volatile {declared};\n", "theirs", "user").knobs
+    assert (knob.kind, knob.c_type, knob.count, knob.name_bytes) == (kind, c_type, count, name_bytes)
+
+
+@pytest.mark.parametrize("declared", ["u64 x[2][3]", "char x[2][3][16]", "char x[4][1]", "u32 x[0]", "struct s x"])
+def test_what_the_loader_cannot_set_is_no_knob(declared):
+    assert read_policy(f"const volatile {declared};\n", "theirs", "user").knobs == ()

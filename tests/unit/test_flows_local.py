@@ -20,9 +20,9 @@ from tasks.run.spec import define_run
     ("given", "message"),
     [
         ({"workload": "nothing"}, "no workload 'nothing': known are batch"),
-        ({"workload": "batch", "pairs": 1}, "pairs: 1 is not from 2 to 200"),
-        ({"workload": "batch", "iterations": 0}, "iterations: 0 is not from 1 to 64"),
-        ({"workload": "batch", "per_iteration": 65}, "per iteration: 65 is not from 1 to 64"),
+        ({"workload": "batch", "pairs": 3}, "pairs: 3 is not from 4 to 70: with fewer than 4 pairs"),
+        ({"workload": "batch", "iterations": 51}, "iterations: 51 is not from 1 to 50"),
+        ({"workload": "batch", "per_iteration": 65}, "per iteration: 65 is not from 1 to 64 candidates"),
     ],
 )
 def test_bad_input_is_told_before_anything_starts(given: dict[str, object], message: str) -> None:

@@ -11,7 +11,7 @@ from flow_cases import PROFILE, REJECTION, RUN, Scripted, candidate, policy, sco
 
 from policy_lake.embed import HashEmbedder
 from policy_lake.lake import Lake
-from policy_lake.model import Lesson, PolicyPlan
+from policy_lake.model import Knob, Lesson, PolicyPlan
 from policy_lake.records import Rejected
 from tasks.plan import candidate_id, describe, plan
 
@@ -19,7 +19,8 @@ from tasks.plan import candidate_id, describe, plan
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     made = Lake(tmp_path, embedder=HashEmbedder())
-    made.put(policy("ljf"), policy("fifo"), replace(policy("other"), workloads=("web",)))
+    ljf = replace(policy("ljf"), knobs=(Knob("slice_us", "int", "9", ""), Knob("on", "bool", "false", "")))
+    made.put(ljf, policy("fifo"), replace(policy("other"), workloads=("web",)))
     return made
 
 
@@ -41,13 +42,14 @@ def test_the_planner_is_told_what_the_lake_knows_of_this_workload(lake: Lake) ->
 
 def test_candidates_are_stored_with_ids_that_do_not_change(lake: Lake) -> None:
     plans = [
-        PolicyPlan("ljf", {"slice_us": 5, "on": True}, "long job", "scripted"),
+        PolicyPlan("ljf", {"on": "yes", "slice_us": "0x5"}, "long job", "scripted"),
         PolicyPlan("fifo", {}, "x", "scripted"),
     ]
     first = plan(PROFILE, lake, Scripted(*plans), run_id=RUN, iteration=1, limit=4)
     again = plan(PROFILE, lake, Scripted(*plans), run_id="run-2", iteration=5, limit=4)
     assert [one.id for one in first] == [one.id for one in again]
     assert lake.candidates(RUN) == first
+    assert first[0].settings == {"slice_us": 5, "on": True}
     assert first[0].source == "// ljf\n"
     assert plan(PROFILE, lake, Scripted(*plans), run_id="run-3", iteration=1, limit=1) == [
         replace(first[0], run_id="run-3")

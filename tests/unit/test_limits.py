@@ -1,242 +1,205 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every threshold of the oracles and of the comparison with EEVDF: below, exactly at, and above it."""
+"""Every number a user gives: just inside its limits it works, just outside it is refused, and the same everywhere."""
 
 from __future__ import annotations
 
-import json
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer
+from pydantic import TypeAdapter, ValidationError
 
-from policy_lake.codes import Code
-from policy_lake.events import Counters, ExitRecord, Ran, SchedState, Watch
-from verifier_vm.judge.fairness import compare
-from verifier_vm.judge.oracles import Facts, everybody_waited, survived
-from verifier_vm.judge.readings import Group, Reading
+import flows.numbers
+from benchmarks.rounds import Rounds
+from benchmarks.scoring import pair_seed
+from benchmarks.sequential import look
+from control_plane import cli
+from flows.local import run_tune
+from policy_lake import limits
+from policy_lake.lake import Lake
+from policy_lake.limits import Limit
+from policy_lake.model import InputError
+from tasks.host.settings import Settings, load_settings
+from tasks.score import Wish
+from verifier_vm.machine.topology import Topology
 
-LIMIT_MS = 2000
-ON = SchedState("enabled", "x", 1)
-
-
-def group(**figures):
-    known = {
-        "n": 4, "run_ms": 1000.0, "square_ms2": 250_000.0, "least_ms": 250.0, "most_ms": 250.0, "work_ms": 1000.0,
-        "delay_ms": 0.0, "gap_ms": 0.0, "switches": 9,
-    }  # fmt: skip
-    return Group(**{**known, **figures})
-
-
-def reading(name, groups, cpus=2, **figures):
-    return Reading(name, cpus, 1000.0, groups, figures, {})
-
-
-def fair(name, policy, base, *, callbacks=(), cgroups=False):
-    """Level and code of what the comparison of one exercise says."""
-    facts = Facts(frozenset(callbacks))
-    findings = compare({name: policy}, {name: base}, facts, cgroups=cgroups)
-    return [(finding.level, finding.code) for finding in findings]
+ALL = [value for value in vars(limits).values() if isinstance(value, Limit)]
+# What a command needs besides the option, so that only the option can be what is wrong.
+REST = {"tune": ["batch"], "score": ["vtime", "-w", "batch"], "fidelity": ["x.parquet"], "search": ["text"]}
 
 
-def hogs(**figures):
-    return reading("W1", {"W1-hog": group(**figures)})
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        yield from commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
 
 
-@pytest.mark.parametrize(("least_ms", "found"), [(25.0, []), (24.9, [("reject", Code.SHARE)]), (25.1, [])])
-def test_a_tenth_of_a_fair_share_is_enough(least_ms, found):
-    assert fair("W1", hogs(least_ms=least_ms), hogs()) == found
+def options() -> Iterator[Any]:
+    """Every option of the command line that takes a number, with its limit; None where it has none."""
+    for path, command in commands(typer.main.get_command(cli.app)):
+        for option in command.params:
+            described = option.type_descriptor
+            if described.annotation in (int, float, int | None, float | None):
+                limit = getattr(described.parameter_info.parser, "__self__", None)
+                yield pytest.param(path, command, option.opts[0], limit, id=" ".join((*path, option.opts[0])))
 
 
-@pytest.mark.parametrize(("square", "found"), [(312_500.0, []), (312_600.0, [("note", Code.SHARE)]), (312_400.0, [])])
-def test_jains_index_may_be_four_fifths_of_eevdfs(square, found):
-    assert fair("W1", hogs(square_ms2=square), hogs()) == found
+OPTIONS = list(options())
+
+
+def test_every_number_of_the_command_line_is_found() -> None:
+    found = {param.id for param in OPTIONS}
+    shared = {f"{command} --{name}" for command in ("tune", "score") for name in ("cpus", "llcs", "smt", "nodes")}
+    own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
+    assert found == shared | own | {"score --most-pairs", "fidelity --cpus", "lake search --limit"}
+
+
+@pytest.mark.parametrize(("path", "command", "flag", "limit"), OPTIONS)
+def test_just_inside_is_parsed_and_just_outside_is_one_line_and_status_2(
+    path: tuple[str, ...], command: Any, flag: str, limit: Limit, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    rest = REST[path[-1]]
+    for value in (limit.low, limit.high):
+        parsed = command.make_context(path[-1], [*rest, flag, str(value)])
+        assert parsed.params[flag.strip("-").replace("-", "_")] == value
+    for value in (limit.low - 1, limit.high + 1, "many", "1.5", "", "9" * 5000):
+        monkeypatch.setattr(sys, "argv", ["schedcp", *path, *rest, flag, str(value)])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+        printed = capsys.readouterr()
+        assert (ending.value.code, printed.out, printed.err.count("\n")) == (2, "", 1), printed
+        assert printed.err.startswith(f"schedcp: {limit.name}: "), printed.err
+    assert f"{limit.low}..{limit.high}" in command.get_help(command.make_context(path[-1], [*rest]))
+
+
+FLOW_TYPES = {
+    "iterations": (flows.numbers.Iterations, limits.ITERATIONS),
+    "per_iteration": (flows.numbers.PerIteration, limits.PER_ITERATION),
+    "pairs": (flows.numbers.Pairs, limits.PAIRS),
+    "seed": (flows.numbers.Seed, limits.SEED),
+}
+
+
+@pytest.mark.parametrize("name", FLOW_TYPES)
+def test_command_line_flow_and_library_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.tune import tune
+
+    kind, limit = FLOW_TYPES[name]
+    monkeypatch.setattr("flows.local.prepare_guest", stop)
+    for value in (int(limit.low), int(limit.high)):
+        assert TypeAdapter(kind).validate_python(value) == value == limit.parse(str(value))
+        assert tune.validate_parameters({"workload": "batch", name: value})[name] == value
+        with pytest.raises(Started):
+            run_tune("batch", **{name: value})  # type: ignore[arg-type]
+    for value in (int(limit.low) - 1, int(limit.high) + 1):
+        with pytest.raises(InputError) as typed:
+            limit.parse(str(value))
+        with pytest.raises(InputError) as called:
+            run_tune("batch", **{name: value})  # type: ignore[arg-type]
+        assert str(typed.value) == str(called.value)
+        with pytest.raises(ValidationError):
+            TypeAdapter(kind).validate_python(value)
+        with pytest.raises(Exception, match=name):
+            tune.validate_parameters({"workload": "batch", name: value})
+    assert tune.parameters.properties[name]["default"] == limit.preset
+
+
+class Started(Exception):
+    """Everything was accepted."""
+
+
+def stop(*_: object) -> None:
+    raise Started
 
 
 @pytest.mark.parametrize(
-    ("work_ms", "run_ms", "found"),
+    ("numbers", "message"),
     [
-        (800.0, 800.0, []),
-        (800.1, 100.0, []),
-        (799.0, 799.0, [("reject", Code.IDLE_CPU)]),
-        (799.0, 800.0, [("reject", Code.OVERHEAD)]),
-        (799.0, 1000.0, [("reject", Code.OVERHEAD)]),
+        (
+            {"pairs": 3},
+            "pairs: 3 is not from 4 to 70: with fewer than 4 pairs the anytime-valid interval is 0 to infinity",
+        ),
+        ({"pairs": 71}, "pairs: 71 is not from 4 to 70"),
+        ({"pairs": 5, "most_pairs": 4}, "most pairs: 4 is less than the 5 pairs to measure at first"),
+        ({"pairs": 5, "most_pairs": 101}, "most pairs: 101 is not from 4 to 100"),
+        ({"seed": -1}, "seed: -1 is not from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed: 4294967296 is not"),
     ],
 )
-@pytest.mark.parametrize("name", ["W1", "W11"])
-def test_four_fifths_of_eevdfs_work_must_be_done(name, work_ms, run_ms, found):
-    made = {f"{name}-hog": group(work_ms=work_ms, run_ms=run_ms, square_ms2=run_ms**2 / 4, least_ms=run_ms / 4)}
-    assert fair(name, reading(name, made), reading(name, {f"{name}-hog": group()})) == found
+def test_a_score_that_could_not_be_measured_or_could_decide_nothing_is_not_begun(
+    numbers: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Wish("vtime", "batch", **numbers)  # type: ignore[arg-type]
+    assert Wish("vtime", "batch", pairs=4, most_pairs=4, seed=0).pairs == 4
+    assert Wish("vtime", "batch", pairs=70, most_pairs=100, seed=2**32 - 1).most_pairs == 100
 
 
-@pytest.mark.parametrize(("run_ms", "found"), [(300.0, []), (299.0, [("reject", Code.SHARE)]), (301.0, [])])
-def test_hogs_beside_new_tasks_get_three_tenths_of_what_eevdf_gives(run_ms, found):
-    assert fair("W8", reading("W8", {"W8-hog": group(run_ms=run_ms)}), reading("W8", {"W8-hog": group()})) == found
+def test_the_least_number_of_pairs_is_the_least_that_can_decide() -> None:
+    assert math.isinf(look([0.5] * (limits.DECIDES_FROM - 1)).high)
+    assert look([0.5] * limits.DECIDES_FROM).low > 1
 
 
-@pytest.mark.parametrize(
-    ("late_us", "base_us", "found"),
-    [
-        (50_000.0, 1.0, []),
-        (50_001.0, 1.0, [("note", Code.LATENCY)]),
-        (60_000.0, 6_000.0, []),
-        (60_001.0, 6_000.0, [("note", Code.LATENCY)]),
-        (1_000_000.0, 1.0, [("note", Code.LATENCY)]),
-        (1_000_000.0, 100_000.0, []),
-        (1_000_001.0, 1_000_000.0, [("reject", Code.LATENCY)]),
-    ],
-)
-def test_a_waking_task_may_wait_ten_times_as_long_and_never_over_a_second(late_us, base_us, found):
-    policy, base = (reading("W2", {}, late_p99_us=us, late_n=9.0) for us in (late_us, base_us))
-    assert fair("W2", policy, base) == found
-    assert fair("W2", reading("W2", {}, late_p99_us=0.0, late_n=0.0), base) == [("reject", Code.LATENCY)]
+def test_most_pairs_are_pairs_of_one_seed_and_rounds_of_guests_that_take_them() -> None:
+    for pairs in range(int(limits.PAIRS.low), int(limits.PAIRS.high) + 1):
+        limits.check_pairs(pairs, limits.most_pairs(pairs))
+        Rounds(pairs)
+    assert (limits.most_pairs(5), limits.most_pairs(70)) == (15, 100)
+    assert pair_seed(1, int(limits.MOST_PAIRS.high) - 1) < pair_seed(2, 0)
+    assert pair_seed(int(limits.SEED.high) + 10**6, int(limits.MOST_PAIRS.high)) < 2**53
+    for pairs in (0, 71):
+        with pytest.raises(InputError, match="pairs in a guest"):
+            Rounds(pairs)
 
 
-@pytest.mark.parametrize(
-    ("cpus", "delay_ms", "base_ms", "found"),
-    [
-        (3, 100.0, 0.0, []),
-        (3, 100.1, 0.0, [("reject", Code.IDLE_CPU)]),
-        (3, 200.0, 50.0, []),
-        (3, 200.1, 50.0, [("reject", Code.IDLE_CPU)]),
-        (2, 50.1, 0.0, [("reject", Code.IDLE_CPU)]),
-        (1, 999.0, 0.0, []),
-    ],
-)
-def test_a_cpu_may_idle_for_a_twentieth_beside_what_eevdf_lets_wait(cpus, delay_ms, base_ms, found):
-    policy, base = (reading("W10", {"W10-sparse": group(delay_ms=ms)}, cpus) for ms in (delay_ms, base_ms))
-    assert fair("W10", policy, base) == found
+@pytest.mark.parametrize("limit", ALL, ids=lambda limit: limit.name)
+def test_a_limit_holds_its_own_default_and_nothing_beyond_itself(limit: Limit) -> None:
+    for value in (limit.low, limit.high, *([] if limit.default is None else [limit.default])):
+        limit.check(value)
+    for value in (limit.low - 1, limit.high + 1, math.nan, math.inf, -math.inf, True):
+        with pytest.raises(InputError, match=f"^{limit.name}: ") as refusal:
+            limit.check(value)
+        assert "\n" not in str(refusal.value)
+    if limit.whole:
+        with pytest.raises(InputError, match="not a whole number"):
+            limit.check(limit.low + 0.5)
 
 
-@pytest.mark.parametrize(
-    ("handovers", "base", "found"),
-    [(50.0, 900.0, False), (49.0, 900.0, True), (49.0, 100.0, True), (49.0, 99.0, False), (51.0, 900.0, False)],
-)
-def test_a_twentieth_of_all_yields_must_hand_over_where_eevdfs_do(handovers, base, found):
-    policy, other = (reading("W15", {}, yields=1000.0, handovers=count) for count in (handovers, base))
-    for callbacks, level in (((), "note"), (("yield",), "reject")):
-        assert fair("W15", policy, other, callbacks=callbacks) == [(level, Code.YIELD)] * found
+SETTINGS = [
+    ("cpus", limits.CPUS),
+    ("llcs", limits.LLCS),
+    ("smt", limits.SMT),
+    ("nodes", limits.NODES),
+    ("memory_mib", limits.MEMORY_MIB),
+    ("microvm_slots", limits.SLOTS),
+    ("record_buffer_mib", limits.RECORD_BUFFER_MIB),
+    ("model_max_tokens", limits.MODEL_TOKENS),
+    ("model_max_cost_usd", limits.MODEL_COST_USD),
+    ("model_timeout_s", limits.MODEL_TIMEOUT_S),
+    ("trial_deadline_s", limits.DEADLINE_S),
+]
 
 
-def nice(high_ms, low_ms, *, most=1.0, least=2.0):
-    return {"W4-high": group(run_ms=high_ms, most_ms=most), "W4-low": group(run_ms=low_ms, least_ms=least)}
+@pytest.mark.parametrize(("name", "limit"), SETTINGS)
+def test_settings_have_the_same_limits(name: str, limit: Limit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (limit.low, limit.high):
+        monkeypatch.setenv(f"SCHEDCP_{name.upper()}", str(value))
+        assert getattr(load_settings(), name) == value
+    for value in (-1 if name == "cpus" else limit.low - 1, limit.high + 1, "nan"):  # cpus 0: what a workload asks for
+        monkeypatch.setenv(f"SCHEDCP_{name.upper()}", str(value))
+        with pytest.raises(InputError, match=f"SCHEDCP_{name.upper()}"):
+            load_settings()
+    monkeypatch.delenv(f"SCHEDCP_{name.upper()}")
+    assert limit.default in (None, getattr(Settings(), name))
 
 
-@pytest.mark.parametrize(
-    ("floating", "same", "found"),
-    [
-        (nice(1.0, 3.0), nice(1.0, 3.0), "reject"),
-        (nice(2.0, 3.0), nice(1.0, 3.0), "note"),
-        (nice(1.0, 3.0), nice(2.0, 3.0), "note"),
-        (nice(1.9, 3.0), nice(1.9, 3.0), "reject"),
-        (nice(1.0, 3.0, most=2.0, least=2.0), nice(1.0, 3.0), "note"),
-        (nice(3.0, 2.0), nice(1.0, 1.0), ""),
-        (nice(1.0, 1.0), nice(3.0, 2.0), ""),
-        (nice(2.99, 2.0), nice(1.0, 1.0), "note"),
-    ],
-)
-def test_nice_upside_down_by_half_and_flat_below_one_and_a_half(floating, same, found):
-    policy = {"W4": reading("W4", floating), "W4-same": reading("W4-same", same)}
-    findings = compare(policy, {}, Facts(), cgroups=False)
-    assert [(finding.level, finding.code) for finding in findings] == ([(found, Code.NICE)] if found else [])
-
-
-@pytest.mark.parametrize(
-    ("heavy", "quota", "callbacks", "level"),
-    [
-        (1400.0, 300.0, (), ""),
-        (1399.0, 300.0, (), "note"),
-        (1400.0, 300.1, (), "note"),
-        (1399.0, 300.0, ("cgroup_set_weight",), "reject"),
-        (1400.0, 300.1, ("cgroup_set_bandwidth",), "reject"),
-        (1400.0, 300.1, ("cgroup_set_weight",), "note"),
-        (1399.0, 300.0, ("cgroup_set_bandwidth",), "note"),
-    ],
-)
-def test_cgroups_count_from_a_ratio_of_1_4_and_up_to_half_above_the_quota(heavy, quota, callbacks, level):
-    runs = {"W12-heavy": heavy, "W12-light": 1000.0, "W12-quota": quota}
-    policy = {"W12-shares": reading("W12-shares", {name: group(run_ms=ms) for name, ms in runs.items()}, 2)}
-    findings = compare(policy, {}, Facts(frozenset(callbacks)), cgroups=False)
-    assert [finding.level for finding in findings] == ([level] if level else [])
-    required = [finding.level for finding in compare(policy, {}, Facts(), cgroups=True)]
-    assert required == ([] if not level else ["reject"] if heavy < 1400 else ["note"])
-
-
-def ran(groups, *, cpus=4, counters=None, after=ON, kmsg=(), **figures):
-    out = json.dumps({"cpus": cpus, "wall_ms": 1000, "groups": groups, "figures": figures})
-    return Ran(
-        label="policy:mix", ok=True, seconds=1.0, kmsg=kmsg, exit=0, signal=0, timed_out=False, ended=True, out=out,
-        err="", dropped=0, sched=Watch(ON, after, 9, 9), counters=Counters({}, counters or {}),
-    )  # fmt: skip
-
-
-def raw(**figures):
-    known = {"n": 4, "square_ms2": 250_000, "switches": 9}
-    times = {f"{name}_ms": 0.0 for name in ("run", "least", "most", "work", "delay", "gap")}
-    return {**known, **times, **figures}
-
-
-def survive(event):
-    return [(f.level, f.code, f.bug) for f in survived(event, (), ExitRecord(), Facts(), LIMIT_MS)]
-
-
-@pytest.mark.parametrize(("gap_ms", "found"), [(1999.9, 0), (2000.0, 0), (2000.1, 1)])
-def test_no_thread_may_stand_still_for_longer_than_the_stall_limit(gap_ms, found):
-    assert survive(ran({"W1-hog": raw(gap_ms=gap_ms)})) == [("reject", Code.NO_PROGRESS, "F01")] * found
-
-
-@pytest.mark.parametrize(
-    ("cpus", "wakes", "misses", "found"), [(4, 20, 3, 0), (4, 20, 4, 1), (3, 20, 4, 1), (2, 20, 4, 0), (4, 19, 19, 0)]
-)
-def test_masks_may_be_missed_by_chance_in_three_of_twenty(cpus, wakes, misses, found):
-    counters = {"SCX_EV_SELECT_CPU_FALLBACK": misses}
-    event = ran({"W5-narrow": raw()}, cpus=cpus, counters=counters, narrow_wakes=wakes)
-    assert survive(event) == [("reject", Code.WRONG_CPU, "F12")] * found
-
-
-@pytest.mark.parametrize(("switches", "refills", "found"), [(100, 90, 0), (100, 91, 1), (99, 99, 0), (1000, 900, 0)])
-def test_nine_of_ten_switches_may_refill_a_slice(switches, refills, found):
-    event = ran({"W1-hog": raw(switches=switches)}, counters={"SCX_EV_REFILL_SLICE_DFL": refills})
-    assert survive(event) == [("note", Code.NO_SLICE, "F20")] * found
-
-
-@pytest.mark.parametrize("count", [0, 1])
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("fork_errors", Code.FORK_FAILED),
-        ("mkdir_errors", Code.CGROUP_FAILED),
-        ("cgroup_errors", Code.CGROUP_FAILED),
-        ("hotplug_errors", Code.HOTPLUG_FAILED),
-        ("not_started", Code.NEVER_RAN),
-    ],
-)
-def test_what_must_not_happen_may_not_happen_once(name, code, count):
-    assert [found for _, found, _ in survive(ran({"W1-hog": raw()}, **{name: count}))] == [code] * count
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_no_foreign_task_may_be_inserted(count):
-    event = ran({"W1-hog": raw()}, counters={"SCX_EV_INSERT_NOT_OWNED": count})
-    assert survive(event) == [("reject", Code.FOREIGN_INSERT, "F08")] * count
-
-
-@pytest.mark.parametrize(("work_ms", "bug"), [(800.0, "F19"), (799.0, "F36"), (801.0, "F19")])
-def test_a_fifth_of_the_cpu_time_may_be_eaten_before_callbacks_are_blamed(work_ms, bug):
-    words = ('sched_ext: BPF scheduler "x" disabled (runnable task stall)', "sched_ext: x: watchdog failed to check in")
-    off = SchedState("disabled", "", 1)
-    assert survive(ran({"W1-hog": raw(run_ms=1000.0, work_ms=work_ms)}, after=off, kmsg=words))[0][2] == bug
-
-
-@pytest.mark.parametrize(
-    ("gaps_ms", "start_ms", "everybody"),
-    [
-        ((1000.1, 1000.1, 1000.1, 0), 0, True),
-        ((1000.1, 1000.1, 0, 0), 0, False),
-        ((1000.1, 1000.1, 1000.0, 0), 0, False),
-        ((1000.1,), 0, False),
-        ((1000.1, 1000.1), 0, True),
-        ((0,), 1000, False),
-        ((0,), 1000.1, True),
-    ],
-)
-def test_everybody_waited_where_most_kinds_of_threads_did_for_half_the_limit(gaps_ms, start_ms, everybody):
-    groups = {f"W{i}-x": raw(gap_ms=gap) for i, gap in enumerate(gaps_ms)}
-    assert everybody_waited(ran(groups, start_ms=start_ms), LIMIT_MS) == everybody
+def test_machine_and_lake_refuse_what_the_command_line_refuses(tmp_path: Any) -> None:
+    for name in ("cpus", "llcs", "smt", "nodes"):
+        for value in (0, 65):
+            with pytest.raises(InputError, match=f"{name}: {value} is not from 1 to 64"):
+                Topology(**{name: value})
+    for value in (0, 101):
+        with pytest.raises(InputError, match=f"limit: {value} is not from 1 to 100"):
+            Lake(tmp_path).search_policies("text", value)

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from planner_cases import BATCH, COMM, LATENCY, LIBRARY, SLICE, command, context, policy, rejection, score
+from planner_cases import BATCH, COMM, CPU_NS, LATENCY, LIBRARY, SLICE, command, context, policy, rejection, score
 
+from policy_lake.knobs import knob_words
 from policy_lake.model import Lesson, Policy, PolicyPlan
 from tasks.planners.embedded import EmbeddedPlanner
 
@@ -73,10 +74,27 @@ def test_only_knobs_that_the_policy_has_are_set() -> None:
 
 
 def test_names_are_cut_as_the_kernel_cuts_them_and_one_that_no_list_can_hold_is_left_out() -> None:
-    jobs = (*BATCH.commands[:1], command("a-very-long-job-name", 1, 900.0, 900.0), command("a,b", 1, 980.0, 980.0))
+    nameless = [command(comm, 1, 980.0, 980.0) for comm in ("a,b", "", " outer", "tab\t")]
+    jobs = (*BATCH.commands[:1], command("a-very-long-job-name", 1, 900.0, 900.0), *nameless)
     first = PLANNER.plan(context(replace(BATCH, commands=jobs)))[0]
     assert first.settings["job_comm"] == "a-very-long-job,short"
     assert first.settings["job_cpu_ns"] == "900000000,49000000"
+
+
+def test_a_name_with_spaces_becomes_a_candidate_that_the_loader_takes() -> None:
+    jobs = (*BATCH.commands[:1], command("Isolated Web Co", 1, 980.0, 980.0))
+    first = PLANNER.plan(context(replace(BATCH, commands=jobs)))[0]
+    assert first.settings["job_comm"] == "Isolated Web Co,short"
+    ljf = next(one for one in LIBRARY if one.id == "ljf")
+    assert "job_comm=Isolated Web Co,short" in knob_words(ljf, first.settings)
+
+
+def test_no_more_jobs_are_named_than_the_policy_has_places_for() -> None:
+    small = policy("ljf", SLICE, replace(COMM, count=2), replace(CPU_NS, count=2))
+    jobs = tuple(command(f"job-{n}", 1, 900.0 - n, 900.0 - n) for n in range(9))
+    first = PLANNER.plan(context(replace(BATCH, commands=(*BATCH.commands, *jobs)), policies=(small,)))[0]
+    assert first.settings["job_comm"] == "long,job-0"
+    assert first.settings["job_cpu_ns"] == "980000000,900000000"
 
 
 def test_shells_and_parents_are_no_jobs() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planner_cases import COMM, context, policy, rejection, score
 
+from policy_lake.knobs import settle
 from policy_lake.model import CommandProfile, Knob, Policy, WorkloadProfile
 from tasks.planners.embedded import EmbeddedPlanner
-from tasks.planners.knobs import attempt, settle
+from tasks.planners.knobs import attempt
 
 PLANNER = EmbeddedPlanner()
 
@@ -57,7 +58,7 @@ def policy_sets(draw: st.DrawFn) -> tuple[Policy, ...]:
         Knob("depth", "int", "0", "", 0, draw(st.integers(0, 100))),
         Knob("eager", "bool", "false", ""),
         COMM,
-        Knob("job_cpu_ns", "ints", "", "", low, high, "ns"),
+        Knob("job_cpu_ns", "ints", "", "", low, high, "ns", 16),
     )
     return tuple(
         policy(id, *(knob for knob in knobs if draw(st.booleans())), good_for=draw(st.sampled_from(["", "latency"])))

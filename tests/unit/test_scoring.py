@@ -95,7 +95,7 @@ def test_steps_warm_up_then_take_turns_with_one_seed_a_pair():
 
 @pytest.mark.parametrize("pairs", [-1, 0, 101])
 def test_too_few_or_too_many_pairs(pairs):
-    with pytest.raises(InputError, match="pairs, not"):
+    with pytest.raises(InputError, match="pairs in a guest"):
         Rounds(pairs)
 
 

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from object_cases import object_bytes
 from token_cases import SCORE, STAGES, payload, sha
 
 from control_plane import cli
@@ -114,6 +115,25 @@ def test_check_holds_where_it_was_made_for(schedcp, token, tmp_path):
     assert code == 0 and json.loads(out)["object_compared"] is True and json.loads(out)["report"] == "as signed"
 
 
+def test_a_knob_may_be_written_in_any_form_and_order_where_the_object_is_known(schedcp, data, tmp_path):
+    data_of_object = object_bytes("ljf")
+    sha256 = hashlib.sha256(data_of_object).hexdigest()
+    verdict = Verdict(True, None, STAGES, "ljf", sha256, SCORE.kernel)
+    words = ("job_comm=Isolated Web Co,a=b", "slice_ns=5000000")
+    path = token_for_verdict(verdict, "source", Settings(), arguments=words, btf_sha256=sha("btf"))
+    (tmp_path / "ljf.bpf.o").write_bytes(data_of_object)
+    alike = ("--knob", "slice_ns=0x4C4B40", "--knob", "job_comm= Isolated Web Co, a=b")
+    there = ("token", "check", path, "--kernel", SCORE.kernel, "--btf", sha("btf"))
+    refused(schedcp(*there, *alike), "is for arguments")  # nobody knows the types: 0x4C4B40 might be a name
+    assert schedcp(*there, "--object", tmp_path / "ljf.bpf.o", *alike)[0] == 0
+    (data / "objects").mkdir()
+    (data / "objects" / f"{sha256}.bpf.o").write_bytes(data_of_object)
+    assert schedcp(*there, *alike)[0] == 0
+    refused(schedcp(*there, "--knob", "slice_ns=0x4C4B41", "--knob", "job_comm=a=b"), "is for arguments")
+    refused(schedcp(*there, "--knob", "slice_ns=soon"), "'slice_ns' is a whole number, not 'soon'", 2)
+    refused(schedcp(*there, "--knob", "slice=5"), "has no knob 'slice'", 2)
+
+
 def test_check_refuses_everything_else_with_the_reason(schedcp, token, tmp_path, monkeypatch):
     (tmp_path / "o.bpf.o").write_bytes(b"tampered")
     (tmp_path / "good.bpf.o").write_bytes(b"object")
@@ -152,7 +172,7 @@ def test_what_can_not_be_known_is_a_refusal(schedcp, token, data):
 def test_bad_input_is_told_in_one_line(schedcp, token, tmp_path):
     refused(schedcp("token", "check", "/none"), "/none: no such file", 2)
     refused(schedcp("token", "check", token, *THERE, "--object", "/none.o"), "/none.o: no such file", 2)
-    refused(schedcp("token", "check", token, "--knob", "slice"), "--knob slice: not NAME=VALUE", 2)
+    refused(schedcp("token", "check", token, "--knob", "slice"), "--knob 'slice': not NAME=VALUE", 2)
     refused(schedcp("token", "check", token, "--stage", "moon"), "--stage moon: not one of canary, host, fleet", 2)
     refused(schedcp("token", "check", token, "--btf", "abc"), "--btf abc: no SHA-256", 2)
     refused(schedcp("token", "revoke", "nonsense", "--reason", "x"), "'nonsense' is no file, no nonce", 2)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy_lake.limits import CPUS
 from policy_lake.model import InputError
-from verifier_vm.machine.topology import MOST_CPUS, Topology
+from verifier_vm.machine.topology import Topology
 
 
 @st.composite
@@ -19,7 +20,7 @@ def topologies(draw: st.DrawFn) -> Topology:
     nodes, per_node = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     smt, cores = draw(st.integers(1, 2)), draw(st.integers(1, 8))
     llcs = nodes * per_node
-    cores = min(cores, MOST_CPUS // (llcs * smt))
+    cores = min(cores, int(CPUS.high) // (llcs * smt))
     return Topology(llcs * smt * cores, llcs, smt, nodes)
 
 
@@ -59,16 +60,17 @@ def test_every_cpu_is_in_one_node_and_no_llc_is_in_two(topology: Topology) -> No
 @given(st.integers(-3, 70), st.integers(-2, 9), st.integers(-2, 5), st.integers(-2, 5))
 def test_a_topology_is_right_or_refused_with_its_numbers(cpus: int, llcs: int, smt: int, nodes: int) -> None:
     given_numbers = {"cpus": cpus, "llcs": llcs, "smt": smt, "nodes": nodes}
-    possible = min(given_numbers.values()) >= 1 and cpus <= MOST_CPUS and not cpus % (llcs * smt) and not llcs % nodes
+    possible = (
+        min(given_numbers.values()) >= 1 and cpus <= int(CPUS.high) and not cpus % (llcs * smt) and not llcs % nodes
+    )
     try:
         made = Topology(**given_numbers)
     except InputError as error:
         assert not possible
         text, numbers = str(error), set(map(int, re.findall(r"-?\d+", str(error))))
         assert "\n" not in text
-        if (low := [name for name, value in given_numbers.items() if value < 1]) or cpus > MOST_CPUS:
-            name = low[0] if low else "cpus"
-            assert text.startswith(f"{name}: {given_numbers[name]} ")
+        if outside := [name for name, value in given_numbers.items() if not 1 <= value <= CPUS.high]:
+            assert text.startswith(f"{outside[0]}: {given_numbers[outside[0]]} ")
         else:  # a 1 goes without saying
             assert {value for value in given_numbers.values() if value > 1} <= numbers
     else:

@@ -100,14 +100,14 @@ def test_a_binary_of_the_users_is_observed_in_its_own_words(guest, binary):
 
 def test_a_binary_of_the_users_is_scored(guest, binary, tmp_path):
     env = {**os.environ, "SCHEDCP_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [SCHEDCP, "score", "fifo", "-w", "schbench-paper", "--cpus", "2", "--tier", "smoke", "--pairs", "2"]
+    command = [SCHEDCP, "score", "fifo", "-w", "schbench-paper", "--cpus", "2", "--tier", "smoke", "--pairs", "4"]
     done = subprocess.run(
-        [*command, "--most-pairs", "2", "--schbench", binary, "--json"],
+        [*command, "--most-pairs", "4", "--schbench", binary, "--json"],
         capture_output=True, text=True, timeout=200, check=False, env=env,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert [pair["baseline"] for pair in told["pairs"]] == [1005.0, 1005.0], "five operations, schbench's own default"
+    assert [pair["baseline"] for pair in told["pairs"]] == [1005.0] * 4, "five operations, schbench's own default"
     assert told["also"]["policy_rps"] == 900.25 and told["tier"] == "smoke"
     assert told["versions"]["binary"] == str(binary) and len(told["versions"]["binary_sha256"]) == 64
 
@@ -117,7 +117,7 @@ def test_a_binary_that_prints_something_else_scores_nothing(guest, tmp_path):
     (tmp_path / "other.c").write_text(source.replace("* 99.0th", "* 99.5th"))
     subprocess.run(["gcc", "-static", "-O2", "-o", tmp_path / "schbench", tmp_path / "other.c"], check=True)
     env = {**os.environ, "SCHEDCP_DATA_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [SCHEDCP, "score", "fifo", "-w", "schbench", "--tier", "smoke", "--pairs", "2", "--schbench"]
+    command = [SCHEDCP, "score", "fifo", "-w", "schbench", "--tier", "smoke", "--pairs", "4", "--schbench"]
     done = subprocess.run(
         [*command, tmp_path / "schbench"], capture_output=True, text=True, timeout=200, check=False, env=env
     )

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from bpf.build import compile_policy
-from bpf.library import knob_arguments, policies, policy
+from bpf.library import policies, policy
 from policy_lake.events import Attached, ExitKind
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.knobs import knob_words
 from verifier_vm.judge.gate import OBJECT, judge
 from verifier_vm.machine.vm import run
 
@@ -34,7 +35,7 @@ SETTINGS = {
 def test_every_policy_of_the_library_survives(guest, name):
     given = policy(name)
     made = compile_policy(given.source, name=name, vmlinux_dir=guest.kernel.headers)
-    verdict = judge(made.data, knob_arguments(given, SETTINGS[name]), guest.machine).verdict
+    verdict = judge(made.data, knob_words(given, SETTINGS[name]), guest.machine).verdict
     assert verdict.accepted, verdict.rejection
     assert verdict.ops == name
     assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "fair"]

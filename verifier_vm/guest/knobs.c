@@ -75,7 +75,7 @@ static bool set_value(const struct btf *btf, const struct btf_type *type, void *
 
 		if (!array->nelems)
 			return false;
-		if (btf_is_int(element) && size == array->nelems) {	/* char[N]: a string */
+		if (btf_is_int(element) && !strcmp(btf__name_by_offset(btf, element->name_off), "char")) {	/* a string */
 			if (strlen(text) >= size)
 				return false;
 			memset(at, 0, size);

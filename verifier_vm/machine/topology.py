@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policy_lake.limits import CPUS, LLCS, NODES, SMT
 from policy_lake.model import InputError
-
-MOST_CPUS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +19,8 @@ class Topology:
     nodes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("cpus", "llcs", "smt", "nodes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: {getattr(self, name)} is not at least 1")
-        if self.cpus > MOST_CPUS:
-            raise InputError(f"cpus: {self.cpus} is more than the {MOST_CPUS} that a guest can have")
+        for limit in (CPUS, LLCS, SMT, NODES):
+            limit.check(getattr(self, limit.name))
         if self.cpus % (self.llcs * self.smt):
             raise InputError(f"{self}: the CPUs cannot be spread evenly")
         if self.llcs % self.nodes:

@@ -128,6 +128,11 @@ class Btf:
         tail = self._types[prototype.at : prototype.at + 8 * prototype.count]
         return [type_id for _, type_id in struct.iter_unpack("<II", tail)]
 
+    def encoding(self, type_id: int) -> int:
+        """The encoding of an integer, BTF_INT_SIGNED among its bits; 0 of anything else."""
+        found = self.get(self.resolve(type_id))
+        return self._types[found.at + 3] & 0x0F if found.kind == INT and found.at + 4 <= len(self._types) else 0
+
     def is_bool(self, type_id: int) -> bool:
         """Is it C's bool?"""
         found = self.get(self.resolve(type_id))

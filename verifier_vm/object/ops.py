@@ -126,7 +126,7 @@ def _encode(btf: Btf, type_id: int, text: str, depth: int) -> bytes | None:
         element, count = btf.array(type_id)
         if not count or size > limits.FILE_BYTES:
             return None
-        if btf.get(btf.resolve(element)).kind == INT and size == count:  # char[N]: a string
+        if btf.get(btf.resolve(element)).name == "char":  # a string
             raw = text.encode()
             return raw.ljust(size, b"\0") if len(raw) < size else None
         items = [_encode(btf, element, item, depth + 1) for item in text.split(",")[: count + 1]]

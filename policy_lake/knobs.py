@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of knobs: what a knob takes, the one form it is written in, and the words that a guest's loader gets.
+
+A leaf that every package may import. Planner, builder, command line and token check all ask here, so that what one of
+them takes the others take, too. What can reach a knob is limited by verifier_vm/guest: a step has its arguments between
+tabs (init.c), a word is NAME=VALUE split at its first `=` and a list is split at its commas (loader.c, knobs.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from policy_lake.model import InputError, Knob, KnobValue, Policy
+
+TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
+RANGES = {
+    f"{sign}{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) if sign == "s" else (0, (1 << bits) - 1)
+    for sign in "su"
+    for bits in (8, 16, 32, 64)
+} | {"char": (-128, 127), "bool": (0, 1)}
+WIDEST = (-(1 << 63), (1 << 64) - 1)  # what the loader can write where nobody knows the type
+# No leading zero: C would read the rest as octal.
+INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,19}|0[xX][0-9a-fA-F]{1,16})", re.ASCII)
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and `ops.timeout_ms=`
+MOST_BYTES = 64 << 10  # of all words; execve takes 128 KiB in one, and a token has to hold them, too
+
+
+class KnobError(InputError):
+    """A setting that its policy does not take; the message names policy, knob, value and what would be taken."""
+
+
+def parse_settings(texts: Iterable[str], *, option: str = "--knob") -> dict[str, str]:
+    """`NAME=VALUE` texts as settings, with the values as they are written; InputError for any other text."""
+    settings: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not NAME.fullmatch(name):
+            raise InputError(f"{option} {_quoted(text)}: not NAME=VALUE")
+        if name in settings:
+            raise InputError(f"{option} {_quoted(text)}: {name} is given twice")
+        if not _carried(value):
+            raise InputError(f"{option} {_quoted(text)}: a character in it cannot be printed")
+        settings[name] = value
+    return settings
+
+
+def settle(policy: Policy, settings: Mapping[str, object]) -> dict[str, KnobValue]:
+    """The settings in their one form, in the order of the policy's knobs; KnobError for what it does not take.
+
+    The form is int, bool, or a comma-separated str for a list, so that settings which load alike are equal.
+    """
+    known = {knob.name for knob in policy.knobs}
+    for name in settings:
+        if name not in known:
+            names = ", ".join(knob.name for knob in policy.knobs) or "none"
+            raise KnobError(f"policy '{policy.id}' has no knob {_quoted(name)}; it has: {names}")
+    try:
+        settled = {knob.name: canonical(knob, settings[knob.name]) for knob in policy.knobs if knob.name in settings}
+        _carry(settled)
+    except KnobError as error:
+        raise KnobError(f"policy '{policy.id}': {error}") from None
+    return settled
+
+
+def knob_words(policy: Policy, settings: Mapping[str, object]) -> tuple[str, ...]:
+    """`NAME=VALUE` for the loader, in the order of the policy's knobs; KnobError for what the policy does not take."""
+    return tuple(word(name, value) for name, value in settle(policy, settings).items())
+
+
+def word(name: str, value: KnobValue) -> str:
+    """One of the loader's words, for a value in its one form."""
+    return f"{name}={int(value) if isinstance(value, bool) else value}"
+
+
+def canonical(knob: Knob, value: object) -> KnobValue:
+    """A value in the one form of its kind: int, bool, or a comma-separated str. KnobError for what it does not take."""
+    if knob.kind == "bool":
+        return _boolean(knob, value)
+    if knob.kind == "int":
+        return _integer(knob, value)
+    items = _items(value)
+    if len(items) > knob.count:
+        raise KnobError(f"knob '{knob.name}' takes up to {knob.count} items, not {len(items)}")
+    if knob.kind == "names":
+        return ",".join(_name(knob, item) for item in items)
+    if not items:  # the loader would refuse it, and to leave a list as it is compiled is not to set it
+        raise KnobError(f"knob '{knob.name}' takes at least one number; to leave it as it is, do not set it")
+    return ",".join(str(_integer(knob, item)) for item in items)
+
+
+def bounds(knob: Knob) -> tuple[int, int]:
+    """The least and the most that a number of the knob may be: as documented, and within its C type."""
+    low, high = RANGES.get(knob.c_type, WIDEST)
+    return max(low, knob.low if knob.low is not None else low), min(high, knob.high if knob.high is not None else high)
+
+
+def _items(value: object) -> Sequence[object]:
+    if isinstance(value, list | tuple) and list(value) != [""]:
+        return value
+    if isinstance(value, int | float):
+        return (value,)
+    text = value if isinstance(value, str) else ""
+    return text.split(",") if text.strip(" ") else ()
+
+
+def _boolean(knob: Knob, value: object) -> bool:
+    number = _number(value)
+    if number in (0, 1):
+        return bool(number)
+    text = str(value).strip(" ").lower() if number is None else ""
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    raise KnobError(f"knob '{knob.name}' is true or false, not {_quoted(value) if number is None else 'a number'}")
+
+
+def _integer(knob: Knob, value: object) -> int:
+    number = _number(value)
+    if number is None:
+        raise KnobError(f"knob '{knob.name}' is a whole number, not {_quoted(value)}")
+    low, high = bounds(knob)
+    if not low <= number <= high:
+        shown = number if number.bit_length() <= 64 else "a number of more than 64 bits"
+        raise KnobError(f"knob '{knob.name}' is from {low} to {high} {knob.unit}".rstrip() + f", not {shown}")
+    return number
+
+
+def _number(value: object) -> int | None:
+    """The whole number that is meant; None where none is."""
+    if isinstance(value, str):
+        text = value.strip(" ")
+        return int(text, 0) if INTEGER.fullmatch(text) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _name(knob: Knob, value: object) -> str:
+    """Spaces at the ends do not count, those within do: `Isolated Web Co` is a name that the kernel gives."""
+    name = str(value).strip(" ")
+    if not name or "," in name or not _carried(name) or len(name.encode()) > knob.name_bytes:
+        takes = f"names of 1 to {knob.name_bytes} bytes that can be printed, without a comma"
+        raise KnobError(f"knob '{knob.name}' takes {takes}, not {_quoted(value)}")
+    return name
+
+
+def _carried(text: str) -> bool:
+    """Whether a job can carry it: no tab, newline, NUL, nor anything else that a terminal or UTF-8 could trip over."""
+    return text.isprintable()
+
+
+def _carry(settled: Mapping[str, KnobValue]) -> None:
+    if len(settled) > MOST_WORDS:
+        raise KnobError(f"{len(settled)} knobs are set, and a guest's loader takes {MOST_WORDS}")
+    size = sum(len(word(name, value).encode()) for name, value in settled.items())
+    if size > MOST_BYTES:
+        raise KnobError(f"the settings have {size} bytes, and a guest's loader takes {MOST_BYTES}")
+
+
+def _quoted(value: object) -> str:
+    """What was given, in quotes, short and printable."""
+    text = str(value)
+    shown = "".join(character if character.isprintable() else "?" for character in text[:60])
+    return f"'{shown}{'…' if len(text) > 60 else ''}'"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every number that a user may give, with its limits: the command line, flows, settings and library code ask here.
+
+A leaf that every package may import.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from policy_lake.model import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number from `low` to `high`, both included, whole unless `whole` is False; `why` is the reason for `low`.
+
+    `default` is what it is when nobody gives it; None where that depends on something else.
+    """
+
+    name: str
+    low: float
+    high: float
+    unit: str = ""
+    default: float | None = None
+    why: str = ""
+    whole: bool = True
+
+    @property
+    def span(self) -> str:
+        """The limits for people: `4 to 70`."""
+        return f"{self.low} to {self.high}"
+
+    def check(self, value: float) -> None:
+        """InputError, in one line, for what is not within the limits."""
+        if isinstance(value, bool) or (self.whole and not isinstance(value, int)):
+            raise InputError(f"{self.name}: {value!r} is not a whole number")
+        if not math.isfinite(value) or not self.low <= value <= self.high:
+            unit = f" {self.unit}" if self.unit else ""
+            why = f": {self.why}" if self.why and value < self.low else ""
+            raise InputError(f"{self.name}: {value} is not from {self.span}{unit}{why}")
+
+    def parse(self, text: str | int) -> int:
+        """The whole number that a word of the command line stands for; InputError for any other word."""
+        word = str(text).strip()
+        if not re.fullmatch(r"[+-]?[0-9]{1,30}", word):
+            raise InputError(f"{self.name}: '{word[:40]}' is not a whole number")
+        self.check(int(word))
+        return int(word)
+
+    @property
+    def preset(self) -> int:
+        """The default as a whole number."""
+        assert self.default is not None and self.whole
+        return int(self.default)
+
+
+# Below 4 pairs the anytime-valid interval (benchmarks/sequential.py) is 0 to infinity whatever was measured.
+DECIDES_FROM = 4
+FEW = f"with fewer than {DECIDES_FROM} pairs the anytime-valid interval is 0 to infinity, so nothing can win or lose"
+# A guest takes 512 steps (verifier_vm/guest/init.c); a pair is four of them, and seven with a control.
+A_GUEST = 70
+# Pair n of seed s has the workload's seed 100 s + n: beyond 100 pairs two seeds would have runs in common.
+PAIRS_A_SEED = 100
+ROUNDS_OF_LOOKS = 3  # as many times the first pairs may be spent on a candidate that looks better and is not sure
+
+ITERATIONS = Limit("iterations", 1, 50, default=2)
+PER_ITERATION = Limit("per iteration", 1, 64, unit="candidates", default=3)
+PAIRS = Limit("pairs", DECIDES_FROM, A_GUEST, default=5, why=FEW)
+MOST_PAIRS = Limit("most pairs", DECIDES_FROM, PAIRS_A_SEED, why=FEW)
+GUEST_PAIRS = Limit("pairs in a guest", 1, A_GUEST)
+# Exact in JSON and 64 bits wide after 100 s + n, with room for the fresh seeds of a confirmation.
+SEED = Limit("seed", 0, 2**32 - 1, default=1)
+FOUND = Limit("limit", 1, 100, unit="policies", default=5)
+
+CPUS = Limit("cpus", 1, 64)
+LLCS = Limit("llcs", 1, 64, default=1)
+SMT = Limit("smt", 1, 64, default=1)
+NODES = Limit("nodes", 1, 64, default=1)
+MEMORY_MIB = Limit("memory_mib", 128, 65536, unit="MiB", default=512)
+SLOTS = Limit("microvm_slots", 0, 1024, unit="guests", default=0)
+RECORD_BUFFER_MIB = Limit("record_buffer_mib", 1, 4096, unit="MiB", default=16)
+
+MODEL_TOKENS = Limit("model_max_tokens", 1, 10**9, unit="tokens", default=200_000)
+MODEL_COST_USD = Limit("model_max_cost_usd", 0, 10**6, unit="USD", default=1.0, whole=False)
+MODEL_PRICE_USD = Limit("price per million tokens", 0, 10**6, unit="USD", default=0.0, whole=False)
+MODEL_TIMEOUT_S = Limit("model_timeout_s", 0.001, 86_400, unit="s", default=120.0, whole=False)
+DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", whole=False)
+
+
+def most_pairs(pairs: int) -> int:
+    """How many pairs a candidate may get at most that gets `pairs` at first: three times as many, within MOST_PAIRS."""
+    return min(ROUNDS_OF_LOOKS * pairs, int(MOST_PAIRS.high))
+
+
+def check_pairs(pairs: int, most: int = 0) -> None:
+    """InputError for pairs that cannot be measured or can decide nothing; `most` 0 stands for no further pairs."""
+    PAIRS.check(pairs)
+    if most:
+        MOST_PAIRS.check(most)
+        if most < pairs:
+            raise InputError(f"most pairs: {most} is less than the {pairs} pairs to measure at first")

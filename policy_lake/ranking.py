@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of several scores is the best: one order, for the lake, the planners, the report and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from policy_lake.model import Score
+
+
+def rank(score: Score) -> tuple[bool, float, float, str]:
+    """The order of scores of one workload, best last: see `best`."""
+    return score.outcome == "win", score.ratio.ci95[0], score.ratio.median, score.id
+
+
+def best(scores: Iterable[Score]) -> Score | None:
+    """The best of the scores whose policy was attached throughout; None if there is none.
+
+    Wins come first: what is not sure is no reason to prefer a policy. Then the lower end of the 95 % interval counts,
+    not the median: of many medians the highest is likely the luckiest (the winner's curse), and the lower end is what
+    can be relied upon. Median and id decide between equals, so that the answer does not depend on the order of scores.
+    """
+    return max((score for score in scores if score.attached), key=rank, default=None)
