@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest is given and what comes back: the second leaf, beside model.py, that every package may import."""
+"""What a guest is given and what comes back: a leaf, like model.py, that every package may import."""
 
 from __future__ import annotations
 

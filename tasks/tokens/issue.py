@@ -12,12 +12,12 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from policy_lake.files import atomic_write_together
 from policy_lake.model import InfraError, Ratio, Score, Verdict
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from verifier_vm.judge.suite import Tier
 from verifier_vm.tokens.door import ask_for_token
-from verifier_vm.tokens.files import write_together
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, BreakerLimits, Provenance, RolloutStage
@@ -60,9 +60,9 @@ def token_for_verdict(
     envelope, token_sha256 = ask_for_token(settings.key_dir, request)
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()
     path = settings.token_dir / f"{_file_name(request.policy)}-{loaded[:16]}{SUFFIX}"
-    settings.token_dir.mkdir(parents=True, exist_ok=True)
     report = report_of(token_sha256, verdict.stages, score)
-    write_together({report_path(path): report, path: json.dumps(envelope, indent=1).encode() + b"\n"})
+    token = json.dumps(envelope, indent=1).encode() + b"\n"
+    atomic_write_together({report_path(path): report, path: token}, durable=True, mode=0o644)
     return path
 
 

@@ -11,11 +11,11 @@ from typing import Literal
 
 from benchmarks.scoring import BASELINE, score_steps
 from benchmarks.timeline import Timeline, read_timeline, traced
+from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import InfraError, Score
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.trial.measure import Match
 from verifier_vm.machine.vm import run
 
@@ -73,11 +73,11 @@ def draw(
             drawn["timeline"] = plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
             drawn["waits"] = plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)
         for name, data in drawn.items():
-            write_whole(directory / f"{name}.{form}", data)
+            atomic_write(directory / f"{name}.{form}", data)
             files.setdefault(name, directory / f"{name}.{form}")
     if perfetto and timelines:
         from benchmarks.perfetto import trace_events
 
         files["perfetto"] = directory / "perfetto.json"
-        write_whole(files["perfetto"], json.dumps(trace_events(timelines)).encode())
+        atomic_write(files["perfetto"], json.dumps(trace_events(timelines)).encode())
     return Pictures(files)

@@ -13,9 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lake.model import InfraError
 from verifier_vm.tokens.dsse import pae, seal, unseal
-from verifier_vm.tokens.files import SIZE_LIMIT, TokenError, read_bounded, write_together, write_whole
+from verifier_vm.tokens.files import SIZE_LIMIT, TokenError, read_bounded
 from verifier_vm.tokens.private_key import SigningKey
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
@@ -99,27 +98,6 @@ def test_no_other_file_is_a_token(content):
 def test_an_envelope_out_of_shape_is_refused(content):
     with pytest.raises(TokenError, match="not a token"):
         unseal(content, KEY.public)
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path, report = tmp_path / "ljf.json", tmp_path / "ljf.report.json"
-    write_together({path: b"old", report: b"old"})
-    fsync, calls = os.fsync, []
-
-    def full(fd):
-        calls.append(fd)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InfraError, match=r"ljf.report.json: No space left on device"):
-        write_together({path: b"new", report: b"new"})
-    assert [(one.name, one.read_bytes()) for one in sorted(tmp_path.iterdir())] == [
-        ("ljf.json", b"old"), ("ljf.report.json", b"old")
-    ]  # fmt: skip
-    with pytest.raises(InfraError, match=r"gone/x: No such file"):
-        write_whole(tmp_path / "gone" / "x", b"")
 
 
 def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 from token_cases import SCORE, STAGES, sha
 
+from policy_lake.files import atomic_write
 from policy_lake.model import Candidate, Verdict, to_json
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.run.batch import Evidence
 from tasks.run.certainty import Tried
 from tasks.run.promote import promote
@@ -26,7 +26,7 @@ def _promote(tmp_path, stages):
     settings = Settings(data_dir=tmp_path, key_store=None, audience="host-1")
     verdict = Verdict(True, None, stages, "ljf", sha("object"), SCORE.kernel)
     evidence = canonical_json(to_json(Evidence(verdict, ("slice_us=500",), sha("btf"))))
-    write_whole(settings.run_dir / "run-1" / "ljf-1.json", evidence)
+    atomic_write(settings.run_dir / "run-1" / "ljf-1.json", evidence)
     again = replace(BEST, id="score-2", confirms=BEST.id)
     lake = SimpleNamespace(scores=lambda *_: [again])
     scope = SimpleNamespace(settings=settings, run_id="run-1", workload=SimpleNamespace(id="batch"), lake=lake)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 
@@ -72,7 +72,8 @@ def fetch_kernel(cache_dir: Path, say: Say) -> Kernel:
         package = next(Path(work).glob("*.deb"))
         _call(["dpkg", "-x", str(package), work], "dpkg -x")
         found = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
-    _write(cache_dir / "kernels" / "current.json", {"directory": str(found.image.parent), "package": package.name})
+    current = {"directory": str(found.image.parent), "package": package.name}
+    atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
     return found
 
 
@@ -96,9 +97,8 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
         made.mkdir()
         (made / "vmlinux.h").write_text(header)
         (made / "bzImage").write_bytes(data)
-        _write(
-            made / "kernel.json", {"release": release_of(data), "sha256": digest, "btf_sha256": _btf_digest(vmlinux)}
-        )
+        known = {"release": release_of(data), "sha256": digest, "btf_sha256": _btf_digest(vmlinux)}
+        (made / "kernel.json").write_text(json.dumps(known))
         shutil.rmtree(directory, ignore_errors=True)
         made.rename(directory)
     return _load(directory)
@@ -156,9 +156,3 @@ def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
 def _made(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory
-
-
-def _write(path: Path, data: dict[str, str]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(data))
-    part.rename(path)

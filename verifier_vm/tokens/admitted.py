@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError, from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.files import (
@@ -16,7 +17,6 @@ from verifier_vm.tokens.files import (
     private_directory,
     read_bounded,
     require_private,
-    write_whole,
 )
 
 STATE = "admitted.json"
@@ -71,4 +71,4 @@ def write_admitted(directory: Path, state: Admitted) -> None:
     content = canonical_json(to_json(state)) + b"\n"
     if len(content) > STATE_LIMIT:
         raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes")
-    write_whole(directory / STATE, content, mode=0o600)
+    atomic_write(directory / STATE, content, durable=True, mode=0o600)

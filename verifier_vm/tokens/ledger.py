@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from policy_lake.files import PARTS, atomic_write
 from policy_lake.model import InfraError, to_json
 from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
-from verifier_vm.tokens.files import KeyFileError, TokenError, private_directory, write_whole
+from verifier_vm.tokens.files import KeyFileError, TokenError, private_directory
 from verifier_vm.tokens.log import (
     HEAD,
     LOG,
@@ -113,7 +114,7 @@ class Ledger:
 def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]:
     """The ledger in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
     with private_directory(directory):
-        for part in directory.glob(".*-*"):  # of files that a writer had not put in their place when it was killed
+        for part in directory.glob(PARTS):  # of files that a writer had not put in their place when it was killed
             part.unlink()
         there = [name for name in (LOG, HEAD, REVOCATIONS) if os.path.lexists(directory / name)]
         if there and not os.path.lexists(directory / PRIVATE):
@@ -132,7 +133,7 @@ def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]
 def write_head(directory: Path, head: Head, key: SigningKey) -> None:
     """Puts a signed head in the place of the one that is there."""
     envelope = seal(canonical_json(to_json(head)), key, kind=HEAD_TYPE)
-    write_whole(directory / HEAD, json.dumps(envelope).encode() + b"\n")
+    atomic_write(directory / HEAD, json.dumps(envelope).encode() + b"\n", durable=True, mode=0o644)
 
 
 def _begin(ledger: Ledger) -> None:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError, from_json, to_json
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, Signer, canonical_json, seal, strict_json, unseal
-from verifier_vm.tokens.files import TokenError, read_bounded, write_whole
+from verifier_vm.tokens.files import TokenError, read_bounded
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
 REVOCATIONS = "revoked.dsse.json"
@@ -58,7 +59,8 @@ def check_revoked(one: Revoked) -> None:
 def write_revocations(directory: Path, found: RevocationList, key: Signer) -> None:
     """Signs the list and puts it in the place of the one that is there."""
     envelope = seal(canonical_json(to_json(found)), key, kind=REVOCATIONS_TYPE)
-    write_whole(directory / REVOCATIONS, json.dumps(envelope, indent=1).encode() + b"\n")
+    content = json.dumps(envelope, indent=1).encode() + b"\n"
+    atomic_write(directory / REVOCATIONS, content, durable=True, mode=0o644)
 
 
 def read_revocations(
