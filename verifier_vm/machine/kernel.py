@@ -20,10 +20,13 @@ from pathlib import Path
 from policy_lake.files import atomic_write
 from policy_lake.model import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
+from verifier_vm.object.elf import read_sections, section_named
+from verifier_vm.object.errors import ObjectError
 
 SUITE = "trixie-backports"
 PACKAGE = re.compile(r"^linux-binary-(\d+(?:\.\d+)*)\+deb\d+-cloud-amd64$")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+VMLINUX_BYTES = 1 << 30  # uncompressed; Debian's has some 60 MB, one with DWARF half a GB
 Say = Callable[[str], None]
 
 
@@ -88,8 +91,9 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
     if (directory / "kernel.json").is_file():
         return _load(directory)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=directory.parent) as work:
-        vmlinux = Path(work) / "vmlinux"
-        vmlinux.write_bytes(vmlinux_of(data, image))
+        vmlinux, content = Path(work) / "vmlinux", vmlinux_of(data, image)
+        btf_sha256 = _btf_digest(content, image)
+        vmlinux.write_bytes(content)
         header = _call(["bpftool", "btf", "dump", "file", str(vmlinux), "format", "c"], "bpftool")
         if "struct sched_ext_ops {" not in header:
             raise InputError(f"kernel {image}: built without sched_ext (CONFIG_SCHED_CLASS_EXT)")
@@ -97,7 +101,7 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
         made.mkdir()
         (made / "vmlinux.h").write_text(header)
         (made / "bzImage").write_bytes(data)
-        known = {"release": release_of(data), "sha256": digest, "btf_sha256": _btf_digest(vmlinux)}
+        known = {"release": release_of(data), "sha256": digest, "btf_sha256": btf_sha256}
         (made / "kernel.json").write_text(json.dumps(known))
         shutil.rmtree(directory, ignore_errors=True)
         made.rename(directory)
@@ -136,10 +140,14 @@ def _version(package: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _btf_digest(vmlinux: Path) -> str:
-    section = vmlinux.with_suffix(".btf")
-    _call(["llvm-objcopy-19", f"--dump-section=.BTF={section}", str(vmlinux), "/dev/null"], "llvm-objcopy")
-    return hashlib.sha256(section.read_bytes()).hexdigest()
+def _btf_digest(vmlinux: bytes, image: Path) -> str:
+    try:
+        section = section_named(read_sections(vmlinux, most_bytes=VMLINUX_BYTES), ".BTF")
+    except ObjectError as error:
+        raise InputError(f"kernel {image}: {error}") from error
+    if section is None:
+        raise InputError(f"kernel {image}: built without BTF (CONFIG_DEBUG_INFO_BTF)")
+    return hashlib.sha256(section.data).hexdigest()
 
 
 def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
