@@ -17,7 +17,7 @@ from tasks.run.scope import Scope
 from tasks.tokens.issue import token_for_verdict
 from tasks.trial.execute import Order, Trial, try_candidate
 from tasks.trial.full import judge_everywhere
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.terms import Provenance
 from verifier_vm.verdict import verdict_of
 

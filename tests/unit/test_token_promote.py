@@ -14,7 +14,7 @@ from tasks.host.settings import Settings
 from tasks.run.batch import Evidence
 from tasks.run.certainty import Tried
 from tasks.run.promote import promote
-from tasks.tokens.check import show_token
+from tasks.tokens.check import ReportState, show_token
 from verifier_vm.tokens.dsse import canonical_json
 from verifier_vm.tokens.report import digest_of
 
@@ -36,7 +36,7 @@ def _promote(tmp_path, stages):
 def test_the_token_tells_of_the_score_and_of_who_proposed_the_policy(tmp_path):
     path, settings = _promote(tmp_path, STAGES)
     shown = show_token(path, settings)
-    assert (shown.distrust, shown.report) == ("", "as signed")
+    assert (shown.distrust, shown.report) == (None, ReportState.AS_SIGNED)
     assert (
         shown.token.score_sha256 == digest_of(replace(BEST, id="score-2", confirms=BEST.id))
         and shown.token.ratio == BEST.ratio

@@ -10,20 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy_lake.model import SchedcpError
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 
 SIZE_LIMIT = 1 << 20
 LOCK = "lock"
-
-
-class TokenError(SchedcpError):
-    """The token gives no leave; the message is the reason."""
-
-    exit_status = 3
-
-
-class KeyFileError(SchedcpError):
-    """A key file that cannot be trusted or read; the message names it and the mending command."""
 
 
 def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
@@ -32,12 +22,12 @@ def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TokenError(f"{path}: not a plain file")
+                raise TokenError(f"{path}: not a plain file", Code.UNREADABLE)
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}", Code.UNREADABLE) from error
     if len(content) > limit:
-        raise TokenError(f"{path}: larger than {limit} bytes")
+        raise TokenError(f"{path}: larger than {limit} bytes", Code.UNREADABLE)
     return content
 
 

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from policy_lake.files import atomic_create
-from verifier_vm.tokens.files import KeyFileError, require_private
+from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.files import require_private
 from verifier_vm.tokens.public_key import PUBLIC, key_id
 
 PRIVATE = "signing.key"
