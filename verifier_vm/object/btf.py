@@ -179,17 +179,6 @@ class Btf:
             return found.value * total if found.kind in (INT, STRUCT, UNION, ENUM, FLOAT, ENUM64, DATASEC) else 0
         return 0
 
-    def enumerator(self, type_id: int, index: int) -> tuple[str, int] | None:
-        """(name, value) of an enum's element, the value as an unsigned 64-bit number."""
-        found = self.get(self.resolve(type_id))
-        if found.kind not in (ENUM, ENUM64) or not 0 <= index < found.count:
-            return None
-        if found.kind == ENUM:
-            name, value = struct.unpack_from("<Ii" if found.flag else "<II", self._types, found.at + 8 * index)
-            return self.string(name), value & (1 << 64) - 1
-        name, low, high = TRIPLE.unpack_from(self._types, found.at + 12 * index)
-        return self.string(name), high << 32 | low
-
     def access(self, type_id: int, spec: str) -> tuple[str, int] | None:
         """A CO-RE access string ("0:25:12") as (dotted path of members, byte offset); None where it leads nowhere."""
         if (type_id, spec) not in self._accesses:

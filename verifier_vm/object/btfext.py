@@ -13,8 +13,7 @@ from verifier_vm.object.errors import ObjectError
 
 HEADER = struct.Struct("<HBBIIIIIII")  # up to the CO-RE relocations, which old compilers leave out
 FUNCTION_BYTES, LINE_BYTES, CORE_BYTES = 8, 16, 16  # of a record, at least; a record has the same fields before its end
-FIELD_OFFSET, FIELD_SIZE, FIELD_EXISTS, FIELD_SIGNED = 0, 1, 2, 3
-TYPE_EXISTS, TYPE_SIZE, ENUM_EXISTS, ENUM_VALUE, TYPE_MATCHES = 8, 9, 10, 11, 12
+FIELD_OFFSET = 0  # which property of a field a CO-RE relocation asks for: here, where it lies
 
 
 @dataclass(frozen=True, slots=True)

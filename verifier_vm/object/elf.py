@@ -52,7 +52,6 @@ class Symbol:
 
     name: str
     kind: int
-    weak: bool
     section: int
     value: int
     size: int
@@ -147,7 +146,7 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
     for name, info, _, section, value, size in SYMBOL.iter_unpack(table.data):
         at = section if section < len(sections) else 0  # common and absolute symbols have no place in BPF
         text = sections[at].name if info & 15 == STT_SECTION and at else text_at(strings, name)
-        found.append(Symbol(text, info & 15, info >> 4 == 2, at, value, size, undefined=section == 0))
+        found.append(Symbol(text, info & 15, at, value, size, undefined=section == 0))
     return tuple(found)
 
 
