@@ -81,18 +81,6 @@ def orders(pairs: int, roles: Sequence[Role] = ("baseline", "policy")) -> tuple[
     return tuple((*roles[turn:], *roles[:turn]) for turn in turns)
 
 
-def makespan_bound(job_times: Sequence[float], cpus: int) -> float:
-    """The shortest makespan that `cpus` equal CPUs allow for jobs of these CPU times, in their unit.
-
-    max(longest job, sum / cpus), which preemptive scheduling reaches (McNaughton, "Scheduling with deadlines and loss
-    functions", Management Science 6, 1959). Raises ValueError where there is no job, no CPU, or a time that is no time.
-    """
-    times = np.asarray(job_times, dtype=np.float64)
-    if not len(times) or cpus < 1 or not np.isfinite(times).all() or (times < 0).any():
-        raise ValueError(f"a bound needs jobs of finite times and at least 1 CPU, not {len(times)} jobs on {cpus}")
-    return max(float(times.max()), float(times.sum()) / cpus)
-
-
 def four_digits(value: float) -> str:
     """A figure for people: four significant digits, and no exponent where it has ten digits or fewer."""
     return f"{float(f'{value:.4g}'):.10g}"

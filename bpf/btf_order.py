@@ -15,36 +15,52 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policy_lake.model import InfraError
+from verifier_vm.object import limits
+from verifier_vm.object.btf import (
+    ARRAY,
+    CONST,
+    DATASEC,
+    DECL_TAG,
+    ENUM,
+    ENUM64,
+    FUNC,
+    FUNC_PROTO,
+    PTR,
+    RESTRICT,
+    STRUCT,
+    TAIL,
+    TYPE,
+    TYPE_TAG,
+    TYPEDEF,
+    UNION,
+    VAR,
+    VOLATILE,
+    Btf,
+    tail_bytes,
+)
+from verifier_vm.object.btfext import CORE_BYTES, FUNCTION_BYTES, LINE_BYTES, read_tables, records
+from verifier_vm.object.elf import REL, Section, read_sections, section_named
+from verifier_vm.object.errors import ObjectError
 
-INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF = range(1, 9)
-VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DATASEC = range(9, 16)
-FLOAT, DECL_TAG, TYPE_TAG, ENUM64 = range(16, 20)
 REFERS = frozenset({PTR, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DECL_TAG, TYPE_TAG})
-# Words after the first three: as many for each of a type's parts, or just once.
-PER_PART = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
-ONCE = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
-# Which words of a part are a name, and which a type.
+# Which words of what follows a type's header are a name, and which a type.
 NAME_AT = {STRUCT: 0, UNION: 0, ENUM: 0, FUNC_PROTO: 0, ENUM64: 0}
 TYPES_AT = {STRUCT: (1,), UNION: (1,), FUNC_PROTO: (1,), DATASEC: (0,), ARRAY: (0, 1)}
-RELOCATION = 16  # bytes of one
+HEADER_WORDS = TYPE.size // 4
 
 
 @dataclass(slots=True)
-class Type:
-    """One type's words, and where they begin in the section."""
+class Words:
+    """One type as 32-bit words, and the byte where they begin among the types."""
 
+    kind: int
     words: list[int]
     at: int
 
-    @property
-    def kind(self) -> int:
-        """Its kind."""
-        return self.words[1] >> 24 & 0x1F
-
     def parts(self) -> Iterator[int]:
         """Where its parts begin in `words`."""
-        step = PER_PART.get(self.kind) or ONCE.get(self.kind)
-        return iter(range(3, len(self.words), step)) if step else iter(())
+        step = sum(TAIL.get(self.kind, (0, 0))) // 4
+        return iter(range(HEADER_WORDS, len(self.words), step)) if step else iter(())
 
     def names_at(self) -> Iterator[int]:
         """Which words are names."""
@@ -62,112 +78,94 @@ class Type:
 
 
 def with_ordered_btf(data: bytes) -> bytes:
-    """The same object with its BTF in that order; InfraError where it is not what clang is known to write."""
+    """The same object with its BTF in that order; InfraError where it is not what clang is known to write.
+
+    An object that the reader refuses stays as it is: whoever is to judge or load it refuses it too, and says why.
+    """
     try:
-        return _ordered(bytearray(data))
+        sections = read_sections(data)
+        section = section_named(sections, ".BTF")
+        if section is None:
+            return data
+        return _ordered(bytearray(data), section, Btf(section.data), sections)
+    except ObjectError:
+        return data
     except (struct.error, IndexError, KeyError, ValueError) as error:
         raise InfraError(f"the compiler's BTF has another form than is known: {error!r}") from error
 
 
-def _ordered(data: bytearray) -> bytes:
-    found = _sections(data)
-    if ".BTF" not in found:
-        return bytes(data)
-    start, _ = found[".BTF"]
-    header, type_off, type_len, str_off, str_len = struct.unpack_from("<4x5I", data, start)
-    types_at, strings_at = start + header + type_off, start + header + str_off
-    types = _types(struct.unpack_from(f"<{type_len // 4}I", data, types_at))
-    strings = bytes(data[strings_at : strings_at + str_len])
-    extension = found.get(".BTF.ext")
-    records = list(_extension(data, *extension)) if extension else []
-    order = _order(types, strings, [place for place, what in records if what == "type"], data)
+def _ordered(data: bytearray, section: Section, btf: Btf, sections: tuple[Section, ...]) -> bytes:
+    layout = btf.layout
+    types_at, strings_at = section.offset + layout.types.start, section.offset + layout.strings.start
+    types, strings = _types(btf, section.data[layout.types]), section.data[layout.strings]
+    extension = section_named(sections, ".BTF.ext")
+    references = list(_references(extension)) if extension else []
+    order = _order(types, strings, [place for place, what in references if what == "type"], data)
     number = {0: 0, **{old: new for new, old in enumerate(order, 1)}}
     table = _Strings(strings)
-    told: list[int] = []
+    ordered: list[int] = []
     moved = {}
     for old in order:
-        one = types[old]
-        moved[one.at] = 4 * len(told)
-        words = list(one.words)
-        for place in one.names_at():
+        moved[types[old].at] = 4 * len(ordered)
+        words = list(types[old].words)
+        for place in types[old].names_at():
             words[place] = table.put(words[place])
-        for place in one.types_at():
+        for place in types[old].types_at():
             words[place] = number[words[place]]
-        told += words
-    struct.pack_into(f"<{len(told)}I", data, types_at, *told)
-    for place, what in records:
+        ordered += words
+    struct.pack_into(f"<{len(ordered)}I", data, types_at, *ordered)
+    for place, what in references:
         (value,) = struct.unpack_from("<I", data, place)
         struct.pack_into("<I", data, place, number[value] if what == "type" else table.put(value))
-    made = table.whole(str_len)
-    data[strings_at : strings_at + str_len] = made
-    if ".rel.BTF" in found:
-        _move_relocations(data, found[".rel.BTF"], header + type_off, moved)
+    made = table.complete(len(strings))
+    data[strings_at : strings_at + len(made)] = made
+    if relocations := section_named(sections, ".rel.BTF"):
+        _move_relocations(data, relocations, layout.types.start, moved)
     return bytes(data)
 
 
-def _sections(data: bytearray) -> dict[str, tuple[int, int]]:
-    """Where each section lies, and its size: of a 64-bit little-endian ELF file."""
-    if data[:6] != b"\x7fELF\x02\x01":
-        raise ValueError("no 64-bit ELF")
-    (table,) = struct.unpack_from("<Q", data, 0x28)
-    size, count, names = struct.unpack_from("<3H", data, 0x3A)
-    headers = [struct.unpack_from("<II2Q2Q", data, table + size * index) for index in range(count)]
-    base = headers[names][4]
+def _types(btf: Btf, types: bytes) -> dict[int, Words]:
     found = {}
-    for name, _kind, _flags, _address, offset, length in headers:
-        end = data.index(b"\0", base + name)
-        found[data[base + name : end].decode()] = (offset, length)
+    for number, type_ in enumerate(btf.types[1:], 1):
+        begin, end = type_.at - TYPE.size, type_.at + tail_bytes(type_.kind, type_.count)
+        found[number] = Words(type_.kind, list(struct.unpack(f"<{(end - begin) // 4}I", types[begin:end])), begin)
     return found
 
 
-def _types(words: tuple[int, ...]) -> dict[int, Type]:
-    found: dict[int, Type] = {}
-    at = 0
-    while at < len(words):
-        kind, parts = words[at + 1] >> 24 & 0x1F, words[at + 1] & 0xFFFF
-        length = 3 + PER_PART.get(kind, 0) * parts + ONCE.get(kind, 0)
-        found[len(found) + 1] = Type(list(words[at : at + length]), 4 * at)
-        at += length
-    return found
+def _references(extension: Section) -> Iterator[tuple[int, str]]:
+    """Where in the file .BTF.ext names a type or a string: in the records for functions, lines and relocations."""
+    tables = zip(
+        read_tables(extension.data),
+        ((FUNCTION_BYTES, ("type",)), (LINE_BYTES, ("string", "string")), (CORE_BYTES, ("type", "string"))),
+        (limits.FUNCTIONS, limits.LINES, limits.CORE_RELOCATIONS),
+        strict=True,
+    )
+    for table, (smallest, fields), most in tables:
+        for name_at, _, places in records(extension.data, table, smallest, most):
+            yield extension.offset + name_at, "string"
+            for place in places:
+                # A record opens with the offset of its instruction.
+                yield from ((extension.offset + place + 4 + 4 * index, what) for index, what in enumerate(fields))
 
 
-def _extension(data: bytearray, start: int, size: int) -> Iterator[tuple[int, str]]:
-    """Where .BTF.ext names a type or a string: in the records for functions, lines and relocations."""
-    header, *parts = struct.unpack_from("<4x7I", data, start)
-    kinds = (("type",), ("string", "string"), ("type", "string"))
-    for offset, length, kind in zip(parts[::2], parts[1::2], kinds, strict=False):
-        at, end = start + header + offset, start + header + offset + length
-        if not length or end > start + size:
-            continue
-        (record,) = struct.unpack_from("<I", data, at)
-        at += 4
-        while at < end:
-            (count,) = struct.unpack_from("<I", data, at + 4)
-            yield at, "string"
-            at += 8
-            for _ in range(count):
-                yield from ((at + 4 + 4 * index, what) for index, what in enumerate(kind))
-                at += record
-
-
-def _order(types: dict[int, Type], strings: bytes, referred: list[int], data: bytearray) -> list[int]:
+def _order(types: dict[int, Words], strings: bytes, referred: list[int], data: bytearray) -> list[int]:
     """Every type once, depth first from what has a name of its own in the program."""
 
-    def key(one: int) -> tuple[int, bytes, int]:
-        begin = types[one].words[0]
-        return types[one].kind, strings[begin : strings.index(b"\0", begin)], one
+    def key(number: int) -> tuple[int, bytes, int]:
+        begin = types[number].words[0]
+        return types[number].kind, strings[begin : strings.index(b"\0", begin)], number
 
-    roots = sorted((one for one in types if types[one].kind in (FUNC, VAR, DATASEC, DECL_TAG)), key=key)
+    roots = sorted((n for n, type_ in types.items() if type_.kind in (FUNC, VAR, DATASEC, DECL_TAG)), key=key)
     roots += [struct.unpack_from("<I", data, place)[0] for place in referred]
     roots += sorted(types, key=key)
     order: dict[int, None] = {0: None}
     for root in roots:
         todo = [root]
         while todo:
-            one = todo.pop()
-            if one not in order:
-                order[one] = None
-                todo += reversed([types[one].words[place] for place in types[one].types_at()])
+            number = todo.pop()
+            if number not in order:
+                order[number] = None
+                todo += reversed([types[number].words[place] for place in types[number].types_at()])
     del order[0]
     return list(order)
 
@@ -185,7 +183,7 @@ class _Strings:
             self.made += self.old[at : self.old.index(b"\0", at) + 1]
         return self.moved[at]
 
-    def whole(self, size: int) -> bytes:
+    def complete(self, size: int) -> bytes:
         """The table with those too that nobody named, sorted; ValueError if it has another size."""
         rest, at = [], 0
         while at < len(self.old):
@@ -193,20 +191,18 @@ class _Strings:
             if at not in self.moved:
                 rest.append(self.old[at:end])
             at = end
-        whole = bytes(self.made) + b"".join(sorted(rest))
-        if len(whole) != size:
-            raise ValueError(f"strings of {len(whole)} bytes in place of {size}")
-        return whole
+        made = bytes(self.made) + b"".join(sorted(rest))
+        if len(made) != size:
+            raise ValueError(f"strings of {len(made)} bytes in place of {size}")
+        return made
 
 
-def _move_relocations(data: bytearray, section: tuple[int, int], types_at: int, moved: dict[int, int]) -> None:
+def _move_relocations(data: bytearray, section: Section, types_at: int, moved: dict[int, int]) -> None:
     """Relocations point at words of types, which are elsewhere now."""
-    start, size = section
     begins = sorted(moved)
     entries = []
-    for place in range(start, start + size, RELOCATION):
-        offset, info = struct.unpack_from("<2Q", data, place)
+    for offset, info in REL.iter_unpack(section.data):
         begin = begins[bisect.bisect_right(begins, offset - types_at) - 1]
         entries.append((offset - begin + moved[begin], info))
     for index, entry in enumerate(sorted(entries)):
-        struct.pack_into("<2Q", data, start + RELOCATION * index, *entry)
+        REL.pack_into(data, section.offset + REL.size * index, *entry)

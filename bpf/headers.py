@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bpf.precompiled import HEADER, KFUNCS, TYPES_ONLY, precompiled, stored
 from bpf.toolchain import Toolchain
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError
 
 BPF_DIR = Path(__file__).parent
@@ -97,10 +98,7 @@ class Headers:
         told = json.dumps({"version": 0, "redirecting-with": "redirect-only", "roots": roots})
         path = self._cache() / f"seen-{hashlib.sha256(told.encode()).hexdigest()[:24]}.yaml"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache meanwhile
-            part = path.with_suffix(f".{os.getpid()}")
-            part.write_text(told)
-            part.replace(path)
+            atomic_write(path, told.encode())
         return path
 
 

@@ -205,7 +205,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except SchedcpError as error:
-        _fail(str(error), error.exit_status)
+        _fail(str(error), error.exit_status, code=getattr(error, "code", ""))
     except KeyboardInterrupt:
         _fail(ENDED, INTERRUPTED)
     except SystemExit as ending:
@@ -218,9 +218,9 @@ def main() -> None:
         _fail(f"{error.filename or 'the system'}: {error.strerror}", 4)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"schedcp: {line}\n")
     if "--json" in sys.argv:
-        print_json({"error": line, "exit_status": status})
+        print_json({"error": line, "exit_status": status, **({"code": code} if code else {})})
     sys.exit(status)

@@ -14,6 +14,7 @@ from policy_lake.model import InputError, to_json
 from tasks.host.settings import load_settings
 from tasks.tokens.check import (
     Here,
+    ReportState,
     Shown,
     check_file,
     read_signed_log,
@@ -25,6 +26,12 @@ from verifier_vm.tokens.statement import is_sha256
 from verifier_vm.tokens.terms import RolloutStage, Token
 
 HOLDS, REFUSED = 0, 3
+REPORTS = {
+    ReportState.AS_SIGNED: "as signed",
+    ReportState.MISSING: "missing",
+    ReportState.OTHER: "another token's",
+    ReportState.CHANGED: "changed",
+}
 
 
 def show_command(file: Path, *, as_json: bool) -> int:
@@ -34,11 +41,11 @@ def show_command(file: Path, *, as_json: bool) -> int:
         print_json(_as_json(shown))
         return REFUSED if shown.distrust else HOLDS
     if shown.distrust:
-        _say(f"[red]not to be trusted[/]: {escape(shown.distrust)}")
+        _say(f"[red]not to be trusted[/]: {escape(shown.distrust.reason)}")
         _say("what it claims:")
     for line in words_of(shown.token):
         _say(f"  {escape(line)}")
-    _say(f"  report beside it: {shown.report}")
+    _say(f"  report beside it: {REPORTS[shown.report]}")
     return REFUSED if shown.distrust else HOLDS
 
 
@@ -66,7 +73,7 @@ def check_command(
     _say(f"[green]holds[/]: {escape(token.policy)} may be loaded here until {token.expires:%Y-%m-%d %H:%M} UTC")
     if object is None:
         _say("  not compared: the object and its knobs (give --object and --knob)")
-    _say(f"  report beside it: {shown.report}")
+    _say(f"  report beside it: {REPORTS[shown.report]}")
     return HOLDS
 
 
@@ -118,9 +125,9 @@ def words_of(token: Token) -> list[str]:
         f"  from {token.issued:%Y-%m-%d %H:%M} to {token.expires:%Y-%m-%d %H:%M} UTC, once, up to the rollout stage "
         f"{token.rollout_limit}",
         "does not allow: any other object, knob, host or kernel, a second attachment, or any later stage",
-        f"the circuit breaker takes it off: when a task waits more than {token.breaker.stall_ms} ms, or p99 is above "
-        f"{token.breaker.p99_ratio:g} times the baseline's; then back to "
-        + (f"object {token.last_known_good[:16]}…" if token.last_known_good else "the kernel's own scheduler"),
+        f"limits that it carries for a rollout (nothing enforces them yet): a task waits at most "
+        f"{token.breaker.stall_ms} ms, p99 is at most {token.breaker.p99_ratio:g} times the baseline's",
+        f"  last known good: {token.last_known_good or 'the scheduler of the kernel'}",
         *(f"beware: {words}" for words in token.limits),
         f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",
         f"adversarial suite: {token.tier} tier",
@@ -145,9 +152,12 @@ def _origin(token: Token) -> list[str]:
 
 
 def _as_json(shown: Shown) -> dict[str, Any]:
-    state = {"trusted": not shown.distrust, "reason": shown.distrust, "report": shown.report}
+    distrust = shown.distrust
     return {
-        **state,
+        "trusted": distrust is None,
+        "code": distrust.code if distrust else "",
+        "reason": distrust.reason if distrust else "",
+        "report": shown.report,
         "token_sha256": shown.token_sha256,
         "token": {**to_json(shown.token), "levels": shown.token.levels},
     }

@@ -1,59 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lake's dealings with the file system: the writers' lock, durable writes, and the note on the tables' state."""
+"""Files written as a whole or not at all, and the lock between writers: a leaf that every folder may import."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import json
 import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from policy_lake.model import InfraError
 
+PARTS = ".*.part"  # glob of what a killed writer leaves: nobody reads it, and whoever holds a lock may remove it
+Content = bytes | Iterable[bytes]
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the tables hold: `offset` is how far into the journal (bytes), `rows` how many rows each has at least.
 
-    `kinds` are the tables that there are; those of another version of schedcp are made anew.
+def atomic_write(path: Path, data: Content, *, durable: bool = False, mode: int | None = None) -> None:
+    """Puts `data` at `path` in one step, its directory too; a reader meets the old file or the new one.
 
-    Tables are trusted only within the boot that wrote them: LanceDB never fsyncs, and so a power loss may undo some.
+    `data` may come in pieces. `durable`: it survives a power loss (file and name are fsynced). `mode`: the file's
+    permissions, whatever the umask; without it, what the umask leaves of 0666. InfraError names the file and the reason
+    (a full disk, no permission, a file in a directory's place), and the old file stays.
     """
-
-    generation: str
-    offset: int
-    boot: str
-    embedder: str
-    dimensions: int
-    rows: dict[str, int] = field(default_factory=dict)
-    kinds: list[str] = field(default_factory=list)
-
-    @classmethod
-    def load(cls, path: Path) -> State | None:
-        """The state in this file; None if there is none, or one that a crash left unreadable."""
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
-
-    def store(self, path: Path) -> None:
-        """Replaces the file in one step. Not fsynced: after a power loss another boot distrusts it anyway."""
-        new = path.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(asdict(self)))
-            new.replace(path)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
+    atomic_write_together({path: data}, durable=durable, mode=mode)
 
 
-def boot_id() -> str:
-    """A name for this boot of this machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def atomic_write_together(contents: Mapping[Path, Content], *, durable: bool = False, mode: int | None = None) -> None:
+    """`atomic_write` for files that belong together: none is replaced before all have been written.
+
+    A crash between two replacements leaves the first new and the second old.
+    """
+    parts: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, data in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parts[path] = _part_of(path)
+            _write_part(parts[path], data, durable=durable, mode=mode)
+        for path, part in parts.items():
+            part.replace(path)
+            if durable:
+                fsync_directory(path.parent)
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def atomic_create(path: Path, data: bytes, *, mode: int | None = None) -> bool:
+    """Puts `data` at `path`, durably, unless a file is there; whether it did. Of two writers one does. InfraError."""
+    part = _part_of(path)
+    try:
+        _write_part(part, data, durable=True, mode=mode)
+        os.link(part, path)
+        fsync_directory(path.parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise InfraError(f"{path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return True
 
 
 def write_all(fd: int, content: bytes) -> None:
@@ -65,7 +78,7 @@ def write_all(fd: int, content: bytes) -> None:
 
 def fsync_directory(path: Path) -> None:
     """Makes the names in a directory survive a power loss."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
@@ -90,5 +103,24 @@ def locked(path: Path, *, timeout_s: float = 120.0) -> Iterator[None]:
                     raise InfraError(f"{path}: another process has held the lock for {timeout_s:.0f} s") from None
                 time.sleep(0.01)
         yield
+    finally:
+        os.close(fd)
+
+
+def _part_of(path: Path) -> Path:
+    # Beside the file, since a rename works within one file system only; its name leaves room below the 255 bytes.
+    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}.part")
+
+
+def _write_part(part: Path, data: Content, *, durable: bool, mode: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(part, flags, 0o666 if mode is None else mode)
+    try:
+        for piece in (data,) if isinstance(data, bytes) else data:
+            write_all(fd, piece)
+        if mode is not None:
+            os.fchmod(fd, mode)
+        if durable:
+            os.fsync(fd)
     finally:
         os.close(fd)

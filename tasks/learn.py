@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn: a lesson in words for every result, and a signed token for the policy that won."""
+"""Learn: a lesson in words for every result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import change
 from tasks.run.scope import Scope
 
-FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 log = logging.getLogger(__name__)
 
 

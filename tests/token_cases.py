@@ -6,18 +6,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from score_cases import provenance
 
 from policy_lake.model import Finding, InfraError, InputError, Pair, Ratio, Score, Stage, to_json
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import canonical_json, seal
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.ledger import open_ledger
 from verifier_vm.tokens.log import read_log
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
@@ -42,12 +45,14 @@ REQUEST = TokenRequest(
     workload="batch", score=SCORE,
 )  # fmt: skip
 HERE = Attachment(REQUEST.object_sha256, REQUEST.arguments, REQUEST.kernel, REQUEST.btf_sha256, REQUEST.audience)
-ERRORS = {2: InputError, 3: TokenError, 4: InfraError}
+ERRORS = {2: InputError, 4: InfraError}
 
 
 def tell(directory: Path, do: str, data: Any) -> Any:
     """The signer's answer, in this process; its error, raised."""
     told = signer.answer(directory, json.dumps({"do": do, "data": data}).encode())
+    if "code" in told:
+        raise TokenError(told["error"], Code(told["code"]))
     if not told["ok"]:
         raise ERRORS[told["exit_status"]](told["error"])
     return told["answer"]
@@ -86,6 +91,15 @@ def resigned(directory: Path, envelope: dict[str, Any], change: Any) -> dict[str
     change(statement)
     with open_ledger(directory) as ledger:
         return seal(canonical_json(statement), ledger.key)
+
+
+@contextmanager
+def refusal(*codes: Code) -> Iterator[None]:
+    """What is done inside is refused with one of these codes, in one line."""
+    with pytest.raises(TokenError) as caught:
+        yield
+    assert caught.value.code in codes, caught.value
+    assert caught.value.exit_status == 3 and "\n" not in str(caught.value)
 
 
 DAY = timedelta(days=1)

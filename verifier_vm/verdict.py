@@ -10,8 +10,6 @@ from dataclasses import replace
 from policy_lake.codes import Code
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 
-STAGES = ("source", "build", "object", "kernel", "survive", "fair", "score")
-
 
 def stage_of(name: str, seconds: float, findings: Sequence[Finding] = (), evidence: str = "") -> Stage:
     """A stage that is passed unless one of its findings rejects."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ import numpy as np
 
 from benchmarks.trace.check import first_fault
 from benchmarks.trace.tasks import COLUMNS, OPS, Trace, TraceInfo
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError
 
 VERSION = 1
@@ -26,7 +28,7 @@ _MOST_BYTES, _MOST_OPS = 256 << 20, 20_000_000
 
 
 def write_trace(trace: Trace, path: Path) -> None:
-    """Write the trace, all or nothing. InputError if the folder cannot be written to."""
+    """Write the trace, all or nothing. InfraError if it cannot be written there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -34,17 +36,12 @@ def write_trace(trace: Trace, path: Path) -> None:
     codes = pa.DictionaryArray.from_arrays(pa.array(trace.op, pa.int8()), pa.array(OPS))
     plain = {name: pa.array(getattr(trace, name), _TYPES[name]) for name in COLUMNS if name != "op"}
     table = pa.table({name: codes if name == "op" else plain[name] for name in COLUMNS}).replace_schema_metadata(text)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        pq.write_table(
-            table, part, compression="zstd", compression_level=19, use_dictionary=["op"], column_encoding=_ENCODINGS,
-            write_statistics=False, row_group_size=_MOST_OPS,
-        )  # fmt: skip
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    out = io.BytesIO()
+    pq.write_table(
+        table, out, compression="zstd", compression_level=19, use_dictionary=["op"], column_encoding=_ENCODINGS,
+        write_statistics=False, row_group_size=_MOST_OPS,
+    )  # fmt: skip
+    atomic_write(path, out.getvalue())
 
 
 def read_trace(path: Path) -> Trace:

@@ -13,10 +13,10 @@ from typing import Literal
 import bpf
 from benchmarks.programs import program_headers, program_sources
 from benchmarks.workloads import Workload
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError, InputError
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from verifier_vm.machine.accel import usable_accel
 from verifier_vm.machine.clock import usable_clock
 from verifier_vm.machine.image import Program, build_image
@@ -133,5 +133,5 @@ def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:
     kept = cache_dir / "probes" / f"{digest[:32]}.bpf.o"
     if not kept.is_file():
         made = compile_policy(source, name=PROBE, vmlinux_dir=kernel.headers, source_dir=_PROBES)
-        write_whole(kept, made.data)
+        atomic_write(kept, made.data)
     return kept.read_bytes()

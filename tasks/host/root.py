@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.kernel_source import source, source_files
 from benchmarks.toolchain import toolchain_files
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError
 from verifier_vm.machine.cpio import tree_entries
 
@@ -29,21 +28,19 @@ def with_root(image: Path, name: str, cache_dir: Path) -> Path:
     if path.is_file():
         return path
     log.info("putting %d files (%s) into a guest's image", len(files), name)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out, image.open("rb") as own:
-            shutil.copyfileobj(own, out)
-            for entry in tree_entries(files):
-                out.write(entry)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InfraError(f"{error.filename or path}: {error.strerror}") from error
+    atomic_write(path, _archive(image, files))
     for old in path.parent.glob(f"{name}-*.cpio"):
         if old != path:  # a guest that has it open keeps it
             old.unlink(missing_ok=True)
     return path
+
+
+def _archive(image: Path, files: Files) -> Iterator[bytes]:
+    try:
+        yield image.read_bytes()
+        yield from tree_entries(files)
+    except OSError as error:
+        raise InfraError(f"{error.filename}: {error.strerror}") from error
 
 
 def _digest(image: Path, files: Files) -> str:

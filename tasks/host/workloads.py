@@ -18,9 +18,9 @@ from benchmarks.workloads import (
     workload_files,
     workload_ids,
 )
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.traces.workload import id_in, workload_of_trace
 
 SCHBENCH = "schbench"
@@ -76,8 +76,8 @@ def _add_descriptor(path: Path, settings: Settings) -> Workload:
         beside = place.with_name(Path(described.trace).name)
         if beside.exists():
             raise InputError(f"{path}: field 'trace': there is a {beside} already")
-        write_whole(beside, trace)
-    write_whole(place, text)
+        atomic_write(beside, trace, durable=True)
+    atomic_write(place, text, durable=True)
     return read_workload(place)
 
 
@@ -101,8 +101,8 @@ def _add_trace(path: Path, settings: Settings) -> Workload:
     beside = place.with_name(path.name)
     if beside.exists():
         raise InputError(f"{path}: there is a {beside} already")
-    write_whole(beside, path.read_bytes())
-    write_whole(place, text.encode())
+    atomic_write(beside, path.read_bytes(), durable=True)
+    atomic_write(place, text.encode(), durable=True)
     return read_workload(place)
 
 

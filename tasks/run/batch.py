@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Verdict, from_json, to_json
 from policy_lake.records import Rejected
@@ -17,7 +18,6 @@ from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Pool
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.plan import describe
 from tasks.run.certainty import ratio_text
 from tasks.run.scope import Scope
@@ -117,7 +117,9 @@ def keep(scope: Scope, trial: Trial) -> None:
     name = describe(trial.candidate.policy, trial.candidate.settings)
     if trial.score is not None:
         # Before the score: a score in the lake promises that its object can be had.
-        write_whole(scope.settings.object_dir / f"{trial.verdict.object_sha256}.bpf.o", trial.object_data)
+        atomic_write(
+            scope.settings.object_dir / f"{trial.verdict.object_sha256}.bpf.o", trial.object_data, durable=True
+        )
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
         log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), trial.score.outcome)
@@ -130,7 +132,9 @@ def keep(scope: Scope, trial: Trial) -> None:
 def write_evidence(scope: Scope, trial: Trial) -> None:
     """The verdict and what was loaded, as JSON in the run's directory: the lake keeps scores, not verdicts."""
     evidence = Evidence(trial.verdict, trial.arguments, trial.btf_sha256)
-    write_whole(_evidence_path(scope, trial.candidate.id), json.dumps(to_json(evidence), indent=1).encode())
+    atomic_write(
+        _evidence_path(scope, trial.candidate.id), json.dumps(to_json(evidence), indent=1).encode(), durable=True
+    )
 
 
 def read_evidence(scope: Scope, candidate_id: str) -> Evidence:

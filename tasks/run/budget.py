@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError, InputError, from_json, to_json
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint, Usage
 from tasks.planners.protocol import Planner
@@ -28,7 +28,7 @@ def planner_of(run: RunSpec) -> Planner:
         raise InfraError(f"{path}: what the model was paid cannot be read: {error}") from error
     return planner(
         endpoint_of(run.settings), spent=spent,
-        keep=lambda usage: write_whole(path, json.dumps(to_json(usage)).encode()),
+        keep=lambda usage: atomic_write(path, json.dumps(to_json(usage)).encode()),
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policy_lake.files import atomic_write
 from tasks.host.guest import prepare_guest
-from tasks.host.whole import write_whole
 from tasks.run.report import best_line, best_of, markdown_report, text_report
 from tasks.run.scope import Scope, end_run, profile_of
 from tasks.run.spans import Span, covered_s
@@ -49,9 +49,9 @@ def conclude(
     warning = prepare_guest(scope.settings, scope.shape).warning
     markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
     drawn = pictures.markdown() if pictures else ""
-    write_whole(directory / "report.md", f"{markdown}\n{drawn}".encode())
+    atomic_write(directory / "report.md", f"{markdown}\n{drawn}".encode())
     text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
-    write_whole(directory / "report.txt", text.encode())
+    atomic_write(directory / "report.txt", text.encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
     result["warnings"] = [warning] if warning else []
     result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}

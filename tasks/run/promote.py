@@ -20,7 +20,7 @@ from tasks.trial.full import judge_everywhere
 from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.terms import Provenance
 from verifier_vm.verdict import honours_cgroups, verdict_of
 

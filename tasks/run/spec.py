@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.workloads import Workload
+from policy_lake.files import atomic_write
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import InfraError, InputError, to_json
 from tasks.host.guest import Shape, shape_for
 from tasks.host.settings import Settings, load_settings
-from tasks.host.whole import write_whole
 from tasks.host.workloads import find_workload
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it names a directory
@@ -78,7 +78,7 @@ def store_run(run: RunSpec) -> None:
         if to_json(load_run(run.run_id, run.settings)) != to_json(run):
             raise InputError(f"run '{run.run_id}' was begun with another definition, see {path}: choose another id")
         return
-    write_whole(path, json.dumps(to_json(run), indent=1).encode())
+    atomic_write(path, json.dumps(to_json(run), indent=1).encode())
 
 
 def load_run(run_id: str, settings: Settings) -> RunSpec:

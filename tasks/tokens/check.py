@@ -8,6 +8,7 @@ import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from verifier_vm.object.knobs import read_knobs
 from verifier_vm.tokens.admitted import Admitted, read_admitted
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import open_unverified, unseal
-from verifier_vm.tokens.files import KeyFileError, TokenError, read_bounded
+from verifier_vm.tokens.errors import Code, KeyFileError, Refusal, TokenError
+from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.log import Log, read_log
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.report import check_report
 from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
-from verifier_vm.tokens.statement import is_sha256, parse_payload, token_digest, wrong
+from verifier_vm.tokens.statement import is_sha256, parse_payload, refusal_of, token_digest
 from verifier_vm.tokens.terms import RolloutStage, Token
 
 OBJECT_LIMIT = 64 << 20
@@ -46,14 +48,23 @@ class Here:
     stage: RolloutStage = "canary"
 
 
+class ReportState(StrEnum):
+    """The report beside a token, held against it."""
+
+    AS_SIGNED = "as_signed"
+    MISSING = "missing"
+    OTHER = "other"  # another token's
+    CHANGED = "changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A token that may be anybody's: `distrust` says why nothing in it can be believed, and is empty if it can."""
+    """A token that may be anybody's: `distrust` is why nothing in it can be believed, None if it can."""
 
     token: Token
     token_sha256: str
-    distrust: str
-    report: str
+    distrust: Refusal | None
+    report: ReportState
 
 
 def read_file(path: Path) -> bytes:
@@ -70,10 +81,11 @@ def show_token(path: Path, settings: Settings) -> Shown:
     token = parse_payload(payload)
     try:
         unseal(content, _public_key(settings))
-        distrust = wrong(token)
+        distrust = refusal_of(token)
     except TokenError as error:
-        distrust = str(error)
-    return Shown(token, token_digest(payload), distrust, _report_state(path, token, token_digest(payload)))
+        distrust = Refusal(error.code, str(error))
+    report, _ = _report_beside(path, token, token_digest(payload))
+    return Shown(token, token_digest(payload), distrust, report)
 
 
 def check_file(path: Path, here: Here, settings: Settings) -> Shown:
@@ -96,10 +108,10 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
         revocations=read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations),
     )  # fmt: skip
     digest = token_digest(payload)
-    report = _report_state(path, token, digest)
-    if report.startswith("changed"):
-        raise TokenError(f"{report_path(path)}: {report}")
-    return Shown(token, digest, "", report)
+    report, error = _report_beside(path, token, digest)
+    if report is ReportState.CHANGED and error is not None:
+        raise TokenError(f"{report_path(path)}: {error}", error.code)
+    return Shown(token, digest, None, report)
 
 
 def read_signed_log(settings: Settings) -> Log:
@@ -159,7 +171,7 @@ def _public_key(settings: Settings) -> Any:
     try:
         return read_public_key(settings.key_dir / PUBLIC)
     except KeyFileError as error:
-        raise TokenError(f"there is no key to check with: {error}") from error
+        raise TokenError(f"there is no key to check with: {error}", Code.NO_KEY) from error
 
 
 def _admitted(settings: Settings) -> Admitted | None:
@@ -167,15 +179,15 @@ def _admitted(settings: Settings) -> Admitted | None:
     return read_admitted(admitted_dir(settings)) if os.path.lexists(admitted_dir(settings)) else None
 
 
-def _report_state(path: Path, token: Token, token_sha256: str) -> str:
+def _report_beside(path: Path, token: Token, token_sha256: str) -> tuple[ReportState, TokenError | None]:
     report = report_path(path)
     if not os.path.lexists(report):
-        return "missing"
+        return ReportState.MISSING, None
     try:
         check_report(read_bounded(report), token, token_sha256)
     except TokenError as error:
-        return "another token's" if "another token's" in str(error) else f"changed: {error}"
-    return "as signed"
+        return ReportState.OTHER if error.code is Code.REPORT_OTHER else ReportState.CHANGED, error
+    return ReportState.AS_SIGNED, None
 
 
 def _object_digest(path: Path) -> str:
@@ -188,4 +200,5 @@ def _host_btf() -> str:
     try:
         return hashlib.sha256(HOST_BTF.read_bytes()).hexdigest()
     except OSError as error:
-        raise TokenError(f"{HOST_BTF}: {error.strerror}: which types this kernel has is not known") from error
+        reason = f"{HOST_BTF}: {error.strerror}: which types this kernel has is not known"
+        raise TokenError(reason, Code.UNREADABLE) from error

@@ -12,15 +12,15 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from policy_lake.files import atomic_write_together
 from policy_lake.model import InfraError, Ratio, Score, Verdict
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from verifier_vm.judge.suite import Tier
 from verifier_vm.tokens.door import ask_for_token
-from verifier_vm.tokens.files import write_together
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
-from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, BreakerLimits, Provenance, RolloutStage
+from verifier_vm.tokens.terms import UNKNOWN, Provenance, RolloutStage
 
 SUFFIX, REPORT_SUFFIX = ".dsse.json", ".report.json"
 
@@ -38,9 +38,6 @@ def token_for_verdict(
     score: Score | None = None,
     rollout_limit: RolloutStage = "canary",
     tier: Tier = "short",
-    breaker: BreakerLimits = DEFAULT_LIMITS,
-    last_known_good: str = "",
-    limits: Sequence[str] = (),
     provenance: Provenance = UNKNOWN,
 ) -> Path:
     """Have an accepted verdict signed, write token and report, named after what they let load; returns where.
@@ -55,14 +52,14 @@ def token_for_verdict(
         source_sha256=hashlib.sha256(source.encode()).hexdigest(), arguments=tuple(arguments), kernel=verdict.kernel,
         btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256, audience=audience(settings),
         stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
-        breaker=breaker, last_known_good=last_known_good, limits=tuple(limits), provenance=provenance,
+        provenance=provenance,
     )  # fmt: skip
     envelope, token_sha256 = ask_for_token(settings.key_dir, request)
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()
     path = settings.token_dir / f"{_file_name(request.policy)}-{loaded[:16]}{SUFFIX}"
-    settings.token_dir.mkdir(parents=True, exist_ok=True)
     report = report_of(token_sha256, verdict.stages, score)
-    write_together({report_path(path): report, path: json.dumps(envelope, indent=1).encode() + b"\n"})
+    token = json.dumps(envelope, indent=1).encode() + b"\n"
+    atomic_write_together({report_path(path): report, path: token}, durable=True, mode=0o644)
     return path
 
 

@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import Verdict, from_json, to_json
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from verifier_vm.tokens.checks import checks_digest
 
 
@@ -31,7 +31,7 @@ def remember(verdict: Verdict, data: bytes, arguments: Sequence[str], guest: Gue
     """Keep an accepted verdict."""
     if verdict.accepted:
         place = _place(data, arguments, guest, settings)
-        write_whole(place, json.dumps(to_json(verdict)).encode())
+        atomic_write(place, json.dumps(to_json(verdict)).encode())
 
 
 def _place(data: bytes, arguments: Sequence[str], guest: Guest, settings: Settings) -> Path:

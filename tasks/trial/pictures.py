@@ -13,11 +13,11 @@ from benchmarks.rounds import Rounds
 from benchmarks.scoring import BASELINE, Contender, score_steps
 from benchmarks.timeline import Timeline, read_timeline, traced
 from benchmarks.workloads import Workload, job_files
+from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob
 from policy_lake.model import InfraError, Score
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.trial.run import POLICY
 from tasks.trial.spec import Loadable
 from verifier_vm.machine.vm import run
@@ -75,11 +75,11 @@ def draw(
             drawn["timeline"] = plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
             drawn["waits"] = plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)
         for name, data in drawn.items():
-            write_whole(directory / f"{name}.{form}", data)
+            atomic_write(directory / f"{name}.{form}", data)
             files.setdefault(name, directory / f"{name}.{form}")
     if perfetto and timelines:
         from benchmarks.perfetto import trace_events
 
         files["perfetto"] = directory / "perfetto.json"
-        write_whole(files["perfetto"], json.dumps(trace_events(timelines)).encode())
+        atomic_write(files["perfetto"], json.dumps(trace_events(timelines)).encode())
     return Pictures(files)

@@ -276,7 +276,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(vmlinux_dir, tmp_path):
 
 def test_a_policy_has_the_same_bytes_from_another_tree_and_cache(vmlinux_dir, tmp_path):
     tree = tmp_path / "another" / "much" / "longer" / "name"
-    for package in ("bpf", "policy_lake"):
+    for package in ("bpf", "policy_lake", "verifier_vm"):
         shutil.copytree(build.__spec__.origin.rpartition("/bpf/")[0] + f"/{package}", tree / package)
     kernel = tmp_path / "k"
     kernel.mkdir()

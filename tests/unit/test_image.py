@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import zlib
+from pathlib import Path
 
 import pytest
 
 from policy_lake.model import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.machine.image import Program, build_image
+from verifier_vm.machine.kernel import _btf_digest, prepare_kernel
 from verifier_vm.machine.qemu import Machine, command_line
 
 ELF = b"\x7fELF" + bytes(range(256)) * 40
@@ -44,7 +47,7 @@ def test_a_program_that_does_not_compile_is_told_in_the_compilers_words(tmp_path
     (tmp_path / "b.c").write_text("int main(void) { return nothing; }\n")
     with pytest.raises(InfraError, match=r"'b'.*nothing"):
         build_image({"b": Program((tmp_path / "b.c",))}, {}, tmp_path)
-    assert not list((tmp_path / "images").iterdir())
+    assert not (tmp_path / "images").exists()
 
 
 @pytest.mark.parametrize("pack", ["zstd", "gzip", "plain"])
@@ -63,6 +66,27 @@ def test_a_kernel_is_unpacked_whatever_packed_it(pack, tmp_path):
 def test_what_is_no_kernel_is_bad_input(image, tmp_path):
     with pytest.raises(InputError, match=r"k: no zstd"):
         vmlinux_of(image, tmp_path / "k")
+
+
+def test_the_digest_of_a_kernels_types_is_that_of_its_section(tmp_path):
+    (tmp_path / "btf").write_bytes(b"types")
+    (tmp_path / "x.c").write_text("int x;")
+    subprocess.run(["gcc", "-c", "x.c", "-o", "x.o"], cwd=tmp_path, check=True)
+    add = ["objcopy", "--add-section", ".BTF=btf", "x.o", "vmlinux"]
+    subprocess.run(add, cwd=tmp_path, check=True)
+    assert _btf_digest((tmp_path / "vmlinux").read_bytes(), tmp_path) == hashlib.sha256(b"types").hexdigest()
+    with pytest.raises(InputError, match=r"kernel k: built without BTF \(CONFIG_DEBUG_INFO_BTF\)"):
+        _btf_digest((tmp_path / "x.o").read_bytes(), Path("k"))
+    with pytest.raises(InputError, match="kernel k: the section table reaches beyond the end of the file"):
+        _btf_digest((tmp_path / "vmlinux").read_bytes()[:200], Path("k"))
+
+
+def test_a_kernel_without_types_or_sched_ext_is_bad_input_and_leaves_nothing(tmp_path):
+    (tmp_path / "x.c").write_text("int x;")
+    subprocess.run(["gcc", "-c", "x.c", "-o", "x.o"], cwd=tmp_path, check=True)
+    with pytest.raises(InputError, match="built without BTF"):
+        prepare_kernel(tmp_path / "x.o", tmp_path / "cache")
+    assert list((tmp_path / "cache" / "kernels").iterdir()) == []
 
 
 def test_a_release_is_read_from_the_setup_header():

@@ -13,11 +13,11 @@ import pytest
 from strategies import policy
 
 from policy_lake.embed import embedder
-from policy_lake.files import State
 from policy_lake.journal import encode
 from policy_lake.lake import Lake
 from policy_lake.model import InfraError, Lesson
 from policy_lake.records import KINDS, LakeError
+from policy_lake.state import State
 
 
 def open_lake(path: Path) -> Lake:
@@ -167,20 +167,6 @@ def test_an_unwritable_place_is_infrastructure(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InfraError, match=r"the lake in .*/file/lake: Not a directory"):
         open_lake(tmp_path / "file" / "lake").put(policy("a"))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    why = "needs root to mount a small tmpfs"
-    if os.geteuid() == 0:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path], capture_output=True, text=True, check=False
-        )
-        why = "" if mounted.returncode == 0 else f"cannot mount a tmpfs: {mounted.stderr.strip()}"
-    if why:
-        (pytest.fail if os.environ.get("REQUIRE_VM") == "1" else pytest.skip)(why)
-    yield tmp_path
-    subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
 def test_a_full_disk_stops_writing_and_nothing_else(small_disk):

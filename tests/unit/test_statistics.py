@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.statistics import four_digits, makespan_bound, orders, outcome, ratio
+from benchmarks.statistics import four_digits, orders, outcome, ratio
 from policy_lake.model import Pair, Ratio
 
 times = st.floats(min_value=1e-3, max_value=1e6)
@@ -120,25 +120,6 @@ def test_the_least_effect_is_the_callers_choice():
 def test_orders_take_turns():
     assert orders(3) == (("baseline", "policy"), ("policy", "baseline"), ("baseline", "policy"))
     assert orders(0) == ()
-
-
-@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50), st.integers(1, 64))
-def test_no_schedule_beats_the_bound_and_one_cpu_reaches_it(jobs, cpus):
-    bound = makespan_bound(jobs, cpus)
-    assert bound >= max(jobs)
-    assert bound * cpus >= sum(jobs) * (1 - 1e-12)
-    assert makespan_bound(jobs, 1) == pytest.approx(sum(jobs))
-
-
-def test_the_bound_of_the_batch_at_two_cpus():
-    assert makespan_bound([1.0] * 39 + [20.0], 2) == 29.5
-    assert makespan_bound([1.0] * 39 + [20.0], 8) == 20.0
-
-
-@pytest.mark.parametrize(("jobs", "cpus"), [([], 2), ([1.0], 0), ([math.nan], 2), ([-1.0], 2), ([math.inf], 2)])
-def test_a_bound_of_nothing_is_refused(jobs, cpus):
-    with pytest.raises(ValueError, match="a bound needs"):
-        makespan_bound(jobs, cpus)
 
 
 @pytest.mark.parametrize(

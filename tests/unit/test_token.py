@@ -11,12 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_cases import DAY, REQUEST, SCORE, STAGES, check, issue, payload, resigned, sha, trust
+from token_cases import DAY, REQUEST, SCORE, STAGES, check, issue, payload, refusal, resigned, sha, trust
 
 from policy_lake.model import InputError
 from verifier_vm.tokens import private_key
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.report import check_report, digest_of, report_of
 from verifier_vm.tokens.statement import arguments_digest, token_digest
 
@@ -64,26 +64,25 @@ def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
 
 
 @pytest.mark.parametrize(
-    ("here", "reason"),
+    ("here", "code"),
     [
-        ({"object_sha256": sha("tampered")}, "the token is for object_sha256"),
-        ({"arguments": ("slice_us=501", "long_comms=transcode")}, "the token is for arguments"),
-        ({"arguments": ()}, "the token is for arguments"),
-        ({"kernel": "7.3.5"}, r"the token is for kernel '7.3.4\+deb13-cloud-amd64', not '7.3.5'"),
-        ({"btf_sha256": sha("other")}, "the token is for btf_sha256"),
-        ({"audience": "host-2"}, "the token is for audience 'host-1', not 'host-2'"),
-        ({"audience": ""}, "the token is for audience"),
-        ({"now": datetime.now(UTC) + 8 * DAY}, "the token expired at 20"),
-        ({"now": datetime.now(UTC) - timedelta(minutes=30)}, "not valid before 20"),
-        ({"public_key": Ed25519PrivateKey.generate().public_key()}, "which is not trusted here"),
-        ({"stage": "host"}, "ends at the rollout stage 'canary', before 'host'"),
-        ({"stage": "anything"}, "ends at the rollout stage"),
+        ({"object_sha256": sha("tampered")}, Code.OTHER_OBJECT),
+        ({"arguments": ("slice_us=501", "long_comms=transcode")}, Code.OTHER_ARGUMENTS),
+        ({"arguments": ()}, Code.OTHER_ARGUMENTS),
+        ({"kernel": "7.3.5"}, Code.OTHER_KERNEL),
+        ({"btf_sha256": sha("other")}, Code.OTHER_BTF),
+        ({"audience": "host-2"}, Code.OTHER_AUDIENCE),
+        ({"audience": ""}, Code.OTHER_AUDIENCE),
+        ({"now": datetime.now(UTC) + 8 * DAY}, Code.EXPIRED),
+        ({"now": datetime.now(UTC) - timedelta(minutes=30)}, Code.NOT_YET_VALID),
+        ({"public_key": Ed25519PrivateKey.generate().public_key()}, Code.OTHER_KEY),
+        ({"stage": "host"}, Code.LATER_STAGE),
+        ({"stage": "anything"}, Code.LATER_STAGE),
     ],
 )
-def test_any_other_use_is_refused(keys, envelope, here, reason):
-    with pytest.raises(TokenError, match=reason) as caught:
+def test_any_other_use_is_refused(keys, envelope, here, code):
+    with refusal(code):
         check(keys, envelope, **here)
-    assert caught.value.exit_status == 3 and "\n" not in str(caught.value)
 
 
 def test_a_time_without_a_zone_is_bad_input(keys, envelope):
@@ -93,7 +92,7 @@ def test_a_time_without_a_zone_is_bad_input(keys, envelope):
 
 def test_another_verifiers_token_is_refused(keys, envelope, monkeypatch):
     monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "3")
-    with pytest.raises(TokenError, match="the token is for verifier_version '2', not '3'"):
+    with refusal(Code.OTHER_VERIFIER):
         check(keys, envelope)
 
 
@@ -148,7 +147,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("number", range(len(CHANGES)))
 def test_a_statement_that_is_not_ours_is_refused_though_well_signed(keys, envelope, number):
-    with pytest.raises(TokenError, match="the token is not well formed"):
+    with refusal(Code.MALFORMED):
         check(keys, resigned(keys, envelope, CHANGES[number]))
 
 
@@ -159,21 +158,21 @@ def test_a_statement_resigned_unchanged_is_ours(keys, envelope):
 def test_a_rightly_signed_token_that_the_log_does_not_know_is_refused(keys, envelope):
     """What whoever had stolen the key could make, without the signer's directory."""
     forged = resigned(keys, envelope, lambda s: _ours(s).update(nonce="ab" * 16))
-    with pytest.raises(TokenError, match="the log does not tell of this token as its entry"):
+    with refusal(Code.NOT_LOGGED):
         check(keys, forged)
 
 
 def test_a_payload_with_a_member_named_twice_is_refused(keys, envelope):
     twice = payload(envelope).replace(b'"_type"', b'"_type":"x","_type"')
-    with pytest.raises(TokenError, match="named twice"):
+    with refusal(Code.MALFORMED):
         check(keys, seal(twice, private_key.signing_key(keys)))
 
 
 def test_what_was_signed_as_something_else_is_no_token(keys, envelope):
     other = seal(payload(envelope), private_key.signing_key(keys), kind=REVOCATIONS_TYPE)
-    with pytest.raises(TokenError, match="payloadType"):
+    with refusal(Code.MALFORMED):
         check(keys, other)
-    with pytest.raises(TokenError, match="signature is wrong"):
+    with refusal(Code.BAD_SIGNATURE):
         check(keys, {**other, "payloadType": TOKEN_TYPE})
     assert pae(TOKEN_TYPE, b"") != pae(REVOCATIONS_TYPE, b"")
 
@@ -199,7 +198,7 @@ def test_no_token_with_a_flipped_byte_is_accepted(keys, envelope):
             changed["payload"] = base64.b64encode(data).decode()
         elif where == "sig":
             changed["signatures"][0]["sig"] = base64.b64encode(data).decode()
-        with pytest.raises(TokenError):
+        with refusal(Code.MALFORMED, Code.BAD_SIGNATURE, Code.OTHER_KEY):
             check(keys, bytes(data) if where == "file" else changed, **given_to)
 
     flipped()
@@ -209,16 +208,16 @@ def test_a_report_is_the_one_that_was_signed_or_is_told_apart(keys, envelope):
     token, digest = check(keys, envelope), token_digest(payload(envelope))
     report = report_of(digest, STAGES, SCORE)
     assert [stage["name"] for stage in check_report(report, token, digest)["stages"]] == [s.name for s in STAGES]
-    for old, new, reason in (
-        (b'"seconds":1.5', b'"seconds":1.6', "the report of the stage 'source' is not the one that was signed"),
-        (b'"median":1.22', b'"median":1.52', "the report's score is not the one"),
-        (b'"ok":true', b'"ok":false', "the report of the stage 'source'"),
-        (digest.encode(), sha("another").encode(), "another token's"),
-        (b'"score":', b'"scores":', "not well formed"),
-        (b'"stages":', b'"score":null,"stages":', "not well formed"),
+    for old, new, code in (
+        (b'"seconds":1.5', b'"seconds":1.6', Code.REPORT_CHANGED),
+        (b'"median":1.22', b'"median":1.52', Code.REPORT_CHANGED),
+        (b'"ok":true', b'"ok":false', Code.REPORT_CHANGED),
+        (digest.encode(), sha("another").encode(), Code.REPORT_OTHER),
+        (b'"score":', b'"scores":', Code.REPORT_CHANGED),
+        (b'"stages":', b'"score":null,"stages":', Code.REPORT_CHANGED),
     ):
         assert report.count(old)
-        with pytest.raises(TokenError, match=reason):
+        with refusal(code):
             check_report(report.replace(old, new), token, digest)
-    with pytest.raises(TokenError, match="other stages"):
+    with refusal(Code.REPORT_CHANGED):
         check_report(report_of(digest, STAGES[:2], SCORE), token, digest)

@@ -12,10 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_cases import refusal
 
-from policy_lake.model import InfraError
 from verifier_vm.tokens.dsse import pae, seal, unseal
-from verifier_vm.tokens.files import SIZE_LIMIT, TokenError, read_bounded, write_together, write_whole
+from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.files import SIZE_LIMIT, read_bounded
 from verifier_vm.tokens.private_key import SigningKey
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
@@ -25,7 +26,7 @@ ENVELOPE = seal(PAYLOAD, KEY)
 
 def test_what_is_sealed_comes_out_again():
     assert unseal(ENVELOPE, KEY.public) == unseal(json.dumps(ENVELOPE).encode(), KEY.public) == PAYLOAD
-    with pytest.raises(TokenError, match="which is not trusted here"):
+    with refusal(Code.OTHER_KEY):
         unseal(ENVELOPE, Ed25519PrivateKey.generate().public_key())
 
 
@@ -44,7 +45,7 @@ def test_no_flipped_byte_of_what_is_signed_is_accepted(part, place, flip):
     content = bytearray(base64.b64decode(holder[part]))
     content[place % len(content)] ^= flip
     holder[part] = base64.b64encode(content).decode()
-    with pytest.raises(TokenError):
+    with refusal(Code.BAD_SIGNATURE):
         unseal(envelope, KEY.public)
 
 
@@ -55,7 +56,7 @@ def test_a_signature_spelt_otherwise_is_refused():
     again = sig[:-3] + alphabet[alphabet.index(sig[-3]) + 1] + "=="  # in bits that are not part of the 64 bytes
     assert sig.endswith("==") and base64.b64decode(again) == base64.b64decode(sig)
     envelope["signatures"][0]["sig"] = again
-    with pytest.raises(TokenError, match="canonical form"):
+    with refusal(Code.MALFORMED):
         unseal(envelope, KEY.public)
 
 
@@ -64,7 +65,7 @@ def test_a_signature_spelt_otherwise_is_refused():
 def test_no_flipped_byte_of_the_file_is_accepted(place, flip):
     content = bytearray(json.dumps(ENVELOPE, separators=(",", ":")).encode())
     content[place % len(content)] ^= flip
-    with pytest.raises(TokenError):
+    with refusal(Code.MALFORMED, Code.BAD_SIGNATURE, Code.OTHER_KEY):
         unseal(bytes(content), KEY.public)
 
 
@@ -72,14 +73,14 @@ def test_no_flipped_byte_of_the_file_is_accepted(place, flip):
 @settings(max_examples=60, deadline=None)
 def test_a_truncated_file_is_refused(length):
     content = json.dumps(ENVELOPE).encode()
-    with pytest.raises(TokenError, match="not a token"):
+    with refusal(Code.MALFORMED):
         unseal(content[: length % len(content)], KEY.public)
 
 
 @given(st.binary(max_size=60) | st.lists(st.none() | st.text(max_size=5)).map(lambda data: json.dumps(data).encode()))
 @settings(max_examples=40, deadline=None)
 def test_no_other_file_is_a_token(content):
-    with pytest.raises(TokenError, match="not a token"):
+    with refusal(Code.MALFORMED):
         unseal(content, KEY.public)
 
 
@@ -97,38 +98,15 @@ def test_no_other_file_is_a_token(content):
     ],
 )
 def test_an_envelope_out_of_shape_is_refused(content):
-    with pytest.raises(TokenError, match="not a token"):
+    with refusal(Code.MALFORMED):
         unseal(content, KEY.public)
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path, report = tmp_path / "ljf.json", tmp_path / "ljf.report.json"
-    write_together({path: b"old", report: b"old"})
-    fsync, calls = os.fsync, []
-
-    def full(fd):
-        calls.append(fd)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InfraError, match=r"ljf.report.json: No space left on device"):
-        write_together({path: b"new", report: b"new"})
-    assert [(one.name, one.read_bytes()) for one in sorted(tmp_path.iterdir())] == [
-        ("ljf.json", b"old"), ("ljf.report.json", b"old")
-    ]  # fmt: skip
-    with pytest.raises(InfraError, match=r"gone/x: No such file"):
-        write_whole(tmp_path / "gone" / "x", b"")
 
 
 def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge").write_bytes(b" " * (SIZE_LIMIT + 1))
-    for name, reason in (
-        ("none", "No such file"), ("pipe", "not a plain file"), ("huge", "larger than"), ("", "directory|plain"),
-    ):  # fmt: skip
-        with pytest.raises(TokenError, match=reason):
+    for name in ("none", "pipe", "huge", ""):
+        with refusal(Code.UNREADABLE):
             read_bounded(tmp_path / name)
-    with pytest.raises(TokenError, match="not a plain file"):
+    with refusal(Code.UNREADABLE):
         read_bounded(Path("/dev/zero"))

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from verifier_vm.tokens import private_key as keys
-from verifier_vm.tokens.files import KeyFileError
+from verifier_vm.tokens.errors import KeyFileError
 from verifier_vm.tokens.private_key import signing_key
 from verifier_vm.tokens.public_key import key_id, read_public_key
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 from token_cases import SCORE, STAGES, sha
 
+from policy_lake.files import atomic_write
 from policy_lake.model import Candidate, Verdict, to_json
 from tasks.host.settings import Settings
-from tasks.host.whole import write_whole
 from tasks.run.batch import Evidence
 from tasks.run.certainty import Tried
 from tasks.run.promote import promote
-from tasks.tokens.check import show_token
+from tasks.tokens.check import ReportState, show_token
 from verifier_vm.tokens.dsse import canonical_json
 from verifier_vm.tokens.report import digest_of
 
@@ -26,7 +26,7 @@ def _promote(tmp_path, stages):
     settings = Settings(data_dir=tmp_path, key_store=None, audience="host-1")
     verdict = Verdict(True, None, stages, "ljf", sha("object"), SCORE.kernel)
     evidence = canonical_json(to_json(Evidence(verdict, ("slice_us=500",), sha("btf"))))
-    write_whole(settings.run_dir / "run-1" / "ljf-1.json", evidence)
+    atomic_write(settings.run_dir / "run-1" / "ljf-1.json", evidence)
     again = replace(BEST, id="score-2", confirms=BEST.id)
     lake = SimpleNamespace(scores=lambda *_: [again])
     scope = SimpleNamespace(settings=settings, run_id="run-1", workload=SimpleNamespace(id="batch"), lake=lake)
@@ -36,7 +36,7 @@ def _promote(tmp_path, stages):
 def test_the_token_tells_of_the_score_and_of_who_proposed_the_policy(tmp_path):
     path, settings = _promote(tmp_path, STAGES)
     shown = show_token(path, settings)
-    assert (shown.distrust, shown.report) == ("", "as signed")
+    assert (shown.distrust, shown.report) == (None, ReportState.AS_SIGNED)
     assert (
         shown.token.score_sha256 == digest_of(replace(BEST, id="score-2", confirms=BEST.id))
         and shown.token.ratio == BEST.ratio

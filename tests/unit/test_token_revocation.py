@@ -11,11 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_cases import REQUEST, check, issue, payload, revoke, sha, trust
+from token_cases import REQUEST, check, issue, payload, refusal, revoke, sha, trust
 
 from policy_lake.model import InputError, to_json
 from verifier_vm.tokens.dsse import TOKEN_TYPE, canonical_json, seal
-from verifier_vm.tokens.files import SIZE_LIMIT, TokenError
+from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.private_key import SigningKey, signing_key
 from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, read_revocations
 from verifier_vm.tokens.statement import parse_payload
@@ -34,7 +35,7 @@ def test_the_first_list_is_empty_and_signed(keys):
 def test_a_revoked_token_is_refused_and_others_for_the_object_are_not(keys):
     one, two = issue(keys), issue(keys)
     revoke(keys, "nonce", parse_payload(payload(one)).nonce, "leaked")
-    with pytest.raises(TokenError, match="the token was revoked: leaked"):
+    with refusal(Code.REVOKED):
         check(keys, one)
     assert check(keys, two)
 
@@ -44,7 +45,7 @@ def test_every_token_for_a_revoked_object_is_refused(keys):
     told = revoke(keys, "object", REQUEST.object_sha256, "it starves kworkers")
     assert told["version"] == 2
     for envelope in envelopes:
-        with pytest.raises(TokenError, match="the object was revoked: it starves kworkers"):
+        with refusal(Code.REVOKED):
             check(keys, envelope)
 
 
@@ -77,10 +78,10 @@ def test_an_older_list_is_refused_by_who_has_seen_a_newer_one(keys, tmp_path):
     shutil.copy2(keys / REVOCATIONS, tmp_path / "old")
     revoke(keys, "object", sha("bad"))
     public = trust(keys)["public_key"]
-    with pytest.raises(TokenError, match="version 1 is older than 2, seen before"):
+    with refusal(Code.OLD_REVOCATIONS):
         read_revocations(tmp_path / "old", public, minimum_version=2)
     shutil.copy2(tmp_path / "old", keys / REVOCATIONS)
-    with pytest.raises(TokenError, match="version 1 is older than 2"):  # the signer has its log to know it from
+    with refusal(Code.OLD_REVOCATIONS):  # the signer has its log to know it from
         issue(keys)
 
 
@@ -91,23 +92,23 @@ def test_no_list_or_one_that_is_not_ours_is_a_refusal(keys, tmp_path):
     key, stranger = signing_key(keys), SigningKey(Ed25519PrivateKey.generate())
     empty = canonical_json(to_json(RevocationList(9)))
     envelope = json.loads(good)
-    bad = {
-        "not trusted here": json.dumps(seal(empty, stranger, kind=envelope["payloadType"])).encode(),
-        "payloadType": json.dumps(seal(empty, key, kind=TOKEN_TYPE)).encode(),
-        "not well formed": json.dumps(seal(empty.replace(b"9", b'"9"'), key, kind=envelope["payloadType"])).encode(),
-        "not a revocation list": b"{}",
-        "larger than": b" " * (SIZE_LIMIT + 1),
-        "signature is wrong": json.dumps({**envelope, "payload": base64.b64encode(empty).decode()}).encode(),
-    }
-    for reason, content in bad.items():
+    kind = envelope["payloadType"]
+    for code, content in (
+        (Code.OTHER_KEY, json.dumps(seal(empty, stranger, kind=kind)).encode()),
+        (Code.MALFORMED, json.dumps(seal(empty, key, kind=TOKEN_TYPE)).encode()),
+        (Code.MALFORMED, json.dumps(seal(empty.replace(b"9", b'"9"'), key, kind=kind)).encode()),
+        (Code.MALFORMED, b"{}"),
+        (Code.UNREADABLE, b" " * (SIZE_LIMIT + 1)),
+        (Code.BAD_SIGNATURE, json.dumps({**envelope, "payload": base64.b64encode(empty).decode()}).encode()),
+    ):
         path.write_bytes(content)
-        with pytest.raises(TokenError, match=reason):
+        with refusal(code):
             read_revocations(path, public)
     path.unlink()
-    with pytest.raises(TokenError, match="No such file"):
+    with refusal(Code.UNREADABLE):
         read_revocations(path, public)
     path.mkdir()
-    with pytest.raises(TokenError, match=r"plain file|directory"):
+    with refusal(Code.UNREADABLE):
         read_revocations(path, public)
 
 
@@ -122,7 +123,7 @@ def test_a_flipped_byte_of_the_list_is_refused(keys):
         changed = bytearray(content)
         changed[place] ^= flip
         (keys / REVOCATIONS).write_bytes(changed)
-        with pytest.raises(TokenError):
+        with refusal(Code.MALFORMED, Code.BAD_SIGNATURE, Code.OTHER_KEY, Code.UNREADABLE):
             read_revocations(keys / REVOCATIONS, public)
 
     flipped()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, revoke, sha, tell, trust
+from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
 
 from policy_lake.model import Finding, InfraError, InputError, Ratio, Stage, to_json
 from verifier_vm.tokens import door, signer
 from verifier_vm.tokens.door import ask_for_token, ask_to_revoke
-from verifier_vm.tokens.files import KeyFileError, TokenError
+from verifier_vm.tokens.errors import Code, KeyFileError
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.public_key import PUBLIC
 from verifier_vm.tokens.statement import parse_payload
@@ -28,38 +28,38 @@ from verifier_vm.tokens.terms import REQUIRED_STAGES, BreakerLimits, Provenance
 REJECT = Finding("F01", "reject", "a task is lost")
 OPEN = Finding("F03", "unknown", "who knows")
 REFUSALS = [
-    ({"stages": ()}, "the verdict lacks the stage source, build, object, kernel, survive, fair"),
-    ({"stages": STAGES[1:]}, "the verdict lacks the stage source"),
-    ({"stages": (*STAGES, STAGES[0])}, "a stage twice"),
-    ({"stages": (*STAGES[:-1], replace(STAGES[-1], ok=False))}, f"the stage '{REQUIRED_STAGES[-1]}' is not passed"),
-    ({"stages": (*STAGES, Stage("score", False, 1.0))}, "the stage 'score' is not passed"),
-    ({"stages": (*STAGES, Stage("object", True, 1.0, (REJECT,)))}, "the stage 'object' has a finding that rejects"),
-    ({"stages": (*STAGES, Stage("fair", True, 1.0, (OPEN,)))}, "the last stage, 'fair', left F03 open: who knows"),
-    ({"stages": (*STAGES, Stage("a\nb", True, 1.0))}, "cannot be printed"),
-    ({"object_sha256": "abc", "score": None}, "object_sha256 is no SHA-256"),
-    ({"btf_sha256": ""}, "btf_sha256 is no SHA-256"),
-    ({"kernel": "", "score": None}, "kernel is empty"),
-    ({"audience": ""}, "audience is empty"),
-    ({"policy": "\x1b[2J"}, "cannot be printed"),
-    ({"policy": "x" * 301}, "longer than 300"),
-    ({"valid_for_s": 0}, "it can be valid for 1 s to 30 days"),
-    ({"valid_for_s": 31 * 86400}, "it can be valid for 1 s to 30 days"),
-    ({"rollout_limit": "fleet"}, "a rollout beyond the canary needs the full tier"),
-    ({"rollout_limit": "fleet", "tier": "full", "score": None}, "a rollout beyond the canary needs a score"),
+    ({"stages": ()}, Code.INCOMPLETE),
+    ({"stages": STAGES[1:]}, Code.INCOMPLETE),
+    ({"stages": (*STAGES, STAGES[0])}, Code.INCOMPLETE),
+    ({"stages": (*STAGES[:-1], replace(STAGES[-1], ok=False))}, Code.INCOMPLETE),
+    ({"stages": (*STAGES, Stage("score", False, 1.0))}, Code.INCOMPLETE),
+    ({"stages": (*STAGES, Stage("object", True, 1.0, (REJECT,)))}, Code.REJECTED),
+    ({"stages": (*STAGES, Stage("fair", True, 1.0, (OPEN,)))}, Code.REJECTED),
+    ({"stages": (*STAGES, Stage("a\nb", True, 1.0))}, Code.TERMS),
+    ({"object_sha256": "abc", "score": None}, Code.TERMS),
+    ({"btf_sha256": ""}, Code.TERMS),
+    ({"kernel": "", "score": None}, Code.TERMS),
+    ({"audience": ""}, Code.TERMS),
+    ({"policy": "\x1b[2J"}, Code.TERMS),
+    ({"policy": "x" * 301}, Code.TERMS),
+    ({"valid_for_s": 0}, Code.TERMS),
+    ({"valid_for_s": 31 * 86400}, Code.TERMS),
+    ({"rollout_limit": "fleet"}, Code.TERMS),
+    ({"rollout_limit": "fleet", "tier": "full", "score": None}, Code.TERMS),
     (
         {"rollout_limit": "host", "tier": "full", "score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.2)))},
-        "beyond the canary needs",
+        Code.TERMS,
     ),
-    ({"breaker": BreakerLimits(stall_ms=10**6)}, "stall_ms is not in"),
-    ({"breaker": BreakerLimits(p99_ratio=50.0)}, "p99_ratio is not in"),
-    ({"last_known_good": "the one before"}, "last_known_good is no SHA-256"),
-    ({"provenance": Provenance("model", "m", "prompt")}, "prompt_sha256 is no SHA-256"),
-    ({"provenance": Provenance(cost_usd=-1.0)}, "cost_usd is no cost"),
-    ({"score": replace(SCORE, attached=False)}, "no proof that the policy was attached"),
-    ({"score": replace(SCORE, kernel="6.12")}, "the score is of another kernel"),
-    ({"score": replace(SCORE, provenance=None)}, "the score is of another object"),
-    ({"score": replace(SCORE, workload="other")}, "the score is of another workload"),
-    ({"ratio": Ratio(9.0, (8.0, 10.0))}, "the score is of another ratio"),
+    ({"breaker": BreakerLimits(stall_ms=10**6)}, Code.TERMS),
+    ({"breaker": BreakerLimits(p99_ratio=50.0)}, Code.TERMS),
+    ({"last_known_good": "the one before"}, Code.TERMS),
+    ({"provenance": Provenance("model", "m", "prompt")}, Code.TERMS),
+    ({"provenance": Provenance(cost_usd=-1.0)}, Code.TERMS),
+    ({"score": replace(SCORE, attached=False)}, Code.SCORE),
+    ({"score": replace(SCORE, kernel="6.12")}, Code.SCORE),
+    ({"score": replace(SCORE, provenance=None)}, Code.SCORE),
+    ({"score": replace(SCORE, workload="other")}, Code.SCORE),
+    ({"ratio": Ratio(9.0, (8.0, 10.0))}, Code.SCORE),
 ]
 
 
@@ -70,18 +70,18 @@ def keys(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(REFUSALS)))
 def test_no_other_verdict_gets_a_token_and_the_refusal_is_logged(keys, number):
-    changes, reason = REFUSALS[number]
+    changes, code = REFUSALS[number]
     before = [e for e in trust(keys)["log"].entries if e.event == "issued"] if keys.exists() else []
-    with pytest.raises(TokenError, match=reason):
+    with refusal(code):
         issue(keys, **changes)
     entries = trust(keys)["log"].entries
-    assert entries[-1].event == "refused" and entries[-1].reason.startswith("no token for")
+    assert entries[-1].event == "refused" and entries[-1].reason
     assert [e for e in entries if e.event == "issued"] == before
 
 
 @pytest.mark.parametrize("required", REQUIRED_STAGES)
 def test_every_required_stage_is_required(keys, required):
-    with pytest.raises(TokenError, match=f"the verdict lacks the stage {required}"):
+    with refusal(Code.INCOMPLETE):
         issue(keys, stages=tuple(stage for stage in STAGES if stage.name != required))
 
 
@@ -136,7 +136,7 @@ def test_what_a_stage_leaves_open_is_settled_by_a_later_one(keys):
 
 def test_a_revoked_object_gets_no_new_token(keys):
     revoke(keys, "object", sha("evil"), "it kills the host")
-    with pytest.raises(TokenError, match="the object is revoked: it kills the host"):
+    with refusal(Code.REVOKED):
         issue(keys, object_sha256=sha("evil"), score=None)
 
 
@@ -144,7 +144,7 @@ def test_through_the_door_errors_keep_their_kind(tmp_path):
     directory = tmp_path / "keys"
     envelope, digest = ask_for_token(directory, REQUEST)
     assert check(directory, envelope).nonce and trust(directory)["log"].entries[-1].token_sha256 == digest
-    with pytest.raises(TokenError, match="the verdict lacks the stage source"):
+    with refusal(Code.INCOMPLETE):
         ask_for_token(directory, replace(REQUEST, stages=STAGES[1:]))
     with pytest.raises(InputError, match="'xyz' is no nonce"):
         ask_to_revoke(directory, "nonce", "xyz", "why")

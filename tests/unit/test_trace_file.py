@@ -12,7 +12,7 @@ from trace_cases import parent_and_child, trace
 
 from benchmarks.trace.file import hash_names, parse_trace, read_trace, write_trace
 from benchmarks.trace.tasks import COLUMNS, cpu_by_name
-from policy_lake.model import InputError
+from policy_lake.model import InfraError, InputError
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ def test_hashed_names_tell_which_are_equal_and_no_more():
     assert sorted(cpu_by_name(hashed).values()) == sorted(cpu_by_name(made).values())
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
+def test_a_trace_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "none").write_text("")
+    with pytest.raises(InfraError, match=r"none/a.parquet: (File exists|Not a directory)"):
         write_trace(parent_and_child(), tmp_path / "none" / "a.parquet")

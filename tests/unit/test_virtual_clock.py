@@ -133,7 +133,7 @@ def test_a_clock_that_does_not_compile_is_told_in_the_compilers_words(tmp_path, 
     monkeypatch.setattr(clock, "SOURCES", tmp_path / "vclock")
     with pytest.raises(InfraError, match=r"cannot compile the virtual clock.*nothing"):
         clock.clock_object(tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "clock").iterdir())
+    assert not list((tmp_path / "cache").rglob("*"))
 
 
 def test_the_clock_is_compiled_once_for_each_version(tmp_path, monkeypatch):

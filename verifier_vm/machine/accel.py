@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob
 from policy_lake.model import SchedcpError
 from verifier_vm.machine.qemu import Accel, Machine, qemu_version
@@ -31,8 +32,7 @@ def usable_accel(machine: Machine, cache_dir: Path) -> Accel:
         known = {}
     if known.get("key") != key:
         known = {"key": key, "accel": "kvm" if _boots_under_kvm(machine) else "tcg"}
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        memo.write_text(json.dumps(known))
+        atomic_write(memo, json.dumps(known).encode())
     return "kvm" if known["accel"] == "kvm" else "tcg"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.guest import ClockCounts
 from policy_lake.model import InfraError
 from verifier_vm.machine.qemu import QEMU, qemu_version
@@ -71,8 +72,7 @@ def clock_object(cache_dir: Path) -> Path:
     path = cache_dir / "clock" / f"vclock-{digest.hexdigest()[:32]}.so"
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as build:
+    with tempfile.TemporaryDirectory(prefix="schedcp-clock-") as build:
         out = Path(build) / path.name
         objects = [str(source) for source in sources if source.suffix == ".c"]
         command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]
@@ -83,7 +83,7 @@ def clock_object(cache_dir: Path) -> Path:
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), "gcc failed")
             raise InfraError(f"cannot compile the virtual clock: {first}")
-        out.rename(path)
+        atomic_write(path, out.read_bytes())
     return path
 
 

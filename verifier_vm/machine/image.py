@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError
 from verifier_vm.machine.cpio import TRAILER, entry
 
@@ -63,13 +64,9 @@ def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cac
     path = cache_dir / "images" / f"{_digest(everything, files)}.cpio"
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as build:
+    with tempfile.TemporaryDirectory(prefix="schedcp-image-") as build:
         binaries = {name: _compile(name, program, Path(build)) for name, program in everything.items()}
-        archive = Path(build) / "image"
-        archive.write_bytes(_archive(binaries, files))
-        # Two set-ups may race: whoever renames last wins with the same bytes.
-        archive.rename(path)
+    atomic_write(path, _archive(binaries, files))
     return path
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,12 +17,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
+from verifier_vm.object.elf import read_sections, section_named
+from verifier_vm.object.errors import ObjectError
 
 SUITE = "trixie-backports"
 PACKAGE = re.compile(r"^linux-binary-(\d+(?:\.\d+)*)\+deb\d+-cloud-amd64$")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+VMLINUX_BYTES = 1 << 30  # uncompressed; Debian's has some 60 MB, one with DWARF half a GB
 Say = Callable[[str], None]
 
 
@@ -72,7 +75,8 @@ def fetch_kernel(cache_dir: Path, say: Say) -> Kernel:
         package = next(Path(work).glob("*.deb"))
         _call(["dpkg", "-x", str(package), work], "dpkg -x")
         found = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
-    _write(cache_dir / "kernels" / "current.json", {"directory": str(found.image.parent), "package": package.name})
+    current = {"directory": str(found.image.parent), "package": package.name}
+    atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
     return found
 
 
@@ -87,8 +91,9 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
     if (directory / "kernel.json").is_file():
         return _load(directory)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=directory.parent) as work:
-        vmlinux = Path(work) / "vmlinux"
-        vmlinux.write_bytes(vmlinux_of(data, image))
+        vmlinux, content = Path(work) / "vmlinux", vmlinux_of(data, image)
+        btf_sha256 = _btf_digest(content, image)
+        vmlinux.write_bytes(content)
         header = _call(["bpftool", "btf", "dump", "file", str(vmlinux), "format", "c"], "bpftool")
         if "struct sched_ext_ops {" not in header:
             raise InputError(f"kernel {image}: built without sched_ext (CONFIG_SCHED_CLASS_EXT)")
@@ -96,9 +101,8 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
         made.mkdir()
         (made / "vmlinux.h").write_text(header)
         (made / "bzImage").write_bytes(data)
-        _write(
-            made / "kernel.json", {"release": release_of(data), "sha256": digest, "btf_sha256": _btf_digest(vmlinux)}
-        )
+        known = {"release": release_of(data), "sha256": digest, "btf_sha256": btf_sha256}
+        (made / "kernel.json").write_text(json.dumps(known))
         shutil.rmtree(directory, ignore_errors=True)
         made.rename(directory)
     return _load(directory)
@@ -136,10 +140,14 @@ def _version(package: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
-def _btf_digest(vmlinux: Path) -> str:
-    section = vmlinux.with_suffix(".btf")
-    _call(["llvm-objcopy-19", f"--dump-section=.BTF={section}", str(vmlinux), "/dev/null"], "llvm-objcopy")
-    return hashlib.sha256(section.read_bytes()).hexdigest()
+def _btf_digest(vmlinux: bytes, image: Path) -> str:
+    try:
+        section = section_named(read_sections(vmlinux, most_bytes=VMLINUX_BYTES), ".BTF")
+    except ObjectError as error:
+        raise InputError(f"kernel {image}: {error}") from error
+    if section is None:
+        raise InputError(f"kernel {image}: built without BTF (CONFIG_DEBUG_INFO_BTF)")
+    return hashlib.sha256(section.data).hexdigest()
 
 
 def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
@@ -156,9 +164,3 @@ def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
 def _made(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory
-
-
-def _write(path: Path, data: dict[str, str]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(data))
-    part.rename(path)

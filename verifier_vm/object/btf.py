@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading BTF: names, structs, enums and variables of an object, as Documentation/bpf/btf.rst lays them out.
+"""The one reader of BTF: names, structs, enums and variables, as Documentation/bpf/btf.rst lays them out.
 
 Types are found by one pass over their headers; their members are read when they are asked for. Chains that lead
 nowhere or in a circle end after BTF_DEPTH steps.
@@ -29,7 +29,7 @@ TRIPLE = struct.Struct("<III")
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type's header: `value` is its size or the type it refers to; `at` is where its tail begins."""
+    """A type's header: `value` is its size or the type it refers to; `at` is where its tail begins among the types."""
 
     name: str
     kind: int
@@ -48,17 +48,37 @@ class Member:
     bits: int
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where in a .BTF section its types and its strings lie."""
+
+    types: slice
+    strings: slice
+
+
+def read_layout(data: bytes) -> Layout:
+    """Where types and strings lie; ObjectError for what is no BTF, or does not hold them."""
+    if len(data) < HEADER.size or struct.unpack_from("<H", data)[0] != MAGIC:
+        raise ObjectError("the .BTF section is no BTF", "btf")
+    _, _, _, header, types, types_bytes, strings, strings_bytes = HEADER.unpack_from(data)
+    if header + max(types + types_bytes, strings + strings_bytes) > len(data):
+        raise ObjectError("the .BTF section is truncated", "btf")
+    types, strings = header + types, header + strings
+    return Layout(slice(types, types + types_bytes), slice(strings, strings + strings_bytes))
+
+
+def tail_bytes(kind: int, count: int) -> int:
+    """How many bytes follow the header of a type."""
+    fixed, each = TAIL.get(kind, (0, 0))
+    return fixed + each * count
+
+
 class Btf:
     """The types of one object, by id; id 0 is void. ObjectError from the constructor when they cannot be told apart."""
 
     def __init__(self, data: bytes) -> None:
-        if len(data) < HEADER.size or struct.unpack_from("<H", data)[0] != MAGIC:
-            raise ObjectError("the .BTF section is no BTF", "btf")
-        _, _, _, header, types, types_bytes, strings, strings_bytes = HEADER.unpack_from(data)
-        if header + max(types + types_bytes, strings + strings_bytes) > len(data):
-            raise ObjectError("the .BTF section is truncated", "btf")
-        self._types = data[header + types : header + types + types_bytes]
-        self._strings = data[header + strings : header + strings + strings_bytes]
+        self.layout = read_layout(data)
+        self._types, self._strings = data[self.layout.types], data[self.layout.strings]
         self._looked_through = 0
         self._members: dict[int, tuple[Member, ...]] = {}
         self._accesses: dict[tuple[int, str], tuple[str, int] | None] = {}
@@ -74,10 +94,9 @@ class Btf:
             kind, count = info >> 24 & 0x1F, info & 0xFFFF
             if not INT <= kind <= ENUM64:
                 raise ObjectError(f"BTF type {len(self.types)} is of an unknown kind ({kind})", "btf")
-            fixed, each = TAIL.get(kind, (0, 0))
             at += TYPE.size
             self.types.append(Type(text_at(self._strings, name), kind, count, bool(info >> 31), value, at))
-            at += fixed + each * count
+            at += tail_bytes(kind, count)
         if at != end:
             raise ObjectError("the last BTF type is truncated", "btf")
 
@@ -164,17 +183,6 @@ class Btf:
                 return 8 * total
             return found.value * total if found.kind in (INT, STRUCT, UNION, ENUM, FLOAT, ENUM64, DATASEC) else 0
         return 0
-
-    def enumerator(self, type_id: int, index: int) -> tuple[str, int] | None:
-        """(name, value) of an enum's element, the value as an unsigned 64-bit number."""
-        found = self.get(self.resolve(type_id))
-        if found.kind not in (ENUM, ENUM64) or not 0 <= index < found.count:
-            return None
-        if found.kind == ENUM:
-            name, value = struct.unpack_from("<Ii" if found.flag else "<II", self._types, found.at + 8 * index)
-            return self.string(name), value & (1 << 64) - 1
-        name, low, high = TRIPLE.unpack_from(self._types, found.at + 12 * index)
-        return self.string(name), high << 32 | low
 
     def access(self, type_id: int, spec: str) -> tuple[str, int] | None:
         """A CO-RE access string ("0:25:12") as (dotted path of members, byte offset); None where it leads nowhere."""

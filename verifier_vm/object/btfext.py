@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from verifier_vm.object import limits
-from verifier_vm.object.btf import Btf
+from verifier_vm.object.btf import MAGIC, Btf
 from verifier_vm.object.errors import ObjectError
 
 HEADER = struct.Struct("<HBBIIIIIII")  # up to the CO-RE relocations, which old compilers leave out
-FIELD_OFFSET, FIELD_SIZE, FIELD_EXISTS, FIELD_SIGNED = 0, 1, 2, 3
-TYPE_EXISTS, TYPE_SIZE, ENUM_EXISTS, ENUM_VALUE, TYPE_MATCHES = 8, 9, 10, 11, 12
+FUNCTION_BYTES, LINE_BYTES, CORE_BYTES = 8, 16, 16  # of a record, at least; a record has the same fields before its end
+FIELD_OFFSET = 0  # which property of a field a CO-RE relocation asks for: here, where it lies
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +38,44 @@ def read_extra(data: bytes, btf: Btf) -> Extra:
     extra = Extra()
     if not data:
         return extra
-    if len(data) < 24 or struct.unpack_from("<H", data)[0] != 0xEB9F:
-        raise ObjectError("the .BTF.ext section is malformed", "btf")
-    fields = HEADER.unpack_from(data.ljust(HEADER.size, b"\0"))
-    header, lines, lines_bytes = fields[3], fields[6], fields[7]
-    cores, cores_bytes = (fields[8], fields[9]) if header >= HEADER.size else (0, 0)
+    _, lines, cores = read_tables(data)
     files: dict[int, str] = {}
-    for section, record in _records(data, header + lines, lines_bytes, 16, limits.LINES, btf):
-        at, file, _, position = struct.unpack_from("<IIII", record)
-        if file not in files:
-            files[file] = btf.string(file).removeprefix("./")
-        extra.lines.setdefault(section, {})[at] = (files[file], position >> 10)
-    for section, record in _records(data, header + cores, cores_bytes, 16, limits.CORE_RELOCATIONS, btf):
-        at, type_id, access, kind = struct.unpack_from("<IIII", record)
-        extra.relocations.setdefault(section, {})[at] = CoreRelocation(type_id, btf.string(access), kind)
+    for _, name, places in records(data, lines, LINE_BYTES, limits.LINES):
+        section = extra.lines.setdefault(btf.string(name), {}) if places else {}
+        for place in places:
+            at, file, _, position = struct.unpack_from("<IIII", data, place)
+            if file not in files:
+                files[file] = btf.string(file).removeprefix("./")
+            section[at] = (files[file], position >> 10)
+    for _, name, places in records(data, cores, CORE_BYTES, limits.CORE_RELOCATIONS):
+        fields = extra.relocations.setdefault(btf.string(name), {}) if places else {}
+        for place in places:
+            at, type_id, access, kind = struct.unpack_from("<IIII", data, place)
+            fields[at] = CoreRelocation(type_id, btf.string(access), kind)
     return extra
 
 
-def _records(data: bytes, at: int, size: int, smallest: int, most: int, btf: Btf) -> Iterator[tuple[str, bytes]]:
-    """(section, record) of one of the tables: a record size, then per section a name, a count and the records."""
-    if not size:
+def read_tables(data: bytes) -> tuple[slice, slice, slice]:
+    """Where the tables of functions, lines and CO-RE relocations lie; ObjectError for what is no .BTF.ext."""
+    if len(data) < 24 or struct.unpack_from("<H", data)[0] != MAGIC:
+        raise ObjectError("the .BTF.ext section is malformed", "btf")
+    _, _, _, header, *places = HEADER.unpack_from(data.ljust(HEADER.size, b"\0"))
+    functions, lines, cores = (
+        slice(header + at, header + at + size) for at, size in zip(places[::2], places[1::2], strict=True)
+    )
+    return functions, lines, cores if header >= HEADER.size else slice(0, 0)
+
+
+def records(data: bytes, table: slice, smallest: int, most: int) -> Iterator[tuple[int, int, Sequence[int]]]:
+    """Per code section of a table: where the string that names it is named, that string, where its records begin.
+
+    A table is a record size, then for each section a name, a count and the records. ObjectError for one that is
+    truncated, has more than `most` records or smaller ones than `smallest`.
+    """
+    at, end = table.start, table.stop
+    if at == end:
         return
-    end = at + size
-    if end > len(data) or size < 4:
+    if end > len(data) or end - at < 4:
         raise ObjectError("the .BTF.ext section is truncated", "btf")
     (each,) = struct.unpack_from("<I", data, at)
     if not smallest <= each <= 256:
@@ -74,7 +89,5 @@ def _records(data: bytes, at: int, size: int, smallest: int, most: int, btf: Btf
         most -= count
         if at + count * each > end or most < 0:
             raise ObjectError("a table of .BTF.ext is truncated, or too long", "btf")
-        section = btf.string(name)
-        for index in range(count):
-            yield section, data[at + index * each : at + index * each + smallest]
+        yield at - 8, name, range(at, at + count * each, each)
         at += count * each

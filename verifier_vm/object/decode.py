@@ -50,11 +50,6 @@ class Instruction:
         """Bytes that a load or store moves."""
         return SIZES[self.code & 0x18]
 
-    @property
-    def is_jump(self) -> bool:
-        """Does it end a straight line of instructions otherwise than by a call or an exit?"""
-        return self.code & 7 in (JMP, JMP32) and self.code & 0xF0 not in (CALL, EXIT)
-
 
 def decode(data: bytes, section: str) -> list[Instruction | None]:
     """The instructions of a section, by slot; None for the second half of an LDDW. ObjectError for nonsense."""

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading an ELF relocatable: sections, symbols, relocations, every offset checked against the file.
+"""The one reader of ELF: sections, symbols, relocations, every offset checked against the file.
 
 With `struct`, not pyelftools: importing that takes 0.2 s, more than all static stages together may. The tests hold this
-reader against pyelftools on real objects.
+reader against pyelftools on real objects. A leaf, with btf.py and btfext.py: `bpf` reads what it has compiled by them.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from verifier_vm.object import limits
 from verifier_vm.object.errors import ObjectError
@@ -26,12 +28,13 @@ REL = struct.Struct("<QQ")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section; `data` is empty for NOBITS, whose `size` still counts."""
+    """One section, at byte `offset` of the file; `data` is empty for NOBITS, whose `size` still counts."""
 
     index: int
     name: str
     kind: int
     flags: int
+    offset: int
     size: int
     data: bytes
     link: int
@@ -45,14 +48,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A symbol; `section` is 0 for an undefined one."""
+    """A symbol; `section` is 0 for one that is in none, which `undefined` tells from an absolute or common one."""
 
     name: str
     kind: int
-    weak: bool
     section: int
     value: int
     size: int
+    undefined: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +68,23 @@ class Elf:
 
     def named(self, name: str) -> Section | None:
         """The first section of that name."""
-        return next((section for section in self.sections if section.name == name), None)
+        return section_named(self.sections, name)
 
 
 def read_elf(data: bytes) -> Elf:
     """The parts of a 64-bit little-endian BPF relocatable; ObjectError for all else and for offsets out of the file."""
-    if len(data) > limits.FILE_BYTES:
-        raise ObjectError(f"the object has {len(data)} bytes, more than the {limits.FILE_BYTES} that are looked at")
-    if len(data) < HEADER.size or data[:4] != b"\x7fELF":
-        raise ObjectError("this is no ELF object")
-    if data[4] != 2 or data[5] != 1:
-        raise ObjectError("the object is not 64-bit little-endian ELF")
-    header = HEADER.unpack_from(data)
+    header = _header(data, limits.FILE_BYTES)
     if header[1] != ET_REL or header[2] != EM_BPF:
         raise ObjectError("the object is not a relocatable for BPF (compile with clang --target=bpf -c)")
-    sections = _sections(data, offset=header[6], entry_size=header[11], count=header[12], names_index=header[13])
+    sections = read_sections(data)
     symbols = _symbols(sections)
     return Elf(sections, symbols, _relocations(sections, symbols))
 
 
-def _sections(data: bytes, *, offset: int, entry_size: int, count: int, names_index: int) -> tuple[Section, ...]:
+def read_sections(data: bytes, *, most_bytes: int = limits.FILE_BYTES) -> tuple[Section, ...]:
+    """The sections of any 64-bit little-endian ELF file of at most `most_bytes`; ObjectError for all else."""
+    header = _header(data, most_bytes)
+    offset, entry_size, count, names_index = header[6], *header[11:14]
     if not count or count > limits.SECTIONS or entry_size != SECTION.size:
         raise ObjectError(f"the section table is unusable: {count} entries of {entry_size} bytes")
     if offset + count * entry_size > len(data):
@@ -95,13 +95,27 @@ def _sections(data: bytes, *, offset: int, entry_size: int, count: int, names_in
     names = _bytes_of(data, raw[names_index], names_index)
     found = []
     for index, fields in enumerate(raw):
-        name, kind, flags, _, _, size, link, info, _, _ = fields
-        if size > limits.FILE_BYTES:
+        name, kind, flags, _, at, size, link, info, _, _ = fields
+        if size > most_bytes:
             raise ObjectError(f"section {index} claims {size} bytes")
-        found.append(
-            Section(index, text_at(names, name), kind, flags, size, _bytes_of(data, fields, index), link, info)
-        )
+        content = _bytes_of(data, fields, index)
+        found.append(Section(index, text_at(names, name), kind, flags, at, size, content, link, info))
     return tuple(found)
+
+
+def _header(data: bytes, most_bytes: int) -> tuple[Any, ...]:
+    if len(data) > most_bytes:
+        raise ObjectError(f"the object has {len(data)} bytes, more than the {most_bytes} that are looked at")
+    if len(data) < HEADER.size or data[:4] != b"\x7fELF":
+        raise ObjectError("this is no ELF object")
+    if data[4] != 2 or data[5] != 1:
+        raise ObjectError("the object is not 64-bit little-endian ELF")
+    return HEADER.unpack_from(data)
+
+
+def section_named(sections: Iterable[Section], name: str) -> Section | None:
+    """The first section of that name."""
+    return next((section for section in sections if section.name == name), None)
 
 
 def _bytes_of(data: bytes, fields: tuple[int, ...], index: int) -> bytes:
@@ -132,7 +146,7 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
     for name, info, _, section, value, size in SYMBOL.iter_unpack(table.data):
         at = section if section < len(sections) else 0  # common and absolute symbols have no place in BPF
         text = sections[at].name if info & 15 == STT_SECTION and at else text_at(strings, name)
-        found.append(Symbol(text, info & 15, info >> 4 == 2, at, value, size))
+        found.append(Symbol(text, info & 15, at, value, size, undefined=section == 0))
     return tuple(found)
 
 

@@ -20,7 +20,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "cpu_online": ("cpu",), "cpu_offline": ("cpu",), "init": (), "exit": ("info",),
     "cpu_acquire": ("cpu", "args"), "cpu_release": ("cpu", "args"), "sub_ecaps_updated": ("cpu", "old", "new"),
 }  # fmt: skip
-MAY_BE_NULL = ("prev", "to")  # arguments that the kernel passes as NULL at times
 SLEEPABLE = ("init", "exit", "init_task", "cpu_online", "cpu_offline", "cgroup_init", "cgroup_exit", "cgroup_prep_move",
              "cgroup_set_bandwidth", "init_cids", "sub_attach", "sub_detach")  # fmt: skip
 UNLOCKED = frozenset((*SLEEPABLE, "cgroup_cancel_move", "cgroup_set_weight", "cgroup_set_idle", "dump", "syscall"))
@@ -57,12 +56,12 @@ ENDING = ("scx_bpf_error_bstr", "scx_bpf_exit_bstr")
 KEEPING = ("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl", "bpf_list_push_back_impl",
            "bpf_rbtree_add", "bpf_rbtree_add_impl")  # fmt: skip
 
-KEEP_BUILTIN_IDLE, ENQ_LAST, ENQ_EXITING, PER_NODE, ALWAYS_IMMED, ALL_FLAGS = 1, 2, 4, 64, 128, 511
-ENQ_LAST_BIT, ENQ_IMMED_BIT, ENQ_PREEMPT_BIT, ENQ_REENQ_BIT = 1 << 41, 1 << 33, 1 << 32, 1 << 40
+KEEP_BUILTIN_IDLE, ENQ_LAST, ENQ_EXITING, PER_NODE, ALL_FLAGS = 1, 2, 4, 64, 511
+ENQ_LAST_BIT, ENQ_IMMED_BIT, ENQ_PREEMPT_BIT = 1 << 41, 1 << 33, 1 << 32
 KICK_IDLE, KICK_PREEMPT, KICK_WAIT = 1, 2, 4
 DSQ_BUILTIN, DSQ_LOCAL_ON = 1 << 63, 3 << 62
 DSQ_GLOBAL, DSQ_LOCAL = 1 << 63 | 1, 1 << 63 | 2
-SLICE_DFL, SLICE_INF = 20_000_000, (1 << 64) - 1
+SLICE_INF = (1 << 64) - 1
 TIMEOUT_MS_MAX = 30_000
 MAX_BATCH = 32  # dispatch_max_batch when it is 0
 

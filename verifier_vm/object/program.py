@@ -16,7 +16,7 @@ from verifier_vm.object.decode import CALL, JMP, LDDW, Instruction, Reference, d
 from verifier_vm.object.elf import R_BPF_64_32, R_BPF_64_64, STT_FUNC, Elf, Section, Symbol, read_elf
 from verifier_vm.object.errors import ObjectError
 
-PSEUDO_CALL, PSEUDO_KFUNC, PSEUDO_FUNC = 1, 2, 4
+PSEUDO_CALL, PSEUDO_KFUNC = 1, 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Admission: a token checked and used up, in one step that lasts. The host agent's call, just before it attaches.
+"""Admission: a token checked and used up, in one step that lasts: for a host agent, just before it attaches.
 
-A token is good for one attachment on one host: its nonce is used up though the attachment then fail, and it stays used
-over a reboot. An agent that starts again and finds its policy still attached needs no token; to attach again,
-it needs a new one. That is the price of a rule without exceptions.
+There is no such agent yet, and so nothing calls this but the tests. A token is good for one attachment on one host:
+its nonce is used up though the attachment then fail, and it stays used over a reboot. An agent that starts again and
+finds its policy still attached needs no token; to attach again, it needs a new one. That is the price of a rule
+without exceptions.
 """
 
 from __future__ import annotations

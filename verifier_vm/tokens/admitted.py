@@ -8,16 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError, from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
-from verifier_vm.tokens.files import (
-    KeyFileError,
-    TokenError,
-    private_directory,
-    read_bounded,
-    require_private,
-    write_whole,
-)
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError, in_one_line
+from verifier_vm.tokens.files import private_directory, read_bounded, require_private
 
 STATE = "admitted.json"
 STATE_LIMIT = 1 << 20
@@ -53,16 +48,16 @@ def read_admitted(directory: Path) -> Admitted:
         require_private(directory, directory.stat())
         require_private(path, path.lstat())
     except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from error
+        raise TokenError(f"{path}: {error.strerror}", Code.HOST_STATE) from error
     except KeyFileError as error:
-        raise TokenError(str(error)) from error
+        raise TokenError(str(error), Code.HOST_STATE) from error
     content = read_bounded(path, limit=STATE_LIMIT)
     try:
         found = from_json(Admitted, strict_json(content))
         if canonical_json(to_json(found)) + b"\n" != content:
             raise ValueError("a member is unknown or not written as we write it")
     except (ValueError, TypeError, RecursionError) as error:
-        raise TokenError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise TokenError(f"{path}: cannot be read: {in_one_line(error)}", Code.HOST_STATE) from error
     return found
 
 
@@ -70,5 +65,5 @@ def write_admitted(directory: Path, state: Admitted) -> None:
     """Puts the memory in the place of the one that is there, in one step; InfraError if the disk will not take it."""
     content = canonical_json(to_json(state)) + b"\n"
     if len(content) > STATE_LIMIT:
-        raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes")
-    write_whole(directory / STATE, content, mode=0o600)
+        raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes", Code.HOST_STATE)
+    atomic_write(directory / STATE, content, durable=True, mode=0o600)

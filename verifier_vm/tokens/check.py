@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from policy_lake.model import InputError
 from verifier_vm.tokens.admitted import Admitted
 from verifier_vm.tokens.dsse import unseal
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code, Refusal, TokenError
 from verifier_vm.tokens.log import Log
 from verifier_vm.tokens.revocation import RevocationList
-from verifier_vm.tokens.statement import parse_payload, token_digest, wrong
+from verifier_vm.tokens.statement import parse_payload, refusal_of, token_digest
 from verifier_vm.tokens.terms import CLOCK_SKEW, VERIFIER_VERSION, RolloutStage, Token
 
 
@@ -51,65 +51,75 @@ def check_token(
         raise InputError("the time of a check needs a time zone")
     payload = unseal(envelope, public_key)
     token = parse_payload(payload)
-    if reason := wrong(token):
-        raise TokenError(f"the token is not well formed: {reason}")
-    reason = (
+    if refusal := refusal_of(token):
+        raise TokenError(f"the token is not well formed: {refusal.reason}", Code.MALFORMED)
+    refusal = (
         _other_use(token, what)
         or _other_time(token, now)
         or _revoked(token, revocations)
         or _not_logged(token, token_digest(payload), log)
-        or (_seen(token, revocations, log, admitted) if admitted else "")
+        or (_seen(token, revocations, log, admitted) if admitted else None)
     )
-    if reason:
-        raise TokenError(reason)
+    if refusal:
+        raise TokenError(refusal.reason, refusal.code)
     return token
 
 
-def _other_use(token: Token, what: Attachment) -> str:
-    for name, here in (
-        ("object_sha256", what.object_sha256),
-        ("arguments", tuple(what.arguments)),
-        ("kernel", what.kernel),
-        ("btf_sha256", what.btf_sha256),
-        ("audience", what.audience),
-        ("verifier_version", VERIFIER_VERSION),
+def _other_use(token: Token, what: Attachment) -> Refusal | None:
+    for code, name, here in (
+        (Code.OTHER_OBJECT, "object_sha256", what.object_sha256),
+        (Code.OTHER_ARGUMENTS, "arguments", tuple(what.arguments)),
+        (Code.OTHER_KERNEL, "kernel", what.kernel),
+        (Code.OTHER_BTF, "btf_sha256", what.btf_sha256),
+        (Code.OTHER_AUDIENCE, "audience", what.audience),
+        (Code.OTHER_VERIFIER, "verifier_version", VERIFIER_VERSION),
     ):
         if getattr(token, name) != here:
-            return f"the token is for {name} {getattr(token, name)!r}, not {here!r}"
+            return Refusal(code, f"the token is for {name} {getattr(token, name)!r}, not {here!r}")
     order = get_args(RolloutStage)
     if what.stage not in order or order.index(what.stage) > order.index(token.rollout_limit):
-        return f"the token ends at the rollout stage {token.rollout_limit!r}, before {what.stage!r}"
-    return ""
+        reason = f"the token ends at the rollout stage {token.rollout_limit!r}, before {what.stage!r}"
+        return Refusal(Code.LATER_STAGE, reason)
+    return None
 
 
-def _other_time(token: Token, now: datetime) -> str:
+def _other_time(token: Token, now: datetime) -> Refusal | None:
     if token.issued > now + CLOCK_SKEW:
-        return f"the token is not valid before {token.issued:%Y-%m-%d %H:%M:%S} UTC"
+        return Refusal(Code.NOT_YET_VALID, f"the token is not valid before {token.issued:%Y-%m-%d %H:%M:%S} UTC")
     if token.expires <= now:
-        return f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC"
-    return ""
+        return Refusal(Code.EXPIRED, f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC")
+    return None
 
 
-def _revoked(token: Token, revocations: RevocationList) -> str:
+def _revoked(token: Token, revocations: RevocationList) -> Refusal | None:
     found = revocations.finds(nonce=token.nonce, object_sha256=token.object_sha256)
     if found is None:
-        return ""
-    return f"the {'token' if found.kind == 'nonce' else 'object'} was revoked: {found.reason}"
+        return None
+    revoked = "token" if found.kind == "nonce" else "object"
+    return Refusal(Code.REVOKED, f"the {revoked} was revoked: {found.reason}")
 
 
-def _not_logged(token: Token, token_sha256: str, log: Log | None) -> str:
+def _not_logged(token: Token, token_sha256: str, log: Log | None) -> Refusal | None:
     if log is None or log.tells_of(token.log, token_sha256):
-        return ""
-    return f"the log does not tell of this token as its entry {token.log.seq}: one of them is not what was signed"
+        return None
+    reason = f"the log does not tell of this token as its entry {token.log.seq}: one of them is not what was signed"
+    return Refusal(Code.NOT_LOGGED, reason)
 
 
-def _seen(token: Token, revocations: RevocationList, log: Log | None, admitted: Admitted) -> str:
+def _seen(token: Token, revocations: RevocationList, log: Log | None, admitted: Admitted) -> Refusal | None:
     if token.nonce in admitted.nonces:
-        return "the token was used on this host before: a nonce is good for one attachment"
+        return Refusal(Code.USED, "the token was used on this host before: a nonce is good for one attachment")
     if token.version <= (mark := admitted.mark(token.audience, token.policy)):
-        return f"the token's version {token.version} is not above {mark}, which this host has seen for {token.policy!r}"
+        reason = (
+            f"the token's version {token.version} is not above {mark}, which this host has seen for {token.policy!r}"
+        )
+        return Refusal(Code.OLD_VERSION, reason)
     if revocations.version < admitted.revocations:
-        return f"the revocation list's version {revocations.version} is older than {admitted.revocations}, seen before"
+        reason = (
+            f"the revocation list's version {revocations.version} is older than {admitted.revocations}, seen before"
+        )
+        return Refusal(Code.OLD_REVOCATIONS, reason)
     if log is not None and not log.holds(admitted.log_seq, admitted.log_sha256):
-        return f"the log is not the one seen before: its entry {admitted.log_seq} is gone or another"
-    return ""
+        reason = f"the log is not the one seen before: its entry {admitted.log_seq} is gone or another"
+        return Refusal(Code.OTHER_LOG, reason)
+    return None

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InfraError, InputError, SchedcpError, to_json
-from verifier_vm.tokens.files import KeyFileError, TokenError
+from policy_lake.model import InfraError, InputError, to_json
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.request import TokenRequest
 
 TIMEOUT_S = 60.0
@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 # The interpreter is isolated from what the environment or the working directory would have it import; ours is added
 # last, so that nothing in it stands before the standard library.
 START = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; runpy.run_module('verifier_vm.tokens.signer', run_name='__main__')"  # noqa: E501
-ERRORS: dict[int, type[SchedcpError]] = {2: InputError, 3: TokenError}
 
 
 def ask_for_token(directory: Path, request: TokenRequest) -> tuple[dict[str, Any], str]:
@@ -61,4 +60,6 @@ def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
         raise InfraError(f"the signer ended without an answer: {reason}") from None
     if told["ok"]:
         return dict(told["answer"])
-    raise ERRORS.get(told["exit_status"], KeyFileError)(told["error"])
+    if "code" in told:
+        raise TokenError(told["error"], Code(told["code"]))
+    raise InputError(told["error"]) if told["exit_status"] == InputError.exit_status else KeyFileError(told["error"])

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from verifier_vm.tokens.files import SIZE_LIMIT, TokenError
+from verifier_vm.tokens.errors import Code, TokenError, in_one_line
+from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.public_key import key_id
 
 TOKEN_TYPE = "application/vnd.in-toto+json"
@@ -64,19 +65,20 @@ def open_unverified(envelope: bytes | Mapping[str, Any], *, kind: str = TOKEN_TY
         return _base64(data["payload"]), signature["keyid"], _base64(signature["sig"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = error if isinstance(error, ValueError) else repr(error)
-        raise TokenError(f"not a {NAMES[kind]}: {' '.join(str(said).split())[:200]}") from error
+        raise TokenError(f"not a {NAMES[kind]}: {in_one_line(said)}", Code.MALFORMED) from error
 
 
 def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, kind: str = TOKEN_TYPE) -> bytes:
     """The payload of an envelope that this key signed; TokenError with the reason for any other."""
     payload, signer, sig = open_unverified(envelope, kind=kind)
     if signer != key_id(public_key):
-        raise TokenError(f"the {NAMES[kind]} is signed with the key {str(signer)[:80]!r}, which is not trusted here")
+        reason = f"the {NAMES[kind]} is signed with the key {str(signer)[:80]!r}, which is not trusted here"
+        raise TokenError(reason, Code.OTHER_KEY)
     try:
         public_key.verify(sig, pae(kind, payload))
     except InvalidSignature:
         reason = f"the {NAMES[kind]}'s signature is wrong: it was changed, or made with another key"
-        raise TokenError(reason) from None
+        raise TokenError(reason, Code.BAD_SIGNATURE) from None
     return payload
 
 

@@ -1,30 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the token machinery: read with a bound, written whole or not at all, private where they must be."""
+"""Files of the token machinery: read with a bound, and private where they must be."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import stat
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy_lake.model import InfraError, SchedcpError
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 
 SIZE_LIMIT = 1 << 20
 LOCK = "lock"
-
-
-class TokenError(SchedcpError):
-    """The token gives no leave; the message is the reason."""
-
-    exit_status = 3
-
-
-class KeyFileError(SchedcpError):
-    """A key file that cannot be trusted or read; the message names it and the mending command."""
 
 
 def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
@@ -33,52 +22,13 @@ def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TokenError(f"{path}: not a plain file")
+                raise TokenError(f"{path}: not a plain file", Code.UNREADABLE)
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}", Code.UNREADABLE) from error
     if len(content) > limit:
-        raise TokenError(f"{path}: larger than {limit} bytes")
+        raise TokenError(f"{path}: larger than {limit} bytes", Code.UNREADABLE)
     return content
-
-
-def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Puts `content` at `path` in one step, on the disk when this returns; InfraError if the disk will not take it."""
-    write_together({path: content}, mode=mode)
-
-
-def write_together(contents: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
-    """`write_whole` for files that belong together: room for all is had before the first is put in its place."""
-    made: dict[Path, Path] = {}
-    path = Path()
-    try:
-        try:
-            for path, content in contents.items():
-                fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-                made[path] = Path(temporary)
-                with os.fdopen(fd, "wb") as file:
-                    file.write(content)
-                    os.fchmod(file.fileno(), mode)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for path, part in made.items():
-                part.replace(path)
-                sync_directory(path.parent)
-        except BaseException:
-            for part in made.values():
-                part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InfraError(f"{path}: {error.strerror}") from error
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the names in a directory last through a power cut."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def require_private(path: Path, found: os.stat_result) -> None:

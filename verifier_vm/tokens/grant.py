@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from policy_lake.model import Ratio, Score, Stage
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
 from verifier_vm.tokens.report import digest_of, stage_digests
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.revocation import RevocationList
-from verifier_vm.tokens.statement import payload_of, wrong
+from verifier_vm.tokens.statement import payload_of, refusal_of
 from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_VALID_FOR, LogPlace, Token
 
 
@@ -28,20 +28,17 @@ class Assigned:
 
 def grant(request: TokenRequest, given: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
     """The token and its statement; TokenError with the reason when there is none to be had."""
-    refusal = f"no token for {request.policy[:80]!r}:"
-    if not 0 < request.valid_for_s <= LONGEST_VALID_FOR.total_seconds():
-        raise TokenError(f"{refusal} it can be valid for 1 s to {LONGEST_VALID_FOR.days} days")
-    if found := revocations.finds(object_sha256=request.object_sha256):
-        raise TokenError(f"{refusal} the object is revoked: {found.reason}")
-    if doubt := _doubt(request.stages) or _doubt_score(request):
-        raise TokenError(f"{refusal} {doubt}")
+    beginning = f"no token for {request.policy[:80]!r}:"
+    refusal = _other_terms(request, revocations) or _doubt(request.stages) or _doubt_score(request)
+    if refusal:
+        raise TokenError(f"{beginning} {refusal.reason}", refusal.code)
     try:
         token = _token(request, given)
         payload = payload_of(token)
     except (ValueError, OverflowError) as error:
-        raise TokenError(f"{refusal} {' '.join(str(error).split())[:200]}") from error
-    if reason := wrong(token):
-        raise TokenError(f"{refusal} {reason}")
+        raise TokenError(f"{beginning} {in_one_line(error)}", Code.TERMS) from error
+    if refusal := refusal_of(token):
+        raise TokenError(f"{beginning} {refusal.reason}", refusal.code)
     return token, payload
 
 
@@ -85,24 +82,38 @@ def _ratio(request: TokenRequest) -> Ratio | None:
     return request.score.ratio if request.score else request.ratio
 
 
-def _doubt(stages: tuple[Stage, ...]) -> str:
+def _other_terms(request: TokenRequest, revocations: RevocationList) -> Refusal | None:
+    if not 0 < request.valid_for_s <= LONGEST_VALID_FOR.total_seconds():
+        return Refusal(Code.TERMS, f"it can be valid for 1 s to {LONGEST_VALID_FOR.days} days")
+    if found := revocations.finds(object_sha256=request.object_sha256):
+        return Refusal(Code.REVOKED, f"the object is revoked: {found.reason}")
+    return None
+
+
+def _doubt(stages: tuple[Stage, ...]) -> Refusal | None:
     """Findings that speak against stages which call themselves passed."""
     for stage in stages:
         if any(finding.level == "reject" for finding in stage.findings):
-            return f"the stage {stage.name!r} has a finding that rejects"
+            return Refusal(Code.REJECTED, f"the stage {stage.name!r} has a finding that rejects")
     for finding in stages[-1].findings if stages else ():
         if finding.level == "unknown":  # left to a later stage, of which there is none
-            return f"the last stage, {stages[-1].name!r}, left {finding.bug} open: {finding.reason[:120]}"
-    return ""
+            reason = f"the last stage, {stages[-1].name!r}, left {finding.bug} open: {finding.reason[:120]}"
+            return Refusal(Code.REJECTED, reason)
+    return None
 
 
-def _doubt_score(request: TokenRequest) -> str:
+def _doubt_score(request: TokenRequest) -> Refusal | None:
     score: Score | None = request.score
     if score is None:
-        return ""
+        return None
     if not score.attached:
-        return "the score has no proof that the policy was attached"
-    said = {"kernel": (score.kernel, request.kernel), "ratio": (score.ratio, request.ratio or score.ratio)}
-    said["workload"] = (score.workload, request.workload or score.workload)
-    said["object"] = (score.provenance.object_sha256 if score.provenance else "", request.object_sha256)
-    return next((f"the score is of another {name}" for name, (one, two) in said.items() if one != two), "")
+        return Refusal(Code.SCORE, "the score has no proof that the policy was attached")
+    for name, scored, asked in (
+        ("kernel", score.kernel, request.kernel),
+        ("ratio", score.ratio, request.ratio or score.ratio),
+        ("workload", score.workload, request.workload or score.workload),
+        ("object", score.provenance.object_sha256 if score.provenance else "", request.object_sha256),
+    ):
+        if scored != asked:
+            return Refusal(Code.SCORE, f"the score is of another {name}")
+    return None

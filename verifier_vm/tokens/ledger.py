@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from policy_lake.files import PARTS, atomic_write
 from policy_lake.model import InfraError, to_json
 from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
-from verifier_vm.tokens.files import KeyFileError, TokenError, private_directory, write_whole
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
+from verifier_vm.tokens.files import private_directory
 from verifier_vm.tokens.log import (
     HEAD,
     LOG,
@@ -96,9 +98,10 @@ class Ledger:
                 self.directory / REVOCATIONS, self.key.public, minimum_version=self.head.revocations
             )
         except TokenError as error:
-            raise TokenError(f"{error}; `schedcp token restore` makes the list anew from the log") from error
+            reason = f"{error}; `schedcp token restore` makes the list anew from the log"
+            raise TokenError(reason, error.code) from error
         if self.revocations.version > self.head.revocations + 1:
-            raise TokenError(f"{self.directory / LOG}: older than the revocation list beside it")
+            raise TokenError(f"{self.directory / LOG}: older than the revocation list beside it", Code.LOG_BROKEN)
         if self.revocations.version > self.head.revocations:
             entries = read_log(self.directory, self.key.public).entries
             told = {entry.nonce or entry.object_sha256 for entry in entries if entry.event == "revoked"}
@@ -113,7 +116,7 @@ class Ledger:
 def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]:
     """The ledger in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
     with private_directory(directory):
-        for part in directory.glob(".*-*"):  # of files that a writer had not put in their place when it was killed
+        for part in directory.glob(PARTS):  # of files that a writer had not put in their place when it was killed
             part.unlink()
         there = [name for name in (LOG, HEAD, REVOCATIONS) if os.path.lexists(directory / name)]
         if there and not os.path.lexists(directory / PRIVATE):
@@ -132,7 +135,7 @@ def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]
 def write_head(directory: Path, head: Head, key: SigningKey) -> None:
     """Puts a signed head in the place of the one that is there."""
     envelope = seal(canonical_json(to_json(head)), key, kind=HEAD_TYPE)
-    write_whole(directory / HEAD, json.dumps(envelope).encode() + b"\n")
+    atomic_write(directory / HEAD, json.dumps(envelope).encode() + b"\n", durable=True, mode=0o644)
 
 
 def _begin(ledger: Ledger) -> None:
@@ -141,13 +144,15 @@ def _begin(ledger: Ledger) -> None:
     content = (directory / LOG).read_bytes() if os.path.lexists(directory / LOG) else b""
     lines = list(finished_lines(content, 0))
     if len(lines) > 1:
-        raise TokenError(f"{directory / HEAD}: the log's head is gone")
+        raise TokenError(f"{directory / HEAD}: the log's head is gone", Code.LOG_GONE)
     if os.path.lexists(directory / REVOCATIONS):
         if read_revocations(directory / REVOCATIONS, public) != RevocationList(1):
-            raise TokenError(f"{directory / HEAD}: the log is gone, and the revocation list is not empty")
+            reason = f"{directory / HEAD}: the log is gone, and the revocation list is not empty"
+            raise TokenError(reason, Code.LOG_GONE)
     else:
         if lines:
-            raise TokenError(f"{directory / HEAD}: the log's head and the revocation list are gone")
+            reason = f"{directory / HEAD}: the log's head and the revocation list are gone"
+            raise TokenError(reason, Code.LOG_GONE)
         write_revocations(directory, RevocationList(1), ledger.key)
     if lines:
         ledger.head = Head().after(read_line(lines[0], Head(), public), lines[0])
@@ -165,10 +170,11 @@ def _recover(directory: Path, key: SigningKey) -> Head:
             file.seek(head.start)
             content = file.read()
     except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from error
+        raise TokenError(f"{path}: {error.strerror}", Code.LOG_GONE) from error
     last, rest = content[: head.size - head.start], content[head.size - head.start :]
     if line_digest(last) != head.sha256:
-        raise TokenError(f"{path}: cut off or changed: entry {head.seq} is not the one that was signed")
+        reason = f"{path}: cut off or changed: entry {head.seq} is not the one that was signed"
+        raise TokenError(reason, Code.LOG_BROKEN)
     known = head
     for line in finished_lines(rest, 0):
         known = known.after(read_line(line, known, key.public), line)

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import ENTRY_TYPE, HEAD_TYPE, Signer, canonical_json, pae, strict_json, unseal
-from verifier_vm.tokens.files import TokenError, read_bounded
+from verifier_vm.tokens.errors import Code, TokenError, in_one_line
+from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.terms import LogPlace
 
 LOG, HEAD = "log.jsonl", "log.head.json"
@@ -105,7 +106,8 @@ def read_log(directory: Path, public_key: Ed25519PublicKey) -> Log:
     head = read_head(directory / HEAD, public_key)  # before the log, which only grows
     content = read_bounded(directory / LOG, limit=LOG_LIMIT)
     if len(content) < head.size:
-        raise TokenError(f"{directory / LOG}: cut off: {len(content)} bytes of the {head.size} that were signed")
+        reason = f"{directory / LOG}: cut off: {len(content)} bytes of the {head.size} that were signed"
+        raise TokenError(reason, Code.LOG_BROKEN)
     known, entries, digests = Head(), list[Entry](), list[str]()
     for line in finished_lines(content, head.size):
         # Whose hash the last signature covers needs no look at its own.
@@ -114,9 +116,10 @@ def read_log(directory: Path, public_key: Ed25519PublicKey) -> Log:
         entries.append(entry)
         digests.append(known.sha256)
         if known.size == head.size and known != head:
-            raise TokenError(f"{directory / LOG}: entry {known.seq} is not the one that the log's head names")
+            reason = f"{directory / LOG}: entry {known.seq} is not the one that the log's head names"
+            raise TokenError(reason, Code.LOG_BROKEN)
     if known.seq < head.seq or head.sha256 not in digests:
-        raise TokenError(f"{directory / LOG}: not the log that its head tells of")
+        raise TokenError(f"{directory / LOG}: not the log that its head tells of", Code.LOG_BROKEN)
     return Log(tuple(entries), known, tuple(digests), unfinished=len(content) > known.size)
 
 
@@ -126,9 +129,9 @@ def read_head(source: Path | Mapping[str, Any], public_key: Ed25519PublicKey) ->
     try:
         head = from_json(Head, strict_json(unseal(envelope, public_key, kind=HEAD_TYPE)))
     except (ValueError, TypeError) as error:
-        raise TokenError(f"the log's head is not well formed: {' '.join(str(error).split())[:200]}") from error
+        raise TokenError(f"the log's head is not well formed: {in_one_line(error)}", Code.LOG_BROKEN) from error
     if not 0 <= head.start < head.size or head.seq < 1:
-        raise TokenError("the log's head is not well formed: it tells of no entry")
+        raise TokenError("the log's head is not well formed: it tells of no entry", Code.LOG_BROKEN)
     return head
 
 
@@ -160,9 +163,9 @@ def read_line(line: bytes, known: Head, public_key: Ed25519PublicKey | None) -> 
             signed = pae(ENTRY_TYPE, canonical_json(data["entry"]))
             public_key.verify(base64.b64decode(data["sig"], validate=True), signed)
     except InvalidSignature:
-        raise TokenError(f"{place}: its signature is wrong") from None
+        raise TokenError(f"{place}: its signature is wrong", Code.LOG_BROKEN) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"{place}: {' '.join(str(error).split())[:200]}") from error
+        raise TokenError(f"{place}: {in_one_line(error)}", Code.LOG_BROKEN) from error
     return entry
 
 

@@ -6,9 +6,7 @@ Only the signer's process imports this module (a contract in pyproject.toml).
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from verifier_vm.tokens.files import KeyFileError, require_private
+from policy_lake.files import atomic_create
+from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.files import require_private
 from verifier_vm.tokens.public_key import PUBLIC, key_id
 
 PRIVATE = "signing.key"
@@ -65,7 +65,7 @@ def signing_key(directory: Path) -> SigningKey:
             _create(path)
         key = _load(path)
         public = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        _place(directory / PUBLIC, public, mode=0o644)
+        atomic_create(directory / PUBLIC, public, mode=0o644)
         if (directory / PUBLIC).read_bytes() != public:
             raise KeyFileError(f"{directory / PUBLIC}: not the public half of {path}; move it away")
     except OSError as error:
@@ -88,19 +88,4 @@ def _load(path: Path) -> SigningKey:
 
 def _create(path: Path) -> None:
     key = Ed25519PrivateKey.generate()
-    _place(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-
-
-def _place(path: Path, content: bytes, *, mode: int) -> None:
-    """Puts a whole file at `path` unless one is there: of two processes that meet, both go on with the first's."""
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink()
+    atomic_create(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)

@@ -10,7 +10,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from verifier_vm.tokens.files import KeyFileError, TokenError, read_bounded
+from verifier_vm.tokens.errors import KeyFileError, TokenError
+from verifier_vm.tokens.files import read_bounded
 
 PUBLIC = "signing.pub"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from policy_lake.model import Score, Stage, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.terms import StageDigest, Token
 
 
@@ -34,19 +34,20 @@ def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, A
     try:
         report: dict[str, Any] = strict_json(content)
         if report["token_sha256"] != token_sha256:
-            raise TokenError("the report is another token's")
+            raise TokenError("the report is another token's", Code.REPORT_OTHER)
         found = tuple(
             StageDigest(stage["name"], stage["ok"], hashlib.sha256(canonical_json(stage)).hexdigest())
             for stage in report["stages"]
         )
         score = hashlib.sha256(canonical_json(report["score"])).hexdigest() if report["score"] is not None else ""
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"the report is not well formed: {' '.join(repr(error).split())[:200]}") from error
+        raise TokenError(f"the report is not well formed: {in_one_line(repr(error))}", Code.REPORT_CHANGED) from error
     if len(found) != len(token.stages):
-        raise TokenError("the report has other stages than the token")
+        raise TokenError("the report has other stages than the token", Code.REPORT_CHANGED)
     for here, signed in zip(found, token.stages, strict=True):
         if here != signed:
-            raise TokenError(f"the report of the stage {signed.name!r} is not the one that was signed")
+            reason = f"the report of the stage {signed.name!r} is not the one that was signed"
+            raise TokenError(reason, Code.REPORT_CHANGED)
     if score != token.score_sha256:
-        raise TokenError("the report's score is not the one that was signed")
+        raise TokenError("the report's score is not the one that was signed", Code.REPORT_CHANGED)
     return report

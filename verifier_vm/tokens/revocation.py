@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from policy_lake.files import atomic_write
 from policy_lake.model import InputError, from_json, to_json
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, Signer, canonical_json, seal, strict_json, unseal
-from verifier_vm.tokens.files import TokenError, read_bounded, write_whole
+from verifier_vm.tokens.errors import Code, TokenError, in_one_line
+from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
 REVOCATIONS = "revoked.dsse.json"
@@ -58,7 +60,8 @@ def check_revoked(one: Revoked) -> None:
 def write_revocations(directory: Path, found: RevocationList, key: Signer) -> None:
     """Signs the list and puts it in the place of the one that is there."""
     envelope = seal(canonical_json(to_json(found)), key, kind=REVOCATIONS_TYPE)
-    write_whole(directory / REVOCATIONS, json.dumps(envelope, indent=1).encode() + b"\n")
+    content = json.dumps(envelope, indent=1).encode() + b"\n"
+    atomic_write(directory / REVOCATIONS, content, durable=True, mode=0o644)
 
 
 def read_revocations(
@@ -72,7 +75,8 @@ def read_revocations(
         if canonical_json(to_json(found)) != payload:
             raise ValueError("a member is unknown or not written as the signer writes it")
     except (ValueError, TypeError, RecursionError) as error:
-        raise TokenError(f"the revocation list is not well formed: {' '.join(str(error).split())[:200]}") from error
+        raise TokenError(f"the revocation list is not well formed: {in_one_line(error)}", Code.MALFORMED) from error
     if found.version < minimum_version:
-        raise TokenError(f"the revocation list's version {found.version} is older than {minimum_version}, seen before")
+        reason = f"the revocation list's version {found.version} is older than {minimum_version}, seen before"
+        raise TokenError(reason, Code.OLD_REVOCATIONS)
     return found

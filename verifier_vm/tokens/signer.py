@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 from policy_lake.model import InputError, SchedcpError, from_json, to_json
 from verifier_vm.tokens.checks import checks_digest
 from verifier_vm.tokens.dsse import seal, strict_json
-from verifier_vm.tokens.files import SIZE_LIMIT, TokenError
+from verifier_vm.tokens.errors import TokenError
+from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.grant import Assigned, grant
 from verifier_vm.tokens.ledger import open_ledger
 from verifier_vm.tokens.request import read_request
@@ -78,6 +79,8 @@ def answer(directory: Path, message: bytes) -> dict[str, Any]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"not a message for the signer: {' '.join(repr(error).split())[:200]}") from error
         return {"ok": True, "answer": does(directory, data)}
+    except TokenError as error:
+        return {"ok": False, "error": str(error), "exit_status": error.exit_status, "code": error.code}
     except SchedcpError as error:
         return {"ok": False, "error": str(error), "exit_status": error.exit_status}
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
-from verifier_vm.tokens.files import TokenError
+from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
 from verifier_vm.tokens.terms import (
     LARGEST_P99_RATIO,
     LONGEST_STALL_MS,
@@ -59,7 +59,7 @@ def parse_payload(payload: bytes) -> Token:
         if canonical_json(_statement(token)) != payload:
             raise ValueError("a member is unknown or not written as the signer writes it")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"the token is not well formed: {' '.join(str(error).split())[:200]}") from error
+        raise TokenError(f"the token is not well formed: {in_one_line(error)}", Code.MALFORMED) from error
     return token
 
 
@@ -73,9 +73,16 @@ def token_digest(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
-def wrong(token: Token) -> str:
-    """What keeps the token from giving leave to anything, or an empty string."""
-    return _wrong_words(token) or _wrong_stages(token) or _wrong_terms(token)
+def refusal_of(token: Token) -> Refusal | None:
+    """What keeps the token from authorising anything; None if nothing does."""
+    for code, reason in (
+        (Code.TERMS, _wrong_words(token)),
+        (Code.INCOMPLETE, _wrong_stages(token)),
+        (Code.TERMS, _wrong_terms(token)),
+    ):
+        if reason:
+            return Refusal(code, reason)
+    return None
 
 
 def is_sha256(text: str) -> bool:

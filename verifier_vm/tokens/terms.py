@@ -48,7 +48,7 @@ class StageDigest:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """When a host's circuit breaker takes the policy off again.
+    """Limits that a token carries for a later rollout to take the policy off by; nothing enforces them yet.
 
     `stall_ms` is the longest that a runnable task may wait, `p99_ratio` the largest p99 over that of the baseline.
     """
