@@ -15,6 +15,7 @@ from typing import Any
 
 from policy_lake.model import InfraError
 from tasks.fleet import cluster
+from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
@@ -25,6 +26,7 @@ def run_tune(run: RunSpec) -> dict[str, Any]:
 
     KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
+    prepare_environment()  # while there is one thread
     with interruptible(), cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 

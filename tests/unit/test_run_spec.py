@@ -149,5 +149,5 @@ def test_options_go_before_the_environment_and_leave_it_alone(monkeypatch: pytes
     assert load_settings(tier="smoke", cpus=None).tier == "smoke"
     assert load_settings(tier=None).tier == "full"
     assert dict(os.environ) == before
-    with pytest.raises(InputError, match="^--cpus -1: "):
+    with pytest.raises(InputError, match=r"^--cpus -1: "):
         load_settings(cpus=-1)
