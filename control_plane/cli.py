@@ -81,6 +81,22 @@ def tune(
 
 
 @app.command()
+def up(json: Json = False) -> None:
+    """Keep Prefect's server, Ray and a warm Python, which every `tune` of this data directory then uses."""
+    from control_plane.tune import up_command
+
+    up_command(chosen(), as_json=json)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """End what `up` keeps, a run that is going on included."""
+    from control_plane.tune import down_command
+
+    down_command(chosen(), as_json=json)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c.")],
     include: Annotated[

@@ -42,6 +42,7 @@ def examine() -> list[Finding]:
         findings += [_checked("guest", lambda: _guest(settings)), _checked("kvm", lambda: _kvm(settings))]
         findings += [_checked("clock", lambda: _clock(settings))]
         findings += [_checked("lake", lambda: _lake(settings)), _checked("model", lambda: _model(settings))]
+        findings += [_checked("resident", lambda: _resident(settings))]
     return findings
 
 
@@ -160,6 +161,16 @@ def _lake(settings: Settings) -> str:
 
     counts = Lake(settings.lake_dir).counts()
     return f"{settings.lake_dir}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _resident(settings: Settings) -> str:
+    from control_plane.resident_client import status
+
+    found = status(settings)
+    if found is None:
+        return "none: `schedcp up` keeps Prefect's server and Ray for those who tune often"
+    doing = f"at work on {found['busy']}" if found["busy"] else "idle"
+    return f"process {found['pid']}, {found['runs']} runs so far, {doing}"
 
 
 def _model(settings: Settings) -> str:

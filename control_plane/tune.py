@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from control_plane.output import print_json
+from control_plane.resident_client import down, tune_at_resident, up
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 
@@ -28,7 +29,7 @@ def tune_command(
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     with_progress()
-    result = run_tune(run)
+    result = tune_at_resident(run) or run_tune(run)
     if as_json:
         print_json(result)
         return
@@ -38,6 +39,24 @@ def tune_command(
     for name, path in result["pictures"].items():
         sys.stdout.write(f"{name}: {path}\n")
     sys.stdout.write("in the Prefect UI: make ui\n")
+
+
+def up_command(settings: Settings, *, as_json: bool) -> None:
+    """Start the resident process, unless it runs."""
+    pid, new = up(settings)
+    if as_json:
+        print_json({"pid": pid, "started": new})
+        return
+    sys.stdout.write(f"up: process {pid}{'' if new else ', as before'}; `schedcp down` ends it\n")
+
+
+def down_command(settings: Settings, *, as_json: bool) -> None:
+    """End the resident process, if there is one."""
+    pid = down(settings)
+    if as_json:
+        print_json({"pid": pid})
+        return
+    sys.stdout.write(f"down: process {pid} ended\n" if pid else "down: there was nothing to end\n")
 
 
 def with_progress() -> None:

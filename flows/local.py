@@ -15,6 +15,7 @@ from typing import Any
 
 from policy_lake.model import InfraError
 from tasks.fleet import cluster
+from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
@@ -25,20 +26,27 @@ def run_tune(run: RunSpec) -> dict[str, Any]:
 
     KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
+    prepare_environment()  # while there is one thread
     with interruptible(), cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        from flows.tune import tune_run
-
-        _await_server(server)
-        with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
-            try:
-                return asyncio.run(tune_run(run))
-            finally:
-                drain()
+        return tune_with(server, run)
 
 
-def _await_server(server: Server | None) -> None:
+def tune_with(server: Server | None, run: RunSpec) -> dict[str, Any]:
+    """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.tune import tune_run
+
+    await_server(server)
+    with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
+        try:
+            return asyncio.run(tune_run(run))
+        finally:
+            drain()
+
+
+def await_server(server: Server | None) -> None:
+    """Wait until the API answers; InfraError when it does not."""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.settings import get_current_settings

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -17,8 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from policy_lake.model import InfraError
+from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
 from tasks.host.settings import Settings
 
@@ -34,6 +35,7 @@ class Cluster:
     """A connection that is made in the background; `ready` waits for it, `end` stops only what it started."""
 
     def __init__(self, settings: Settings, *, host_cpus: int) -> None:
+        prepare_environment()  # not in the thread below
         self.slots = settings.slots(host_cpus)  # until the cluster says how many it has
         self._deadline_s = settings.cluster_deadline_s
         # A directory of its own, so that no other `ray.init` finds this cluster by chance.
@@ -77,7 +79,6 @@ class Cluster:
             time.sleep(0.1)  # a process of Ray that notices the end a little later may still be writing
 
     def _live(self) -> None:
-        # Not imported before `_connect` has set what Ray reads on import.
         owned = not ("ray" in sys.modules and sys.modules["ray"].is_initialized())
         try:
             if owned:
@@ -111,20 +112,14 @@ def _sweep(place: Path) -> None:
 
 
 def _connect(slots: int, scratch: Path) -> None:
-    address = os.environ.get("RAY_ADDRESS", "")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address and address != "local":
-        _join(address)
+    if joins_a_cluster():
+        _join(os.environ["RAY_ADDRESS"])
     else:
         _start(slots, scratch)
 
 
 def _join(address: str) -> None:
     _reach(address)
-    # Ray 2.60 turns token mode on for the clusters it starts itself, never for one it is told to join.
-    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(name in os.environ for name in tokens) or (Path.home() / ".ray/auth_token").is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     _keep_quiet()
@@ -132,13 +127,10 @@ def _join(address: str) -> None:
 
 
 def _start(slots: int, scratch: Path) -> None:
-    # Without these Ray listens on every interface, and writes a token that others may read to ~/.ray. Read on import.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     _keep_quiet()
+    _trim()
     ray.init(
         address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
         object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,
@@ -162,6 +154,20 @@ def _keep_quiet() -> None:
 
     # Ray 2.60 prints each retry of a task on this process's stdout, log_to_driver or not, and stdout may carry JSON.
     worker._worker_logs_enabled = False
+
+
+def _trim() -> None:
+    """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60."""
+    from ray._private.node import Node
+
+    def nothing(node: Any, **_: Any) -> None:
+        """No autoscaler where nothing can be added, no log monitor as `log_to_driver` is off, no dashboard."""
+
+    def no_api_server(node: Any, **_: Any) -> None:
+        node._webui_url = ""
+
+    Node.start_monitor = Node.start_log_monitor = nothing
+    Node.start_api_server = no_api_server
 
 
 def _reach(address: str) -> None:

@@ -21,28 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from policy_lake.model import InfraError
+from tasks.fleet.environment import child_environment, prepare_environment
 
 START_S = 90.0
 STOP_S = 10.0
 DRAIN_S = 5.0
 PR_SET_PDEATHSIG = 1
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    # A failure is told in one line by whoever called; Prefect's tracebacks, and our own lines, are in its UI.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
-}
-
-
-def quiet() -> None:
-    """No telemetry, little talk; to be called before Prefect is imported. What the user has set stays."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+# What Prefect sets for its own ephemeral server (prefect/server/api/server.py, 3.8.8): no UI, no scheduler.
+SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
 class Server:
@@ -56,6 +42,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tasks.fleet.prefect_server", str(self.port), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+            env=child_environment(**SERVER),
         )  # fmt: skip
 
     def ready(self) -> None:
@@ -86,7 +73,7 @@ class Server:
 @contextmanager
 def serving() -> Iterator[Server | None]:
     """The run's API server, starting while the caller goes on; None when a shared one is configured."""
-    quiet()
+    prepare_environment()
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
@@ -110,9 +97,6 @@ def _serve(port: int, parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return  # it died before the line above
-    # What Prefect sets for its own ephemeral server (prefect/server/api/server.py, 3.8.8): no UI, no scheduler.
-    os.environ.update(PREFECT_UI_ENABLED="0", PREFECT__SERVER_EPHEMERAL="1", PREFECT__SERVER_FINAL="1")
-    os.environ.pop("PREFECT_API_URL", None)
     import uvicorn
 
     uvicorn.run(

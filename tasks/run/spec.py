@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's definition as a value: made once, at the entry, kept in the run's directory, read from there by stages."""
+"""A run's definition as a value: made once, at the entry, kept in the run's directory, read there by each stage."""
 
 from __future__ import annotations
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp up` and `down`, and a run handed to the resident process that `up` started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, peer_is_us, send, socket_path
+from flows.local import interruptible
+from policy_lake.model import InfraError, InputError, to_json
+from tasks.host.settings import Settings
+from tasks.run.spec import RunSpec
+
+START_S, END_S, CANCEL_S = 120.0, 60.0, 60.0
+log = logging.getLogger("schedcp")
+
+
+def up(settings: Settings) -> tuple[int, bool]:
+    """The resident process's id, and whether it is new; InfraError with its own words when it cannot start."""
+    known = status(settings)
+    if known is not None:
+        return int(known["pid"]), False
+    child = subprocess.Popen(
+        [sys.executable, "-m", "control_plane.resident"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env=_environment(settings),
+    )  # fmt: skip
+    try:
+        with interruptible():
+            answer = _first_line(child)
+    except BaseException:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(END_S)
+        child.kill()
+        raise
+    if not answer.get("ready"):
+        raise InfraError(f"the resident process did not start: {answer.get('error', 'no word of it')}")
+    return child.pid, True
+
+
+def down(settings: Settings) -> int | None:
+    """End the resident process with all that it keeps, a run included; its id, or None if there was none."""
+    with _connected(settings) as connection:
+        if connection is None:
+            return None
+        send(connection, "down")
+        answer = next(messages(connection), None)
+    if answer is None:
+        raise InfraError("the resident process did not answer")
+    pid, ends = int(answer["pid"]), time.monotonic() + END_S
+    while _runs(pid):
+        if time.monotonic() > ends:
+            raise InfraError(f"the resident process {pid} does not end: `kill -9 {pid}` ends it with all it started")
+        time.sleep(0.05)
+    return pid
+
+
+def status(settings: Settings) -> Message | None:
+    """What the resident process says of itself; None if there is none."""
+    with _connected(settings) as connection:
+        if connection is None:
+            return None
+        send(connection, "status")
+        return next(messages(connection), None)
+
+
+def tune_at_resident(run: RunSpec) -> dict[str, Any] | None:
+    """The run's result from the resident process; None if there is none. Its lines become this process's own.
+
+    A signal here cancels the run there, and is raised again once that has cleared away. SchedcpError as the run's own;
+    InfraError when the process is another version's, or dies.
+    """
+    with _connected(run.settings) as connection:
+        if connection is None:
+            return None
+        with interruptible():
+            try:
+                key = run.settings.model_api_key.get_secret_value()
+                send(connection, "tune", identity=identity(), run=to_json(run), key=key)
+                return _result(connection)
+            except (KeyboardInterrupt, SystemExit):
+                _cancel(connection)
+                raise
+
+
+def _result(connection: socket.socket) -> dict[str, Any]:
+    for message in messages(connection):
+        if message["kind"] == "line":
+            log.info("%s", message["text"])
+        elif message["kind"] == "result":
+            return dict(message["result"])
+        elif message["kind"] == "error":
+            kind = InputError if message["exit_status"] == InputError.exit_status else InfraError
+            raise kind(message["message"])
+        elif message["kind"] == "interrupted":
+            raise InfraError("the run was ended by `schedcp down`")
+        else:
+            raise InfraError(str(message.get("reason", message["kind"])))
+    raise InfraError("the resident process ended in mid-run: `schedcp up` starts it again")
+
+
+def _cancel(connection: socket.socket) -> None:
+    """Cancel, and wait until the run is cleared away; what still arrives is read away without being parsed."""
+    with contextlib.suppress(OSError):
+        send(connection, "cancel")
+        connection.settimeout(CANCEL_S)
+        while connection.recv(LONGEST_MESSAGE):
+            pass
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings) -> Iterator[socket.socket | None]:
+    path = socket_path(settings)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):  # never started, or killed: the next `up` clears that away
+            yield None
+            return
+        if not peer_is_us(connection):
+            raise InfraError(f"{path}: another user's process listens there")
+        try:
+            yield connection
+        except (BrokenPipeError, ConnectionResetError):
+            raise InfraError("the resident process ended: `schedcp up` starts it again") from None
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> Message:
+    assert child.stdout is not None
+    if not select.select([child.stdout], [], [], START_S)[0]:
+        raise InfraError(f"the resident process did not start within {START_S:g} s")
+    try:
+        return dict(json.loads(child.stdout.readline() or b"{}"))
+    except ValueError:
+        return {}
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """This command's own, without the model's key: each run brings its own."""
+    places = {"SCHEDCP_DATA_DIR": str(settings.data_dir), "SCHEDCP_CACHE_DIR": str(settings.cache_dir)}
+    return {name: value for name, value in os.environ.items() if name != "SCHEDCP_MODEL_API_KEY"} | places
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between a command and the resident process: where its socket lies, and JSON objects on it, one a line."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from policy_lake.model import InfraError
+from tasks.host.settings import Settings
+
+LONGEST_MESSAGE = 16 * 2**20
+PACKAGES = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
+# What a run may depend on besides its settings; SCHEDCP_ variables are in the settings.
+VARIABLES = ("HOME", "PATH", "TMPDIR", "OPENAI_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+PREFIXES = ("PREFECT_", "RAY_")
+Message = dict[str, Any]
+
+
+def socket_path(settings: Settings) -> Path:
+    """The socket of the resident process for this data directory, in a directory that is the user's alone.
+
+    InfraError when that directory is somebody else's, or open to others.
+    """
+    place = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"schedcp-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700, parents=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise InfraError(f"{place}: must be a directory of yours that is closed to others (chmod 700)")
+    return place / f"{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]}.socket"
+
+
+def identity() -> dict[str, str]:
+    """What must be the same on both sides: code, interpreter, CPUs, environment; values of variables as digests."""
+    code = hashlib.sha256()
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None
+        for path in sorted(Path(spec.origin).parent.rglob("*.py")):
+            found = path.stat()
+            code.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    names = sorted(name for name in os.environ if name.startswith(PREFIXES) or name.upper() in VARIABLES)
+    variables = {f"variable {name}": hashlib.sha256(os.environ[name].encode()).hexdigest() for name in names}
+    cpus = " ".join(map(str, sorted(os.sched_getaffinity(0))))
+    return {"code": code.hexdigest(), "Python": sys.executable, "CPUs": cpus, **variables}
+
+
+def differences(one_side: dict[str, str], other_side: dict[str, str]) -> list[str]:
+    """The names of what two identities differ in."""
+    return sorted(name for name in one_side | other_side if one_side.get(name) != other_side.get(name))
+
+
+def peer_is_us(connection: socket.socket) -> bool:
+    """Whether the process at the other end is the same user's."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return bool(uid == os.getuid())
+
+
+def send(connection: socket.socket, kind: str, **more: Any) -> None:
+    """One message; OSError when the other end is gone."""
+    connection.sendall(json.dumps({"kind": kind, **more}, default=str).encode() + b"\n")
+
+
+def messages(connection: socket.socket) -> Iterator[Message]:
+    """The messages that arrive, until the other end closes; InfraError for what is none."""
+    with connection.makefile("rb") as lines:
+        while line := lines.readline(LONGEST_MESSAGE + 1):
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+                raise InfraError("the resident process: a message that is none of ours")
+            yield message

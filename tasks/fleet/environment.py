@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Ray and Prefect read from the process's environment when they are imported, set before any thread runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+SECRETS = ("SCHEDCP_MODEL_API_KEY", "OPENAI_API_KEY")
+PREFECT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    # A failure is told in one line by whoever called; Prefect's tracebacks, and our own lines, are in its UI.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
+}
+
+
+def prepare_environment() -> None:
+    """No telemetry, little talk, and a Ray that is ours alone; what the user has set stays.
+
+    An entry calls it while it has one thread: another thread that reads the environment meanwhile may crash (setenv(3)
+    is not thread-safe). Called again it changes nothing.
+    """
+    for name, value in {**PREFECT, **_ray()}.items():
+        if name not in os.environ:
+            os.environ[name] = value
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a child that is told no secret: this process's own without keys, and `more`."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS} | more
+
+
+def joins_a_cluster() -> bool:
+    """Whether RAY_ADDRESS names a cluster that somebody else started."""
+    return os.environ.get("RAY_ADDRESS", "") not in {"", "local"}
+
+
+def _ray() -> dict[str, str]:
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0"}
+    token = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if joins_a_cluster():
+        # Ray 2.60 turns token mode on for the clusters it starts itself, never for one it is told to join.
+        return quiet | ({"RAY_AUTH_MODE": "token"} if token or (Path.home() / ".ray/auth_token").is_file() else {})
+    # Without these Ray listens on every interface, and writes a token that others may read to ~/.ray.
+    own = quiet | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+    # A worker starts beside its driver, not when the first task asks for it.
+    own |= {"RAY_prestart_worker_first_driver": "1"}
+    if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not token:
+        own |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return own

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp up` and `down` as a user runs them: real runs in the resident process, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from homes import SCHEDCP, SMALL, Home
+from leftovers import runs
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def home(guest: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    made = Home(tmp_path_factory.mktemp("home"))
+    yield made
+    made.run("down")
+    assert made.left_running() == []
+
+
+@pytest.fixture
+def resident(home: Home) -> int:
+    done = home.run("up", "--json")
+    assert done.returncode == 0, done.stderr
+    return int(json.loads(done.stdout)["pid"])
+
+
+def until(true: Callable[[], Any], limit_s: float = 60) -> Any:
+    ends = time.monotonic() + limit_s
+    while not (value := true()):
+        assert time.monotonic() < ends, "it did not come to pass"
+        time.sleep(0.1)
+    return value
+
+
+def tuning(home: Home) -> subprocess.Popen[str]:
+    """A tune that has come as far as its guests."""
+    child = subprocess.Popen(
+        [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    until(home.guests, 120)
+    return child
+
+
+def state(home: Home) -> str:
+    findings = json.loads(home.run("doctor", "--json").stdout)["findings"]
+    return next(str(one["detail"]) for one in findings if one["name"] == "resident")
+
+
+def test_two_runs_are_done_by_one_process_and_told_as_ever(home: Home, resident: int) -> None:
+    assert json.loads(home.run("up", "--json").stdout) == {"pid": resident, "started": False}
+    results = [home.run("tune", "batch", *SMALL, "--json") for _ in range(2)]
+    for done in results:
+        assert done.returncode == 0, done.stderr
+        assert "] plan: " in done.stderr
+    first, second = (json.loads(done.stdout) for done in results)
+    assert first["run_id"] != second["run_id"]
+    assert (
+        first["candidates_tried"] == 2 and (home.root / "data/schedcp/runs" / second["run_id"] / "report.md").exists()
+    )
+    assert f"process {resident}, 2 runs so far, idle" in state(home)
+    assert home.guests() == []
+
+
+def test_it_listens_on_loopback_and_a_socket_of_the_user_s_alone(home: Home, resident: int) -> None:
+    import psutil
+
+    assert runs(resident)
+    places = [path for path in (home.root / "tmp").rglob("*.socket") if path.is_socket() and "schedcp-" in str(path)]
+    (place,) = [path for path in places if path.parent.name == f"schedcp-{os.getuid()}"]
+    assert place.stat().st_mode & 0o777 == 0o600
+    family = [psutil.Process(resident), *psutil.Process(resident).children(recursive=True)]
+    listening = [c for p in family for c in p.net_connections("tcp") if c.status == "LISTEN"]
+    assert listening
+    assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.usefixtures("resident")
+def test_bad_input_and_a_wrong_option_are_told_as_ever(home: Home) -> None:
+    assert home.run("tune", "nonsense").returncode == 2
+    assert home.run("tune", "batch", "--tier", "huge").returncode == 2
+
+
+def test_another_environment_is_refused_in_one_line(home: Home, resident: int) -> None:
+    done = home.run("tune", "batch", *SMALL, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "another variable PREFECT_API_URL: run `schedcp down && schedcp up`" in done.stderr
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(next((home.root / "tmp").glob("schedcp-*/*.socket"))))
+        stranger.sendall(b'{"kind": "tune", "run": 3, "identity": {}}\n')
+        assert b"refused" in stranger.recv(4096)
+    assert runs(resident)
+
+
+def test_a_second_run_waits_for_the_first_and_ctrl_c_clears_away_its_own_alone(home: Home, resident: int) -> None:
+    first = tuning(home)
+    second = subprocess.Popen(
+        [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert "waiting for run batch-" in second.stderr.readline()  # type: ignore[union-attr]
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(60) == 143
+    assert home.guests()
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    assert home.guests() == []
+    assert runs(resident)
+    status = [run["status"] for run in json.loads(home.run("runs", "--json").stdout)]
+    assert status.count("cancelled") == 1 and "running" not in status
+
+
+def test_a_client_that_is_killed_is_a_run_that_is_cancelled(home: Home, resident: int) -> None:
+    child = tuning(home)
+    child.kill()
+    child.wait()
+    until(lambda: not home.guests())
+    until(lambda: "idle" in state(home))
+    assert runs(resident)
+
+
+def test_down_ends_a_run_too(home: Home, resident: int) -> None:
+    child = tuning(home)
+    done = home.run("down", "--json")
+    assert json.loads(done.stdout) == {"pid": resident}
+    assert child.wait(60) == 4
+    assert "ended by `schedcp down`" in child.stderr.read()  # type: ignore[union-attr]
+    assert home.left_running() == []
+    assert json.loads(home.run("down", "--json").stdout) == {"pid": None}
+
+
+def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home: Home, resident: int) -> None:
+    child = tuning(home)
+    os.kill(resident, signal.SIGKILL)
+    assert child.wait(60) == 4
+    assert "ended" in child.stderr.read()  # type: ignore[union-attr]
+    assert home.left_running() == []
+    assert "none: `schedcp up`" in state(home)
+    again = json.loads(home.run("up", "--json").stdout)
+    assert again["started"] and again["pid"] != resident

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The socket of the resident process: whose it is, what may come over it, and what a dead one's is worth."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from control_plane.resident_client import down, status, tune_at_resident
+from control_plane.wire import differences, identity, messages, peer_is_us, send, socket_path
+from policy_lake.model import InfraError
+from tasks.host.settings import Settings
+from tasks.run.spec import define_run
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    return Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+def test_the_socket_lies_in_a_directory_of_the_user_s_alone(settings: Settings, tmp_path: Path) -> None:
+    path = socket_path(settings)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path != socket_path(settings.model_copy(update={"data_dir": tmp_path / "other"}))
+    path.parent.chmod(0o755)
+    with pytest.raises(InfraError, match="must be a directory of yours that is closed to others"):
+        socket_path(settings)
+    path.parent.rmdir()
+    (tmp_path / "mine").mkdir(mode=0o700)
+    path.parent.symlink_to(tmp_path / "mine")
+    with pytest.raises(InfraError, match="must be a directory of yours"):
+        socket_path(settings)
+
+
+def test_without_a_resident_process_a_run_is_not_handed_over(settings: Settings) -> None:
+    run = define_run("batch", settings)
+    assert (status(settings), down(settings), tune_at_resident(run)) == (None, None, None)
+
+
+def test_the_socket_of_a_killed_process_is_none(settings: Settings) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(socket_path(settings)))
+    assert socket_path(settings).is_socket()
+    assert (status(settings), tune_at_resident(define_run("batch", settings))) == (None, None)
+
+
+def test_what_differs_is_named_and_its_value_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    before = identity()
+    assert "sesame" not in str(before)
+    assert differences(before, identity()) == []
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.setenv("SCHEDCP_TIER", "full")
+    assert differences(before, identity()) == ["variable PREFECT_API_URL"]
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 99})
+    assert differences(before, identity()) == ["CPUs", "variable PREFECT_API_URL"]
+
+
+def test_code_that_was_changed_is_another_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "changing"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("control_plane.wire.PACKAGES", ("changing",))
+    before = identity()
+    (package / "new.py").write_text("x = 1\n")
+    assert differences(before, identity()) == ["code"]
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b"[]\n", b'{"kind": 1}\n', b'{"no": "kind"}\n', b"\xff\n"])
+def test_a_message_that_is_none_ends_the_conversation(line: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_is_us(ours)
+        send(theirs, "status", pid=os.getpid())
+        theirs.sendall(line)
+        arriving = messages(ours)
+        assert next(arriving) == {"kind": "status", "pid": os.getpid()}
+        with pytest.raises(InfraError, match="a message that is none of ours"):
+            next(arriving)
