@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces matrix lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces schemas matrix lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,6 +31,9 @@ replay-fidelity: setup ## record three commands on an otherwise idle machine, re
 
 kernel-traces: setup ## record the kernel builds of benchmarks/traces anew, on an otherwise idle machine (minutes)
 	@$(PYTHON) -m control_plane.bench.kernel_build
+
+schemas: ## docs/schemas/ anew, from the records that the commands print with --json
+	@$(PYTHON) -m control_plane.write_schemas docs/schemas
 
 matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
 	@$(PYTHON) tests/bug_matrix.py

@@ -217,5 +217,7 @@ def _fail(message: str, status: int) -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"schedcp: {line}\n")
     if "--json" in sys.argv:
-        print_json({"error": line, "exit_status": status})
+        from control_plane.outputs import ErrorOutput
+
+        print_json("error", ErrorOutput(line, status))
     sys.exit(status)

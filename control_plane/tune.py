@@ -9,16 +9,19 @@ import time
 from pathlib import Path
 
 from control_plane.output import print_json
+from policy_lake.model import from_json
 
 
 def tune_command(workload: str, *, iterations: int, per_iteration: int, pairs: int, seed: int, as_json: bool) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
-    from flows.local import run_tune
+    from control_plane.results import TuneResult
+    from flows.local import interruptible, run_tune
 
     with_progress()
-    result = run_tune(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
+    with interruptible():
+        result = run_tune(workload, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     if as_json:
-        print_json(result)
+        print_json("tune", from_json(TuneResult, result))
         return
     report = Path(result["report"]).with_suffix(".txt")
     sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
@@ -32,7 +35,9 @@ def with_progress() -> None:
     """Lines of the stages to stderr, each with the time since the start; wrapped by the terminal, not by us."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Elapsed())
-    for name in ("tasks", "schedcp", "verifier_vm"):
+    # In a wheel this is `schedcp.control_plane`, and the others lie below `schedcp`, too.
+    above = (__package__ or "").removesuffix("control_plane")
+    for name in (f"{above}tasks", f"{above}verifier_vm"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)

@@ -30,9 +30,9 @@ def run_tune(
     seed: int = 1,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Tune a workload and return what `schedcp tune --json` prints; to be called on the main thread.
+    """Tune a workload and return what `schedcp tune --json` prints; it leaves signals to its caller (`interruptible`).
 
-    InputError before anything is started; KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
+    InputError before anything is started. Whatever ends it, all that it started is ended with it.
     """
     settings = load_settings()
     shape = shape_for(settings, find_workload(workload, settings))
@@ -41,7 +41,7 @@ def run_tune(
         if not least <= value <= most:
             raise InputError(f"{name}: {value} is not from {least} to {most}")
     host_cpus = prepare_guest(settings, shape).host_cpus
-    with interruptible(), cluster.running(settings, host_cpus=host_cpus), serving() as server:
+    with cluster.running(settings, host_cpus=host_cpus), serving() as server:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         from flows.tune import tune

@@ -35,7 +35,7 @@ QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # A failure is told in one line by whoever called; Prefect's tracebacks, and our own lines, are in its UI.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": (__package__ or "").removesuffix(".fleet"),
 }
 
 
@@ -54,7 +54,7 @@ class Server:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/api"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.fleet.prefect_server", str(self.port), str(os.getpid())],
+            [sys.executable, "-m", __name__, str(self.port), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
