@@ -22,7 +22,8 @@ def untouched(guest, capsys):
 
     def state():
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}, handlers
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "LANCEDB_"))}
+        return ours, handlers
 
     before = state()
     yield

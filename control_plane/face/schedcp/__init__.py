@@ -8,9 +8,10 @@
     print(result.accepted, result.rejection)
 
 Each call takes a `Settings` value; with one, no SCHEDCP_ variable is read. Without one, the environment says what it
-says to the command line. No call installs a signal handler, prints, or changes the environment. What a policy did
-wrong is in the result; an exception is about the call (`InputError`), this machine (`InfraError`, `LostVMError`) or
-the compiler (`BuildError`), all of them a `SchedcpError`.
+says to the command line. No call prints or keeps a signal handler. LanceDB, Ray and Prefect are told to be quiet by
+variables of theirs (`LANCEDB_`, `RAY_`, `PREFECT_`), where these are not set. What a policy did wrong is in the
+result; an exception is about the call (`InputError`), this machine (`InfraError`, `LostVMError`) or the compiler
+(`BuildError`), all of them a `SchedcpError`.
 """
 
 from __future__ import annotations
