@@ -11,8 +11,8 @@ from tasks.host import settings as host
 class Settings(host.Settings):
     """Where things lie, how large a guest is, how many run at once, and how long anything may take.
 
-    Every field has a default, and none is read from a SCHEDCP_ variable. `data_dir` (lake, keys, tokens, runs) and
-    `cache_dir` (kernel, images, snapshots) are by default where the XDG base directories say. Times are in seconds
+    Every field has a default, and none is read from a SCHEDCP_ variable. Data (lake, keys, tokens, runs) and cache
+    (kernel, images, snapshots) lie by default where the XDG base directories say. Times are in seconds
     (`_s`), memory in MiB (`_mib`). Raises pydantic's ValidationError, a ValueError that names the field, for a value
     that is out of range. Immutable: `model_copy(update={...})` makes another.
     """
