@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces matrix lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -32,6 +32,12 @@ replay-fidelity: setup ## record three commands on an otherwise idle machine, re
 kernel-traces: setup ## record the kernel builds of benchmarks/traces anew, on an otherwise idle machine (minutes)
 	@$(PYTHON) -m control_plane.bench.kernel_build
 
+docs: setup ## site/: the pages of docs/, and the library's API from its docstrings
+	@$(PYTHON) control_plane/face/site_build.py site
+
+schemas: ## docs/schemas/ anew, from the records that the commands print with --json
+	@$(PYTHON) -m control_plane.write_schemas docs/schemas
+
 matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
 	@$(PYTHON) tests/bug_matrix.py
 
@@ -45,9 +51,10 @@ ui: setup ## the Prefect UI on loopback, with the runs of this machine
 	@DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false \
 	  .venv/bin/prefect server start --host 127.0.0.1
 
-lock: ## requirements.lock from requirements.in, with hashes and no addresses
+lock: ## requirements.lock from requirements.in and requirements-dev.in, with hashes and no addresses
 	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	  --generate-hashes --no-emit-index-url --no-header --override requirements-overrides.txt requirements.in -o requirements.lock
+	  --generate-hashes --no-emit-index-url --no-header --override requirements-overrides.txt \
+	  requirements.in requirements-dev.in -o requirements.lock
 
 clean: ## the virtual environment and build leftovers; the cache and the lake stay
-	@rm -rf .venv *.egg-info build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv *.egg-info build site .mypy_cache .ruff_cache .pytest_cache

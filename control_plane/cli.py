@@ -238,5 +238,7 @@ def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"schedcp: {line}\n")
     if "--json" in sys.argv:
-        print_json({"error": line, "exit_status": status, **({"code": code} if code else {})})
+        from control_plane.outputs import ErrorOutput
+
+        print_json("error", ErrorOutput(line, status, code))
     sys.exit(status)

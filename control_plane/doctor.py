@@ -8,10 +8,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from control_plane.output import out, print_json, working
+from control_plane.outputs import CheckedPart, DoctorOutput
 from policy_lake.guest import GuestJob
 from policy_lake.model import SchedcpError
 from tasks.host.settings import Settings, load_settings
@@ -20,17 +20,7 @@ SETUP = "make setup"
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination: `mend` is the command to run when it is not ok."""
-
-    name: str
-    ok: bool
-    detail: str
-    mend: str = ""
-
-
-def examine() -> list[Finding]:
+def examine() -> list[CheckedPart]:
     """Look at everything that a run needs, in the order in which it is needed; boots one guest at the end."""
     settings = load_settings()
     with working("looking") as say:
@@ -46,10 +36,10 @@ def examine() -> list[Finding]:
     return findings
 
 
-def show(findings: list[Finding], *, as_json: bool) -> None:
+def show(findings: list[CheckedPart], *, as_json: bool) -> None:
     """Print the findings, one line each."""
     if as_json:
-        print_json({"ok": all(f.ok for f in findings), "findings": [asdict(f) for f in findings]})
+        print_json("doctor", DoctorOutput(all(f.ok for f in findings), tuple(findings)))
         return
     for finding in findings:
         mark = "[green]ok     [/]" if finding.ok else "[red]missing[/]"
@@ -67,20 +57,20 @@ TOOLS = {
 }
 
 
-def _tool(name: str, command: tuple[str, ...]) -> Finding:
+def _tool(name: str, command: tuple[str, ...]) -> CheckedPart:
     if not shutil.which(command[0]):
-        return Finding(name, False, f"{command[0]} is not installed", SETUP)
+        return CheckedPart(name, False, f"{command[0]} is not installed", SETUP)
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     said = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
-    return Finding(name, done.returncode == 0, said or f"{command[0]} does not answer", SETUP)
+    return CheckedPart(name, done.returncode == 0, said or f"{command[0]} does not answer", SETUP)
 
 
-def _checked(name: str, look: Callable[[], str]) -> Finding:
+def _checked(name: str, look: Callable[[], str]) -> CheckedPart:
     """`look` describes what is there, or raises what is wrong."""
     try:
-        return Finding(name, True, look())
+        return CheckedPart(name, True, look())
     except (SchedcpError, OSError) as error:
-        return Finding(name, False, " ".join(str(error).split()), SETUP)
+        return CheckedPart(name, False, " ".join(str(error).split()), SETUP)
 
 
 def _qemu() -> str:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
 from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
 from benchmarks.trace.file import read_trace
 from control_plane.output import out, print_json, working
+from control_plane.outputs import FidelityOutput, ReplayedCommand
 from tasks.host.settings import Settings
 from tasks.traces.replay import replay
 
@@ -24,27 +24,26 @@ def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
     with working(f"replaying {trace.info.command}: {trace.tasks} tasks"):
         fidelity = replay(trace, settings)
     if as_json:
-        print_json(fidelity_json(fidelity, str(file)))
+        print_json("fidelity", compared(fidelity, str(file)))
     else:
         _show(fidelity)
     return 0
 
 
-def fidelity_json(fidelity: Fidelity, file: str) -> dict[str, Any]:
-    """The comparison as JSON."""
-    return {
-        "file": file, "command": fidelity.command, "cpus": fidelity.cpus, "close": fidelity.close,
-        "original_ms": fidelity.original_ms, "replay_ms": fidelity.replay_ms, "bound_ms": fidelity.bound_ms,
-        "makespan_error": fidelity.makespan_error,
-        "quiet_ms": fidelity.quiet_ms or None, "quiet_error": fidelity.quiet_error,
-        "share_error_points": fidelity.share_error,
-        "worst_share": fidelity.worst_share.name, "lost_share": fidelity.lost_share, "wakeups": list(fidelity.wakeups),
-        "commands": [
-            {"name": s.name, "original_ms": s.original_ms, "replay_ms": s.replay_ms,
-             "original_share": s.original_share, "replay_share": s.replay_share} for s in fidelity.shares
-        ],
-        "delays_us": {name: list(pair) for name, pair in fidelity.delays_us.items()},
-    }  # fmt: skip
+def compared(fidelity: Fidelity, file: str) -> FidelityOutput:
+    """The comparison as the command prints it."""
+    return FidelityOutput(
+        file=file, command=fidelity.command, cpus=fidelity.cpus, close=fidelity.close,
+        original_ms=fidelity.original_ms, replay_ms=fidelity.replay_ms, bound_ms=fidelity.bound_ms,
+        makespan_error=fidelity.makespan_error, quiet_ms=fidelity.quiet_ms or None, quiet_error=fidelity.quiet_error,
+        share_error_points=fidelity.share_error, worst_share=fidelity.worst_share.name,
+        lost_share=fidelity.lost_share, wakeups=fidelity.wakeups,
+        commands=tuple(
+            ReplayedCommand(s.name, s.original_ms, s.replay_ms, s.original_share, s.replay_share)
+            for s in fidelity.shares
+        ),
+        delays_us=fidelity.delays_us,
+    )  # fmt: skip
 
 
 def _show(fidelity: Fidelity) -> None:

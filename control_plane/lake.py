@@ -10,7 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from control_plane.output import out, print_json
-from policy_lake.model import InputError, to_json
+from control_plane.outputs import (
+    LakeRebuildOutput,
+    LakeSearchOutput,
+    LakeShowOutput,
+    ListedPolicy,
+    PoliciesOutput,
+    RankedPolicyOutput,
+    RunsOutput,
+)
+from policy_lake.model import InputError
 from tasks.host.settings import Settings, load_settings
 
 
@@ -26,7 +35,10 @@ def policies_command(*, as_json: bool) -> None:
 
     known = policies()
     if as_json:
-        print_json([{k: v for k, v in to_json(policy).items() if k != "source"} for policy in known])
+        listed = (
+            ListedPolicy(p.id, p.title, p.summary, p.good_for, p.weak_at, p.knobs, p.workloads, p.origin) for p in known
+        )
+        print_json("policies", PoliciesOutput(tuple(listed)))
         return
     table = _table("policy", "what it does", "good for", "knobs (defaults)")
     for policy in known:
@@ -39,7 +51,7 @@ def runs_command(*, as_json: bool) -> None:
     """Past runs, the latest first."""
     found = _lake(load_settings()).runs()
     if as_json:
-        print_json([to_json(run) for run in found])
+        print_json("runs", RunsOutput(tuple(found)))
         return
     if not found:
         out().print("no runs yet: `schedcp tune batch` makes one")
@@ -54,7 +66,7 @@ def search_command(text: str, *, limit: int, as_json: bool) -> None:
     """Policies nearest to the text."""
     found = _lake(load_settings()).search_policies(text, limit)
     if as_json:
-        print_json([{"relevance": f.relevance, **to_json(f.policy)} for f in found])
+        print_json("lake search", LakeSearchOutput(tuple(RankedPolicyOutput(f.relevance, f.policy) for f in found)))
         return
     table = _table("relevance", "policy", "what it does", "good for")
     for one in found:
@@ -67,13 +79,12 @@ def show_command(id: str, *, as_json: bool) -> None:
     found = _lake(load_settings()).get(id)
     if not found:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
-    shown = [{"kind": entry.kind, **entry.data} for entry in found]
     if as_json:
-        print_json(shown if len(shown) > 1 else shown[0])
+        print_json("lake show", LakeShowOutput(tuple(found)))
         return
-    for entry in shown:
-        out().print(f"[bold]{entry.pop('kind')}[/] {escape(str(entry.get('id', '')))}")
-        for name, value in entry.items():
+    for entry in found:
+        out().print(f"[bold]{entry.kind}[/] {escape(entry.id)}")
+        for name, value in entry.data.items():
             text = value if isinstance(value, str) else json.dumps(value)
             out().print(f"  {name}: {escape(text)}", soft_wrap=True)
 
@@ -82,7 +93,7 @@ def rebuild_command(*, as_json: bool) -> None:
     """Tables anew from the journal."""
     counts = _lake(load_settings()).rebuild()
     if as_json:
-        print_json(counts)
+        print_json("lake rebuild", LakeRebuildOutput(counts))
         return
     out().print("rebuilt from the journal: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
 

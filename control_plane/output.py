@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def print_json(data: Any) -> None:
-    """One JSON document on stdout; NaN and infinities are an error, since JSON has none."""
-    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, default=str) + "\n")
+def print_json(command: str, record: Any) -> None:
+    """What `command --json` prints: the record as one JSON object, with the name of its schema first.
+
+    NaN and infinities are an error, since JSON has none. TypeError for a record that is not the command's.
+    """
+    from control_plane.contract import as_json  # pydantic, 0.3 s that `schedcp --help` must not pay
+
+    sys.stdout.write(json.dumps(as_json(command, record), indent=2, allow_nan=False) + "\n")
 
 
 def out() -> Console:

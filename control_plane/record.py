@@ -12,6 +12,7 @@ from benchmarks.replay_fidelity import others_share
 from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
 from control_plane.output import out, print_json
+from control_plane.outputs import RecordOutput
 from policy_lake.model import InputError
 from tasks.host.settings import load_settings
 from tasks.traces.record import record
@@ -27,7 +28,7 @@ def record_command(
     trace = hash_names(recording.trace) if hashed else recording.trace
     write_trace(trace, output)
     if as_json and not check:
-        print_json({"file": str(output), "bytes": output.stat().st_size, "status": recording.status, **summary(trace)})
+        print_json("record", written(trace, output, status=recording.status))
     elif not as_json:
         show(trace, output)
     if check:
@@ -37,15 +38,15 @@ def record_command(
     return 0
 
 
-def summary(trace: Trace) -> dict[str, object]:
-    """What a trace holds, in numbers and names."""
-    cpu_ms = cpu_by_name(trace)
-    return {
-        "command": trace.info.command, "tasks": trace.tasks, "operations": len(trace), "cpus": trace.info.cpus,
-        "makespan_ms": trace.info.wall_us / 1e3, "cpu_ms": sum(cpu_ms.values()), "wakeups": trace.info.wakeups,
-        "others_share": others_share(trace), "stolen_share": trace.info.stolen_share, "kernel": trace.info.kernel,
-        "commands": dict(sorted(cpu_ms.items(), key=lambda item: -item[1])),
-    }  # fmt: skip
+def written(trace: Trace, path: Path, *, status: int) -> RecordOutput:
+    """What a written trace holds; `status` is that of the command."""
+    info, cpu_ms = trace.info, cpu_by_name(trace)
+    return RecordOutput(
+        file=str(path), bytes=path.stat().st_size, status=status, command=info.command, tasks=trace.tasks,
+        operations=len(trace), cpus=info.cpus, makespan_ms=info.wall_us / 1e3, cpu_ms=sum(cpu_ms.values()),
+        wakeups=info.wakeups, others_share=others_share(trace), stolen_share=info.stolen_share, kernel=info.kernel,
+        commands=dict(sorted(cpu_ms.items(), key=lambda item: -item[1])),
+    )  # fmt: skip
 
 
 def show(trace: Trace, path: Path) -> None:

@@ -110,7 +110,8 @@ def _work(state: State, services: Services) -> None:
 def _run(connection: socket.socket, run: RunSpec, services: Services, state: State) -> None:
     """One tune with its lines and its end to the client; the client's going, or any word of it, interrupts it."""
     lines = ClientLines(connection)
-    loggers = [logging.getLogger(name) for name in ("tasks", "schedcp", "verifier_vm")]
+    above = (__package__ or "").removesuffix("control_plane")
+    loggers = [logging.getLogger(f"{above}{name}") for name in ("tasks", "verifier_vm")]
     for logger in loggers:
         logger.addHandler(lines)
     over = threading.Event()

@@ -23,7 +23,7 @@ from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
 START_S, END_S, CANCEL_S = 120.0, 60.0, 60.0
-log = logging.getLogger("schedcp")
+log = logging.getLogger(__name__)
 
 
 def up(settings: Settings) -> tuple[int, bool]:
@@ -32,7 +32,7 @@ def up(settings: Settings) -> tuple[int, bool]:
     if known is not None:
         return int(known["pid"]), False
     child = subprocess.Popen(
-        [sys.executable, "-m", "control_plane.resident"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [sys.executable, "-m", f"{__package__}.resident"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env=_environment(settings),
     )  # fmt: skip
     try:

@@ -7,7 +7,9 @@ from rich.markup import escape
 
 from benchmarks.statistics import four_digits
 from control_plane.output import out, print_json, working
-from policy_lake.model import Score, to_json
+from control_plane.results import AgainResult, Rejected, ScoreResult, extended
+from policy_lake.lake import Lake
+from policy_lake.model import Score
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
@@ -22,18 +24,26 @@ REJECTED, DIFFERS = 3, 1
 def score_command(wish: Wish, settings: Settings, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
     with working(f"measuring {wish.policy} on {wish.workload}: from {wish.pairs} pairs on"):
-        _, trial, pictures = score(wish, settings, open_lake(settings))
-    files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
-    if trial.score is None:
-        return _rejected(trial, as_json=as_json)
+        result, trial = scored(wish, settings, open_lake(settings))
+    if isinstance(result, Rejected):
+        return _rejected(result, as_json=as_json)
     if as_json:
-        warnings = [trial.warning] if trial.warning else []
-        print_json({**to_json(trial.score), "warnings": warnings, "pictures": files})
+        print_json("score", result)
         return 0
-    _show(trial.score, trial.warning)
-    for name, path in files.items():
+    _show(result, trial.warning)
+    for name, path in result.pictures.items():
         out().print(f"{name}: {path}", soft_wrap=True)
     return 0
+
+
+def scored(wish: Wish, settings: Settings, lake: Lake) -> tuple[ScoreResult | Rejected, Trial]:
+    """The score that was asked for with its pictures, or the rejection; and the trial behind it."""
+    _, trial, pictures = score(wish, settings, lake)
+    if trial.score is None:
+        return _rejection(trial), trial
+    files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
+    warnings = (trial.warning,) if trial.warning else ()
+    return extended(trial.score, ScoreResult, warnings=warnings, pictures=files), trial
 
 
 def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
@@ -41,21 +51,27 @@ def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
     with working(f"measuring score {score_id} again"):
         again = score_again(score_id, settings, open_lake(settings))
     if again.trial.score is None:
-        return _rejected(again.trial, as_json=as_json)
+        return _rejected(_rejection(again.trial), as_json=as_json)
     if as_json:
-        told = {"agrees": again.agrees, "difference": again.difference, "changed": list(again.changed)}
-        print_json({**told, "before": to_json(again.before), "now": to_json(again.trial.score)})
+        changed = tuple(again.changed)
+        print_json(
+            "score --again", AgainResult(again.agrees, again.difference, changed, again.before, again.trial.score)
+        )
     else:
         _show_again(again, again.trial.score)
     return 0 if again.agrees else DIFFERS
 
 
-def _rejected(trial: Trial, *, as_json: bool) -> int:
-    rejection = trial.verdict.rejection
-    assert rejection is not None
+def _rejection(trial: Trial) -> Rejected:
+    assert trial.verdict.rejection is not None
+    return Rejected(trial.verdict.rejection)
+
+
+def _rejected(result: Rejected, *, as_json: bool) -> int:
     if as_json:
-        print_json({"rejection": to_json(rejection)})
+        print_json("rejection", result)
     else:
+        rejection = result.rejection
         out().print(f"[red]rejected[/] at {rejection.stage}: {escape(rejection.reason)}", soft_wrap=True)
     return REJECTED
 

@@ -10,7 +10,14 @@ from typing import Any, cast, get_args
 from rich.markup import escape
 
 from control_plane.output import out, print_json
-from policy_lake.model import InputError, to_json
+from control_plane.outputs import (
+    TokenCheckOutput,
+    TokenLogOutput,
+    TokenRestoreOutput,
+    TokenRevokeOutput,
+    TokenShowOutput,
+)
+from policy_lake.model import InputError, from_json
 from tasks.host.settings import load_settings
 from tasks.tokens.check import (
     Here,
@@ -38,7 +45,7 @@ def show_command(file: Path, *, as_json: bool) -> int:
     """Print what a token says; 3 when our key did not sign it."""
     shown = show_token(file, load_settings())
     if as_json:
-        print_json(_as_json(shown))
+        print_json("token show", TokenShowOutput(**_fields(shown)))
         return REFUSED if shown.distrust else HOLDS
     if shown.distrust:
         _say(f"[red]not to be trusted[/]: {escape(shown.distrust.reason)}")
@@ -67,7 +74,7 @@ def check_command(
     here = Here(object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage))
     shown = check_file(file, here, load_settings())
     if as_json:
-        print_json({**_as_json(shown), "object_compared": object is not None})
+        print_json("token check", TokenCheckOutput(**_fields(shown), object_compared=object is not None))
         return HOLDS
     token = shown.token
     _say(f"[green]holds[/]: {escape(token.policy)} may be loaded here until {token.expires:%Y-%m-%d %H:%M} UTC")
@@ -83,7 +90,7 @@ def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
     kind, value = what_to_revoke(what, settings)
     told = ask_to_revoke(settings.key_dir, kind, value, reason)
     if as_json:
-        print_json({"kind": kind, "value": value, "reason": reason, "version": told["version"]})
+        print_json("token revoke", TokenRevokeOutput(kind, value, reason, told["version"]))
         return
     _say(f"revoked: {kind} {value}; the list is now version {told['version']}, with {len(told['revoked'])} on it")
 
@@ -92,7 +99,7 @@ def restore_command(*, as_json: bool) -> None:
     """Make a lost revocation list anew from the log."""
     told = ask_to_restore(load_settings().key_dir)
     if as_json:
-        print_json(told)
+        print_json("token restore", from_json(TokenRestoreOutput, told))
         return
     _say(f"restored: the list is version {told['version']}, with {len(told['revoked'])} on it")
 
@@ -105,9 +112,10 @@ def log_command(*, check_only: bool, as_json: bool) -> None:
         "; its last line is unfinished, and is cut away when the signer is next asked" if log.unfinished else ""
     )
     if as_json:
-        entries = [] if check_only else [to_json(entry) for entry in log.entries]
-        counts = {"holds": True, "count": len(log.entries), "revocations": log.head.revocations}
-        print_json({**counts, "sha256": log.head.sha256, "unfinished": log.unfinished, "entries": entries})
+        entries = () if check_only else tuple(log.entries)
+        head = log.head
+        record = TokenLogOutput(True, len(log.entries), head.revocations, head.sha256, log.unfinished, entries)
+        print_json("token log", record)
         return
     for entry in () if check_only else log.entries:
         what = entry.policy or entry.reason
@@ -151,16 +159,13 @@ def _origin(token: Token) -> list[str]:
     ]
 
 
-def _as_json(shown: Shown) -> dict[str, Any]:
+def _fields(shown: Shown) -> dict[str, Any]:
     distrust = shown.distrust
     return {
-        "trusted": distrust is None,
-        "code": distrust.code if distrust else "",
-        "reason": distrust.reason if distrust else "",
-        "report": shown.report,
-        "token_sha256": shown.token_sha256,
-        "token": {**to_json(shown.token), "levels": shown.token.levels},
-    }
+        "trusted": distrust is None, "code": distrust.code if distrust else "",
+        "reason": distrust.reason if distrust else "", "report": shown.report,
+        "token_sha256": shown.token_sha256, "levels": shown.token.levels, "token": shown.token,
+    }  # fmt: skip
 
 
 def _say(line: str) -> None:

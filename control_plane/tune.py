@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from control_plane.output import print_json
+from control_plane.outputs import DownOutput, UpOutput
 from control_plane.resident_client import down, tune_at_resident, up
+from policy_lake.model import from_json
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 
@@ -25,13 +27,17 @@ def tune_command(
     as_json: bool,
 ) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
-    from flows.local import run_tune
+    from control_plane.results import TuneResult
+    from flows.local import interruptible, run_tune
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     with_progress()
-    result = tune_at_resident(run) or run_tune(run)
+    result = tune_at_resident(run)
+    if result is None:
+        with interruptible():
+            result = run_tune(run)
     if as_json:
-        print_json(result)
+        print_json("tune", from_json(TuneResult, result))
         return
     report = Path(result["report"]).with_suffix(".txt")
     sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
@@ -45,7 +51,7 @@ def up_command(settings: Settings, *, as_json: bool) -> None:
     """Start the resident process, unless it runs."""
     pid, new = up(settings)
     if as_json:
-        print_json({"pid": pid, "started": new})
+        print_json("up", UpOutput(pid, new))
         return
     sys.stdout.write(f"up: process {pid}{'' if new else ', as before'}; `schedcp down` ends it\n")
 
@@ -54,7 +60,7 @@ def down_command(settings: Settings, *, as_json: bool) -> None:
     """End the resident process, if there is one."""
     pid = down(settings)
     if as_json:
-        print_json({"pid": pid})
+        print_json("down", DownOutput(pid))
         return
     sys.stdout.write(f"down: process {pid} ended\n" if pid else "down: there was nothing to end\n")
 
@@ -63,8 +69,10 @@ def with_progress() -> None:
     """Lines of the stages to stderr, each with the time since the start; wrapped by the terminal, not by us."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Elapsed())
-    for name in ("tasks", "schedcp", "verifier_vm"):
-        logger = logging.getLogger(name)
+    # In a wheel this is `schedcp.control_plane`, and the others lie below `schedcp`, too.
+    above = (__package__ or "").removesuffix("control_plane")
+    for name in ("control_plane", "tasks", "verifier_vm"):
+        logger = logging.getLogger(f"{above}{name}")
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         logger.propagate = False

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
 from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
+from control_plane.results import VerifyResult, extended
 from policy_lake.knobs import parse_settings
-from policy_lake.model import Finding, Rejection, Stage, Verdict, to_json
-from tasks.host.settings import load_settings
+from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
+from tasks.host.settings import Settings, load_settings
+from tasks.trial.static import OnStage
 from tasks.verify import Demands, Verified, verify
 from verifier_vm.verdict import rejection_of
 
@@ -32,27 +34,50 @@ def verify_command(
     file: Path, include: Sequence[Path], knobs: Sequence[str], demands: Demands, workload: str, *, as_json: bool
 ) -> int:
     """Verify `file`, print the verdict, return the exit status."""
+    with working("preparing the guest") as say:
+        result, done = verified(
+            file, load_settings(), include_dirs=include, knobs=parse_settings(knobs), demands=demands,
+            workload=workload,
+            on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
+        )  # fmt: skip
+    if as_json:
+        print_json("verify", result)
+    elif result.token:
+        out().print(f"token: {result.token}", soft_wrap=True)
+    return ACCEPTED if done.verdict.accepted else REJECTED
+
+
+def verified(
+    file: Path,
+    settings: Settings,
+    *,
+    demands: Demands,
+    include_dirs: Sequence[Path] = (),
+    knobs: Mapping[str, KnobValue] | None = None,
+    workload: str = "",
+    on_stage: OnStage = lambda _: None,
+    on_verdict: Callable[[Path, Verified], None] | None = None,
+) -> tuple[VerifyResult, Verified]:
+    """The verdict on `file`, and the token of an accepted one; `on_verdict` is called between the two.
+
+    The signer may refuse for a reason of its own (TokenError), when the verdict has been shown already.
+    """
     from tasks.tokens.issue import token_for_verdict
 
-    settings = load_settings()
-    with working("preparing the guest") as say:
-        done = verify(
-            file, settings, include_dirs=include, knobs=parse_settings(knobs), demands=demands, workload=workload,
-            on_stage=lambda stage: say(DOING.get(stage, stage)),
-        )  # fmt: skip
-    if not as_json:
-        _show(file, done)  # first: the signer may say no for a reason of its own
+    done = verify(
+        file, settings, include_dirs=include_dirs, knobs=knobs, demands=demands, workload=workload, on_stage=on_stage
+    )
+    if on_verdict:
+        on_verdict(file, done)
     token = None
     if done.verdict.accepted:
         token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=demands.tier)
-    if as_json:
-        told = {"token": str(token) if token else None, "clock": done.clock, "tier": demands.tier}
-        rejections = [to_json(found) for stage in done.verdict.stages if (found := rejection_of(stage))]
-        warnings = [done.warning] if done.warning else []
-        print_json({**to_json(done.verdict), **told, "rejections": rejections, "warnings": warnings})
-    elif token:
-        out().print(f"token: {token}", soft_wrap=True)
-    return ACCEPTED if done.verdict.accepted else REJECTED
+    result: VerifyResult = extended(
+        done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=demands.tier,
+        rejections=tuple(found for stage in done.verdict.stages if (found := rejection_of(stage))),
+        warnings=(done.warning,) if done.warning else (),
+    )  # fmt: skip
+    return result, done
 
 
 def _show(file: Path, done: Verified) -> None:

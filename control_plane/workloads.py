@@ -6,12 +6,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
 from benchmarks.workloads import Guard, Workload, sizes_of
 from control_plane.output import out, print_json
+from control_plane.outputs import WorkloadOutput, WorkloadsOutput
 from tasks.host.settings import load_settings
 from tasks.host.workloads import add_workload, find_workload, list_workloads
 
@@ -22,7 +22,7 @@ def list_command(*, as_json: bool) -> int:
     """Every workload; those that cannot be read are named on stderr, and then the exit status is 2."""
     workloads, unreadable = list_workloads(load_settings())
     if as_json:
-        print_json([_as_json(workload) for workload in workloads])
+        print_json("workloads", WorkloadsOutput(tuple(_output(workload) for workload in workloads)))
     else:
         for workload in workloads:
             _show(workload.id, _rows(workload))
@@ -35,7 +35,7 @@ def show_command(name: str, *, as_json: bool) -> None:
     """One workload, by id or path, with what it runs."""
     workload = find_workload(name, load_settings())
     if as_json:
-        print_json(_as_json(workload))
+        print_json("workloads show", _output(workload))
         return
     rows = {"title": workload.title, **_rows(workload), "command": " ".join([workload.program, *workload.args])}
     rows |= {f"work.{table}": _numbers(numbers) for table, numbers in workload.work.items()}
@@ -51,24 +51,16 @@ def add_command(file: Path, *, as_json: bool) -> None:
     """Add the workload that `file` describes."""
     added = add_workload(file, load_settings())
     if as_json:
-        print_json(_as_json(added))
+        print_json("workloads add", _output(added))
         return
     out().print(f"added workload '{added.id}': {escape(added.file)}", soft_wrap=True)
     out().print(f"tune it with: schedcp tune {added.id}")
 
 
-def _as_json(workload: Workload) -> dict[str, Any]:
-    return {
-        "id": workload.id, "title": workload.title, "family": workload.family, "goal": workload.goal,
-        "program": workload.program,
-        "args": list(workload.args), "metric": workload.metric, "unit": workload.unit, "direction": workload.direction,
-        "bound": workload.bound or None, "cpus": workload.cpus, "timeout_s": workload.timeout_s,
-        "tiers": list(sizes_of(workload)),
-        "runs_s": workload.runs_s, "work": workload.work, "trace": workload.trace or None, "file": workload.file,
-        "guards": [
-            {"metric": g.metric, "unit": g.unit, "direction": g.direction, "limit": g.limit} for g in workload.guards
-        ],
-    }  # fmt: skip
+def _output(workload: Workload) -> WorkloadOutput:
+    same = {name: getattr(workload, name) for name in WorkloadOutput.__slots__ if hasattr(workload, name)}
+    empty_as_null = {"bound": workload.bound or None, "trace": workload.trace or None}
+    return WorkloadOutput(**{**same, **empty_as_null, "tiers": sizes_of(workload)})
 
 
 def _rows(workload: Workload) -> dict[str, str]:
@@ -89,8 +81,8 @@ def _rows(workload: Workload) -> dict[str, str]:
     }
 
 
-def _better(workload: Workload | Guard) -> str:
-    return f"{workload.unit}, {workload.direction} is better"
+def _better(measured: Workload | Guard) -> str:
+    return f"{measured.unit}, {measured.direction} is better"
 
 
 def _numbers(numbers: Mapping[str, int]) -> str:

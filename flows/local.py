@@ -22,12 +22,12 @@ from tasks.run.spec import RunSpec
 
 
 def run_tune(run: RunSpec) -> dict[str, Any]:
-    """Tune as the run's definition says, and return what `schedcp tune --json` prints; on the main thread only.
+    """Tune as the run's definition says, and return what `schedcp tune --json` prints.
 
-    KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
+    Signals are left to the caller (`interruptible`). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
-    with interruptible(), cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
+    with cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
         return tune_with(server, run)
 
 

@@ -114,7 +114,7 @@ def _cell(entry: Measured) -> str:
 def main() -> None:
     """Measure everything and write the page."""
     listed = subprocess.run([SCHEDCP, "policies", "--json"], capture_output=True, text=True, check=True).stdout
-    policies = [policy["id"] for policy in json.loads(listed)]
+    policies = [policy["id"] for policy in json.loads(listed)["policies"]]
     workloads = sorted(path.stem for path in (ROOT / "benchmarks/workloads").glob("*.toml"))
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     measured = []

@@ -89,7 +89,7 @@ def tune_figures() -> list[Figure]:
     with PeakMemory(mark) as memory:
         seconds, _ = timed(["make", "-s", "tune"], env={MARK: mark})
         total_s, out = timed([SCHEDCP, "runs", "--json"])
-    run: dict[str, Any] = json.loads(out)[0]["summary"]
+    run: dict[str, Any] = json.loads(out)["runs"][0]["summary"]
     best = run["best"] or {
         "policy": "none",
         "ratio": {"median": 0.0, "ci95": [0.0, 0.0]},

@@ -17,7 +17,7 @@ PREFECT = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # A failure is told in one line by whoever called; Prefect's tracebacks, and our own lines, are in its UI.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": (__package__ or "").removesuffix(".fleet"),
 }
 
 

@@ -40,7 +40,7 @@ class Server:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/api"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.fleet.prefect_server", str(self.port), str(os.getpid())],
+            [sys.executable, "-m", __name__, str(self.port), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
             env=child_environment(**SERVER),
         )  # fmt: skip

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from contract_cases import contract
 from homes import SCHEDCP, SMALL, Home
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
@@ -25,7 +26,7 @@ def home(guest, tmp_path_factory):
 def tuned(home):
     done = home.run("tune", "batch", *SMALL, "--json")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return contract(done.stdout)
 
 
 def test_tune_prints_the_fixed_shape(tuned):
@@ -45,7 +46,8 @@ def test_nothing_is_left_running_or_lying_about(home, tuned):
 
 def test_a_score_in_the_lake_has_proof_and_pairs(home, tuned):
     scored = [c["score"] for i in tuned["iterations"] for c in i["candidates"] if c["score"]]
-    shown = json.loads(home.run("lake", "show", scored[0], "--json").stdout)
+    (entry,) = contract(home.run("lake", "show", scored[0], "--json").stdout)["entries"]
+    shown = entry["data"]
     assert shown["attached"] is True and shown["clock"] == "virtual" and shown["cpus"] == 2
     # What looks better and is not sure gets more pairs.
     assert 4 <= len(shown["pairs"]) <= 12 and all(p["baseline"] > 0 and p["policy"] > 0 for p in shown["pairs"])
@@ -61,10 +63,10 @@ def test_its_report_shows_pictures_that_lie_beside_it(home, tuned):
 
 
 def test_the_run_can_be_found_again(home, tuned):
-    (run,) = json.loads(home.run("runs", "--json").stdout)
+    (run,) = contract(home.run("runs", "--json").stdout)["runs"]
     assert (run["id"], run["status"]) == (tuned["run_id"], "done")
-    found = json.loads(home.run("lake", "search", "one long job among many short ones, makespan", "--json").stdout)
-    assert found[0]["id"] == "ljf"
+    found = contract(home.run("lake", "search", "one long job among many short ones, makespan", "--json").stdout)
+    assert found["policies"][0]["policy"]["id"] == "ljf"
     assert tuned["run_id"] in home.run("lake", "show", tuned["run_id"]).stdout
 
 
@@ -78,7 +80,7 @@ def test_a_damaged_table_is_told_in_one_line_and_mended(home, tuned):
     assert done.returncode == 4 and done.stderr.count("\n") == 1, done.stderr
     assert "schedcp lake rebuild" in done.stderr
     assert home.run("lake", "rebuild").returncode == 0
-    assert json.loads(home.run("lake", "search", "makespan", "--json").stdout)
+    assert json.loads(home.run("lake", "search", "makespan", "--json").stdout)["policies"]
 
 
 def test_a_full_disk_is_one_line_and_exit_4(guest, tmp_path):
@@ -122,5 +124,5 @@ def test_a_signal_in_the_middle_of_a_run_ends_everything(guest, tmp_path, number
     assert number != signal.SIGINT or "schedcp: interrupted" in "".join(said), said
     assert home.left_running() == []
     assert list((tmp_path / "tmp").iterdir()) == []
-    (run,) = json.loads(home.run("runs", "--json").stdout)
+    (run,) = contract(home.run("runs", "--json").stdout)["runs"]
     assert run["status"] == "cancelled"

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from contract_cases import contract
 
+ROOT = Path(__file__).parents[2]  # the checkout's own code, whichever checkout is installed
 SCHEDCP = Path(sys.executable).parent / "schedcp"
 
 
@@ -18,7 +19,7 @@ def schedcp(tmp_path):
     def call(*args, **env):
         return subprocess.run(
             [SCHEDCP, *args], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), **env},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **env},
         )  # fmt: skip
 
     return call
@@ -51,7 +52,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(schedcp, command):
 def test_errors_come_as_json_too(schedcp):
     done = schedcp("score", "vtime", "-w", "nonsense", "--json")
     assert done.returncode == 2
-    told = json.loads(done.stdout)
+    told = contract(done.stdout)
     assert told["exit_status"] == 2 and "nonsense" in told["error"]
 
 
@@ -82,11 +83,11 @@ def test_a_wrong_setting_names_its_variable(schedcp):
 
 def test_an_empty_lake_is_no_error(schedcp):
     done = schedcp("runs", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert (done.returncode, contract(done.stdout)) == (0, {"schema": "schedcp/runs/1", "runs": []})
     assert "nothing in the lake" in complaint(schedcp("lake", "show", "gone"), 2)
 
 
 def test_policies_are_listed_with_their_knobs(schedcp):
-    known = {policy["id"]: policy for policy in json.loads(schedcp("policies", "--json").stdout)}
+    known = {policy["id"]: policy for policy in contract(schedcp("policies", "--json").stdout)["policies"]}
     assert set(known) >= {"fifo", "vtime", "ljf", "rr", "percpu"}
     assert {knob["name"] for knob in known["ljf"]["knobs"]} >= {"job_comm", "job_cpu_ns"}

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from contract_cases import contract
 from object_cases import object_bytes
 from token_cases import SCORE, STAGES, payload, refusal, sha
 
@@ -100,7 +101,7 @@ def test_show_says_what_is_allowed_and_what_is_not(schedcp, token):
     ):  # fmt: skip
         assert words in out, words
     code, out, _ = schedcp("token", "show", token, "--json")
-    told = json.loads(out)
+    told = contract(out)
     assert code == 0 and told["trusted"] is True and told["token"]["audience"] == "host-1"
     assert [stage["name"] for stage in told["token"]["stages"]] == [stage.name for stage in STAGES]
 
@@ -122,7 +123,7 @@ def test_check_holds_where_it_was_made_for(schedcp, token, tmp_path):
     (tmp_path / "o.bpf.o").write_bytes(b"object")
     with_object = ("--object", tmp_path / "o.bpf.o", *(word for knob in KNOBS for word in ("--knob", knob)))
     code, out, _ = schedcp("token", "check", token, *THERE, *with_object, "--json")
-    assert code == 0 and json.loads(out)["object_compared"] is True and json.loads(out)["report"] == "as_signed"
+    assert code == 0 and contract(out)["object_compared"] is True and contract(out)["report"] == "as_signed"
 
 
 def test_a_knob_may_be_written_in_any_form_and_order_where_the_object_is_known(schedcp, refused, data, tmp_path):
@@ -193,26 +194,29 @@ def test_bad_input_is_told_in_one_line(refused, schedcp, token, tmp_path):
             code, out, err = schedcp("token", command, tmp_path / "x")
             assert code == 3 and out == "" and err.count("\n") == 1, err
         assert schedcp("token", "revoke", tmp_path / "x", "--reason", "x")[0] == 2
-    assert json.loads(schedcp("token", "check", "/none", "--json")[1])["exit_status"] == 2
+    assert contract(schedcp("token", "check", "/none", "--json")[1])["exit_status"] == 2
 
 
 def test_revoke_by_file_nonce_and_object(refused, schedcp, token, data):
     nonce = parse_payload(payload(json.loads(token.read_text()))).nonce
     code, out, _ = schedcp("token", "revoke", token, "--reason", "p99 went up", "--json")
-    assert code == 0 and json.loads(out) == {
-        "kind": "nonce", "value": nonce, "reason": "p99 went up", "version": 2
+    assert code == 0 and contract(out) == {
+        "schema": "schedcp/token-revoke/1", "kind": "nonce", "value": nonce, "reason": "p99 went up", "version": 2
     }  # fmt: skip
     refused(Code.REVOKED, "token", "check", token, *THERE)
     code, out, _ = schedcp("token", "revoke", sha("object"), "--reason", "F01")
     assert code == 0 and "the list is now version 3, with 2 on it" in out
     code, out, _ = schedcp("token", "log")
     assert code == 0 and out.count("revoked") == 2 and "4 entries, the chain holds, revocation list version 3" in out
-    told = json.loads(schedcp("token", "log", "--check", "--json")[1])
+    told = contract(schedcp("token", "log", "--check", "--json")[1])
     assert told["holds"] is True and (told["count"], told["entries"]) == (4, [])
     (data / "keys" / REVOCATIONS).unlink()
     refused(Code.UNREADABLE, "token", "log", "--check")
     code, out, _ = schedcp("token", "restore")
     assert code == 0 and "restored: the list is version 4, with 2 on it" in out
+    assert len(contract(schedcp("token", "log", "--json")[1])["entries"]) == 5
+    (data / "keys" / REVOCATIONS).unlink()
+    assert len(contract(schedcp("token", "restore", "--json")[1])["revoked"]) == 2
     refused(Code.REVOKED, "token", "check", token, *THERE)
 
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from contract_cases import contract
 
 from benchmarks.workloads import workload_ids
 from policy_lake.model import InputError
@@ -150,12 +150,12 @@ def schedcp(tmp_path, *args, **env):
 def test_the_command_adds_lists_and_shows(tmp_path, mine):
     done = schedcp(tmp_path, "workloads", "add", mine.name)
     assert done.returncode == 0 and "schedcp tune mine" in done.stdout, done.stderr
-    listed = json.loads(schedcp(tmp_path, "workloads", "--json").stdout)
+    listed = contract(schedcp(tmp_path, "workloads", "--json").stdout)["workloads"]
     assert [one["id"] for one in listed] == [*workload_ids(), "mine"]
     for one in listed:
         assert {"family", "metric", "unit", "direction", "goal", "runs_s", "guards", "bound", "file"} <= set(one)
-    shown = json.loads(schedcp(tmp_path, "workloads", "show", "mine", "--json").stdout)
-    assert shown == listed[-1] and shown["tiers"] == ["smoke", "standard"]
+    shown = contract(schedcp(tmp_path, "workloads", "show", "mine", "--json").stdout)
+    assert shown == {"schema": "schedcp/workloads-show/1", **listed[-1]} and shown["tiers"] == ["smoke", "standard"]
     text = schedcp(tmp_path, "workloads").stdout
     assert "guards: mean_end_ms, ms, lower is better, at most 1.5x worse" in text
     assert "one run: smoke 1 s, standard 2 s" in text
@@ -186,4 +186,4 @@ def test_a_file_that_went_bad_is_told_beside_the_others(tmp_path):
     (folder / "zed.toml").write_text("id = ")
     done = schedcp(tmp_path, "workloads", "--json")
     assert done.returncode == 2 and "zed.toml: not valid TOML" in done.stderr
-    assert [one["id"] for one in json.loads(done.stdout)] == list(workload_ids())
+    assert [one["id"] for one in contract(done.stdout)["workloads"]] == list(workload_ids())

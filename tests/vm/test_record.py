@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from contract_cases import contract
 from leftovers import processes
 from skipping import skip_or_fail
 
@@ -46,7 +47,7 @@ def recorded(tmp_path_factory):
     if done.returncode == 4:
         skip_or_fail(f"this host cannot record: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
-    return path, json.loads(done.stdout)
+    return path, contract(done.stdout)
 
 
 def test_a_recording_has_every_task_with_its_name_and_nothing_of_its_arguments(recorded):
@@ -66,7 +67,7 @@ def test_a_replay_uses_the_same_cpu_time_and_is_no_faster_than_its_chain(recorde
     )
     if done.returncode == 4:
         skip_or_fail(f"no guest here: {done.stderr.strip()}")
-    found = json.loads(done.stdout)
+    found = contract(done.stdout)
     assert found["share_error_points"] < 3
     replayed_ms = sum(command["replay_ms"] for command in found["commands"])
     assert replayed_ms == pytest.approx(told["cpu_ms"], rel=0.05)
@@ -74,7 +75,7 @@ def test_a_replay_uses_the_same_cpu_time_and_is_no_faster_than_its_chain(recorde
     again = subprocess.run(
         [SCHEDCP, "fidelity", str(path), "--json"], capture_output=True, text=True, timeout=300, check=True
     )
-    assert json.loads(again.stdout) == found
+    assert contract(again.stdout) == found
 
 
 def test_names_are_hashed_on_request(tmp_path, recorded):

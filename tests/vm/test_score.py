@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from contract_cases import contract
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 SCHEDCP = Path(sys.executable).parent / "schedcp"
@@ -32,7 +32,7 @@ def schedcp(home, *args, **env):
 def score(home):
     done = schedcp(home, "score", "fifo", *WORKLOAD, "--json", "--plots", str(home / "plots"), "--perfetto")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return contract(done.stdout)
 
 
 def test_a_score_says_what_it_takes_to_repeat_it(score):
@@ -53,8 +53,8 @@ def test_a_score_says_what_it_takes_to_repeat_it(score):
 def test_the_floor_is_kept_in_the_lake_and_measured_once(home, score):
     again = schedcp(home, "score", "fifo", *WORKLOAD, "--json")
     assert "two equal runs" not in again.stderr
-    assert json.loads(again.stdout)["floor"] == score["floor"]
-    assert json.loads(again.stdout)["versions"]["fingerprint"] == score["versions"]["fingerprint"]
+    assert contract(again.stdout)["floor"] == score["floor"]
+    assert contract(again.stdout)["versions"]["fingerprint"] == score["versions"]["fingerprint"]
 
 
 def test_pictures_and_a_perfetto_trace_beside_it(home, score):
@@ -65,7 +65,7 @@ def test_pictures_and_a_perfetto_trace_beside_it(home, score):
 
 def test_once_more_by_its_id_it_comes_to_the_same(home, score):
     done = schedcp(home, "score", "--again", score["id"], "--json")
-    told = json.loads(done.stdout)
+    told = contract(done.stdout)
     assert done.returncode == 0 and told["agrees"] is True and told["changed"] == []
     assert told["difference"] == 0.0
     assert told["now"]["pairs"] == score["pairs"]

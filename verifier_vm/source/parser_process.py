@@ -19,7 +19,6 @@ from typing import Any
 from policy_lake.model import InfraError
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent
 MIN_LIBCLANG, NEWEST_LIBCLANG = 19, 40
 ANSWER_LIMIT = 2 << 20
 _LOCK = threading.Lock()
@@ -32,10 +31,12 @@ class ParserProcess:
     def __init__(self, launcher: Sequence[str]) -> None:
         library, bindings = find_libclang(), find_bindings()
         python = os.path.realpath(sys.executable)
-        packages = (f"verifier_vm={PACKAGE}", f"verifier_vm.source={HERE}", f"clang={bindings}")
+        ours = packages_above(__package__ or "", HERE)
+        packages = (*(f"{name}={directory}" for name, directory in ours.items()), f"clang={bindings}")
         command = [python, "-I", "-S", str(HERE / "server.py"), str(library), *packages]
         if launcher:
-            reads = (PACKAGE / "__init__.py", HERE, bindings, library.resolve().parent, *_python_homes(python))
+            above = (directory / "__init__.py" for directory in ours.values())
+            reads = (*above, HERE, bindings, library.resolve().parent, *_python_homes(python))
             command = [*launcher, *(word for path in reads for word in ("--read", str(path))), "--", *command]
         self.owner = os.getpid()
         try:
@@ -133,6 +134,13 @@ def find_bindings() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InfraError("clang's Python bindings are not installed: run `make setup`")
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def packages_above(name: str, directory: Path) -> dict[str, Path]:
+    """A package and those that it lies in, the outermost first, each with its directory."""
+    parts = name.split(".")
+    places = reversed([directory, *directory.parents][: len(parts)])
+    return {".".join(parts[: depth + 1]): place for depth, place in enumerate(places)}
 
 
 def _python_homes(python: str) -> list[Path]:

@@ -28,7 +28,7 @@ def main(library: str, *packages: str) -> None:
     from verifier_vm.source import parse
 
     parse.load(library)
-    import verifier_vm.source.analyse  # noqa: F401  before the first fork
+    from verifier_vm.source import analyse  # noqa: F401  before the first fork
 
     sys.setrecursionlimit(20_000)
     gc.freeze()

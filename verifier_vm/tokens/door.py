@@ -14,10 +14,12 @@ from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.request import TokenRequest
 
 TIMEOUT_S = 60.0
-ROOT = Path(__file__).resolve().parents[2]
+# What our packages are imported from: the checkout, or where the wheel that has them is installed.
+ROOT = Path(__file__).resolve().parents[__name__.count(".")]
+SIGNER = f"{__package__}.signer"
 # The interpreter is isolated from what the environment or the working directory would have it import; ours is added
 # last, so that nothing in it stands before the standard library.
-START = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; runpy.run_module('verifier_vm.tokens.signer', run_name='__main__')"  # noqa: E501
+START = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 
 
 def ask_for_token(directory: Path, request: TokenRequest) -> tuple[dict[str, Any], str]:
@@ -44,7 +46,7 @@ def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
         message = json.dumps({"do": do, "data": data}, allow_nan=False).encode()
     except ValueError as error:
         raise InputError(f"not to be signed: {error}") from error
-    command = [sys.executable, "-I", "-c", START, str(ROOT), str(directory)]
+    command = [sys.executable, "-I", "-c", START, str(ROOT), SIGNER, str(directory)]
     try:
         # In a session of its own: an interrupt at the terminal is not to cut a line of the log short.
         done = subprocess.run(

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of `--json`: which record each command prints, under which version. docs/schemas/ is made from this.
+
+A version is raised when a field goes, or means something else; a new field alone does not raise it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane import outputs as o
+from control_plane import results as r
+from policy_lake.model import to_json
+
+OUTPUTS: dict[str, tuple[type[Any], int]] = {
+    "doctor": (o.DoctorOutput, 1),
+    "down": (o.DownOutput, 1),
+    "error": (o.ErrorOutput, 1),
+    "fidelity": (o.FidelityOutput, 1),
+    "lake rebuild": (o.LakeRebuildOutput, 1),
+    "lake search": (o.LakeSearchOutput, 1),
+    "lake show": (o.LakeShowOutput, 1),
+    "policies": (o.PoliciesOutput, 1),
+    "record": (o.RecordOutput, 1),
+    "rejection": (r.Rejected, 1),
+    "runs": (o.RunsOutput, 1),
+    "score": (r.ScoreResult, 1),
+    "score --again": (r.AgainResult, 1),
+    "token check": (o.TokenCheckOutput, 1),
+    "token log": (o.TokenLogOutput, 1),
+    "token restore": (o.TokenRestoreOutput, 1),
+    "token revoke": (o.TokenRevokeOutput, 1),
+    "token show": (o.TokenShowOutput, 1),
+    "tune": (r.TuneResult, 1),
+    "up": (o.UpOutput, 1),
+    "verify": (r.VerifyResult, 1),
+    "workloads": (o.WorkloadsOutput, 1),
+    "workloads add": (o.WorkloadOutput, 1),
+    "workloads show": (o.WorkloadOutput, 1),
+}
+
+
+def file_name(command: str) -> str:
+    """The command as a part of a schema's name."""
+    return "-".join(word.strip("-") for word in command.split())
+
+
+def schema_name(command: str) -> str:
+    """What stands in field `schema` of the command's output."""
+    return f"schedcp/{file_name(command)}/{OUTPUTS[command][1]}"
+
+
+def as_json(command: str, record: Any) -> dict[str, Any]:
+    """The record as the command prints it; TypeError for a record that is not the command's."""
+    if type(record) is not OUTPUTS[command][0]:
+        raise TypeError(f"{command} prints {OUTPUTS[command][0].__name__}, not {type(record).__name__}")
+    return {"schema": schema_name(command), **to_json(record)}
+
+
+def json_schema(command: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what the command prints."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(OUTPUTS[command][0]).json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{schema_name(command).replace('/', ':')}",
+        **schema,
+        "title": f"schedcp {command} --json",
+        "properties": {"schema": {"const": schema_name(command)}, **schema["properties"]},
+        "required": ["schema", *schema.get("required", [])],
+    }

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three calls. Each imports what it needs when it is called: Ray, Prefect and LanceDB take seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
+from policy_lake.limits import most_pairs as most_of
+from policy_lake.model import KnobValue, from_json
+
+if TYPE_CHECKING:
+    from control_plane.results import Rejected, ScoreResult, TuneResult, VerifyResult
+    from tasks.host.settings import Settings
+
+
+def verify(
+    path: Path,
+    settings: Settings | None = None,
+    *,
+    knobs: Mapping[str, KnobValue] | None = None,
+    include_dirs: Sequence[Path] = (),
+    workload: str = "",
+    suite_tier: Literal["short", "full"] = "short",
+    check_all: bool = False,
+    require: Sequence[str] = (),
+) -> VerifyResult:
+    """Take the policy at `path`, a .bpf.c, through every stage: source, build, object, kernel, survive, fair.
+
+    With a `workload` (an id or the path of a .toml) an accepted policy is measured on it, too, and its guard rails are
+    the stage `score`. It stops at the first rejection unless `check_all`. `require` names what the hosts need:
+    `cgroups`. Seconds for the suite tier `short`, minutes for `full`.
+
+    Returns the verdict with, when accepted, the path of a token that this machine's key has signed. Raises InputError
+    for a path that is no policy or a knob that it has not, and InfraError when nothing can be said of it.
+    """
+    from control_plane.verify import verified
+    from schedcp.settings import resolved
+    from tasks.verify import Demands
+
+    demands = Demands(suite_tier, check_all, tuple(require))
+    return verified(path, resolved(settings), knobs=knobs, include_dirs=include_dirs, demands=demands,
+                    workload=workload)[0]  # fmt: skip
+
+
+def score(
+    policy: str | Path,
+    workload: str,
+    settings: Settings | None = None,
+    *,
+    pairs: int = PAIRS.preset,
+    most_pairs: int | None = None,
+    seed: int = SEED.preset,
+    knobs: Mapping[str, KnobValue] | None = None,
+    control: str = "",
+    plots: Path | None = None,
+) -> ScoreResult | Rejected:
+    """Measure a policy on a workload in interleaved pairs against EEVDF, and keep the score in the lake.
+
+    `policy` is an id of the library or a .bpf.c, `workload` an id or a .toml. `pairs` (4 to 70) are measured at first,
+    up to `most_pairs` where more would settle it (default: 3 times as many; as many in size `smoke`). `seed` is the
+    first pair's. `control` is a second policy in the same rounds. `plots` is a directory for pictures.
+
+    Returns the score, whose `ratio` is dimensionless and above 1 where the policy is better, or the rejection of a
+    policy that may not run. Raises InputError for an unknown policy, workload or knob, InfraError when nothing can be
+    said.
+    """
+    from control_plane.score import scored
+    from schedcp.settings import resolved
+    from tasks.host.lake import open_lake
+    from tasks.score import Wish
+
+    chosen = resolved(settings)
+    most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
+    words = tuple(f"{name}={_word(value)}" for name, value in (knobs or {}).items())
+    wish = Wish(str(policy), workload, pairs, most, seed, words, control, plots)
+    return scored(wish, chosen, open_lake(chosen))[0]
+
+
+def tune(
+    workload: str,
+    settings: Settings | None = None,
+    *,
+    iterations: int = ITERATIONS.preset,
+    per_iteration: int = PER_ITERATION.preset,
+    pairs: int = PAIRS.preset,
+    seed: int = SEED.preset,
+) -> TuneResult:
+    """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report.
+
+    `iterations` (1 to 50) rounds of `per_iteration` (1 to 64) candidates, each measured in `pairs` (4 to 70)
+    pairs at first; `seed` is that of the workload's data and of the statistics. Tens of seconds to hours.
+
+    Returns every candidate with what came of it, the best of them with the path of its token, and the paths of the
+    report and its pictures; times are in seconds. Raises InputError before anything is started, InfraError when the
+    run could not go on.
+    """
+    from control_plane.results import TuneResult
+    from flows.local import run_tune
+    from schedcp.settings import resolved
+    from tasks.run.spec import define_run
+
+    run = define_run(
+        workload, resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
+    )
+    return from_json(TuneResult, run_tune(run))
+
+
+def _word(value: KnobValue) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

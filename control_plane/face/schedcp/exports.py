@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each name of the face comes from; imported when the first of them is used."""
+
+from control_plane.results import Rejected, ScoreResult, TuneResult, VerifyResult
+from policy_lake.model import (
+    BuildError,
+    Finding,
+    InfraError,
+    InputError,
+    LostVMError,
+    Pair,
+    Ratio,
+    Rejection,
+    SchedcpError,
+    Score,
+    Stage,
+    Verdict,
+)
+from schedcp.calls import score, tune, verify
+from schedcp.settings import Settings
+
+__all__ = [
+    "BuildError", "Finding", "InfraError", "InputError", "LostVMError", "Pair", "Ratio", "Rejected", "Rejection",
+    "SchedcpError", "Score", "ScoreResult", "Settings", "Stage", "TuneResult", "Verdict", "VerifyResult", "score",
+    "tune", "verify",
+]  # fmt: skip

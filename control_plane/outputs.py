@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the other commands print with `--json`, as records; those of verify, score and tune are in results.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
+from policy_lake.model import Knob, Policy
+from policy_lake.records import Entry, Run
+from verifier_vm.tokens.log import Entry as LogEntry
+from verifier_vm.tokens.terms import Token
+
+
+@dataclass(frozen=True, slots=True)
+class UpOutput:
+    """The resident process that keeps Prefect's server and Ray; `started`: by this command, not before it."""
+
+    pid: int
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DownOutput:
+    """The resident process that was ended; none: there was none."""
+
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorOutput:
+    """In place of a command's own output: what is wrong, in one line, and the exit status.
+
+    `code` says which refusal it is, where that has one (tokens).
+    """
+
+    error: str
+    exit_status: int
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPart:
+    """One line of `doctor`: `mend` is the command to run when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorOutput:
+    ok: bool
+    findings: tuple[CheckedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPolicy:
+    """A policy without its source."""
+
+    id: str
+    title: str
+    summary: str
+    good_for: str
+    weak_at: str
+    knobs: tuple[Knob, ...]
+    workloads: tuple[str, ...]
+    origin: Literal["library", "user", "composed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoliciesOutput:
+    policies: tuple[ListedPolicy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsOutput:
+    """The latest run first."""
+
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPolicyOutput:
+    """`relevance` is above 0, and 1 where both meaning and words rank it first."""
+
+    relevance: float
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSearchOutput:
+    """The nearest policy first."""
+
+    policies: tuple[RankedPolicyOutput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LakeShowOutput:
+    """Everything under one id; `data` is the stored record of table `kind`."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LakeRebuildOutput:
+    """Rows by table."""
+
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadOutput:
+    """A workload as it would be run; `runs_s` are seconds of one run by size, `work` its numbers by table."""
+
+    id: str
+    title: str
+    family: Family
+    goal: str
+    program: str
+    args: tuple[str, ...]
+    metric: str
+    unit: str
+    direction: Direction
+    bound: str | None
+    cpus: int
+    timeout_s: float
+    tiers: tuple[WorkloadSize, ...]
+    runs_s: dict[WorkloadSize, float]
+    work: dict[str, dict[str, int]]
+    trace: str | None
+    file: str
+    guards: tuple[Guard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadsOutput:
+    workloads: tuple[WorkloadOutput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutput:
+    """A trace that was written. Times in ms, shares of the CPUs from 0 to 1, `commands` the CPU ms by command."""
+
+    file: str
+    bytes: int
+    status: int
+    command: str
+    tasks: int
+    operations: int
+    cpus: int
+    makespan_ms: float
+    cpu_ms: float
+    wakeups: int
+    others_share: float
+    stolen_share: float
+    kernel: str
+    commands: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedCommand:
+    """CPU time in ms and shares of all in per cent."""
+
+    name: str
+    original_ms: float
+    replay_ms: float
+    original_share: float
+    replay_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityOutput:
+    """A replay beside the run that was recorded; pairs are (original, replay), errors relative and signed."""
+
+    file: str
+    command: str
+    cpus: int
+    close: bool
+    original_ms: float
+    replay_ms: float
+    bound_ms: float
+    makespan_error: float
+    quiet_ms: float | None
+    quiet_error: float
+    share_error_points: float
+    worst_share: str
+    lost_share: float
+    wakeups: tuple[int, int]
+    commands: tuple[ReplayedCommand, ...]
+    delays_us: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShowOutput:
+    """A token; `code` and `reason` say why it is not `trusted`, `report` whether the verdict's report lies beside it.
+
+    `levels` are what its stages amount to.
+    """
+
+    trusted: bool
+    code: str
+    reason: str
+    report: str
+    token_sha256: str
+    levels: tuple[str, ...]
+    token: Token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCheckOutput(TokenShowOutput):
+    """A token that holds here; `object_compared` says whether an object was given to compare it with."""
+
+    object_compared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRevokeOutput:
+    """What was revoked, and the version that the revocation list has with it."""
+
+    kind: str
+    value: str
+    reason: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRestoreOutput:
+    """The revocation list as it is after it was made anew from the audit log."""
+
+    version: int
+    revoked: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogOutput:
+    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut."""
+
+    holds: bool
+    count: int
+    revocations: int
+    sha256: str
+    unfinished: bool
+    entries: tuple[LogEntry, ...]
