@@ -11,7 +11,7 @@ Workloads of the suite print what they printed in a real guest (tests/golden), m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -60,6 +60,7 @@ class FakeVM:
     def __init__(self, scenario: str | Scenario) -> None:
         self.scenario = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
         self.jobs: list[GuestJob] = []
+        self.warm_ups: list[tuple[GuestJob, ...]] = []
         self.machines: list[Machine] = []
         self.deadlines_s: list[float | None] = []
 
@@ -74,17 +75,19 @@ class FakeVM:
         job: GuestJob,
         machine: Machine,
         *,
+        warm_ups: Sequence[GuestJob] = (),
         deadline_s: float | None = None,
         on_event: Callable[[object], None] | None = None,
         boots: int = 2,
     ) -> GuestReport:
         self.jobs.append(job)
+        self.warm_ups.append(tuple(warm_ups))
         self.machines.append(machine)
         self.deadlines_s.append(deadline_s)
         see = on_event or (lambda event: None)
         see(Hello(kernel=KERNEL, cpus=machine.cpus))
         guest, events = _Guest(self.scenario, limit_of(job)), []
-        for event in guest.events(job):
+        for event in guest.events([step for done in (*warm_ups, job) for step in done.steps]):
             if event.label and event.label == self.scenario.dies_at and len(self.jobs) <= self.scenario.lost:
                 raise LostVMError("the guest ended in the middle of its job", self.scenario.console)
             events.append(event)
@@ -104,10 +107,10 @@ class _Guest:
         self._seq = 0
         self._on = False
 
-    def events(self, job: GuestJob) -> list[StepEvent]:
+    def events(self, steps: Sequence[GuestStep]) -> list[StepEvent]:
         """Up to the first step that fails, and the end of what it left attached."""
         made: list[StepEvent] = []
-        for step in job.steps:
+        for step in steps:
             made.append(self._event(step))
             if not made[-1].ok:
                 if self._on:

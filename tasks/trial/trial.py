@@ -67,7 +67,7 @@ def scored(
     guest = prepare_guest(spec.settings, spec.shape)
     course = yield from measured(spec, policy, control, guest)
     if isinstance(course, Rejection):
-        finding = Finding("workload", "reject", course.reason, spec.workload.id, FAILED_ADVICE)
+        finding = Finding("workload", "reject", course.reason, spec.workload.id, FAILED_ADVICE, code=course.code)
         return stage_of("score", time.monotonic() - start, [finding], course.evidence), None
     score = score_of(spec, course, policy, guest)
     return stage_of("score", time.monotonic() - start, guard_findings(spec.workload, score)), score

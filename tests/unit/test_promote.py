@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promotion: what must hold before a winner gets a token, and each way in which it gets none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flow_cases import candidate
+from flow_cases import score as score_of
+from trial_cases import BATCH, spec
+
+from policy_lake.embed import embedder
+from policy_lake.lake import Lake
+from policy_lake.model import InfraError, Verdict
+from tasks.run import promote as module
+from tasks.run.batch import write_evidence
+from tasks.run.certainty import Tried
+from tasks.run.promote import promote
+from tasks.trial.spec import Trial
+from verifier_vm.tokens.errors import Code, TokenError
+from verifier_vm.verdict import stage_of, verdict_of
+
+STAGES = tuple(stage_of(name, 0.1) for name in ("source", "build", "object", "kernel", "survive", "fair", "score"))
+ACCEPTED = verdict_of(STAGES, ops="ljf", data=b"object", kernel="7.3.4")
+REJECTED = Verdict(False, None, ())
+WINNER = candidate("ljf-1")
+WON = score_of(WINNER)
+
+
+@pytest.fixture
+def scope(tmp_path):
+    settings = spec(tmp_path).settings
+    lake = Lake(tmp_path / "lake", embedder=embedder("hash:8"))
+    made = SimpleNamespace(
+        run_id="run-1", settings=settings, lake=lake, workload=BATCH, shape=spec(tmp_path).shape,
+    )  # fmt: skip
+    write_evidence(made, Trial(WINNER, ACCEPTED, WON, b"object", ("slice_ns=5",), "btf"))
+    return made
+
+
+@pytest.fixture
+def signed(monkeypatch):
+    """What the signer was asked for."""
+    asked = []
+
+    def sign(verdict, source, settings, **terms):
+        asked.append((verdict, terms))
+        return Path("/tokens/t")
+
+    monkeypatch.setattr(module, "token_for_verdict", sign)
+    return asked
+
+
+def again(outcome="win", score=WON):
+    """An attempt that comes to this; `asked` are the specs it was given."""
+    asked = []
+
+    def attempt(given, store):
+        asked.append(given)
+        confirmed = score and replace(score, id="again", outcome=outcome, confirms=score.id)
+        return Trial(given.candidate, ACCEPTED if score else REJECTED, confirmed)
+
+    attempt.asked = asked
+    return attempt
+
+
+def test_what_won_twice_is_signed_with_the_second_score(scope, signed):
+    attempt = again()
+    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) == Path("/tokens/t")
+    ((verdict, terms),) = signed
+    assert verdict == ACCEPTED and terms["score"].id == "again" and terms["arguments"] == ("slice_ns=5",)
+    assert (terms["rollout_limit"], terms["tier"], terms["btf_sha256"]) == ("canary", "short", "btf")
+    (asked,) = attempt.asked
+    assert asked.plan.seed == WON.seed + 500 and asked.plan.pairs == len(WON.pairs) and asked.known_suffices
+    assert [kept.id for kept in scope.lake.scores()] == ["again"]
+
+
+@pytest.mark.parametrize("outcome", ["loss", "inconclusive"])
+def test_what_did_not_win_is_not_even_measured_again(scope, signed, outcome):
+    attempt = again()
+    assert promote(scope, [Tried(WINNER, replace(WON, outcome=outcome))], attempt=attempt) is None
+    assert attempt.asked == [] and signed == []
+
+
+def test_without_proof_of_attachment_there_is_no_token(scope, signed):
+    attempt = again()
+    assert promote(scope, [Tried(WINNER, replace(WON, attached=False))], attempt=attempt) is None
+    assert attempt.asked == [] and signed == []
+
+
+@pytest.mark.parametrize("outcome", ["loss", "inconclusive"])
+def test_what_does_not_win_again_is_not_signed(scope, signed, outcome):
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again(outcome)) is None and signed == []
+    assert [kept.outcome for kept in scope.lake.scores()] == [outcome]
+
+
+def test_what_is_rejected_when_measured_again_is_not_signed(scope, signed):
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again(score=None)) is None and signed == []
+    assert scope.lake.scores() == []
+
+
+def test_a_confirmation_that_the_lake_has_is_not_measured_again(scope, signed):
+    scope.lake.put(replace(WON, id="known", confirms=WON.id))
+    attempt = again()
+    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) is not None and attempt.asked == []
+    scope.lake.put(replace(WON, id="lost", confirms=WON.id, outcome="inconclusive"))
+    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) is None
+
+
+def test_nothing_tried_nothing_promoted(scope, signed):
+    assert promote(scope, [], attempt=again()) is None
+    assert promote(scope, [Tried(WINNER, failure="infra: gone")], attempt=again()) is None and signed == []
+
+
+def test_what_the_full_tier_rejects_is_not_signed_though_it_won(scope, signed, monkeypatch):
+    scope.settings = scope.settings.model_copy(update={"verify_tier": "full"})
+    with pytest.raises(InfraError, match="No such file"):  # nothing to judge: nothing is known
+        promote(scope, [Tried(WINNER, WON)], attempt=again())
+    scope.settings.object_dir.mkdir(parents=True)
+    (scope.settings.object_dir / f"{ACCEPTED.object_sha256}.bpf.o").write_bytes(b"object")
+    stall = [replace(stage, ok=False) if stage.name == "survive" else stage for stage in STAGES[3:6]]
+    monkeypatch.setattr(module, "judge_everywhere", lambda *_, **__: verdict_of(stall, kernel="7.3.4"))
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None and signed == []
+    monkeypatch.setattr(module, "judge_everywhere", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4"))
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
+    assert (signed[0][1]["rollout_limit"], signed[0][1]["tier"]) == ("fleet", "full")
+    assert [stage.name for stage in signed[0][0].stages] == [stage.name for stage in STAGES]
+
+
+def test_a_signer_that_refuses_is_no_failure_of_ours(scope, monkeypatch):
+    def refuse(*_, **__):
+        raise TokenError(Code.REVOKED, "the object is revoked")
+
+    monkeypatch.setattr(module, "token_for_verdict", refuse)
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]"])
+def test_without_the_evidence_there_is_no_token(scope, signed, damage):
+    path = scope.settings.run_dir / scope.run_id / f"{WINNER.id}.json"
+    path.write_bytes(damage)
+    with pytest.raises(InfraError, match="cannot be read"):
+        promote(scope, [Tried(WINNER, WON)], attempt=again())
+    assert signed == []

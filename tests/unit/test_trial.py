@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial from candidate to verdict and score, on guests by scenario: each decision, and each way it can go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fake_scenarios import FIGURES, Scenario
+from fake_vm import FakeVM
+from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_guest, use_vm
+
+from policy_lake.codes import Code
+from policy_lake.model import Candidate, InfraError, MeasurementPlan
+from tasks.fleet.fan_out import Failure
+from tasks.trial import drive as driver
+from tasks.trial.drive import MemoryStore, drive
+from tasks.trial.spec import PairsWork, RunWork, VerifyWork
+from tasks.trial.trial import FLOOR_SEEDS, trial
+
+
+@pytest.fixture
+def guest(tmp_path, monkeypatch):
+    made = guest_in(tmp_path)
+    use_guest(monkeypatch, made)
+    use_compiler(monkeypatch)
+    return made
+
+
+@pytest.fixture
+def try_on(guest, tmp_path, monkeypatch):
+    """Runs a trial against a scenario; the trial, the guests' jobs, and the work that was asked for."""
+
+    def attempt(scenario, **changes):
+        vm = use_vm(monkeypatch, FakeVM(scenario))
+        slots = Slots(lambda function, work: function(work))
+        (outcome,) = drive([trial(spec(tmp_path, **changes))], slots, MemoryStore())
+        assert outcome.value is not None, outcome.failure
+        return outcome.value, vm, slots.submitted
+
+    return attempt
+
+
+def policies(**by_seed):
+    """Figures of the policy only."""
+    return {**FIGURES, "policy": {**FIGURES["policy"], **by_seed}}
+
+
+def runs(works, policy):
+    return [work for work in works if isinstance(work, RunWork) and (work.policy is not None) == policy]
+
+
+def test_a_good_policy_is_verified_then_measured_on_the_baselines_seeds(try_on):
+    found, _, works = try_on("good policy")
+    assert found.verdict.accepted and [stage.name for stage in found.verdict.stages][-1] == "score"
+    assert isinstance(works[0], VerifyWork)
+    mine, base = runs(works, True), runs(works, False)
+    assert [run.work_seed for run in mine] == [100, 101, 102, 103] == [run.work_seed for run in base[:4]]
+    assert all(run.guest_seed == run.work_seed for run in (*mine, *base[:4]))
+    assert [run.guest_seed for run in base[4:]] == [seed + FLOOR_SEEDS for seed in (100, 101, 102, 103)]
+    score = found.score
+    assert (score.outcome, score.doubt, score.ratio.median) == ("win", "", pytest.approx(1.25))
+    assert [pair.seed for pair in score.pairs] == [100, 101, 102, 103] and score.attached
+    assert score.floor == pytest.approx(1.0) and len(score.measurements) == 8
+    assert score.provenance.arguments == POLICY.arguments and score.provenance.plan == MeasurementPlan(4, 0, 1)
+    assert found.object_data == POLICY.data and found.arguments == POLICY.arguments and found.btf_sha256 == "btf"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [("stall at both limits", Code.STALL), ("refused by the BPF verifier", Code.REFUSED_BY_VERIFIER),
+     ("ends by itself", Code.EXIT_ERROR), ("kernel dies saying why", Code.KERNEL_DEATH)],
+)  # fmt: skip
+def test_what_the_guest_rejects_is_not_measured(try_on, scenario, code):
+    found, _, works = try_on(scenario)
+    assert found.verdict.rejection.code == code and found.score is None
+    assert [type(work) for work in works] == [VerifyWork]
+
+
+def test_no_guest_is_started_after_a_static_rejection(try_on, monkeypatch):
+    use_compiler(monkeypatch, rejects=True)
+    found, vm, works = try_on("good policy")
+    assert found.verdict.rejection.stage == "object" and found.score is None
+    assert vm.jobs == [] and len(works) == 1
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [(Scenario(falls_at="policy-0"), Code.FELL_OFF), (Scenario(fails_at="policy-0"), Code.WORKLOAD_FAILED),
+     (Scenario(hangs_at="policy-0"), Code.HUNG), (Scenario(refused_at="attach-0"), Code.REFUSED_ON_ATTACH)],
+)  # fmt: skip
+def test_a_policy_that_fails_while_it_is_measured_is_rejected(try_on, scenario, code):
+    found, _, _ = try_on(scenario)
+    assert found.verdict.rejection.stage == "score" and not found.verdict.accepted
+    assert found.score is None and "round 0" in found.verdict.rejection.reason
+    assert found.verdict.rejection.code == code
+
+
+def test_a_baseline_that_fails_says_nothing_of_the_policy(guest, tmp_path, monkeypatch):
+    use_vm(monkeypatch, FakeVM(Scenario(fails_at="baseline-0")))
+
+    def do(function, work):
+        try:
+            return function(work)
+        except InfraError as error:
+            return Failure("infra", str(error))
+
+    (outcome,) = drive([trial(spec(tmp_path))], Slots(do), MemoryStore())
+    assert outcome.value is None and "under the baseline" in outcome.failure.message
+
+
+def test_a_score_that_a_guard_rail_rejects_is_none(try_on):
+    found, _, _ = try_on("guard rail broken")
+    assert (found.verdict.accepted, found.score) == (False, None)
+    assert found.verdict.rejection.stage == "score" and found.verdict.rejection.bug == "guard"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "outcome", "doubt"),
+    [("good policy", "win", ""), ("slower policy", "loss", ""), ("equal policy", "inconclusive", "interval")],
+)
+def test_the_outcome_is_that_of_the_figures(try_on, scenario, outcome, doubt):
+    found, _, _ = try_on(scenario)
+    assert (found.score.outcome, found.score.doubt) == (outcome, doubt)
+
+
+class Noisy(FakeVM):
+    """Its policy is better by a factor that depends on the seed; EEVDF differs from one guest's seed to another."""
+
+    def __init__(self, factors, floor=1.0):
+        super().__init__("good policy")
+        self.factors, self.floor = factors, floor
+
+    def __call__(self, job, machine, **options):
+        factor = self.factors[job.seed % 100 % len(self.factors)]
+        figures = {**FIGURES["policy"], "makespan_ms": 2000.0 / factor}
+        base = {**FIGURES["baseline"], "makespan_ms": 2000.0 * (self.floor if job.seed > FLOOR_SEEDS else 1)}
+        self.scenario = Scenario(figures={"policy": figures, "baseline": base})
+        return super().__call__(job, machine, **options)
+
+
+@pytest.fixture
+def noisy(guest, tmp_path, monkeypatch):
+    def attempt(factors, floor=1.0, **plan):
+        use_vm(monkeypatch, Noisy(factors, floor))
+        slots = Slots(lambda function, work: function(work))
+        given = spec(tmp_path, plan=MeasurementPlan(**{"pairs": 4, "most_pairs": 12, "seed": 1} | plan))
+        (outcome,) = drive([trial(given)], slots, MemoryStore())
+        return outcome.value.score, len(runs(slots.submitted, True))
+
+    return attempt
+
+
+def test_more_is_measured_only_while_it_looks_better_and_is_not_sure(noisy):
+    assert noisy([1.3, 1.31, 1.3, 1.31])[1] == 4  # sure
+    assert noisy([0.9, 0.7, 0.8, 0.9])[1] == 4  # looks worse
+    assert noisy([1.01, 0.99, 1.0, 1.01])[1] == 4  # not worth having
+    score, count = noisy([1.6, 0.9, 1.5, 0.95])
+    assert count == 12 and (score.outcome, score.doubt) == ("inconclusive", "interval") and len(score.pairs) == 12
+    assert noisy([1.6, 0.9, 1.5, 0.95], most_pairs=0)[1] == 4
+    assert noisy([1.6, 0.9, 1.5, 0.95], most_pairs=6)[1] == 6
+
+
+def test_what_equal_runs_differ_by_is_no_win(noisy):
+    assert noisy([1.1], 1.05)[0].outcome == "win"
+    score, _ = noisy([1.1], 1.15)
+    assert (score.outcome, score.doubt, score.floor) == ("inconclusive", "floor", pytest.approx(1.15))
+
+
+def test_a_control_is_measured_on_the_same_seeds(try_on):
+    control = Candidate("rr-1", "", 1, "rr", "", {}, "", "")
+    found, _, works = try_on("good policy", control=control)
+    mine = [work for work in runs(works, True) if work.policy.name == "rr"]
+    assert [work.work_seed for work in mine] == [100, 101, 102, 103]
+    assert found.score.control.policy == "rr" and found.score.provenance.control == "rr-1"
+
+
+def test_a_known_verdict_suffices_for_a_score_and_never_for_a_token(try_on):
+    def suites(vm):
+        return [job for job in vm.jobs if any(step.label == "policy:mix" for step in job.steps)]
+
+    assert len(suites(try_on("good policy")[1])) == 1  # remembered
+    assert suites(try_on("good policy", known_suffices=True)[1]) == []
+    assert len(suites(try_on("good policy")[1])) == 1
+    rejected = try_on("stall at both limits", known_suffices=False)[0]
+    assert not rejected.verdict.accepted
+
+
+def test_by_the_wall_clock_rounds_are_interleaved_and_the_floor_is_the_lakes(guest, tmp_path, monkeypatch):
+    wall = replace(guest, machine=replace(guest.machine, clock=None, snapshots=None))
+    use_guest(monkeypatch, wall)
+    use_vm(monkeypatch, FakeVM("good policy"))
+    slots = Slots(lambda function, work: function(work))
+    (outcome,) = drive([trial(spec(tmp_path, floor=1.3))], slots, MemoryStore())
+    (_, rounds) = slots.submitted
+    assert isinstance(rounds, PairsWork) and (rounds.first, rounds.count) == (0, 4)
+    score = outcome.value.score
+    assert (score.clock, score.outcome, score.doubt, score.floor) == ("wall", "inconclusive", "floor", 1.3)
+    assert score.measurements == () and score.provenance.clock == ""
+
+
+def test_the_driver_tells_runs_apart_by_all_that_they_are_a_function_of(guest, tmp_path):
+    given = spec(tmp_path)
+    base = RunWork(BATCH, given.shape, given.settings, POLICY, 1, 1)
+    others = [
+        replace(base, policy=None), replace(base, work_seed=2), replace(base, guest_seed=2),
+        replace(base, policy=replace(POLICY, data=b"another")), replace(base, policy=replace(POLICY, arguments=())),
+        replace(base, workload=replace(BATCH, asked={"jobs": 9})), replace(base, workload=replace(BATCH, tier="smoke")),
+        replace(base, workload=replace(BATCH, guards=())),
+    ]  # fmt: skip
+    keys = [driver._key(work) for work in (base, *others)]
+    assert len(set(keys)) == len(keys) and driver._key(base) == keys[0]
