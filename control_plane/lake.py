@@ -37,37 +37,38 @@ def policies_command(*, as_json: bool) -> None:
 
 def runs_command(*, as_json: bool) -> None:
     """Past runs, the latest first."""
-    found = _lake(load_settings()).runs()
+    past = _lake(load_settings()).runs()
     if as_json:
-        print_json([to_json(run) for run in found])
+        print_json([to_json(run) for run in past])
         return
-    if not found:
+    if not past:
         out().print("no runs yet: `schedcp tune batch` makes one")
         return
     table = _table("run", "workload", "status", "started", "best")
-    for run in found:
+    for run in past:
         table.add_row(run.id, run.workload, run.status, str(run.started), escape(str(run.best or "-")))
     out().print(table)
 
 
 def search_command(text: str, *, limit: int, as_json: bool) -> None:
     """Policies nearest to the text."""
-    found = _lake(load_settings()).search_policies(text, limit)
+    ranked = _lake(load_settings()).search_policies(text, limit)
     if as_json:
-        print_json([{"relevance": f.relevance, **to_json(f.policy)} for f in found])
+        print_json([{"relevance": f.relevance, **to_json(f.policy)} for f in ranked])
         return
     table = _table("relevance", "policy", "what it does", "good for")
-    for one in found:
-        table.add_row(f"{one.relevance:.2f}", one.policy.id, escape(one.policy.title), escape(one.policy.good_for))
+    for match in ranked:
+        policy = match.policy
+        table.add_row(f"{match.relevance:.2f}", policy.id, escape(policy.title), escape(policy.good_for))
     out().print(table)
 
 
 def show_command(id: str, *, as_json: bool) -> None:
     """Everything under one id; InputError when there is nothing."""
-    found = _lake(load_settings()).get(id)
-    if not found:
+    entries = _lake(load_settings()).get(id)
+    if not entries:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
-    shown = [{"kind": entry.kind, **entry.data} for entry in found]
+    shown = [{"kind": entry.kind, **entry.data} for entry in entries]
     if as_json:
         print_json(shown if len(shown) > 1 else shown[0])
         return
