@@ -62,7 +62,7 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
     """
     title, essay = _essay(source, policy_id)
     missing = [section for section in ("title", *SECTIONS) if not {**essay, "title": title}.get(section)]
-    knobs = tuple(_knob(found) for found in KNOB.finditer(source) if _settable(found))
+    knobs = tuple(_knob(declaration) for declaration in KNOB.finditer(source) if _settable(declaration))
     undocumented = [knob.name for knob in knobs if not knob.doc]
     if origin == "library" and (missing or undocumented):
         raise InputError(f"policy '{policy_id}' does not tell: {', '.join(missing + undocumented)}")
@@ -91,34 +91,34 @@ def _essay(source: str, policy_id: str) -> tuple[str, dict[str, str]]:
     return "", {}
 
 
-def _dimensions(found: re.Match[str]) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", found["dims"])]
+def _dimensions(declaration: re.Match[str]) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", declaration["dims"])]
 
 
-def _settable(found: re.Match[str]) -> bool:
+def _settable(declaration: re.Match[str]) -> bool:
     """Whether the loader can set it: one value, a list, a name or a list of names, and no array of more dimensions."""
-    dims, is_char = _dimensions(found), C_TYPES[found["type"]] == "char"
+    dims, is_char = _dimensions(declaration), C_TYPES[declaration["type"]] == "char"
     return all(dims) and len(dims) <= (2 if is_char else 1) and not (dims and is_char and dims[-1] < 2)
 
 
-def _knob(found: re.Match[str]) -> Knob:
-    comment = " ".join((found["block"] or found["line"] or "").split())
-    dims = _dimensions(found)
-    told = RANGE.match(comment)
-    c_type = C_TYPES[found["type"]]
+def _knob(declaration: re.Match[str]) -> Knob:
+    comment = " ".join((declaration["block"] or declaration["line"] or "").split())
+    dims = _dimensions(declaration)
+    documented = RANGE.match(comment)
+    c_type = C_TYPES[declaration["type"]]
     kind: Literal["int", "bool", "names", "ints"] = "int"
     if dims:
         kind = "names" if c_type == "char" else "ints"
     elif c_type == "bool":
         kind = "bool"
     return Knob(
-        name=found["name"],
+        name=declaration["name"],
         kind=kind,
-        default=_default(found["default"], kind),
-        doc=told["doc"] if told else comment,
-        low=int(told["low"]) if told else None,
-        high=int(told["high"]) if told else None,
-        unit=(told["unit"] or "") if told else "",
+        default=_default(declaration["default"], kind),
+        doc=documented["doc"] if documented else comment,
+        low=int(documented["low"]) if documented else None,
+        high=int(documented["high"]) if documented else None,
+        unit=(documented["unit"] or "") if documented else "",
         # `char x[16]` is one name, `char x[4][16]` four of them; each ends in a zero.
         count=dims[0] if dims and (kind == "ints" or len(dims) > 1) else 1,
         c_type=c_type,

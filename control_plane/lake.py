@@ -49,40 +49,42 @@ def policies_command(*, as_json: bool) -> None:
 
 def runs_command(*, as_json: bool) -> None:
     """Past runs, the latest first."""
-    found = _lake(load_settings()).runs()
+    past = _lake(load_settings()).runs()
     if as_json:
-        print_json("runs", RunsOutput(tuple(found)))
+        print_json("runs", RunsOutput(tuple(past)))
         return
-    if not found:
+    if not past:
         out().print("no runs yet: `schedcp tune batch` makes one")
         return
     table = _table("run", "workload", "status", "started", "best")
-    for run in found:
+    for run in past:
         table.add_row(run.id, run.workload, run.status, str(run.started), escape(str(run.best or "-")))
     out().print(table)
 
 
 def search_command(text: str, *, limit: int, as_json: bool) -> None:
     """Policies nearest to the text."""
-    found = _lake(load_settings()).search_policies(text, limit)
+    ranked = _lake(load_settings()).search_policies(text, limit)
     if as_json:
-        print_json("lake search", LakeSearchOutput(tuple(RankedPolicyOutput(f.relevance, f.policy) for f in found)))
+        matches = tuple(RankedPolicyOutput(match.relevance, match.policy) for match in ranked)
+        print_json("lake search", LakeSearchOutput(matches))
         return
     table = _table("relevance", "policy", "what it does", "good for")
-    for one in found:
-        table.add_row(f"{one.relevance:.2f}", one.policy.id, escape(one.policy.title), escape(one.policy.good_for))
+    for match in ranked:
+        policy = match.policy
+        table.add_row(f"{match.relevance:.2f}", policy.id, escape(policy.title), escape(policy.good_for))
     out().print(table)
 
 
 def show_command(id: str, *, as_json: bool) -> None:
     """Everything under one id; InputError when there is nothing."""
-    found = _lake(load_settings()).get(id)
-    if not found:
+    entries = _lake(load_settings()).get(id)
+    if not entries:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
     if as_json:
-        print_json("lake show", LakeShowOutput(tuple(found)))
+        print_json("lake show", LakeShowOutput(tuple(entries)))
         return
-    for entry in found:
+    for entry in entries:
         out().print(f"[bold]{entry.kind}[/] {escape(entry.id)}")
         for name, value in entry.data.items():
             text = value if isinstance(value, str) else json.dumps(value)

@@ -74,9 +74,9 @@ class Lake:
             return []
         vector = self._store.embed(state, [text])[0]
         named = "" if workload is None else f"coalesce(array_length(workloads), 0) = 0 OR {_has('workloads', workload)}"
-        found = self._open(self.path, state).search(vector, text, where=named, limit=limit)
+        ranked = self._open(self.path, state).search(vector, text, where=named, limit=limit)
         most = 2 / (RRF_K + 1)
-        return [RankedPolicy(rows.to_record(entry), round(score / most, 4)) for entry, score in found]
+        return [RankedPolicy(rows.to_record(entry), round(score / most, 4)) for entry, score in ranked]
 
     def get(self, id: str) -> list[Entry]:
         """All that has this id, over all tables; for a candidate's id also its scores and rejections."""
@@ -120,8 +120,8 @@ class Lake:
 
     def best(self, workload: str, *, cpus: int | None = None) -> Score | None:
         """The best score of a workload if it is a win: the policy and settings to promote."""
-        found = best(score for score in self.scores(workload) if cpus in (None, score.cpus))
-        return found if found is not None and found.outcome == "win" else None
+        leader = best(score for score in self.scores(workload) if cpus in (None, score.cpus))
+        return leader if leader is not None and leader.outcome == "win" else None
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""
@@ -189,8 +189,8 @@ class LanceTables:
         """See Tables."""
         where = f"id IN ({', '.join(_quoted(id_) for id_ in ids)})"
         with self._sound(kind):
-            found = self._table(kind).search().select(["id", "sha256"]).where(where).to_list()
-        return {row["id"]: row["sha256"] for row in found}
+            stored = self._table(kind).search().select(["id", "sha256"]).where(where).to_list()
+        return {row["id"]: row["sha256"] for row in stored}
 
     def count(self, kind: str) -> int:
         """The number of rows of a table."""
@@ -201,8 +201,8 @@ class LanceTables:
         """The records of a table that meet an SQL condition ("" for all), in the order they came."""
         with self._sound(kind):
             query = self._table(kind).search().select(list(rows.PLAIN))
-            found = (query.where(where) if where else query).to_list()
-            return [rows.to_entry(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
+            matching = (query.where(where) if where else query).to_list()
+            return [rows.to_entry(row) for row in sorted(matching, key=lambda row: int(row["seq"]))]
 
     def search(self, vector: Any, text: str, *, where: str, limit: int) -> list[tuple[Entry, float]]:
         """Policies by vector and by words, with the sums of their reciprocal ranks."""
@@ -211,8 +211,8 @@ class LanceTables:
         with self._sound("policies"):
             query = self._table("policies").search(query_type="hybrid").vector(vector).text(text)
             query = query.where(where) if where else query
-            found = query.rerank(RRFReranker(K=RRF_K)).limit(max(limit, RANK_DEPTH)).to_list()
-            return [(rows.to_entry(row), row["_relevance_score"]) for row in found[:limit]]
+            ranked = query.rerank(RRFReranker(K=RRF_K)).limit(max(limit, RANK_DEPTH)).to_list()
+            return [(rows.to_entry(row), row["_relevance_score"]) for row in ranked[:limit]]
 
     def _connect(self) -> Any:
         import lancedb

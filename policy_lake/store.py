@@ -111,15 +111,15 @@ class Store:
         if tool.name != state.embedder:
             raise LakeError(
                 f"the lake in {self.path} was embedded by {state.embedder}, not {tool.name}: "
-                "`schedcp lake rebuild` embeds it anew"
+                f"{state.dimensions}: `schedcp lake rebuild` embeds it anew"
             )
-        found = tool.embed(texts)
-        if found.shape != (len(texts), state.dimensions):
+        vectors = tool.embed(texts)
+        if vectors.shape != (len(texts), state.dimensions):
             raise LakeError(
-                f"{tool.name} gives {found.shape[-1]} numbers a text, the lake in {self.path} has {state.dimensions}: "
-                "`schedcp lake rebuild` embeds it anew"
+                f"{tool.name} gives {vectors.shape[-1]} numbers a text, the lake in {self.path} has "
+                f"{state.dimensions}: `schedcp lake rebuild` embeds it anew"
             )
-        return found
+        return vectors
 
     def _tool(self) -> Embedder:
         if self._embedder is None:

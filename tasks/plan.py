@@ -28,7 +28,7 @@ def plan(
     context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
     known = {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]
-    candidates = [make_candidate(one, known[one.policy], run_id=run_id, iteration=iteration) for one in plans]
+    candidates = [make_candidate(made, known[made.policy], run_id=run_id, iteration=iteration) for made in plans]
     if candidates:
         lake.put(*candidates)
     if not candidates:
@@ -41,17 +41,17 @@ def plan(
 def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration: int, limit: int) -> PlanContext:
     """What a planner may reason from, as the lake has it now."""
     # Not only the policies that name this workload: a user's own workload is named by none.
-    found = lake.search_policies(profile.text, RETRIEVED)
+    nearest = lake.search_policies(profile.text, RETRIEVED)
     return PlanContext(
         profile=profile,
-        policies=tuple(ranked.policy for ranked in found),
+        policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
         scores=tuple(
             score
             for score in lake.scores(profile.workload)
             if (score.clock, score.tier) == (profile.clock, profile.tier) and score.policy != score.baseline
         ),
-        rejections=tuple((one.candidate, one.rejection) for one in lake.rejections(profile.workload)),
+        rejections=tuple((rejected.candidate, rejected.rejection) for rejected in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,
         limit=limit,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One call to a model through DSPy: prepared, made, and its outcome told in our words. Importing it imports DSPy."""
+"""One call to a model through DSPy: prepared, made, and its outcome in our terms. Importing it imports DSPy."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def ask(endpoint: ModelEndpoint, call: Call) -> Reply:
             answers = dspy.Predict(NextPlans)(**call.inputs).plans
             return Reply(tuple(answers), used=_used(tracker, call))
         except dspy.AdapterParseError as fault:
-            told = _told(endpoint, "the answer is not in the form asked for", fault)
-            return Reply(used=_used(tracker, call), error=InfraError(told), again=True)
+            message = _message(endpoint, "the answer is not in the form asked for", fault)
+            return Reply(used=_used(tracker, call), error=InfraError(message), again=True)
         except (dspy.LMAuthError, dspy.LMUnsupportedModelError, dspy.LMConfigurationError) as fault:
-            return Reply(error=InputError(_told(endpoint, "the request was refused", fault)))
+            return Reply(error=InputError(_message(endpoint, "the request was refused", fault)))
         except dspy.LMError as fault:
             again = dspy.is_retryable_lm_error(fault)
-            return Reply(error=InfraError(_told(endpoint, "no answer", fault)), again=again)
+            return Reply(error=InfraError(_message(endpoint, "no answer", fault)), again=again)
         finally:
             call.lm.close()
 
@@ -89,12 +89,12 @@ def _lm(endpoint: ModelEndpoint, answer_tokens: int, timeout_s: float) -> Any:
     )
 
 
-def _told(endpoint: ModelEndpoint, what: str, fault: Exception) -> str:
+def _message(endpoint: ModelEndpoint, what: str, fault: Exception) -> str:
     """One line on what went wrong, free of the key, which some servers repeat."""
     status, text = getattr(fault, "status", None), " ".join(str(getattr(fault, "message", "") or fault).split())
     if "<" in text:  # a proxy's error page
         text = ""
     if endpoint.api_key:
         text = text.replace(endpoint.api_key, "…")
-    told = ": ".join(part for part in (what, f"HTTP {status}" if status else "", text[:200]) if part)
-    return f"model {endpoint.model} at {endpoint.url}: {told}"
+    details = ": ".join(part for part in (what, f"HTTP {status}" if status else "", text[:200]) if part)
+    return f"model {endpoint.model} at {endpoint.url}: {details}"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from policy_lake.model import InfraError, PolicyPlan
-from tasks.planners.admit import admit
 from tasks.planners.embedded import EmbeddedPlanner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage
 from tasks.planners.protocol import PlanContext, Planner
+from tasks.planners.selection import select_plans
 
 log = logging.getLogger(__name__)
 
@@ -57,5 +57,5 @@ class ModelFirst:
             log.warning("the embedded planner takes over: %s", error)
             note = f" (planned without the model: {error})"
         more = self._embedded.plan(replace(context, limit=context.limit + len(plans)))
-        filled = [replace(plan, reason=plan.reason + note) for plan in admit(more, context, taken=plans)]
+        filled = [replace(plan, reason=plan.reason + note) for plan in select_plans(more, context, taken=plans)]
         return plans + filled

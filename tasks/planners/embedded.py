@@ -9,10 +9,10 @@ from itertools import islice, zip_longest
 
 from policy_lake.model import Policy, PolicyPlan, Rejection, Score
 from policy_lake.ranking import rank
-from tasks.planners.admit import admit, attempts, earlier_best, measured
 from tasks.planners.openings import Opening, openings
 from tasks.planners.protocol import PlanContext
 from tasks.planners.refine import at_bound, best_score, steps
+from tasks.planners.selection import attempts, earlier_best, measured, select_plans
 
 WORTH_TRYING = 0.2
 REFINED_PER_NEW = 2  # once something wins, this many steps near it for each policy not yet tried
@@ -33,7 +33,7 @@ class EmbeddedPlanner:
         if best is not None:
             return self._finish(context, self._later(context, ranked, best))
         fresh = [opening for opening in ranked if not _spent(context, opening.policy)]
-        return self._finish(context, (self._opened(context, one) for one in _diverse(fresh, context.limit)))
+        return self._finish(context, (self._opened(context, opening) for opening in _diverse(fresh, context.limit)))
 
     def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
@@ -41,7 +41,7 @@ class EmbeddedPlanner:
             yield PolicyPlan(again.policy, again.settings, reason, self.name)
         if at_bound(best):
             return
-        new = (self._opened(context, one) for one in _worth(ranked) if not _spent(context, one.policy))
+        new = (self._opened(context, opening) for opening in _worth(ranked) if not _spent(context, opening.policy))
         leads = [best]
         if best.outcome != "win":  # another policy promises more than another slice, and the rules may yet be right
             yield from new
@@ -55,7 +55,7 @@ class EmbeddedPlanner:
         policy = context.policy(lead.policy)
         near = steps(context, lead, policy) if policy else ()
         plans = (PolicyPlan(lead.policy, settings, reason, self.name) for settings, reason in near)
-        return admit(plans, replace(context, limit=ALL))
+        return select_plans(plans, replace(context, limit=ALL))
 
     def _opened(self, context: PlanContext, opening: Opening) -> PolicyPlan:
         reason = opening.reason + _lesson(context, opening.policy)
@@ -63,7 +63,7 @@ class EmbeddedPlanner:
 
     def _finish(self, context: PlanContext, plans: Iterator[PolicyPlan]) -> list[PolicyPlan]:
         """The plans that are new and legal; the first one also says what is left out, and in whose words."""
-        kept = admit(plans, context)
+        kept = select_plans(plans, context)
         avoided = _avoided(context)
         if kept and avoided:
             kept[0] = replace(kept[0], reason=f"{kept[0].reason}. {avoided}")
@@ -84,7 +84,7 @@ def _diverse(fresh: list[Opening], limit: int) -> list[Opening]:
 def _best_of_each(context: PlanContext, ranked: list[Opening]) -> list[Score]:
     """The best score of each policy that is worth trying, in the order in which the rules rank the policies."""
     scores = sorted(measured(context), key=rank, reverse=True)
-    firsts = (next((s for s in scores if s.policy == one.policy.id), None) for one in _worth(ranked))
+    firsts = (next((s for s in scores if s.policy == opening.policy.id), None) for opening in _worth(ranked))
     return [score for score in firsts if score is not None]
 
 
@@ -102,15 +102,15 @@ def _rejection(context: PlanContext, policy: Policy) -> Rejection | None:
     """Why the policy's present source was rejected last, unless some of its settings went through."""
     if any(score.policy == policy.id for score in measured(context)):
         return None
-    told = [
+    reasons = [
         why for candidate, why in context.rejections if candidate.policy == policy.id and attempts(context, candidate)
     ]
-    return told[-1] if told else None
+    return reasons[-1] if reasons else None
 
 
 def _avoided(context: PlanContext) -> str:
-    told = [(policy.id, why) for policy in context.policies if (why := _rejection(context, policy))]
-    return "; ".join(f"{id} is left out: {why.stage} rejected it ({_quote(why.reason)})" for id, why in told)
+    rejected = [(policy.id, why) for policy in context.policies if (why := _rejection(context, policy))]
+    return "; ".join(f"{id} is left out: {why.stage} rejected it ({_quote(why.reason)})" for id, why in rejected)
 
 
 def _lesson(context: PlanContext, policy: Policy) -> str:

@@ -67,8 +67,8 @@ def afford(endpoint: ModelEndpoint, spent: Usage, tokens_in: int, tokens_out: in
     after = spent.plus(endpoint, tokens_in, tokens_out)
     total = after.tokens_in + after.tokens_out
     if total > endpoint.max_tokens_total:
-        told = f"{spent.tokens_in + spent.tokens_out} tokens are used, and the next call could bring them to {total}"
-        raise BudgetError(f"model {endpoint.model}: {told}, over the maximum of {endpoint.max_tokens_total}")
+        usage = f"{spent.tokens_in + spent.tokens_out} tokens are used, and the next call could bring them to {total}"
+        raise BudgetError(f"model {endpoint.model}: {usage}, over the maximum of {endpoint.max_tokens_total}")
     if after.usd > endpoint.max_cost_usd:
-        told = f"${spent.usd:.4f} is spent, and the next call could bring it to ${after.usd:.4f}"
-        raise BudgetError(f"model {endpoint.model}: {told}, over the maximum of ${endpoint.max_cost_usd:.4f}")
+        cost = f"${spent.usd:.4f} is spent, and the next call could bring it to ${after.usd:.4f}"
+        raise BudgetError(f"model {endpoint.model}: {cost}, over the maximum of ${endpoint.max_cost_usd:.4f}")

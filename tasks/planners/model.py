@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from policy_lake.model import InfraError, PolicyPlan
-from tasks.planners.admit import admit
 from tasks.planners.endpoint import ModelEndpoint, Usage, afford
 from tasks.planners.protocol import PlanContext
+from tasks.planners.selection import select_plans
 
 if TYPE_CHECKING:
     from tasks.planners.ask import Reply
@@ -44,7 +44,7 @@ class ModelPlanner:
         Raises BudgetError before a call that could exceed the budget, InfraError when the endpoint gives no usable
         answer within `timeout_s`, and InputError when it refuses the key or does not know the model.
         """
-        return admit([self._stated(answer) for answer in self._answers(context)], context)
+        return select_plans([self._stated(answer) for answer in self._answers(context)], context)
 
     def _answers(self, context: PlanContext) -> Sequence[Answer]:
         from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for
@@ -74,8 +74,8 @@ class ModelPlanner:
             reply = _within(left_s, lambda: ask(endpoint, call))
         except TimeoutError:
             self.usage = most  # it may be at work on an answer
-            told = f"no answer within {endpoint.timeout_s:g} s"
-            raise InfraError(f"model {endpoint.model} at {endpoint.url}: {told}") from None
+            timeout = f"no answer within {endpoint.timeout_s:g} s"
+            raise InfraError(f"model {endpoint.model} at {endpoint.url}: {timeout}") from None
         self.usage = self.usage.plus(endpoint, *reply.used)
         self._keep(self.usage)
         return reply

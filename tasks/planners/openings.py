@@ -31,12 +31,12 @@ class Opening:
 
 def openings(context: PlanContext) -> list[Opening]:
     """One opening per retrieved policy, strongest first; ties keep the order of retrieval."""
-    seen = traits(context.profile)
-    found = [_opening(context, seen, place, policy) for place, policy in enumerate(context.policies)]
-    return sorted(found, key=lambda opening: -opening.strength)
+    profile_traits = traits(context.profile)
+    unsorted = [_opening(context, profile_traits, place, policy) for place, policy in enumerate(context.policies)]
+    return sorted(unsorted, key=lambda opening: -opening.strength)
 
 
-def _opening(context: PlanContext, seen: Traits, place: int, policy: Policy) -> Opening:
+def _opening(context: PlanContext, profile_traits: Traits, place: int, policy: Policy) -> Opening:
     kind = kind_of(policy)
     if kind is None:
         text = (
@@ -44,8 +44,8 @@ def _opening(context: PlanContext, seen: Traits, place: int, policy: Policy) -> 
         )
         finding = Finding(UNKNOWN, text)
     else:
-        finding = kind.find(context.profile, seen)
-    settings = _slice(policy, finding) | _hints(policy, context.profile, seen)
+        finding = kind.find(context.profile, profile_traits)
+    settings = _slice(policy, finding) | _hints(policy, context.profile, profile_traits)
     nearness = 1 - place / max(len(context.policies), 1)
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
     if context.profile.workload in policy.workloads:
@@ -68,7 +68,7 @@ def _slice(policy: Policy, finding: Finding) -> dict[str, KnobValue]:
     return {knob.name: clamp(knob, round(finding.slice_us * PER_US[unit]))} if unit in PER_US else {}
 
 
-def _hints(policy: Policy, profile: WorkloadProfile, seen: Traits) -> dict[str, KnobValue]:
+def _hints(policy: Policy, profile: WorkloadProfile, profile_traits: Traits) -> dict[str, KnobValue]:
     """Jobs' names for the knob that takes names, and their recorded CPU times for the one beside it, longest first.
 
     Where there is no knob for times, a name alone has to mark a job as long: only long ones are named.
@@ -78,7 +78,7 @@ def _hints(policy: Policy, profile: WorkloadProfile, seen: Traits) -> dict[str, 
     if names is None:
         return {}
     nameable = [job for job in jobs(profile) if _can_name(names, job.comm)]
-    is_long = [job.cpu_ms_max_task >= LONG_JOB * seen.median_ms > 0 for job in nameable]
+    is_long = [job.cpu_ms_max_task >= LONG_JOB * profile_traits.median_ms > 0 for job in nameable]
     if not any(is_long):
         return {}
     named = nameable if times else [job for job, long in zip(nameable, is_long, strict=True) if long]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a planner is told and what it answers."""
+"""What a planner knows and what it answers."""
 
 from __future__ import annotations
 

@@ -77,5 +77,5 @@ def _card(policy: Policy) -> dict[str, object]:
 def _line(score: Score) -> str:
     low, high = score.ratio.ci95
     bound = "" if score.bound is None else f", bound {score.bound:.3f}x"
-    told = f"{score.ratio.median:.3f}x (95 %: {low:.3f} to {high:.3f}), {score.outcome}{bound}"
-    return f"{score.policy} {score.settings} on {score.cpus} CPUs: {told}"
+    result = f"{score.ratio.median:.3f}x (95 %: {low:.3f} to {high:.3f}), {score.outcome}{bound}"
+    return f"{score.policy} {score.settings} on {score.cpus} CPUs: {result}"

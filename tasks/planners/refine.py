@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from policy_lake.knobs import settle
 from policy_lake.model import Knob, KnobValue, Policy, Score
 from policy_lake.ranking import best, rank
-from tasks.planners.admit import measured
 from tasks.planners.knobs import default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext
+from tasks.planners.selection import measured
 
 Step = tuple[dict[str, KnobValue], str]
 
@@ -33,8 +33,8 @@ def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
     base, verb = settle(policy, lead.settings), "leads with" if lead is best_score(context) else "reached"
     head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"
     for loan, lender in loans(context, lead, policy):
-        told = ", ".join(f"{name}={value}" for name, value in loan.items())
-        yield base | loan, f"{head}; {told} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
+        changes = ", ".join(f"{name}={value}" for name, value in loan.items())
+        yield base | loan, f"{head}; {changes} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
     first = slice_knob(policy)
     for knob in sorted(policy.knobs, key=lambda knob: knob is not first):
         now = base.get(knob.name, default(knob))
@@ -52,7 +52,7 @@ def neighbours(knob: Knob, value: KnobValue) -> tuple[KnobValue, ...]:
         near = (clamp(knob, (knob.high or 0) // 4), clamp(knob, (knob.low or 0) // 4))
     else:
         near = (clamp(knob, value * 2), clamp(knob, int(value / 2)))
-    return tuple(dict.fromkeys(one for one in near if one != value))
+    return tuple(dict.fromkeys(neighbour for neighbour in near if neighbour != value))
 
 
 def loans(context: PlanContext, lead: Score, policy: Policy) -> Iterator[tuple[dict[str, KnobValue], Score]]:
@@ -73,8 +73,8 @@ def loans(context: PlanContext, lead: Score, policy: Policy) -> Iterator[tuple[d
 
 def lenders(context: PlanContext, lead: Score) -> list[Score]:
     """The best winner of each policy besides the lead itself, best first."""
-    found: dict[str, Score] = {}
+    best_of_policy: dict[str, Score] = {}
     for score in sorted(measured(context), key=rank, reverse=True):
         if score is not lead and score.outcome == "win":
-            found.setdefault(score.policy, score)
-    return list(found.values())
+            best_of_policy.setdefault(score.policy, score)
+    return list(best_of_policy.values())

@@ -40,32 +40,32 @@ class Kind:
     find: Callable[[WorkloadProfile, Traits], Finding]
 
 
-def longest_first(profile: WorkloadProfile, seen: Traits) -> Finding:
+def longest_first(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Suits a batch whose makespan one task decides."""
-    longest = seen.longest
-    size = f"'{longest.comm}' uses {longest.cpu_ms_max_task:.0f} ms of CPU per task, {seen.tail:.1f}x the median"
+    longest = traits.longest
+    size = f"'{longest.comm}' uses {longest.cpu_ms_max_task:.0f} ms of CPU per task, {traits.tail:.1f}x the median"
     if wants_latency(profile):
         return Finding(0.1, f"{size}, but the goal is latency, which long jobs first make worse", 20_000)
-    if seen.tail < HEAVY_TAIL:
+    if traits.tail < HEAVY_TAIL:
         return Finding(0.1, f"{size}: no task is long enough to put first", 20_000)
-    if seen.runnable <= seen.cpus:
-        return Finding(0.1, f"{size}, but {_wanting(seen)}: nothing has to wait", 20_000)
-    strength = min(1.0, 0.1 + 3 * (seen.bound - 1))
-    if seen.wakeups_per_cpu_s > MANY_WAKEUPS_PER_CPU_S:
+    if traits.runnable <= traits.cpus:
+        return Finding(0.1, f"{size}, but {_wanting(traits)}: nothing has to wait", 20_000)
+    strength = min(1.0, 0.1 + 3 * (traits.bound - 1))
+    if traits.wakeups_per_cpu_s > MANY_WAKEUPS_PER_CPU_S:
         strength *= 0.7
-    evidence = f"{size}, and {_wanting(seen)}; fair sharing leaves its tail alone: bound allows {seen.bound:.2f}x"
+    evidence = f"{size}, and {_wanting(traits)}; fair sharing leaves its tail alone: bound allows {traits.bound:.2f}x"
     if others_ms(longest) * HEAVY_TAIL < longest.cpu_ms_max_task and longest.tasks > 1:
         strength *= 0.6
         evidence += f"; {longest.tasks} tasks share that name, so it marks the long one poorly"
     return Finding(strength, evidence, 20_000)
 
 
-def short_slice(profile: WorkloadProfile, seen: Traits) -> Finding:
+def short_slice(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Suits many short wake-ups that wait behind others' slices."""
-    waker = seen.waker
+    waker = traits.waker
     slice_us = _within(1.5 * waker.burst_us_p50, 200, 2000)
-    if seen.wakeups_per_cpu_s < MANY_WAKEUPS_PER_CPU_S:
-        return Finding(0.05, f"only {seen.wakeups_per_cpu_s:.0f} wake-ups per CPU and second", slice_us)
+    if traits.wakeups_per_cpu_s < MANY_WAKEUPS_PER_CPU_S:
+        return Finding(0.05, f"only {traits.wakeups_per_cpu_s:.0f} wake-ups per CPU and second", slice_us)
     short = waker.burst_us_p50 <= SHORT_BURST_US
     waits = waker.wait_us_p99 >= LONG_WAITS * waker.burst_us_p50
     strength = 0.2 + 0.35 * short + 0.35 * waits
@@ -73,18 +73,18 @@ def short_slice(profile: WorkloadProfile, seen: Traits) -> Finding:
         strength = max(strength, 0.7)
     return Finding(
         strength,
-        f"'{waker.comm}' wakes {seen.wakeups_per_cpu_s:.0f} times per CPU and second for "
+        f"'{waker.comm}' wakes {traits.wakeups_per_cpu_s:.0f} times per CPU and second for "
         f"{_time(waker.burst_us_p50)} of work and waits {_time(waker.wait_us_p99)} at p99; "
         "short turns let it in sooner",
         slice_us,
     )
 
 
-def fair(profile: WorkloadProfile, seen: Traits) -> Finding:
+def fair(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Suits mixtures of short and long bursts, and is never far off."""
-    waker, hog = seen.waker, seen.hog
-    if seen.wakeups_per_cpu_s < MANY_WAKEUPS_PER_CPU_S:
-        text = f"{seen.wakeups_per_cpu_s:.0f} wake-ups per CPU and second ask for no quick preemption"
+    waker, hog = traits.waker, traits.hog
+    if traits.wakeups_per_cpu_s < MANY_WAKEUPS_PER_CPU_S:
+        text = f"{traits.wakeups_per_cpu_s:.0f} wake-ups per CPU and second ask for no quick preemption"
         return Finding(0.4, f"{text}; fair shares with long slices switch less", 20_000)
     slice_us = _within(2 * waker.burst_us_p50, 1000, 10_000)
     if hog.burst_us_p50 < MIXED_BURSTS * waker.burst_us_p50:
@@ -98,16 +98,16 @@ def fair(profile: WorkloadProfile, seen: Traits) -> Finding:
     )
 
 
-def local(profile: WorkloadProfile, seen: Traits) -> Finding:
+def local(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Suits work that has a CPU of its own, or that loses its caches by moving."""
-    if seen.runnable <= ALMOST_IDLE * seen.cpus:
-        return Finding(0.6, f"{_wanting(seen)}: each task can keep its CPU and its cache")
-    if seen.switches_per_cpu_s >= BUSY_SWITCHING_PER_CPU_S:
-        return Finding(0.5, f"{seen.switches_per_cpu_s:.0f} switches per CPU second: staying put saves cold caches")
-    return Finding(0.25, f"{_wanting(seen)}, so caches matter less than order")
+    if traits.runnable <= ALMOST_IDLE * traits.cpus:
+        return Finding(0.6, f"{_wanting(traits)}: each task can keep its CPU and its cache")
+    if traits.switches_per_cpu_s >= BUSY_SWITCHING_PER_CPU_S:
+        return Finding(0.5, f"{traits.switches_per_cpu_s:.0f} switches per CPU second: staying put saves cold caches")
+    return Finding(0.25, f"{_wanting(traits)}, so caches matter less than order")
 
 
-def control(profile: WorkloadProfile, seen: Traits) -> Finding:
+def control(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Always worth one cheap try: what the simplest policy reaches is what a cleverer one must beat."""
     return Finding(0.2, "cheap control: one queue, no bookkeeping; a cleverer policy must beat it")
 
@@ -130,8 +130,8 @@ def kind_of(policy: Policy) -> Kind | None:
     return own or (likely if hits[likely.policy] else None)
 
 
-def _wanting(seen: Traits) -> str:
-    return f"on average {seen.runnable:.1f} tasks want {seen.cpus} CPU{'s' * (seen.cpus != 1)}"
+def _wanting(traits: Traits) -> str:
+    return f"on average {traits.runnable:.1f} tasks want {traits.cpus} CPU{'s' * (traits.cpus != 1)}"
 
 
 def _within(value: float, low: float, high: float) -> float:

@@ -20,7 +20,7 @@ from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import MOST_BYTES, MOST_WORDS, KnobError, canonical, knob_words, parse_settings, settle
 from policy_lake.model import InputError, Knob, KnobValue, Policy, PolicyPlan
 from tasks.plan import candidate_of, make_candidate
-from tasks.planners.admit import admit
+from tasks.planners.selection import select_plans
 from tasks.score import Wish
 from verifier_vm.machine.job import encode_job
 from verifier_vm.object.knobs import read_knobs
@@ -180,7 +180,7 @@ def test_a_knob_given_twice_is_refused() -> None:
 
 def as_planner(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
     """A plan admitted, made a candidate, and built; InputError where the plan was dropped."""
-    plans = admit([PolicyPlan(of.id, given_settings, "", "test")], context(policies=(of,)))
+    plans = select_plans([PolicyPlan(of.id, given_settings, "", "test")], context(policies=(of,)))
     if not plans:
         raise InputError("dropped")
     return arguments_of(make_candidate(plans[0], of, run_id="r", iteration=1))

@@ -13,6 +13,7 @@ from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import knob_words
 from policy_lake.model import KnobValue
 from verifier_vm.machine.vm import run
+from verifier_vm.object.analyse import analyse_object
 from verifier_vm.object.knobs import read_knobs
 
 pytestmark = pytest.mark.vm
@@ -96,6 +97,8 @@ def test_hostile_but_legal_settings_arrive_as_they_were_meant(guest, made):
     of = read_policy(source(), "fifo", "user")
     event = attach(guest, made, knob_words(of, SETTINGS))
     assert event["ok"], event
+    words = knob_words(of, SETTINGS)
+    assert not [found for found in analyse_object(made.data, words).findings if found.bug == "knob"]
     other = attach(guest, made, knob_words(of, {**SETTINGS, "names": ",".join((*NAMES[:-1], "ops.timeout_ms"))}))
     assert not other["ok"], "the policy must notice a name that is not the one that was meant"
 

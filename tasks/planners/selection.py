@@ -15,10 +15,12 @@ from tasks.planners.protocol import PlanContext
 log = logging.getLogger(__name__)
 
 
-def admit(plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[PolicyPlan] = ()) -> list[PolicyPlan]:
+def select_plans(
+    plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[PolicyPlan] = ()
+) -> list[PolicyPlan]:
     """The plans that may go on, at most `context.limit` with those `taken` before; the log says why others may not."""
     before = list(taken)
-    seen = tried(context).union(*(attempts(context, plan) for plan in before))
+    known = tried(context).union(*(attempts(context, plan) for plan in before))
     kept: list[PolicyPlan] = []
     for plan in plans:
         if len(before) + len(kept) >= context.limit:
@@ -32,19 +34,19 @@ def admit(plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[
         except KnobError as error:
             log.warning("%s: plan dropped: %s", plan.planner, error)
             continue
-        if key in seen:
+        if key in known:
             log.info("%s: plan dropped: %s with these settings was tried before", plan.planner, policy.id)
             continue
-        seen.add(key)
+        known.add(key)
         kept.append(PolicyPlan(policy.id, settings, plan.reason, plan.planner))
     return kept
 
 
 def tried(context: PlanContext) -> set[Attempt]:
     """Every attempt that was scored or rejected, save one: the best of an earlier run may be measured again."""
-    told: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
     again = earlier_best(context)
-    return set[Attempt]().union(*(attempts(context, one) for one in told)) - (
+    return set[Attempt]().union(*(attempts(context, record) for record in judged)) - (
         attempts(context, again) if again else set()
     )
 
@@ -65,17 +67,17 @@ def earlier_best(context: PlanContext) -> Score | None:
     leader = best(measured(context))
     if leader is None or not context.run_id or leader.run_id == context.run_id or leader.outcome != "win":
         return None
-    told: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
-    mine = set[Attempt]().union(*(attempts(context, one) for one in told if one.run_id == context.run_id))
+    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    mine = set[Attempt]().union(*(attempts(context, record) for record in judged if record.run_id == context.run_id))
     return None if mine & attempts(context, leader) else leader
 
 
-def attempts(context: PlanContext, one: Score | Candidate | PolicyPlan) -> set[Attempt]:
+def attempts(context: PlanContext, record: Score | Candidate | PolicyPlan) -> set[Attempt]:
     """The attempt a record stands for; none when its policy is unknown or has since changed its source or knobs."""
-    policy = context.policy(one.policy)
-    if policy is None or (isinstance(one, Candidate) and one.source and one.source != policy.source):
+    policy = context.policy(record.policy)
+    if policy is None or (isinstance(record, Candidate) and record.source and record.source != policy.source):
         return set()
     try:
-        return {attempt(policy, one.settings)}
+        return {attempt(policy, record.settings)}
     except KnobError:
         return set()
