@@ -34,6 +34,7 @@ from tasks.run.spec import RunSpec, run_in
 
 ASK_S = 10.0  # for a client's first message
 RESTART = "run `schedcp down && schedcp up`"
+LOGGERS = tuple(logging.getLogger(name) for name in ("tasks", "schedcp", "verifier_vm"))
 log = logging.getLogger("schedcp.resident")
 
 
@@ -46,7 +47,7 @@ class State:
     runs: int = 0
     busy: str = ""
     ending: bool = False
-    waiting: queue.SimpleQueue[tuple[socket.socket, RunSpec] | None] = field(default_factory=queue.SimpleQueue)
+    waiting: queue.SimpleQueue[tuple[socket.socket, RunSpec, float] | None] = field(default_factory=queue.SimpleQueue)
 
 
 class ClientLines(logging.Handler):
@@ -96,22 +97,22 @@ def _work(state: State, services: Services) -> None:
         request = state.waiting.get()
         if request is None:
             return
-        connection, run = request
+        connection, run, began = request
         with connection:
             if _gone(connection):
                 continue
             state.busy = run.run_id
             try:
-                _run(connection, run, services, state)
+                _run(connection, run, began, services, state)
             finally:
                 state.busy, state.runs = "", state.runs + 1
 
 
-def _run(connection: socket.socket, run: RunSpec, services: Services, state: State) -> None:
+def _run(connection: socket.socket, run: RunSpec, began: float, services: Services, state: State) -> None:
     """One tune with its lines and its end to the client; the client's going, or any word of it, interrupts it."""
     lines = ClientLines(connection)
-    loggers = [logging.getLogger(name) for name in ("tasks", "schedcp", "verifier_vm")]
-    for logger in loggers:
+    for logger in LOGGERS:
+        logger.setLevel(logging.INFO)
         logger.addHandler(lines)
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(connection, over), name="watch", daemon=True)
@@ -119,7 +120,7 @@ def _run(connection: socket.socket, run: RunSpec, services: Services, state: Sta
     try:
         with interruptible():
             watcher.start()
-            answer = {"kind": "result", "result": services.tune(run)}
+            answer = {"kind": "result", "result": services.tune(run, began)}
     except SchedcpError as error:
         answer = {"kind": "error", "message": str(error), "exit_status": error.exit_status}
     except (KeyboardInterrupt, SystemExit) as ending:
@@ -130,7 +131,7 @@ def _run(connection: socket.socket, run: RunSpec, services: Services, state: Sta
         answer = {"kind": "error", "message": f"{type(error).__name__}: {error}", "exit_status": InfraError.exit_status}
     finally:
         over.set()
-        for logger in loggers:
+        for logger in LOGGERS:
             logger.removeHandler(lines)
     with contextlib.suppress(OSError):
         send(connection, **answer)
@@ -178,7 +179,8 @@ def _take(connection: socket.socket, state: State) -> bool:
         key = {"model_api_key": SecretStr(str(message["key"]))}
         if state.busy:
             send(connection, "line", text=f"waiting for run {state.busy} to end")
-        state.waiting.put((connection, replace(run, settings=run.settings.model_copy(update=key))))
+        run = replace(run, settings=run.settings.model_copy(update=key))
+        state.waiting.put((connection, run, float(message["began"])))
         return True
     return False
 

@@ -75,7 +75,7 @@ def status(settings: Settings) -> Message | None:
         return next(messages(connection), None)
 
 
-def tune_at_resident(run: RunSpec) -> dict[str, Any] | None:
+def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
     """The run's result from the resident process; None if there is none. Its lines become this process's own.
 
     A signal here cancels the run there, and is raised again once that has cleared away. SchedcpError as the run's own;
@@ -87,7 +87,7 @@ def tune_at_resident(run: RunSpec) -> dict[str, Any] | None:
         with interruptible():
             try:
                 key = run.settings.model_api_key.get_secret_value()
-                send(connection, "tune", identity=identity(), run=to_json(run), key=key)
+                send(connection, "tune", identity=identity(), run=to_json(run), began=began, key=key)
                 return _result(connection)
             except (KeyboardInterrupt, SystemExit):
                 _cancel(connection)

@@ -19,19 +19,25 @@ from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
+from tasks.run.warm import import_trial
 
 
-def run_tune(run: RunSpec) -> dict[str, Any]:
+def run_tune(run: RunSpec, began: float) -> dict[str, Any]:
     """Tune as the run's definition says, and return what `schedcp tune --json` prints; on the main thread only.
 
+    `began` is when the run's time starts, in seconds since the epoch: for a command, with its process.
     KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
     prepare_environment()  # while there is one thread
-    with interruptible(), cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
-        return tune_with(server, run)
+    with (
+        interruptible(),
+        cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial),
+        serving() as server,
+    ):
+        return tune_with(server, run, began)
 
 
-def tune_with(server: Server | None, run: RunSpec) -> dict[str, Any]:
+def tune_with(server: Server | None, run: RunSpec, began: float) -> dict[str, Any]:
     """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -40,7 +46,7 @@ def tune_with(server: Server | None, run: RunSpec) -> dict[str, Any]:
     await_server(server)
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
-            return asyncio.run(tune_run(run))
+            return asyncio.run(tune_run(run, began))
         finally:
             drain()
 

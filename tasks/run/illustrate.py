@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from benchmarks.timeline import Timeline
 from policy_lake.model import InfraError, Score
@@ -12,6 +13,7 @@ from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.run.tally import tally
+from tasks.run.warm import import_plots
 from tasks.trial.measure import Loadable, Match
 from tasks.trial.pictures import Pictures, draw, trace_runs
 
@@ -25,6 +27,8 @@ def illustrate(scope: Scope) -> Pictures | None:
     if best is None:
         return None
     scores = sorted((one.score for one in tried if one.score), key=lambda score: -score.ratio.median)
+    # Two seconds of imports, beside the guest.
+    threading.Thread(target=import_plots, daemon=True).start()
     try:
         timelines = _timelines(scope, best)
     except InfraError as error:  # pictures explain a result; they are none
