@@ -66,18 +66,21 @@ def serve() -> None:
     """Start everything, say so, and run what arrives until `down`, SIGTERM or SIGINT."""
     settings, own = load_settings(), identity()
     prepare_environment()
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     path = socket_path(settings)
     # Held for the life of the process: whoever gets it may remove the socket of one that was killed.
-    lock = path.with_suffix(".lock").open("w")
+    lock = path.with_suffix(".lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise InfraError("it runs already") from None
+        raise InfraError("another one is starting, or runs") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
     state = State(own)
-    signal.signal(signal.SIGTERM, lambda *_: _end(state))
-    with Services(settings) as services:
+    with interruptible(), Services(settings) as services:
+        signal.signal(signal.SIGTERM, lambda *_: _end(state))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
             listener.bind(str(path))
@@ -89,7 +92,6 @@ def serve() -> None:
                 _work(state, services)
             finally:
                 path.unlink(missing_ok=True)
-                path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _work(state: State, services: Services) -> None:

@@ -29,12 +29,12 @@ def run_tune(run: RunSpec, began: float) -> dict[str, Any]:
     KeyboardInterrupt or SystemExit when a signal ended it, all cleared away.
     """
     prepare_environment()  # while there is one thread
-    with (
-        interruptible(),
-        cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial),
-        serving() as server,
-    ):
-        return tune_with(server, run, began)
+    own = cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial)
+    with interruptible(), own as ray_cluster, serving() as server:
+        try:
+            return tune_with(server, run, began)
+        finally:
+            ray_cluster.stop()
 
 
 def tune_with(server: Server | None, run: RunSpec, began: float) -> dict[str, Any]:

@@ -68,8 +68,13 @@ class Cluster:
             lines = str(self._error).strip().splitlines() or [""]
             raise InfraError(f"Ray did not start: {type(self._error).__name__}: {lines[0]}") from self._error
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """Begin to end it, and do not wait."""
         self._over.set()
+
+    def end(self) -> None:
+        """End it, and wait until nothing of it is left."""
+        self.stop()
         if not self._connected.is_set():
             log.info("waiting for Ray to come up, so as to leave nothing of it behind")
         self._thread.join(self._deadline_s)
