@@ -34,6 +34,8 @@ from tasks.run.spec import RunSpec, run_in
 
 ASK_S = 10.0  # for a client's first message
 RESTART = "run `schedcp down && schedcp up`"
+ABOVE = (__package__ or "").removesuffix("control_plane")  # `schedcp.` in a wheel
+LOGGERS = tuple(logging.getLogger(f"{ABOVE}{name}") for name in ("control_plane", "tasks", "verifier_vm"))
 log = logging.getLogger("schedcp.resident")
 
 
@@ -46,7 +48,7 @@ class State:
     runs: int = 0
     busy: str = ""
     ending: bool = False
-    waiting: queue.SimpleQueue[tuple[socket.socket, RunSpec] | None] = field(default_factory=queue.SimpleQueue)
+    waiting: queue.SimpleQueue[tuple[socket.socket, RunSpec, float] | None] = field(default_factory=queue.SimpleQueue)
 
 
 class ClientLines(logging.Handler):
@@ -65,18 +67,21 @@ def serve() -> None:
     """Start everything, say so, and run what arrives until `down`, SIGTERM or SIGINT."""
     settings, own = load_settings(), identity()
     prepare_environment()
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     path = socket_path(settings)
     # Held for the life of the process: whoever gets it may remove the socket of one that was killed.
-    lock = path.with_suffix(".lock").open("w")
+    lock = path.with_suffix(".lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise InfraError("it runs already") from None
+        raise InfraError("another one is starting, or runs") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
     state = State(own)
-    signal.signal(signal.SIGTERM, lambda *_: _end(state))
-    with Services(settings) as services:
+    with interruptible(), Services(settings) as services:
+        signal.signal(signal.SIGTERM, lambda *_: _end(state))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
             listener.bind(str(path))
@@ -88,7 +93,6 @@ def serve() -> None:
                 _work(state, services)
             finally:
                 path.unlink(missing_ok=True)
-                path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _work(state: State, services: Services) -> None:
@@ -96,23 +100,22 @@ def _work(state: State, services: Services) -> None:
         request = state.waiting.get()
         if request is None:
             return
-        connection, run = request
+        connection, run, began = request
         with connection:
             if _gone(connection):
                 continue
             state.busy = run.run_id
             try:
-                _run(connection, run, services, state)
+                _run(connection, run, began, services, state)
             finally:
                 state.busy, state.runs = "", state.runs + 1
 
 
-def _run(connection: socket.socket, run: RunSpec, services: Services, state: State) -> None:
+def _run(connection: socket.socket, run: RunSpec, began: float, services: Services, state: State) -> None:
     """One tune with its lines and its end to the client; the client's going, or any word of it, interrupts it."""
     lines = ClientLines(connection)
-    above = (__package__ or "").removesuffix("control_plane")
-    loggers = [logging.getLogger(f"{above}{name}") for name in ("tasks", "verifier_vm")]
-    for logger in loggers:
+    for logger in LOGGERS:
+        logger.setLevel(logging.INFO)
         logger.addHandler(lines)
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(connection, over), name="watch", daemon=True)
@@ -120,7 +123,7 @@ def _run(connection: socket.socket, run: RunSpec, services: Services, state: Sta
     try:
         with interruptible():
             watcher.start()
-            answer = {"kind": "result", "result": services.tune(run)}
+            answer = {"kind": "result", "result": services.tune(run, began)}
     except SchedcpError as error:
         answer = {"kind": "error", "message": str(error), "exit_status": error.exit_status}
     except (KeyboardInterrupt, SystemExit) as ending:
@@ -131,7 +134,7 @@ def _run(connection: socket.socket, run: RunSpec, services: Services, state: Sta
         answer = {"kind": "error", "message": f"{type(error).__name__}: {error}", "exit_status": InfraError.exit_status}
     finally:
         over.set()
-        for logger in loggers:
+        for logger in LOGGERS:
             logger.removeHandler(lines)
     with contextlib.suppress(OSError):
         send(connection, **answer)
@@ -179,7 +182,8 @@ def _take(connection: socket.socket, state: State) -> bool:
         key = {"model_api_key": SecretStr(str(message["key"]))}
         if state.busy:
             send(connection, "line", text=f"waiting for run {state.busy} to end")
-        state.waiting.put((connection, replace(run, settings=run.settings.model_copy(update=key))))
+        run = replace(run, settings=run.settings.model_copy(update=key))
+        state.waiting.put((connection, run, float(message["began"])))
         return True
     return False
 

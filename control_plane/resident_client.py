@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -53,12 +55,17 @@ def down(settings: Settings) -> int | None:
     """End the resident process with all that it keeps, a run included; its id, or None if there was none."""
     with _connected(settings) as connection:
         if connection is None:
-            return None
-        send(connection, "down")
-        answer = next(messages(connection), None)
-    if answer is None:
-        raise InfraError("the resident process did not answer")
-    pid, ends = int(answer["pid"]), time.monotonic() + END_S
+            pid = _starting(settings)
+            if pid is None:
+                return None
+            os.kill(pid, signal.SIGTERM)
+        else:
+            send(connection, "down")
+            answer = next(messages(connection), None)
+            if answer is None:
+                raise InfraError("the resident process did not answer")
+            pid = int(answer["pid"])
+    ends = time.monotonic() + END_S
     while _runs(pid):
         if time.monotonic() > ends:
             raise InfraError(f"the resident process {pid} does not end: `kill -9 {pid}` ends it with all it started")
@@ -75,7 +82,7 @@ def status(settings: Settings) -> Message | None:
         return next(messages(connection), None)
 
 
-def tune_at_resident(run: RunSpec) -> dict[str, Any] | None:
+def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
     """The run's result from the resident process; None if there is none. Its lines become this process's own.
 
     A signal here cancels the run there, and is raised again once that has cleared away. SchedcpError as the run's own;
@@ -87,7 +94,7 @@ def tune_at_resident(run: RunSpec) -> dict[str, Any] | None:
         with interruptible():
             try:
                 key = run.settings.model_api_key.get_secret_value()
-                send(connection, "tune", identity=identity(), run=to_json(run), key=key)
+                send(connection, "tune", identity=identity(), run=to_json(run), began=began, key=key)
                 return _result(connection)
             except (KeyboardInterrupt, SystemExit):
                 _cancel(connection)
@@ -150,6 +157,18 @@ def _environment(settings: Settings) -> dict[str, str]:
     """This command's own, without the model's key: each run brings its own."""
     places = {"SCHEDCP_DATA_DIR": str(settings.data_dir), "SCHEDCP_CACHE_DIR": str(settings.cache_dir)}
     return {name: value for name, value in os.environ.items() if name != "SCHEDCP_MODEL_API_KEY"} | places
+
+
+def _starting(settings: Settings) -> int | None:
+    """The id of one that has no socket yet: the lock is held for the length of its life."""
+    path = socket_path(settings).with_suffix(".lock")
+    with contextlib.suppress(FileNotFoundError), path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = lock.read()
+            return int(text) if text.isdigit() else None
+    return None
 
 
 def _runs(pid: int) -> bool:

@@ -15,6 +15,7 @@ from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
+from tasks.run.warm import import_plots, import_trial
 
 
 class Services:
@@ -43,20 +44,20 @@ class Services:
         self._ray.close()
         self._all.close()
 
-    def tune(self, run: RunSpec) -> dict[str, Any]:
+    def tune(self, run: RunSpec, began: float) -> dict[str, Any]:
         """The result of the run, as `flows.local.run_tune` returns it."""
         cpus = host_cpus(run)
         if not joins_a_cluster() and run.settings.slots(cpus) != self._slots:
             self._connect(run.settings, cpus)  # guests by the wall clock must not share a CPU
-        return tune_with(self._server, run)
+        return tune_with(self._server, run, began)
 
     def _connect(self, settings: Settings, cpus: int) -> None:
         self._ray.close()
-        self._cluster = self._ray.enter_context(cluster.running(settings, host_cpus=cpus))
+        self._cluster = self._ray.enter_context(cluster.running(settings, host_cpus=cpus, warm=import_trial))
         self._slots = settings.slots(cpus)
 
 
 def _import() -> None:
-    import matplotlib.pyplot  # noqa: F401
-
     import flows.tune  # noqa: F401
+
+    import_plots()

@@ -7,12 +7,14 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from control_plane.output import print_json
 from control_plane.outputs import DownOutput, UpOutput
 from control_plane.resident_client import down, tune_at_resident, up
 from policy_lake.model import from_json
 from tasks.host.settings import Settings
+from tasks.run.spans import process_began
 from tasks.run.spec import define_run
 
 
@@ -32,10 +34,12 @@ def tune_command(
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     with_progress()
-    result = tune_at_resident(run)
+    began = process_began()
+    result = tune_at_resident(run, began)
     if result is None:
         with interruptible():
-            result = run_tune(run)
+            result = run_tune(run, began)
+    add_stop(result, time.time() - began)
     if as_json:
         print_json("tune", from_json(TuneResult, result))
         return
@@ -44,7 +48,16 @@ def tune_command(
     sys.stdout.write(f"\nthe same as Markdown: {result['report']}\n")
     for name, path in result["pictures"].items():
         sys.stdout.write(f"{name}: {path}\n")
+    seconds = result["seconds"]
+    sys.stdout.write(f"{seconds['total']:.1f} s from start to end, {seconds['stop']:.1f} s of it behind the report\n")
     sys.stdout.write("in the Prefect UI: make ui\n")
+
+
+def add_stop(result: dict[str, Any], total_s: float) -> None:
+    """Count what came behind the report to the run's time: its last artifact, the end of server and cluster."""
+    seconds = result["seconds"]
+    stop = max(0.0, total_s - seconds["total"])
+    seconds |= {"stop": round(stop, 3), "total": round(total_s, 3), "overhead": round(seconds["overhead"] + stop, 3)}
 
 
 def up_command(settings: Settings, *, as_json: bool) -> None:

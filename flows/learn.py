@@ -11,6 +11,7 @@ from tasks.fleet.retry import retryable
 from tasks.learn import learn as learn_lessons
 from tasks.run.promote import promote
 from tasks.run.scope import open_scope
+from tasks.run.spans import Span
 from tasks.run.spec import RunSpec, run_of
 from tasks.run.tally import tally
 
@@ -19,8 +20,9 @@ promote_task = retryable(promote, name="promote-best")
 
 
 @flow(name="learn", flow_run_name="learn {run} {iteration}")
-async def learn(run: RunSpec | str, iteration: int = 1) -> Path | None:
-    """The token of the run's best policy so far; None when nothing has won."""
+async def learn(run: RunSpec | str, iteration: int = 1) -> tuple[Path | None, list[Span]]:
+    """The token of the run's best policy so far (None when nothing has won), and when guests ran."""
     scope = open_scope(run_of(run))
     learn_task(scope, tally(scope, {}, iteration=iteration))
-    return promote_task(scope, tally(scope, {}))
+    spans: list[Span] = []
+    return promote_task(scope, tally(scope, {}), on_span=spans.append), spans

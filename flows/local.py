@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,19 +20,25 @@ from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
+from tasks.run.warm import import_trial
 
 
-def run_tune(run: RunSpec) -> dict[str, Any]:
+def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
     """Tune as the run's definition says, and return what `schedcp tune --json` prints.
 
+    `began` is when the run's time starts, in seconds since the epoch (default: now): for a command, with its process.
     Signals are left to the caller (`interruptible`). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
-    with cluster.running(run.settings, host_cpus=host_cpus(run)), serving() as server:
-        return tune_with(server, run)
+    own = cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial)
+    with own as ray_cluster, serving() as server:
+        try:
+            return tune_with(server, run, time.time() if began is None else began)
+        finally:
+            ray_cluster.stop()
 
 
-def tune_with(server: Server | None, run: RunSpec) -> dict[str, Any]:
+def tune_with(server: Server | None, run: RunSpec, began: float) -> dict[str, Any]:
     """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -40,7 +47,7 @@ def tune_with(server: Server | None, run: RunSpec) -> dict[str, Any]:
     await_server(server)
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
-            return asyncio.run(tune_run(run))
+            return asyncio.run(tune_run(run, began))
         finally:
             drain()
 

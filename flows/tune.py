@@ -23,7 +23,7 @@ from tasks.host.settings import load_settings
 from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
-from tasks.run.spans import Span
+from tasks.run.spans import Phases, Span
 from tasks.run.spec import RunSpec, define_run
 
 illustrate_task = retryable(illustrate, name="draw-pictures")
@@ -45,24 +45,23 @@ async def tune(
         workload, load_settings(), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
         run_id=run_id,
     )  # fmt: skip
-    return await loop(run)
+    return await loop(run, time.time())
 
 
 @flow(name="tune", flow_run_name="tune {run}")
-async def tune_run(run: RunSpec) -> dict[str, Any]:
-    """Tune as the run's definition says, and return what `schedcp tune --json` prints."""
-    return await loop(run)
+async def tune_run(run: RunSpec, began: float) -> dict[str, Any]:
+    """Tune as the run's definition says, and return what `schedcp tune --json` prints; `began` is when time starts."""
+    return await loop(run, began)
 
 
-async def loop(run: RunSpec) -> dict[str, Any]:
+async def loop(run: RunSpec, began: float) -> dict[str, Any]:
     """Begin the run, go through its stages, end it; the run's row in the lake says how it ended."""
-    started = time.time()
     scope = open_scope(run)
     # Ray takes as long to start as the observed run takes: both at once.
     with cluster.running(scope.settings, host_cpus=host_cpus(run)):
         begin_task(scope)
         try:
-            return await _stages(scope, started)
+            return await _stages(scope, Phases(began))
         except Exception as error:
             end_run(scope, "failed", summary={"error": str(error)})
             raise
@@ -71,20 +70,27 @@ async def loop(run: RunSpec) -> dict[str, Any]:
             raise
 
 
-async def _stages(scope: Scope, started: float) -> dict[str, Any]:
+async def _stages(scope: Scope, phases: Phases) -> dict[str, Any]:
     run = scope.run
     token: Path | None = None
     failures: dict[str, str] = {}
-    profile_id, observed = await observe(run)
+    with phases.phase("observe"):
+        profile_id, observed = await observe(run)
     spans: list[Span] = [*observed]
     for iteration in range(1, run.iterations + 1):
-        if not await plan(run, profile_id, iteration):
+        with phases.phase("plan"):
+            planned = await plan(run, profile_id, iteration)
+        if not planned:
             break
-        batch = await execute(run, iteration)
+        with phases.phase("execute"):
+            batch = await execute(run, iteration)
         spans += batch.spans
         failures |= batch.failures
-        token = await learn(run, iteration)
-    pictures = illustrate_task(scope)
-    ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, started=started, pictures=pictures)
+        with phases.phase("learn"):
+            token, confirmed = await learn(run, iteration)
+        spans += confirmed
+    with phases.phase("pictures"):
+        pictures = illustrate_task(scope, on_span=spans.append)
+    ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, phases=phases, pictures=pictures)
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")
     return ending.result

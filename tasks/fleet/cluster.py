@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ log = logging.getLogger(__name__)
 class Cluster:
     """A connection that is made in the background; `ready` waits for it, `end` stops only what it started."""
 
-    def __init__(self, settings: Settings, *, host_cpus: int) -> None:
+    def __init__(self, settings: Settings, *, host_cpus: int, warm: Callable[[], None] | None = None) -> None:
         prepare_environment()  # not in the thread below
         self.slots = settings.slots(host_cpus)  # until the cluster says how many it has
+        self._warm = warm
         self._deadline_s = settings.cluster_deadline_s
         # A directory of its own, so that no other `ray.init` finds this cluster by chance.
         place = _short_directory()
@@ -67,8 +68,13 @@ class Cluster:
             lines = str(self._error).strip().splitlines() or [""]
             raise InfraError(f"Ray did not start: {type(self._error).__name__}: {lines[0]}") from self._error
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """Begin to end it, and do not wait."""
         self._over.set()
+
+    def end(self) -> None:
+        """End it, and wait until nothing of it is left."""
+        self.stop()
         if not self._connected.is_set():
             log.info("waiting for Ray to come up, so as to leave nothing of it behind")
         self._thread.join(self._deadline_s)
@@ -86,6 +92,8 @@ class Cluster:
                     _connect(self.slots, self._scratch)
             import ray
 
+            if owned and self._warm is not None and not joins_a_cluster():
+                self._warming = _warm_workers(self._warm, self.slots)
             self.slots = int(ray.cluster_resources().get(MICROVM, 0))
             if self.slots < 1:
                 raise InfraError(f"the Ray cluster has no '{MICROVM}' resource: start its nodes with --resources")
@@ -156,8 +164,16 @@ def _keep_quiet() -> None:
     worker._worker_logs_enabled = False
 
 
+def _warm_workers(warm: Callable[[], None], slots: int) -> list[Any]:
+    import ray
+
+    task = ray.remote(warm).options(name="warm", num_cpus=0, resources={MICROVM: 1})
+    return [task.remote() for _ in range(slots)]
+
+
 def _trim() -> None:
-    """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60."""
+    """Start nothing that a cluster of one host has no use for: 5 s of CPU time at each start, with Ray 2.60."""
+    from ray._private import utils
     from ray._private.node import Node
 
     def nothing(node: Any, **_: Any) -> None:
@@ -168,6 +184,8 @@ def _trim() -> None:
 
     Node.start_monitor = Node.start_log_monitor = nothing
     Node.start_api_server = no_api_server
+    # The agent that a raylet wants beside it: without its job server and metrics.
+    utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
 
 
 def _reach(address: str) -> None:
@@ -186,13 +204,16 @@ _current: Cluster | None = None
 
 
 @contextmanager
-def running(settings: Settings, *, host_cpus: int) -> Iterator[Cluster]:
-    """The run's cluster, being connected while the caller goes on; inside another `running` it is the same one."""
+def running(settings: Settings, *, host_cpus: int, warm: Callable[[], None] | None = None) -> Iterator[Cluster]:
+    """The run's cluster, being connected while the caller goes on; inside another `running` it is the same one.
+
+    `warm` is called in each worker of a cluster of our own, before its first task.
+    """
     global _current  # noqa: PLW0603 - Ray itself has one connection per process
     if _current is not None:
         yield _current
         return
-    _current = Cluster(settings, host_cpus=host_cpus)
+    _current = Cluster(settings, host_cpus=host_cpus, warm=warm)
     try:
         yield _current
     finally:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,26 @@ from policy_lake.files import atomic_write
 from tasks.host.guest import prepare_guest
 from tasks.run.report import best_line, best_of, markdown_report, text_report
 from tasks.run.scope import Scope, end_run, profile_of
-from tasks.run.spans import Span, covered_s
+from tasks.run.spans import Phases, Span
 from tasks.run.tally import tally, tune_result
 from tasks.trial.pictures import Pictures
 
 log = logging.getLogger(__name__)
+
+
+SUMS = ("total", "vm", "overhead")
+
+
+def time_table(seconds: Mapping[str, float]) -> str:
+    """The phases as a Markdown table; they sum to the total."""
+    rows = [f"| {name} | {value:.1f} |" for name, value in seconds.items() if name not in SUMS]
+    return "\n".join(["| phase | seconds |", "|---|---|", *rows, f"| total | {seconds['total']:.1f} |", ""])
+
+
+def time_text(seconds: Mapping[str, float]) -> str:
+    """The same in one line."""
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name not in SUMS)
+    return f"Seconds by phase: {parts}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +50,21 @@ def conclude(
     *,
     token: Path | None,
     spans: Sequence[Span],
-    started: float,
+    phases: Phases,
     pictures: Pictures | None = None,
 ) -> Ending:
     """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
     profile = profile_of(scope, profile_id)
     tried = tally(scope, failures)
-    total, guests = time.time() - started, covered_s(spans)
-    seconds = {"total": total, "vm": guests, "overhead": max(0.0, total - guests)}
+    seconds = phases.seconds(spans)
     directory = scope.settings.run_dir / scope.run_id
     told = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
     markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
     drawn = pictures.markdown() if pictures else ""
-    atomic_write(directory / "report.md", f"{markdown}\n{drawn}".encode())
+    atomic_write(directory / "report.md", f"{markdown}\n{time_table(seconds)}\n{drawn}".encode())
     text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
-    atomic_write(directory / "report.txt", text.encode())
+    atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
     result["warnings"] = [warning] if warning else []
     result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
 from policy_lake.model import InfraError, Score
@@ -11,22 +13,30 @@ from tasks.host.guest import prepare_guest
 from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
+from tasks.run.spans import Span, spanned
 from tasks.run.tally import tally
+from tasks.run.warm import import_plots
 from tasks.trial.pictures import Pictures, draw, trace_runs
 from tasks.trial.spec import Loadable
 
 log = logging.getLogger(__name__)
 
 
-def illustrate(scope: Scope) -> Pictures | None:
-    """Draw what the run has measured, into its directory; None when nothing was. Without a guest, without timeline."""
+def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None) -> Pictures | None:
+    """Draw what the run has measured, into its directory; None when nothing was. Without a guest, without timeline.
+
+    `on_span` hears when the guest ran.
+    """
     tried = tally(scope, {})
     best = best_of(tried)
     if best is None:
         return None
     scores = sorted((one.score for one in tried if one.score), key=lambda score: -score.ratio.median)
+    # Two seconds of imports, beside the guest.
+    threading.Thread(target=import_plots, daemon=True).start()
     try:
-        timelines = _timelines(scope, best)
+        timelines, span = spanned(lambda: _timelines(scope, best))
+        on_span(span)
     except InfraError as error:  # pictures explain a result; they are none
         log.warning("no timeline: %s", error)
         timelines = {}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Score, Stage, Verdict
@@ -14,6 +15,7 @@ from tasks.run.batch import Evidence, read_evidence
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
+from tasks.run.spans import Span
 from tasks.tokens.issue import token_for_verdict
 from tasks.trial.drive import RunStore
 from tasks.trial.full import judge_everywhere
@@ -26,21 +28,25 @@ from verifier_vm.verdict import honours_cgroups, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 STATIC = ("source", "build", "object")
+OnSpan = Callable[[Span], None]
 Attempt = Callable[[TrialSpec, RunStore], Trial]
 log = logging.getLogger(__name__)
 
 
-def promote(scope: Scope, tried: Sequence[Tried], *, attempt: Attempt | None = None) -> Path | None:
+def promote(
+    scope: Scope, tried: Sequence[Tried], *, attempt: Attempt | None = None, on_span: OnSpan = lambda _: None
+) -> Path | None:
     """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it. With
-    SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary.
+    SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary. `on_span` hears when
+    guests ran.
     """
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
         return None
     candidate = next(one.candidate for one in tried if one.score is best)
-    again = confirm(scope, best, candidate, attempt or _attempt)
+    again = confirm(scope, best, candidate, attempt or partial(_attempt, on_span=on_span))
     if again is None or again.outcome != "win":
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
@@ -82,8 +88,8 @@ def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> S
     return again
 
 
-def _attempt(spec: TrialSpec, store: RunStore) -> Trial:
-    return run_here(trial(spec), spec, store)
+def _attempt(spec: TrialSpec, store: RunStore, *, on_span: OnSpan) -> Trial:
+    return run_here(trial(spec), spec, store, on_span=on_span)
 
 
 def _full(scope: Scope, evidence: Evidence) -> Verdict:

@@ -1,14 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When guests ran: spans of wall time, and how long at least one of them lasted."""
+"""Where a run's wall time goes: when guests ran, and how long each phase took from the start of the process."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 Span = tuple[float, float]  # start and end, in seconds since the epoch
 Value = TypeVar("Value")
+
+
+class Phases:
+    """Seconds of wall time by phase; what is in no phase counts as `start` before the first, as `other` behind it."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time of the `with` to a phase; one that is entered again goes on."""
+        start = time.time()
+        self._seconds.setdefault("start", max(0.0, start - self.began))
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.time() - start
+
+    def seconds(self, guests: Iterable[Span]) -> dict[str, float]:
+        """`total` until now, of it `vm` in guests and `overhead` outside, and each phase; the phases sum to `total`."""
+        total, covered = time.time() - self.began, covered_s(guests)
+        other = max(0.0, total - sum(self._seconds.values()))
+        return {"total": total, "vm": covered, "overhead": max(0.0, total - covered), **self._seconds, "other": other}
 
 
 def spanned(work: Callable[[], Value]) -> tuple[Value, Span]:
@@ -24,3 +51,9 @@ def covered_s(spans: Iterable[Span]) -> float:
         total += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return total
+
+
+def process_began() -> float:
+    """When this process was started, in seconds since the epoch: the interpreter's own start counts, too (proc(5))."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[19])
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from policy_lake.model import BuildError, InfraError, InputError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
+from tasks.run.spans import Span
 from tasks.trial.drive import RunStore, drive
 from tasks.trial.spec import TrialSpec, Work
 from tasks.trial.work import Done, Result
@@ -59,12 +60,12 @@ class LocalSlots:
 
 def run_here(
     steps: Generator[Sequence[Work], Sequence[Result], Value], spec: TrialSpec, store: RunStore, *,
-    recompute: bool = False,
+    recompute: bool = False, on_span: Callable[[Span], None] = lambda _: None,
 ) -> Value:  # fmt: skip
     """Run one trial's generator to its end in this process; InfraError, InputError or BuildError as it fails."""
     guest = prepare_guest(spec.settings, spec.shape)
     with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
-        (outcome,) = drive([steps], slots, store, recompute=recompute)
+        (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span)
     if outcome.failure is not None:
         kinds = {"build": BuildError, "input": InputError}
         raise kinds.get(outcome.failure.kind, InfraError)(outcome.failure.message)

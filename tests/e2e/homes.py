@@ -11,6 +11,7 @@ from pathlib import Path
 
 from leftovers import processes
 
+ROOT = Path(__file__).parents[2]
 SCHEDCP = Path(sys.executable).parent / "schedcp"
 MARK = "SCHEDCP_TEST_MARK"
 SMALL = ("--iterations", "1", "--per-iteration", "2", "--pairs", "4")
@@ -23,11 +24,11 @@ class Home:
         self.root = root
         self.mark = f"{os.getpid()}-{root.name}"
         (root / "tmp").mkdir()
-        dropped = ("RAY_", "PREFECT_", "PYTHONPATH", "SCHEDCP_")
+        dropped = ("RAY_", "PREFECT_", "SCHEDCP_")
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         self.env |= {
             "XDG_DATA_HOME": str(root / "data"), "PREFECT_HOME": str(root / "prefect"), "TMPDIR": str(root / "tmp"),
-            "XDG_RUNTIME_DIR": str(root / "tmp"), MARK: self.mark,
+            "XDG_RUNTIME_DIR": str(root / "tmp"), "PYTHONPATH": str(ROOT), MARK: self.mark,
         }  # fmt: skip
 
     def run(self, *args, **env):

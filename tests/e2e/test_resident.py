@@ -147,3 +147,13 @@ def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home:
     assert "none: `schedcp up`" in state(home)
     again = json.loads(home.run("up", "--json").stdout)
     assert again["started"] and again["pid"] != resident
+
+
+def test_down_ends_one_that_is_still_starting(home: Home) -> None:
+    home.run("down")
+    starting = subprocess.Popen([SCHEDCP, "up"], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    until(lambda: [path for path in (home.root / "tmp").glob("schedcp-*/*.lock") if path.read_text()])
+    ended = json.loads(home.run("down", "--json").stdout)["pid"]
+    assert ended and not runs(ended)
+    assert starting.wait(60) == 4
+    assert home.left_running() == []

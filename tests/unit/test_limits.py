@@ -17,12 +17,12 @@ from benchmarks.rounds import Rounds
 from benchmarks.scoring import pair_seed
 from benchmarks.sequential import look
 from control_plane import cli
-from flows.local import run_tune
 from policy_lake import limits
 from policy_lake.lake import Lake
 from policy_lake.limits import Limit
 from policy_lake.model import InputError
 from tasks.host.settings import Settings, load_settings
+from tasks.run.spec import define_run
 from tasks.score import Wish
 from verifier_vm.machine.topology import Topology
 
@@ -87,31 +87,21 @@ def test_command_line_flow_and_library_agree(name: str, monkeypatch: pytest.Monk
     from flows.tune import tune
 
     kind, limit = FLOW_TYPES[name]
-    monkeypatch.setattr("flows.local.prepare_guest", stop)
     for value in (int(limit.low), int(limit.high)):
         assert TypeAdapter(kind).validate_python(value) == value == limit.parse(str(value))
         assert tune.validate_parameters({"workload": "batch", name: value})[name] == value
-        with pytest.raises(Started):
-            run_tune("batch", **{name: value})  # type: ignore[arg-type]
+        assert getattr(define_run("batch", Settings(), **{name: value}), name) == value  # type: ignore[arg-type]
     for value in (int(limit.low) - 1, int(limit.high) + 1):
         with pytest.raises(InputError) as typed:
             limit.parse(str(value))
         with pytest.raises(InputError) as called:
-            run_tune("batch", **{name: value})  # type: ignore[arg-type]
+            define_run("batch", Settings(), **{name: value})  # type: ignore[arg-type]
         assert str(typed.value) == str(called.value)
         with pytest.raises(ValidationError):
             TypeAdapter(kind).validate_python(value)
         with pytest.raises(Exception, match=name):
             tune.validate_parameters({"workload": "batch", name: value})
     assert tune.parameters.properties[name]["default"] == limit.preset
-
-
-class Started(Exception):
-    """Everything was accepted."""
-
-
-def stop(*_: object) -> None:
-    raise Started
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,14 @@ def test_the_socket_lies_in_a_directory_of_the_user_s_alone(settings: Settings, 
 
 def test_without_a_resident_process_a_run_is_not_handed_over(settings: Settings) -> None:
     run = define_run("batch", settings)
-    assert (status(settings), down(settings), tune_at_resident(run)) == (None, None, None)
+    assert (status(settings), down(settings), tune_at_resident(run, 0.0)) == (None, None, None)
 
 
 def test_the_socket_of_a_killed_process_is_none(settings: Settings) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(socket_path(settings)))
     assert socket_path(settings).is_socket()
-    assert (status(settings), tune_at_resident(define_run("batch", settings))) == (None, None)
+    assert (status(settings), tune_at_resident(define_run("batch", settings), 0.0)) == (None, None)
 
 
 def test_what_differs_is_named_and_its_value_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
