@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp token …`: what a token allows, whether it holds here, taking it back, and the log of all there were."""
+"""`schedcp token …`: what a token allows, whether it is good here, its revocation, and the audit log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.tokens.check import (
     show_token,
     what_to_revoke,
 )
-from verifier_vm.tokens.door import ask_to_restore, ask_to_revoke
+from verifier_vm.tokens.client import request_restoration, request_revocation
 from verifier_vm.tokens.statement import is_sha256
 from verifier_vm.tokens.terms import RolloutStage, Token
 
@@ -66,7 +66,7 @@ def check_command(
     stage: str,
     as_json: bool,
 ) -> int:
-    """Say whether a token gives leave on this host, now; a refusal is a TokenError."""
+    """Say whether a token is good on this host, now; a refusal is a TokenError."""
     if stage not in get_args(RolloutStage):
         raise InputError(f"--stage {stage}: not one of {', '.join(get_args(RolloutStage))}")
     if btf is not None and not is_sha256(btf):
@@ -88,26 +88,27 @@ def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
     """Put a token or an object on the revocation list."""
     settings = load_settings()
     kind, value = what_to_revoke(what, settings)
-    told = ask_to_revoke(settings.key_dir, kind, value, reason)
+    revocations = request_revocation(settings.key_dir, kind, value, reason)
     if as_json:
-        print_json("token revoke", TokenRevokeOutput(kind, value, reason, told["version"]))
+        print_json("token revoke", TokenRevokeOutput(kind, value, reason, revocations["version"]))
         return
-    _say(f"revoked: {kind} {value}; the list is now version {told['version']}, with {len(told['revoked'])} on it")
+    count = len(revocations["revoked"])
+    _say(f"revoked: {kind} {value}; the list is now version {revocations['version']}, with {count} on it")
 
 
 def restore_command(*, as_json: bool) -> None:
     """Make a lost revocation list anew from the log."""
-    told = ask_to_restore(load_settings().key_dir)
+    revocations = request_restoration(load_settings().key_dir)
     if as_json:
-        print_json("token restore", from_json(TokenRestoreOutput, told))
+        print_json("token restore", from_json(TokenRestoreOutput, revocations))
         return
-    _say(f"restored: the list is version {told['version']}, with {len(told['revoked'])} on it")
+    _say(f"restored: the list is version {revocations['version']}, with {len(revocations['revoked'])} on it")
 
 
 def log_command(*, check_only: bool, as_json: bool) -> None:
     """Print the log, or only that it holds; a log that does not is a TokenError."""
     log = read_signed_log(load_settings())
-    told = f"{len(log.entries)} entries, the chain holds, revocation list version {log.head.revocations}"
+    summary = f"{len(log.entries)} entries, the chain holds, revocation list version {log.head.revocations}"
     unfinished = (
         "; its last line is unfinished, and is cut away when the signer is next asked" if log.unfinished else ""
     )
@@ -121,7 +122,7 @@ def log_command(*, check_only: bool, as_json: bool) -> None:
         what = entry.policy or entry.reason
         subject = entry.token_sha256 or entry.nonce or entry.object_sha256
         _say(f"{entry.seq:>5} {entry.time:%Y-%m-%d %H:%M:%S} {entry.event:<8} {subject[:16]:<16} {escape(what)}")
-    _say(told + unfinished)
+    _say(summary + unfinished)
 
 
 def words_of(token: Token) -> list[str]:
@@ -148,11 +149,11 @@ def words_of(token: Token) -> list[str]:
 
 
 def _origin(token: Token) -> list[str]:
-    told = token.provenance
-    proposed = [f"planner {told.planner}"] if told.planner else []
-    proposed += [f"model {told.model}"] if told.model else []
-    proposed += [f"prompt {told.prompt_sha256[:16]}…"] if told.prompt_sha256 else []
-    proposed += [f"cost {told.cost_usd:.4f} USD"] if told.cost_usd is not None else []
+    provenance = token.provenance
+    proposed = [f"planner {provenance.planner}"] if provenance.planner else []
+    proposed += [f"model {provenance.model}"] if provenance.model else []
+    proposed += [f"prompt {provenance.prompt_sha256[:16]}…"] if provenance.prompt_sha256 else []
+    proposed += [f"cost {provenance.cost_usd:.4f} USD"] if provenance.cost_usd is not None else []
     return [
         f"proposed by: {', '.join(proposed) or 'not said'}; source {token.source_sha256[:16]}…",
         f"nonce {token.nonce}, version {token.version}, entry {token.log.seq} of the log",

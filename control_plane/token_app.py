@@ -11,7 +11,7 @@ import typer
 from control_plane.options import Json
 
 token_app = typer.Typer(
-    help="Signed leave to load a policy: what it says, whether it holds here, taking it back.", no_args_is_help=True
+    help="Signed authorisations to load a policy: show, check, revoke; the audit log.", no_args_is_help=True
 )
 TokenFile = Annotated[Path, typer.Argument(help="A token, NAME.dsse.json.")]
 
@@ -34,7 +34,7 @@ def token_check(
     stage: Annotated[str, typer.Option("--stage", metavar="canary|host|fleet", help="Of the rollout.")] = "canary",
     json: Json = False,
 ) -> None:
-    """Say whether a token gives leave here and now, with nothing used up; exit status 3 and the reason if not."""
+    """Say whether a token is good here and now, with nothing used up; exit status 3 and the reason if not."""
     from control_plane.token import check_command
 
     raise typer.Exit(check_command(file, object=object, knobs=knob, kernel=kernel, btf=btf, stage=stage, as_json=json))
@@ -46,7 +46,7 @@ def token_revoke(
     reason: Annotated[str, typer.Option("--reason", help="Why, in one line.")],
     json: Json = False,
 ) -> None:
-    """Take leave back from a token, or from every token for an object."""
+    """Revoke a token, or every token for an object."""
     from control_plane.token import revoke_command
 
     revoke_command(what, reason, as_json=json)
@@ -54,7 +54,7 @@ def token_revoke(
 
 @token_app.command("restore")
 def token_restore(json: Json = False) -> None:
-    """Make a lost revocation list anew from the log."""
+    """Make a lost revocation list anew from the audit log."""
     from control_plane.token import restore_command
 
     restore_command(as_json=json)
@@ -64,7 +64,7 @@ def token_restore(json: Json = False) -> None:
 def token_log(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it holds.")] = False, json: Json = False
 ) -> None:
-    """List all that was signed, refused and revoked, and follow the chain from end to end."""
+    """List the audit log (all that was signed, refused and revoked), and check its chain from end to end."""
     from control_plane.token import log_command
 
     log_command(check_only=check, as_json=json)

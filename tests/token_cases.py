@@ -18,11 +18,11 @@ from score_cases import provenance
 
 from policy_lake.model import Finding, InfraError, InputError, Pair, Ratio, Score, Stage, to_json
 from verifier_vm.tokens import signer
+from verifier_vm.tokens.audit_log import read_log
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import canonical_json, seal
 from verifier_vm.tokens.errors import Code, TokenError
-from verifier_vm.tokens.ledger import open_ledger
-from verifier_vm.tokens.log import read_log
+from verifier_vm.tokens.key_store import open_key_store
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
@@ -50,12 +50,12 @@ ERRORS = {2: InputError, 4: InfraError}
 
 def tell(directory: Path, do: str, data: Any) -> Any:
     """The signer's answer, in this process; its error, raised."""
-    told = signer.answer(directory, json.dumps({"do": do, "data": data}).encode())
-    if "code" in told:
-        raise TokenError(told["error"], Code(told["code"]))
-    if not told["ok"]:
-        raise ERRORS[told["exit_status"]](told["error"])
-    return told["answer"]
+    reply = signer.answer(directory, json.dumps({"do": do, "data": data}).encode())
+    if "code" in reply:
+        raise TokenError(reply["error"], Code(reply["code"]))
+    if not reply["ok"]:
+        raise ERRORS[reply["exit_status"]](reply["error"])
+    return reply["answer"]
 
 
 def issue(directory: Path, **changes: Any) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def resigned(directory: Path, envelope: dict[str, Any], change: Any) -> dict[str
     """A rightly signed envelope round the statement as `change` leaves it: what a stolen key could make."""
     statement = json.loads(payload(envelope))
     change(statement)
-    with open_ledger(directory) as ledger:
-        return seal(canonical_json(statement), ledger.key)
+    with open_key_store(directory) as store:
+        return seal(canonical_json(statement), store.key)
 
 
 @contextmanager

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens had from the signer, shown, checked, revoked."""
+"""Tokens: issued by the signer, shown, checked, revoked."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens read: what one says, whether it gives leave on this host, and what became of all that were signed."""
+"""Tokens read: what one says, whether it authorises anything on this host, and the audit log of all that were signed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.knobs import read_knobs
-from verifier_vm.tokens.admitted import Admitted, read_admitted
+from verifier_vm.tokens.audit_log import Log, read_log
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import open_unverified, unseal
 from verifier_vm.tokens.errors import Code, KeyFileError, Refusal, TokenError
 from verifier_vm.tokens.files import read_bounded
-from verifier_vm.tokens.log import Log, read_log
+from verifier_vm.tokens.host_state import HostState, read_host_state
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.report import check_report
 from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
@@ -89,7 +89,7 @@ def show_token(path: Path, settings: Settings) -> Shown:
 
 
 def check_file(path: Path, here: Here, settings: Settings) -> Shown:
-    """The token, if it gives leave here and now; TokenError if not, or if that cannot be known. Changes nothing."""
+    """The token, if it is good here and now; TokenError if not, or if that cannot be known. Changes nothing."""
     content = read_file(path)
     key = _public_key(settings)
     payload = unseal(content, key)
@@ -104,7 +104,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
     )
     log = read_signed_log(settings)
     token = check_token(
-        content, what, now=datetime.now(UTC), public_key=key, log=log, admitted=_admitted(settings),
+        content, what, now=datetime.now(UTC), public_key=key, log=log, host=_host_state(settings),
         revocations=read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations),
     )  # fmt: skip
     digest = token_digest(payload)
@@ -137,9 +137,9 @@ def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
         raise InputError(f"{path}: {error}") from error
 
 
-def admitted_dir(settings: Settings) -> Path:
-    """Where this host remembers what it has let in."""
-    return settings.data_dir / "admitted"
+def host_state_dir(settings: Settings) -> Path:
+    """Where this host keeps which tokens it has consumed."""
+    return settings.data_dir / "host"
 
 
 def _words(here: Here, token: Token, settings: Settings) -> tuple[str, ...]:
@@ -174,9 +174,9 @@ def _public_key(settings: Settings) -> Any:
         raise TokenError(f"there is no key to check with: {error}", Code.NO_KEY) from error
 
 
-def _admitted(settings: Settings) -> Admitted | None:
-    # No agent has ever let anything in here: then there is nothing to remember.
-    return read_admitted(admitted_dir(settings)) if os.path.lexists(admitted_dir(settings)) else None
+def _host_state(settings: Settings) -> HostState | None:
+    # No agent has ever consumed a token here.
+    return read_host_state(host_state_dir(settings)) if os.path.lexists(host_state_dir(settings)) else None
 
 
 def _report_beside(path: Path, token: Token, token_sha256: str) -> tuple[ReportState, TokenError | None]:

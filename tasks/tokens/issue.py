@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: had from the signer for an accepted verdict, kept under the data directory, checked, and taken back.
+"""Tokens: requested from the signer for an accepted verdict, and kept under the data directory.
 
 The private key is the signer's, a process of its own; nothing here can read it.
 """
@@ -17,7 +17,7 @@ from policy_lake.model import InfraError, Ratio, Score, Verdict
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from verifier_vm.judge.suite import Tier
-from verifier_vm.tokens.door import ask_for_token
+from verifier_vm.tokens.client import request_token
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.terms import UNKNOWN, Provenance, RolloutStage
@@ -54,7 +54,7 @@ def token_for_verdict(
         stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
         provenance=provenance,
     )  # fmt: skip
-    envelope, token_sha256 = ask_for_token(settings.key_dir, request)
+    envelope, token_sha256 = request_token(settings.key_dir, request)
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()
     path = settings.token_dir / f"{_file_name(request.policy)}-{loaded[:16]}{SUFFIX}"
     report = report_of(token_sha256, verdict.stages, score)

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from makespan import makespan_bound
 
-from benchmarks.statistics import makespan_bound
 from benchmarks.workloads import WORKLOAD_SIZES, arguments, workload, workload_ids
 
 GUEST = Path(__file__).parents[2] / "benchmarks" / "guest"

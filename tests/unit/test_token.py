@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: leave is given for exactly what was signed, and refused for anything else."""
+"""Tokens: they authorise exactly what was signed, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def envelope(keys):
     return issue(keys)
 
 
-def test_a_token_gives_leave_for_what_was_signed(keys, envelope):
+def test_a_token_authorises_what_was_signed(keys, envelope):
     token = check(keys, json.dumps(envelope).encode())
     assert token == check(keys, envelope)
     assert (token.policy, token.workload, token.ratio) == ("ljf", "batch", SCORE.ratio)
@@ -57,7 +57,7 @@ def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
         "SCHEDCP_SURVIVES", "SCHEDCP_FAIR", "SCHEDCP_SCORED",
     ]  # fmt: skip
     assert len(predicate["policy"]["digest"]["sha256"]) == 64
-    reports = {one["uri"]: one["digest"]["sha256"] for one in predicate["inputAttestations"]}
+    reports = {attestation["uri"]: attestation["digest"]["sha256"] for attestation in predicate["inputAttestations"]}
     assert reports["urn:schedcp:report:kernel"] == digest_of(next(stage for stage in STAGES if stage.name == "kernel"))
     assert reports["urn:schedcp:report:score"] == digest_of(SCORE)
     assert predicate["schedcp"]["arguments_sha256"] == arguments_digest(REQUEST.arguments)

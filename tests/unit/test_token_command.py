@@ -18,11 +18,11 @@ from policy_lake.model import InfraError, Rejection, Verdict
 from tasks.host.settings import Settings
 from tasks.tokens.check import HOST_BTF
 from tasks.tokens.issue import report_path, token_for_verdict
-from verifier_vm.tokens.admit import admit_token
-from verifier_vm.tokens.admitted import create_admitted
+from verifier_vm.tokens.audit_log import LOG
 from verifier_vm.tokens.check import Attachment
+from verifier_vm.tokens.consume import consume_token
 from verifier_vm.tokens.errors import Code
-from verifier_vm.tokens.log import LOG
+from verifier_vm.tokens.host_state import create_host_state
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.public_key import PUBLIC
 from verifier_vm.tokens.revocation import REVOCATIONS
@@ -67,8 +67,8 @@ def schedcp(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["schedcp", *map(str, args)])
         with pytest.raises(SystemExit) as ending:
             cli.main()
-        said = capsys.readouterr()
-        return ending.value.code or 0, said.out, said.err
+        captured = capsys.readouterr()
+        return ending.value.code or 0, captured.out, captured.err
 
     return call
 
@@ -101,9 +101,9 @@ def test_show_says_what_is_allowed_and_what_is_not(schedcp, token):
     ):  # fmt: skip
         assert words in out, words
     code, out, _ = schedcp("token", "show", token, "--json")
-    told = contract(out)
-    assert code == 0 and told["trusted"] is True and told["token"]["audience"] == "host-1"
-    assert [stage["name"] for stage in told["token"]["stages"]] == [stage.name for stage in STAGES]
+    answer = contract(out)
+    assert code == 0 and answer["trusted"] is True and answer["token"]["audience"] == "host-1"
+    assert [stage["name"] for stage in answer["token"]["stages"]] == [stage.name for stage in STAGES]
 
 
 def test_show_of_a_token_that_is_not_ours_says_so_first(schedcp, token, data, tmp_path):
@@ -208,8 +208,8 @@ def test_revoke_by_file_nonce_and_object(refused, schedcp, token, data):
     assert code == 0 and "the list is now version 3, with 2 on it" in out
     code, out, _ = schedcp("token", "log")
     assert code == 0 and out.count("revoked") == 2 and "4 entries, the chain holds, revocation list version 3" in out
-    told = contract(schedcp("token", "log", "--check", "--json")[1])
-    assert told["holds"] is True and (told["count"], told["entries"]) == (4, [])
+    answer = contract(schedcp("token", "log", "--check", "--json")[1])
+    assert answer["holds"] is True and (answer["count"], answer["entries"]) == (4, [])
     (data / "keys" / REVOCATIONS).unlink()
     refused(Code.UNREADABLE, "token", "log", "--check")
     code, out, _ = schedcp("token", "restore")
@@ -229,18 +229,18 @@ def test_a_log_that_was_cut_off_shows(refused, data, token):
 
 
 def test_check_tells_of_what_this_host_has_admitted(refused, schedcp, data, token):
-    from tasks.tokens.check import admitted_dir, read_signed_log
+    from tasks.tokens.check import host_state_dir, read_signed_log
     from verifier_vm.tokens.public_key import read_public_key
     from verifier_vm.tokens.revocation import read_revocations
 
     settings = Settings()
     key = read_public_key(settings.key_dir / PUBLIC)
     what = Attachment(sha("object"), KNOBS, SCORE.kernel, sha("btf"), "host-1")
-    create_admitted(admitted_dir(settings))
+    create_host_state(host_state_dir(settings))
     assert schedcp("token", "check", token, *THERE)[0] == 0
     known = {"revocations": read_revocations(settings.key_dir / REVOCATIONS, key), "log": read_signed_log(settings)}
     now = parse_payload(payload(json.loads(token.read_text()))).issued
-    admit_token(admitted_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
+    consume_token(host_state_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
     refused(Code.USED, "token", "check", token, *THERE)
 
 

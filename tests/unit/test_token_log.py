@@ -18,10 +18,10 @@ from token_cases import REQUEST, issue, payload, refusal, revoke, sha, tell, tru
 
 from policy_lake.model import InfraError, to_json
 from verifier_vm.tokens import signer
+from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.dsse import canonical_json
 from verifier_vm.tokens.errors import Code, TokenError
-from verifier_vm.tokens.ledger import open_ledger, write_head
-from verifier_vm.tokens.log import HEAD, LOG
+from verifier_vm.tokens.key_store import open_key_store, write_head
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.revocation import REVOCATIONS
 from verifier_vm.tokens.statement import token_digest
@@ -129,8 +129,8 @@ def test_what_a_crash_leaves_at_the_end_is_got_over(keys):
 
 
 def test_a_whole_line_behind_the_head_must_be_signed(keys):
-    with open_ledger(keys) as ledger:
-        place = ledger.next_place
+    with open_key_store(keys) as store:
+        place = store.next_place
     last = json.loads((keys / LOG).read_bytes().splitlines()[-1])
     forged = {**last, "entry": {**last["entry"], "seq": place.seq, "previous": place.previous}}
     with (keys / LOG).open("ab") as file:
@@ -141,8 +141,8 @@ def test_a_whole_line_behind_the_head_must_be_signed(keys):
 
 
 def test_a_head_that_tells_of_other_things_than_the_log_is_refused(keys):
-    with open_ledger(keys) as ledger:
-        write_head(keys, replace(ledger.head, versions={}), ledger.key)
+    with open_key_store(keys) as store:
+        write_head(keys, replace(store.head, versions={}), store.key)
     with refusal(Code.LOG_BROKEN):
         trust(keys)
 
@@ -168,8 +168,8 @@ def _killed_at(number, directory, message):
 
         for name in ("write", "fsync", "replace", "link", "ftruncate", "truncate", "unlink", "fchmod", "mkdir"):
             setattr(os, name, killing(getattr(os, name)))
-        told = signer.answer(directory, message)
-        os._exit(0 if told["ok"] else 9)
+        reply = signer.answer(directory, message)
+        os._exit(0 if reply["ok"] else 9)
 
     child = multiprocessing.get_context("fork").Process(target=run)
     child.start()
@@ -190,8 +190,8 @@ def test_a_sigkill_at_any_point_leaves_a_log_to_go_on_from(made, tmp_path, do):
         ended = _killed_at(number, directory, message)
         revoke(directory, "nonce", "ef" * 16, "afterwards")
         known = trust(directory)
-        told = [entry.nonce for entry in known["log"].entries if entry.event == "revoked" and entry.nonce]
-        assert told == [one.value for one in known["revocations"].revoked if one.kind == "nonce"]
+        logged = [entry.nonce for entry in known["log"].entries if entry.event == "revoked" and entry.nonce]
+        assert logged == [revocation.value for revocation in known["revocations"].revoked if revocation.kind == "nonce"]
         assert known["revocations"].version == known["log"].head.revocations
         assert not known["log"].unfinished
         assert [path.name for path in directory.iterdir() if path.name.startswith(".")] == []
@@ -227,8 +227,8 @@ def test_a_full_disk_leaves_everything_as_it_was(keys):
     def run():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        told = signer.answer(keys, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode())
-        os._exit(0 if (told["ok"], told.get("exit_status")) == (False, 4) else 9)
+        reply = signer.answer(keys, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode())
+        os._exit(0 if (reply["ok"], reply.get("exit_status")) == (False, 4) else 9)
 
     child = multiprocessing.get_context("fork").Process(target=run)
     child.start()
@@ -246,7 +246,7 @@ def test_a_lost_list_is_made_anew_from_the_log(keys):
         issue(keys)
     tell(keys, "restore", {})
     after = trust(keys)["revocations"]
-    assert [(one.kind, one.value, one.reason) for one in after.revoked] == [
-        (one.kind, one.value, one.reason) for one in before.revoked
+    assert [(revocation.kind, revocation.value, revocation.reason) for revocation in after.revoked] == [
+        (revocation.kind, revocation.value, revocation.reason) for revocation in before.revoked
     ]
     assert after.version == before.version + 1 and events(keys)[-1] == "restored" and issue(keys)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The revocation list: what is on it has no leave, and without a list that can be trusted nothing has."""
+"""The revocation list: what is on it authorises nothing, and without a list that can be trusted nothing does."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_the_first_list_is_empty_and_signed(keys):
 
 
 def test_a_revoked_token_is_refused_and_others_for_the_object_are_not(keys):
-    one, two = issue(keys), issue(keys)
-    revoke(keys, "nonce", parse_payload(payload(one)).nonce, "leaked")
+    revoked, other = issue(keys), issue(keys)
+    revoke(keys, "nonce", parse_payload(payload(revoked)).nonce, "leaked")
     with refusal(Code.REVOKED):
-        check(keys, one)
-    assert check(keys, two)
+        check(keys, revoked)
+    assert check(keys, other)
 
 
 def test_every_token_for_a_revoked_object_is_refused(keys):
     envelopes = [issue(keys), issue(keys)]
-    told = revoke(keys, "object", REQUEST.object_sha256, "it starves kworkers")
-    assert told["version"] == 2
+    revocations = revoke(keys, "object", REQUEST.object_sha256, "it starves kworkers")
+    assert revocations["version"] == 2
     for envelope in envelopes:
         with refusal(Code.REVOKED):
             check(keys, envelope)

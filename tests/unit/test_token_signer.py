@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
 
 from policy_lake.model import Finding, InfraError, InputError, Ratio, Stage, to_json
-from verifier_vm.tokens import door, signer
-from verifier_vm.tokens.door import ask_for_token, ask_to_revoke
+from verifier_vm.tokens import client, signer
+from verifier_vm.tokens.client import request_revocation, request_token
 from verifier_vm.tokens.errors import Code, KeyFileError
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.public_key import PUBLIC
@@ -94,8 +94,8 @@ def test_every_required_stage_is_required(keys, required):
     ],
 )  # fmt: skip
 def test_a_message_out_of_shape_is_told_in_one_line(tmp_path, message):
-    told = signer.answer(tmp_path / "keys", message)
-    assert told["ok"] is False and told["exit_status"] == 2 and "\n" not in told["error"], told
+    reply = signer.answer(tmp_path / "keys", message)
+    assert reply["ok"] is False and reply["exit_status"] == 2 and "\n" not in reply["error"], reply
 
 
 @pytest.mark.parametrize("more", [{"nonce": "00" * 16}, {"version": 1}, {"expires": "2099-01-01"}, {"log": {}}])
@@ -142,29 +142,29 @@ def test_a_revoked_object_gets_no_new_token(keys):
 
 def test_through_the_door_errors_keep_their_kind(tmp_path):
     directory = tmp_path / "keys"
-    envelope, digest = ask_for_token(directory, REQUEST)
+    envelope, digest = request_token(directory, REQUEST)
     assert check(directory, envelope).nonce and trust(directory)["log"].entries[-1].token_sha256 == digest
     with refusal(Code.INCOMPLETE):
-        ask_for_token(directory, replace(REQUEST, stages=STAGES[1:]))
+        request_token(directory, replace(REQUEST, stages=STAGES[1:]))
     with pytest.raises(InputError, match="'xyz' is no nonce"):
-        ask_to_revoke(directory, "nonce", "xyz", "why")
+        request_revocation(directory, "nonce", "xyz", "why")
     with pytest.raises(InputError, match="not to be signed"):
-        ask_for_token(directory, replace(REQUEST, stages=(Stage("build", True, float("nan")),)))
+        request_token(directory, replace(REQUEST, stages=(Stage("build", True, float("nan")),)))
     (directory / PRIVATE).chmod(0o640)
     with pytest.raises(KeyFileError, match=r"others may use it .*`chmod 600") as caught:
-        ask_for_token(directory, REQUEST)
+        request_token(directory, REQUEST)
     assert caught.value.exit_status == 4
 
 
 def test_a_signer_that_cannot_start_is_a_failure_of_ours(tmp_path, monkeypatch):
-    monkeypatch.setattr(door, "ROOT", tmp_path)
-    monkeypatch.setattr(door, "START", "raise SystemExit('no such thing')")
+    monkeypatch.setattr(client, "ROOT", tmp_path)
+    monkeypatch.setattr(client, "START", "raise SystemExit('no such thing')")
     with pytest.raises(InfraError, match="the signer ended without an answer: no such thing"):
-        ask_for_token(tmp_path / "keys", REQUEST)
-    monkeypatch.setattr(door, "START", "import time; time.sleep(60)")
-    monkeypatch.setattr(door, "TIMEOUT_S", 0.2)
+        request_token(tmp_path / "keys", REQUEST)
+    monkeypatch.setattr(client, "START", "import time; time.sleep(60)")
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
     with pytest.raises(InfraError, match="the signer gave no answer"):
-        ask_for_token(tmp_path / "keys", REQUEST)
+        request_token(tmp_path / "keys", REQUEST)
 
 
 def test_the_environment_cannot_put_code_into_the_signer(tmp_path, monkeypatch):
@@ -172,7 +172,7 @@ def test_the_environment_cannot_put_code_into_the_signer(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    ask_for_token(tmp_path / "keys", REQUEST)
+    request_token(tmp_path / "keys", REQUEST)
     assert not (tmp_path / "ran").exists()
 
 
@@ -188,7 +188,7 @@ from verifier_vm.tokens.terms import REQUIRED_STAGES
 stages = tuple(Stage(name, True, 1.0) for name in REQUIRED_STAGES)
 verdict = Verdict(True, None, stages, "x", hashlib.sha256(b"o").hexdigest(), "7.3")
 path = token_for_verdict(verdict, "source", load_settings(), btf_sha256="ab" * 32)
-secret = [name for name in sys.modules if name.split(".")[-1] in ("private_key", "ledger", "signer")]
+secret = [name for name in sys.modules if name.split(".")[-1] in ("private_key", "key_store", "signer")]
 fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
 links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
 touched = [name for name in opened + links if "signing.key" in name]
@@ -202,7 +202,7 @@ def test_the_caller_never_holds_the_private_key(tmp_path):
     directory = tmp_path / "elsewhere" / "keys"
     env = {**os.environ, "SCHEDCP_KEY_STORE": str(directory), "SCHEDCP_DATA_DIR": str(tmp_path / "data")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", CALLER], env=env, cwd=door.ROOT, **pipes) as caller:
+    with subprocess.Popen([sys.executable, "-c", CALLER], env=env, cwd=client.ROOT, **pipes) as caller:
         try:
             path, rest = caller.stdout.readline().strip().split(" ", 1)
             assert Path(path).is_file() and rest == "[] []"
@@ -211,7 +211,7 @@ def test_the_caller_never_holds_the_private_key(tmp_path):
             public = (directory / PUBLIC).read_bytes().splitlines()[1]
             needles = {"raw": seed, "base64": base64.b64encode(seed), "pem": pem.splitlines()[1]}
             memory = _memory(caller.pid)
-            assert len(memory) > 1 << 20 and b"verifier_vm.tokens.door" in memory  # that we can read it at all
+            assert len(memory) > 1 << 20 and b"verifier_vm.tokens.client" in memory  # that we can read it at all
             assert [name for name, needle in needles.items() if needle in memory] == []
             assert public != pem.splitlines()[1]
         finally:
@@ -235,5 +235,5 @@ def _memory(pid: int) -> bytes:
 
 def test_the_signers_answer_holds_no_key(tmp_path):
     directory = tmp_path / "keys"
-    told = json.dumps(signer.answer(directory, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()))
-    assert (directory / PRIVATE).read_text().splitlines()[1][-40:] not in told
+    reply = json.dumps(signer.answer(directory, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()))
+    assert (directory / PRIVATE).read_text().splitlines()[1][-40:] not in reply

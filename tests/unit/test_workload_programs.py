@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from makespan import makespan_bound
 
 from benchmarks.programs import program_sources
-from benchmarks.statistics import makespan_bound
 from benchmarks.workloads import workload
 
 GUEST = Path(__file__).parents[2] / "benchmarks" / "guest"

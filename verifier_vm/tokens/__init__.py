@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: who signs them, what they say, how they are checked, taken back and written down."""
+"""Tokens: who signs them, what they say, how they are issued, checked, revoked and logged."""

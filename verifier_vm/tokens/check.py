@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a token gives leave to attach something here and now. It changes nothing; what it does not know means no."""
+"""Whether a token authorises attaching something here and now. It changes nothing; what it does not know means no."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, get_args
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy_lake.model import InputError
-from verifier_vm.tokens.admitted import Admitted
+from verifier_vm.tokens.audit_log import Log
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError
-from verifier_vm.tokens.log import Log
+from verifier_vm.tokens.host_state import HostState
 from verifier_vm.tokens.revocation import RevocationList
 from verifier_vm.tokens.statement import parse_payload, refusal_of, token_digest
 from verifier_vm.tokens.terms import CLOCK_SKEW, VERIFIER_VERSION, RolloutStage, Token
@@ -40,12 +40,12 @@ def check_token(
     public_key: Ed25519PublicKey,
     revocations: RevocationList,
     log: Log | None = None,
-    admitted: Admitted | None = None,
+    host: HostState | None = None,
 ) -> Token:
-    """What the token says, if it gives this leave; TokenError with the reason if not.
+    """What the token says, if it authorises this; TokenError with code and reason if not.
 
-    `log` is looked at where it can be had: by a host other than the signer's, perhaps not. `admitted` is what this host
-    let in before; without it, use of a nonce, older versions and older lists cannot be told.
+    `log`, the audit log, is checked where it is at hand; a host other than the signer's may not have it. `host` is what
+    this host has consumed and seen before; without it, a used nonce, an older version or list goes unnoticed.
     """
     if now.tzinfo is None:
         raise InputError("the time of a check needs a time zone")
@@ -58,7 +58,7 @@ def check_token(
         or _other_time(token, now)
         or _revoked(token, revocations)
         or _not_logged(token, token_digest(payload), log)
-        or (_seen(token, revocations, log, admitted) if admitted else None)
+        or (_seen(token, revocations, log, host) if host else None)
     )
     if refusal:
         raise TokenError(refusal.reason, refusal.code)
@@ -92,34 +92,34 @@ def _other_time(token: Token, now: datetime) -> Refusal | None:
 
 
 def _revoked(token: Token, revocations: RevocationList) -> Refusal | None:
-    found = revocations.finds(nonce=token.nonce, object_sha256=token.object_sha256)
-    if found is None:
+    revocation = revocations.find(nonce=token.nonce, object_sha256=token.object_sha256)
+    if revocation is None:
         return None
-    revoked = "token" if found.kind == "nonce" else "object"
-    return Refusal(Code.REVOKED, f"the {revoked} was revoked: {found.reason}")
+    revoked = "token" if revocation.kind == "nonce" else "object"
+    return Refusal(Code.REVOKED, f"the {revoked} was revoked: {revocation.reason}")
 
 
 def _not_logged(token: Token, token_sha256: str, log: Log | None) -> Refusal | None:
-    if log is None or log.tells_of(token.log, token_sha256):
+    if log is None or log.has_token(token.log, token_sha256):
         return None
-    reason = f"the log does not tell of this token as its entry {token.log.seq}: one of them is not what was signed"
+    reason = (
+        f"the audit log has another entry {token.log.seq} than this token names: one of them is not what was signed"
+    )
     return Refusal(Code.NOT_LOGGED, reason)
 
 
-def _seen(token: Token, revocations: RevocationList, log: Log | None, admitted: Admitted) -> Refusal | None:
-    if token.nonce in admitted.nonces:
+def _seen(token: Token, revocations: RevocationList, log: Log | None, host: HostState) -> Refusal | None:
+    if token.nonce in host.nonces:
         return Refusal(Code.USED, "the token was used on this host before: a nonce is good for one attachment")
-    if token.version <= (mark := admitted.mark(token.audience, token.policy)):
+    if token.version <= (mark := host.mark(token.audience, token.policy)):
         reason = (
             f"the token's version {token.version} is not above {mark}, which this host has seen for {token.policy!r}"
         )
         return Refusal(Code.OLD_VERSION, reason)
-    if revocations.version < admitted.revocations:
-        reason = (
-            f"the revocation list's version {revocations.version} is older than {admitted.revocations}, seen before"
-        )
+    if revocations.version < host.revocations:
+        reason = f"the revocation list's version {revocations.version} is older than {host.revocations}, seen before"
         return Refusal(Code.OLD_REVOCATIONS, reason)
-    if log is not None and not log.holds(admitted.log_seq, admitted.log_sha256):
-        reason = f"the log is not the one seen before: its entry {admitted.log_seq} is gone or another"
+    if log is not None and not log.holds(host.log_seq, host.log_sha256):
+        reason = f"the audit log is not the one seen before: its entry {host.log_seq} is gone or another"
         return Refusal(Code.OTHER_LOG, reason)
     return None

@@ -64,8 +64,8 @@ def open_unverified(envelope: bytes | Mapping[str, Any], *, kind: str = TOKEN_TY
             raise ValueError(f"payloadType is {data['payloadType']!r}")
         return _base64(data["payload"]), signature["keyid"], _base64(signature["sig"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        said = error if isinstance(error, ValueError) else repr(error)
-        raise TokenError(f"not a {NAMES[kind]}: {in_one_line(said)}", Code.MALFORMED) from error
+        cause = error if isinstance(error, ValueError) else repr(error)
+        raise TokenError(f"not a {NAMES[kind]}: {in_one_line(cause)}", Code.MALFORMED) from error
 
 
 def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, kind: str = TOKEN_TYPE) -> bytes:
@@ -93,9 +93,9 @@ def strict_json(content: bytes) -> Any:
         raise ValueError(f"larger than {SIZE_LIMIT} bytes")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(found := dict(pairs)) != len(pairs):
+        if len(members := dict(pairs)) != len(pairs):
             raise ValueError("a member is named twice")
-        return found
+        return members
 
     return json.loads(content, object_pairs_hook=once)
 

@@ -31,12 +31,12 @@ def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
     return content
 
 
-def require_private(path: Path, found: os.stat_result) -> None:
+def require_private(path: Path, status: os.stat_result) -> None:
     """KeyFileError unless only this process's user may use the file or directory."""
-    if found.st_uid != os.geteuid():
-        raise KeyFileError(f"{path}: owned by user {found.st_uid}, not by the user who signs ({os.geteuid()})")
-    if loose := stat.S_IMODE(found.st_mode) & 0o077:
-        want = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
+    if status.st_uid != os.geteuid():
+        raise KeyFileError(f"{path}: owned by user {status.st_uid}, not by the user who signs ({os.geteuid()})")
+    if loose := stat.S_IMODE(status.st_mode) & 0o077:
+        want = 0o700 if stat.S_ISDIR(status.st_mode) else 0o600
         raise KeyFileError(f"{path}: others may use it (mode bits {loose:03o}): `chmod {want:o} {path}`")
 
 

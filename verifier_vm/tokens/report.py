@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report beside a token: what each stage said in full, of which the token holds the digests."""
+"""The report beside a token: each stage's findings in full, of which the token holds the digests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def stage_digests(stages: Sequence[Stage]) -> tuple[StageDigest, ...]:
 
 def report_of(token_sha256: str, stages: Sequence[Stage], score: Score | None) -> bytes:
     """The file that goes beside the token of that digest."""
-    told = {"stages": [to_json(stage) for stage in stages], "score": to_json(score) if score else None}
-    return canonical_json({"token_sha256": token_sha256, **told}) + b"\n"
+    reports = {"stages": [to_json(stage) for stage in stages], "score": to_json(score) if score else None}
+    return canonical_json({"token_sha256": token_sha256, **reports}) + b"\n"
 
 
 def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, Any]:
@@ -35,16 +35,16 @@ def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, A
         report: dict[str, Any] = strict_json(content)
         if report["token_sha256"] != token_sha256:
             raise TokenError("the report is another token's", Code.REPORT_OTHER)
-        found = tuple(
+        digests = tuple(
             StageDigest(stage["name"], stage["ok"], hashlib.sha256(canonical_json(stage)).hexdigest())
             for stage in report["stages"]
         )
         score = hashlib.sha256(canonical_json(report["score"])).hexdigest() if report["score"] is not None else ""
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TokenError(f"the report is not well formed: {in_one_line(repr(error))}", Code.REPORT_CHANGED) from error
-    if len(found) != len(token.stages):
+    if len(digests) != len(token.stages):
         raise TokenError("the report has other stages than the token", Code.REPORT_CHANGED)
-    for here, signed in zip(found, token.stages, strict=True):
+    for here, signed in zip(digests, token.stages, strict=True):
         if here != signed:
             reason = f"the report of the stage {signed.name!r} is not the one that was signed"
             raise TokenError(reason, Code.REPORT_CHANGED)

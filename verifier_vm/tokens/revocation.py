@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The revocation list: a signed file that says which tokens and objects no longer have leave.
+"""The revocation list: a signed file that says which tokens and objects no longer authorise anything.
 
 Its version grows with every revocation. Who has seen a version takes no older one, and no list at all is a refusal.
 """
@@ -43,23 +43,24 @@ class RevocationList:
     version: int
     revoked: tuple[Revoked, ...] = ()
 
-    def finds(self, *, nonce: str = "", object_sha256: str = "") -> Revoked | None:
+    def find(self, *, nonce: str = "", object_sha256: str = "") -> Revoked | None:
         """The revocation that holds for this nonce or this object."""
         held = {("nonce", nonce), ("object", object_sha256)}
-        return next((one for one in self.revoked if (one.kind, one.value) in held), None)
+        return next((revocation for revocation in self.revoked if (revocation.kind, revocation.value) in held), None)
 
 
-def check_revoked(one: Revoked) -> None:
+def check_revocation(revocation: Revoked) -> None:
     """InputError unless the revocation names something that can be revoked, and says why."""
-    if len(one.value) != LENGTH[one.kind] or set(one.value) - set("0123456789abcdef"):
-        raise InputError(f"{one.value[:80]!r} is no {one.kind}: it takes {LENGTH[one.kind]} lower-case digits in hex")
-    if not one.reason.strip() or len(one.reason) > LONGEST_TEXT or not one.reason.isprintable():
+    if len(revocation.value) != LENGTH[revocation.kind] or set(revocation.value) - set("0123456789abcdef"):
+        shape = f"it takes {LENGTH[revocation.kind]} lower-case digits in hex"
+        raise InputError(f"{revocation.value[:80]!r} is no {revocation.kind}: {shape}")
+    if not revocation.reason.strip() or len(revocation.reason) > LONGEST_TEXT or not revocation.reason.isprintable():
         raise InputError(f"a revocation needs a reason, of one line and at most {LONGEST_TEXT} characters")
 
 
-def write_revocations(directory: Path, found: RevocationList, key: Signer) -> None:
+def write_revocations(directory: Path, revocations: RevocationList, key: Signer) -> None:
     """Signs the list and puts it in the place of the one that is there."""
-    envelope = seal(canonical_json(to_json(found)), key, kind=REVOCATIONS_TYPE)
+    envelope = seal(canonical_json(to_json(revocations)), key, kind=REVOCATIONS_TYPE)
     content = json.dumps(envelope, indent=1).encode() + b"\n"
     atomic_write(directory / REVOCATIONS, content, durable=True, mode=0o644)
 
@@ -71,12 +72,12 @@ def read_revocations(
     envelope = read_bounded(source) if isinstance(source, Path) else source
     payload = unseal(envelope, public_key, kind=REVOCATIONS_TYPE)
     try:
-        found = from_json(RevocationList, strict_json(payload))
-        if canonical_json(to_json(found)) != payload:
+        revocations = from_json(RevocationList, strict_json(payload))
+        if canonical_json(to_json(revocations)) != payload:
             raise ValueError("a member is unknown or not written as the signer writes it")
     except (ValueError, TypeError, RecursionError) as error:
         raise TokenError(f"the revocation list is not well formed: {in_one_line(error)}", Code.MALFORMED) from error
-    if found.version < minimum_version:
-        reason = f"the revocation list's version {found.version} is older than {minimum_version}, seen before"
+    if revocations.version < minimum_version:
+        reason = f"the revocation list's version {revocations.version} is older than {minimum_version}, seen before"
         raise TokenError(reason, Code.OLD_REVOCATIONS)
-    return found
+    return revocations

@@ -21,10 +21,10 @@ from verifier_vm.tokens.checks import checks_digest
 from verifier_vm.tokens.dsse import seal, strict_json
 from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT
-from verifier_vm.tokens.grant import Assigned, grant
-from verifier_vm.tokens.ledger import open_ledger
+from verifier_vm.tokens.issue import Assigned, issue_token
+from verifier_vm.tokens.key_store import open_key_store
 from verifier_vm.tokens.request import read_request
-from verifier_vm.tokens.revocation import Revoked, check_revoked
+from verifier_vm.tokens.revocation import Revoked, check_revocation
 from verifier_vm.tokens.statement import token_digest
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
@@ -32,18 +32,18 @@ PR_SET_DUMPABLE = 4
 
 
 def issue(directory: Path, data: Any) -> dict[str, Any]:
-    """A signed token for a request, its issue in the log; a refusal is in the log too."""
+    """A signed token for a request; the audit log gets its issue, or the refusal."""
     request = read_request(data)
-    with open_ledger(directory) as ledger:
+    with open_key_store(directory) as store:
         now = datetime.now(UTC)
-        given = Assigned(ledger.next_version(request.audience, now), ledger.next_place, checks_digest(), now)
+        assigned = Assigned(store.next_version(request.audience, now), store.next_place, checks_digest(), now)
         try:
-            token, payload = grant(request, given, ledger.revocations)
+            token, payload = issue_token(request, assigned, store.revocations)
         except TokenError as error:
-            ledger.append("refused", reason=_printable(str(error)))
+            store.append("refused", reason=_printable(str(error)))
             raise
-        envelope, digest = seal(payload, ledger.key), token_digest(payload)
-        ledger.append(
+        envelope, digest = seal(payload, store.key), token_digest(payload)
+        store.append(
             "issued", policy=token.policy, audience=token.audience, version=token.version, token_sha256=digest,
             nonce=token.nonce, object_sha256=token.object_sha256,
         )  # fmt: skip
@@ -53,32 +53,32 @@ def issue(directory: Path, data: Any) -> dict[str, Any]:
 def revoke(directory: Path, data: Any) -> dict[str, Any]:
     """The revocation list, longer by one."""
     try:
-        one = from_json(Revoked, {**data, "at": datetime.now(UTC).replace(microsecond=0)})
+        revocation = from_json(Revoked, {**data, "at": datetime.now(UTC).replace(microsecond=0)})
     except (ValueError, TypeError) as error:
         raise InputError(f"not a revocation: {' '.join(str(error).split())[:200]}") from error
-    check_revoked(one)
-    with open_ledger(directory) as ledger:
-        return to_json(ledger.revoke(one))
+    check_revocation(revocation)
+    with open_key_store(directory) as store:
+        return to_json(store.revoke(revocation))
 
 
 def restore(directory: Path, data: Any) -> dict[str, Any]:
     """The revocation list, made anew from the log."""
-    with open_ledger(directory, restoring=True) as ledger:
-        return to_json(ledger.restore())
+    with open_key_store(directory, restoring=True) as store:
+        return to_json(store.restore())
 
 
-DOES = {"issue": issue, "revoke": revoke, "restore": restore}
+HANDLERS = {"issue": issue, "revoke": revoke, "restore": restore}
 
 
 def answer(directory: Path, message: bytes) -> dict[str, Any]:
-    """What the caller is told: the answer, or the error in one line with its exit status."""
+    """The reply: the result, or the error in one line with its exit status and code."""
     try:
         try:
-            asked = strict_json(message)
-            does, data = DOES[asked["do"]], asked.get("data", {})
+            request = strict_json(message)
+            handler, data = HANDLERS[request["do"]], request.get("data", {})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"not a message for the signer: {' '.join(repr(error).split())[:200]}") from error
-        return {"ok": True, "answer": does(directory, data)}
+        return {"ok": True, "answer": handler(directory, data)}
     except TokenError as error:
         return {"ok": False, "error": str(error), "exit_status": error.exit_status, "code": error.code}
     except SchedcpError as error:
@@ -89,15 +89,15 @@ def answer(directory: Path, message: bytes) -> dict[str, Any]:
 
 def main(arguments: list[str], source: BinaryIO, sink: BinaryIO) -> int:
     """Answer one message."""
-    _withdraw()
+    _harden()
     (directory,) = arguments
-    told = answer(Path(directory), source.read(SIZE_LIMIT + 1))
-    sink.write(json.dumps(told).encode())
+    reply = answer(Path(directory), source.read(SIZE_LIMIT + 1))
+    sink.write(json.dumps(reply).encode())
     sink.flush()
     return 0
 
 
-def _withdraw() -> None:
+def _harden() -> None:
     """No core file, and no other process of this user may read our memory or trace us (root may)."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -91,7 +91,7 @@ def is_sha256(text: str) -> bool:
 
 
 def _statement(token: Token) -> dict[str, Any]:
-    said = to_json(token)
+    fields = to_json(token)
     reports = [(stage.name, stage.sha256) for stage in token.stages]
     reports += [("score", token.score_sha256)] if token.score_sha256 else []
     return {
@@ -100,7 +100,7 @@ def _statement(token: Token) -> dict[str, Any]:
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "verifier": {"id": VERIFIER_ID, "version": {"schedcp": token.verifier_version}},
-            "timeVerified": said["issued"],
+            "timeVerified": fields["issued"],
             "resourceUri": f"urn:schedcp:policy:{token.object_sha256}",
             "policy": {
                 "uri": f"urn:schedcp:checks:{token.verifier_version}",
@@ -111,7 +111,7 @@ def _statement(token: Token) -> dict[str, Any]:
             ],
             "verificationResult": "PASSED",
             "verifiedLevels": list(token.levels),
-            "schedcp": {**{name: said[name] for name in OURS}, "arguments_sha256": arguments_digest(token.arguments)},
+            "schedcp": {**{name: fields[name] for name in OURS}, "arguments_sha256": arguments_digest(token.arguments)},
         },
     }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Admission: a token is used once, and a host that has seen newer things takes no older ones."""
+"""Consuming: a token is used once, and a host that has seen newer things takes no older ones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from token_cases import DAY, HERE, check, issue, refusal, revoke, sha, trust
 
 from policy_lake.model import InfraError, InputError
-from verifier_vm.tokens.admit import admit_token
-from verifier_vm.tokens.admitted import STATE, STATE_LIMIT, create_admitted, read_admitted
+from verifier_vm.tokens.audit_log import HEAD, LOG
+from verifier_vm.tokens.consume import consume_token
 from verifier_vm.tokens.errors import Code, TokenError
-from verifier_vm.tokens.log import HEAD, LOG
+from verifier_vm.tokens.host_state import STATE, STATE_LIMIT, create_host_state, read_host_state
 from verifier_vm.tokens.revocation import REVOCATIONS
 
 
@@ -29,31 +29,31 @@ def keys(tmp_path):
 
 @pytest.fixture
 def host(tmp_path):
-    create_admitted(tmp_path / "host")
+    create_host_state(tmp_path / "host")
     return tmp_path / "host"
 
 
-def admit(host, keys, envelope, *, now=None, **changes):
+def consume(host, keys, envelope, *, now=None, **changes):
     here = {name: changes.pop(name) for name in HERE.__slots__ if name in changes}
-    return admit_token(
+    return consume_token(
         host, envelope, replace(HERE, **here), now=now or datetime.now(UTC), **{**trust(keys), **changes}
     )
 
 
 def test_a_token_is_admitted_once_though_the_host_starts_again(host, keys):
     envelope = issue(keys)
-    token = admit(host, keys, envelope)
+    token = consume(host, keys, envelope)
     for _ in range(2):  # the memory is read anew every time
         with refusal(Code.USED):
-            admit(host, keys, envelope)
-    assert list(read_admitted(host).nonces) == [token.nonce]
+            consume(host, keys, envelope)
+    assert list(read_host_state(host).nonces) == [token.nonce]
 
 
 def test_a_check_changes_nothing(host, keys):
     envelope = issue(keys)
     before = {path: path.read_bytes() for root in (host, keys) for path in root.iterdir()}
     for _ in range(2):
-        check(keys, envelope, admitted=read_admitted(host))
+        check(keys, envelope, host=read_host_state(host))
     assert {path: path.read_bytes() for root in (host, keys) for path in root.iterdir()} == before
 
 
@@ -66,42 +66,42 @@ def test_a_refused_token_is_not_used_up(host, keys):
         (Code.EXPIRED, {"now": datetime.now(UTC) + 8 * DAY}),
     ):
         with refusal(code):
-            admit(host, keys, envelope, **wrong)
-    assert (host / STATE).read_bytes() == before and admit(host, keys, envelope)
+            consume(host, keys, envelope, **wrong)
+    assert (host / STATE).read_bytes() == before and consume(host, keys, envelope)
 
 
 def test_an_older_version_is_refused_after_a_newer_one(host, keys):
     old, new, other = issue(keys), issue(keys), issue(keys, policy="fifo", score=None)
-    admit(host, keys, new)
+    consume(host, keys, new)
     with refusal(Code.OLD_VERSION):
-        admit(host, keys, old)
-    assert admit(host, keys, other) and admit(host, keys, issue(keys))
+        consume(host, keys, old)
+    assert consume(host, keys, other) and consume(host, keys, issue(keys))
 
 
 def test_a_used_token_stays_used_when_its_nonce_is_forgotten_and_the_clock_set_back(host, keys):
     envelope = issue(keys, valid_for_s=3600)
-    admit(host, keys, envelope)
+    consume(host, keys, envelope)
     later = datetime.now(UTC) + DAY
-    admit(host, keys, issue(keys, policy="fifo", score=None), now=later)
-    assert len(read_admitted(host).nonces) == 1
+    consume(host, keys, issue(keys, policy="fifo", score=None), now=later)
+    assert len(read_host_state(host).nonces) == 1
     with refusal(Code.OLD_VERSION):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
 
 
 def test_an_older_list_or_log_is_refused_after_a_newer_one(host, keys, tmp_path):
     envelopes = [issue(keys, policy=name, score=None) for name in ("a", "b", "c")]
     shutil.copytree(keys, tmp_path / "before")
     revoke(keys, "object", sha("bad"))
-    admit(host, keys, envelopes[0])
-    assert read_admitted(host).revocations == 2
+    consume(host, keys, envelopes[0])
+    assert read_host_state(host).revocations == 2
     with refusal(Code.OLD_REVOCATIONS):
-        admit(host, keys, envelopes[1], revocations=trust(tmp_path / "before")["revocations"])
+        consume(host, keys, envelopes[1], revocations=trust(tmp_path / "before")["revocations"])
     with refusal(Code.OTHER_LOG):
-        admit(host, keys, envelopes[1], log=trust(tmp_path / "before")["log"])
+        consume(host, keys, envelopes[1], log=trust(tmp_path / "before")["log"])
     for name in (LOG, HEAD, REVOCATIONS):
         shutil.copy2(tmp_path / "before" / name, keys / name)
     with refusal(Code.OLD_REVOCATIONS):  # all three rolled back together
-        admit(host, keys, envelopes[1])
+        consume(host, keys, envelopes[1])
 
 
 def test_a_token_without_its_log_entry_is_refused(host, keys, tmp_path):
@@ -109,15 +109,15 @@ def test_a_token_without_its_log_entry_is_refused(host, keys, tmp_path):
     shutil.copytree(keys, tmp_path / "before")
     envelope = issue(keys)
     with refusal(Code.NOT_LOGGED):
-        admit(host, keys, envelope, log=trust(tmp_path / "before")["log"])
-    assert admit(host, keys, envelope, log=None)
+        consume(host, keys, envelope, log=trust(tmp_path / "before")["log"])
+    assert consume(host, keys, envelope, log=None)
 
 
 def test_a_revoked_token_is_not_admitted(host, keys):
     envelope = issue(keys)
     revoke(keys, "object", HERE.object_sha256, "bad")
     with refusal(Code.REVOKED):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"nonces":{}}\n', b"\xff", b"[" * 100_000, b" " * (STATE_LIMIT + 1)])
@@ -125,7 +125,7 @@ def test_a_memory_that_cannot_be_read_admits_nothing(host, keys, content):
     envelope = issue(keys)
     (host / STATE).write_bytes(content)
     with refusal(Code.HOST_STATE, Code.UNREADABLE):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
     assert (host / STATE).read_bytes() == content
 
 
@@ -133,18 +133,18 @@ def test_a_memory_that_is_gone_or_others_could_have_written_admits_nothing(host,
     envelope = issue(keys)
     (host / STATE).chmod(0o666)
     with refusal(Code.HOST_STATE):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
     (host / STATE).rename(host / "elsewhere")
     with refusal(Code.HOST_STATE):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
     (host / STATE).symlink_to(host / "elsewhere")
     with refusal(Code.HOST_STATE, Code.UNREADABLE):
-        admit(host, keys, envelope)
+        consume(host, keys, envelope)
 
 
 def test_a_memory_is_not_made_twice(host):
     with pytest.raises(InputError, match="is there already"):
-        create_admitted(host)
+        create_host_state(host)
 
 
 def test_of_many_that_admit_one_token_at_once_one_does(host, keys):
@@ -152,7 +152,7 @@ def test_of_many_that_admit_one_token_at_once_one_does(host, keys):
 
     def run():
         try:
-            admit(host, keys, envelope)
+            consume(host, keys, envelope)
         except TokenError:
             os._exit(3)
         os._exit(0)
@@ -173,7 +173,7 @@ def test_on_a_full_disk_nothing_is_admitted_and_nothing_half_written(host, keys)
         resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
-            admit(host, keys, envelope)
+            consume(host, keys, envelope)
         except InfraError:
             os._exit(4)
         os._exit(0)
@@ -183,4 +183,4 @@ def test_on_a_full_disk_nothing_is_admitted_and_nothing_half_written(host, keys)
     child.join(60)
     assert child.exitcode == 4
     assert {path.name: path.read_bytes() for path in host.iterdir()} == before | {"lock": b""}
-    assert admit(host, keys, envelope)
+    assert consume(host, keys, envelope)

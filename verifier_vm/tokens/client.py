@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door to the signer: what all others call, and all that they see of it."""
+"""The signer's client: what all others call, and all that they see of it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ SIGNER = f"{__package__}.signer"
 START = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 
 
-def ask_for_token(directory: Path, request: TokenRequest) -> tuple[dict[str, Any], str]:
+def request_token(directory: Path, request: TokenRequest) -> tuple[dict[str, Any], str]:
     """The signed envelope and the token's digest; TokenError with the reason when the signer says no.
 
     `directory` is the key's. InfraError if the signer could not work, for example as the disk is full.
     """
-    told = _ask(directory, "issue", to_json(request))
-    return told["envelope"], told["token_sha256"]
+    answer = _ask(directory, "issue", to_json(request))
+    return answer["envelope"], answer["token_sha256"]
 
 
-def ask_to_revoke(directory: Path, kind: str, value: str, reason: str) -> dict[str, Any]:
+def request_revocation(directory: Path, kind: str, value: str, reason: str) -> dict[str, Any]:
     """Has a nonce or an object revoked, and returns the list as it then is."""
     return _ask(directory, "revoke", {"kind": kind, "value": value, "reason": reason})
 
 
-def ask_to_restore(directory: Path) -> dict[str, Any]:
+def request_restoration(directory: Path) -> dict[str, Any]:
     """Has a lost revocation list made anew from the log."""
     return _ask(directory, "restore", {})
 
@@ -55,13 +55,13 @@ def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"the signer gave no answer: {error}") from error
     try:
-        told = json.loads(done.stdout)
+        reply = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        reason = said[0][:200] if said else f"exit status {done.returncode}"
+        last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        reason = last_line[0][:200] if last_line else f"exit status {done.returncode}"
         raise InfraError(f"the signer ended without an answer: {reason}") from None
-    if told["ok"]:
-        return dict(told["answer"])
-    if "code" in told:
-        raise TokenError(told["error"], Code(told["code"]))
-    raise InputError(told["error"]) if told["exit_status"] == InputError.exit_status else KeyFileError(told["error"])
+    if reply["ok"]:
+        return dict(reply["answer"])
+    if "code" in reply:
+        raise TokenError(reply["error"], Code(reply["code"]))
+    raise InputError(reply["error"]) if reply["exit_status"] == InputError.exit_status else KeyFileError(reply["error"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host has let in: nonces used, the highest version per policy, the newest revocation list and log seen."""
+"""What a host has consumed and seen: nonces, the highest version per policy, the newest revocation list and log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError, in_one_line
 from verifier_vm.tokens.files import private_directory, read_bounded, require_private
 
-STATE = "admitted.json"
+STATE = "host_state.json"
 STATE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class HostState:
     """`nonces` with the time at which their tokens end, `marks` as audience to policy to version."""
 
     nonces: dict[str, datetime] = field(default_factory=dict)
@@ -29,20 +29,20 @@ class Admitted:
     log_sha256: str = ""
 
     def mark(self, audience: str, policy: str) -> int:
-        """The highest version let in of a policy; 0 if there was none."""
+        """The highest version of a policy consumed; 0 if there was none."""
         return self.marks.get(audience, {}).get(policy, 0)
 
 
-def create_admitted(directory: Path) -> None:
-    """An empty memory for a host that has none; InputError if it has one, for emptying it would let old tokens in."""
+def create_host_state(directory: Path) -> None:
+    """The empty state of a new host; InputError if there is one: emptying it would make old tokens good again."""
     with private_directory(directory):
         if os.path.lexists(directory / STATE):
             raise InputError(f"{directory / STATE}: is there already")
-        write_admitted(directory, Admitted())
+        write_host_state(directory, HostState())
 
 
-def read_admitted(directory: Path) -> Admitted:
-    """A host's memory; TokenError if there is none, others could have written it, or it cannot be read."""
+def read_host_state(directory: Path) -> HostState:
+    """A host's state; TokenError if there is none, others could have written it, or it cannot be read."""
     path = directory / STATE
     try:
         require_private(directory, directory.stat())
@@ -53,16 +53,16 @@ def read_admitted(directory: Path) -> Admitted:
         raise TokenError(str(error), Code.HOST_STATE) from error
     content = read_bounded(path, limit=STATE_LIMIT)
     try:
-        found = from_json(Admitted, strict_json(content))
-        if canonical_json(to_json(found)) + b"\n" != content:
+        state = from_json(HostState, strict_json(content))
+        if canonical_json(to_json(state)) + b"\n" != content:
             raise ValueError("a member is unknown or not written as we write it")
     except (ValueError, TypeError, RecursionError) as error:
         raise TokenError(f"{path}: cannot be read: {in_one_line(error)}", Code.HOST_STATE) from error
-    return found
+    return state
 
 
-def write_admitted(directory: Path, state: Admitted) -> None:
-    """Puts the memory in the place of the one that is there, in one step; InfraError if the disk will not take it."""
+def write_host_state(directory: Path, state: HostState) -> None:
+    """Replaces the state durably in one step; InfraError if the disk will not take it."""
     content = canonical_json(to_json(state)) + b"\n"
     if len(content) > STATE_LIMIT:
         raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes", Code.HOST_STATE)

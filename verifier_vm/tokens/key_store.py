@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the signer keeps between two requests: its key, the log and the revocation list, in one private directory.
+"""The signer's key store: its key, the audit log and the revocation list, in one private directory.
 
 One process at a time; a SIGKILL at any point leaves what the next one can go on from.
 """
@@ -16,10 +16,7 @@ from typing import Any, Literal
 
 from policy_lake.files import PARTS, atomic_write
 from policy_lake.model import InfraError, to_json
-from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
-from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
-from verifier_vm.tokens.files import private_directory
-from verifier_vm.tokens.log import (
+from verifier_vm.tokens.audit_log import (
     HEAD,
     LOG,
     Entry,
@@ -31,6 +28,9 @@ from verifier_vm.tokens.log import (
     read_line,
     read_log,
 )
+from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
+from verifier_vm.tokens.files import private_directory
 from verifier_vm.tokens.private_key import PRIVATE, SigningKey, signing_key
 from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, read_revocations, write_revocations
 from verifier_vm.tokens.terms import LogPlace
@@ -38,8 +38,8 @@ from verifier_vm.tokens.terms import LogPlace
 Event = Literal["opened", "issued", "refused", "revoked", "restored"]
 
 
-class Ledger:
-    """The key, the log and the revocation list, held while their directory is locked."""
+class KeyStore:
+    """The key, the audit log and the revocation list, held while their directory is locked."""
 
     def __init__(self, directory: Path, key: SigningKey, head: Head) -> None:
         self.directory, self.key, self.head = directory, key, head
@@ -54,32 +54,32 @@ class Ledger:
         """A version above all that this audience was given; the time in ms, so that it grows though the log be lost."""
         return max(self.head.versions.get(audience, 0) + 1, int(now.timestamp() * 1000))
 
-    def append(self, event: Event, **said: Any) -> Entry:
+    def append(self, event: Event, **fields: Any) -> Entry:
         """Adds an entry to the log and moves the head; when this returns it is on the disk."""
         place = self.next_place
-        entry = Entry(place.seq, datetime.now(UTC).replace(microsecond=0), event, place.previous, **said)
+        entry = Entry(place.seq, datetime.now(UTC).replace(microsecond=0), event, place.previous, **fields)
         line = line_of(entry, self.key)
         _append_line(self.directory / LOG, line, self.head.size)
         self.head = self.head.after(entry, line)
         write_head(self.directory, self.head, self.key)
         return entry
 
-    def revoke(self, one: Revoked) -> RevocationList:
-        """Adds to the list and tells the log; of what is revoked already, nothing changes."""
-        key = {"nonce": one.value} if one.kind == "nonce" else {"object_sha256": one.value}
-        if self.revocations.finds(**key) is None:
-            self.revocations = RevocationList(self.revocations.version + 1, (*self.revocations.revoked, one))
-            # The list first: should we end here, the revocation holds, and the log is told by the next who comes.
+    def revoke(self, revocation: Revoked) -> RevocationList:
+        """Adds to the list, then to the audit log; what is revoked already changes nothing."""
+        key = {"nonce": revocation.value} if revocation.kind == "nonce" else {"object_sha256": revocation.value}
+        if self.revocations.find(**key) is None:
+            self.revocations = RevocationList(self.revocations.version + 1, (*self.revocations.revoked, revocation))
+            # The list first: should we end here, the revocation holds, and the next signer logs it.
             write_revocations(self.directory, self.revocations, self.key)
-            self._tell_revoked(one)
+            self._log_revocation(revocation)
         return self.revocations
 
-    def _tell_revoked(self, one: Revoked) -> None:
-        key = {"nonce": one.value} if one.kind == "nonce" else {"object_sha256": one.value}
-        self.append("revoked", **key, reason=one.reason, revocations=self.revocations.version)
+    def _log_revocation(self, revocation: Revoked) -> None:
+        key = {"nonce": revocation.value} if revocation.kind == "nonce" else {"object_sha256": revocation.value}
+        self.append("revoked", **key, reason=revocation.reason, revocations=self.revocations.version)
 
     def restore(self) -> RevocationList:
-        """Makes a lost revocation list anew from the log, which must be whole."""
+        """Makes a lost revocation list anew from the audit log, which must be complete."""
         log = read_log(self.directory, self.key.public)
         revoked = tuple(
             Revoked("nonce" if entry.nonce else "object", entry.nonce or entry.object_sha256, entry.reason, entry.time)
@@ -91,7 +91,7 @@ class Ledger:
         self.append("restored", revocations=self.revocations.version)
         return self.revocations
 
-    def take_list(self) -> None:
+    def load_revocations(self) -> None:
         """Reads the list, which may be one ahead of the log if a writer ended in between."""
         try:
             self.revocations = read_revocations(
@@ -104,17 +104,17 @@ class Ledger:
             raise TokenError(f"{self.directory / LOG}: older than the revocation list beside it", Code.LOG_BROKEN)
         if self.revocations.version > self.head.revocations:
             entries = read_log(self.directory, self.key.public).entries
-            told = {entry.nonce or entry.object_sha256 for entry in entries if entry.event == "revoked"}
-            untold = [one for one in self.revocations.revoked if one.value not in told]
-            for one in untold:
-                self._tell_revoked(one)
-            if not untold:
+            logged = {entry.nonce or entry.object_sha256 for entry in entries if entry.event == "revoked"}
+            missing = [revocation for revocation in self.revocations.revoked if revocation.value not in logged]
+            for revocation in missing:
+                self._log_revocation(revocation)
+            if not missing:
                 self.append("restored", revocations=self.revocations.version)
 
 
 @contextlib.contextmanager
-def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]:
-    """The ledger in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
+def open_key_store(directory: Path, *, restoring: bool = False) -> Iterator[KeyStore]:
+    """The key store in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
     with private_directory(directory):
         for part in directory.glob(PARTS):  # of files that a writer had not put in their place when it was killed
             part.unlink()
@@ -123,13 +123,13 @@ def open_ledger(directory: Path, *, restoring: bool = False) -> Iterator[Ledger]
             raise KeyFileError(f"{directory / PRIVATE}: the key of the log beside it is gone")
         key = signing_key(directory)
         if os.path.lexists(directory / HEAD):
-            ledger = Ledger(directory, key, _recover(directory, key))
+            store = KeyStore(directory, key, _recover(directory, key))
         else:
-            ledger = Ledger(directory, key, Head())
-            _begin(ledger)
+            store = KeyStore(directory, key, Head())
+            _begin(store)
         if not restoring:
-            ledger.take_list()
-        yield ledger
+            store.load_revocations()
+        yield store
 
 
 def write_head(directory: Path, head: Head, key: SigningKey) -> None:
@@ -138,9 +138,9 @@ def write_head(directory: Path, head: Head, key: SigningKey) -> None:
     atomic_write(directory / HEAD, json.dumps(envelope).encode() + b"\n", durable=True, mode=0o644)
 
 
-def _begin(ledger: Ledger) -> None:
+def _begin(store: KeyStore) -> None:
     """An empty list and the first entry. Without a head, only what a beginning cut short leaves may be there."""
-    directory, public = ledger.directory, ledger.key.public
+    directory, public = store.directory, store.key.public
     content = (directory / LOG).read_bytes() if os.path.lexists(directory / LOG) else b""
     lines = list(finished_lines(content, 0))
     if len(lines) > 1:
@@ -153,16 +153,16 @@ def _begin(ledger: Ledger) -> None:
         if lines:
             reason = f"{directory / HEAD}: the log's head and the revocation list are gone"
             raise TokenError(reason, Code.LOG_GONE)
-        write_revocations(directory, RevocationList(1), ledger.key)
+        write_revocations(directory, RevocationList(1), store.key)
     if lines:
-        ledger.head = Head().after(read_line(lines[0], Head(), public), lines[0])
-        write_head(directory, ledger.head, ledger.key)
+        store.head = Head().after(read_line(lines[0], Head(), public), lines[0])
+        write_head(directory, store.head, store.key)
         return
-    ledger.append("opened", revocations=1)
+    store.append("opened", revocations=1)
 
 
 def _recover(directory: Path, key: SigningKey) -> Head:
-    """The head, moved over whole lines that a writer left behind it; what is unfinished, the next entry overwrites."""
+    """The head, moved over complete lines behind it; an unfinished line is overwritten by the next entry."""
     head = read_head(directory / HEAD, key.public)
     path = directory / LOG
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a request is a complete, accepted verdict, and the token that it then gets. Unknown means no."""
+"""Issuing: whether a request is a complete, accepted verdict, and the token for it. Unknown means no."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Assigned:
     now: datetime
 
 
-def grant(request: TokenRequest, given: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
+def issue_token(request: TokenRequest, assigned: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
     """The token and its statement; TokenError with the reason when there is none to be had."""
     beginning = f"no token for {request.policy[:80]!r}:"
     refusal = _other_terms(request, revocations) or _doubt(request.stages) or _doubt_score(request)
     if refusal:
         raise TokenError(f"{beginning} {refusal.reason}", refusal.code)
     try:
-        token = _token(request, given)
+        token = _token(request, assigned)
         payload = payload_of(token)
     except (ValueError, OverflowError) as error:
         raise TokenError(f"{beginning} {in_one_line(error)}", Code.TERMS) from error
@@ -48,8 +48,8 @@ def limits_of(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     return tuple(words for bug, words in LIMITS_OF_BUGS.items() if bug in noted)
 
 
-def _token(request: TokenRequest, given: Assigned) -> Token:
-    issued = given.now.astimezone(UTC).replace(microsecond=0)
+def _token(request: TokenRequest, assigned: Assigned) -> Token:
+    issued = assigned.now.astimezone(UTC).replace(microsecond=0)
     score = request.score
     return Token(
         policy=request.policy,
@@ -62,10 +62,10 @@ def _token(request: TokenRequest, given: Assigned) -> Token:
         issued=issued,
         expires=issued + timedelta(seconds=request.valid_for_s),
         nonce=secrets.token_hex(16),
-        version=given.version,
+        version=assigned.version,
         stages=stage_digests(request.stages),
-        checks_sha256=given.checks_sha256,
-        log=given.place,
+        checks_sha256=assigned.checks_sha256,
+        log=assigned.place,
         rollout_limit=request.rollout_limit,
         breaker=request.breaker,
         last_known_good=request.last_known_good,
@@ -85,8 +85,8 @@ def _ratio(request: TokenRequest) -> Ratio | None:
 def _other_terms(request: TokenRequest, revocations: RevocationList) -> Refusal | None:
     if not 0 < request.valid_for_s <= LONGEST_VALID_FOR.total_seconds():
         return Refusal(Code.TERMS, f"it can be valid for 1 s to {LONGEST_VALID_FOR.days} days")
-    if found := revocations.finds(object_sha256=request.object_sha256):
-        return Refusal(Code.REVOKED, f"the object is revoked: {found.reason}")
+    if revocation := revocations.find(object_sha256=request.object_sha256):
+        return Refusal(Code.REVOKED, f"the object is revoked: {revocation.reason}")
     return None
 
 

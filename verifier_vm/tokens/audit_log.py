@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of all that was signed: a chain of lines that can be read by anybody and changed by nobody.
+"""The audit log of all that was signed: a hash chain of lines, which anybody can read and nobody change unnoticed.
 
 Each line is an entry and a signature over it, and each entry holds the digest of the line before. The head, a signed
 file of its own, says how far the log goes, so that a log that was cut off shows. A line is on the disk before the head
-names it: what stands behind the head is therefore what a crash left, either whole lines or, last, an unfinished one.
+names it: what stands behind the head is therefore what a crash left, complete lines or, last, an unfinished one.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Log:
         """Whether its line `seq` has this digest; of no line (0), whatever it is said to have."""
         return seq == 0 or self.digests[seq - 1 : seq] == (sha256,)
 
-    def tells_of(self, place: LogPlace, token_sha256: str) -> bool:
-        """Whether the token is the one that was issued in this place."""
+    def has_token(self, place: LogPlace, token_sha256: str) -> bool:
+        """Whether the entry in this place is the issue of this token."""
         if not 1 <= place.seq <= len(self.entries):
             return False
         entry = self.entries[place.seq - 1]
@@ -91,9 +91,9 @@ class Log:
 
 def line_of(entry: Entry, key: Signer) -> bytes:
     """The line of an entry, signed, with its end."""
-    said = to_json(entry)
-    sig = base64.b64encode(key.sign(pae(ENTRY_TYPE, canonical_json(said)))).decode()
-    return canonical_json({"entry": said, "sig": sig}) + b"\n"
+    data = to_json(entry)
+    sig = base64.b64encode(key.sign(pae(ENTRY_TYPE, canonical_json(data)))).decode()
+    return canonical_json({"entry": data, "sig": sig}) + b"\n"
 
 
 def line_digest(line: bytes) -> str:
@@ -102,7 +102,7 @@ def line_digest(line: bytes) -> str:
 
 
 def read_log(directory: Path, public_key: Ed25519PublicKey) -> Log:
-    """The whole log, its chain followed from the first line to the last; TokenError where it does not hold."""
+    """The complete log, its chain followed from the first line to the last; TokenError where it does not hold."""
     head = read_head(directory / HEAD, public_key)  # before the log, which only grows
     content = read_bounded(directory / LOG, limit=LOG_LIMIT)
     if len(content) < head.size:
