@@ -9,7 +9,7 @@ from typing import Any, Literal
 from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Entry, Run
-from verifier_vm.tokens.log import Entry as LogEntry
+from verifier_vm.tokens.audit_log import Entry as LogEntry
 from verifier_vm.tokens.terms import Token
 
 

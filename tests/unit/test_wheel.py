@@ -84,8 +84,8 @@ def test_its_commands_answer(installed):
 def test_the_processes_that_it_starts_are_its_own(installed):
     """The signer by its module's name, the parser by the packages above it: neither is called what it is here."""
     program = (
-        "from schedcp.verifier_vm.tokens import door; from schedcp.verifier_vm.source.parser_process import *; "
-        "from schedcp.bpf.library import policy; print(door.SIGNER, door.ROOT); "
+        "from schedcp.verifier_vm.tokens import client; from schedcp.verifier_vm.source.parser_process import *; "
+        "from schedcp.bpf.library import policy; print(client.SIGNER, client.ROOT); "
         "print(sorted(ask_parser({'source': policy('fifo').source, 'flags': []}, (), 30)))"
     )
     done = run(installed, program)
