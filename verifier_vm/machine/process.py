@@ -26,7 +26,7 @@ from verifier_vm.machine.qemu import Machine, Memory, command_line
 from verifier_vm.machine.qmp import encode_commands, load_commands
 from verifier_vm.machine.wire import parse_event, parse_step
 
-BOOT_LIMIT_S = 45.0  # ten times a boot on a quiet host without KVM
+BOOT_LIMIT_S = 90.0  # twenty times a boot on a quiet host without KVM
 UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
 CONSOLE_LIMIT = 1 << 20
 REPORT_LIMIT = 32 << 20
