@@ -111,7 +111,7 @@ class Store:
         if tool.name != state.embedder:
             raise LakeError(
                 f"the lake in {self.path} was embedded by {state.embedder}, not {tool.name}: "
-                f"{state.dimensions}: `schedcp lake rebuild` embeds it anew"
+                "`schedcp lake rebuild` embeds it anew"
             )
         vectors = tool.embed(texts)
         if vectors.shape != (len(texts), state.dimensions):

@@ -54,13 +54,13 @@ REJECTION = Rejection("survive", "runnable task stall", "sched_ext: disabled\nwa
 
 
 class Scripted:
-    """A planner that answers with what it was given, and remembers what it was told."""
+    """A planner that answers with what it was given, and remembers its contexts."""
 
     name = "scripted"
 
     def __init__(self, *plans: PolicyPlan) -> None:
-        self.plans, self.told = list(plans), list[PlanContext]()
+        self.plans, self.contexts = list(plans), list[PlanContext]()
 
     def plan(self, context: PlanContext) -> list[PolicyPlan]:
-        self.told.append(context)
+        self.contexts.append(context)
         return self.plans

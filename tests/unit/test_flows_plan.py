@@ -32,12 +32,12 @@ def test_the_planner_is_told_what_the_lake_knows_of_this_workload(lake: Lake) ->
     lake.put(replace(score(old), id="smaller", tier="smoke"), replace(score(old), id="timed", clock="virtual"))
     planner = Scripted()
     assert plan(PROFILE, lake, planner, run_id=RUN, iteration=2, limit=3) == []
-    (told,) = planner.told
-    assert {one.id for one in told.policies} == {"ljf", "fifo", "other"}
-    assert [one.id for one in told.scores] == ["score-ljf-0"]
-    assert told.rejections == ((bad.candidate, REJECTION),)
-    assert told.lessons == (lesson,)
-    assert (told.iteration, told.limit, told.run_id) == (2, 3, RUN)
+    (context,) = planner.contexts
+    assert {one.id for one in context.policies} == {"ljf", "fifo", "other"}
+    assert [one.id for one in context.scores] == ["score-ljf-0"]
+    assert context.rejections == ((bad.candidate, REJECTION),)
+    assert context.lessons == (lesson,)
+    assert (context.iteration, context.limit, context.run_id) == (2, 3, RUN)
 
 
 def test_candidates_are_stored_with_ids_that_do_not_change(lake: Lake) -> None:

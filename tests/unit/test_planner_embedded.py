@@ -114,22 +114,22 @@ def test_a_users_policy_is_judged_by_what_it_says_it_is_good_for() -> None:
 
 def test_the_best_is_refined_and_the_rejected_is_left_out_in_its_own_words() -> None:
     best = score("ljf", 1.15, {"slice_ns": 20_000_000, "job_comm": "long"})
-    told = context(
+    history = context(
         scores=(best, score("fifo", 1.01)), rejections=(rejection("vtime", {"slice_ns": 20_000_000}),), iteration=2
     )
-    plans = PLANNER.plan(told)
+    plans = PLANNER.plan(history)
     assert [plan.settings.get("slice_ns") for plan in plans[:2]] == [40_000_000, 10_000_000]
     assert ids(plans[:2]) == ["ljf", "ljf"]
     assert all(plan.settings["job_comm"] == "long" for plan in plans[:2]), "what won is kept"
     assert "ljf leads with 1.15x" in plans[0].reason
     assert "vtime is left out: run rejected it (stalled for 5 s)" in plans[0].reason
-    assert "vtime" not in ids(PLANNER.plan(replace(told, limit=50)))
+    assert "vtime" not in ids(PLANNER.plan(replace(history, limit=50)))
     assert "percpu" in ids(plans), "a policy not yet tried gets a turn too"
 
 
 def test_a_rejected_policy_whose_source_has_changed_gets_another_chance() -> None:
-    told = context(rejections=(rejection("ljf", source="older source"),))
-    assert PLANNER.plan(told)[0].policy == "ljf"
+    history = context(rejections=(rejection("ljf", source="older source"),))
+    assert PLANNER.plan(history)[0].policy == "ljf"
     assert "ljf" not in ids(PLANNER.plan(context(rejections=(rejection("ljf"),), limit=9)))
 
 
@@ -141,8 +141,8 @@ def test_steps_stop_at_the_ends_of_the_range() -> None:
 
 
 def test_what_another_winner_does_differently_is_taken_over() -> None:
-    told = context(scores=(score("ljf", 1.2, {"slice_ns": 20_000_000}), score("rr", 1.1, {"slice_ns": 3_000_000})))
-    first = PLANNER.plan(told)[0]
+    history = context(scores=(score("ljf", 1.2, {"slice_ns": 20_000_000}), score("rr", 1.1, {"slice_ns": 3_000_000})))
+    first = PLANNER.plan(history)[0]
     assert (first.policy, first.settings["slice_ns"]) == ("ljf", 3_000_000)
     assert "slice_ns=3000000 comes from rr, which reached 1.10x" in first.reason
 
@@ -161,8 +161,8 @@ def test_while_nothing_wins_other_policies_come_before_other_slices() -> None:
 
 
 def test_while_nothing_wins_the_policy_that_the_rules_prefer_is_refined_beside_the_best() -> None:
-    told = tuple(score(one.id, 0.95 if one.id == "percpu" else 0.9) for one in LIBRARY)
-    plans = PLANNER.plan(context(scores=told))
+    scores = tuple(score(one.id, 0.95 if one.id == "percpu" else 0.9) for one in LIBRARY)
+    plans = PLANNER.plan(context(scores=scores))
     assert ids(plans) == ["percpu", "ljf"] * 2
     assert "percpu leads with 0.95x" in plans[0].reason
     assert "ljf reached 0.90x" in plans[1].reason
@@ -182,8 +182,8 @@ def test_the_winner_of_an_earlier_run_is_measured_again_once_in_each_run() -> No
 
 
 def test_scores_from_other_machines_are_not_taken_for_this_one() -> None:
-    told = context(scores=(score("ljf", 1.3, cpus=8), replace(score("rr", 1.3), workload="other")))
-    assert PLANNER.plan(told) == PLANNER.plan(context())
+    history = context(scores=(score("ljf", 1.3, cpus=8), replace(score("rr", 1.3), workload="other")))
+    assert PLANNER.plan(history) == PLANNER.plan(context())
 
 
 def test_a_lesson_on_the_policy_is_quoted() -> None:

@@ -32,8 +32,8 @@ def test_the_models_plans_are_taken_and_its_tokens_are_counted(serve: Callable[.
     server = serve(plans(("ljf", {"slice_ns": "5000000", "job_comm": "long", "job_cpu_ns": "980000000"}), ("rr", {})))
     asked = ModelPlanner(server.says(price_in_usd_per_mtok=2.0, price_out_usd_per_mtok=10.0))
     lesson = Lesson("l", "r", "batch", "ljf", "names must match")
-    told = context(scores=(score("fifo", 1.01),), rejections=(rejection("vtime"),), lessons=(lesson,))
-    first, second = asked.plan(told)
+    history = context(scores=(score("fifo", 1.01),), rejections=(rejection("vtime"),), lessons=(lesson,))
+    first, second = asked.plan(history)
     assert (first.policy, first.planner, first.reason) == ("ljf", "model:tiny", "why ljf")
     assert first.settings == {"slice_ns": 5_000_000, "job_comm": "long", "job_cpu_ns": "980000000"}
     assert (second.policy, second.settings) == ("rr", {})
@@ -49,7 +49,7 @@ def test_the_models_plans_are_taken_and_its_tokens_are_counted(serve: Callable[.
         "names must",
     ):
         assert part in prompt
-    asked.plan(told)
+    asked.plan(history)
     assert (asked.usage.calls, asked.usage.tokens_in) == (2, 2000), "nothing comes from a cache, and the sum goes on"
 
 
@@ -86,9 +86,9 @@ def test_a_malformed_answer_is_asked_for_again_and_counted(serve: Callable[..., 
 def test_answers_that_stay_malformed_are_one_clear_line(serve: Callable[..., Endpoint], answer: str) -> None:
     server = serve(text(answer))
     asked = ModelPlanner(server.says())
-    with pytest.raises(InfraError, match="the answer is not in the form asked for") as told:
+    with pytest.raises(InfraError, match="the answer is not in the form asked for") as failure:
         asked.plan(context())
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(failure.value)
     assert len(server.requests) == asked.usage.calls == 3
 
 
@@ -97,9 +97,9 @@ def test_what_is_no_completion_at_all_is_an_infrastructure_error(
     serve: Callable[..., Endpoint], body: dict[str, Any]
 ) -> None:
     server = serve(lambda handler: send(handler, 200, body))
-    with pytest.raises(InfraError, match=r"^model tiny at ") as told:
+    with pytest.raises(InfraError, match=r"^model tiny at ") as failure:
         ModelPlanner(server.says()).plan(context())
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(failure.value)
 
 
 def test_a_server_error_is_tried_again_then_told(serve: Callable[..., Endpoint]) -> None:
@@ -115,9 +115,9 @@ def test_a_server_error_is_tried_again_then_told(serve: Callable[..., Endpoint])
 
 def test_a_refused_key_is_bad_input_and_is_not_repeated(serve: Callable[..., Endpoint]) -> None:
     server = serve(error(401, "wrong key secret-key"))
-    with pytest.raises(InputError, match="HTTP 401") as told:
+    with pytest.raises(InputError, match="HTTP 401") as failure:
         ModelPlanner(server.says()).plan(context())
-    assert "secret-key" not in f"{told.value} {server.says()}"
+    assert "secret-key" not in f"{failure.value} {server.says()}"
     assert len(server.requests) == 1
 
 
@@ -180,9 +180,9 @@ def test_nothing_but_the_endpoint_is_asked(serve: Callable[..., Endpoint], caplo
 def test_the_embedded_planner_fills_up_after_the_model(serve: Callable[..., Endpoint]) -> None:
     server = serve(plans(("rr", {}), ("ljf", {"slice_ns": 1})))
     both = planner(server.says())
-    told = both.plan(context())
-    assert [plan.planner for plan in told] == ["model:tiny", *["embedded"] * 3]
-    assert [plan.policy for plan in told][:2] == ["rr", "ljf"]
+    planned = both.plan(context())
+    assert [plan.planner for plan in planned] == ["model:tiny", *["embedded"] * 3]
+    assert [plan.policy for plan in planned][:2] == ["rr", "ljf"]
     assert both.name == "model:tiny"
     assert both.usage.calls == 1  # type: ignore[attr-defined]
 
@@ -191,9 +191,9 @@ def test_the_embedded_planner_fills_up_after_the_model(serve: Callable[..., Endp
 def test_the_embedded_planner_takes_over_and_says_why(
     serve: Callable[..., Endpoint], limits: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = planner(serve(error(500)).says(**limits)).plan(context())
-    assert [plan.policy for plan in told] == [plan.policy for plan in planner().plan(context())]
-    assert all("planned without the model: model tiny" in plan.reason for plan in told)
+    planned = planner(serve(error(500)).says(**limits)).plan(context())
+    assert [plan.policy for plan in planned] == [plan.policy for plan in planner().plan(context())]
+    assert all("planned without the model: model tiny" in plan.reason for plan in planned)
     assert "the embedded planner takes over: model tiny" in caplog.text
 
 
