@@ -86,9 +86,8 @@ def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"kind": kind, "value": value, "reason": reason, "version": revocations["version"]})
         return
-    _say(
-        f"revoked: {kind} {value}; the list is now version {revocations['version']}, with {len(revocations['revoked'])} on it"
-    )
+    count, version = len(revocations["revoked"]), revocations["version"]
+    _say(f"revoked: {kind} {value}; the list is now version {version}, with {count} on it")
 
 
 def restore_command(*, as_json: bool) -> None:

@@ -12,4 +12,4 @@ def makespan_bound(job_times: Sequence[float], cpus: int) -> float:
     max(longest job, sum / cpus), which preemptive scheduling reaches (McNaughton, "Scheduling with deadlines and loss
     functions", Management Science 6, 1959).
     """
-    return max(max(job_times), sum(job_times) / cpus)
+    return max(*job_times, sum(job_times) / cpus)
