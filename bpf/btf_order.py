@@ -125,11 +125,11 @@ def _ordered(data: bytearray, section: Section, btf: Btf, sections: tuple[Sectio
 
 
 def _types(btf: Btf, types: bytes) -> dict[int, Words]:
-    found = {}
+    words = {}
     for number, type_ in enumerate(btf.types[1:], 1):
         begin, end = type_.at - TYPE.size, type_.at + tail_bytes(type_.kind, type_.count)
-        found[number] = Words(type_.kind, list(struct.unpack(f"<{(end - begin) // 4}I", types[begin:end])), begin)
-    return found
+        words[number] = Words(type_.kind, list(struct.unpack(f"<{(end - begin) // 4}I", types[begin:end])), begin)
+    return words
 
 
 def _references(extension: Section) -> Iterator[tuple[int, str]]:

@@ -128,8 +128,8 @@ def _refuse_unreadable(source: str, name: str) -> None:
         raise BuildError(f"'{name}' does not compile: it is larger than {SOURCE_LIMIT >> 20} MiB")
     if "\0" in source:
         line = source[: source.index("\0")].count("\n") + 1
-        told = f"{name}:{line}: error: a NUL byte"
-        raise BuildError(f"'{name}' does not compile: {told}", told)
+        diagnostic = f"{name}:{line}: error: a NUL byte"
+        raise BuildError(f"'{name}' does not compile: {diagnostic}", diagnostic)
     if can_confine():
         return
     # Without Landlock the overlay still hides every file from the preprocessor, but not from the assembler.
@@ -153,13 +153,13 @@ def _c_string(name: str) -> str:
 
 
 def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolchain) -> Exception:
-    told = done.stderr.decode(errors="replace").splitlines(keepends=True)
+    lines = done.stderr.decode(errors="replace").splitlines(keepends=True)
     # Where clang gave it nothing, strip says so, which is no news.
-    diagnostics = "".join(line for line in told if not line.startswith(f"{tools.strip}: "))
-    if diagnostics != "".join(told) and not diagnostics and done.returncode > 0:
-        if "Cannot allocate memory" in told[-1]:
+    diagnostics = "".join(line for line in lines if not line.startswith(f"{tools.strip}: "))
+    if diagnostics != "".join(lines) and not diagnostics and done.returncode > 0:
+        if "Cannot allocate memory" in lines[-1]:
             return BuildError(f"'{name}' does not compile: its object is larger than any memory allowed for it")
-        return InfraError(f"{tools.strip} failed on '{name}': {told[-1].strip()[:500]}")
+        return InfraError(f"{tools.strip} failed on '{name}': {lines[-1].strip()[:500]}")
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a command, or two joined by a pipe, that can read what it is told to and touch nothing else.
+"""Runs a command, or two joined by a pipe, that can read the paths given and touch nothing else.
 
 `python -I -S confine.py [--read PATH]... [--cpu SECONDS] [--memory BYTES] [--no-landlock] -- COMMAND [| COMMAND]`, a
 script of its own: what sets limits must run between fork and exec, where a threaded Python may not do work. It ends as

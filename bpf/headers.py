@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a policy's headers come from, what may be read for them, and what the compiler's front end is told."""
+"""Where a policy's headers come from, what may be read for them, and the flags of the compiler's front end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Headers:
     cache_dir: Path | None = None
 
     def flags(self, source: str, tools: Toolchain, *, for_object: bool = True) -> list[str]:
-        """What the front end is told for this source; InputError when there is no vmlinux.h.
+        """The flags of the front end for this source; InputError when there is no vmlinux.h.
 
         A source that opens with sx/sx.h or vmlinux.h, and nothing to shadow it, gets vmlinux.h precompiled; where no
         object is to come of it, the whole of what it opens with.
@@ -47,19 +47,19 @@ class Headers:
         if not (self.vmlinux_dir / "vmlinux.h").is_file():
             raise InputError(f"no vmlinux.h in '{self.vmlinux_dir}'")
         plain = self._plain_flags()
-        seen = f"-ivfsoverlay{self._overlay(tools)}"
+        overlay = f"-ivfsoverlay{self._overlay(tools)}"
         first = first_include(source)
         if first is None or self.include_dirs or self._shadowed(first):
-            return [*plain, seen]
+            return [*plain, overlay]
         shared = Headers(self.vmlinux_dir, cache_dir=self.cache_dir)
         text = TYPES_ONLY if for_object else f'#include "{first}"\n'
         inputs = [self.vmlinux_dir / "vmlinux.h"]  # first: that is where the prototypes are
         inputs += [] if for_object else [*(BPF_DIR / "include").rglob("*.h"), *Path("/usr/include/bpf").glob("*.h")]
         made = precompiled(text, inputs, shared._plain_flags(), shared.reads(tools), self._cache(), tools)
         if made is None:
-            return [*plain, seen]
+            return [*plain, overlay]
         kfuncs = ["-include", str(made / KFUNCS)] if first == "vmlinux.h" and for_object else []
-        return [*plain, seen, "-include-pch", str(made / HEADER), *kfuncs]
+        return [*plain, overlay, "-include-pch", str(made / HEADER), *kfuncs]
 
     def reads(self, tools: Toolchain) -> list[str]:
         """Every path that the compiler may read, and all that is below it."""
@@ -93,12 +93,12 @@ class Headers:
         """The file that makes every directory but these look empty: what is elsewhere cannot even be asked for."""
         wanted = [*self.include_dirs, BPF_DIR, self.vmlinux_dir, self._cache(), *tools.headers]
         wanted += [self.source_dir] if self.source_dir else []
-        seen = dict.fromkeys(str(path.absolute()) for path in wanted)
-        roots = [{"type": "directory-remap", "name": path, "external-contents": path} for path in seen]
-        told = json.dumps({"version": 0, "redirecting-with": "redirect-only", "roots": roots})
-        path = self._cache() / f"seen-{hashlib.sha256(told.encode()).hexdigest()[:24]}.yaml"
+        visible = dict.fromkeys(str(path.absolute()) for path in wanted)
+        roots = [{"type": "directory-remap", "name": path, "external-contents": path} for path in visible]
+        overlay = json.dumps({"version": 0, "redirecting-with": "redirect-only", "roots": roots})
+        path = self._cache() / f"overlay-{hashlib.sha256(overlay.encode()).hexdigest()[:24]}.yaml"
         if not path.is_file():
-            atomic_write(path, told.encode())
+            atomic_write(path, overlay.encode())
         return path
 
 
@@ -124,7 +124,7 @@ def first_include(source: str) -> str | None:
 
 def _headers_beside(directory: Path) -> Iterator[Path]:
     """The headers in a source's directory, some levels deep; no link, which might lead anywhere."""
-    top, found = len(directory.parts), 0
+    top, count = len(directory.parts), 0
     for visited, (home, inner, names) in enumerate(os.walk(directory)):
         inner[:] = [name for name in inner if not name.startswith(".")]
         if len(Path(home).parts) - top >= HEADERS_DEPTH:
@@ -132,7 +132,7 @@ def _headers_beside(directory: Path) -> Iterator[Path]:
         for name in names:
             path = Path(home, name)
             if name.endswith(HEADER_SUFFIXES) and not path.is_symlink():
-                found += 1
+                count += 1
                 yield path
-        if max(found, visited) >= HEADERS_MOST:
+        if max(count, visited) >= HEADERS_MOST:
             return

@@ -34,7 +34,7 @@ class Limits:
 
 @functools.cache
 def can_confine() -> bool:
-    """Whether this kernel can keep a compiler from reading what it was not told to."""
+    """Whether this kernel can keep a compiler from reading what it is not allowed to."""
     return confine.landlock_abi() > 0
 
 
@@ -72,18 +72,18 @@ def launch(
             raise
     done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
     if done.returncode == confine.UNABLE:
-        told = done.stderr.decode(errors="replace").strip()
-        raise InfraError(f"cannot run {commands[0][0]} confined: {told[:300]}")
+        reason = done.stderr.decode(errors="replace").strip()
+        raise InfraError(f"cannot run {commands[0][0]} confined: {reason[:300]}")
     return done
 
 
 def _exchange(process: subprocess.Popen[bytes], data: bytes, until: float) -> tuple[bytes, bytes]:
-    """Feed a process and hear it out: a source of one line can ask for an object of a gigabyte."""
+    """Write to a process and read what it writes, within limits: one line of source can ask for a gigabyte."""
     assert process.stdin and process.stdout and process.stderr
-    told = {process.stdout: bytearray(), process.stderr: bytearray()}
+    outputs = {process.stdout: bytearray(), process.stderr: bytearray()}
     rest = memoryview(data)
     with selectors.DefaultSelector() as waiting:
-        for pipe in (process.stdin, *told):
+        for pipe in (process.stdin, *outputs):
             os.set_blocking(pipe.fileno(), False)
             waiting.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
         while waiting.get_map():
@@ -95,11 +95,11 @@ def _exchange(process: subprocess.Popen[bytes], data: bytes, until: float) -> tu
                     rest = rest[_written(key.fd, rest) :]
                     got = bool(rest)
                 else:
-                    got = _read(key.fd, told[key.fileobj])  # type: ignore[index]
+                    got = _read(key.fd, outputs[key.fileobj])  # type: ignore[index]
                 if not got:
                     waiting.unregister(key.fileobj)
                     key.fileobj.close()  # type: ignore[union-attr]
-    return bytes(told[process.stdout]), bytes(told[process.stderr])
+    return bytes(outputs[process.stdout]), bytes(outputs[process.stderr])
 
 
 def _written(pipe: int, rest: memoryview) -> int:
@@ -109,10 +109,10 @@ def _written(pipe: int, rest: memoryview) -> int:
         return len(rest)
 
 
-def _read(pipe: int, told: bytearray) -> bool:
+def _read(pipe: int, output: bytearray) -> bool:
     got = os.read(pipe, 1 << 16)
-    told += got
-    if len(told) > OUTPUT_LIMIT:
+    output += got
+    if len(output) > OUTPUT_LIMIT:
         raise OutputError
     return bool(got)
 

@@ -37,11 +37,11 @@ def precompiled(
     `inputs` (what the text includes, vmlinux.h first), whole or not at all; one whose size or time is not what was
     noted is made anew. None when clang refuses the text: let the source that includes it hear why.
     """
-    told = [text, tools.identity, *flags]
+    parts = [text, tools.identity, *flags]
     for path in inputs:
         stat = path.stat()
-        told.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
-    home = cache / f"pch-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:24]}"
+        parts.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+    home = cache / f"pch-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:24]}"
     return home if is_whole(home) or _make(home, text, inputs[0], flags, reads, tools) else None
 
 
@@ -114,6 +114,6 @@ def _prototypes(header: str) -> str:
 
 
 def _prune(newest: Path) -> None:
-    found = sorted(newest.parent.glob("pch-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in found[KEEP:]:
+    headers = sorted(newest.parent.glob("pch-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in headers[KEEP:]:
         forget(path)

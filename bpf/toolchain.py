@@ -27,7 +27,7 @@ class Toolchain:
 
     @property
     def headers(self) -> tuple[Path, ...]:
-        """Where it looks for headers besides the directories that it is told."""
+        """Where it looks for headers besides the directories given to it."""
         own = sorted(Path(self.clang).parents[1].glob("lib*/clang/*/include"))
         return (Path("/usr/local/include"), *own, Path("/usr/include"))
 
@@ -57,5 +57,5 @@ def find_toolchain() -> Toolchain:
 
 def _version(clang: str) -> int:
     out = subprocess.run([clang, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
-    found = re.search(r"version (\d+)", out)
-    return int(found[1]) if found else 0
+    match = re.search(r"version (\d+)", out)
+    return int(match[1]) if match else 0

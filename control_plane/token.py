@@ -92,8 +92,8 @@ def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
     if as_json:
         print_json("token revoke", TokenRevokeOutput(kind, value, reason, revocations["version"]))
         return
-    count = len(revocations["revoked"])
-    _say(f"revoked: {kind} {value}; the list is now version {revocations['version']}, with {count} on it")
+    count, version = len(revocations["revoked"]), revocations["version"]
+    _say(f"revoked: {kind} {value}; the list is now version {version}, with {count} on it")
 
 
 def restore_command(*, as_json: bool) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens read: what one says, whether it authorises anything on this host, and the audit log of all signed ones."""
+"""Tokens read: what one says, whether it is good on this host, and the audit log of all that were signed."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def test_the_library_compiles_without_a_warning(policy, vmlinux_dir, monkeypatch
     monkeypatch.setattr(headers, "CFLAGS", (*headers.CFLAGS, "-Wextra", "-Wno-unused-parameter", "-Werror"))
     made = compile_here(policy.source, vmlinux_dir)
     assert made.data[:4] == b"\x7fELF" and len(made.sha256) == 64
-    told = sections(made.data)
-    assert ".struct_ops.link" in told and ".BTF" in told and ".debug_info" not in told
+    printed = sections(made.data)
+    assert ".struct_ops.link" in printed and ".BTF" in printed and ".debug_info" not in printed
 
 
 def test_the_same_source_gives_the_same_bytes_from_anywhere(vmlinux_dir, tmp_path):
@@ -157,8 +157,8 @@ def test_no_file_from_elsewhere_comes_into_diagnostics_or_object(theft, secret, 
     source = theft.format(secret=secret) + "\nint x;\n"
     with pytest.raises(BuildError) as caught:
         compile_here(source, vmlinux_dir, source_dir=secret.parents[1] / "beside")
-    told = f"{caught.value} {caught.value.diagnostics}"
-    assert "secret_word" not in told and "error: " in told
+    printed = f"{caught.value} {caught.value.diagnostics}"
+    assert "secret_word" not in printed and "error: " in printed
 
 
 def test_a_line_of_another_file_does_not_come_into_the_btf(secret, vmlinux_dir):

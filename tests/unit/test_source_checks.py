@@ -123,19 +123,19 @@ static u64 clamped(struct task_struct *p) { return sx_clamp_vtime(p->scx.dsq_vti
 @pytest.mark.parametrize(("bug", "ops"), REJECTED.values(), ids=REJECTED)
 def test_it_is_rejected(bug, ops, look):  # noqa: F811
     stage = look(policy(ops))
-    found = [one for one in stage.findings if one.level == "reject"]
-    assert bug in [one.bug for one in found], stage
-    assert {one.bug for one in found} <= {bug, "F10" if "sent" in ops.get("enqueue", "") else bug}, stage
+    found = [finding for finding in stage.findings if finding.level == "reject"]
+    assert bug in [finding.bug for finding in found], stage
+    assert {finding.bug for finding in found} <= {bug, "F10" if "sent" in ops.get("enqueue", "") else bug}, stage
     first = 8
     assert first <= int(found[0].place.rpartition(":")[2]) < first + len(ops)
-    assert not any(one.bug == "compiler" for one in stage.findings)
+    assert not any(finding.bug == "compiler" for finding in stage.findings)
 
 
 @pytest.mark.parametrize("ops", LEFT.values(), ids=LEFT)
 def test_it_is_not_rejected(ops, look):  # noqa: F811
     stage = look(policy(ops, BEFORE))
     assert stage.ok, stage
-    assert not any(one.bug == "compiler" for one in stage.findings), stage
+    assert not any(finding.bug == "compiler" for finding in stage.findings), stage
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_it_is_not_rejected(ops, look):  # noqa: F811
     ],
 )
 def test_an_include_that_leads_out_is_rejected(source, line, look):  # noqa: F811
-    found = [one for one in look(source + "\nint x;\n").findings if one.level == "reject"]
-    assert [(one.bug, one.place) for one in found] == [("include", f"mine.bpf.c:{line}")]
+    found = [finding for finding in look(source + "\nint x;\n").findings if finding.level == "reject"]
+    assert [(finding.bug, finding.place) for finding in found] == [("include", f"mine.bpf.c:{line}")]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_an_include_that_leads_out_is_rejected(source, line, look):  # noqa: F81
      'const char s[] = "\\\n#include \\"/x\\"";', '#include "a..b.h"', "/* cut"],
 )  # fmt: skip
 def test_what_only_looks_like_one_is_not(source, look):  # noqa: F811
-    assert not [one for one in look(source + "\nint x;\n").findings if one.level == "reject"]
+    assert not [finding for finding in look(source + "\nint x;\n").findings if finding.level == "reject"]
 
 
 def test_a_direct_write_where_there_is_a_setter_is_noted(look):  # noqa: F811

@@ -17,7 +17,7 @@ from verifier_vm.source import lint, parser_process
 from verifier_vm.source.lint import lint_source
 
 RIGHT = [(path.name, path) for path in good()]
-WRONG = [one for one in planted() if one.stage == "source"]
+WRONG = [policy for policy in planted() if policy.stage == "source"]
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def look(vmlinux_dir):
 
 
 def rejections(stage):
-    return [one for one in stage.findings if one.level == "reject"]
+    return [finding for finding in stage.findings if finding.level == "reject"]
 
 
 @pytest.mark.parametrize("policy", policies(), ids=lambda policy: policy.id)
@@ -59,19 +59,21 @@ def test_what_is_right_is_not_rejected(name, path, look):
     assert not rejections(look(path.read_text(), name)), name
 
 
-@pytest.mark.parametrize("one", WRONG, ids=lambda one: one.name)
-def test_a_planted_bug_is_found_at_its_line(one, look):
-    stage = look(one.path.read_text(), one.path.name)
+@pytest.mark.parametrize("policy", WRONG, ids=lambda policy: policy.name)
+def test_a_planted_bug_is_found_at_its_line(policy, look):
+    stage = look(policy.path.read_text(), policy.path.name)
     first = rejections(stage)[0]
-    assert not stage.ok and first.bug == one.bug and one.reason in first.reason and first.advice
+    assert not stage.ok and first.bug == policy.bug and policy.reason in first.reason and first.advice
     name, _, line = first.place.partition(":")
-    assert name == one.path.name and 0 < int(line) <= len(one.path.read_text().splitlines())
-    assert one.path.read_text().splitlines()[int(line) - 1].strip() in stage.evidence
+    assert name == policy.path.name and 0 < int(line) <= len(policy.path.read_text().splitlines())
+    assert policy.path.read_text().splitlines()[int(line) - 1].strip() in stage.evidence
 
 
-@pytest.mark.parametrize("one", [one for one in planted() if one.stage != "source"], ids=lambda one: one.name)
-def test_what_other_stages_find_is_left_to_them(one, look):
-    assert not rejections(look(one.path.read_text(), one.path.name))
+@pytest.mark.parametrize(
+    "policy", [policy for policy in planted() if policy.stage != "source"], ids=lambda policy: policy.name
+)
+def test_what_other_stages_find_is_left_to_them(policy, look):
+    assert not rejections(look(policy.path.read_text(), policy.path.name))
 
 
 HARMFUL = {
@@ -86,7 +88,7 @@ HARMFUL = {
 @pytest.mark.parametrize("source", HARMFUL.values(), ids=HARMFUL)
 def test_what_makes_the_parser_crash_or_work_without_end_is_rejected_and_the_next_is_not(source, look):
     found = rejections(look(source))
-    assert [one.bug for one in found] == ["compiler"]
+    assert [finding.bug for finding in found] == ["compiler"]
     assert look("int x;\n").ok
 
 
@@ -97,12 +99,12 @@ def test_what_makes_the_parser_crash_or_work_without_end_is_rejected_and_the_nex
 )  # fmt: skip
 def test_what_does_not_compile_or_is_odd_is_left_to_build(source, look):
     stage = look(source)
-    assert stage.ok and all(one.level == "note" for one in stage.findings)
+    assert stage.ok and all(finding.level == "note" for finding in stage.findings)
 
 
 def test_damaged_policies_give_an_answer(look):
     dice = random.Random(4)
-    texts = [path.read_text() for _, path in RIGHT] + [one.path.read_text() for one in WRONG]
+    texts = [path.read_text() for _, path in RIGHT] + [policy.path.read_text() for policy in WRONG]
     for _ in range(60):
         text = dice.choice(texts)
         begin = dice.randrange(len(text))
@@ -120,7 +122,7 @@ def test_a_line_directive_does_not_change_the_place(look):
 def test_without_a_launcher_a_note_says_that_nothing_confines_the_parser(vmlinux_dir):
     source = "int x;\n"
     stage = lint_source(source, name="a", flags=front_end_flags(source, vmlinux_dir=vmlinux_dir))
-    assert [(one.bug, one.level) for one in stage.findings] == [("confine", "note")]
+    assert [(finding.bug, finding.level) for finding in stage.findings] == [("confine", "note")]
 
 
 def test_a_parser_that_is_lost_is_started_again(look):

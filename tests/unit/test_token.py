@@ -19,6 +19,7 @@ from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.report import check_report, digest_of, report_of
 from verifier_vm.tokens.statement import arguments_digest, token_digest
+from verifier_vm.tokens.terms import CLOCK_SKEW
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,16 @@ def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
 def test_any_other_use_is_refused(keys, envelope, here, code):
     with refusal(code):
         check(keys, envelope, **here)
+
+
+def test_the_times_of_a_token_are_exact(keys, envelope):
+    token, second = check(keys, envelope), timedelta(seconds=1)
+    for now in (token.issued - CLOCK_SKEW, token.expires - second):
+        assert check(keys, envelope, now=now) == token
+    with refusal(Code.NOT_YET_VALID):
+        check(keys, envelope, now=token.issued - CLOCK_SKEW - second)
+    with refusal(Code.EXPIRED):
+        check(keys, envelope, now=token.expires)
 
 
 def test_a_time_without_a_zone_is_bad_input(keys, envelope):

@@ -9,7 +9,7 @@ import resource
 import shutil
 import signal
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from token_cases import DAY, HERE, check, issue, refusal, revoke, sha, trust
@@ -20,6 +20,7 @@ from verifier_vm.tokens.consume import consume_token
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.host_state import STATE, STATE_LIMIT, create_host_state, read_host_state
 from verifier_vm.tokens.revocation import REVOCATIONS
+from verifier_vm.tokens.terms import CLOCK_SKEW
 
 
 @pytest.fixture
@@ -86,6 +87,16 @@ def test_a_used_token_stays_used_when_its_nonce_is_forgotten_and_the_clock_set_b
     assert len(read_host_state(host).nonces) == 1
     with refusal(Code.OLD_VERSION):
         consume(host, keys, envelope)
+
+
+def test_a_nonce_is_kept_until_no_clock_can_take_its_token_for_good(host, keys):
+    token = consume(host, keys, issue(keys, valid_for_s=3600))
+    assert read_host_state(host).nonces == {token.nonce: token.expires}
+    others = [issue(keys, policy=policy, score=None) for policy in ("fifo", "rr")]
+    consume(host, keys, others[0], now=token.expires + CLOCK_SKEW - timedelta(seconds=1))
+    assert token.nonce in read_host_state(host).nonces
+    consume(host, keys, others[1], now=token.expires + CLOCK_SKEW)
+    assert token.nonce not in read_host_state(host).nonces
 
 
 def test_an_older_list_or_log_is_refused_after_a_newer_one(host, keys, tmp_path):

@@ -27,7 +27,7 @@ SUITE = "trixie-backports"
 PACKAGE = re.compile(r"^linux-binary-(\d+(?:\.\d+)*)\+deb\d+-cloud-amd64$")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 VMLINUX_BYTES = 1 << 30  # uncompressed; Debian's has some 60 MB, one with DWARF half a GB
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
     current = cache_dir / "kernels" / "current.json"
     try:
         stored = json.loads(current.read_text())
-        found = _load(Path(stored["directory"]))
+        kernel = _load(Path(stored["directory"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InfraError("no guest kernel here: run `make setup` (or name your own in SCHEDCP_KERNEL)") from error
-    return found
+    return kernel
 
 
-def fetch_kernel(cache_dir: Path, say: Say) -> Kernel:
-    """Fetch the newest sched_ext kernel that the machine's mirror has, once; `say` hears of progress."""
+def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
+    """Fetch the newest sched_ext kernel that the machine's mirror has, once; `progress` gets a line a step."""
     try:
         return installed_kernel(cache_dir)
     except InfraError:
@@ -70,14 +70,14 @@ def fetch_kernel(cache_dir: Path, say: Say) -> Kernel:
         names = sorted((n for n in listed if PACKAGE.match(n)), key=_version)
         if not names:
             raise InfraError(f"the mirror's {SUITE} has no linux-binary-*-cloud-amd64: name a kernel in SCHEDCP_KERNEL")
-        say(f"kernel: {names[-1]} from {SUITE}")
+        progress(f"kernel: {names[-1]} from {SUITE}")
         _call([*apt, "download", names[-1]], f"apt-get download {names[-1]}", cwd=Path(work))
         package = next(Path(work).glob("*.deb"))
         _call(["dpkg", "-x", str(package), work], "dpkg -x")
-        found = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
-    current = {"directory": str(found.image.parent), "package": package.name}
+        kernel = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
+    current = {"directory": str(kernel.image.parent), "package": package.name}
     atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
-    return found
+    return kernel
 
 
 def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:

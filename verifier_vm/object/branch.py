@@ -50,12 +50,12 @@ def _assume_pair(state: State, op: int, a: Value, b: Value) -> bool:
     if a is b:
         return op in (JEQ, JGE, JLE, JSGE, JSLE)
     for asked, left, right in ((op, a, b), (MIRRORED[op], b, a)):
-        told = state.known.get((asked, left, right))
-        if told is None and asked in OPPOSITE:
+        outcome = state.known.get((asked, left, right))
+        if outcome is None and asked in OPPOSITE:
             opposite = state.known.get((OPPOSITE[asked], left, right))
-            told = None if opposite is None else not opposite
-        if isinstance(told, bool):
-            return told
+            outcome = None if opposite is None else not opposite
+        if isinstance(outcome, bool):
+            return outcome
     state.known[op, a, b] = True
     return True
 

@@ -166,7 +166,7 @@ class Calls:
         """What has become of the task at hand."""
         path = state.path
         if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
-            path = path._replace(inserted=(*path.inserted, state.pc)[:2], told=result)
+            path = path._replace(inserted=(*path.inserted, state.pc)[:2], checked=result)
         elif name in ENDING:
             path = path._replace(ended=True)
         elif name in CONSUMES or name in MOVES:
@@ -174,7 +174,7 @@ class Calls:
         elif name in KEEPING:
             path = path._replace(kept=2)
         elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
-            path = path._replace(kept=2, told=result)
+            path = path._replace(kept=2, checked=result)
         elif name in MAY_KEEP and path.kept == 0:
             path = path._replace(kept=1)
         elif name in ASKS:

@@ -71,8 +71,10 @@ class Frames:
         if not isinstance(callee, Expr) or callee.op != "function" or not isinstance(callee.key, int) or count == 0:
             return False, None
         rounds = count if isinstance(count, int) else None
-        told = (callee if rounds is None else rounds, callee)
-        self._record.add_call(Call(entry, name, told, (), state.pc, state.line, state.path, state.exact, looping=True))
+        targets = (callee if rounds is None else rounds, callee)
+        self._record.add_call(
+            Call(entry, name, targets, (), state.pc, state.line, state.path, state.exact, looping=True)
+        )
         arguments = tuple(
             self._values.make("any", ("callback", state.pc, i)) if s is None else self._alu.register(state, 1 + s)
             for i, s in enumerate(sources)

@@ -152,13 +152,13 @@ class Memory:
         return any(is_field(leaf, name) for leaf in base.leaves for name in IDENTITY)
 
     @staticmethod
-    def _apart(one: Value, other: Value) -> bool:
+    def _apart(this: Value, other: Value) -> bool:
         """Can two pointers not point to the same memory? A task's fields and a policy's own memory never do."""
-        if not isinstance(one, Expr) or not isinstance(other, Expr):
+        if not isinstance(this, Expr) or not isinstance(other, Expr):
             return False
-        if one is other:
+        if this is other:
             return False
-        return one.op != other.op and ("arg" in (one.op, other.op) or "data" in (one.op, other.op))
+        return this.op != other.op and ("arg" in (this.op, other.op) or "data" in (this.op, other.op))
 
     def atomic(self, state: State, instruction: Instruction, entry: str) -> None:
         """An atomic read-modify-write: what is there afterwards is not known, nor is what it fetches."""

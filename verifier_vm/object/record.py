@@ -15,7 +15,7 @@ class Path(NamedTuple):
 
     inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
-    local queue; told: the result that says whether the last of these worked.
+    local queue; checked: the result that says whether the last of these worked.
     """
 
     inserted: tuple[int, ...] = ()
@@ -23,7 +23,7 @@ class Path(NamedTuple):
     ended: bool = False
     compared: bool = False
     moved: bool = False
-    told: Expr | None = None
+    checked: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Record:
 
     def add_call(self, call: Call) -> None:
         """Keep a call, once for each set of arguments and what had happened before it."""
-        path = call.path._replace(told=None)
+        path = call.path._replace(checked=None)
         key = (
             call.entry,
             call.name,
@@ -119,7 +119,7 @@ class Record:
 
     def add_ending(self, ending: Ending) -> None:
         """Keep the end of a path, once for each outcome."""
-        path = ending.path._replace(told=None)
+        path = ending.path._replace(checked=None)
         key = (ending.entry, path, _id(ending.value), ending.line, ending.exact, ending.negative)
         if self._has_room(ending.entry):
             self.endings.setdefault(key, ending)

@@ -207,14 +207,14 @@ class Walk:
 def _heed_result(state: State, op: int, a: Value, b: Value) -> None:
     """Where the result of keeping the task turns out an error, it was not kept; where that of an insert turns out
     false, the task is gone or the policy is being ended, and a second insert is none."""
-    told = state.path.told
-    if told is None or not isinstance(a, Expr) or not isinstance(b, int) or told not in a.leaves:
+    result = state.path.checked
+    if result is None or not isinstance(a, Expr) or not isinstance(b, int) or result not in a.leaves:
         return
-    if isinstance(told.key, tuple) and told.key[0] in INSERTS:
+    if isinstance(result.key, tuple) and result.key[0] in INSERTS:
         if (op, b) in ((JEQ, 0), (JNE, 1)):
-            state.path = state.path._replace(inserted=state.path.inserted[:-1], ended=True, told=None)
+            state.path = state.path._replace(inserted=state.path.inserted[:-1], ended=True, checked=None)
     elif (op == JNE and b == 0) or (op not in (JEQ, JNE) and below_zero(state, a)):
-        state.path = state.path._replace(kept=0, told=None)
+        state.path = state.path._replace(kept=0, checked=None)
 
 
 def own_lines(program: Program) -> set[int]:

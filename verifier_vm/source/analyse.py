@@ -33,7 +33,7 @@ def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
     found = list(directives.check(source))
     unit, errors = parse.parse(source, flags)
     # Made by another clang, or spoilt: the headers themselves are still there.
-    if any("PCH" in one or "AST file" in one for one in errors) and "-include-pch" in flags:
+    if any("PCH" in error or "AST file" in error for error in errors) and "-include-pch" in flags:
         at = list(flags).index("-include-pch")
         unit, errors = parse.parse(source, [*flags[:at], *flags[at + 2 :]])
     if not errors:

@@ -150,7 +150,7 @@ class Walk:
         return self.refined(condition, holds, facts)
 
 
-def _joined(one: Facts | None, other: Facts | None) -> Facts | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one | other
+def _joined(left: Facts | None, right: Facts | None) -> Facts | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left | right

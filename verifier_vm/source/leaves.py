@@ -53,8 +53,8 @@ def _collect(
         callee = program.function(node.text)
         if callee and ("()", callee.name) not in seen:
             seen.add(("()", callee.name))
-            for one in callee.returns:
-                for kid in one.kids:
+            for returned in callee.returns:
+                for kid in returned.kids:
                     _collect(program, callee, kid, found, seen, depth - 1)
     elif node.kind in ("binary", "assign", "unary"):
         found.operators.add(node.text)

@@ -46,14 +46,14 @@ def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
     if "failed" in answer:
         raise InfraError(f"the parser failed on '{name}': {answer['failed']}")
     try:
-        found = [_finding(name, *one) for one in answer["found"]]
-        errors = [str(one) for one in answer["errors"]]
+        found = [_finding(name, *fields) for fields in answer["found"]]
+        errors = [str(error) for error in answer["errors"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InfraError(f"the parser's answer on '{name}' has another form: {error!r}") from error
     if errors:
-        told = f"it does not compile: {errors[0][:200]}"
-        found.append(Finding("compiler", "note", told, name, "see the stage build"))
-    return sorted(found, key=lambda one: LEVELS.index(one.level))
+        reason = f"it does not compile: {errors[0][:200]}"
+        found.append(Finding("compiler", "note", reason, name, "see the stage build"))
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
 
 def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: str) -> Finding:
@@ -73,9 +73,11 @@ def _death(status: Any, name: str) -> Finding:
 def _evidence(source: str, findings: Sequence[Finding]) -> str:
     """Each finding with the line it is about."""
     lines = source.splitlines()
-    told = []
-    for one in findings:
-        number = one.place.rpartition(":")[2]
+    paragraphs = []
+    for finding in findings:
+        number = finding.place.rpartition(":")[2]
         about = lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
-        told.append(f"{one.place}: {one.level}: {one.reason}" + (f"\n    {about[:160]}" if about else ""))
-    return "\n".join(told)
+        paragraphs.append(
+            f"{finding.place}: {finding.level}: {finding.reason}" + (f"\n    {about[:160]}" if about else "")
+        )
+    return "\n".join(paragraphs)

@@ -56,7 +56,11 @@ def parse(source: str, flags: Sequence[str]) -> tuple[Any, list[str]]:
     """The translation unit and its errors, in clang's words; cindex.TranslationUnitLoadError where clang fell over."""
     index = cindex.Index.create(excludeDecls=True)
     unit = index.parse(PATH, args=list(flags), unsaved_files=[(PATH, source)])
-    errors = [f"line {one.location.line}: {one.spelling}" for one in unit.diagnostics if one.severity >= 3]
+    errors = [
+        f"line {diagnostic.location.line}: {diagnostic.spelling}"
+        for diagnostic in unit.diagnostics
+        if diagnostic.severity >= 3
+    ]
     return unit, errors
 
 
@@ -127,8 +131,8 @@ def _ops(cursor: Any) -> dict[str, str]:
             continue
         for given in kid.get_children():
             parts = list(given.walk_preorder())
-            member = next((one.spelling for one in parts if one.kind == K.MEMBER_REF), None)
-            target = next((one.spelling for one in parts if one.kind == K.DECL_REF_EXPR), None)
+            member = next((part.spelling for part in parts if part.kind == K.MEMBER_REF), None)
+            target = next((part.spelling for part in parts if part.kind == K.DECL_REF_EXPR), None)
             if member and target:
                 found[member] = target
     return found

@@ -56,18 +56,18 @@ class ParserProcess:
             writing.flush()
         except OSError:
             return None
-        told, until = b"", time.monotonic() + timeout_s
-        while not told.endswith(b"\n"):
+        answer_line, until = b"", time.monotonic() + timeout_s
+        while not answer_line.endswith(b"\n"):
             ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
             if not ready:
                 self.end()
                 raise InfraError(f"the parser gave no answer within {timeout_s:g} s")
             got = os.read(reading.fileno(), 1 << 16)
-            told += got
-            if not got or len(told) > ANSWER_LIMIT:
+            answer_line += got
+            if not got or len(answer_line) > ANSWER_LIMIT:
                 self.end()
                 return None
-        return told
+        return answer_line
 
     def end(self) -> None:
         """Stop it and let go of its pipes."""
@@ -88,9 +88,9 @@ def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: floa
     line = json.dumps(request).encode()
     with _LOCK:
         for _ in range(2):
-            told = _kept(tuple(launcher)).ask(line, timeout_s)
-            if told is not None:
-                answer = json.loads(told)
+            answer_line = _kept(tuple(launcher)).ask(line, timeout_s)
+            if answer_line is not None:
+                answer = json.loads(answer_line)
                 return answer if isinstance(answer, dict) else {}
             _drop(tuple(launcher))
     raise InfraError("the parser of policies does not start (libclang, clang's Python bindings): run `make setup`")

@@ -64,11 +64,11 @@ def _answer(request: bytes) -> bytes:
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        told = pipe.read(ANSWER)
+        answer = pipe.read(ANSWER)
     status = os.waitpid(child, 0)[1]
-    if status or not told or len(told) == ANSWER:
+    if status or not answer or len(answer) == ANSWER:
         return json.dumps({"died": os.waitstatus_to_exitcode(status)}).encode()
-    return told
+    return answer
 
 
 def _limit() -> None:

@@ -102,7 +102,7 @@ class Function:
         found = []
         for node in self.body.walk():
             if node.kind == "variable" and node.text == variable:
-                found += [one.kids[0] for one in node.walk() if one.kind == "designated" and one.text == field]
+                found += [inner.kids[0] for inner in node.walk() if inner.kind == "designated" and inner.text == field]
             elif node.kind == "binary" and node.text == "=" and node.kids[0].kind == "field":
                 left = node.kids[0]
                 if left.text == field and left.root.kind == "name" and left.root.text == variable:
@@ -147,7 +147,10 @@ class Program:
             if len(node.kids) > words.VTIME:
                 yield node, [node.kids[words.VTIME]]
             elif len(node.kids) == 2:  # arguments in a struct
-                yield node, [given for one in _variable(node.kids[1]) for given in function.fields_given(one, "vtime")]
+                yield (
+                    node,
+                    [given for name in _variable(node.kids[1]) for given in function.fields_given(name, "vtime")],
+                )
 
 
 def _variable(node: Node) -> list[str]:

@@ -34,9 +34,9 @@ def check(program: Program) -> Iterator[Found]:
 
 
 def _knows_weight(program: Program) -> bool:
-    told = "set_weight" in program.ops or "cgroup_set_weight" in program.ops
+    handled = "set_weight" in program.ops or "cgroup_set_weight" in program.ops
     names = ("weight", "prio", "nice", "share")
-    return told or any(
+    return handled or any(
         node.text and any(name in node.text.lower() for name in names)
         for function in program.functions.values()
         for node in function.body.walk()
@@ -74,8 +74,8 @@ def _resolved(program: Program, function: Function, value: Node, depth: int = 4)
                 yield from _resolved(program, function, given, depth - 1)
         elif depth and node.kind == "call":
             callee = program.function(node.text)
-            for one in callee.returns if callee else ():
-                for kid in one.kids:
+            for returned in callee.returns if callee else ():
+                for kid in returned.kids:
                     yield from _resolved(program, callee or function, kid, depth - 1)
 
 

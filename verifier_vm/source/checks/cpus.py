@@ -97,9 +97,9 @@ def _negative(node: Node, facts: Facts) -> bool:
 def _sent_to(dsq: Node) -> Node | None:
     """The CPU in `SCX_DSQ_LOCAL_ON | cpu`."""
     if dsq.kind == "binary" and dsq.text in ("|", "+"):
-        for one, other in (dsq.kids, dsq.kids[::-1]):
-            if one.kind == "name" and one.text == "SCX_DSQ_LOCAL_ON":
-                return other
+        for base, cpu in (dsq.kids, dsq.kids[::-1]):
+            if base.kind == "name" and base.text == "SCX_DSQ_LOCAL_ON":
+                return cpu
     return None
 
 
@@ -125,11 +125,11 @@ def _numbers(function: Function) -> set[str]:
 
 def _asked(program: Program, function: Function) -> bool:
     """Whether a function, one that it calls, or one that calls it, looks at where a task may run."""
-    near = {one.name: one for one in program.reached(function)}
+    near = {callee.name: callee for callee in program.reached(function)}
     for other in program.functions.values():
         if function in program.reached(other):
             near[other.name] = other
-    return any(_asks(one) for one in near.values())
+    return any(_asks(other) for other in near.values())
 
 
 def _asks(function: Function) -> bool:
@@ -143,7 +143,7 @@ def _asks(function: Function) -> bool:
 def _chosen_anywhere(program: Program) -> Iterator[Found]:
     """F12: select_cpu computes a CPU from numbers alone."""
     function = program.ops.get("select_cpu")
-    if function is None or any(_asks(one) for one in program.reached(function)):
+    if function is None or any(_asks(other) for other in program.reached(function)):
         return
     for node in function.returns:
         if not node.kids:

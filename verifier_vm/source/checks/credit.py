@@ -16,19 +16,19 @@ _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 def check(program: Program) -> Iterator[Found]:
     """All of this family."""
     ordered = [
-        (function, node, leaves_of(program, function, *values))
+        (node, leaves_of(program, function, *values))
         for function in program.reached_from("enqueue", "select_cpu", "dispatch")
         for node, values in program.inserts(function)
     ]
-    by_vtime = [one for one in ordered if one[2].read("scx.dsq_vtime") and not one[2].calls & words.CLOCKS]
+    by_vtime = [node for node, paid in ordered if paid.read("scx.dsq_vtime") and not paid.calls & words.CLOCKS]
     if by_vtime and not _has_lower_limit(program):
         yield Found(
             "F14", "reject", "a task comes back from sleep with all the credit it saved up, and runs till it is used",
-            by_vtime[0][1].line, "clamp before inserting: vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, lag, lead)",
+            by_vtime[0].line, "clamp before inserting: vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, lag, lead)",
         )  # fmt: skip
     if by_vtime and not _given_at_start(program) and not _has_lower_limit(program):
         yield Found(
-            "F15", "unknown", "a new task has no vtime of its own: nothing sets it in enable", by_vtime[0][1].line,
+            "F15", "unknown", "a new task has no vtime of its own: nothing sets it in enable", by_vtime[0].line,
             "add an enable callback with sx_set_vtime(p, clock)",
         )  # fmt: skip
     for function in program.functions.values():
@@ -36,7 +36,8 @@ def check(program: Program) -> Iterator[Found]:
 
 
 def _given_at_start(program: Program) -> bool:
-    return any(True for one in program.reached_from("enable", "init_task", "runnable") for _ in vtime_given(one))
+    starts = program.reached_from("enable", "init_task", "runnable")
+    return any(True for function in starts for _ in vtime_given(function))
 
 
 def _has_lower_limit(program: Program) -> bool:
@@ -53,9 +54,11 @@ def _may_lift(program: Program, function: Function, node: Node) -> bool:
         return _lower_bound(program, function, node.kids[0])
     if node.kind != "if" or not _lower_bound(program, function, node.kids[0]):
         return False
-    given = [one for one in node.kids[1].walk() if one.kind == "binary" and one.text in KEEPS_VALUE]
-    lifted = [one for one in given if not (one.kids[0].kind == "name" and one.kids[0].text in program.variables)]
-    returned = any(one.kind == "return" and one.kids for one in node.kids[1].walk())
+    given = [inner for inner in node.kids[1].walk() if inner.kind == "binary" and inner.text in KEEPS_VALUE]
+    lifted = [
+        inner for inner in given if not (inner.kids[0].kind == "name" and inner.kids[0].text in program.variables)
+    ]
+    returned = any(inner.kind == "return" and inner.kids for inner in node.kids[1].walk())
     return bool(lifted) or returned or any(node.kids[1].calls(words.SETS_VTIME))
 
 
@@ -70,8 +73,8 @@ def _lower_bound(program: Program, function: Function, condition: Node) -> bool:
                 sides = sides[0].kids
         else:
             continue
-        for one, other in (sides, sides[::-1]):
-            if _is_vtime(program, function, one) and not _is_ahead(program, function, other):
+        for left, right in (sides, sides[::-1]):
+            if _is_vtime(program, function, left) and not _is_ahead(program, function, right):
                 return True
     return False
 
@@ -91,7 +94,7 @@ def _clock_goes_back(program: Program, function: Function) -> Iterator[Found]:
     guarded: set[int] = set()
     for node in function.body.walk():
         if node.kind in ("if", "choose", "for", "while") and node.kids:
-            guarded.update(id(one) for kid in node.kids[1:] for one in kid.walk())
+            guarded.update(id(inner) for kid in node.kids[1:] for inner in kid.walk())
     walked = function.body.walk()
     compares = any(
         node.called == "sx_before" or (node.kind == "binary" and node.text in _COMPARISONS) for node in walked

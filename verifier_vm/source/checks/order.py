@@ -61,7 +61,7 @@ def _another_task(function: Function, op: str) -> Iterator[Found]:
         if task is None or task.kind != "name" or task.text == own or task.text not in function.locals:
             continue
         given = function.given.get(task.text, [])
-        if given and all(one.kind == "call" for one in given):
+        if given and all(value.kind == "call" for value in given):
             yield Found(
                 "F08", "unknown", f"{op} inserts another task than the one it was called for", node.line,
                 "insert others from dispatch only",
