@@ -61,9 +61,13 @@ def below_face(source: str, where: str) -> str:
             if more or "." in alias.name or alias.asname:
                 raise WheelError(f"{where}:{node.lineno}: write `from … import …`")
             _replace(lines, node, b"import ", f"from {FACE} import ".encode())
-        elif isinstance(node, ast.Constant) and id(node) not in prose and _NAMES_MODULE.fullmatch(str(node.value)):
-            raise WheelError(f"{where}:{node.lineno}: '{node.value}' names a module: make it from __name__")
+        elif isinstance(node, ast.Constant) and id(node) not in prose and _names_module(node.value):
+            raise WheelError(f"{where}:{node.lineno}: {node.value!r} names a module: make it from __name__")
     return b"".join(lines).decode()
+
+
+def _names_module(value: object) -> bool:
+    return isinstance(value, str) and _NAMES_MODULE.fullmatch(value) is not None
 
 
 def _is_ours(module: str) -> bool:
@@ -76,7 +80,7 @@ def _replace(lines: list[bytes], node: ast.stmt, begins: bytes, instead: bytes) 
     lines[node.lineno - 1] = line[:at] + instead + line[at + len(begins) :]
 
 
-class BuildPy(build_py):
+class BuildPy(build_py):  # type: ignore[misc]  # setuptools is not annotated
     """setuptools' step that lays out a wheel; an editable install leaves everything where it lies."""
 
     def run(self) -> None:
@@ -98,5 +102,5 @@ class BuildPy(build_py):
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """The files of the wheel."""
         if self.editable_mode:
-            return super().get_outputs(include_bytecode)
+            return list(super().get_outputs(include_bytecode))
         return [str(Path(self.build_lib) / place) for _, place in shipped_files(Path.cwd())]
