@@ -26,7 +26,7 @@ def illustrate(scope: Scope) -> Pictures | None:
     best = best_of(tried)
     if best is None:
         return None
-    scores = sorted((one.score for one in tried if one.score), key=lambda score: -score.ratio.median)
+    scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)
     # Two seconds of imports, beside the guest.
     threading.Thread(target=import_plots, daemon=True).start()
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]  # this tree, whatever is installed
 SCHEDCP = Path(sys.executable).parent / "schedcp"
 
 
@@ -18,7 +19,7 @@ def schedcp(tmp_path):
     def call(*args, **env):
         return subprocess.run(
             [SCHEDCP, *args], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), **env},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **env},
         )  # fmt: skip
 
     return call
