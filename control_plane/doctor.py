@@ -61,8 +61,8 @@ def _tool(name: str, command: tuple[str, ...]) -> CheckedPart:
     if not shutil.which(command[0]):
         return CheckedPart(name, False, f"{command[0]} is not installed", SETUP)
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    said = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
-    return CheckedPart(name, done.returncode == 0, said or f"{command[0]} does not answer", SETUP)
+    version = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
+    return CheckedPart(name, done.returncode == 0, version or f"{command[0]} does not answer", SETUP)
 
 
 def _checked(name: str, look: Callable[[], str]) -> CheckedPart:
@@ -156,11 +156,11 @@ def _lake(settings: Settings) -> str:
 def _resident(settings: Settings) -> str:
     from control_plane.resident_client import status
 
-    found = status(settings)
-    if found is None:
+    answer = status(settings)
+    if answer is None:
         return "none: `schedcp up` keeps Prefect's server and Ray for those who tune often"
-    doing = f"at work on {found['busy']}" if found["busy"] else "idle"
-    return f"process {found['pid']}, {found['runs']} runs so far, {doing}"
+    doing = f"at work on {answer['busy']}" if answer["busy"] else "idle"
+    return f"process {answer['pid']}, {answer['runs']} runs so far, {doing}"
 
 
 def _model(settings: Settings) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share, and how one that is given holds for all that the command starts."""
+"""Options that several commands share, and the settings that they and the environment make."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _work(state: State, services: Services) -> None:
 
 
 def _run(connection: socket.socket, run: RunSpec, began: float, services: Services, state: State) -> None:
-    """One tune with its lines and its end to the client; the client's going, or any word of it, interrupts it."""
+    """One tune with its lines and its end to the client; a hang-up or a message of the client's interrupts it."""
     lines = ClientLines(connection)
     for logger in LOGGERS:
         logger.setLevel(logging.INFO)

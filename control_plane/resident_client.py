@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def up(settings: Settings) -> tuple[int, bool]:
-    """The resident process's id, and whether it is new; InfraError with its own words when it cannot start."""
+    """The resident process's id, and whether it is new; InfraError with its reason when it cannot start."""
     known = status(settings)
     if known is not None:
         return int(known["pid"]), False
@@ -47,7 +47,7 @@ def up(settings: Settings) -> tuple[int, bool]:
         child.kill()
         raise
     if not answer.get("ready"):
-        raise InfraError(f"the resident process did not start: {answer.get('error', 'no word of it')}")
+        raise InfraError(f"the resident process did not start: {answer.get('error', 'it gave no reason')}")
     return child.pid, True
 
 

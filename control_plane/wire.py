@@ -35,8 +35,8 @@ def socket_path(settings: Settings) -> Path:
     place = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"schedcp-{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700, parents=True)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = place.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InfraError(f"{place}: must be a directory of yours that is closed to others (chmod 700)")
     return place / f"{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]}.socket"
 
@@ -48,17 +48,17 @@ def identity() -> dict[str, str]:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None
         for path in sorted(Path(spec.origin).parent.rglob("*.py")):
-            found = path.stat()
-            code.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+            status = path.stat()
+            code.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     names = sorted(name for name in os.environ if name.startswith(PREFIXES) or name.upper() in VARIABLES)
     variables = {f"variable {name}": hashlib.sha256(os.environ[name].encode()).hexdigest() for name in names}
     cpus = " ".join(map(str, sorted(os.sched_getaffinity(0))))
     return {"code": code.hexdigest(), "Python": sys.executable, "CPUs": cpus, **variables}
 
 
-def differences(one_side: dict[str, str], other_side: dict[str, str]) -> list[str]:
+def differences(client: dict[str, str], server: dict[str, str]) -> list[str]:
     """The names of what two identities differ in."""
-    return sorted(name for name in one_side | other_side if one_side.get(name) != other_side.get(name))
+    return sorted(name for name in client | server if client.get(name) != server.get(name))
 
 
 def peer_is_us(connection: socket.socket) -> bool:

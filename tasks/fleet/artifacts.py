@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves in the Prefect UI. Keys are stable per workload, so that the UI shows each one's history."""
+"""A run's artifacts in the Prefect UI. Keys are stable per workload, so that the UI shows each one's history."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Cluster:
         """End it, and wait until nothing of it is left."""
         self.stop()
         if not self._connected.is_set():
-            log.info("waiting for Ray to come up, so as to leave nothing of it behind")
+            log.info("waiting for Ray to start, since only then it can be ended")
         self._thread.join(self._deadline_s)
         for _ in range(20):
             shutil.rmtree(self._scratch, ignore_errors=True)

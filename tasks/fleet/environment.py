@@ -15,14 +15,14 @@ PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    # A failure is told in one line by whoever called; Prefect's tracebacks, and our own lines, are in its UI.
+    # The caller reports a failure in one line; Prefect's tracebacks, and our own lines, are in its UI.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": (__package__ or "").removesuffix(".fleet"),
 }
 
 
 def prepare_environment() -> None:
-    """No telemetry, little talk, and a Ray that is ours alone; what the user has set stays.
+    """No telemetry, few log lines, and a Ray that is ours alone; what the user has set stays.
 
     An entry calls it while it has one thread: another thread that reads the environment meanwhile may crash (setenv(3)
     is not thread-safe). Called again it changes nothing.
@@ -33,7 +33,7 @@ def prepare_environment() -> None:
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child that is told no secret: this process's own without keys, and `more`."""
+    """The environment of a child that needs no secret: this process's own without keys, and `more`."""
     return {name: value for name, value in os.environ.items() if name not in SECRETS} | more
 
 
@@ -46,7 +46,7 @@ def _ray() -> dict[str, str]:
     quiet = {"RAY_USAGE_STATS_ENABLED": "0"}
     token = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if joins_a_cluster():
-        # Ray 2.60 turns token mode on for the clusters it starts itself, never for one it is told to join.
+        # Ray 2.60 turns token mode on for the clusters it starts itself, never for one it is to join.
         return quiet | ({"RAY_AUTH_MODE": "token"} if token or (Path.home() / ".ray/auth_token").is_file() else {})
     # Without these Ray listens on every interface, and writes a token that others may read to ~/.ray.
     own = quiet | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}

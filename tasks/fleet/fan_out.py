@@ -136,7 +136,7 @@ def fan_out(
     on_result: Callable[[ItemOutcome[Value]], None] | None = None,
     retries: int = 2,
 ) -> list[ItemOutcome[Value]]:
-    """Run `function` on each item as a Ray task that holds one `microvm`, and hand over outcomes as they come.
+    """Run `function` on each item as a Ray task that holds one `microvm`; outcomes in the order of the items.
 
     `on_result` runs in this process, one call at a time, so that whoever writes there is the only writer. At the
     deadline, or when anything interrupts this call, what is still out is killed. InfraError when there were items and

@@ -46,12 +46,14 @@ class Server:
         )  # fmt: skip
 
     def ready(self) -> None:
-        """Wait until it answers; InfraError with its last words when it ends first or takes too long."""
+        """Wait until it answers; InfraError with its last line of stderr when it ends first or takes too long."""
         ends = time.monotonic() + START_S
         while time.monotonic() < ends:
             if self._process.poll() is not None:
                 assert self._process.stderr
-                lines = self._process.stderr.read().decode(errors="replace").strip().splitlines() or ["no word"]
+                lines = self._process.stderr.read().decode(errors="replace").strip().splitlines() or [
+                    "nothing on stderr"
+                ]
                 raise InfraError(f"the Prefect server ended at its start: {lines[-1]}")
             try:
                 with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:

@@ -58,12 +58,12 @@ def conclude(
     tried = tally(scope, failures)
     seconds = phases.seconds(spans)
     directory = scope.settings.run_dir / scope.run_id
-    told = str(token) if token else None
+    token_path = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
-    markdown = markdown_report(profile, tried, token=told, seconds=seconds, warning=warning)
+    markdown = markdown_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
     drawn = pictures.markdown() if pictures else ""
     atomic_write(directory / "report.md", f"{markdown}\n{time_table(seconds)}\n{drawn}".encode())
-    text = text_report(profile, tried, token=told, seconds=seconds, warning=warning)
+    text = text_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
     result["warnings"] = [warning] if warning else []

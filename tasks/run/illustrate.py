@@ -31,7 +31,7 @@ def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None
     best = best_of(tried)
     if best is None:
         return None
-    scores = sorted((one.score for one in tried if one.score), key=lambda score: -score.ratio.median)
+    scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)
     # Two seconds of imports, beside the guest.
     threading.Thread(target=import_plots, daemon=True).start()
     try:

@@ -72,7 +72,7 @@ def begin_run(scope: Scope) -> None:
 def end_run(
     scope: Scope, status: Literal["done", "failed", "cancelled"], *, best: str = "", summary: dict[str, Any]
 ) -> None:
-    """The run's last word; `summary` is what `schedcp runs` can show again."""
+    """Record how the run ended; `summary` is what `schedcp runs` can show again."""
     row = _row(scope)
     if row is not None:
         ended = datetime.now(UTC).isoformat(timespec="seconds")

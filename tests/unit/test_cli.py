@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from contract_cases import contract
 
-ROOT = Path(__file__).parents[2]  # the checkout's own code, whichever checkout is installed
+ROOT = Path(__file__).parents[2]  # this tree, whatever is installed
 SCHEDCP = Path(sys.executable).parent / "schedcp"
 
 
