@@ -20,7 +20,7 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 	@$(PYTHON) -m pytest tests/vm tests/e2e -q
 
 bench: setup ## what is measured, side by side in one run
-	@for part in control_plane.bench.loop control_plane.bench.verify control_plane.bench.score control_plane.bench.clock; do \
+	@for part in control_plane.bench.loop control_plane.bench.verify control_plane.bench.score control_plane.bench.trials control_plane.bench.clock; do \
 	  $(PYTHON) -m $$part || missed=1; done; exit $${missed:-0}
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
