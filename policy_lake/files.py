@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files written as a whole or not at all, and the lock between writers: a leaf that every folder may import."""
+"""Files written in one step, and the lock between writers: a leaf that every folder may import."""
 
 from __future__ import annotations
 

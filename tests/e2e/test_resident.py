@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,16 +73,18 @@ def test_two_runs_are_done_by_one_process_and_told_as_ever(home: Home, resident:
 
 
 def test_it_listens_on_loopback_and_a_socket_of_the_user_s_alone(home: Home, resident: int) -> None:
-    import psutil
-
     assert runs(resident)
     places = [path for path in (home.root / "tmp").rglob("*.socket") if path.is_socket() and "schedcp-" in str(path)]
     (place,) = [path for path in places if path.parent.name == f"schedcp-{os.getuid()}"]
     assert place.stat().st_mode & 0o777 == 0o600
-    family = [psutil.Process(resident), *psutil.Process(resident).children(recursive=True)]
-    listening = [c for p in family for c in p.net_connections("tcp") if c.status == "LISTEN"]
-    assert listening
-    assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}
+    program = (
+        "import ray, psutil, sys\n"  # Ray brings psutil along
+        "top = psutil.Process(int(sys.argv[1]))\n"
+        "sockets = [c for p in (top, *top.children(recursive=True)) for c in p.net_connections('tcp')]\n"
+        "print({c.laddr.ip.removeprefix('::ffff:') for c in sockets if c.status == 'LISTEN'})"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(resident)], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'127.0.0.1'}\n"
 
 
 @pytest.mark.usefixtures("resident")
@@ -110,7 +113,8 @@ def test_a_second_run_waits_for_the_first_and_ctrl_c_clears_away_its_own_alone(h
     assert "waiting for run batch-" in second.stderr.readline()  # type: ignore[union-attr]
     second.send_signal(signal.SIGTERM)
     assert second.wait(60) == 143
-    assert home.guests()
+    until(home.guests)
+    assert first.poll() is None
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 130
     assert home.guests() == []
@@ -152,7 +156,7 @@ def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home:
 def test_down_ends_one_that_is_still_starting(home: Home) -> None:
     home.run("down")
     starting = subprocess.Popen([SCHEDCP, "up"], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    until(lambda: [path for path in (home.root / "tmp").glob("schedcp-*/*.lock") if path.read_text()])
+    until(lambda: any(runs(int(path.read_text() or 0)) for path in (home.root / "tmp").glob("schedcp-*/*.lock")))
     ended = json.loads(home.run("down", "--json").stdout)["pid"]
     assert ended and not runs(ended)
     assert starting.wait(60) == 4
