@@ -20,6 +20,7 @@ from policy_lake.model import InfraError
 from tasks.host.settings import Settings
 
 LONGEST_MESSAGE = 16 * 2**20
+LONGEST_DIRECTORY = 80  # a socket's path may have 107 bytes
 PACKAGES = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
 # What a run may depend on besides its settings; SCHEDCP_ variables are in the settings.
 VARIABLES = ("HOME", "PATH", "TMPDIR", "OPENAI_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -33,6 +34,8 @@ def socket_path(settings: Settings) -> Path:
     InfraError when that directory is somebody else's, or open to others.
     """
     place = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"schedcp-{os.getuid()}"
+    if len(str(place)) > LONGEST_DIRECTORY:
+        place = Path("/tmp", f"schedcp-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700, parents=True)
     status = place.lstat()
@@ -44,8 +47,9 @@ def socket_path(settings: Settings) -> Path:
 def identity() -> dict[str, str]:
     """What must be the same on both sides: code, interpreter, CPUs, environment; values of variables as digests."""
     code = hashlib.sha256()
+    above = (__package__ or "").removesuffix("control_plane")  # `schedcp.` in a wheel
     for package in PACKAGES:
-        spec = importlib.util.find_spec(package)
+        spec = importlib.util.find_spec(f"{above}{package}")
         assert spec is not None and spec.origin is not None
         for path in sorted(Path(spec.origin).parent.rglob("*.py")):
             status = path.stat()

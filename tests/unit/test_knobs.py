@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from object_cases import object_bytes
 from planner_cases import context
 from planner_cases import policy as policy_of
-from tasks.trial.execute import arguments_of
 
 from bpf.library import policies, policy, read_policy
 from policy_lake.guest import GuestJob, GuestStep
@@ -22,6 +21,7 @@ from policy_lake.model import InputError, Knob, KnobValue, Policy, PolicyPlan
 from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
 from tasks.score import Wish
+from tasks.trial.build import arguments_of
 from verifier_vm.machine.job import encode_job
 from verifier_vm.object.knobs import read_knobs
 

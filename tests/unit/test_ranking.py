@@ -15,6 +15,7 @@ from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import Ratio, Score
 from policy_lake.ranking import best
+from tasks.host.settings import Settings
 from tasks.host.workloads import Workload, find_workload
 from tasks.planners.refine import best_score
 from tasks.run.certainty import Tried
@@ -58,7 +59,7 @@ def test_lake_planner_report_and_control_agree(known: tuple[Score, ...], tmp_pat
     assert best_score(here) is leader
     assert best_of([Tried(strategies.candidate(one.id), one) for one in known]) is leader
     lake = FilledLake(known)
-    control = find_control("best", cast(Workload, find_workload("batch")), cast(Lake, lake))
+    control = find_control("best", cast(Workload, find_workload("batch", Settings())), cast(Lake, lake))
     assert control is not None and control.policy == leader.policy
     assert Lake.best(cast(Lake, lake), "batch") == (leader if leader.outcome == "win" else None)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,10 @@ from tasks.run.spec import define_run
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    return Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # a socket's path may have 107 bytes, and tmp_path has more
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        yield Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
 def test_the_socket_lies_in_a_directory_of_the_user_s_alone(settings: Settings, tmp_path: Path) -> None:
