@@ -58,7 +58,7 @@ class Wish:
 
 
 def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
-    """Build, judge and measure a policy; its score goes into the lake, so that it can be taken again by its id.
+    """Build, verify and measure a policy; its score goes into the lake, so that it can be taken again by its id.
 
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
     can be said.

@@ -44,9 +44,9 @@ def select_plans(
 
 def tried(context: PlanContext) -> set[Attempt]:
     """Every attempt that was scored or rejected, save one: the best of an earlier run may be measured again."""
-    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    tried: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
     again = earlier_best(context)
-    return set[Attempt]().union(*(attempts(context, record) for record in judged)) - (
+    return set[Attempt]().union(*(attempts(context, record) for record in tried)) - (
         attempts(context, again) if again else set()
     )
 
@@ -67,8 +67,8 @@ def earlier_best(context: PlanContext) -> Score | None:
     leader = best(measured(context))
     if leader is None or not context.run_id or leader.run_id == context.run_id or leader.outcome != "win":
         return None
-    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
-    mine = set[Attempt]().union(*(attempts(context, record) for record in judged if record.run_id == context.run_id))
+    tried: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    mine = set[Attempt]().union(*(attempts(context, record) for record in tried if record.run_id == context.run_id))
     return None if mine & attempts(context, leader) else leader
 
 
