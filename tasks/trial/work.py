@@ -51,7 +51,7 @@ def do_work(work: Work) -> Done:
 
 
 def verify_candidate(spec: TrialSpec) -> Prepared:
-    """Check and build a candidate, and verify its object in a guest unless it is rejected before. A yes is remembered."""
+    """Check and build a candidate, and verify its object in a guest unless it is rejected before. A yes is kept."""
     guest, candidate = prepare_guest(spec.settings, spec.shape), spec.candidate
     arguments = arguments_of(candidate)
     checked = check_statically(
