@@ -11,7 +11,7 @@ from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
 from control_plane.results import VerifyResult, extended
-from policy_lake.knobs import parse_settings
+from policy_lake.knobs import parse_knob_values
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
 from tasks.host.settings import Settings, load_settings
 from tasks.trial.static import OnStage
@@ -36,7 +36,7 @@ def verify_command(
     """Verify `file`, print the verdict, return the exit status."""
     with working("preparing the guest") as say:
         result, done = verified(
-            file, load_settings(), include_dirs=include, knobs=parse_settings(knobs), options=options,
+            file, load_settings(), include_dirs=include, knobs=parse_knob_values(knobs), options=options,
             workload=workload,
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip

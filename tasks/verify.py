@@ -24,7 +24,7 @@ from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage, check_statically
 from tasks.trial.trial import scored
 from verifier_vm.judge.gate import verify_object
-from verifier_vm.judge.suite import Tier
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import require, verdict_of
 
 SOURCE_LIMIT = 4 << 20
@@ -36,13 +36,13 @@ REQUIREMENTS = {"cgroups": "F41"}
 class VerifyOptions:
     """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS)."""
 
-    tier: Tier = "short"
+    tier: SuiteTier = "short"
     check_all: bool = False
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.tier not in get_args(Tier):
-            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(Tier))}")
+        if self.tier not in get_args(SuiteTier):
+            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(SuiteTier))}")
         for word in self.require:
             if word not in REQUIREMENTS:
                 raise InputError(f"--require {word}: not one of {', '.join(REQUIREMENTS)}")

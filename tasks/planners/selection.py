@@ -30,15 +30,15 @@ def select_plans(
             log.warning("%s: plan dropped: no policy %r was retrieved", plan.planner, plan.policy)
             continue
         try:
-            settings, key = settle(policy, plan.settings), attempt(policy, plan.settings)
+            knob_values, key = settle(policy, plan.knob_values), attempt(policy, plan.knob_values)
         except KnobError as error:
             log.warning("%s: plan dropped: %s", plan.planner, error)
             continue
         if key in known:
-            log.info("%s: plan dropped: %s with these settings was tried before", plan.planner, policy.id)
+            log.info("%s: plan dropped: %s with these knob values was tried before", plan.planner, policy.id)
             continue
         known.add(key)
-        kept.append(PolicyPlan(policy.id, settings, plan.reason, plan.planner))
+        kept.append(PolicyPlan(policy.id, knob_values, plan.reason, plan.planner))
     return kept
 
 
@@ -78,6 +78,6 @@ def attempts(context: PlanContext, record: Score | Candidate | PolicyPlan) -> se
     if policy is None or (isinstance(record, Candidate) and record.source and record.source != policy.source):
         return set()
     try:
-        return {attempt(policy, record.settings)}
+        return {attempt(policy, record.knob_values)}
     except KnobError:
         return set()

@@ -51,7 +51,7 @@ def promote(
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
     verdict = evidence.verdict if tier == "short" else _full(scope, evidence)
-    name = describe(best.policy, best.settings)
+    name = describe(best.policy, best.knob_values)
     if verdict.rejection is not None:
         log.warning("learn: %s won, and the full tier rejects it: %s", name, verdict.rejection.reason)
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import LostVMError, Verdict
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
-from verifier_vm.judge.suite import OBJECT, Part, Tier, parts
+from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
 from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
@@ -38,7 +38,7 @@ def verify_object(
     knob_arguments: Sequence[str],
     machine: Machine,
     *,
-    tier: Tier = "short",
+    tier: SuiteTier = "short",
     check_all: bool = False,
     cgroups: bool = False,
     then: Sequence[GuestStep] = (),
