@@ -105,7 +105,7 @@ def read_score(workload: Workload, measured: Measured, where: Circumstances) -> 
         workload=workload.id,
         policy=candidate.policy,
         baseline=BASELINE,
-        settings=dict(candidate.settings),
+        knob_values=dict(candidate.knob_values),
         metric=workload.metric,
         unit=workload.unit,
         clock=where.clock,
@@ -138,8 +138,8 @@ def read_score(workload: Workload, measured: Measured, where: Circumstances) -> 
 def _score_id(workload: Workload, pairs: Sequence[Pair], where: Circumstances) -> str:
     of, candidate = where.provenance, where.candidate
     place = [of.cpus, where.topology, where.clock, where.kernel, where.accel, workload.tier]
-    settings = sorted(candidate.settings.items())
-    identity = [candidate.run_id, candidate.id, workload.id, candidate.policy, settings, *place, of.plan.seed]
+    knob_values = sorted(candidate.knob_values.items())
+    identity = [candidate.run_id, candidate.id, workload.id, candidate.policy, knob_values, *place, of.plan.seed]
     measures = [[pair.baseline, pair.policy] for pair in pairs]
     return hashlib.sha256(json.dumps([*identity, where.control, measures]).encode()).hexdigest()[:16]
 

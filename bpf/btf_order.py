@@ -80,7 +80,7 @@ class Words:
 def with_ordered_btf(data: bytes) -> bytes:
     """The same object with its BTF in that order; InfraError where it is not what clang is known to write.
 
-    An object that the reader refuses stays as it is: whoever is to judge or load it refuses it too, and says why.
+    An object that the reader refuses stays as it is: whoever is to verify or load it refuses it too, and says why.
     """
     try:
         sections = read_sections(data)

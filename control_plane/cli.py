@@ -117,10 +117,10 @@ def verify(
 ) -> None:
     """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
     from control_plane.verify import verify_command
-    from tasks.verify import Demands
+    from tasks.verify import VerifyOptions
 
-    demands = Demands(cast(Any, verify_tier), check_all, tuple(require or ()))
-    raise typer.Exit(verify_command(file, include or [], knob or [], demands, workload, as_json=json))
+    options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()))
+    raise typer.Exit(verify_command(file, include or [], knob or [], options, workload, as_json=json))
 
 
 @app.command()

@@ -60,7 +60,7 @@ class TunedCandidate:
 
     id: str
     policy: str
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     planner: str
     reason: str
     ratio: Ratio | None
@@ -93,7 +93,7 @@ class TunedBest:
     """The best candidate of a run; `token` is the path of its signed token, if it won and was promoted."""
 
     policy: str
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     candidate: str
     ratio: Ratio
     outcome: Outcome

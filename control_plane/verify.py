@@ -11,11 +11,11 @@ from rich.panel import Panel
 
 from control_plane.output import err, out, print_json, working
 from control_plane.results import VerifyResult, extended
-from policy_lake.knobs import parse_settings
+from policy_lake.knobs import parse_knob_values
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
 from tasks.host.settings import Settings, load_settings
 from tasks.trial.static import OnStage
-from tasks.verify import Demands, Verified, verify
+from tasks.verify import Verified, VerifyOptions, verify
 from verifier_vm.verdict import rejection_of
 
 ACCEPTED, REJECTED = 0, 3
@@ -31,12 +31,12 @@ DOING = {
 
 
 def verify_command(
-    file: Path, include: Sequence[Path], knobs: Sequence[str], demands: Demands, workload: str, *, as_json: bool
+    file: Path, include: Sequence[Path], knobs: Sequence[str], options: VerifyOptions, workload: str, *, as_json: bool
 ) -> int:
     """Verify `file`, print the verdict, return the exit status."""
     with working("preparing the guest") as say:
         result, done = verified(
-            file, load_settings(), include_dirs=include, knobs=parse_settings(knobs), demands=demands,
+            file, load_settings(), include_dirs=include, knobs=parse_knob_values(knobs), options=options,
             workload=workload,
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip
@@ -51,7 +51,7 @@ def verified(
     file: Path,
     settings: Settings,
     *,
-    demands: Demands,
+    options: VerifyOptions,
     include_dirs: Sequence[Path] = (),
     knobs: Mapping[str, KnobValue] | None = None,
     workload: str = "",
@@ -65,15 +65,15 @@ def verified(
     from tasks.tokens.issue import token_for_verdict
 
     done = verify(
-        file, settings, include_dirs=include_dirs, knobs=knobs, demands=demands, workload=workload, on_stage=on_stage
+        file, settings, include_dirs=include_dirs, knobs=knobs, options=options, workload=workload, on_stage=on_stage
     )
     if on_verdict:
         on_verdict(file, done)
     token = None
     if done.verdict.accepted:
-        token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=demands.tier)
+        token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
     result: VerifyResult = extended(
-        done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=demands.tier,
+        done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=options.tier,
         rejections=tuple(found for stage in done.verdict.stages if (found := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
     )  # fmt: skip

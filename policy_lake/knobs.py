@@ -31,42 +31,44 @@ class KnobError(InputError):
     """A setting that its policy does not take; the message names policy, knob, value and what would be taken."""
 
 
-def parse_settings(texts: Iterable[str], *, option: str = "--knob") -> dict[str, str]:
-    """`NAME=VALUE` texts as settings, with the values as they are written; InputError for any other text."""
-    settings: dict[str, str] = {}
+def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[str, str]:
+    """`NAME=VALUE` texts as knob values, with the values as they are written; InputError for any other text."""
+    knob_values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not NAME.fullmatch(name):
             raise InputError(f"{option} {_quoted(text)}: not NAME=VALUE")
-        if name in settings:
+        if name in knob_values:
             raise InputError(f"{option} {_quoted(text)}: {name} is given twice")
         if not _carried(value):
             raise InputError(f"{option} {_quoted(text)}: a character in it cannot be printed")
-        settings[name] = value
-    return settings
+        knob_values[name] = value
+    return knob_values
 
 
-def settle(policy: Policy, settings: Mapping[str, object]) -> dict[str, KnobValue]:
-    """The settings in their one form, in the order of the policy's knobs; KnobError for what it does not take.
+def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobValue]:
+    """The knob values in their one form, in the order of the policy's knobs; KnobError for what it does not take.
 
-    The form is int, bool, or a comma-separated str for a list, so that settings which load alike are equal.
+    The form is int, bool, or a comma-separated str for a list, so that knob values which load alike are equal.
     """
     known = {knob.name for knob in policy.knobs}
-    for name in settings:
+    for name in knob_values:
         if name not in known:
             names = ", ".join(knob.name for knob in policy.knobs) or "none"
             raise KnobError(f"policy '{policy.id}' has no knob {_quoted(name)}; it has: {names}")
     try:
-        settled = {knob.name: canonical(knob, settings[knob.name]) for knob in policy.knobs if knob.name in settings}
+        settled = {
+            knob.name: canonical(knob, knob_values[knob.name]) for knob in policy.knobs if knob.name in knob_values
+        }
         _carry(settled)
     except KnobError as error:
         raise KnobError(f"policy '{policy.id}': {error}") from None
     return settled
 
 
-def knob_words(policy: Policy, settings: Mapping[str, object]) -> tuple[str, ...]:
+def knob_words(policy: Policy, knob_values: Mapping[str, object]) -> tuple[str, ...]:
     """`NAME=VALUE` for the loader, in the order of the policy's knobs; KnobError for what the policy does not take."""
-    return tuple(word(name, value) for name, value in settle(policy, settings).items())
+    return tuple(word(name, value) for name, value in settle(policy, knob_values).items())
 
 
 def word(name: str, value: KnobValue) -> str:
@@ -155,7 +157,7 @@ def _carry(settled: Mapping[str, KnobValue]) -> None:
         raise KnobError(f"{len(settled)} knobs are set, and a guest's loader takes {MOST_WORDS}")
     size = sum(len(word(name, value).encode()) for name, value in settled.items())
     if size > MOST_BYTES:
-        raise KnobError(f"the settings have {size} bytes, and a guest's loader takes {MOST_BYTES}")
+        raise KnobError(f"the knob values have {size} bytes, and a guest's loader takes {MOST_BYTES}")
 
 
 def _quoted(value: object) -> str:

@@ -132,10 +132,10 @@ class WorkloadProfile:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPlan:
-    """One proposal of a planner: which policy, which knob settings, and why."""
+    """One proposal of a planner: which policy, which knob values, and why."""
 
     policy: str
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     reason: str
     planner: str
 
@@ -149,7 +149,7 @@ class Candidate:
     iteration: int
     policy: str
     source: str
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     reason: str
     planner: str
 
@@ -295,7 +295,7 @@ class Score:
     workload: str
     policy: str
     baseline: str
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     metric: str
     unit: str
     clock: Clock

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from policy_lake.journal import Line, digest
 from policy_lake.model import from_json
 from policy_lake.records import KINDS, Entry, LakeError, columns, search_text
+from policy_lake.upgrade import upgraded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,11 +58,11 @@ def to_rows(lines: Sequence[Line], embed: Callable[[list[str]], Any], dimensions
 
 
 def to_entry(row: dict[str, Any]) -> Entry:
-    """A row's record as data; ValueError if the row is not what was written."""
+    """A row's record as data, in this version's words; ValueError if the row is not what was written."""
     kind, text = row["kind"], row["data"]
     if kind is None or text is None or digest(kind, text) != row["sha256"]:
         raise ValueError(f"row {row['id']!r} does not match its checksum")
-    return Entry(kind, row["id"], json.loads(text))
+    return Entry(kind, row["id"], upgraded(kind, json.loads(text)))
 
 
 def to_record(entry: Entry) -> Any:

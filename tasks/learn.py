@@ -31,7 +31,7 @@ def learn(scope: Scope, tried: Iterable[Tried]) -> list[Lesson]:
 
 def lesson_text(attempt: Tried, workload: str) -> str:
     """One sentence that a planner can use; empty when there is nothing to learn."""
-    name = describe(attempt.candidate.policy, attempt.candidate.settings)
+    name = describe(attempt.candidate.policy, attempt.candidate.knob_values)
     if attempt.score is not None:
         return f"{name}: {_verb(attempt.score)} ({_figures(attempt.score)}). Tried because: {attempt.candidate.reason}"
     if attempt.rejection is not None:

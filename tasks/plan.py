@@ -34,7 +34,7 @@ def plan(
     if not candidates:
         log.info("plan: nothing new is worth trying (the best is near its bound, or every idea was tried)")
     for candidate in candidates:
-        log.info("plan: %s: %s", describe(candidate.policy, candidate.settings), candidate.reason)
+        log.info("plan: %s: %s", describe(candidate.policy, candidate.knob_values), candidate.reason)
     return candidates
 
 
@@ -60,36 +60,36 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
 
 
 def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: int) -> Candidate:
-    """The plan with its source; equal source and settings give an equal id in every run. InputError for unfit ones."""
-    settings = settle(policy, plan.settings)
+    """The plan with its source; equal source and knob values give one id in every run. InputError for unfit ones."""
+    knob_values = settle(policy, plan.knob_values)
     return Candidate(
-        id=candidate_id(policy.id, policy.source, settings),
+        id=candidate_id(policy.id, policy.source, knob_values),
         run_id=run_id,
         iteration=iteration,
         policy=policy.id,
         source=policy.source,
-        settings=settings,
+        knob_values=knob_values,
         reason=plan.reason,
         planner=plan.planner,
     )
 
 
-def candidate_of(chosen: Policy, settings: Mapping[str, object]) -> Candidate:
-    """A policy with these knobs as a candidate of no run; InputError for settings that it does not take."""
-    settled = settle(chosen, settings)
+def candidate_of(chosen: Policy, knob_values: Mapping[str, object]) -> Candidate:
+    """A policy with these knobs as a candidate of no run; InputError for knob values that it does not take."""
+    settled = settle(chosen, knob_values)
     return Candidate(
         id=candidate_id(chosen.id, chosen.source, settled), run_id="", iteration=0, policy=chosen.id,
-        source=chosen.source, settings=settled, reason="asked for on the command line", planner="user",
+        source=chosen.source, knob_values=settled, reason="asked for on the command line", planner="user",
     )  # fmt: skip
 
 
-def candidate_id(policy: str, source: str, settings: dict[str, KnobValue]) -> str:
-    """The policy's id and 48 bits of SHA-256 over source and settings, which are in their one form (settle)."""
-    text = json.dumps([source, settings], sort_keys=True, separators=(",", ":"))
+def candidate_id(policy: str, source: str, knob_values: dict[str, KnobValue]) -> str:
+    """The policy's id and 48 bits of SHA-256 over source and knob values, which are in their one form (settle)."""
+    text = json.dumps([source, knob_values], sort_keys=True, separators=(",", ":"))
     return f"{policy}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def describe(policy: str, settings: dict[str, KnobValue]) -> str:
-    """A policy with its settings in one phrase."""
-    knobs = ", ".join(f"{name}={value}" for name, value in settings.items())
+def describe(policy: str, knob_values: dict[str, KnobValue]) -> str:
+    """A policy with its knob values in one phrase."""
+    knobs = ", ".join(f"{name}={value}" for name, value in knob_values.items())
     return f"{policy} with {knobs}" if knobs else f"{policy} as it is"

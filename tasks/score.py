@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
-from policy_lake.knobs import parse_settings
+from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
 from policy_lake.limits import PAIRS, SEED, check_pairs
 from policy_lake.model import Candidate, InputError, MeasurementPlan, Policy
@@ -58,14 +58,14 @@ class Wish:
 
 
 def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
-    """Build, judge and measure a policy; its score goes into the lake, so that it can be taken again by its id.
+    """Build, verify and measure a policy; its score goes into the lake, so that it can be taken again by its id.
 
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
     can be said.
     """
     workload, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
     spec = TrialSpec(
-        candidate=candidate_of(chosen, parse_settings(wish.knobs)),
+        candidate=candidate_of(chosen, parse_knob_values(wish.knobs)),
         workload=workload,
         shape=shape_for(settings, workload),
         settings=settings,
@@ -86,7 +86,7 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
     if name != "best":
         return candidate_of(find_policy(name), {}) if name else None
     stock = {policy.id: policy for policy in policies()}
-    known = [one for one in lake.scores(wanted.id) if one.policy in stock and not one.settings]
+    known = [one for one in lake.scores(wanted.id) if one.policy in stock and not one.knob_values]
     leader = best(known)
     if leader is None:
         raise InputError(f"--control best: no stock policy was scored on '{wanted.id}' yet; name one, such as vtime")

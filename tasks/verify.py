@@ -18,38 +18,38 @@ from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.trial.full import judge_everywhere
+from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage, check_statically
 from tasks.trial.trial import scored
-from verifier_vm.judge.gate import judge
-from verifier_vm.judge.suite import Tier
+from verifier_vm.judge.gate import verify_object
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import require, verdict_of
 
 SOURCE_LIMIT = 4 << 20
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
-DEMANDS = {"cgroups": "F41"}
+REQUIREMENTS = {"cgroups": "F41"}
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
-    """How a policy is looked at: which tier, whether on after a rejection, what the hosts need (keys of DEMANDS)."""
+class VerifyOptions:
+    """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS)."""
 
-    tier: Tier = "short"
+    tier: SuiteTier = "short"
     check_all: bool = False
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.tier not in get_args(Tier):
-            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(Tier))}")
+        if self.tier not in get_args(SuiteTier):
+            raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(SuiteTier))}")
         for word in self.require:
-            if word not in DEMANDS:
-                raise InputError(f"--require {word}: not one of {', '.join(DEMANDS)}")
+            if word not in REQUIREMENTS:
+                raise InputError(f"--require {word}: not one of {', '.join(REQUIREMENTS)}")
 
     @property
     def bugs(self) -> frozenset[str]:
-        return frozenset(DEMANDS[word] for word in self.require)
+        return frozenset(REQUIREMENTS[word] for word in self.require)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,17 @@ def verify(
     *,
     include_dirs: Sequence[Path] = (),
     knobs: Mapping[str, object] | None = None,
-    demands: Demands | None = None,
+    options: VerifyOptions | None = None,
     workload: str = "",
     on_stage: OnStage = lambda _: None,
 ) -> Verified:
     """Take the policy at `path` through source, build, object, and a guest's kernel, survive and fair.
 
-    It stops at the first rejection unless the demands say otherwise. With a workload, what was accepted so far is
+    It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
     measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
     InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
-    wanted = demands or Demands()
+    options = options or VerifyOptions()
     source = read_source(path)
     for directory in include_dirs:
         if not directory.is_dir():
@@ -106,9 +106,9 @@ def verify(
     guest = prepare_guest(settings, shape)
     checked = check_statically(
         source, name=path.name, kernel=guest.kernel, arguments=arguments, include_dirs=include_dirs,
-        source_dir=path.parent, check_all=wanted.check_all, on_stage=on_stage,
+        source_dir=path.parent, check_all=options.check_all, on_stage=on_stage,
     )  # fmt: skip
-    verdict = judge_further(checked, guest, settings, arguments, wanted, on_stage)
+    verdict = verify_in_guest(checked, guest, settings, arguments, options, on_stage)
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
@@ -120,27 +120,32 @@ def verify(
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
 
 
-def judge_further(
-    checked: Checked, guest: Guest, settings: Settings, arguments: tuple[str, ...], wanted: Demands, on_stage: OnStage
+def verify_in_guest(
+    checked: Checked,
+    guest: Guest,
+    settings: Settings,
+    arguments: tuple[str, ...],
+    options: VerifyOptions,
+    on_stage: OnStage,
 ) -> Verdict:
     """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
-    stages = [require(stage, wanted.bugs) for stage in checked.stages]
+    stages = [require(stage, options.bugs) for stage in checked.stages]
     sound = all(stage.ok for stage in stages)
-    if checked.made is None or not (sound or wanted.check_all):
+    if checked.made is None or not (sound or options.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
     on_stage("boot")
-    if wanted.tier == "full":
-        judged = judge_everywhere(
-            checked.made.data, arguments, settings, check_all=wanted.check_all, cgroups=checked.cgroups,
+    if options.tier == "full":
+        in_guest = verify_full_tier(
+            checked.made.data, arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
             on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
         )  # fmt: skip
     else:
-        judged = judge(
-            checked.made.data, arguments, guest.machine, check_all=wanted.check_all, cgroups=checked.cgroups,
+        in_guest = verify_object(
+            checked.made.data, arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
             on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
-    stages += [require(stage, wanted.bugs) for stage in judged.stages]
-    return verdict_of(stages, ops=judged.ops, data=checked.made.data, kernel=judged.kernel)
+    stages += [require(stage, options.bugs) for stage in in_guest.stages]
+    return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
 
 
 def _stage_of(event: Event) -> str:

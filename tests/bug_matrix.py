@@ -51,28 +51,28 @@ class Row:
     @property
     def right(self) -> bool:
         """Whether that was the stage, the bug and the reason that the policy itself tells."""
-        rejection, one = self.verdict.rejection, self.planted
-        if rejection is None or rejection.stage != one.stage or not one.fails_for(rejection.reason):
+        rejection, defect = self.verdict.rejection, self.planted
+        if rejection is None or rejection.stage != defect.stage or not defect.fails_for(rejection.reason):
             return False
-        return not one.bug or rejection.bug == one.seen
+        return not defect.bug or rejection.bug == defect.seen
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the document; with names of policies, print what the stages say of those and write nothing."""
     from tasks.host.settings import load_settings
-    from tasks.verify import Demands, verify
+    from tasks.verify import VerifyOptions, verify
 
-    def judged(path: Path) -> Verdict:
-        verdict = verify(path, load_settings(), demands=Demands(check_all=True)).verdict
+    def verdict_on(path: Path) -> Verdict:
+        verdict = verify(path, load_settings(), options=VerifyOptions(check_all=True)).verdict
         said = f"rejected at {verdict.rejection.stage}" if verdict.rejection else "accepted"
         print(f"{path.name}: {said}", file=sys.stderr, flush=True)
         return verdict
 
     if arguments:
-        print(table([Row(one, judged(one.path)) for one in planted() if one.name in arguments]))
+        print(table([Row(defect, verdict_on(defect.path)) for defect in planted() if defect.name in arguments]))
         return 0
-    rows = [Row(one, judged(one.path)) for one in planted()]
-    passed = {path: judged(path) for path in good()}
+    rows = [Row(defect, verdict_on(defect.path)) for defect in planted()]
+    passed = {path: verdict_on(path) for path in good()}
     DOCUMENT.write_text(document(rows, passed), encoding="utf-8")
     wrong = [row.planted.name for row in rows if not row.right]
     alarms = [path.name for path, verdict in passed.items() if not verdict.accepted]

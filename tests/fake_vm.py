@@ -2,7 +2,7 @@
 """A guest without QEMU: what `verifier_vm.machine.vm.run` would return for a job, by a table of scenarios.
 
     vm = FakeVM("stall at the first limit only").install(monkeypatch, gate)
-    verdict = gate.judge(b"object", (), WALL).verdict
+    verdict = gate.verify_object(b"object", (), WALL).verdict
     assert [limit_of(job) for job in vm.jobs] == [2000, 5000]
 
 Workloads of the suite print what they printed in a real guest (tests/golden), measured ones the scenario's figures.

@@ -33,14 +33,15 @@ def policy(id: str) -> Policy:
     return Policy(id, id, f"{id} orders the jobs", "a batch of jobs", "latency", f"// {id}\n")
 
 
-def candidate(id: str, *, iteration: int = 1, run_id: str = RUN, **settings: Any) -> Candidate:
+def candidate(id: str, *, iteration: int = 1, run_id: str = RUN, **knob_values: Any) -> Candidate:
     name = id.split("-", maxsplit=1)[0]
-    return Candidate(id, run_id, iteration, name, f"// {name}\n", settings, "one job is much longer", "embedded")
+    return Candidate(id, run_id, iteration, name, f"// {name}\n", knob_values, "one job is much longer", "embedded")
 
 
 def score(of: Candidate, median: float = 1.31, *, outcome: Outcome = "win", **more: Any) -> Score:
     fields: dict[str, Any] = {
-        "id": f"score-{of.id}", "workload": "batch", "policy": of.policy, "baseline": "eevdf", "settings": of.settings,
+        "id": f"score-{of.id}", "workload": "batch", "policy": of.policy, "baseline": "eevdf",
+        "knob_values": of.knob_values,
         "metric": "makespan_s", "unit": "s", "clock": "wall", "cpus": 2,
         "pairs": (Pair(1.5, 1.5 / median), Pair(1.52, 1.52 / median), Pair(1.48, 1.48 / median)),
         "ratio": Ratio(median, (median - 0.02, median + 0.02)), "bound": 1.33, "attached": True, "outcome": outcome,

@@ -30,8 +30,8 @@ texts = st.text(st.characters(codec="utf-8"), max_size=40)
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(min_value=0, max_value=2**53)
-knob_values = st.one_of(st.integers(), numbers, texts, st.booleans())
-settings_ = st.dictionaries(texts, knob_values, max_size=4)
+knob_value = st.one_of(st.integers(), numbers, texts, st.booleans())
+knob_values = st.dictionaries(texts, knob_value, max_size=4)
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), numbers, texts),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -94,7 +94,7 @@ profiles = st.builds(
     goal=texts,
     text=texts,
 )
-plans = st.builds(PolicyPlan, policy=ids, settings=settings_, reason=texts, planner=texts)
+plans = st.builds(PolicyPlan, policy=ids, knob_values=knob_values, reason=texts, planner=texts)
 candidates = st.builds(
     Candidate,
     id=ids,
@@ -102,7 +102,7 @@ candidates = st.builds(
     iteration=counts,
     policy=ids,
     source=texts,
-    settings=settings_,
+    knob_values=knob_values,
     reason=texts,
     planner=texts,
 )
@@ -136,7 +136,7 @@ scores = st.builds(
     workload=ids,
     policy=ids,
     baseline=texts,
-    settings=settings_,
+    knob_values=knob_values,
     metric=texts,
     unit=texts,
     clock=st.sampled_from(["wall", "virtual"]),
@@ -184,5 +184,5 @@ def score(id: str, run: str = "run-1", *, low: float = 1.1, outcome: str = "win"
     pairs = (Pair(10.0, 10.0 / low, 1),)
     ratio = Ratio(low + 0.1, (low, low + 0.2))
     kept = {"workload": "batch", "policy": "ljf", "attached": True, "cpus": 2, "run_id": run, **fields}
-    fixed = {"baseline": "eevdf", "settings": {"slice_us": 500}, "metric": "makespan", "unit": "s", "clock": "wall"}
+    fixed = {"baseline": "eevdf", "knob_values": {"slice_us": 500}, "metric": "makespan", "unit": "s", "clock": "wall"}
     return Score(id=id, pairs=pairs, ratio=ratio, bound=None, outcome=outcome, **fixed, **kept)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The micro-VM, its guest, the gate that judges a candidate, and tokens."""
+"""The micro-VM, its guest, the gate that verifies an object, and tokens."""

@@ -28,7 +28,7 @@ from policy_lake.model import Clock, InfraError
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload
-from verifier_vm.judge.gate import OBJECT, judge
+from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
@@ -247,7 +247,7 @@ def throughput_figures(sizes: Sizes) -> list[Figure]:
         candidate = known[index % len(known)]
         source = f"{candidate.source}\n// candidate {index}\n"
         made = compile_policy(source, name=candidate.id, vmlinux_dir=guest.kernel.headers)
-        return judge(made.data, (), guest.machine, seed=index, deadline_s=DEADLINE_S).verdict.accepted
+        return verify_object(made.data, (), guest.machine, seed=index, deadline_s=DEADLINE_S).verdict.accepted
 
     start = time.monotonic()
     with ThreadPoolExecutor(2) as pool:

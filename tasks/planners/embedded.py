@@ -38,7 +38,7 @@ class EmbeddedPlanner:
     def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
             reason = f"won {again.ratio.median:.2f}x in run {again.run_id}, perhaps on another kernel: measured again"
-            yield PolicyPlan(again.policy, again.settings, reason, self.name)
+            yield PolicyPlan(again.policy, again.knob_values, reason, self.name)
         if at_bound(best):
             return
         new = (self._opened(context, opening) for opening in _worth(ranked) if not _spent(context, opening.policy))
@@ -54,12 +54,12 @@ class EmbeddedPlanner:
         """The steps round a score that nobody has tried: the others must not take turns."""
         policy = context.policy(lead.policy)
         near = steps(context, lead, policy) if policy else ()
-        plans = (PolicyPlan(lead.policy, settings, reason, self.name) for settings, reason in near)
+        plans = (PolicyPlan(lead.policy, knob_values, reason, self.name) for knob_values, reason in near)
         return select_plans(plans, replace(context, limit=ALL))
 
     def _opened(self, context: PlanContext, opening: Opening) -> PolicyPlan:
         reason = opening.reason + _lesson(context, opening.policy)
-        return PolicyPlan(opening.policy.id, opening.settings, reason, self.name)
+        return PolicyPlan(opening.policy.id, opening.knob_values, reason, self.name)
 
     def _finish(self, context: PlanContext, plans: Iterator[PolicyPlan]) -> list[PolicyPlan]:
         """The plans that are new and legal; the first one also says what is left out, and in whose words."""
@@ -99,7 +99,7 @@ def _spent(context: PlanContext, policy: Policy) -> bool:
 
 
 def _rejection(context: PlanContext, policy: Policy) -> Rejection | None:
-    """Why the policy's present source was rejected last, unless some of its settings went through."""
+    """Why the policy's present source was rejected last, unless some of its knob values went through."""
     if any(score.policy == policy.id for score in measured(context)):
         return None
     reasons = [

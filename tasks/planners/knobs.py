@@ -11,9 +11,9 @@ from policy_lake.model import Knob, KnobValue, Policy
 Attempt = tuple[str, tuple[tuple[str, KnobValue], ...]]
 
 
-def attempt(policy: Policy, settings: Mapping[str, object]) -> Attempt:
+def attempt(policy: Policy, knob_values: Mapping[str, object]) -> Attempt:
     """What makes two plans the same: the policy and every knob's value, a default counting as if it were set."""
-    values = {knob.name: default(knob) for knob in policy.knobs} | settle(policy, settings)
+    values = {knob.name: default(knob) for knob in policy.knobs} | settle(policy, knob_values)
     return policy.id, tuple(values.items())
 
 

@@ -81,8 +81,8 @@ class ModelPlanner:
         return reply
 
     def _stated(self, answer: Answer) -> PolicyPlan:
-        settings = {setting.knob: setting.value for setting in answer.settings}
-        return PolicyPlan(answer.policy, settings, " ".join(answer.reason.split()), self.name)
+        knob_values = {chosen.knob: chosen.value for chosen in answer.knob_values}
+        return PolicyPlan(answer.policy, knob_values, " ".join(answer.reason.split()), self.name)
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First plans: each retrieved policy with the settings its rule suggests, the most promising first."""
+"""First plans: each retrieved policy with the knob values its rule suggests, the most promising first."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PER_US = {"ns": 1000.0, "us": 1.0, "ms": 0.001}
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A policy with its first settings, and how promising it is: `strength` in 0 to about 1.2."""
+    """A policy with its first knob values, and how promising it is: `strength` in 0 to about 1.2."""
 
     policy: Policy
-    settings: dict[str, KnobValue]
+    knob_values: dict[str, KnobValue]
     reason: str
     strength: float
     is_control: bool
@@ -45,13 +45,13 @@ def _opening(context: PlanContext, profile_traits: Traits, place: int, policy: P
         finding = Finding(UNKNOWN, text)
     else:
         finding = kind.find(context.profile, profile_traits)
-    settings = _slice(policy, finding) | _hints(policy, context.profile, profile_traits)
+    knob_values = _slice(policy, finding) | _hints(policy, context.profile, profile_traits)
     nearness = 1 - place / max(len(context.policies), 1)
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
     if context.profile.workload in policy.workloads:
         strength += 0.05
     is_control = kind is not None and kind.policy == "fifo"
-    return Opening(policy, settings, finding.evidence, strength, is_control=is_control)
+    return Opening(policy, knob_values, finding.evidence, strength, is_control=is_control)
 
 
 def slice_knob(policy: Policy) -> Knob | None:

@@ -15,7 +15,7 @@ class PlanContext:
 
     `policies` are those the lake retrieved, best match first; only they may be proposed. `scores` and `rejections` are
     those of this workload, of earlier iterations and of earlier runs. `limit` is the most plans that are wanted.
-    With `run_id` set, the best settings of an earlier run may be proposed once more, to be measured in this run.
+    With `run_id` set, the best knob values of an earlier run may be proposed once more, to be measured in this run.
     """
 
     profile: WorkloadProfile

@@ -30,7 +30,7 @@ def at_bound(score: Score) -> bool:
 
 def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
     """Settings round those of the lead, most telling first, each with its reason; tried ones are among them."""
-    base, verb = settle(policy, lead.settings), "leads with" if lead is best_score(context) else "reached"
+    base, verb = settle(policy, lead.knob_values), "leads with" if lead is best_score(context) else "reached"
     head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"
     for loan, lender in loans(context, lead, policy):
         changes = ", ".join(f"{name}={value}" for name, value in loan.items())
@@ -57,10 +57,10 @@ def neighbours(knob: Knob, value: KnobValue) -> tuple[KnobValue, ...]:
 
 def loans(context: PlanContext, lead: Score, policy: Policy) -> Iterator[tuple[dict[str, KnobValue], Score]]:
     """Settings in which other winners differ from the lead, for the knobs they share: two gains may add up."""
-    base = settle(policy, lead.settings)
+    base = settle(policy, lead.knob_values)
     for other in lenders(context, lead):
         lender = context.policy(other.policy) or policy
-        lent, kinds = settle(lender, other.settings), {knob.name: knob.kind for knob in lender.knobs}
+        lent, kinds = settle(lender, other.knob_values), {knob.name: knob.kind for knob in lender.knobs}
         loan: dict[str, KnobValue] = {}
         for knob in policy.knobs:
             now = base.get(knob.name, default(knob))

@@ -30,23 +30,23 @@ def select_plans(
             log.warning("%s: plan dropped: no policy %r was retrieved", plan.planner, plan.policy)
             continue
         try:
-            settings, key = settle(policy, plan.settings), attempt(policy, plan.settings)
+            knob_values, key = settle(policy, plan.knob_values), attempt(policy, plan.knob_values)
         except KnobError as error:
             log.warning("%s: plan dropped: %s", plan.planner, error)
             continue
         if key in known:
-            log.info("%s: plan dropped: %s with these settings was tried before", plan.planner, policy.id)
+            log.info("%s: plan dropped: %s with these knob values was tried before", plan.planner, policy.id)
             continue
         known.add(key)
-        kept.append(PolicyPlan(policy.id, settings, plan.reason, plan.planner))
+        kept.append(PolicyPlan(policy.id, knob_values, plan.reason, plan.planner))
     return kept
 
 
 def tried(context: PlanContext) -> set[Attempt]:
     """Every attempt that was scored or rejected, save one: the best of an earlier run may be measured again."""
-    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    tried: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
     again = earlier_best(context)
-    return set[Attempt]().union(*(attempts(context, record) for record in judged)) - (
+    return set[Attempt]().union(*(attempts(context, record) for record in tried)) - (
         attempts(context, again) if again else set()
     )
 
@@ -67,8 +67,8 @@ def earlier_best(context: PlanContext) -> Score | None:
     leader = best(measured(context))
     if leader is None or not context.run_id or leader.run_id == context.run_id or leader.outcome != "win":
         return None
-    judged: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
-    mine = set[Attempt]().union(*(attempts(context, record) for record in judged if record.run_id == context.run_id))
+    tried: list[Score | Candidate] = [*measured(context), *(candidate for candidate, _ in context.rejections)]
+    mine = set[Attempt]().union(*(attempts(context, record) for record in tried if record.run_id == context.run_id))
     return None if mine & attempts(context, leader) else leader
 
 
@@ -78,6 +78,6 @@ def attempts(context: PlanContext, record: Score | Candidate | PolicyPlan) -> se
     if policy is None or (isinstance(record, Candidate) and record.source and record.source != policy.source):
         return set()
     try:
-        return {attempt(policy, record.settings)}
+        return {attempt(policy, record.knob_values)}
     except KnobError:
         return set()

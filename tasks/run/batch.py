@@ -114,7 +114,7 @@ def batch_deadline_s(settings: Settings, trials: int, slots: int) -> float:
 
 def keep(scope: Scope, trial: Trial) -> None:
     """A trial's score or rejection into the lake; for a scored one also its object and what a token needs to say."""
-    name = describe(trial.candidate.policy, trial.candidate.settings)
+    name = describe(trial.candidate.policy, trial.candidate.knob_values)
     if trial.score is not None:
         # Before the score: a score in the lake promises that its object can be had.
         atomic_write(

@@ -66,6 +66,6 @@ def front_lines(scores: list[Score]) -> list[str]:
     if len(scores) < 2 or not all(score.ratios for score in scores):
         return []
     ratios = [{score.metric: score.ratio.median} | {n: r.median for n, r in score.ratios.items()} for score in scores]
-    names = [describe(scores[index].policy, scores[index].settings) for index in front(ratios)]
+    names = [describe(scores[index].policy, scores[index].knob_values) for index in front(ratios)]
     metrics = ", ".join(set.intersection(*(set(one) for one in ratios)))
     return [f"Best in one metric or another ({metrics}): {'; '.join(names)}"]

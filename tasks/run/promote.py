@@ -18,7 +18,7 @@ from tasks.run.scope import Scope
 from tasks.run.spans import Span
 from tasks.tokens.issue import token_for_verdict
 from tasks.trial.drive import RunStore
-from tasks.trial.full import judge_everywhere
+from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
@@ -51,7 +51,7 @@ def promote(
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
     verdict = evidence.verdict if tier == "short" else _full(scope, evidence)
-    name = describe(best.policy, best.settings)
+    name = describe(best.policy, best.knob_values)
     if verdict.rejection is not None:
         log.warning("learn: %s won, and the full tier rejects it: %s", name, verdict.rejection.reason)
         return None
@@ -100,7 +100,7 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
     cgroups = honours_cgroups(evidence.verdict.stages)
-    full = judge_everywhere(data, evidence.arguments, scope.settings, cgroups=cgroups)
+    full = verify_full_tier(data, evidence.arguments, scope.settings, cgroups=cgroups)
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
     stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]
     stages += [stage for stage in kept if stage.name == "score"]

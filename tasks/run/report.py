@@ -35,7 +35,7 @@ def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
         {
             "iteration": one.candidate.iteration,
             "candidate": one.candidate.id,
-            "policy": describe(one.candidate.policy, one.candidate.settings),
+            "policy": describe(one.candidate.policy, one.candidate.knob_values),
             "result": one.result,
             "planner": one.candidate.planner,
             "reason": one.candidate.reason,
@@ -65,7 +65,7 @@ def best_line(score: Score | None) -> str:
     """The run's outcome in one sentence."""
     if score is None:
         return "No candidate was measured."
-    name = describe(score.policy, score.settings)
+    name = describe(score.policy, score.knob_values)
     if score.outcome == "win":
         return f"Best: {name}, {ratio_text(score.ratio)} against {score.baseline} ({change(score)})."
     return f"Nothing won. Nearest: {name}, {ratio_text(score.ratio)} against {score.baseline}, {score.outcome}."

@@ -53,7 +53,7 @@ def _candidate(one: Tried) -> dict[str, Any]:
     return {
         "id": one.candidate.id,
         "policy": one.candidate.policy,
-        "settings": one.candidate.settings,
+        "knob_values": one.candidate.knob_values,
         "planner": one.candidate.planner,
         "reason": one.candidate.reason,
         "ratio": _ratio(score) if score else None,
@@ -67,7 +67,7 @@ def _candidate(one: Tried) -> dict[str, Any]:
 def _best(score: Score, token: Path | None) -> dict[str, Any]:
     return {
         "policy": score.policy,
-        "settings": score.settings,
+        "knob_values": score.knob_values,
         "candidate": score.candidate,
         "ratio": _ratio(score),
         "outcome": score.outcome,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from policy_lake.knobs import knob_words, parse_settings, word
+from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import InputError, Knob, Policy
 from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
@@ -149,7 +149,7 @@ def _words(here: Here, token: Token, settings: Settings) -> tuple[str, ...]:
     """
     if here.knobs is None:
         return () if here.object_path else token.arguments
-    texts = parse_settings(here.knobs)
+    texts = parse_knob_values(here.knobs)
     knobs = _knobs_of(here.object_path or settings.object_dir / f"{token.object_sha256}.bpf.o", token.object_sha256)
     if knobs is None:  # without the object nobody knows the types: each word is taken as it is written
         words = tuple(word(name, value) for name, value in texts.items())

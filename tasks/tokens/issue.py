@@ -16,7 +16,7 @@ from policy_lake.files import atomic_write_together
 from policy_lake.model import InfraError, Ratio, Score, Verdict
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
-from verifier_vm.judge.suite import Tier
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.tokens.client import request_token
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
@@ -37,7 +37,7 @@ def token_for_verdict(
     ratio: Ratio | None = None,
     score: Score | None = None,
     rollout_limit: RolloutStage = "canary",
-    tier: Tier = "short",
+    tier: SuiteTier = "short",
     provenance: Provenance = UNKNOWN,
 ) -> Path:
     """Have an accepted verdict signed, write token and report, named after what they let load; returns where.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One candidate tried: checked, judged, measured, and scored."""
+"""One candidate tried: verified, measured, and scored."""

@@ -18,7 +18,7 @@ from verifier_vm.machine.snapshot import content_sha256
 
 def arguments_of(candidate: Candidate) -> tuple[str, ...]:
     """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
-    return knob_words(read_policy(candidate.source, candidate.policy, "composed"), candidate.settings)
+    return knob_words(read_policy(candidate.source, candidate.policy, "composed"), candidate.knob_values)
 
 
 def loadable(candidate: Candidate, guest: Guest) -> Loadable:

@@ -11,7 +11,7 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
-from verifier_vm.judge.gate import judge_part
+from verifier_vm.judge.gate import verify_part
 from verifier_vm.judge.stages import merged
 from verifier_vm.judge.suite import parts
 from verifier_vm.machine.topology import Topology
@@ -20,8 +20,8 @@ GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take tur
 
 
 @dataclass(frozen=True, slots=True)
-class PartOrder:
-    """One guest of the full tier, by its index among `parts("full")`, and what it is to judge."""
+class PartWork:
+    """One guest of the full tier, by its index among `parts("full")`, and the object to verify there."""
 
     index: int
     data: bytes
@@ -32,7 +32,7 @@ class PartOrder:
     settings: Settings
 
 
-def judge_everywhere(
+def verify_full_tier(
     data: bytes,
     arguments: tuple[str, ...],
     settings: Settings,
@@ -41,13 +41,13 @@ def judge_everywhere(
     cgroups: bool = False,
     on_part: Callable[[str, bool], None] = lambda name, ok: None,
 ) -> Verdict:
-    """Judge an object in every guest of the full tier at once, as many as this host or the cluster bears.
+    """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
 
-    `on_part` hears of each as it ends. InfraError when one of them could not be told: nothing is known then, and half a
+    `on_part` hears of each as it ends. InfraError when one ends without a verdict: nothing is known then, and half a
     tier is no tier.
     """
     wanted = parts("full")
-    orders = [PartOrder(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
+    orders = [PartWork(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
 
     def settle(outcome: ItemOutcome[Verdict]) -> None:
         if outcome.value is not None:
@@ -56,7 +56,7 @@ def judge_everywhere(
     with cluster.running(settings, host_cpus=GUEST_CPUS) as ray_cluster:
         ray_cluster.ready()
         outcomes = fan_out(
-            judge_in_part, orders, deadline_s=settings.trial_deadline_s * len(orders), label="judge", on_result=settle
+            do_part, orders, deadline_s=settings.trial_deadline_s * len(orders), label="verify", on_result=settle
         )
     for outcome in outcomes:
         if outcome.failure is not None:
@@ -64,12 +64,12 @@ def judge_everywhere(
     return merged([outcome.value for outcome in outcomes if outcome.value is not None])
 
 
-def judge_in_part(order: PartOrder) -> Verdict:
+def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
     part = parts("full")[order.index]
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
-    return judge_part(
+    return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
         deadline_s=settings.trial_deadline_s,
     ).verdict  # fmt: skip

@@ -59,7 +59,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class VerifyWork:
-    """To be checked, built and judged in a guest; the control is built, too."""
+    """To be checked, built and verified in a guest; the control is built, too."""
 
     spec: TrialSpec
 

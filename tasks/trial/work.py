@@ -21,7 +21,7 @@ from tasks.trial.known import known_verdict, remember
 from tasks.trial.run import POLICY, measure_run
 from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
 from tasks.trial.static import Checked, check_statically
-from verifier_vm.judge.gate import judge
+from verifier_vm.judge.gate import verify_object
 from verifier_vm.machine.vm import run
 from verifier_vm.verdict import verdict_of
 
@@ -51,7 +51,7 @@ def do_work(work: Work) -> Done:
 
 
 def verify_candidate(spec: TrialSpec) -> Prepared:
-    """Check, build and judge a candidate; no guest after a rejection. What is accepted here is remembered."""
+    """Check and build a candidate, and verify its object in a guest unless it is rejected before. A yes is kept."""
     guest, candidate = prepare_guest(spec.settings, spec.shape), spec.candidate
     arguments = arguments_of(candidate)
     checked = check_statically(
@@ -73,7 +73,7 @@ def _guest_verdict(spec: TrialSpec, checked: Checked, data: bytes, arguments: Se
     if known is not None:
         return known
     deadline_s = spec.settings.trial_deadline_s
-    verdict = judge(data, arguments, guest.machine, cgroups=checked.cgroups, deadline_s=deadline_s).verdict
+    verdict = verify_object(data, arguments, guest.machine, cgroups=checked.cgroups, deadline_s=deadline_s).verdict
     remember(verdict, data, arguments, guest, spec.settings)
     return verdict
 

@@ -89,18 +89,18 @@ LATENCY = WorkloadProfile(
 def score(
     policy: str,
     median: float,
-    settings: dict[str, Any] | None = None,
+    knob_values: dict[str, Any] | None = None,
     *,
     run: str = "",
     cpus: int = 2,
     bound: Any = 1.32,
 ) -> Score:
     return Score(
-        id=f"s-{policy}-{median}-{settings}",
+        id=f"s-{policy}-{median}-{knob_values}",
         workload="batch",
         policy=policy,
         baseline="eevdf",
-        settings=settings or {},
+        knob_values=knob_values or {},
         metric="makespan",
         unit="s",
         clock="wall",
@@ -115,9 +115,9 @@ def score(
 
 
 def rejection(
-    policy: str, settings: dict[str, Any] | None = None, *, reason: str = "stalled for 5 s", source: str = "source"
+    policy: str, knob_values: dict[str, Any] | None = None, *, reason: str = "stalled for 5 s", source: str = "source"
 ) -> tuple[Candidate, Rejection]:
-    candidate = Candidate(f"c-{policy}", "", 1, policy, source, settings or {}, "", "embedded")
+    candidate = Candidate(f"c-{policy}", "", 1, policy, source, knob_values or {}, "", "embedded")
     return candidate, Rejection("run", reason, "")
 
 

@@ -82,8 +82,8 @@ def text(content: str, *, usage: bool = True) -> Turn:
 
 def plans(*entries: tuple[str, dict[str, Any]], usage: bool = True) -> Turn:
     told = [
-        {"policy": id, "settings": [{"knob": k, "value": v} for k, v in settings.items()], "reason": f"why\n{id}"}
-        for id, settings in entries
+        {"policy": id, "knob_values": [{"knob": k, "value": v} for k, v in knob_values.items()], "reason": f"why\n{id}"}
+        for id, knob_values in entries
     ]
     return text(json.dumps({"plans": told}), usage=usage)
 

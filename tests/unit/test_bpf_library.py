@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the library's policies say of themselves, and what settings become."""
+"""What the library's policies say of themselves, and what knob values become."""
 
 import pytest
 

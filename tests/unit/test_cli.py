@@ -83,7 +83,7 @@ def test_a_wrong_setting_names_its_variable(schedcp):
 
 def test_an_empty_lake_is_no_error(schedcp):
     done = schedcp("runs", "--json")
-    assert (done.returncode, contract(done.stdout)) == (0, {"schema": "schedcp/runs/1", "runs": []})
+    assert (done.returncode, contract(done.stdout)) == (0, {"schema": "schedcp/runs/2", "runs": []})
     assert "nothing in the lake" in complaint(schedcp("lake", "show", "gone"), 2)
 
 

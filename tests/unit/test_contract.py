@@ -23,8 +23,8 @@ REJECTION = Rejection("survive", "it stalls", "the log", "F01")
 VERDICT = Verdict(False, REJECTION, (Stage("source", True, 0.1),))
 TUNED = {
     "run_id": "batch-1", "workload": "batch", "iterations": [{"iteration": 1, "candidates": [{
-        "id": "c", "policy": "fifo", "settings": {}, "planner": "knobs", "reason": "r", "ratio": None, "outcome": None,
-        "score": None, "rejection": {"stage": "fair", "reason": "r"}, "failure": None,
+        "id": "c", "policy": "fifo", "knob_values": {}, "planner": "knobs", "reason": "r", "ratio": None,
+        "outcome": None, "score": None, "rejection": {"stage": "fair", "reason": "r"}, "failure": None,
     }]}],
     "best": None, "candidates_tried": 1, "rejected": 1, "failed": 0, "seconds": {"vm": 1.0}, "report": None,
     "warnings": [], "pictures": {},

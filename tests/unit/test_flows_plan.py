@@ -49,7 +49,7 @@ def test_candidates_are_stored_with_ids_that_do_not_change(lake: Lake) -> None:
     again = plan(PROFILE, lake, Scripted(*plans), run_id="run-2", iteration=5, limit=4)
     assert [one.id for one in first] == [one.id for one in again]
     assert lake.candidates(RUN) == first
-    assert first[0].settings == {"slice_us": 5, "on": True}
+    assert first[0].knob_values == {"slice_us": 5, "on": True}
     assert first[0].source == "// ljf\n"
     assert plan(PROFILE, lake, Scripted(*plans), run_id="run-3", iteration=1, limit=1) == [
         replace(first[0], run_id="run-3")

@@ -17,9 +17,9 @@ from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.topology import Topology
 
 
-def judged(monkeypatch, scenario, machine=WALL, **options):
+def verified(monkeypatch, scenario, machine=WALL, **options):
     vm = FakeVM(scenario).install(monkeypatch, gate)
-    return gate.judge(b"object", ("slice_ns=1",), machine, **options), vm
+    return gate.verify_object(b"object", ("slice_ns=1",), machine, **options), vm
 
 
 def limits(vm):
@@ -27,7 +27,7 @@ def limits(vm):
 
 
 def test_a_good_policy_meets_the_suite_once(monkeypatch):
-    result, vm = judged(monkeypatch, "good policy", seed=7)
+    result, vm = verified(monkeypatch, "good policy", seed=7)
     assert result.verdict.accepted and result.verdict.kernel == "7.3.4" and result.verdict.ops == "fake"
     assert limits(vm) == [2000] and vm.jobs[0].seed == 7 and vm.jobs[0].files == {OBJECT: b"object"}
     assert vm.jobs[0].steps == SHORT.steps(("slice_ns=1",), 2000)
@@ -50,69 +50,69 @@ BUSY = [
 
 @pytest.mark.parametrize(("scenario", "seen", "code"), BUSY)
 def test_by_the_wall_clock_what_the_host_may_have_caused_is_looked_at_twice(monkeypatch, scenario, seen, code):
-    result, vm = judged(monkeypatch, scenario)
+    result, vm = verified(monkeypatch, scenario)
     rejection = result.verdict.rejection
     assert (limits(vm), rejection and rejection.code) == (seen, code), rejection
 
 
 @pytest.mark.parametrize("scenario", ["stall at the first limit only", "no progress at the first limit only"])
 def test_in_virtual_time_a_stall_is_the_policys_own(monkeypatch, scenario):
-    result, vm = judged(monkeypatch, scenario, VIRTUAL)
+    result, vm = verified(monkeypatch, scenario, VIRTUAL)
     assert not result.verdict.accepted and limits(vm) == [2000]
 
 
 def test_a_death_in_words_rejects_without_a_report(monkeypatch):
-    result, _ = judged(monkeypatch, "kernel dies saying why")
+    result, _ = verified(monkeypatch, "kernel dies saying why")
     assert result.report is None and result.verdict.rejection.stage == "survive"
 
 
 @pytest.mark.parametrize("scenario", ["kernel dies without a word", "guest lost silently", "guest lost silently, once"])
 def test_a_guest_that_is_lost_says_nothing_of_the_policy(monkeypatch, scenario):
     with pytest.raises(LostVMError):
-        judged(monkeypatch, scenario)
+        verified(monkeypatch, scenario)
 
 
 def test_a_guest_lost_at_the_second_look_is_lost_and_a_death_there_rejects(monkeypatch):
     stalls = replace(SCENARIOS["stall at the first limit only"], dies_at="policy:W3")
     with pytest.raises(LostVMError):
-        judged(monkeypatch, stalls)
-    result, vm = judged(monkeypatch, replace(stalls, console=PANIC))
+        verified(monkeypatch, stalls)
+    result, vm = verified(monkeypatch, replace(stalls, console=PANIC))
     assert result.verdict.rejection.code == Code.KERNEL_DEATH and limits(vm) == [2000, 5000]
 
 
 @pytest.mark.parametrize("scenario", ["no exit record", "nothing stored"])
 def test_a_policy_that_keeps_no_record_is_accepted_with_a_note(monkeypatch, scenario):
-    verdict = judged(monkeypatch, scenario)[0].verdict
+    verdict = verified(monkeypatch, scenario)[0].verdict
     assert verdict.accepted and Code.NO_EXIT_RECORD in {f.code for stage in verdict.stages for f in stage.findings}
 
 
 def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(monkeypatch):
     then = (GuestStep("run", ("batch", "--seed", "1"), "baseline-0", timeout_s=30),)
-    result, vm = judged(monkeypatch, "good policy", then=then, files={"x": b"y"})
+    result, vm = verified(monkeypatch, "good policy", then=then, files={"x": b"y"})
     assert vm.deadlines_s == [SHORT.deadline_s + 30] and vm.jobs[0].files == {"x": b"y", OBJECT: b"object"}
     assert result.verdict.accepted and result.report.events[-1].label == "baseline-0"
-    assert judged(monkeypatch, "good policy", deadline_s=9.0)[1].deadlines_s == [9.0]
+    assert verified(monkeypatch, "good policy", deadline_s=9.0)[1].deadlines_s == [9.0]
 
 
 def test_events_are_seen_as_they_come(monkeypatch):
     seen = []
-    judged(monkeypatch, "good policy", on_event=seen.append)
+    verified(monkeypatch, "good policy", on_event=seen.append)
     assert [type(event) for event in seen[:3]] == [Hello, Attached, Ran] and isinstance(seen[-1], Done)
 
 
 def test_the_full_tier_meets_every_topology_and_stops_at_the_first_rejection(monkeypatch):
-    result, vm = judged(monkeypatch, "good policy", VIRTUAL, tier="full")
+    result, vm = verified(monkeypatch, "good policy", VIRTUAL, tier="full")
     assert result.verdict.accepted, result.verdict.rejection
     assert [machine.topology for machine in vm.machines] == [part.topology or Topology() for part in FULL]
-    _, stopped = judged(monkeypatch, "ends by itself", VIRTUAL, tier="full")
+    _, stopped = verified(monkeypatch, "ends by itself", VIRTUAL, tier="full")
     assert len(stopped.jobs) == 1
-    _, everything = judged(monkeypatch, "ends by itself", VIRTUAL, tier="full", check_all=True)
+    _, everything = verified(monkeypatch, "ends by itself", VIRTUAL, tier="full", check_all=True)
     assert len(everything.jobs) == len(FULL)
 
 
 def test_a_reload_that_fails_rejects(monkeypatch):
     given = Scenario(refused_at="attach-2")
-    result, _ = judged(monkeypatch, given, VIRTUAL, tier="full")
+    result, _ = verified(monkeypatch, given, VIRTUAL, tier="full")
     assert (result.verdict.rejection.stage, result.verdict.rejection.code) == ("survive", Code.REFUSED_BY_VERIFIER)
 
 
@@ -120,7 +120,7 @@ def test_a_reload_that_fails_rejects(monkeypatch):
 def test_every_scenario_is_a_guest_of_both_clocks(monkeypatch, scenario):
     for machine in (WALL, VIRTUAL):
         try:
-            result, _ = judged(monkeypatch, scenario, machine)
+            result, _ = verified(monkeypatch, scenario, machine)
         except LostVMError:
             continue
         assert result.verdict.stages and (result.report is None or (result.report.counts is None) == (machine is WALL))

@@ -16,7 +16,7 @@ from planner_cases import policy as policy_of
 
 from bpf.library import policies, policy, read_policy
 from policy_lake.guest import GuestJob, GuestStep
-from policy_lake.knobs import MOST_BYTES, MOST_WORDS, KnobError, canonical, knob_words, parse_settings, settle
+from policy_lake.knobs import MOST_BYTES, MOST_WORDS, KnobError, canonical, knob_words, parse_knob_values, settle
 from policy_lake.model import InputError, Knob, KnobValue, Policy, PolicyPlan
 from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
@@ -166,16 +166,16 @@ def test_more_than_a_step_of_a_guest_holds_is_refused() -> None:
 @pytest.mark.parametrize("text", ["slice", "=1", "", "a b=1", "ops.timeout_ms=1", "é=1", "a=\t", "a=\n1", "a=\0"])
 def test_what_is_no_setting_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^--knob '[^\n\t\0]*': [^\n]+$"):
-        parse_settings([text])
+        parse_knob_values([text])
 
 
 def test_a_knob_given_twice_is_refused() -> None:
-    assert parse_settings(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+    assert parse_knob_values(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
     with pytest.raises(InputError, match="a is given twice"):
-        parse_settings(["a=1", "a=2"])
+        parse_knob_values(["a=1", "a=2"])
 
 
-# Every user of settings, as it comes to the loader's words.
+# Every user of knob values, as it comes to the loader's words.
 
 
 def as_planner(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
@@ -193,7 +193,7 @@ def as_builder(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
 def as_command_line(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
     """`score --knob` and `verify --knob`; every value as a user would write it."""
     wish = Wish(of.id, "batch", knobs=tuple(f"{name}={text_of(value)}" for name, value in given_settings.items()))
-    return knob_words(of, parse_settings(wish.knobs))
+    return knob_words(of, parse_knob_values(wish.knobs))
 
 
 def as_job(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def ids(plans: list[PolicyPlan]) -> list[str]:
 def test_a_batch_with_one_long_job_gets_longest_job_first_with_its_name_and_time() -> None:
     first, *others = PLANNER.plan(context())
     assert first.policy == "ljf"
-    assert first.settings == {"slice_ns": 20_000_000, "job_comm": "long,short", "job_cpu_ns": "980000000,49000000"}
+    assert first.knob_values == {"slice_ns": 20_000_000, "job_comm": "long,short", "job_cpu_ns": "980000000,49000000"}
     assert "'long' uses 980 ms of CPU per task, 20.0x the median" in first.reason
     assert "bound allows 1.32x" in first.reason
     assert len({first.policy, *ids(others)}) == 4, "the first plans are of different policies"
@@ -40,7 +40,7 @@ def test_the_control_keeps_its_place_when_few_plans_are_wanted() -> None:
 def test_many_short_wakeups_with_long_waits_get_round_robin_with_a_short_slice() -> None:
     first = PLANNER.plan(context(LATENCY))[0]
     assert first.policy == "rr"
-    assert 200_000 <= int(first.settings["slice_ns"]) <= 2_000_000
+    assert 200_000 <= int(first.knob_values["slice_ns"]) <= 2_000_000
     assert "ljf" not in ids(PLANNER.plan(context(LATENCY, limit=9))), "long jobs first would cost latency"
     assert "150 us of work and waits 12.0 ms at p99" in first.reason
 
@@ -54,7 +54,7 @@ def test_mixed_bursts_get_fair_shares_with_a_slice_by_burst() -> None:
     workers = replace(LATENCY.commands[0], burst_us_p50=2500.0, wait_us_p99=3000.0)
     mixed = replace(LATENCY, goal="more work done", commands=(workers, hogs))
     first = PLANNER.plan(context(mixed))[0]
-    assert (first.policy, first.settings) == ("vtime", {"slice_ns": 5_000_000})
+    assert (first.policy, first.knob_values) == ("vtime", {"slice_ns": 5_000_000})
 
 
 def test_a_task_for_each_cpu_gets_queues_per_cpu() -> None:
@@ -70,44 +70,44 @@ def test_an_even_batch_is_not_sorted_by_length() -> None:
 
 def test_only_knobs_that_the_policy_has_are_set() -> None:
     bare = tuple(Policy(p.id, p.title, "", "", "", "source") for p in LIBRARY)
-    assert [plan.settings for plan in PLANNER.plan(context(policies=bare))] == [{}] * 4
+    assert [plan.knob_values for plan in PLANNER.plan(context(policies=bare))] == [{}] * 4
 
 
 def test_names_are_cut_as_the_kernel_cuts_them_and_one_that_no_list_can_hold_is_left_out() -> None:
     nameless = [command(comm, 1, 980.0, 980.0) for comm in ("a,b", "", " outer", "tab\t")]
     jobs = (*BATCH.commands[:1], command("a-very-long-job-name", 1, 900.0, 900.0), *nameless)
     first = PLANNER.plan(context(replace(BATCH, commands=jobs)))[0]
-    assert first.settings["job_comm"] == "a-very-long-job,short"
-    assert first.settings["job_cpu_ns"] == "900000000,49000000"
+    assert first.knob_values["job_comm"] == "a-very-long-job,short"
+    assert first.knob_values["job_cpu_ns"] == "900000000,49000000"
 
 
 def test_a_name_with_spaces_becomes_a_candidate_that_the_loader_takes() -> None:
     jobs = (*BATCH.commands[:1], command("Isolated Web Co", 1, 980.0, 980.0))
     first = PLANNER.plan(context(replace(BATCH, commands=jobs)))[0]
-    assert first.settings["job_comm"] == "Isolated Web Co,short"
+    assert first.knob_values["job_comm"] == "Isolated Web Co,short"
     ljf = next(one for one in LIBRARY if one.id == "ljf")
-    assert "job_comm=Isolated Web Co,short" in knob_words(ljf, first.settings)
+    assert "job_comm=Isolated Web Co,short" in knob_words(ljf, first.knob_values)
 
 
 def test_no_more_jobs_are_named_than_the_policy_has_places_for() -> None:
     small = policy("ljf", SLICE, replace(COMM, count=2), replace(CPU_NS, count=2))
     jobs = tuple(command(f"job-{n}", 1, 900.0 - n, 900.0 - n) for n in range(9))
     first = PLANNER.plan(context(replace(BATCH, commands=(*BATCH.commands, *jobs)), policies=(small,)))[0]
-    assert first.settings["job_comm"] == "long,job-0"
-    assert first.settings["job_cpu_ns"] == "980000000,900000000"
+    assert first.knob_values["job_comm"] == "long,job-0"
+    assert first.knob_values["job_cpu_ns"] == "980000000,900000000"
 
 
 def test_shells_and_parents_are_no_jobs() -> None:
     crowd = (*BATCH.commands, command("sh", 300, 9.0, 0.05))
     first = PLANNER.plan(context(replace(BATCH, commands=crowd)))[0]
-    assert first.settings["job_comm"] == "long,short"
+    assert first.knob_values["job_comm"] == "long,short"
     assert "20.0x the median" in first.reason
 
 
 def test_a_users_policy_is_judged_by_what_it_says_it_is_good_for() -> None:
     mine = policy("mine", SLICE, COMM, good_for="a batch with a heavy tail: the longest job goes first")
     first = PLANNER.plan(context(policies=(mine, LIBRARY[0], LIBRARY[4])))[0]
-    assert (first.policy, first.settings["job_comm"]) == ("mine", "long")
+    assert (first.policy, first.knob_values["job_comm"]) == ("mine", "long")
     odd = policy("odd", good_for="frobnication")
     assert "frobnication" in next(p.reason for p in PLANNER.plan(context(policies=(odd,))) if p.policy == "odd")
 
@@ -118,9 +118,9 @@ def test_the_best_is_refined_and_the_rejected_is_left_out_in_its_own_words() -> 
         scores=(best, score("fifo", 1.01)), rejections=(rejection("vtime", {"slice_ns": 20_000_000}),), iteration=2
     )
     plans = PLANNER.plan(history)
-    assert [plan.settings.get("slice_ns") for plan in plans[:2]] == [40_000_000, 10_000_000]
+    assert [plan.knob_values.get("slice_ns") for plan in plans[:2]] == [40_000_000, 10_000_000]
     assert ids(plans[:2]) == ["ljf", "ljf"]
-    assert all(plan.settings["job_comm"] == "long" for plan in plans[:2]), "what won is kept"
+    assert all(plan.knob_values["job_comm"] == "long" for plan in plans[:2]), "what won is kept"
     assert "ljf leads with 1.15x" in plans[0].reason
     assert "vtime is left out: run rejected it (stalled for 5 s)" in plans[0].reason
     assert "vtime" not in ids(PLANNER.plan(replace(history, limit=50)))
@@ -135,15 +135,15 @@ def test_a_rejected_policy_whose_source_has_changed_gets_another_chance() -> Non
 
 def test_steps_stop_at_the_ends_of_the_range() -> None:
     top = context(scores=(score("ljf", 1.2, {"slice_ns": 100_000_000}),), policies=LIBRARY[1:2])
-    assert [plan.settings["slice_ns"] for plan in PLANNER.plan(top)] == [50_000_000]
+    assert [plan.knob_values["slice_ns"] for plan in PLANNER.plan(top)] == [50_000_000]
     odd = context(scores=(score("ljf", 1.2, {"slice_ns": 70_000_000}),), policies=LIBRARY[1:2])
-    assert [plan.settings["slice_ns"] for plan in PLANNER.plan(odd)] == [100_000_000, 35_000_000]
+    assert [plan.knob_values["slice_ns"] for plan in PLANNER.plan(odd)] == [100_000_000, 35_000_000]
 
 
 def test_what_another_winner_does_differently_is_taken_over() -> None:
     history = context(scores=(score("ljf", 1.2, {"slice_ns": 20_000_000}), score("rr", 1.1, {"slice_ns": 3_000_000})))
     first = PLANNER.plan(history)[0]
-    assert (first.policy, first.settings["slice_ns"]) == ("ljf", 3_000_000)
+    assert (first.policy, first.knob_values["slice_ns"]) == ("ljf", 3_000_000)
     assert "slice_ns=3000000 comes from rr, which reached 1.10x" in first.reason
 
 
@@ -171,14 +171,14 @@ def test_while_nothing_wins_the_policy_that_the_rules_prefer_is_refined_beside_t
 def test_the_winner_of_an_earlier_run_is_measured_again_once_in_each_run() -> None:
     old = score("ljf", 1.2, {"slice_ns": 5_000_000}, run="old")
     first = PLANNER.plan(context(scores=(old,), run_id="new"))[0]
-    assert (first.policy, first.settings) == ("ljf", {"slice_ns": 5_000_000})
+    assert (first.policy, first.knob_values) == ("ljf", {"slice_ns": 5_000_000})
     assert "won 1.20x in run old" in first.reason
     new = score("ljf", 1.1, {"slice_ns": 5_000_000}, run="new")
     again = PLANNER.plan(context(scores=(old, new), run_id="new", limit=50))
-    assert {"slice_ns": 5_000_000} not in [plan.settings for plan in again if plan.policy == "ljf"]
+    assert {"slice_ns": 5_000_000} not in [plan.knob_values for plan in again if plan.policy == "ljf"]
     assert "ljf leads with 1.10x" in again[0].reason, "this run's word counts"
     unnamed = PLANNER.plan(context(scores=(old,), limit=50))
-    assert {"slice_ns": 5_000_000} not in [plan.settings for plan in unnamed if plan.policy == "ljf"]
+    assert {"slice_ns": 5_000_000} not in [plan.knob_values for plan in unnamed if plan.policy == "ljf"]
 
 
 def test_scores_from_other_machines_are_not_taken_for_this_one() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When two sets of settings are the same."""
+"""When two sets of knob values are the same."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def test_the_models_plans_are_taken_and_its_tokens_are_counted(serve: Callable[.
     history = context(scores=(score("fifo", 1.01),), rejections=(rejection("vtime"),), lessons=(lesson,))
     first, second = asked.plan(history)
     assert (first.policy, first.planner, first.reason) == ("ljf", "model:tiny", "why ljf")
-    assert first.settings == {"slice_ns": 5_000_000, "job_comm": "long", "job_cpu_ns": "980000000"}
-    assert (second.policy, second.settings) == ("rr", {})
+    assert first.knob_values == {"slice_ns": 5_000_000, "job_comm": "long", "job_cpu_ns": "980000000"}
+    assert (second.policy, second.knob_values) == ("rr", {})
     assert asked.usage == Usage(1, 1000, 200, pytest.approx(0.004))
     path, key, body = server.requests[0]
     assert (path, key, body["model"]) == ("/v1/chat/completions", "Bearer secret-key", "tiny")
@@ -69,7 +69,7 @@ def test_illegal_and_repeated_plans_are_dropped_with_a_reason(
     )
     caplog.set_level(logging.INFO)
     kept = ModelPlanner(server.says()).plan(context(scores=(score("fifo", 1.01),), limit=9))
-    assert [(plan.policy, plan.settings) for plan in kept] == [("vtime", {"slice_ns": 5_000_000})]
+    assert [(plan.policy, plan.knob_values) for plan in kept] == [("vtime", {"slice_ns": 5_000_000})]
     for part in ("'slice_ns' is from 100000 to 100000000 ns, not 1", "no knob 'warp'", "'nonesuch'", "'perhaps'"):
         assert part in caplog.text
     assert caplog.text.count("was tried before") == 2
@@ -82,7 +82,9 @@ def test_a_malformed_answer_is_asked_for_again_and_counted(serve: Callable[..., 
     assert asked.usage == Usage(2, 2000, 400, 0.0)
 
 
-@pytest.mark.parametrize("answer", ["I would rather not.", "", "[]", '{"plans": 7}', '{"plans": [{"settings": []}]}'])
+@pytest.mark.parametrize(
+    "answer", ["I would rather not.", "", "[]", '{"plans": 7}', '{"plans": [{"knob_values": []}]}']
+)
 def test_answers_that_stay_malformed_are_one_clear_line(serve: Callable[..., Endpoint], answer: str) -> None:
     server = serve(text(answer))
     asked = ModelPlanner(server.says())

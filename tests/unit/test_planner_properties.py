@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the embedded planner never does, whatever it is told: illegal settings, repetitions, whims."""
+"""What the embedded planner never does, whatever it is told: illegal knob values, repetitions, whims."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def test_plans_are_always_legal_new_and_the_same_for_the_same_context(
         assert plans == PLANNER.plan(now)
         assert len(plans) <= limit
         for plan in plans:
-            assert settle(known[plan.policy], plan.settings) == plan.settings  # raises when out of range
+            assert settle(known[plan.policy], plan.knob_values) == plan.knob_values  # raises when out of range
             for knob in known[plan.policy].knobs:
-                if knob.kind == "int" and knob.name in plan.settings:
-                    assert knob.low <= plan.settings[knob.name] <= knob.high
-            key = attempt(known[plan.policy], plan.settings)
+                if knob.kind == "int" and knob.name in plan.knob_values:
+                    assert knob.low <= plan.knob_values[knob.name] <= knob.high
+            key = attempt(known[plan.policy], plan.knob_values)
             assert key not in met
             met.add(key)
             assert plan.reason
         for plan in plans:
             if data.draw(st.booleans()):
                 ratio = data.draw(st.floats(0.5, 2.0))
-                now = replace(now, scores=(*now.scores, score(plan.policy, ratio, plan.settings, bound=None)))
+                now = replace(now, scores=(*now.scores, score(plan.policy, ratio, plan.knob_values, bound=None)))
             else:
-                now = replace(now, rejections=(*now.rejections, rejection(plan.policy, plan.settings)))
+                now = replace(now, rejections=(*now.rejections, rejection(plan.policy, plan.knob_values)))
         now = replace(now, iteration=iteration + 1)

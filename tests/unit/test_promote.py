@@ -117,14 +117,14 @@ def test_nothing_tried_nothing_promoted(scope, signed):
 
 def test_what_the_full_tier_rejects_is_not_signed_though_it_won(scope, signed, monkeypatch):
     scope.settings = scope.settings.model_copy(update={"verify_tier": "full"})
-    with pytest.raises(InfraError, match="No such file"):  # nothing to judge: nothing is known
+    with pytest.raises(InfraError, match="No such file"):  # nothing to verify: nothing is known
         promote(scope, [Tried(WINNER, WON)], attempt=again())
     scope.settings.object_dir.mkdir(parents=True)
     (scope.settings.object_dir / f"{ACCEPTED.object_sha256}.bpf.o").write_bytes(b"object")
     stall = [replace(stage, ok=False) if stage.name == "survive" else stage for stage in STAGES[3:6]]
-    monkeypatch.setattr(module, "judge_everywhere", lambda *_, **__: verdict_of(stall, kernel="7.3.4"))
+    monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: verdict_of(stall, kernel="7.3.4"))
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None and signed == []
-    monkeypatch.setattr(module, "judge_everywhere", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4"))
+    monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4"))
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
     assert (signed[0][1]["rollout_limit"], signed[0][1]["tier"]) == ("fleet", "full")
     assert [stage.name for stage in signed[0][0].stages] == [stage.name for stage in STAGES]

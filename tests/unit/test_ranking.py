@@ -25,7 +25,7 @@ from tasks.score import find_control
 
 def score(id: str, median: float, low: float, outcome: str = "win", **fields: object) -> Score:
     made = cast(Score, strategies.score(id, outcome=outcome, policy=id, **fields))
-    return replace(made, ratio=Ratio(median, (low, 2 * median - low)), settings={})
+    return replace(made, ratio=Ratio(median, (low, 2 * median - low)), knob_values={})
 
 
 SURE = score("fifo", 1.2, 1.15)

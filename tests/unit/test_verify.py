@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verify without a guest of QEMU's: who gets one at all, and which demands count."""
+"""Verify without a guest of QEMU's: who gets one at all, and which requirements count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from policy_lake.model import Finding
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
 from tasks.trial.static import Checked
-from tasks.verify import Demands, judge_further
+from tasks.verify import VerifyOptions, verify_in_guest
 from verifier_vm.judge import gate
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.verdict import honours_cgroups, stage_of
@@ -24,10 +24,10 @@ BAD = stage_of("object", 0.1, [Finding("F03", "reject", "never consumed")])
 NO_CGROUPS = stage_of("object", 0.1, [Finding("F41", "note", "no cgroup callbacks")])
 
 
-def further(monkeypatch, checked, scenario="good policy", **demands):
+def further(monkeypatch, checked, scenario="good policy", **options):
     vm, stages = FakeVM(scenario).install(monkeypatch, gate), []
     guest = Guest(WALL, None, "")
-    verdict = judge_further(checked, guest, Settings(), (), Demands(**demands), stages.append)
+    verdict = verify_in_guest(checked, guest, Settings(), (), VerifyOptions(**options), stages.append)
     return verdict, vm, stages
 
 

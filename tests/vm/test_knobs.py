@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile but legal settings in a real guest: the policy itself compares what it was given with what was meant."""
+"""Hostile but legal knob values in a real guest: the policy itself compares what it was given with what was meant."""
 
 from __future__ import annotations
 

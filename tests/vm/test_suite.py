@@ -13,7 +13,7 @@ from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.events import Attached
 from policy_lake.guest import GuestJob, GuestStep
-from verifier_vm.judge.gate import OBJECT, judge, judge_part
+from verifier_vm.judge.gate import OBJECT, verify_object, verify_part
 from verifier_vm.judge.oracles import read_facts
 from verifier_vm.judge.readings import read_run
 from verifier_vm.judge.suite import Exercise, Part
@@ -95,24 +95,24 @@ def test_the_last_words_of_a_run_that_the_policy_did_not_survive_are_kept(guest)
 )
 def test_a_bug_that_the_source_shows_is_seen_at_work_too(guest, name, exercise, bug):
     part = Part("one", (exercise, Exercise("W1", "W1", 0.3, base_s=0.3)))
-    found = judge_part(made(guest, name), (), guest.machine, part).verdict.rejection
+    found = verify_part(made(guest, name), (), guest.machine, part).verdict.rejection
     assert found is not None and found.bug == bug, found
 
 
 def test_a_cpu_that_a_task_may_not_use_is_counted_where_a_mask_can_be_narrow(guest):
     part = Part("four", (Exercise("W5", "W5", 1.0, ("narrow_ms=10",)),), Topology(4))
     machine = replace(guest.machine, topology=part.topology)
-    found = judge_part(made(guest, "f12_wrong_cpu_fails"), (), machine, part, check_all=True).verdict.rejection
+    found = verify_part(made(guest, "f12_wrong_cpu_fails"), (), machine, part, check_all=True).verdict.rejection
     assert found is not None and (found.bug, found.place) == ("F12", "W5"), found
-    assert judge_part(made(guest, "fifo"), (), machine, part).verdict.accepted
+    assert verify_part(made(guest, "fifo"), (), machine, part).verdict.accepted
 
 
 def test_who_needs_cgroups_may_ask_for_them(guest):
-    assert judge(made(guest, "fifo"), (), guest.machine, cgroups=True).verdict.rejection.bug == "F41"
+    assert verify_object(made(guest, "fifo"), (), guest.machine, cgroups=True).verdict.rejection.bug == "F41"
 
 
 def test_one_cpu_is_a_guest_like_others(guest):
     part = Part("1 CPU", (Exercise("mix", "W1+W5+W6+W8+W9+W10", 1.0), Exercise("W4", "W4", 0.5, base_s=0.5)), reloads=1)
-    judged = judge_part(made(guest, "vtime"), (), replace(guest.machine, topology=Topology(1)), part)
-    assert judged.verdict.accepted, judged.verdict.rejection
-    assert [event.enable_seq for event in judged.report.events if isinstance(event, Attached)] == [1, 2]
+    result = verify_part(made(guest, "vtime"), (), replace(guest.machine, topology=Topology(1)), part)
+    assert result.verdict.accepted, result.verdict.rejection
+    assert [event.enable_seq for event in result.report.events if isinstance(event, Attached)] == [1, 2]

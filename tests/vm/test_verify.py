@@ -15,7 +15,7 @@ from bpf.library import policies, policy
 from policy_lake.events import Attached, ExitKind
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import knob_words
-from verifier_vm.judge.gate import OBJECT, judge
+from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
@@ -35,7 +35,7 @@ SETTINGS = {
 def test_every_policy_of_the_library_survives(guest, name):
     given = policy(name)
     made = compile_policy(given.source, name=name, vmlinux_dir=guest.kernel.headers)
-    verdict = judge(made.data, knob_words(given, SETTINGS[name]), guest.machine).verdict
+    verdict = verify_object(made.data, knob_words(given, SETTINGS[name]), guest.machine).verdict
     assert verdict.accepted, verdict.rejection
     assert verdict.ops == name
     assert [stage.name for stage in verdict.stages] == ["kernel", "survive", "fair"]
@@ -52,14 +52,14 @@ def test_the_exit_record_tells_who_took_a_policy_off(guest):
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(4000), b"no object at all\n" * 50])
 def test_what_is_no_object_is_rejected_and_the_guest_lives(guest, data):
-    verdict = judge(data, (), guest.machine).verdict
+    verdict = verify_object(data, (), guest.machine).verdict
     assert (verdict.accepted, verdict.rejection.stage) == (False, "kernel"), verdict
 
 
 def test_a_knob_that_the_object_has_not_is_refused_by_the_loader(guest):
     given = policy("fifo")
     made = compile_policy(given.source, name="fifo", vmlinux_dir=guest.kernel.headers)
-    verdict = judge(made.data, ("nothing=1",), guest.machine).verdict
+    verdict = verify_object(made.data, ("nothing=1",), guest.machine).verdict
     assert (verdict.accepted, verdict.rejection.stage) == (False, "kernel")
     assert "no knob 'nothing'" in verdict.rejection.reason
 

@@ -30,7 +30,7 @@ LEAST_HANDOVERS = 0.05  # of all yields
 LEAST_WEIGHT_RATIO = 1.4  # of cgroups with weights 300 and 100
 QUOTA = 0.1  # of all CPU time, as cgroups.c sets it
 QUOTA_SLACK = 1.5  # times the quota
-ALONE = ("W4", "W4-same", "W12-shares")  # judged by themselves: what EEVDF makes of weights is known
+ALONE = ("W4", "W4-same", "W12-shares")  # checked by themselves: what EEVDF makes of weights is known
 _IDLE_ADVICE = (
     "Kick an idle CPU that may run the task on every enqueue (select_cpu is not always called), look again before a CPU"
     " idles, and give back one that was claimed and not used (F23)."

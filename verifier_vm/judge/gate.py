@@ -13,32 +13,32 @@ from dataclasses import dataclass, replace
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import LostVMError, Verdict
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
-from verifier_vm.judge.suite import OBJECT, Part, Tier, parts
+from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
 from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
-__all__ = ["OBJECT", "Judged", "judge", "judge_full", "judge_part"]
+__all__ = ["OBJECT", "ObjectVerdict", "verify_all_parts", "verify_object", "verify_part"]
 # On the wall clock a busy host can hold a vCPU for seconds, which looks like a stall: one found with the first limit
 # counts only if the second finds it too.
 STALL_LIMITS_MS = (2000, 5000)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ObjectVerdict:
     """A verdict and the report it was read from; no report when the guest's kernel died."""
 
     verdict: Verdict
     report: GuestReport | None
 
 
-def judge(
+def verify_object(
     data: bytes,
     knob_arguments: Sequence[str],
     machine: Machine,
     *,
-    tier: Tier = "short",
+    tier: SuiteTier = "short",
     check_all: bool = False,
     cgroups: bool = False,
     then: Sequence[GuestStep] = (),
@@ -46,7 +46,7 @@ def judge(
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
-) -> Judged:
+) -> ObjectVerdict:
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
@@ -55,17 +55,17 @@ def judge(
     topologies.
     """
     if tier == "full":
-        return judge_full(
+        return verify_all_parts(
             data, knob_arguments, lambda topology: replace(machine, topology=topology), check_all=check_all,
             cgroups=cgroups, seed=seed, on_event=on_event,
         )  # fmt: skip
-    return judge_part(
+    return verify_part(
         data, knob_arguments, machine, parts(tier)[0], check_all=check_all, cgroups=cgroups, then=then,
         files=files, seed=seed, deadline_s=deadline_s, on_event=on_event,
     )  # fmt: skip
 
 
-def judge_full(
+def verify_all_parts(
     data: bytes,
     knob_arguments: Sequence[str],
     make_machine: Callable[[Topology], Machine],
@@ -75,25 +75,25 @@ def judge_full(
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
-) -> Judged:
-    """Judge `data` in every guest of the full tier, one after another; the verdict is that of all, and stops at a no.
+) -> ObjectVerdict:
+    """Verify `data` in every guest of the full tier, one after another; the verdict is that of all, and stops at a no.
 
-    `deadline_s` is each guest's. To run them at once, call `judge_part` on each of `parts("full")` and `merged`.
+    `deadline_s` is each guest's. To run them at once, call `verify_part` on each of `parts("full")` and `merged`.
     """
     verdicts, report = [], None
     for part in parts("full"):
-        judged = judge_part(
+        result = verify_part(
             data, knob_arguments, make_machine(part.topology or Topology()), part, check_all=check_all,
             cgroups=cgroups, seed=seed, deadline_s=deadline_s, on_event=on_event,
         )  # fmt: skip
-        verdicts.append(judged.verdict)
-        report = judged.report
-        if not judged.verdict.accepted and not check_all:
+        verdicts.append(result.verdict)
+        report = result.report
+        if not result.verdict.accepted and not check_all:
             break
-    return Judged(merged(verdicts), report)
+    return ObjectVerdict(merged(verdicts), report)
 
 
-def judge_part(
+def verify_part(
     data: bytes,
     knob_arguments: Sequence[str],
     machine: Machine,
@@ -106,8 +106,8 @@ def judge_part(
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
-) -> Judged:
-    """Judge `data` in one guest that does one part of the suite; `machine` has the part's topology.
+) -> ObjectVerdict:
+    """Verify `data` in one guest that does one part of the suite; `machine` has the part's topology.
 
     `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take.
     """
@@ -120,8 +120,8 @@ def judge_part(
         try:
             report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:
-            return Judged(verdict_of_death(error, data), None)
-        judged = Judged(reader.read(report.events, kernel=report.kernel), report)
-        if not may_be_the_host(judged.verdict):
+            return ObjectVerdict(verdict_of_death(error, data), None)
+        result = ObjectVerdict(reader.read(report.events, kernel=report.kernel), report)
+        if not may_be_the_host(result.verdict):
             break
-    return judged
+    return result

@@ -80,7 +80,7 @@ def survived(
     """What is wrong with one run under the policy, the gravest first.
 
     The kernel logs why it took a policy off a moment after its state changed: often during the next step, hence
-    `later_kmsg`. A run that ended early has no reading, and only its end is judged.
+    `later_kmsg`. A run that ended early has no reading, and only its end is checked.
     """
     place, fell = event.exercise, not event.sched.steady
     kmsg = (*event.kmsg, *(later_kmsg if fell or not event.ok else ()))
@@ -105,7 +105,9 @@ def _warned(when: str, warning: str, place: str) -> Finding:
 
 
 def _hang_advice() -> str:
-    return "Nothing but the judge ran any more: look for loops in callbacks, and for tasks that are never dispatched."
+    return (
+        "Only the verifier's own tasks still ran: look for loops in callbacks, and for tasks that are never dispatched."
+    )
 
 
 def everybody_waited(event: Ran, limit_ms: int) -> bool:

@@ -94,7 +94,7 @@ class Reader:
             case Ran():
                 yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
             case Detached():
-                # A policy that fell off is judged where it fell.
+                # A policy that fell off is rejected where it fell.
                 if event.exit_record.clean or not (event is detach and event.label == ""):
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():

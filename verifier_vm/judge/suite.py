@@ -17,7 +17,7 @@ from policy_lake.guest import GuestStep
 from verifier_vm.machine.topology import Topology
 
 OBJECT = "policy.bpf.o"
-Tier = Literal["short", "full"]
+SuiteTier = Literal["short", "full"]
 ATTACH, DETACH, LOAD, UNLOAD = "attach", "detach", "load", "unload"
 STEP_LIMIT_S = 40.0
 
@@ -148,6 +148,6 @@ FULL = (
 )
 
 
-def parts(tier: Tier) -> tuple[Part, ...]:
+def parts(tier: SuiteTier) -> tuple[Part, ...]:
     """The guests of a tier, independent of one another: they may run at once, anywhere."""
     return (SHORT,) if tier == "short" else FULL

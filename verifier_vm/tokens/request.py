@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from policy_lake.model import InputError, Ratio, Score, Stage, from_json
-from verifier_vm.judge.suite import Tier
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, VALID_FOR, BreakerLimits, Provenance, RolloutStage
 
 
@@ -27,7 +27,7 @@ class TokenRequest:
     ratio: Ratio | None = None
     score: Score | None = None
     rollout_limit: RolloutStage = "canary"
-    tier: Tier = "short"
+    tier: SuiteTier = "short"
     breaker: BreakerLimits = DEFAULT_LIMITS
     last_known_good: str = ""
     limits: tuple[str, ...] = ()

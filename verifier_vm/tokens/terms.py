@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from policy_lake.model import Ratio
-from verifier_vm.judge.suite import Tier
+from verifier_vm.judge.suite import SuiteTier
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
@@ -109,7 +109,7 @@ class Token:
     workload: str = ""
     ratio: Ratio | None = None
     score_sha256: str = ""
-    tier: Tier = "short"
+    tier: SuiteTier = "short"
     verifier_version: str = VERIFIER_VERSION
 
     @property

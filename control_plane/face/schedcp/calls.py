@@ -38,10 +38,10 @@ def verify(
     """
     from control_plane.verify import verified
     from schedcp.settings import resolved
-    from tasks.verify import Demands
+    from tasks.verify import VerifyOptions
 
-    demands = Demands(suite_tier, check_all, tuple(require))
-    return verified(path, resolved(settings), knobs=knobs, include_dirs=include_dirs, demands=demands,
+    options = VerifyOptions(suite_tier, check_all, tuple(require))
+    return verified(path, resolved(settings), knobs=knobs, include_dirs=include_dirs, options=options,
                     workload=workload)[0]  # fmt: skip
 
 
