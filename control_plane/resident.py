@@ -105,6 +105,8 @@ def _work(state: State, services: Services) -> None:
             if _gone(connection):
                 continue
             state.busy = run.run_id
+            with contextlib.suppress(OSError):
+                send(connection, "begins")
             try:
                 _run(connection, run, began, services, state)
             finally:

@@ -24,7 +24,7 @@ from policy_lake.model import InfraError, InputError, to_json
 from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
-START_S, END_S, CANCEL_S = 120.0, 60.0, 60.0
+START_S, END_S, CANCEL_S = 120.0, 120.0, 60.0
 log = logging.getLogger(__name__)
 
 
@@ -91,20 +91,24 @@ def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
     with _connected(run.settings) as connection:
         if connection is None:
             return None
+        begun: list[bool] = []
         with interruptible():
             try:
                 key = run.settings.model_api_key.get_secret_value()
                 send(connection, "tune", identity=identity(), run=to_json(run), began=began, key=key)
-                return _result(connection)
+                return _result(connection, begun)
             except (KeyboardInterrupt, SystemExit):
-                _cancel(connection)
+                if begun:  # one that waits for another run has nothing to clear away: hanging up is enough
+                    _cancel(connection)
                 raise
 
 
-def _result(connection: socket.socket) -> dict[str, Any]:
+def _result(connection: socket.socket, begun: list[bool]) -> dict[str, Any]:
     for message in messages(connection):
         if message["kind"] == "line":
             log.info("%s", message["text"])
+        elif message["kind"] == "begins":
+            begun.append(True)
         elif message["kind"] == "result":
             return dict(message["result"])
         elif message["kind"] == "error":

@@ -191,7 +191,7 @@ def test_stages_that_are_started_by_themselves_are_one_run(played: Scripted, set
     run_id = asyncio.run(begin("batch", per_iteration=2, pairs=4, seed=7, run_id="e2e-6"))
     profile_id, _ = asyncio.run(observe(run_id))
     assert asyncio.run(plan(run_id, profile_id)) == 2
-    assert played.told[-1].limit == 2
+    assert played.contexts[-1].limit == 2
     assert asyncio.run(execute(run_id)).failures == {}
     assert asyncio.run(learn(run_id))[0] is not None
     assert {one.policy for one in open_lake(settings).scores("batch", run_id)} == {"ljf"}

@@ -112,7 +112,9 @@ def test_a_second_run_waits_for_the_first_and_ctrl_c_clears_away_its_own_alone(h
     )
     assert "waiting for run batch-" in second.stderr.readline()  # type: ignore[union-attr]
     second.send_signal(signal.SIGTERM)
+    began = time.monotonic()
     assert second.wait(60) == 143
+    assert time.monotonic() - began < 20
     until(home.guests)
     assert first.poll() is None
     first.send_signal(signal.SIGINT)
@@ -157,7 +159,9 @@ def test_down_ends_one_that_is_still_starting(home: Home) -> None:
     home.run("down")
     starting = subprocess.Popen([SCHEDCP, "up"], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     until(lambda: any(runs(int(path.read_text() or 0)) for path in (home.root / "tmp").glob("schedcp-*/*.lock")))
-    ended = json.loads(home.run("down", "--json").stdout)["pid"]
+    done = home.run("down", "--json")
+    assert done.returncode == 0, done.stderr
+    ended = json.loads(done.stdout)["pid"]
     assert ended and not runs(ended)
     assert starting.wait(60) == 4
     assert home.left_running() == []
