@@ -19,7 +19,7 @@ from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.report import check_report, digest_of, report_of
 from verifier_vm.tokens.statement import arguments_digest, token_digest
-from verifier_vm.tokens.terms import CLOCK_SKEW
+from verifier_vm.tokens.terms import CLOCK_SKEW, LARGEST_P99_RATIO, LONGEST_STALL_MS, LONGEST_VALID_FOR
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,11 @@ def _ours(statement):
     return statement["predicate"]["schedcp"]
 
 
+def _after(statement, time):
+    issued = datetime.fromisoformat(statement["predicate"]["timeVerified"])
+    return (issued + time).isoformat().replace("+00:00", "Z")
+
+
 CHANGES = [
     lambda s: s["subject"].append(s["subject"][0]),
     lambda s: s["subject"][0]["digest"].update(sha512="0" * 128),
@@ -148,7 +153,11 @@ CHANGES = [
     lambda s: _ours(s).update(limits=["one\nline"]),
     lambda s: _ours(s)["breaker"].update(stall_ms=0),
     lambda s: _ours(s)["breaker"].update(stall_ms=10**9),
-    lambda s: _ours(s)["breaker"].update(p99_ratio=100.0),
+    lambda s: _ours(s)["breaker"].update(stall_ms=LONGEST_STALL_MS + 1),
+    lambda s: _ours(s)["breaker"].update(p99_ratio=LARGEST_P99_RATIO + 0.01),
+    lambda s: _ours(s)["breaker"].update(p99_ratio=0.99),
+    lambda s: _ours(s).update(expires=_after(s, LONGEST_VALID_FOR + timedelta(seconds=1))),
+    lambda s: _ours(s).update(expires=_after(s, timedelta())),
     lambda s: _ours(s)["breaker"].pop("p99_ratio"),
     lambda s: _ours(s)["provenance"].update(cost_usd=-1.0),
     lambda s: _ours(s)["provenance"].update(model="\x1b[2J"),
@@ -160,6 +169,16 @@ CHANGES = [
 def test_a_statement_that_is_not_ours_is_refused_though_well_signed(keys, envelope, number):
     with refusal(Code.MALFORMED):
         check(keys, resigned(keys, envelope, CHANGES[number]))
+
+
+def test_a_statement_at_the_limits_of_its_terms_is_ours(keys, envelope):
+    """One second or one millisecond more is not: see above. Only the log has no entry of it."""
+    for change in (
+        lambda s: _ours(s)["breaker"].update(stall_ms=LONGEST_STALL_MS, p99_ratio=LARGEST_P99_RATIO),
+        lambda s: _ours(s)["breaker"].update(stall_ms=1, p99_ratio=1.0),
+        lambda s: _ours(s).update(expires=_after(s, LONGEST_VALID_FOR)),
+    ):
+        assert check(keys, resigned(keys, envelope, change), log=None)
 
 
 def test_a_statement_resigned_unchanged_is_ours(keys, envelope):

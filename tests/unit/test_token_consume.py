@@ -15,6 +15,7 @@ import pytest
 from token_cases import DAY, HERE, check, issue, refusal, revoke, sha, trust
 
 from policy_lake.model import InfraError, InputError
+from verifier_vm.tokens import host_state
 from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.consume import consume_token
 from verifier_vm.tokens.errors import Code, TokenError
@@ -151,6 +152,14 @@ def test_a_memory_that_is_gone_or_others_could_have_written_admits_nothing(host,
     (host / STATE).symlink_to(host / "elsewhere")
     with refusal(Code.HOST_STATE, Code.UNREADABLE):
         consume(host, keys, envelope)
+
+
+def test_a_state_that_would_grow_too_large_consumes_nothing(host, keys, monkeypatch):
+    envelope, before = issue(keys), (host / STATE).read_bytes()
+    monkeypatch.setattr(host_state, "STATE_LIMIT", len(before) + 20)
+    with refusal(Code.HOST_STATE):
+        consume(host, keys, envelope)
+    assert (host / STATE).read_bytes() == before
 
 
 def test_a_memory_is_not_made_twice(host):

@@ -89,6 +89,8 @@ def test_no_other_file_is_a_token(content):
     [
         b"[" * 100_000,
         b" " * (SIZE_LIMIT + 1),
+        json.dumps(ENVELOPE).encode() + b" " * SIZE_LIMIT,
+        json.dumps({**ENVELOPE, "signatures": [{**ENVELOPE["signatures"][0], "more": 1}]}).encode(),
         json.dumps({**ENVELOPE, "signatures": []}).encode(),
         json.dumps({**ENVELOPE, "signatures": ENVELOPE["signatures"] * 2}).encode(),
         json.dumps({**ENVELOPE, "payloadType": "text/plain"}).encode(),

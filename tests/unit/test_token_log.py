@@ -147,6 +147,42 @@ def test_a_head_that_tells_of_other_things_than_the_log_is_refused(keys):
         trust(keys)
 
 
+def test_a_log_is_opened_once(keys):
+    with open_key_store(keys) as store:
+        store.append("opened", revocations=store.revocations.version)
+    with refusal(Code.LOG_BROKEN):
+        trust(keys)
+
+
+def test_a_list_that_is_not_empty_is_not_begun_anew_without_its_log(keys):
+    for name in (LOG, HEAD):
+        (keys / name).unlink()
+    before = (keys / REVOCATIONS).read_bytes()
+    with refusal(Code.LOG_GONE):
+        issue(keys)
+    assert (keys / REVOCATIONS).read_bytes() == before and not (keys / HEAD).exists()
+
+
+def test_a_log_whose_head_is_gone_is_not_begun_anew(tmp_path):
+    """Not even where the list is as empty as at a beginning: its entries would be cut off."""
+    issue(tmp_path / "keys")
+    (tmp_path / "keys" / HEAD).unlink()
+    before = (tmp_path / "keys" / LOG).read_bytes()
+    with refusal(Code.LOG_GONE):
+        issue(tmp_path / "keys")
+    assert (tmp_path / "keys" / LOG).read_bytes() == before
+
+
+def test_a_log_without_head_and_list_is_no_beginning(tmp_path):
+    with open_key_store(tmp_path / "keys"):
+        pass
+    for name in (HEAD, REVOCATIONS):
+        (tmp_path / "keys" / name).unlink()
+    with refusal(Code.LOG_GONE):
+        issue(tmp_path / "keys")
+    assert not (tmp_path / "keys" / REVOCATIONS).exists()
+
+
 def _killed_at(number, directory, message):
     """The signer, killed at its n-th call that changes the disk (a write half done); True if there was none."""
 

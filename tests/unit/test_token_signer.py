@@ -50,6 +50,10 @@ REFUSALS = [
         {"rollout_limit": "host", "tier": "full", "score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.2)))},
         Code.TERMS,
     ),
+    (
+        {"rollout_limit": "host", "tier": "full", "score": replace(SCORE, ratio=Ratio(1.1, (1.0, 1.2)))},
+        Code.TERMS,
+    ),
     ({"breaker": BreakerLimits(stall_ms=10**6)}, Code.TERMS),
     ({"breaker": BreakerLimits(p99_ratio=50.0)}, Code.TERMS),
     ({"last_known_good": "the one before"}, Code.TERMS),
