@@ -14,7 +14,7 @@ from control_plane.outputs import DownOutput, UpOutput
 from control_plane.resident_client import down, tune_at_resident, up
 from policy_lake.model import from_json
 from tasks.host.settings import Settings
-from tasks.run.spans import process_began
+from tasks.host.spans import process_began
 from tasks.run.spec import define_run
 
 

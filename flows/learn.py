@@ -8,10 +8,10 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.fleet.retry import retryable
+from tasks.host.spans import Span
 from tasks.learn import learn as learn_lessons
 from tasks.run.promote import promote
 from tasks.run.scope import open_scope
-from tasks.run.spans import Span
 from tasks.run.spec import RunSpec, run_of
 from tasks.run.tally import tally
 

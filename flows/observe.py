@@ -7,10 +7,10 @@ from prefect import flow
 
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
+from tasks.host.spans import Span
 from tasks.observe import observe as observe_workload
 from tasks.run.report import profile_page
 from tasks.run.scope import open_scope, put
-from tasks.run.spans import Span
 from tasks.run.spec import RunSpec, run_of
 
 observe_task = retryable(observe_workload, name="observe-workload")

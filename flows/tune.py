@@ -20,10 +20,10 @@ from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
 from tasks.host.settings import load_settings
+from tasks.host.spans import Phases, Span
 from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
-from tasks.run.spans import Phases, Span
 from tasks.run.spec import RunSpec, define_run
 
 illustrate_task = retryable(illustrate, name="draw-pictures")

@@ -10,7 +10,7 @@ from benchmarks.workloads import Workload
 from policy_lake.model import WorkloadProfile
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
-from tasks.run.spans import Span, spanned
+from tasks.host.spans import Span, spanned
 from verifier_vm.machine import vm
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from benchmarks.workloads import (
 from policy_lake.files import atomic_write
 from policy_lake.model import InputError
 from tasks.host.settings import Settings
-from tasks.traces.workload import id_in, workload_of_trace
+from tasks.host.trace_workload import id_in, workload_of_trace
 
 SCHBENCH = "schbench"
 

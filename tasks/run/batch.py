@@ -18,10 +18,10 @@ from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Pool
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
+from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.certainty import ratio_text
 from tasks.run.scope import Scope
-from tasks.run.spans import Span
 from tasks.trial.drive import Slots, drive
 from tasks.trial.floor import floor_for
 from tasks.trial.spec import Trial, TrialSpec, Work

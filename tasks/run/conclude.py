@@ -11,9 +11,9 @@ from typing import Any
 
 from policy_lake.files import atomic_write
 from tasks.host.guest import prepare_guest
+from tasks.host.spans import Phases, Span
 from tasks.run.report import best_line, best_of, markdown_report, text_report
 from tasks.run.scope import Scope, end_run, profile_of
-from tasks.run.spans import Phases, Span
 from tasks.run.tally import tally, tune_result
 from tasks.trial.pictures import Pictures
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from benchmarks.timeline import Timeline
 from policy_lake.model import InfraError, Score
 from tasks.host.guest import prepare_guest
+from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
-from tasks.run.spans import Span, spanned
 from tasks.run.tally import tally
 from tasks.run.warm import import_plots
 from tasks.trial.pictures import Pictures, draw, trace_runs

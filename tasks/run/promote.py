@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Score, Stage, Verdict
+from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.batch import Evidence, read_evidence
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
-from tasks.run.spans import Span
 from tasks.tokens.issue import token_for_verdict
 from tasks.trial.drive import RunStore
 from tasks.trial.full import verify_full_tier

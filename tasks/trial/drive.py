@@ -15,7 +15,7 @@ from policy_lake.measurement import Measurement
 from policy_lake.model import InfraError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
-from tasks.run.spans import Span
+from tasks.host.spans import Span
 from tasks.trial.run import run_inputs
 from tasks.trial.spec import RunWork, Work
 from tasks.trial.work import Done, Result, do_work

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from policy_lake.model import BuildError, InfraError, InputError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
-from tasks.run.spans import Span
+from tasks.host.spans import Span
 from tasks.trial.drive import RunStore, drive
 from tasks.trial.spec import TrialSpec, Work
 from tasks.trial.work import Done, Result

@@ -15,7 +15,7 @@ from policy_lake.guest import GuestJob
 from policy_lake.measurement import Measurement
 from policy_lake.model import Verdict
 from tasks.host.guest import Guest, prepare_guest
-from tasks.run.spans import Span
+from tasks.host.spans import Span
 from tasks.trial.build import arguments_of, loadable
 from tasks.trial.known import known_verdict, remember
 from tasks.trial.run import POLICY, measure_run

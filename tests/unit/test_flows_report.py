@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from flow_cases import PROFILE, REJECTION, candidate, score
 
+from tasks.host.spans import covered_s
 from tasks.run.report import (
     Tried,
     baseline_line,
@@ -19,7 +20,6 @@ from tasks.run.report import (
     table_rows,
     text_report,
 )
-from tasks.run.spans import covered_s
 
 LJF = candidate("ljf-1", long_names="long")
 WON = Tried(LJF, score(LJF))

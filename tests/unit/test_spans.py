@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tasks.run.spans import Phases, process_began
+from tasks.host.spans import Phases, process_began
 
 
 def test_the_phases_sum_to_the_total() -> None:
@@ -37,7 +37,7 @@ def test_a_phase_that_fails_is_counted() -> None:
 
 def test_a_process_began_when_it_was_started() -> None:
     before = time.time()
-    program = "import time; time.sleep(0.3)\nfrom tasks.run.spans import process_began; print(process_began())"
+    program = "import time; time.sleep(0.3)\nfrom tasks.host.spans import process_began; print(process_began())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert before - 0.05 <= float(done.stdout) <= before + 0.25
     assert process_began() < before

@@ -86,22 +86,6 @@ def program_of(unit: Any) -> tuple[Program, list[Any]]:
     return Program(functions, variables, ops), others
 
 
-def evaluate(cursor: Any) -> int | None:
-    """The value of a constant expression; None if it is none, or no integer."""
-    lib = cindex.conf.lib
-    result = lib.clang_Cursor_Evaluate(cursor)
-    if not result:
-        return None
-    try:
-        if lib.clang_EvalResult_getKind(result) != 1:
-            return None
-        if lib.clang_EvalResult_isUnsignedInt(result):
-            return int(lib.clang_EvalResult_getAsUnsigned(result))
-        return int(lib.clang_EvalResult_getAsLongLong(result))
-    finally:
-        lib.clang_EvalResult_dispose(result)
-
-
 def spelled_here(cursor: Any) -> bool:
     """Whether the words themselves stand in the policy's file, and did not come out of a header's macro."""
     file, nothing = cindex.c_object_p(), None

@@ -40,7 +40,7 @@ class Node:
     @property
     def value(self) -> int | None:
         """Its value if the compiler knows it."""
-        from verifier_vm.source.parse import evaluate
+        from verifier_vm.source.evaluate import evaluate
 
         return evaluate(self.cursor)
 
