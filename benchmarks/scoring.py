@@ -181,7 +181,9 @@ def _bound(workload: Workload, baselines: Outputs, policies: Outputs) -> float |
     """
     if not workload.bound:
         return None
-    least = [min(one[workload.bound], other[workload.bound]) for one, other in zip(baselines, policies, strict=True)]
+    least = [
+        min(base[workload.bound], policy[workload.bound]) for base, policy in zip(baselines, policies, strict=True)
+    ]
     best = [np.log(run[workload.metric] / low) for run, low in zip(baselines, least, strict=True)]
     return float(np.exp(np.median(best)))
 

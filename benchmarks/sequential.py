@@ -78,8 +78,8 @@ def decide(logs: Sequence[float], *, most: int, min_effect: float = 0.02) -> Dec
     Any rule may be used with an interval that is valid at every look; this one spends nothing on what does not look
     better than the baseline by `min_effect`.
     """
-    seen = look(logs)
-    sure = seen.low > 1 or seen.high < 1
+    interval = look(logs)
+    sure = interval.low > 1 or interval.high < 1
     promising = float(np.median(logs)) >= math.log1p(min_effect)
     return "go on" if promising and not sure and len(logs) < most else "stop"
 

@@ -156,7 +156,7 @@ def score(
 ) -> None:
     """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
     from control_plane.score import again_command, score_command
-    from tasks.score import Wish
+    from tasks.score import ScoreRequest
 
     settings = chosen(
         tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
@@ -166,8 +166,8 @@ def score(
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
     most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
-    wish = Wish(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
-    raise typer.Exit(score_command(wish, settings, as_json=json))
+    request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
+    raise typer.Exit(score_command(request, settings, as_json=json))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -14,17 +14,17 @@ from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
 from tasks.run.report import baseline_line, not_claimed
-from tasks.score import Wish, score
+from tasks.score import ScoreRequest, score
 from tasks.trial.again import Again, score_again
 from tasks.trial.spec import Trial
 
 REJECTED, DIFFERS = 3, 1
 
 
-def score_command(wish: Wish, settings: Settings, *, as_json: bool) -> int:
+def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
-    with working(f"measuring {wish.policy} on {wish.workload}: from {wish.pairs} pairs on"):
-        result, trial = scored(wish, settings, open_lake(settings))
+    with working(f"measuring {request.policy} on {request.workload}: from {request.pairs} pairs on"):
+        result, trial = scored(request, settings, open_lake(settings))
     if isinstance(result, Rejected):
         return _rejected(result, as_json=as_json)
     if as_json:
@@ -36,9 +36,9 @@ def score_command(wish: Wish, settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def scored(wish: Wish, settings: Settings, lake: Lake) -> tuple[ScoreResult | Rejected, Trial]:
+def scored(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[ScoreResult | Rejected, Trial]:
     """The score that was asked for with its pictures, or the rejection; and the trial behind it."""
-    _, trial, pictures = score(wish, settings, lake)
+    _, trial, pictures = score(request, settings, lake)
     if trial.score is None:
         return _rejection(trial), trial
     files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}

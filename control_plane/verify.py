@@ -74,7 +74,7 @@ def verified(
         token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
     result: VerifyResult = extended(
         done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=options.tier,
-        rejections=tuple(found for stage in done.verdict.stages if (found := rejection_of(stage))),
+        rejections=tuple(rejection for stage in done.verdict.stages if (rejection := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
     )  # fmt: skip
     return result, done
@@ -87,8 +87,8 @@ def _show(file: Path, done: Verified) -> None:
         console.print(f"  {mark} {stage.name:<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
     _show_open(verdict)
     for stage in verdict.stages:
-        if (found := rejection_of(stage)) is not None:
-            _show_rejection(found)
+        if (rejection := rejection_of(stage)) is not None:
+            _show_rejection(rejection)
     if verdict.accepted:
         console.print(f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {verdict.kernel}")
     if done.warning:
@@ -96,7 +96,7 @@ def _show(file: Path, done: Verified) -> None:
 
 
 def _aside(stage: Stage) -> str:
-    notes = sum(one.level == "note" for one in stage.findings)
+    notes = sum(finding.level == "note" for finding in stage.findings)
     return f"  {notes} note{'s' * (notes != 1)}" if notes else ""
 
 
@@ -104,22 +104,22 @@ def _show_open(verdict: Verdict) -> None:
     """What was noted, and what the static stages left to the guest."""
     for level, word in (("note", "[cyan]note[/]"), ("unknown", "[yellow]left to the guest[/]")):
         for stage in verdict.stages:
-            for one in stage.findings:
-                if one.level == level:
-                    out().print(f"  {word} {_where(one)}{escape(one.reason)}", soft_wrap=True)
+            for finding in stage.findings:
+                if finding.level == level:
+                    out().print(f"  {word} {_where(finding)}{escape(finding.reason)}", soft_wrap=True)
 
 
-def _show_rejection(found: Rejection) -> None:
+def _show_rejection(rejection: Rejection) -> None:
     console = out()
-    bug = f" ({escape(found.bug)})" if found.bug else ""
-    console.print(f"[red]rejected[/] at {found.stage}{bug}: {escape(found.reason)}", soft_wrap=True)
-    if found.place:
-        console.print(f"  where: {escape(found.place)}", soft_wrap=True)
-    if found.advice:
-        console.print(f"  what to change: {escape(found.advice)}", soft_wrap=True)
-    if found.evidence.strip():
-        err().print(Panel(escape(found.evidence.strip()), title=f"{found.stage}: evidence", title_align="left"))
+    bug = f" ({escape(rejection.bug)})" if rejection.bug else ""
+    console.print(f"[red]rejected[/] at {rejection.stage}{bug}: {escape(rejection.reason)}", soft_wrap=True)
+    if rejection.place:
+        console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
+    if rejection.advice:
+        console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
+    if rejection.evidence.strip():
+        err().print(Panel(escape(rejection.evidence.strip()), title=f"{rejection.stage}: evidence", title_align="left"))
 
 
-def _where(one: Finding) -> str:
-    return escape(f"{one.bug} at {one.place}: " if one.place else f"{one.bug}: ")
+def _where(finding: Finding) -> str:
+    return escape(f"{finding.bug} at {finding.place}: " if finding.place else f"{finding.bug}: ")

@@ -121,14 +121,14 @@ class Journal:
             torn = content[start:]
             if not torn:
                 return ""
-            whole = _decode(torn, 0) is not None
-            if whole:
+            complete = _decode(torn, 0) is not None
+            if complete:
                 file.write(b"\n")
             else:
                 file.truncate(start)
             file.flush()
             os.fsync(file.fileno())
-        did = "its missing newline was added" if whole else f"its {len(torn)} bytes were dropped"
+        did = "its missing newline was added" if complete else f"its {len(torn)} bytes were dropped"
         return f"{self.path}:{_line_number(content)}: the last line was torn by a crash; {did}"
 
     def read(self, start: int = 0) -> Iterator[Line]:

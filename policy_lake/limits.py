@@ -15,7 +15,7 @@ from policy_lake.model import InputError
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A number from `low` to `high`, both included, whole unless `whole` is False; `why` is the reason for `low`.
+    """A number from `low` to `high`, both included, and an integer unless `integer` is False; `why` is of `low`.
 
     `default` is what it is when nobody gives it; None where that depends on something else.
     """
@@ -26,7 +26,7 @@ class Limit:
     unit: str = ""
     default: float | None = None
     why: str = ""
-    whole: bool = True
+    integer: bool = True
 
     @property
     def span(self) -> str:
@@ -35,7 +35,7 @@ class Limit:
 
     def check(self, value: float) -> None:
         """InputError, in one line, for what is not within the limits."""
-        if isinstance(value, bool) or (self.whole and not isinstance(value, int)):
+        if isinstance(value, bool) or (self.integer and not isinstance(value, int)):
             raise InputError(f"{self.name}: {value!r} is not a whole number")
         if not math.isfinite(value) or not self.low <= value <= self.high:
             unit = f" {self.unit}" if self.unit else ""
@@ -53,7 +53,7 @@ class Limit:
     @property
     def preset(self) -> int:
         """The default as a whole number."""
-        assert self.default is not None and self.whole
+        assert self.default is not None and self.integer
         return int(self.default)
 
 
@@ -84,10 +84,10 @@ SLOTS = Limit("microvm_slots", 0, 1024, unit="guests", default=0)
 RECORD_BUFFER_MIB = Limit("record_buffer_mib", 1, 4096, unit="MiB", default=16)
 
 MODEL_TOKENS = Limit("model_max_tokens", 1, 10**9, unit="tokens", default=200_000)
-MODEL_COST_USD = Limit("model_max_cost_usd", 0, 10**6, unit="USD", default=1.0, whole=False)
-MODEL_PRICE_USD = Limit("price per million tokens", 0, 10**6, unit="USD", default=0.0, whole=False)
-MODEL_TIMEOUT_S = Limit("model_timeout_s", 0.001, 86_400, unit="s", default=120.0, whole=False)
-DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", whole=False)
+MODEL_COST_USD = Limit("model_max_cost_usd", 0, 10**6, unit="USD", default=1.0, integer=False)
+MODEL_PRICE_USD = Limit("price per million tokens", 0, 10**6, unit="USD", default=0.0, integer=False)
+MODEL_TIMEOUT_S = Limit("model_timeout_s", 0.001, 86_400, unit="s", default=120.0, integer=False)
+DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", integer=False)
 
 
 def most_pairs(pairs: int) -> int:

@@ -34,7 +34,7 @@ def find_policy(name: str) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ScoreRequest:
     """What a user wants measured: names as they stand on the command line, and how much of it.
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
@@ -57,28 +57,28 @@ class Wish:
         SEED.check(self.seed)
 
 
-def score(wish: Wish, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
+def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
     """Build, verify and measure a policy; its score goes into the lake, so that it can be taken again by its id.
 
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
     can be said.
     """
-    workload, chosen = find_workload(wish.workload, settings), find_policy(wish.policy)
+    workload, chosen = find_workload(request.workload, settings), find_policy(request.policy)
     spec = TrialSpec(
-        candidate=candidate_of(chosen, parse_knob_values(wish.knobs)),
+        candidate=candidate_of(chosen, parse_knob_values(request.knobs)),
         workload=workload,
         shape=shape_for(settings, workload),
         settings=settings,
-        plan=MeasurementPlan(wish.pairs, wish.most_pairs, wish.seed),
-        control=find_control(wish.control, workload, lake),
+        plan=MeasurementPlan(request.pairs, request.most_pairs, request.seed),
+        control=find_control(request.control, workload, lake),
         floor=floor_for(workload, settings, shape_for(settings, workload), lake),
         known_suffices=True,
     )
-    found = run_here(trial(spec), spec, lake)
-    if found.score is None:
-        return workload, found, None
-    lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], found.score)
-    return workload, found, _pictures(wish, spec, found) if wish.directory else None
+    result = run_here(trial(spec), spec, lake)
+    if result.score is None:
+        return workload, result, None
+    lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
+    return workload, result, _pictures(request, spec, result) if request.directory else None
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
@@ -86,16 +86,16 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
     if name != "best":
         return candidate_of(find_policy(name), {}) if name else None
     stock = {policy.id: policy for policy in policies()}
-    known = [one for one in lake.scores(wanted.id) if one.policy in stock and not one.knob_values]
+    known = [score for score in lake.scores(wanted.id) if score.policy in stock and not score.knob_values]
     leader = best(known)
     if leader is None:
         raise InputError(f"--control best: no stock policy was scored on '{wanted.id}' yet; name one, such as vtime")
     return candidate_of(stock[leader.policy], {})
 
 
-def _pictures(wish: Wish, spec: TrialSpec, found: Trial) -> Pictures:
-    assert wish.directory is not None and found.score is not None
-    policy = Loadable(found.object_data, found.arguments, spec.candidate.policy)
+def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial) -> Pictures:
+    assert request.directory is not None and result.score is not None
+    policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
     guest = prepare_guest(spec.settings, spec.shape)
     timelines = trace_runs(spec.workload, policy, guest, spec.settings, seed=spec.plan.seed)
-    return draw(wish.directory, [found.score], timelines, perfetto=wish.perfetto)
+    return draw(request.directory, [result.score], timelines, perfetto=request.perfetto)

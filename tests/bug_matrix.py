@@ -64,8 +64,8 @@ def main(arguments: Sequence[str]) -> int:
 
     def verdict_on(path: Path) -> Verdict:
         verdict = verify(path, load_settings(), options=VerifyOptions(check_all=True)).verdict
-        said = f"rejected at {verdict.rejection.stage}" if verdict.rejection else "accepted"
-        print(f"{path.name}: {said}", file=sys.stderr, flush=True)
+        stage_words = f"rejected at {verdict.rejection.stage}" if verdict.rejection else "accepted"
+        print(f"{path.name}: {stage_words}", file=sys.stderr, flush=True)
         return verdict
 
     if arguments:
@@ -109,10 +109,10 @@ def summary(rows: Sequence[Row], passed: dict[Path, Verdict]) -> str:
 def table(rows: Sequence[Row]) -> str:
     """One line per planted policy, those of one bug together."""
     lines = ["## Planted", "", f"| bug | what | policy | {' | '.join(STAGES)} |", "|---" * (3 + len(STAGES)) + "|"]
-    told = ""
+    last_bug = ""
     for row in sorted(rows, key=lambda row: (row.planted.bug or "F99", row.planted.name)):
-        bug, what = (row.planted.bug, BUGS[row.planted.bug]) if row.planted.bug not in ("", told) else ("", "")
-        told = row.planted.bug
+        bug, what = (row.planted.bug, BUGS[row.planted.bug]) if row.planted.bug not in ("", last_bug) else ("", "")
+        last_bug = row.planted.bug
         cells = " | ".join(row.cell(name) for name in STAGES)
         lines.append(f"| {bug} | {what} | `{row.planted.path.name}` | {cells} |")
     return "\n".join([*lines, ""])
@@ -128,15 +128,15 @@ def good_table(passed: dict[Path, Verdict]) -> str:
     """The policies that must pass every stage."""
     lines = ["## Without a bug", "", f"| policy | {' | '.join(STAGES)} |", "|---" * (1 + len(STAGES)) + "|"]
     for path, verdict in passed.items():
-        said = {stage.name: _word(stage, "") if not stage.ok else "passed" for stage in verdict.stages}
-        lines.append(f"| `{path.name}` | {' | '.join(said.get(name, '') for name in STAGES)} |")
+        stage_words = {stage.name: _word(stage, "") if not stage.ok else "passed" for stage in verdict.stages}
+        lines.append(f"| `{path.name}` | {' | '.join(stage_words.get(name, '') for name in STAGES)} |")
     return "\n".join([*lines, ""])
 
 
 def _word(stage: Stage, bug: str) -> str:
     if not stage.ok:
         return "caught"
-    levels = {found.level for found in stage.findings if found.bug == bug or not bug}
+    levels = {finding.level for finding in stage.findings if finding.bug == bug or not bug}
     return "open" if "unknown" in levels else "note" if "note" in levels else "-"
 
 

@@ -89,9 +89,9 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
 
 @lru_cache(maxsize=16)
 def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, shape: Shape) -> Guest:
-    found = installed_kernel(cache_dir, kernel)
-    image = build_image(_programs(), {f"lib/{PROBE}.bpf.o": _probe_object(found, cache_dir)}, cache_dir)
-    machine = Machine(found.image, image, shape.topology, memory_mib)
+    installed = installed_kernel(cache_dir, kernel)
+    image = build_image(_programs(), {f"lib/{PROBE}.bpf.o": _probe_object(installed, cache_dir)}, cache_dir)
+    machine = Machine(installed.image, image, shape.topology, memory_mib)
     if accel == "kvm" and shape.clock == "virtual":
         raise InputError("--clock virtual: there is none under KVM; set SCHEDCP_ACCEL=tcg, or take --clock wall")
     if accel == "kvm" or (accel == "auto" and shape.clock != "virtual"):
@@ -102,16 +102,16 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     if slow:
         log.warning("%s", slow)
     if machine.accel == "kvm" or shape.clock == "wall":
-        return Guest(machine, found, slow)
+        return Guest(machine, installed, slow)
     try:
         machine = replace(machine, clock=usable_clock(cache_dir))
     except InfraError as error:
         warning = f"{error}; times are taken by the wall clock"
         log.warning("%s", warning)
-        return Guest(machine, found, warning)
+        return Guest(machine, installed, warning)
     # A file system of hundreds of MiB would be most of a snapshot, and is for guests that need none.
     keeps = not shape.cold and not shape.root
-    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), found, slow)
+    return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), installed, slow)
 
 
 def _programs() -> dict[str, Program]:

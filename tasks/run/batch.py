@@ -153,4 +153,4 @@ def _evidence_path(scope: Scope, candidate_id: str) -> Path:
 def _settled(scope: Scope) -> set[str]:
     workload, run = scope.workload.id, scope.run_id
     scored = {score.candidate for score in scope.lake.scores(workload, run)}
-    return scored | {one.candidate.id for one in scope.lake.rejections(workload, run)}
+    return scored | {rejected.candidate.id for rejected in scope.lake.rejections(workload, run)}

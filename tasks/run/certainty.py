@@ -58,7 +58,7 @@ def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:
     """What a report says below its best line."""
     if best is None:
         return []
-    return [*certainty_lines(best), *front_lines([one.score for one in tried if one.score is not None])]
+    return [*certainty_lines(best), *front_lines([attempt.score for attempt in tried if attempt.score is not None])]
 
 
 def front_lines(scores: list[Score]) -> list[str]:
@@ -67,5 +67,5 @@ def front_lines(scores: list[Score]) -> list[str]:
         return []
     ratios = [{score.metric: score.ratio.median} | {n: r.median for n, r in score.ratios.items()} for score in scores]
     names = [describe(scores[index].policy, scores[index].knob_values) for index in front(ratios)]
-    metrics = ", ".join(set.intersection(*(set(one) for one in ratios)))
+    metrics = ", ".join(set.intersection(*(set(of_policy) for of_policy in ratios)))
     return [f"Best in one metric or another ({metrics}): {'; '.join(names)}"]

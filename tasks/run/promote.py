@@ -45,7 +45,7 @@ def promote(
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
         return None
-    candidate = next(one.candidate for one in tried if one.score is best)
+    candidate = next(attempt.candidate for attempt in tried if attempt.score is best)
     again = confirm(scope, best, candidate, attempt or partial(_attempt, on_span=on_span))
     if again is None or again.outcome != "win":
         return None

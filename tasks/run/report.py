@@ -33,20 +33,20 @@ def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
     """One row a candidate, as the table artifact and the command line show them."""
     return [
         {
-            "iteration": one.candidate.iteration,
-            "candidate": one.candidate.id,
-            "policy": describe(one.candidate.policy, one.candidate.knob_values),
-            "result": one.result,
-            "planner": one.candidate.planner,
-            "reason": one.candidate.reason,
+            "iteration": attempt.candidate.iteration,
+            "candidate": attempt.candidate.id,
+            "policy": describe(attempt.candidate.policy, attempt.candidate.knob_values),
+            "result": attempt.result,
+            "planner": attempt.candidate.planner,
+            "reason": attempt.candidate.reason,
         }
-        for one in tried
+        for attempt in tried
     ]
 
 
 def best_of(tried: Iterable[Tried]) -> Score | None:
     """The best score of the candidates that were measured."""
-    return ranking.best(one.score for one in tried if one.score is not None)
+    return ranking.best(attempt.score for attempt in tried if attempt.score is not None)
 
 
 def baseline_line(score: Score) -> str:
@@ -105,10 +105,10 @@ def markdown_report(
     lines += ["| iteration | policy | result | why it was tried |", "|---|---|---|---|"]
     lines += [f"| {r['iteration']} | {_cell(r['policy'])} | {_cell(r['result'])} | {_cell(r['reason'])} |"
               for r in table_rows(tried)]  # fmt: skip
-    for one in tried:
-        if one.rejection is not None:
-            lines += ["", f"## Rejected: {one.candidate.id}", "", one.rejection.reason, ""]
-            lines += [f"    {line}" for line in one.rejection.evidence.splitlines()]
+    for attempt in tried:
+        if attempt.rejection is not None:
+            lines += ["", f"## Rejected: {attempt.candidate.id}", "", attempt.rejection.reason, ""]
+            lines += [f"    {line}" for line in attempt.rejection.evidence.splitlines()]
     lines += ["", *certainty(best, tried), "", *_ending(best, token, seconds, warning)]
     return "\n".join(lines) + "\n"
 

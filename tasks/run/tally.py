@@ -18,11 +18,11 @@ def tally(scope: Scope, failures: Mapping[str, str], *, iteration: int | None = 
     """The run's candidates in the order they were planned, all or one iteration's; `failures` are by candidate id."""
     workload, run = scope.workload.id, scope.run_id
     scores = {score.candidate: score for score in scope.lake.scores(workload, run)}
-    rejections = {one.candidate.id: one.rejection for one in scope.lake.rejections(workload, run)}
+    rejections = {rejected.candidate.id: rejected.rejection for rejected in scope.lake.rejections(workload, run)}
     return [
-        Tried(one, scores.get(one.id), rejections.get(one.id), failures.get(one.id, ""))
-        for one in scope.lake.candidates(run)
-        if iteration in (None, one.iteration)
+        Tried(candidate, scores.get(candidate.id), rejections.get(candidate.id), failures.get(candidate.id, ""))
+        for candidate in scope.lake.candidates(run)
+        if iteration in (None, candidate.iteration)
     ]
 
 
@@ -31,36 +31,39 @@ def tune_result(
 ) -> dict[str, Any]:
     """What `schedcp tune --json` prints."""
     best = best_of(tried)
-    numbers = sorted({one.candidate.iteration for one in tried})
+    numbers = sorted({attempt.candidate.iteration for attempt in tried})
     return {
         "run_id": scope.run_id,
         "workload": scope.workload.id,
         "iterations": [
-            {"iteration": number, "candidates": [_candidate(one) for one in tried if one.candidate.iteration == number]}
+            {
+                "iteration": number,
+                "candidates": [_candidate(attempt) for attempt in tried if attempt.candidate.iteration == number],
+            }
             for number in numbers
         ],
         "best": _best(best, token) if best is not None else None,
         "candidates_tried": len(tried),
-        "rejected": sum(one.rejection is not None for one in tried),
-        "failed": sum(one.score is None and one.rejection is None for one in tried),
+        "rejected": sum(attempt.rejection is not None for attempt in tried),
+        "failed": sum(attempt.score is None and attempt.rejection is None for attempt in tried),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "report": str(report) if report else None,
     }
 
 
-def _candidate(one: Tried) -> dict[str, Any]:
-    score, rejection = one.score, one.rejection
+def _candidate(attempt: Tried) -> dict[str, Any]:
+    score, rejection = attempt.score, attempt.rejection
     return {
-        "id": one.candidate.id,
-        "policy": one.candidate.policy,
-        "knob_values": one.candidate.knob_values,
-        "planner": one.candidate.planner,
-        "reason": one.candidate.reason,
+        "id": attempt.candidate.id,
+        "policy": attempt.candidate.policy,
+        "knob_values": attempt.candidate.knob_values,
+        "planner": attempt.candidate.planner,
+        "reason": attempt.candidate.reason,
         "ratio": _ratio(score) if score else None,
         "outcome": score.outcome if score else None,
         "score": score.id if score else None,
         "rejection": {"stage": rejection.stage, "reason": rejection.reason} if rejection else None,
-        "failure": one.failure or None if not (score or rejection) else None,
+        "failure": attempt.failure or None if not (score or rejection) else None,
     }
 
 

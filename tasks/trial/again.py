@@ -75,11 +75,13 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
 
 def find_score(score_id: str, lake: Lake) -> Score:
     """The one score whose id begins so; InputError for none or several."""
-    found = {score.id: score for score in lake.scores() if score_id and score.id.startswith(score_id)}
-    if len(found) != 1:
-        known = f"{len(found)} scores begin so" if found else "the lake has none; `schedcp lake search` finds policies"
+    matches = {score.id: score for score in lake.scores() if score_id and score.id.startswith(score_id)}
+    if len(matches) != 1:
+        known = "the lake has none; `schedcp lake search` finds policies"
+        if matches:
+            known = f"{len(matches)} scores begin so"
         raise InputError(f"score '{score_id}': {known}")
-    return next(iter(found.values()))
+    return next(iter(matches.values()))
 
 
 def provenance_of_score(score: Score) -> Provenance:

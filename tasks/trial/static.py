@@ -83,7 +83,7 @@ def check_statically(
 
 def _as_the_user_names_it(stage: Stage) -> Stage:
     """The compiler keeps this host's paths out of the object and calls the source's directory `source`."""
-    findings = tuple(replace(one, place=one.place.removeprefix("source/")) for one in stage.findings)
+    findings = tuple(replace(finding, place=finding.place.removeprefix("source/")) for finding in stage.findings)
     return replace(stage, findings=findings)
 
 

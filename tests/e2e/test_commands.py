@@ -69,8 +69,8 @@ def test_its_report_shows_pictures_that_lie_beside_it(home, tuned):
 def test_the_run_can_be_found_again(home, tuned):
     (run,) = contract(home.run("runs", "--json").stdout)["runs"]
     assert (run["id"], run["status"]) == (tuned["run_id"], "done")
-    found = contract(home.run("lake", "search", "one long job among many short ones, makespan", "--json").stdout)
-    assert found["policies"][0]["policy"]["id"] == "ljf"
+    matches = contract(home.run("lake", "search", "one long job among many short ones, makespan", "--json").stdout)
+    assert matches["policies"][0]["policy"]["id"] == "ljf"
     assert tuned["run_id"] in home.run("lake", "show", tuned["run_id"]).stdout
 
 
@@ -111,21 +111,21 @@ def test_a_signal_in_the_middle_of_a_run_ends_everything(guest, tmp_path, number
     child = subprocess.Popen(
         [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    said = []
+    messages = []
     for line in child.stderr:
-        said.append(line)
+        messages.append(line)
         if "] plan: " in line:
             break
     limit = time.monotonic() + 60
     while not home.guests() and time.monotonic() < limit:
         time.sleep(0.1)
     child.send_signal(number)
-    drain = threading.Thread(target=lambda: said.extend(child.stderr))
+    drain = threading.Thread(target=lambda: messages.extend(child.stderr))
     drain.start()
-    assert child.wait(60) == status, said
+    assert child.wait(60) == status, messages
     drain.join(5)
-    assert "Traceback" not in "".join(said), said
-    assert number != signal.SIGINT or "schedcp: interrupted" in "".join(said), said
+    assert "Traceback" not in "".join(messages), messages
+    assert number != signal.SIGINT or "schedcp: interrupted" in "".join(messages), messages
     assert home.left_running() == []
     assert list((tmp_path / "tmp").iterdir()) == []
     (run,) = contract(home.run("runs", "--json").stdout)["runs"]

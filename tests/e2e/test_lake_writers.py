@@ -57,8 +57,8 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(lake):
             seen = receive.recv()
     writer.join()
     assert writer.exitcode == -signal.SIGKILL
-    found = {lesson.id for lesson in lake.lessons()}
-    assert found >= {lesson.id for lesson in lessons(0, 3 * seen + 3)} and len(lake.scores()) > seen
+    stored = {lesson.id for lesson in lake.lessons()}
+    assert stored >= {lesson.id for lesson in lessons(0, 3 * seen + 3)} and len(lake.scores()) > seen
     lake.put(*lessons(10**6))
     counts = lake.counts()
     assert lake.rebuild() == {kind: count for kind, count in counts.items() if count}

@@ -139,8 +139,8 @@ def test_the_loop_leaves_everything_in_the_lake(finished: dict[str, Any], settin
     (run,) = [run for run in lake.runs("batch") if run.id == "e2e-1"]
     assert (run.status, run.best) == ("done", "ljf")
     assert run.summary == finished
-    assert {one.candidate.policy for one in lake.rejections("batch", "e2e-1")} == {"fifo"}
-    assert {one.policy for one in lake.lessons("batch") if one.run_id == "e2e-1"} == {"ljf", "fifo", "rr"}
+    assert {record.candidate.policy for record in lake.rejections("batch", "e2e-1")} == {"fifo"}
+    assert {record.policy for record in lake.lessons("batch") if record.run_id == "e2e-1"} == {"ljf", "fifo", "rr"}
 
 
 @pytest.mark.usefixtures("finished")
@@ -148,18 +148,20 @@ def test_a_person_finds_profile_candidates_progress_and_report_among_the_artifac
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        found = {str(one.key): one for one in client.read_artifacts() if str(one.key).endswith("-batch")}
-    assert set(found) == {"workload-profile-batch", "candidates-batch", "progress-batch", "report-batch"}
-    rows = json.loads(found["candidates-batch"].data)
+        artifacts = {
+            str(record.key): record for record in client.read_artifacts() if str(record.key).endswith("-batch")
+        }
+    assert set(artifacts) == {"workload-profile-batch", "candidates-batch", "progress-batch", "report-batch"}
+    rows = json.loads(artifacts["candidates-batch"].data)
     assert [row["result"] for row in rows] == [
         "1.31x [1.31, 1.31], win",
         "rejected at survive: runnable task stall",
         "0.90x [0.90, 0.90], loss",
         "no result: infra: the guest's disk is full",
     ]
-    assert found["progress-batch"].data == 100.0
-    assert "One long job and many short ones." in found["workload-profile-batch"].data
-    assert "Not claimed" in found["report-batch"].data
+    assert artifacts["progress-batch"].data == 100.0
+    assert "One long job and many short ones." in artifacts["workload-profile-batch"].data
+    assert "Not claimed" in artifacts["report-batch"].data
 
 
 def test_a_second_attempt_does_only_what_is_left(played: Scripted, settings: Settings) -> None:
@@ -194,7 +196,7 @@ def test_stages_that_are_started_by_themselves_are_one_run(played: Scripted, set
     assert played.contexts[-1].limit == 2
     assert asyncio.run(execute(run_id)).failures == {}
     assert asyncio.run(learn(run_id))[0] is not None
-    assert {one.policy for one in open_lake(settings).scores("batch", run_id)} == {"ljf"}
+    assert {score.policy for score in open_lake(settings).scores("batch", run_id)} == {"ljf"}
 
 
 def test_a_run_that_fails_says_so_in_the_lake(played: Scripted, settings: Settings) -> None:

@@ -36,12 +36,12 @@ def test_the_library_holds_the_five_policies():
 
 @pytest.mark.parametrize("policy_id", IDS)
 def test_a_library_policy_tells_what_a_planner_needs(policy_id):
-    found = policy(policy_id)
-    assert found.origin == "library"
-    assert found.title and found.summary and found.good_for and found.weak_at
-    assert set(found.workloads) <= {"batch", "wakeup"} and found.workloads
-    assert f"SX_OPS({policy_id}," in found.source
-    for knob in found.knobs:
+    library_policy = policy(policy_id)
+    assert library_policy.origin == "library"
+    assert library_policy.title and library_policy.summary and library_policy.good_for and library_policy.weak_at
+    assert set(library_policy.workloads) <= {"batch", "wakeup"} and library_policy.workloads
+    assert f"SX_OPS({policy_id}," in library_policy.source
+    for knob in library_policy.knobs:
         assert knob.doc, knob
         if knob.kind == "int":
             assert knob.low is not None and knob.high is not None and knob.unit, knob

@@ -52,8 +52,8 @@ def test_an_unknown_name_is_told_with_the_known_ones(schedcp, command):
 def test_errors_come_as_json_too(schedcp):
     done = schedcp("score", "vtime", "-w", "nonsense", "--json")
     assert done.returncode == 2
-    told = contract(done.stdout)
-    assert told["exit_status"] == 2 and "nonsense" in told["error"]
+    printed = contract(done.stdout)
+    assert printed["exit_status"] == 2 and "nonsense" in printed["error"]
 
 
 def test_a_file_that_is_no_policy_is_bad_input(schedcp, tmp_path):
@@ -73,8 +73,10 @@ def test_a_missing_kernel_says_what_to_run(schedcp, tmp_path):
     gone = complaint(schedcp("verify", "z.bpf.c", XDG_CACHE_HOME=empty, SCHEDCP_KERNEL="/gone/bzImage"), 2)
     assert "/gone/bzImage" in gone
     (tmp_path / "notes.txt").write_text("not a kernel")
-    said = complaint(schedcp("verify", "z.bpf.c", XDG_CACHE_HOME=empty, SCHEDCP_KERNEL=str(tmp_path / "notes.txt")), 2)
-    assert "notes.txt" in said and "not a bzImage" in said
+    message = complaint(
+        schedcp("verify", "z.bpf.c", XDG_CACHE_HOME=empty, SCHEDCP_KERNEL=str(tmp_path / "notes.txt")), 2
+    )
+    assert "notes.txt" in message and "not a bzImage" in message
 
 
 def test_a_wrong_setting_names_its_variable(schedcp):

@@ -79,12 +79,12 @@ def test_only_wall_time_has_a_target() -> None:
 @pytest.mark.parametrize("sizes", [QUICK, Sizes()])
 def test_the_work_is_the_same_on_any_number_of_cpus(sizes: Sizes) -> None:
     for few, many in zip(crunch(sizes, 2), crunch(sizes, 8), strict=True):
-        done = [int(one.args[-1]) * int(one.args[one.args.index("--threads") + 1]) for one in (few, many)]
+        done = [int(each.args[-1]) * int(each.args[each.args.index("--threads") + 1]) for each in (few, many)]
         assert few.label == many.label and done[0] == pytest.approx(done[1], rel=0.01)
 
 
 def test_quick_is_smaller_in_everything() -> None:
-    assert all(0 < getattr(QUICK, one.name) < getattr(Sizes(), one.name) for one in fields(Sizes))
+    assert all(0 < getattr(QUICK, each.name) < getattr(Sizes(), each.name) for each in fields(Sizes))
 
 
 def test_a_step_that_failed_is_named() -> None:
@@ -124,9 +124,9 @@ def test_a_figure_that_cannot_be_had_is_missed_and_the_others_go_on(
     monkeypatch.setattr(clock_bench, "FIGURES", {"bad": failing, "good": passing})
     assert clock_bench.main(["--json"]) == 1
     shown = capsys.readouterr()
-    told = json.loads(shown.out)
-    assert [one["met"] for one in told["figures"]] == [False, True, False]
-    assert "failed: no QEMU" in told["figures"][0]["measured"]
+    printed = json.loads(shown.out)
+    assert [each["met"] for each in printed["figures"]] == [False, True, False]
+    assert "failed: no QEMU" in printed["figures"][0]["measured"]
     assert [text[:5] for text in shown.err.splitlines()[1:]] == ["MISS ", "met  ", "     "]
     assert clock_bench.main(["good"]) == 0
 

@@ -10,27 +10,27 @@ import pytest
 from corpus import BEFORE_A_GUEST, BUGS, IMPOSSIBLE, STAGES, good, planted, read
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bugs.md"
-NUMBERED = [one for one in planted() if one.bug]
+NUMBERED = [defect for defect in planted() if defect.bug]
 
 
-@pytest.mark.parametrize("one", planted(), ids=lambda one: one.name)
-def test_a_planted_policy_says_where_and_why_it_fails(one):
-    assert one.stage in STAGES
-    assert len(one.reason) >= 4 and one.reason == one.reason.strip()
-    numbered = re.match(r"(f\d\d)_", one.path.name)
-    assert one.bug == (numbered[1].upper() if numbered else one.bug)
-    assert not one.bug or {one.bug, one.seen} <= set(BUGS)
+@pytest.mark.parametrize("defect", planted(), ids=lambda defect: defect.name)
+def test_a_planted_policy_says_where_and_why_it_fails(defect):
+    assert defect.stage in STAGES
+    assert len(defect.reason) >= 4 and defect.reason == defect.reason.strip()
+    numbered = re.match(r"(f\d\d)_", defect.path.name)
+    assert defect.bug == (numbered[1].upper() if numbered else defect.bug)
+    assert not defect.bug or {defect.bug, defect.seen} <= set(BUGS)
 
 
 def test_every_bug_is_planted_or_explained():
     assert list(BUGS) == [f"F{number:02d}" for number in range(1, 43)]
-    seen = {one.bug for one in NUMBERED}
-    assert seen | set(IMPOSSIBLE) == set(BUGS)
-    assert not seen & set(IMPOSSIBLE)
+    bugs = {defect.bug for defect in NUMBERED}
+    assert bugs | set(IMPOSSIBLE) == set(BUGS)
+    assert not bugs & set(IMPOSSIBLE)
 
 
 def test_most_bugs_are_caught_before_a_guest_is_started():
-    assert len({one.bug for one in NUMBERED if one.stage in BEFORE_A_GUEST}) >= 25
+    assert len({defect.bug for defect in NUMBERED if defect.stage in BEFORE_A_GUEST}) >= 25
 
 
 def test_a_policy_that_does_not_say_why_it_fails_is_refused(tmp_path):
@@ -47,10 +47,10 @@ def test_the_good_set_is_large_and_has_nothing_to_confess():
 
 
 def test_no_policy_is_the_same_as_another():
-    bodies = [path.read_text(encoding="utf-8") for path in (*good(), *(one.path for one in planted()))]
+    bodies = [path.read_text(encoding="utf-8") for path in (*good(), *(defect.path for defect in planted()))]
     assert len(set(bodies)) == len(bodies)
 
 
-@pytest.mark.parametrize("name", [path.name for path in good()] + [one.path.name for one in planted()])
+@pytest.mark.parametrize("name", [path.name for path in good()] + [defect.path.name for defect in planted()])
 def test_the_document_knows_every_policy(name):
     assert f"`{name}`" in DOCUMENT.read_text(encoding="utf-8"), "docs/bugs.md is stale: run 'make matrix'"

@@ -56,10 +56,10 @@ def server():
 @pytest.mark.parametrize("spec", ["wordllama", "hash:16"])
 def test_vectors_are_unit_and_repeatable(spec):
     tool = embedder(spec)
-    found = tool.embed([*POLICIES, ""])
-    assert found.shape == (4, tool.dimensions) and found.dtype == np.float32
-    assert np.allclose(np.linalg.norm(found, axis=1), [1, 1, 1, 0], atol=1e-5)
-    assert np.array_equal(found[:1], embedder(spec).embed(POLICIES[:1]))
+    vectors = tool.embed([*POLICIES, ""])
+    assert vectors.shape == (4, tool.dimensions) and vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), [1, 1, 1, 0], atol=1e-5)
+    assert np.array_equal(vectors[:1], embedder(spec).embed(POLICIES[:1]))
     assert tool.embed([]).shape == (0, tool.dimensions)
     assert tool.name == spec
 
@@ -79,11 +79,11 @@ def test_a_hash_is_the_same_in_another_process():
 def test_an_endpoint_is_asked_in_batches_and_in_order(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
     tool = embedder(server.spec)
-    found = tool.embed(["x" * n for n in range(BATCH + 6)])
+    vectors = tool.embed(["x" * n for n in range(BATCH + 6)])
     assert [len(body["input"]) for _, _, body in server.asked] == [BATCH, 6]
     path, key, body = server.asked[0]
     assert (path, key, body["model"]) == ("/v1/embeddings", "Bearer sesame", "small")
-    assert np.allclose(found[:, 0] / found[:, 1], range(BATCH + 6)) and tool.dimensions == 3
+    assert np.allclose(vectors[:, 0] / vectors[:, 1], range(BATCH + 6)) and tool.dimensions == 3
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ def test_the_planner_is_told_what_the_lake_knows_of_this_workload(lake: Lake) ->
     planner = Scripted()
     assert plan(PROFILE, lake, planner, run_id=RUN, iteration=2, limit=3) == []
     (context,) = planner.contexts
-    assert {one.id for one in context.policies} == {"ljf", "fifo", "other"}
-    assert [one.id for one in context.scores] == ["score-ljf-0"]
+    assert {record.id for record in context.policies} == {"ljf", "fifo", "other"}
+    assert [record.id for record in context.scores] == ["score-ljf-0"]
     assert context.rejections == ((bad.candidate, REJECTION),)
     assert context.lessons == (lesson,)
     assert (context.iteration, context.limit, context.run_id) == (2, 3, RUN)
@@ -47,7 +47,7 @@ def test_candidates_are_stored_with_ids_that_do_not_change(lake: Lake) -> None:
     ]
     first = plan(PROFILE, lake, Scripted(*plans), run_id=RUN, iteration=1, limit=4)
     again = plan(PROFILE, lake, Scripted(*plans), run_id="run-2", iteration=5, limit=4)
-    assert [one.id for one in first] == [one.id for one in again]
+    assert [record.id for record in first] == [record.id for record in again]
     assert lake.candidates(RUN) == first
     assert first[0].knob_values == {"slice_us": 5, "on": True}
     assert first[0].source == "// ljf\n"
@@ -57,9 +57,9 @@ def test_candidates_are_stored_with_ids_that_do_not_change(lake: Lake) -> None:
 
 
 def test_an_id_depends_on_source_and_settings_and_not_on_their_order() -> None:
-    one = candidate_id("ljf", "a", {"x": 1, "y": 2})
-    assert one == candidate_id("ljf", "a", {"y": 2, "x": 1})
-    assert len({one, candidate_id("ljf", "b", {"x": 1, "y": 2}), candidate_id("ljf", "a", {"x": 2, "y": 2})}) == 3
+    record = candidate_id("ljf", "a", {"x": 1, "y": 2})
+    assert record == candidate_id("ljf", "a", {"y": 2, "x": 1})
+    assert len({record, candidate_id("ljf", "b", {"x": 1, "y": 2}), candidate_id("ljf", "a", {"x": 2, "y": 2})}) == 3
 
 
 def test_a_policy_in_words() -> None:

@@ -48,11 +48,11 @@ BUSY = [
 ]
 
 
-@pytest.mark.parametrize(("scenario", "seen", "code"), BUSY)
-def test_by_the_wall_clock_what_the_host_may_have_caused_is_looked_at_twice(monkeypatch, scenario, seen, code):
+@pytest.mark.parametrize(("scenario", "limits_ms", "code"), BUSY)
+def test_by_the_wall_clock_what_the_host_may_have_caused_is_looked_at_twice(monkeypatch, scenario, limits_ms, code):
     result, vm = verified(monkeypatch, scenario)
     rejection = result.verdict.rejection
-    assert (limits(vm), rejection and rejection.code) == (seen, code), rejection
+    assert (limits(vm), rejection and rejection.code) == (limits_ms, code), rejection
 
 
 @pytest.mark.parametrize("scenario", ["stall at the first limit only", "no progress at the first limit only"])
@@ -95,9 +95,9 @@ def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(
 
 
 def test_events_are_seen_as_they_come(monkeypatch):
-    seen = []
-    verified(monkeypatch, "good policy", on_event=seen.append)
-    assert [type(event) for event in seen[:3]] == [Hello, Attached, Ran] and isinstance(seen[-1], Done)
+    events = []
+    verified(monkeypatch, "good policy", on_event=events.append)
+    assert [type(event) for event in events[:3]] == [Hello, Attached, Ran] and isinstance(events[-1], Done)
 
 
 def test_the_full_tier_meets_every_topology_and_stops_at_the_first_rejection(monkeypatch):

@@ -39,13 +39,13 @@ def score(**also):
 def test_a_guard_rejects_what_is_worse_than_its_limit(guard, baseline, policy, factor, level):
     taken = score(**{f"baseline_{guard.metric}": baseline, f"policy_{guard.metric}": policy})
     assert worse_by(guard, taken) == pytest.approx(factor)
-    (found,) = guard_findings(replace(workload("batch"), guards=(guard,)), taken)
-    assert (found.bug, found.level, found.place) == ("guard", level, guard.metric)
-    assert f"{guard.metric} {baseline:.4g} {guard.unit} under eevdf, {policy:.4g} under ljf" in found.reason
-    assert bool(found.advice) == (level == "reject")
+    (findings,) = guard_findings(replace(workload("batch"), guards=(guard,)), taken)
+    assert (findings.bug, findings.level, findings.place) == ("guard", level, guard.metric)
+    assert f"{guard.metric} {baseline:.4g} {guard.unit} under eevdf, {policy:.4g} under ljf" in findings.reason
+    assert bool(findings.advice) == (level == "reject")
 
 
 def test_every_guard_has_its_say():
     taken = score(baseline_p99_us=1.0, policy_p99_us=9.0, baseline_rps=5.0, policy_rps=5.0)
-    found = guard_findings(replace(workload("batch"), guards=(P99, RPS)), taken)
-    assert [(one.place, one.level) for one in found] == [("p99_us", "reject"), ("rps", "note")]
+    findings = guard_findings(replace(workload("batch"), guards=(P99, RPS)), taken)
+    assert [(finding.place, finding.level) for finding in findings] == [("p99_us", "reject"), ("rps", "note")]

@@ -55,8 +55,8 @@ def test_a_torn_last_line_is_dropped_and_reported(journal, cut):
     whole = journal.path.read_bytes()
     journal.path.write_bytes(whole[:-cut])
     assert ids(journal) == ["l0", "l1"]
-    said = journal.mend()
-    assert f"{journal.path}:3" in said and "torn" in said
+    message = journal.mend()
+    assert f"{journal.path}:3" in message and "torn" in message
     journal.append([encode(lesson(9))])
     # Only the newline missing: the record itself is whole, and stays.
     assert ids(journal) == (["l0", "l1", "l2", "l9"] if cut == 1 else ["l0", "l1", "l9"])

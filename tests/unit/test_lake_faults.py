@@ -100,9 +100,9 @@ def test_a_damaged_table_is_named_and_a_rebuild_restores_it(lake, what, how):
     seen = open_lake(lake.path)
     with pytest.raises(LakeError) as caught:
         seen.lessons()
-    said = str(caught.value)
-    assert caught.value.exit_status == 4 and "\n" not in said and len(said) < 500
-    assert f"table lessons of the lake in {lake.path} is damaged" in said and "`schedcp lake rebuild`" in said
+    message = str(caught.value)
+    assert caught.value.exit_status == 4 and "\n" not in message and len(message) < 500
+    assert f"table lessons of the lake in {lake.path} is damaged" in message and "`schedcp lake rebuild`" in message
     assert [p.id for p in seen.policies()] == ["a"]  # the other tables answer
     with pytest.raises(LakeError):
         seen.put(*lessons(6))  # not acknowledged, and yet in the journal
@@ -186,8 +186,8 @@ def test_a_full_disk_stops_writing_and_nothing_else(small_disk):
             reader.rebuild()
     ballast.unlink()
     lake.put(policy("after"))
-    found = [p.id for p in open_lake(lake.path).policies()]
-    assert set(found) >= {*acknowledged, "after"} and len(found) == len(set(found)) <= len(acknowledged) + 2
+    ids = [p.id for p in open_lake(lake.path).policies()]
+    assert set(ids) >= {*acknowledged, "after"} and len(ids) == len(set(ids)) <= len(acknowledged) + 2
 
 
 def test_loading_the_lake_is_cheap():

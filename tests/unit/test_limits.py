@@ -23,7 +23,7 @@ from policy_lake.limits import Limit
 from policy_lake.model import InputError
 from tasks.host.settings import Settings, load_settings
 from tasks.run.spec import define_run
-from tasks.score import Wish
+from tasks.score import ScoreRequest
 from verifier_vm.machine.topology import Topology
 
 ALL = [value for value in vars(limits).values() if isinstance(value, Limit)]
@@ -122,9 +122,9 @@ def test_a_score_that_could_not_be_measured_or_could_decide_nothing_is_not_begun
     numbers: dict[str, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        Wish("vtime", "batch", **numbers)  # type: ignore[arg-type]
-    assert Wish("vtime", "batch", pairs=4, most_pairs=4, seed=0).pairs == 4
-    assert Wish("vtime", "batch", pairs=70, most_pairs=100, seed=2**32 - 1).most_pairs == 100
+        ScoreRequest("vtime", "batch", **numbers)  # type: ignore[arg-type]
+    assert ScoreRequest("vtime", "batch", pairs=4, most_pairs=4, seed=0).pairs == 4
+    assert ScoreRequest("vtime", "batch", pairs=70, most_pairs=100, seed=2**32 - 1).most_pairs == 100
 
 
 def test_the_least_number_of_pairs_is_the_least_that_can_decide() -> None:
@@ -152,7 +152,7 @@ def test_a_limit_holds_its_own_default_and_nothing_beyond_itself(limit: Limit) -
         with pytest.raises(InputError, match=f"^{limit.name}: ") as refusal:
             limit.check(value)
         assert "\n" not in str(refusal.value)
-    if limit.whole:
+    if limit.integer:
         with pytest.raises(InputError, match="not a whole number"):
             limit.check(limit.low + 0.5)
 

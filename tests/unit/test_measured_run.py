@@ -33,7 +33,7 @@ def work(tmp_path):
 
 def test_it_starts_from_a_guest_that_is_warm_and_has_the_policy_attached(guest, work, monkeypatch):
     vm = use_vm(monkeypatch, FakeVM("good policy"))
-    found = measure_run(work)
+    measurement = measure_run(work)
     (warm, attach), (job,) = vm.warm_ups[0], vm.jobs
     assert [step.label for step in warm.steps] == ["warm-up"] and [step.verb for step in attach.steps] == ["attach"]
     assert warm.stays and attach.stays and not job.stays
@@ -41,17 +41,22 @@ def test_it_starts_from_a_guest_that_is_warm_and_has_the_policy_attached(guest, 
     assert [step.verb for step in job.steps] == ["run", "detach"] and job.seed == 8 and job.files == {}
     assert job.steps[0].args[job.steps[0].args.index("--seed") + 1] == "7"
     assert "--seed" in warm.steps[0].args and warm.seed == attach.seed == 0  # one snapshot for every seed
-    assert found.metrics["makespan_ms"] == pytest.approx(1600 * 1.002) and found.rejection is None
-    assert (found.policy, found.kernel, found.clock, found.fingerprint) == ("ljf", "7.3.4", "virtual", "seed 8")
-    assert found.id == run_inputs(work, guest).key
+    assert measurement.metrics["makespan_ms"] == pytest.approx(1600 * 1.002) and measurement.rejection is None
+    assert (measurement.policy, measurement.kernel, measurement.clock, measurement.fingerprint) == (
+        "ljf",
+        "7.3.4",
+        "virtual",
+        "seed 8",
+    )
+    assert measurement.id == run_inputs(work, guest).key
 
 
 def test_a_run_of_eevdf_has_nothing_attached(guest, work, monkeypatch):
     vm = use_vm(monkeypatch, FakeVM("good policy"))
-    found = measure_run(replace(work, policy=None))
+    measurement = measure_run(replace(work, policy=None))
     assert len(vm.warm_ups[0]) == 1 and [step.verb for step in vm.jobs[0].steps] == ["run"]
-    assert found.metrics["makespan_ms"] == pytest.approx(2000 * 1.002) and found.policy == ""
-    assert found.inputs.object_sha256 == "" and found.inputs.arguments == ()
+    assert measurement.metrics["makespan_ms"] == pytest.approx(2000 * 1.002) and measurement.policy == ""
+    assert measurement.inputs.object_sha256 == "" and measurement.inputs.arguments == ()
 
 
 def test_a_guest_that_keeps_no_snapshots_does_all_in_one_job(guest, work, monkeypatch):
@@ -71,9 +76,9 @@ def test_an_attachment_that_fails_is_told_by_the_same_steps_in_one_job(guest, wo
             return super().__call__(job, machine, **options)
 
     vm = use_vm(monkeypatch, Refusing(Scenario(refused_at="attach-0")))
-    found = measure_run(work)
-    assert found.rejection.code == Code.REFUSED_ON_ATTACH and found.metrics == {}
-    assert "infinite loop" in found.rejection.evidence and len(vm.jobs) == 1
+    measurement = measure_run(work)
+    assert measurement.rejection.code == Code.REFUSED_ON_ATTACH and measurement.metrics == {}
+    assert "infinite loop" in measurement.rejection.evidence and len(vm.jobs) == 1
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,12 @@ def test_an_attachment_that_fails_is_told_by_the_same_steps_in_one_job(guest, wo
 )
 def test_a_failure_under_the_policy_is_a_part_of_the_measurement(guest, work, monkeypatch, scenario, code):
     use_vm(monkeypatch, FakeVM(scenario))
-    found = measure_run(work)
-    assert found.rejection.code == code and found.metrics == {} and found.id == run_inputs(work, guest).key
+    measurement = measure_run(work)
+    assert (
+        measurement.rejection.code == code
+        and measurement.metrics == {}
+        and measurement.id == run_inputs(work, guest).key
+    )
 
 
 def test_a_failure_of_the_guest_or_the_baseline_is_none(guest, work, monkeypatch):

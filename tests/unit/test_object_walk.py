@@ -37,21 +37,21 @@ def facts_of(name):
 
 def findings(name):
     facts = facts_of(name)
-    found = (finding for check in (check_paths, check_cpus, check_slices) for finding in check(facts))
-    return [finding for finding in found if finding.bug != "F21"]
+    result = (finding for check in (check_paths, check_cpus, check_slices) for finding in check(facts))
+    return [finding for finding in result if finding.bug != "F21"]
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
 def test_a_function_is_what_its_name_says(name):
     expected = name.split("_")[0]
-    found = findings(name)
-    rejected = [f.bug.lower() for f in found if f.level == "reject"]
+    result = findings(name)
+    rejected = [f.bug.lower() for f in result if f.level == "reject"]
     if expected == "ok":
-        assert not rejected, found
+        assert not rejected, result
     elif expected == "open":
-        assert not rejected and [f for f in found if f.level == "unknown"]
+        assert not rejected and [f for f in result if f.level == "unknown"]
     else:
-        assert rejected == [expected], found
+        assert rejected == [expected], result
 
 
 def test_there_are_cases_of_every_kind():
@@ -61,19 +61,19 @@ def test_there_are_cases_of_every_kind():
 
 def test_a_finding_names_the_line_it_is_about():
     """The last line of the path that is the policy's own, and neither a header's nor the function's first."""
-    found = findings("f01_no_record")[0]
+    result = findings("f01_no_record")[0]
     source = (limits.__file__.split("verifier_vm")[0]) + "tests/golden/objects/paths.bpf.c"
     with open(source) as lines:  # noqa: PTH123
         text = lines.read().splitlines()
-    assert text[int(found.place.split(":")[1]) - 1].strip() == "if (!tc)"
+    assert text[int(result.place.split(":")[1]) - 1].strip() == "if (!tc)"
 
 
 @pytest.mark.parametrize("limit", ["STEPS_PER_ENTRY", "STEPS", "TABLE", "EVENTS"])
 def test_a_limit_that_is_reached_is_unknown_and_no_verdict(limit, monkeypatch):
     monkeypatch.setattr(limits, limit, 3)
-    found = findings("ok_search_then_fall_back")
-    assert [f.level for f in found if f.bug == "walk"] == ["unknown"]
-    assert not [f for f in found if f.level == "reject"]
+    result = findings("ok_search_then_fall_back")
+    assert [f.level for f in result if f.bug == "walk"] == ["unknown"]
+    assert not [f for f in result if f.level == "reject"]
 
 
 def test_forgetting_on_a_loop_leaves_no_certainty(monkeypatch):
@@ -88,8 +88,8 @@ def test_forgetting_on_a_loop_leaves_no_certainty(monkeypatch):
 
 def test_calls_that_nest_too_deeply_are_unknown(monkeypatch):
     monkeypatch.setattr(limits, "FRAMES", 1)
-    found = findings("ok_subprogram_says_what_it_did")
-    assert [(f.bug, f.level) for f in found] == [("walk", "unknown")]
+    result = findings("ok_subprogram_says_what_it_did")
+    assert [(f.bug, f.level) for f in result] == [("walk", "unknown")]
 
 
 def test_arguments_are_read_through_the_stack():

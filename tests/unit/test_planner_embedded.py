@@ -85,7 +85,7 @@ def test_a_name_with_spaces_becomes_a_candidate_that_the_loader_takes() -> None:
     jobs = (*BATCH.commands[:1], command("Isolated Web Co", 1, 980.0, 980.0))
     first = PLANNER.plan(context(replace(BATCH, commands=jobs)))[0]
     assert first.knob_values["job_comm"] == "Isolated Web Co,short"
-    ljf = next(one for one in LIBRARY if one.id == "ljf")
+    ljf = next(each for each in LIBRARY if each.id == "ljf")
     assert "job_comm=Isolated Web Co,short" in knob_words(ljf, first.knob_values)
 
 
@@ -161,7 +161,7 @@ def test_while_nothing_wins_other_policies_come_before_other_slices() -> None:
 
 
 def test_while_nothing_wins_the_policy_that_the_rules_prefer_is_refined_beside_the_best() -> None:
-    scores = tuple(score(one.id, 0.95 if one.id == "percpu" else 0.9) for one in LIBRARY)
+    scores = tuple(score(each.id, 0.95 if each.id == "percpu" else 0.9) for each in LIBRARY)
     plans = PLANNER.plan(context(scores=scores))
     assert ids(plans) == ["percpu", "ljf"] * 2
     assert "percpu leads with 0.95x" in plans[0].reason

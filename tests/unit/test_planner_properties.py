@@ -71,7 +71,7 @@ def policy_sets(draw: st.DrawFn) -> tuple[Policy, ...]:
 def test_plans_are_always_legal_new_and_the_same_for_the_same_context(
     profile: WorkloadProfile, policies: tuple[Policy, ...], limit: int, data: st.DataObject
 ) -> None:
-    known = {one.id: one for one in policies}
+    known = {each.id: each for each in policies}
     now, met = context(profile, policies=policies, limit=limit), set()
     for iteration in range(4):
         plans = PLANNER.plan(now)

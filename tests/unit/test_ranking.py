@@ -55,9 +55,9 @@ def test_of_equals_the_median_and_then_the_id_decides_in_any_order() -> None:
 def test_lake_planner_report_and_control_agree(known: tuple[Score, ...], tmp_path: object) -> None:
     leader = best(known)
     assert leader is not None
-    here = context(policies=tuple(policy(one.id) for one in policies()), scores=known)
+    here = context(policies=tuple(policy(each.id) for each in policies()), scores=known)
     assert best_score(here) is leader
-    assert best_of([Tried(strategies.candidate(one.id), one) for one in known]) is leader
+    assert best_of([Tried(strategies.candidate(each.id), each) for each in known]) is leader
     lake = FilledLake(known)
     control = find_control("best", cast(Workload, find_workload("batch", Settings())), cast(Lake, lake))
     assert control is not None and control.policy == leader.policy
@@ -71,4 +71,4 @@ class FilledLake:
         self.known = known
 
     def scores(self, workload: str) -> list[Score]:
-        return [one for one in self.known if one.workload == workload]
+        return [each for each in self.known if each.workload == workload]

@@ -137,9 +137,9 @@ def test_fidelity_compares_makespan_and_shares():
     original = trace([(0, "name", 6000, 0, 0), (0, "exit", 2000, 2000, 0)])
     out = {"commands": [{"comm": "top", "cpu_ms": 6.0}, {"comm": "worker", "cpu_ms": 4.0}], "cpus": 2,
            "makespan_ms": 10.4, "bound_ms": 8.0, "wakeups": 0}  # fmt: skip
-    found = compare(original, out)
-    assert found.makespan_error == pytest.approx(0.04)
-    assert found.share_error == pytest.approx(15) and found.worst_share.name in {"top", "worker"}
-    assert not found.close
+    fidelity = compare(original, out)
+    assert fidelity.makespan_error == pytest.approx(0.04)
+    assert fidelity.share_error == pytest.approx(15) and fidelity.worst_share.name in {"top", "worker"}
+    assert not fidelity.close
     with pytest.raises(InfraError, match="field 'makespan_ms' is missing"):
         compare(original, {**{k: v for k, v in out.items() if k != "makespan_ms"}})

@@ -36,8 +36,8 @@ FIRST = block(dict.fromkeys(WAKEUP, 1), dict.fromkeys(REQUEST, 2), dict.fromkeys
 
 def cut(before):
     """A block whose last line is the one before the first that has `before`."""
-    whole = block()
-    return whole[: whole.rindex("\n", 0, whole.index(before)) + 1]
+    complete = block()
+    return complete[: complete.rindex("\n", 0, complete.index(before)) + 1]
 
 
 def as_json(**changes):
@@ -49,8 +49,8 @@ def as_json(**changes):
 
 
 def test_the_last_block_of_text_counts():
-    found = read_output("", f"setting worker threads to 4\n{FIRST}{block()}", where="here")
-    assert found == {
+    figures = read_output("", f"setting worker threads to 4\n{FIRST}{block()}", where="here")
+    assert figures == {
         "wakeup_p50_us": 6, "wakeup_p90_us": 9, "wakeup_p99_us": 1230, "wakeup_p999_us": 4100,
         "wakeup_min_us": 1, "wakeup_max_us": 70000,
         "request_p50_us": 5800, "request_p90_us": 9100, "request_p99_us": 40320, "request_p999_us": 61000,
@@ -58,7 +58,7 @@ def test_the_last_block_of_text_counts():
         "rps_p20": 880, "rps_p50": 912, "rps_p90": 960, "rps_min": 600, "rps_max": 999,
         "rps": 910.53, "message_delay_us": 12, "worker_delay_us": 340,
     }  # fmt: skip
-    assert read_output(block(), "", where="here") == found, "some builds print to stdout"
+    assert read_output(block(), "", where="here") == figures, "some builds print to stdout"
 
 
 def test_an_average_of_an_earlier_block_is_not_the_last_ones():
@@ -66,9 +66,9 @@ def test_an_average_of_an_earlier_block_is_not_the_last_ones():
 
 
 def test_json_says_the_same_under_the_same_names():
-    found, text = read_output(as_json() + "\n", "", where="here"), read_output("", block(), where="here")
-    assert found["request_max_us"] == 70000
-    assert {name: found[name] for name in text if "_p" in name} == {n: v for n, v in text.items() if "_p" in n}
+    figures, text = read_output(as_json() + "\n", "", where="here"), read_output("", block(), where="here")
+    assert figures["request_max_us"] == 70000
+    assert {name: figures[name] for name in text if "_p" in name} == {n: v for n, v in text.items() if "_p" in n}
 
 
 @pytest.mark.parametrize(
@@ -181,17 +181,17 @@ def test_our_program_prints_what_every_preset_is_measured_by(built):
     done = run(built, *SHORT)
     assert done.returncode == 0, done.stderr
     out = json.loads(done.stdout)
-    presets = [one for one in map(workload, workload_ids()) if one.family == "schbench"]
-    assert {one.id for one in presets} >= {"schbench", "schbench-paper", "schbench-paced", "schbench-light"}
-    for one in presets:
-        assert {one.metric, *(guard.metric for guard in one.guards)} <= set(out)
+    presets = [preset for preset in map(workload, workload_ids()) if preset.family == "schbench"]
+    assert {preset.id for preset in presets} >= {"schbench", "schbench-paper", "schbench-paced", "schbench-light"}
+    for preset in presets:
+        assert {preset.metric, *(guard.metric for guard in preset.guards)} <= set(out)
 
 
 def test_our_program_tells_the_same_as_text_as_json_and_by_flat_names(built):
     done = run(built, *SHORT)
     out = json.loads(done.stdout)
-    text, told = read_output("", done.stderr, where="text"), read_output(done.stdout, "", where="json")
-    for name, value in told.items():
+    text, printed = read_output("", done.stderr, where="text"), read_output(done.stdout, "", where="json")
+    for name, value in printed.items():
         assert text[name] == pytest.approx(value, abs=1)
         assert out[name] == pytest.approx(value, abs=1)
     assert out["wakeup_p50_us"] <= out["wakeup_p90_us"] <= out["wakeup_p99_us"] <= out["wakeup_max_us"] * 1.001

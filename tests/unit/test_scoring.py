@@ -208,18 +208,18 @@ def test_a_metric_of_which_more_is_better():
     ],
 )
 def test_a_policy_that_was_not_the_scheduler_all_through_is_rejected(path, value, words):
-    found = read(changed("policy-1", path, value))
-    assert isinstance(found, Rejection)
-    assert (found.stage, found.code) == ("score", Code.FELL_OFF) and "pair 1" in found.reason
-    assert words in found.evidence
+    outcome_read = read(changed("policy-1", path, value))
+    assert isinstance(outcome_read, Rejection)
+    assert (outcome_read.stage, outcome_read.code) == ("score", Code.FELL_OFF) and "pair 1" in outcome_read.reason
+    assert words in outcome_read.evidence
 
 
 def test_the_rejection_stands_though_the_guest_stopped_there_and_carries_the_kernels_words():
     events = changed("policy-1", "sched.after.state", "disabled")
     at = place(events, "policy-1")
     events[at] = replace(events[at], ok=False, kmsg=("sched_ext: ljf: runnable task stall (batch-long[77])",))
-    found = read(events[: at + 1])
-    assert isinstance(found, Rejection) and "runnable task stall" in found.evidence
+    outcome_read = read(events[: at + 1])
+    assert isinstance(outcome_read, Rejection) and "runnable task stall" in outcome_read.evidence
     record = ExitRecord(1026, 0, "runnable task stall")
     last = Detached(label="", ok=False, seconds=0.1, sched=OFF, exit_record=record)
     assert "exit kind 1026, code 0: runnable task stall" in read([*events[: at + 1], last]).evidence
@@ -236,10 +236,10 @@ def test_the_rejection_stands_though_the_guest_stopped_there_and_carries_the_ker
 )
 def test_a_workload_that_fails_is_the_policys_fault_under_it_and_ours_under_the_baseline(path, value, code, words):
     events = changed("policy-0", path, value)
-    found = read(changed("policy-0", "err", "batch: job 3 is wrong\n", events))
-    assert isinstance(found, Rejection)
-    assert found.code == code and words in found.reason
-    assert "job 3 is wrong" in found.evidence
+    outcome_read = read(changed("policy-0", "err", "batch: job 3 is wrong\n", events))
+    assert isinstance(outcome_read, Rejection)
+    assert outcome_read.code == code and words in outcome_read.reason
+    assert "job 3 is wrong" in outcome_read.evidence
     for label in ("baseline-0", "warm-up"):
         with pytest.raises(InfraError, match=f"step '{label}'.*{words}.*under the baseline"):
             read(changed(label, path, value))
@@ -248,13 +248,17 @@ def test_a_workload_that_fails_is_the_policys_fault_under_it_and_ours_under_the_
 def test_a_policy_that_does_not_attach_again_is_rejected_with_the_log():
     events = changed("attach-2", "phase", "load", changed("attach-2", "ok", False))
     events = changed("attach-2", "log", "R1 invalid mem access", events)
-    found = read(events[: place(events, "attach-2") + 1])
-    assert (found.code, found.evidence) == (Code.REFUSED_ON_ATTACH, "R1 invalid mem access")
+    outcome_read = read(events[: place(events, "attach-2") + 1])
+    assert (outcome_read.code, outcome_read.evidence) == (Code.REFUSED_ON_ATTACH, "R1 invalid mem access")
 
 
 def test_a_policy_that_ends_by_itself_is_rejected():
-    found = read(changed("detach-0", "exit_record", ExitRecord(1025, 3, "scx_bpf_error", "bad dsq")))
-    assert isinstance(found, Rejection) and found.code == Code.EXIT_ERROR and "bad dsq" in found.evidence
+    outcome_read = read(changed("detach-0", "exit_record", ExitRecord(1025, 3, "scx_bpf_error", "bad dsq")))
+    assert (
+        isinstance(outcome_read, Rejection)
+        and outcome_read.code == Code.EXIT_ERROR
+        and "bad dsq" in outcome_read.evidence
+    )
     assert read(changed("detach-0", "ok", False)).code == Code.NOT_DETACHED
 
 

@@ -19,7 +19,7 @@ FINITE = st.floats(-1.0, 1.0, allow_nan=False)
 
 def ever_wrong(seed: int, most: int = 25) -> bool:
     logs = list(np.random.default_rng(seed).normal(0.0, 0.05, most))
-    return any(not (seen := look(logs[:count])).low <= 1 <= seen.high for count in range(2, most + 1))
+    return any(not (interval := look(logs[:count])).low <= 1 <= interval.high for count in range(2, most + 1))
 
 
 def test_of_looks_after_every_pair_at_most_one_series_in_twenty_is_ever_wrong():
@@ -30,8 +30,8 @@ def test_of_looks_after_every_pair_at_most_one_series_in_twenty_is_ever_wrong():
 
 
 def test_five_pairs_without_noise_to_speak_of_are_enough():
-    seen = look([0.30, 0.301, 0.299, 0.3005, 0.2995])
-    assert 1.3 < seen.low < math.exp(0.3) < seen.high < 1.4
+    interval = look([0.30, 0.301, 0.299, 0.3005, 0.2995])
+    assert 1.3 < interval.low < math.exp(0.3) < interval.high < 1.4
     assert 1 < detectable([0.30, 0.301, 0.299, 0.3005, 0.2995]) < 1.01
 
 
@@ -43,8 +43,8 @@ def test_two_pairs_are_never_enough_and_one_is_none():
 
 @given(st.lists(FINITE, min_size=5, max_size=30))
 def test_exchanging_the_roles_inverts_the_interval(logs):
-    seen, mirrored = look(logs), look([-value for value in logs])
-    assert seen.low == pytest.approx(1 / mirrored.high) and seen.high == pytest.approx(1 / mirrored.low)
+    interval, mirrored = look(logs), look([-value for value in logs])
+    assert interval.low == pytest.approx(1 / mirrored.high) and interval.high == pytest.approx(1 / mirrored.low)
 
 
 def test_more_pairs_only_for_what_looks_better_and_is_not_sure():

@@ -123,11 +123,11 @@ static u64 clamped(struct task_struct *p) { return sx_clamp_vtime(p->scx.dsq_vti
 @pytest.mark.parametrize(("bug", "ops"), REJECTED.values(), ids=REJECTED)
 def test_it_is_rejected(bug, ops, look):  # noqa: F811
     stage = look(policy(ops))
-    found = [finding for finding in stage.findings if finding.level == "reject"]
-    assert bug in [finding.bug for finding in found], stage
-    assert {finding.bug for finding in found} <= {bug, "F10" if "sent" in ops.get("enqueue", "") else bug}, stage
+    rejected = [finding for finding in stage.findings if finding.level == "reject"]
+    assert bug in [finding.bug for finding in rejected], stage
+    assert {finding.bug for finding in rejected} <= {bug, "F10" if "sent" in ops.get("enqueue", "") else bug}, stage
     first = 8
-    assert first <= int(found[0].place.rpartition(":")[2]) < first + len(ops)
+    assert first <= int(rejected[0].place.rpartition(":")[2]) < first + len(ops)
     assert not any(finding.bug == "compiler" for finding in stage.findings)
 
 
@@ -152,8 +152,8 @@ def test_it_is_not_rejected(ops, look):  # noqa: F811
     ],
 )
 def test_an_include_that_leads_out_is_rejected(source, line, look):  # noqa: F811
-    found = [finding for finding in look(source + "\nint x;\n").findings if finding.level == "reject"]
-    assert [(finding.bug, finding.place) for finding in found] == [("include", f"mine.bpf.c:{line}")]
+    rejected = [finding for finding in look(source + "\nint x;\n").findings if finding.level == "reject"]
+    assert [(finding.bug, finding.place) for finding in rejected] == [("include", f"mine.bpf.c:{line}")]
 
 
 @pytest.mark.parametrize(
@@ -166,5 +166,5 @@ def test_what_only_looks_like_one_is_not(source, look):  # noqa: F811
 
 
 def test_a_direct_write_where_there_is_a_setter_is_noted(look):  # noqa: F811
-    (found,) = look(policy({"dispatch": "if (prev) prev->scx.slice = 5000000;"})).findings
-    assert (found.bug, found.level) == ("write", "note") and "sx_set_slice" in found.advice
+    (rejected,) = look(policy({"dispatch": "if (prev) prev->scx.slice = 5000000;"})).findings
+    assert (rejected.bug, rejected.level) == ("write", "note") and "sx_set_slice" in rejected.advice

@@ -24,12 +24,12 @@ WRONG = [policy for policy in planted() if policy.stage == "source"]
 def vmlinux_dir():
     """The newest vmlinux.h that a set-up has made."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "schedcp"
-    found = sorted(cache.glob("kernel*/**/vmlinux.h"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    headers = sorted(cache.glob("kernel*/**/vmlinux.h"), key=lambda path: path.stat().st_mtime)
+    if not headers:
         if os.environ.get("REQUIRE_VM") == "1":
             pytest.fail("no vmlinux.h in the cache: run `make setup`")
         pytest.skip("no vmlinux.h in the cache: run `make setup`")
-    return found[-1].parent
+    return headers[-1].parent
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ HARMFUL = {
 
 @pytest.mark.parametrize("source", HARMFUL.values(), ids=HARMFUL)
 def test_what_makes_the_parser_crash_or_work_without_end_is_rejected_and_the_next_is_not(source, look):
-    found = rejections(look(source))
-    assert [finding.bug for finding in found] == ["compiler"]
+    rejected = rejections(look(source))
+    assert [finding.bug for finding in rejected] == ["compiler"]
     assert look("int x;\n").ok
 
 

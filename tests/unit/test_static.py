@@ -33,5 +33,5 @@ def test_a_compiler_that_is_not_confined_is_said_in_its_stage(kernel, monkeypatc
     checked = static.check_statically(policy("fifo").source, name=source.name, kernel=kernel)
     assert checked.ok
     build = next(stage for stage in checked.stages if stage.name == "build")
-    assert [found.level for found in build.findings] == ([] if confined else ["note"])
+    assert [finding.level for finding in build.findings] == ([] if confined else ["note"])
     assert confined or "no Landlock" in build.findings[0].reason

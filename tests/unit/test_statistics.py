@@ -19,8 +19,8 @@ pair_lists = st.lists(st.builds(Pair, times, times), min_size=2, max_size=12)
 @given(pair_lists)
 @settings(max_examples=40, deadline=None)
 def test_the_interval_holds_the_median(pairs):
-    found = ratio(pairs)
-    assert 0 < found.ci95[0] <= found.median <= found.ci95[1]
+    result = ratio(pairs)
+    assert 0 < result.ci95[0] <= result.median <= result.ci95[1]
 
 
 @given(pair_lists, st.booleans())

@@ -51,19 +51,19 @@ def runs(works, policy):
 
 
 def test_a_good_policy_is_verified_then_measured_on_the_baselines_seeds(try_on):
-    found, _, works = try_on("good policy")
-    assert found.verdict.accepted and [stage.name for stage in found.verdict.stages][-1] == "score"
+    result, _, works = try_on("good policy")
+    assert result.verdict.accepted and [stage.name for stage in result.verdict.stages][-1] == "score"
     assert isinstance(works[0], VerifyWork)
     mine, base = runs(works, True), runs(works, False)
     assert [run.work_seed for run in mine] == [100, 101, 102, 103] == [run.work_seed for run in base[:4]]
     assert all(run.guest_seed == run.work_seed for run in (*mine, *base[:4]))
     assert [run.guest_seed for run in base[4:]] == [seed + FLOOR_SEEDS for seed in (100, 101, 102, 103)]
-    score = found.score
+    score = result.score
     assert (score.outcome, score.doubt, score.ratio.median) == ("win", "", pytest.approx(1.25))
     assert [pair.seed for pair in score.pairs] == [100, 101, 102, 103] and score.attached
     assert score.floor == pytest.approx(1.0) and len(score.measurements) == 8
     assert score.provenance.arguments == POLICY.arguments and score.provenance.plan == MeasurementPlan(4, 0, 1)
-    assert found.object_data == POLICY.data and found.arguments == POLICY.arguments and found.btf_sha256 == "btf"
+    assert result.object_data == POLICY.data and result.arguments == POLICY.arguments and result.btf_sha256 == "btf"
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_a_good_policy_is_verified_then_measured_on_the_baselines_seeds(try_on):
      ("ends by itself", Code.EXIT_ERROR), ("kernel dies saying why", Code.KERNEL_DEATH)],
 )  # fmt: skip
 def test_what_the_guest_rejects_is_not_measured(try_on, scenario, code):
-    found, _, works = try_on(scenario)
-    assert found.verdict.rejection.code == code and found.score is None
+    result, _, works = try_on(scenario)
+    assert result.verdict.rejection.code == code and result.score is None
     assert [type(work) for work in works] == [VerifyWork]
 
 
 def test_no_guest_is_started_after_a_static_rejection(try_on, monkeypatch):
     use_compiler(monkeypatch, rejects=True)
-    found, vm, works = try_on("good policy")
-    assert found.verdict.rejection.stage == "object" and found.score is None
+    result, vm, works = try_on("good policy")
+    assert result.verdict.rejection.stage == "object" and result.score is None
     assert vm.jobs == [] and len(works) == 1
 
 
@@ -90,10 +90,10 @@ def test_no_guest_is_started_after_a_static_rejection(try_on, monkeypatch):
      (Scenario(hangs_at="policy-0"), Code.HUNG), (Scenario(refused_at="attach-0"), Code.REFUSED_ON_ATTACH)],
 )  # fmt: skip
 def test_a_policy_that_fails_while_it_is_measured_is_rejected(try_on, scenario, code):
-    found, _, _ = try_on(scenario)
-    assert found.verdict.rejection.stage == "score" and not found.verdict.accepted
-    assert found.score is None and "round 0" in found.verdict.rejection.reason
-    assert found.verdict.rejection.code == code
+    result, _, _ = try_on(scenario)
+    assert result.verdict.rejection.stage == "score" and not result.verdict.accepted
+    assert result.score is None and "round 0" in result.verdict.rejection.reason
+    assert result.verdict.rejection.code == code
 
 
 def test_a_baseline_that_fails_says_nothing_of_the_policy(guest, tmp_path, monkeypatch):
@@ -110,9 +110,9 @@ def test_a_baseline_that_fails_says_nothing_of_the_policy(guest, tmp_path, monke
 
 
 def test_a_score_that_a_guard_rail_rejects_is_none(try_on):
-    found, _, _ = try_on("guard rail broken")
-    assert (found.verdict.accepted, found.score) == (False, None)
-    assert found.verdict.rejection.stage == "score" and found.verdict.rejection.bug == "guard"
+    result, _, _ = try_on("guard rail broken")
+    assert (result.verdict.accepted, result.score) == (False, None)
+    assert result.verdict.rejection.stage == "score" and result.verdict.rejection.bug == "guard"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_score_that_a_guard_rail_rejects_is_none(try_on):
     [("good policy", "win", ""), ("slower policy", "loss", ""), ("equal policy", "inconclusive", "interval")],
 )
 def test_the_outcome_is_that_of_the_figures(try_on, scenario, outcome, doubt):
-    found, _, _ = try_on(scenario)
-    assert (found.score.outcome, found.score.doubt) == (outcome, doubt)
+    result, _, _ = try_on(scenario)
+    assert (result.score.outcome, result.score.doubt) == (outcome, doubt)
 
 
 class Noisy(FakeVM):
@@ -169,10 +169,10 @@ def test_what_equal_runs_differ_by_is_no_win(noisy):
 
 def test_a_control_is_measured_on_the_same_seeds(try_on):
     control = Candidate("rr-1", "", 1, "rr", "", {}, "", "")
-    found, _, works = try_on("good policy", control=control)
+    result, _, works = try_on("good policy", control=control)
     mine = [work for work in runs(works, True) if work.policy.name == "rr"]
     assert [work.work_seed for work in mine] == [100, 101, 102, 103]
-    assert found.score.control.policy == "rr" and found.score.provenance.control == "rr-1"
+    assert result.score.control.policy == "rr" and result.score.provenance.control == "rr-1"
 
 
 def test_a_known_verdict_suffices_for_a_score_and_never_for_a_token(try_on):

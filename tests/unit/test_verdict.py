@@ -18,9 +18,9 @@ def test_notes_and_unknowns_pass_and_the_first_rejection_says_why():
     assert stage_of("object", 0.1, [NOTE, UNKNOWN]).ok
     failed = stage_of("object", 0.1, [NOTE, REJECT, REJECT_TOO], "the matrix")
     assert not failed.ok
-    found = rejection_of(failed)
-    assert (found.stage, found.bug, found.place) == ("object", "F03", "mine.bpf.c:12")
-    assert (found.reason, found.advice, found.evidence) == (REJECT.reason, REJECT.advice, "the matrix")
+    rejection = rejection_of(failed)
+    assert (rejection.stage, rejection.bug, rejection.place) == ("object", "F03", "mine.bpf.c:12")
+    assert (rejection.reason, rejection.advice, rejection.evidence) == (REJECT.reason, REJECT.advice, "the matrix")
     assert rejection_of(stage_of("build", 0.3)) is None
 
 

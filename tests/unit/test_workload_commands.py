@@ -54,8 +54,8 @@ def test_an_added_workload_is_known_by_its_id(settings, mine):
     mine.unlink()
     assert find_workload("mine", settings()) == added
     assert Path(added.file) == settings().workload_dir / "mine.toml"
-    found, wrong = list_workloads(settings())
-    assert [one.id for one in found] == [*workload_ids(), "mine"] and wrong == ()
+    listed_workloads, wrong = list_workloads(settings())
+    assert [listed_one.id for listed_one in listed_workloads] == [*workload_ids(), "mine"] and wrong == ()
     with pytest.raises(InputError, match=r"no workload 'mien': known are .*, mine, or give"):
         find_workload("mien", settings())
 
@@ -105,8 +105,8 @@ def test_one_that_cannot_be_read_hides_no_other(settings, mine):
     add_workload(mine, settings())
     (settings().workload_dir / "zed.toml").write_text("id = ")
     (settings().workload_dir / "other.toml").write_text(MINE)
-    found, wrong = list_workloads(settings())
-    assert "mine" in [one.id for one in found]
+    listed_workloads, wrong = list_workloads(settings())
+    assert "mine" in [listed_one.id for listed_one in listed_workloads]
     assert len(wrong) == 2 and "other.toml: field 'id': 'mine' in a file named other.toml" in wrong[0]
     assert "zed.toml: not valid TOML" in wrong[1]
 
@@ -132,8 +132,8 @@ def test_a_schbench_of_the_users_is_for_schbench_alone(settings, tmp_path, monke
     subprocess.run(["gcc", "-static", "-o", tmp_path / "schbench", tmp_path / "main.c"], check=True)
     monkeypatch.setenv("SCHEDCP_SCHBENCH", str(tmp_path / "schbench"))
     assert find_workload("batch", settings()).binary is None
-    found = find_workload("schbench-paper", settings())
-    assert found.binary is not None and found.binary.path == str(tmp_path / "schbench")
+    listed_workloads = find_workload("schbench-paper", settings())
+    assert listed_workloads.binary is not None and listed_workloads.binary.path == str(tmp_path / "schbench")
     monkeypatch.setenv("SCHEDCP_SCHBENCH", str(tmp_path / "main.c"))
     assert find_workload("batch", settings()).binary is None
     with pytest.raises(InputError, match=r"main\.c: not a 64-bit ELF file"):
@@ -151,9 +151,9 @@ def test_the_command_adds_lists_and_shows(tmp_path, mine):
     done = schedcp(tmp_path, "workloads", "add", mine.name)
     assert done.returncode == 0 and "schedcp tune mine" in done.stdout, done.stderr
     listed = contract(schedcp(tmp_path, "workloads", "--json").stdout)["workloads"]
-    assert [one["id"] for one in listed] == [*workload_ids(), "mine"]
-    for one in listed:
-        assert {"family", "metric", "unit", "direction", "goal", "runs_s", "guards", "bound", "file"} <= set(one)
+    assert [listed_one["id"] for listed_one in listed] == [*workload_ids(), "mine"]
+    for listed_one in listed:
+        assert {"family", "metric", "unit", "direction", "goal", "runs_s", "guards", "bound", "file"} <= set(listed_one)
     shown = contract(schedcp(tmp_path, "workloads", "show", "mine", "--json").stdout)
     assert shown == {"schema": "schedcp/workloads-show/1", **listed[-1]} and shown["tiers"] == ["smoke", "standard"]
     text = schedcp(tmp_path, "workloads").stdout
@@ -186,4 +186,4 @@ def test_a_file_that_went_bad_is_told_beside_the_others(tmp_path):
     (folder / "zed.toml").write_text("id = ")
     done = schedcp(tmp_path, "workloads", "--json")
     assert done.returncode == 2 and "zed.toml: not valid TOML" in done.stderr
-    assert [one["id"] for one in contract(done.stdout)["workloads"]] == list(workload_ids())
+    assert [listed_one["id"] for listed_one in contract(done.stdout)["workloads"]] == list(workload_ids())

@@ -101,14 +101,14 @@ def test_eight_cpus_repeat_bit_by_bit_on_a_busy_host(machine_of, clock):
 @pytest.mark.parametrize("cpus", [1, 2, 8])
 def test_waits_are_late_by_a_quantum_and_the_kernels_path_at_most(machine_of, clock, cpus):
     report = run(GuestJob({"clock": clock}, (step("clock", "waits"),) * 2), machine_of(cpus))
-    for seen in answers(report):
-        assert all(0 <= late < 100_000 for late in seen["late_ns"]), seen
+    for answer in answers(report):
+        assert all(0 <= late < 100_000 for late in answer["late_ns"]), answer
 
 
 def test_two_cpus_are_two_cores_of_one_cache_and_one_node(machine_of, clock):
-    seen = answers(run(GuestJob({"clock": clock}, (step("clock", "topology"),)), machine_of(2)))[0]
-    assert seen["cpus"] == [{"threads": str(cpu), "package": "0-1", "l3": "0-1"} for cpu in range(2)]
-    assert seen["nodes"] == {"online": "0", "0": "0-1"}
+    answer = answers(run(GuestJob({"clock": clock}, (step("clock", "topology"),)), machine_of(2)))[0]
+    assert answer["cpus"] == [{"threads": str(cpu), "package": "0-1", "l3": "0-1"} for cpu in range(2)]
+    assert answer["nodes"] == {"online": "0", "0": "0-1"}
 
 
 def test_a_job_with_a_large_file_reaches_the_guest_and_repeats(machine_of, tmp_path):

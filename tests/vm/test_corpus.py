@@ -14,7 +14,7 @@ from tasks.verify import verify
 
 pytestmark = pytest.mark.vm
 # Those that fail before a guest is started take half a second each, the others what a guest takes to fall over.
-PLANTED = sorted(planted(), key=lambda one: one.stage not in BEFORE_A_GUEST)
+PLANTED = sorted(planted(), key=lambda case: case.stage not in BEFORE_A_GUEST)
 # A whole verdict takes some 10 s: one policy for each mechanism of the kernel's. WHOLE_CORPUS=1 and `make matrix` take
 # every one.
 IN_A_GUEST = {
@@ -25,27 +25,27 @@ IN_A_GUEST = {
 GOOD = [pytest.param(path, id=path.name.removesuffix(".bpf.c")) for path in good()]
 
 
-@pytest.mark.parametrize("one", PLANTED, ids=lambda one: one.name)
-def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, one):
-    verdict = verify(one.path, load_settings()).verdict
+@pytest.mark.parametrize("case", PLANTED, ids=lambda case: case.name)
+def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
+    verdict = verify(case.path, load_settings()).verdict
     assert not verdict.accepted
     rejection = verdict.rejection
-    assert rejection.stage == one.stage, rejection
-    assert not one.bug or rejection.bug == one.seen, rejection
-    assert one.fails_for(rejection.reason), rejection
+    assert rejection.stage == case.stage, rejection
+    assert not case.bug or rejection.bug == case.seen, rejection
+    assert case.fails_for(rejection.reason), rejection
     assert rejection.evidence.strip() or rejection.place, rejection
-    if one.stage in BEFORE_A_GUEST:
-        assert verdict.stages[-1].name == one.stage, "nothing is tried after a rejection"
+    if case.stage in BEFORE_A_GUEST:
+        assert verdict.stages[-1].name == case.stage, "nothing is tried after a rejection"
 
 
 @pytest.mark.parametrize("path", GOOD)
 def test_nothing_is_said_against_a_policy_without_a_bug_before_a_guest_is_started(guest, path):
     checked = check_statically(path.read_text(), name=path.name, kernel=guest.kernel, source_dir=path.parent)
-    assert [found for stage in checked.stages for found in stage.findings if found.level == "reject"] == []
+    assert [finding for stage in checked.stages for finding in stage.findings if finding.level == "reject"] == []
     assert [stage.name for stage in checked.stages] == ["source", "build", "object"]
 
 
-@pytest.mark.parametrize("path", [one for one in GOOD if one.id in IN_A_GUEST or os.environ.get("WHOLE_CORPUS")])
+@pytest.mark.parametrize("path", [case for case in GOOD if case.id in IN_A_GUEST or os.environ.get("WHOLE_CORPUS")])
 def test_a_policy_without_a_bug_is_accepted(guest, path):
     verdict = verify(path, load_settings()).verdict
     assert verdict.accepted, verdict.rejection
@@ -53,4 +53,4 @@ def test_a_policy_without_a_bug_is_accepted(guest, path):
 
 
 def test_the_policies_that_go_through_a_guest_are_there():
-    assert {one.id for one in GOOD} >= IN_A_GUEST
+    assert {case.id for case in GOOD} >= IN_A_GUEST

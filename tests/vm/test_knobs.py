@@ -98,7 +98,7 @@ def test_hostile_but_legal_settings_arrive_as_they_were_meant(guest, made):
     event = attach(guest, made, knob_words(of, SETTINGS))
     assert event["ok"], event
     words = knob_words(of, SETTINGS)
-    assert not [found for found in analyse_object(made.data, words).findings if found.bug == "knob"]
+    assert not [finding for finding in analyse_object(made.data, words).findings if finding.bug == "knob"]
     other = attach(guest, made, knob_words(of, {**SETTINGS, "names": ",".join((*NAMES[:-1], "ops.timeout_ms"))}))
     assert not other["ok"], "the policy must notice a name that is not the one that was meant"
 

@@ -115,8 +115,8 @@ def test_a_score_is_the_same_in_every_data_directory_and_shares_the_baselines_ru
 def test_a_policy_that_cannot_attach_is_a_rejection_and_leaves_no_snapshot(settings, first):
     base = works(settings, "batch")[1]
     broken = replace(base, policy=replace(base.policy, data=base.policy.data[:-4000] + bytes(4000)))
-    found = measure_run(broken)
-    assert found.metrics == {} and found.rejection is not None and found.rejection.stage == "score"
+    measurement = measure_run(broken)
+    assert measurement.metrics == {} and measurement.rejection is not None and measurement.rejection.stage == "score"
     guest = prepare_guest(settings, broken.shape)
     assert run_inputs(broken, guest).snapshot != run_inputs(base, guest).snapshot
 

@@ -51,9 +51,9 @@ def recorded(tmp_path_factory):
 
 
 def test_a_recording_has_every_task_with_its_name_and_nothing_of_its_arguments(recorded):
-    path, told = recorded
+    path, printed = recorded
     trace = read_trace(path)
-    assert told["command"] == "sh" and told["tasks"] == trace.tasks
+    assert printed["command"] == "sh" and printed["tasks"] == trace.tasks
     assert {"sleep", Path(sys.executable).resolve().name[:15]} & set(cpu_by_name(trace))
     assert (trace.op == FORK).sum() == 3 and (trace.op == THREAD).sum() == 1
     assert trace.info.wall_us > 70_000
@@ -61,21 +61,21 @@ def test_a_recording_has_every_task_with_its_name_and_nothing_of_its_arguments(r
 
 
 def test_a_replay_uses_the_same_cpu_time_and_is_no_faster_than_its_chain(recorded):
-    path, told = recorded
+    path, printed = recorded
     done = subprocess.run(
         [SCHEDCP, "fidelity", str(path), "--json"], capture_output=True, text=True, timeout=300, check=False
     )
     if done.returncode == 4:
         skip_or_fail(f"no guest here: {done.stderr.strip()}")
-    found = contract(done.stdout)
-    assert found["share_error_points"] < 3
-    replayed_ms = sum(command["replay_ms"] for command in found["commands"])
-    assert replayed_ms == pytest.approx(told["cpu_ms"], rel=0.05)
-    assert found["bound_ms"] <= found["replay_ms"] <= found["original_ms"] * 1.05
+    printed_trace = contract(done.stdout)
+    assert printed_trace["share_error_points"] < 3
+    replayed_ms = sum(command["replay_ms"] for command in printed_trace["commands"])
+    assert replayed_ms == pytest.approx(printed["cpu_ms"], rel=0.05)
+    assert printed_trace["bound_ms"] <= printed_trace["replay_ms"] <= printed_trace["original_ms"] * 1.05
     again = subprocess.run(
         [SCHEDCP, "fidelity", str(path), "--json"], capture_output=True, text=True, timeout=300, check=True
     )
-    assert contract(again.stdout) == found
+    assert contract(again.stdout) == printed_trace
 
 
 def test_names_are_hashed_on_request(tmp_path, recorded):
@@ -94,12 +94,12 @@ def test_a_command_that_fails_writes_nothing_unless_asked(tmp_path, recorded):
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "complaint"),
     [(["no-such-command"], "no-such-command: no such command"), (["/etc/passwd"], "/etc/passwd: no such")],
 )
-def test_a_command_that_cannot_be_started(tmp_path, command, told):
+def test_a_command_that_cannot_be_started(tmp_path, command, complaint):
     done = record(tmp_path / "n.parquet", *command)
-    assert done.returncode == 2 and told in done.stderr and not list(tmp_path.iterdir())
+    assert done.returncode == 2 and complaint in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_there_is_told_before_the_command_runs(tmp_path):
@@ -116,8 +116,8 @@ def test_an_interrupt_ends_command_and_perf_and_leaves_nothing(tmp_path, recorde
         time.sleep(0.1)
     assert ours_run("perf", str(tmp_path))
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 130 and "interrupted" in said
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130 and "interrupted" in stderr
     assert not list(tmp_path.iterdir())
     assert not ours_run("sleep 31.4159") and not ours_run("perf", str(tmp_path))
 

@@ -106,10 +106,10 @@ def test_a_binary_of_the_users_is_scored(guest, binary, tmp_path):
         capture_output=True, text=True, timeout=200, check=False, env=env,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [pair["baseline"] for pair in told["pairs"]] == [1005.0] * 4, "five operations, schbench's own default"
-    assert told["also"]["policy_rps"] == 900.25 and told["tier"] == "smoke"
-    assert told["versions"]["binary"] == str(binary) and len(told["versions"]["binary_sha256"]) == 64
+    printed = json.loads(done.stdout)
+    assert [pair["baseline"] for pair in printed["pairs"]] == [1005.0] * 4, "five operations, schbench's own default"
+    assert printed["also"]["policy_rps"] == 900.25 and printed["tier"] == "smoke"
+    assert printed["versions"]["binary"] == str(binary) and len(printed["versions"]["binary_sha256"]) == 64
 
 
 def test_a_binary_that_prints_something_else_scores_nothing(guest, tmp_path):

@@ -65,11 +65,11 @@ def test_pictures_and_a_perfetto_trace_beside_it(home, score):
 
 def test_once_more_by_its_id_it_comes_to_the_same(home, score):
     done = schedcp(home, "score", "--again", score["id"], "--json")
-    told = contract(done.stdout)
-    assert done.returncode == 0 and told["agrees"] is True and told["changed"] == []
-    assert told["difference"] == 0.0
-    assert told["now"]["pairs"] == score["pairs"]
-    assert told["now"]["versions"]["fingerprint"] == score["versions"]["fingerprint"]
+    printed = contract(done.stdout)
+    assert done.returncode == 0 and printed["agrees"] is True and printed["changed"] == []
+    assert printed["difference"] == 0.0
+    assert printed["now"]["pairs"] == score["pairs"]
+    assert printed["now"]["versions"]["fingerprint"] == score["versions"]["fingerprint"]
 
 
 @pytest.mark.parametrize(("id", "words"), [("", "2 scores begin so"), ("no-such", "the lake has none")])

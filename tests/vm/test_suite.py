@@ -95,15 +95,15 @@ def test_the_last_words_of_a_run_that_the_policy_did_not_survive_are_kept(guest)
 )
 def test_a_bug_that_the_source_shows_is_seen_at_work_too(guest, name, exercise, bug):
     part = Part("one", (exercise, Exercise("W1", "W1", 0.3, base_s=0.3)))
-    found = verify_part(made(guest, name), (), guest.machine, part).verdict.rejection
-    assert found is not None and found.bug == bug, found
+    rejection = verify_part(made(guest, name), (), guest.machine, part).verdict.rejection
+    assert rejection is not None and rejection.bug == bug, rejection
 
 
 def test_a_cpu_that_a_task_may_not_use_is_counted_where_a_mask_can_be_narrow(guest):
     part = Part("four", (Exercise("W5", "W5", 1.0, ("narrow_ms=10",)),), Topology(4))
     machine = replace(guest.machine, topology=part.topology)
-    found = verify_part(made(guest, "f12_wrong_cpu_fails"), (), machine, part, check_all=True).verdict.rejection
-    assert found is not None and (found.bug, found.place) == ("F12", "W5"), found
+    rejection = verify_part(made(guest, "f12_wrong_cpu_fails"), (), machine, part, check_all=True).verdict.rejection
+    assert rejection is not None and (rejection.bug, rejection.place) == ("F12", "W5"), rejection
     assert verify_part(made(guest, "fifo"), (), machine, part).verdict.accepted
 
 

@@ -78,12 +78,12 @@ def test_the_command_prints_the_fixed_shape_and_its_exit_status(guest):
     accepted = subprocess.run(
         [SCHEDCP, "verify", "bpf/library/fifo.bpf.c", "--json"], capture_output=True, text=True, check=False
     )
-    told = contract(accepted.stdout)
-    assert accepted.returncode == 0 and told["accepted"] is True and told["rejection"] is None
-    assert all(set(stage) >= {"name", "ok", "seconds"} for stage in told["stages"])
-    assert Path(told["token"]).is_file()
+    printed = contract(accepted.stdout)
+    assert accepted.returncode == 0 and printed["accepted"] is True and printed["rejection"] is None
+    assert all(set(stage) >= {"name", "ok", "seconds"} for stage in printed["stages"])
+    assert Path(printed["token"]).is_file()
     bad = sorted(PLANTED.glob("*_fails.bpf.c"))[0]
     rejected = subprocess.run([SCHEDCP, "verify", bad, "--json"], capture_output=True, text=True, check=False)
-    told = contract(rejected.stdout)
-    assert rejected.returncode == 3 and told["accepted"] is False and told["token"] is None
-    assert set(told["rejection"]) >= {"stage", "reason", "evidence"}
+    printed = contract(rejected.stdout)
+    assert rejected.returncode == 3 and printed["accepted"] is False and printed["token"] is None
+    assert set(printed["rejection"]) >= {"stage", "reason", "evidence"}

@@ -44,7 +44,7 @@ def test_files_arrive_whole_and_outputs_come_back_in_order(guest, probe):
     want = 0
     for byte in noise:
         want = (want * 31 + byte) % 2**64
-    seen = []
+    events = []
     job = GuestJob(
         {"probe": probe, "noise.bin": noise},
         (
@@ -53,13 +53,13 @@ def test_files_arrive_whole_and_outputs_come_back_in_order(guest, probe):
             step("spew", label="c"),
         ),
     )
-    report = run(job, guest.machine, on_event=seen.append)
+    report = run(job, guest.machine, on_event=events.append)
     first, second, third = report.events
     assert json.loads(first.out) == {"size": 3_000_001, "sum": want}
     assert second.out.splitlines()[:2] == ['<q"uo\\te>', "<>"]
     assert third.ok and len(third.out) == 1 << 20 and third.dropped > 0
     assert [e.label for e in report.events] == ["a", "b", "c"]
-    assert [type(e) for e in seen] == [Hello, Ran, Ran, Ran, Done]
+    assert [type(e) for e in events] == [Hello, Ran, Ran, Ran, Done]
     assert "sched_ext" not in report.console or report.kernel in guest.kernel.release
 
 

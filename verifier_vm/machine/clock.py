@@ -106,9 +106,9 @@ def usable_clock(cache_dir: Path) -> Path:
         )
         counts = stats.read()
         if isinstance(counts, str) or done.returncode:
-            said = done.stderr.strip().splitlines()
+            complaints = done.stderr.strip().splitlines()
             why = counts if isinstance(counts, str) else f"QEMU ended with {done.returncode}"
-            raise InfraError(f"no virtual clock with this QEMU: {why}" + (f" ({said[-1]})" if said else ""))
+            raise InfraError(f"no virtual clock with this QEMU: {why}" + (f" ({complaints[-1]})" if complaints else ""))
     except subprocess.TimeoutExpired as error:
         raise InfraError("no virtual clock with this QEMU: it hangs at the start") from error
     finally:

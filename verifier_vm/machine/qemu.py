@@ -72,7 +72,7 @@ class Memory:
             mode = "share=on" if self.shared else "share=off,readonly=on,rom=off"
             mode = f"{size},{mode}"
             objects = [f"memory-backend-file,id={name},mem-path={self.directory / name},{mode}" for name in names]
-        return [part for one in objects for part in ("-object", one)], names
+        return [part for memory in objects for part in ("-object", memory)], names
 
 
 def command_line(

@@ -41,8 +41,8 @@ def holds(place: Path) -> bool:
     """Whether the snapshot is there and every byte is what was saved."""
     try:
         files = read_table(place).files
-        seen = [_identity(place / name) for name in sorted(files)]
-        if _checked.get(place) == seen:
+        identities = [_identity(place / name) for name in sorted(files)]
+        if _checked.get(place) == identities:
             return True
         for name, digest in files.items():
             if digest_of_data(place / name) != digest:
@@ -53,7 +53,7 @@ def holds(place: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("snapshot %s: cannot be read (%s); it is taken anew", place.name, error)
         return False
-    _checked[place] = seen
+    _checked[place] = identities
     return True
 
 

@@ -88,11 +88,11 @@ def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:
 
 def _other_programs(*, program_entries: dict[int, Function], ops_entries: set[int]) -> list[tuple[str, int]]:
     """Programs that are no callbacks: user space may run them, and they may move tasks."""
-    found = []
+    programs = []
     for pc, function in program_entries.items():
         if pc not in ops_entries and function.section.lstrip("?") in ("syscall",):
-            found.append(("syscall", pc))
-    return found[: limits.ENTRIES]
+            programs.append(("syscall", pc))
+    return programs[: limits.ENTRIES]
 
 
 def _findings(facts: Facts) -> list[Finding]:

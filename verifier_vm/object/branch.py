@@ -140,4 +140,4 @@ def _joined(low: int, high: int, smallest: int, largest: int, other: frozenset[i
 def below_zero(state: State, value: Expr) -> bool:
     """Do the branches taken leave only negative values of it?"""
     ranges = (state.known.get((32, value)), state.known.get((64, value)))
-    return any(isinstance(found, Range) and found.largest < 0 for found in ranges)
+    return any(isinstance(known, Range) and known.largest < 0 for known in ranges)

@@ -111,15 +111,15 @@ class Btf:
     def resolve(self, type_id: int) -> int:
         """The id behind typedefs and qualifiers; 0 (void) for a chain without end."""
         for _ in range(limits.BTF_DEPTH):
-            found = self.get(type_id)
-            if found.kind not in ALIASES:
+            type_ = self.get(type_id)
+            if type_.kind not in ALIASES:
                 return type_id if type_id < len(self.types) else 0
-            type_id = found.value
+            type_id = type_.value
         return 0
 
     def find(self, name: str, *kinds: int) -> int:
         """The id of the first type of that name and one of the kinds; 0 when there is none."""
-        return next((i for i, found in enumerate(self.types) if found.name == name and found.kind in kinds), 0)
+        return next((i for i, type_ in enumerate(self.types) if type_.name == name and type_.kind in kinds), 0)
 
     def members(self, type_id: int) -> tuple[Member, ...]:
         """Members of a struct or union, or variables of a section, in order; () of anything else."""
@@ -149,13 +149,13 @@ class Btf:
 
     def encoding(self, type_id: int) -> int:
         """The encoding of an integer, BTF_INT_SIGNED among its bits; 0 of anything else."""
-        found = self.get(self.resolve(type_id))
-        return self._types[found.at + 3] & 0x0F if found.kind == INT and found.at + 4 <= len(self._types) else 0
+        type_ = self.get(self.resolve(type_id))
+        return self._types[type_.at + 3] & 0x0F if type_.kind == INT and type_.at + 4 <= len(self._types) else 0
 
     def is_bool(self, type_id: int) -> bool:
         """Is it C's bool?"""
-        found = self.get(self.resolve(type_id))
-        return found.kind == INT and found.name in ("bool", "_Bool")
+        type_ = self.get(self.resolve(type_id))
+        return type_.kind == INT and type_.name in ("bool", "_Bool")
 
     def bools(self, type_id: int) -> frozenset[int]:
         """The offsets of bools in a struct, not looking into arrays or other structs."""
@@ -174,14 +174,14 @@ class Btf:
         total = 1
         for _ in range(limits.BTF_DEPTH):
             type_id = self.resolve(type_id)
-            found = self.get(type_id)
-            if found.kind == ARRAY:
+            type_ = self.get(type_id)
+            if type_.kind == ARRAY:
                 type_id, count = self.array(type_id)
                 total *= count
                 continue
-            if found.kind == PTR:
+            if type_.kind == PTR:
                 return 8 * total
-            return found.value * total if found.kind in (INT, STRUCT, UNION, ENUM, FLOAT, ENUM64, DATASEC) else 0
+            return type_.value * total if type_.kind in (INT, STRUCT, UNION, ENUM, FLOAT, ENUM64, DATASEC) else 0
         return 0
 
     def access(self, type_id: int, spec: str) -> tuple[str, int] | None:

@@ -144,12 +144,12 @@ class Calls:
         if extern not in self._known_sizes:
             btf = self._program.btf
             prototype = btf.get(btf.get(btf.find(extern, FUNC)).value) if extern else btf.get(0)
-            found = [MOST_CLOBBERED] * 5
+            sizes = [MOST_CLOBBERED] * 5
             for index, parameter in enumerate(btf.parameters(prototype)[:5]):
                 pointer = btf.get(btf.resolve(parameter))
                 if pointer.kind == PTR and btf.resolve(pointer.value):
-                    found[index] = btf.size(pointer.value) or MOST_CLOBBERED
-            self._known_sizes[extern] = found
+                    sizes[index] = btf.size(pointer.value) or MOST_CLOBBERED
+            self._known_sizes[extern] = sizes
         return self._known_sizes[extern]
 
     def _probe_read(self, state: State, args: tuple[Value, ...], entry: str) -> None:

@@ -27,7 +27,7 @@ def check_cpus(facts: Facts) -> Iterator[Finding]:
 
 
 def _local_on(facts: Facts) -> Iterator[Finding]:
-    seen: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     advice = "Use SCX_DSQ_LOCAL or a DSQ for each CPU; else test bpf_cpumask_test_cpu(cpu, p->cpus_ptr) and migration."
     for insert in facts.inserts:
         call = insert.call
@@ -36,9 +36,9 @@ def _local_on(facts: Facts) -> Iterator[Finding]:
         held = call.entry in ("enqueue", "select_cpu") and not comes_from(insert.dsq, *PICKS)
         sure = held and call.entry not in facts.record.asked and facts.complete(call.entry)
         level: Level = "reject" if sure else "unknown"
-        if (call.entry, level) in seen:
+        if (call.entry, level) in reported:
             continue
-        seen.add((call.entry, level))
+        reported.add((call.entry, level))
         reason = "SCX_DSQ_LOCAL_ON: whether the task may run on that CPU when it is moved cannot be told here"
         if sure:
             reason = (

@@ -28,11 +28,11 @@ def check_paths(facts: Facts) -> Iterator[Finding]:
 
 
 def _contexts(facts: Facts) -> Iterator[Finding]:
-    seen: set[tuple[str, str]] = set()
+    checked: set[tuple[str, str]] = set()
     for call in facts.record.calls.values():
-        if (call.entry, call.name) in seen:
+        if (call.entry, call.name) in checked:
             continue
-        seen.add((call.entry, call.name))
+        checked.add((call.entry, call.name))
         if call.name in kernel.GONE:
             reason = f"{call.name} does not exist on this kernel (7.3)"
             yield facts.finding("kfunc", "reject", reason, call, "Use the sx_ wrapper, or the kfunc's present name.")

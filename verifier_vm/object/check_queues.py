@@ -24,12 +24,12 @@ def check_queues(facts: Facts) -> Iterator[Finding]:
 
 
 def _first_by_id(inserts: tuple[Insert, ...]) -> dict[int, Insert]:
-    found: dict[int, Insert] = {}
+    first: dict[int, Insert] = {}
     for insert in inserts:
         number = user_id(insert.dsq)
-        if number is not None and (number not in found or insert.call.exact > found[number].call.exact):
-            found[number] = insert
-    return found
+        if number is not None and (number not in first or insert.call.exact > first[number].call.exact):
+            first[number] = insert
+    return first
 
 
 def _computed(inserts: tuple[Insert, ...]) -> list[Insert]:
@@ -96,10 +96,10 @@ def _never_consumed(facts: Facts) -> Iterator[Finding]:
 
 
 def _once(calls: list[Call]) -> Iterator[Call]:
-    seen: set[int] = set()
+    pcs: set[int] = set()
     for call in calls:
-        if call.pc not in seen:
-            seen.add(call.pc)
+        if call.pc not in pcs:
+            pcs.add(call.pc)
             yield call
 
 

@@ -55,23 +55,23 @@ def decode(data: bytes, section: str) -> list[Instruction | None]:
     """The instructions of a section, by slot; None for the second half of an LDDW. ObjectError for nonsense."""
     if len(data) % 8:
         raise ObjectError(f"section '{section}' is no whole number of instructions", "code")
-    found: list[Instruction | None] = []
+    slots: list[Instruction | None] = []
     pending: Instruction | None = None
     for code, registers, off, imm in RAW.iter_unpack(data):
         if pending is not None:
             if code:
-                raise ObjectError(f"'{section}' has a broken 64-bit load at instruction {len(found)}", "code")
+                raise ObjectError(f"'{section}' has a broken 64-bit load at instruction {len(slots)}", "code")
             pending.imm = pending.imm & 0xFFFFFFFF | (imm & 0xFFFFFFFF) << 32
             pending = None
-            found.append(None)
+            slots.append(None)
             continue
         dst, src = registers & 15, registers >> 4
         if dst > 10 or (src > 10 and code & 7 != JMP):
-            raise ObjectError(f"'{section}' names a register that does not exist at instruction {len(found)}", "code")
+            raise ObjectError(f"'{section}' names a register that does not exist at instruction {len(slots)}", "code")
         instruction = Instruction(code, dst, src, off, imm)
         if code == LDDW:
             pending = instruction
-        found.append(instruction)
+        slots.append(instruction)
     if pending is not None:
         raise ObjectError(f"'{section}' ends in the middle of a 64-bit load", "code")
-    return found
+    return slots

@@ -93,14 +93,14 @@ def read_sections(data: bytes, *, most_bytes: int = limits.FILE_BYTES) -> tuple[
     if names_index >= count:
         raise ObjectError(f"the section names are in section {names_index}, which does not exist")
     names = _bytes_of(data, raw[names_index], names_index)
-    found = []
+    sections = []
     for index, fields in enumerate(raw):
         name, kind, flags, _, at, size, link, info, _, _ = fields
         if size > most_bytes:
             raise ObjectError(f"section {index} claims {size} bytes")
         content = _bytes_of(data, fields, index)
-        found.append(Section(index, text_at(names, name), kind, flags, at, size, content, link, info))
-    return tuple(found)
+        sections.append(Section(index, text_at(names, name), kind, flags, at, size, content, link, info))
+    return tuple(sections)
 
 
 def _header(data: bytes, most_bytes: int) -> tuple[Any, ...]:
@@ -142,18 +142,18 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
     if table.link >= len(sections):
         raise ObjectError(f"the symbol names are in section {table.link}, which does not exist")
     strings = sections[table.link].data
-    found = []
+    symbols = []
     for name, info, _, section, value, size in SYMBOL.iter_unpack(table.data):
         at = section if section < len(sections) else 0  # common and absolute symbols have no place in BPF
         text = sections[at].name if info & 15 == STT_SECTION and at else text_at(strings, name)
-        found.append(Symbol(text, info & 15, at, value, size, undefined=section == 0))
-    return tuple(found)
+        symbols.append(Symbol(text, info & 15, at, value, size, undefined=section == 0))
+    return tuple(symbols)
 
 
 def _relocations(
     sections: tuple[Section, ...], symbols: tuple[Symbol, ...]
 ) -> dict[int, dict[int, tuple[int, Symbol]]]:
-    found: dict[int, dict[int, tuple[int, Symbol]]] = {}
+    by_section: dict[int, dict[int, tuple[int, Symbol]]] = {}
     count = 0
     for section in sections:
         if section.kind == SHT_RELA:
@@ -163,9 +163,9 @@ def _relocations(
         count += len(section.data) // REL.size
         if len(section.data) % REL.size or count > limits.RELOCATIONS or section.info >= len(sections):
             raise ObjectError(f"the relocations of '{section.name}' are malformed")
-        target = found.setdefault(section.info, {})
+        target = by_section.setdefault(section.info, {})
         for offset, info in REL.iter_unpack(section.data):
             if info >> 32 >= len(symbols) or offset >= max(sections[section.info].size, 1):
                 raise ObjectError(f"a relocation of '{section.name}' names a symbol or place that does not exist")
             target[offset] = (info & 0xFFFFFFFF, symbols[info >> 32])
-    return found
+    return by_section

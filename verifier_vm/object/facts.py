@@ -75,22 +75,22 @@ class Facts:
     @cached_property
     def consumed(self) -> tuple[tuple[Value, Call], ...]:
         """The ids of the DSQs that tasks are taken from: to the local one, or by an iterator that moves them."""
-        found = [(call.args[0], call) for call in self.record.by_name("scx_bpf_dsq_move_to_local")]
+        ids = [(call.args[0], call) for call in self.record.by_name("scx_bpf_dsq_move_to_local")]
         if self.record.by_name(*MOVES):
-            found += [(call.args[1], call) for call in self.record.by_name("bpf_iter_scx_dsq_new")]
-        return tuple(found)
+            ids += [(call.args[1], call) for call in self.record.by_name("bpf_iter_scx_dsq_new")]
+        return tuple(ids)
 
     def place(self, entry: str, line: int = -1, pc: int = -1) -> str:
         """FILE:LINE where there is line information, else the callback and the number of the instruction in it."""
-        found = self.program.lines.get(line)
+        line_at = self.program.lines.get(line)
         start = self.ops.callbacks.get(entry, -1)
-        if found is None and start >= 0:
+        if line_at is None and start >= 0:
             function = self.program.functions[start]
             own = [at for pc_ in range(function.start, function.end)
                    if (at := self.program.lines.get(pc_)) and not at[0].endswith(".h")]  # fmt: skip
-            found = min(own, key=lambda at: at[1], default=None)
-        if found is not None and found[0]:
-            return f"{found[0]}:{found[1]}"
+            line_at = min(own, key=lambda at: at[1], default=None)
+        if line_at is not None and line_at[0]:
+            return f"{line_at[0]}:{line_at[1]}"
         return f"{entry}, instruction {pc - start}" if pc >= 0 and start >= 0 else entry
 
     def finding(self, bug: str, level: Level, reason: str, at: Call | str | None, advice: str) -> Finding:

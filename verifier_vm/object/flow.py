@@ -67,11 +67,11 @@ def read_flow(program: Program) -> Flow:
     """The flow of every function."""
     size = len(program.code) + 2
     flow = Flow(set(), set(), [0] * size, [0] * size, [0] * size, {}, _argument_counts(program))
-    seen: set[int] = set()
+    covered: set[int] = set()
     for function in sorted(program.functions.values(), key=lambda f: f.start):
-        if function.start in seen:
+        if function.start in covered:
             continue
-        seen.update(range(function.start, function.end))
+        covered.update(range(function.start, function.end))
         graph = {pc: successors(pc, i) for pc in range(function.start, function.end) if (i := program.code[pc])}
         flow.joins.update(to for pc, tos in graph.items() for to in tos if to != pc + 1)
         flow.looping |= _on_loops(graph, function)
@@ -85,7 +85,7 @@ def _on_loops(graph: dict[int, tuple[int, ...]], function: Function) -> set[int]
     low: dict[int, int] = {}
     stack: list[int] = []
     on_stack: set[int] = set()
-    found: set[int] = set()
+    on_loops: set[int] = set()
     work = [(function.start, iter(graph.get(function.start, ())))]
     index[function.start] = low[function.start] = 0
     stack.append(function.start)
@@ -105,7 +105,7 @@ def _on_loops(graph: dict[int, tuple[int, ...]], function: Function) -> set[int]
                     if component[-1] == pc:
                         break
                 if len(component) > 1 or pc in graph[pc]:
-                    found.update(component)
+                    on_loops.update(component)
         elif to not in index:
             index[to] = low[to] = len(index)
             stack.append(to)
@@ -113,17 +113,17 @@ def _on_loops(graph: dict[int, tuple[int, ...]], function: Function) -> set[int]
             work.append((to, iter(graph[to])))
         elif to in on_stack:
             low[pc] = min(low[pc], index[to])
-    return found
+    return on_loops
 
 
 def _argument_counts(program: Program) -> dict[str, int]:
     """How many arguments each function of the object's BTF takes."""
     counts = {}
-    for found in program.btf.types:
-        if found.kind == FUNC:
-            prototype = program.btf.get(found.value)
+    for type_ in program.btf.types:
+        if type_.kind == FUNC:
+            prototype = program.btf.get(type_.value)
             if prototype.kind == FUNC_PROTO:
-                counts[found.name] = min(prototype.count, 5)
+                counts[type_.name] = min(prototype.count, 5)
     return counts
 
 

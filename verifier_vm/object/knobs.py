@@ -42,11 +42,11 @@ def _knob(btf: Btf, name: str, type_id: int) -> Knob | None:
 
 def _c_type(btf: Btf, type_id: int) -> str:
     """As policy_lake/knobs.py names types; empty for one that no word can set."""
-    found = btf.get(type_id)
-    if found.kind != INT or found.value not in (1, 2, 4, 8):
+    type_ = btf.get(type_id)
+    if type_.kind != INT or type_.value not in (1, 2, 4, 8):
         return ""
     if btf.is_bool(type_id):
         return "bool"
-    if found.name == "char":
+    if type_.name == "char":
         return "char"
-    return f"{'s' if btf.encoding(type_id) & SIGNED else 'u'}{8 * found.value}"
+    return f"{'s' if btf.encoding(type_id) & SIGNED else 'u'}{8 * type_.value}"

@@ -189,26 +189,26 @@ def is_atomic(instruction: Instruction) -> bool:
 def _task_fields(program: Program) -> dict[int, str]:
     """The offsets of TASK_FIELDS in the object's own idea of a task."""
     btf = program.btf
-    found: dict[int, str] = {}
+    fields: dict[int, str] = {}
     task = btf.find("task_struct", STRUCT)
     for member in btf.members(task) if task else ():
         if member.name in TASK_FIELDS:
-            found[member.bits // 8] = member.name
+            fields[member.bits // 8] = member.name
         if member.name in ("scx", "se"):
             for inner in btf.members(member.type_id):
                 name = f"{member.name}.{inner.name}"
                 if name in TASK_FIELDS:
-                    found[(member.bits + inner.bits) // 8] = name
-    return found
+                    fields[(member.bits + inner.bits) // 8] = name
+    return fields
 
 
 def _global_bools(program: Program) -> set[tuple[object, int]]:
     """Global variables that are bools, as (section, offset)."""
-    btf, found = program.btf, set[tuple[object, int]]()
+    btf, places = program.btf, set[tuple[object, int]]()
     for name in (".bss", ".data"):
         section = program.elf.named(name)
         bools = {v.name for v in btf.members(btf.find(name, DATASEC)) if btf.is_bool(btf.get(v.type_id).value)}
         if section and bools:
             at = section.index
-            found.update((name, s.value) for s in program.elf.symbols if s.section == at and s.name in bools)
-    return found
+            places.update((name, s.value) for s in program.elf.symbols if s.section == at and s.name in bools)
+    return places

@@ -163,7 +163,7 @@ def _relocate_calls(program: Program, start: int, end: int) -> None:
 
 
 def _maps(btf: Btf) -> dict[str, Map]:
-    found = {}
+    maps = {}
     for variable in btf.members(btf.find(".maps", DATASEC)):
         definition = btf.resolve(btf.get(variable.type_id).value)
         if btf.get(definition).kind != STRUCT:
@@ -181,5 +181,5 @@ def _maps(btf: Btf) -> dict[str, Map]:
             elif member.name == "value":
                 bools = btf.bools(pointed)
         size = numbers.get("key_size", 0)
-        found[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
-    return found
+        maps[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
+    return maps

@@ -173,28 +173,28 @@ class State:
     def write_stack(self, frame: int, offset: int, size: int, value: Value | None) -> None:
         """Store on a stack; None for a value that is not known."""
         for near in range(offset - 7, offset + size):
-            found = self.stack.get((frame, near))
-            if found and near + found[0] > offset:
+            slot = self.stack.get((frame, near))
+            if slot and near + slot[0] > offset:
                 del self.stack[frame, near]
         if value is not None:
             self.stack[frame, offset] = (size, value)
 
     def read_stack(self, frame: int, offset: int, size: int) -> Value | None:
         """What a stack holds at a place; None when it is not known."""
-        found = self.stack.get((frame, offset))
-        if found is None:
+        slot = self.stack.get((frame, offset))
+        if slot is None:
             return self._part_of_number(frame, offset, size)
-        if found[0] == size:
-            return found[1]
-        if found[0] > size and isinstance(found[1], int):
-            return found[1] & (1 << 8 * size) - 1
+        if slot[0] == size:
+            return slot[1]
+        if slot[0] > size and isinstance(slot[1], int):
+            return slot[1] & (1 << 8 * size) - 1
         return None
 
     def _part_of_number(self, frame: int, offset: int, size: int) -> Value | None:
         for near in range(offset - 7, offset):
-            found = self.stack.get((frame, near))
-            if found and isinstance(found[1], int) and near + found[0] >= offset + size:
-                return found[1] >> 8 * (offset - near) & (1 << 8 * size) - 1
+            slot = self.stack.get((frame, near))
+            if slot and isinstance(slot[1], int) and near + slot[0] >= offset + size:
+                return slot[1] >> 8 * (offset - near) & (1 << 8 * size) - 1
         return None
 
     def clobber_stack(self, frame: int, offset: int, size: int) -> None:

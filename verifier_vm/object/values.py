@@ -48,10 +48,10 @@ class Expr:
         inner = [x for x in (a, b) if isinstance(x, Expr)]
         self.depth = 1 + max((x.depth for x in inner), default=0)
         own = op in LEAVES or op == "mix"
-        found = {leaf for part in inner for leaf in part.leaves if not own or (op == "mix" and telling(leaf))}
-        if len(found) > limits.LEAVES:
-            found = set(sorted(found, key=lambda leaf: leaf.serial)[: limits.LEAVES])
-        self.leaves = frozenset((*found, self) if own else found)
+        leaves = {leaf for part in inner for leaf in part.leaves if not own or (op == "mix" and telling(leaf))}
+        if len(leaves) > limits.LEAVES:
+            leaves = set(sorted(leaves, key=lambda leaf: leaf.serial)[: limits.LEAVES])
+        self.leaves = frozenset((*leaves, self) if own else leaves)
 
     def __repr__(self) -> str:
         inner = ", ".join(repr(x) for x in (self.key, self.a, self.b) if x is not None)
@@ -72,14 +72,14 @@ class Values:
     ) -> Expr:
         """The expression of those parts; beyond EXPRESSION_DEPTH only its leaves are kept."""
         index = (op, key, a if isinstance(a, int) else id(a), b if isinstance(b, int) else id(b), bits)
-        found = self._table.get(index)
-        if found is None:
-            found = Expr(op, key, a, b, bits, len(self._table))
-            if found.depth > limits.EXPRESSION_DEPTH and op not in LEAVES:
+        expression = self._table.get(index)
+        if expression is None:
+            expression = Expr(op, key, a, b, bits, len(self._table))
+            if expression.depth > limits.EXPRESSION_DEPTH and op not in LEAVES:
                 deepest = max((x for x in (a, b) if isinstance(x, Expr)), key=lambda x: x.depth)
-                found = self.make("any", "deep", _shallow(deepest), bits=bits)
-            self._table[index] = found
-        return found
+                expression = self.make("any", "deep", _shallow(deepest), bits=bits)
+            self._table[index] = expression
+        return expression
 
     def settle(self, value: Value, place: object) -> Value:
         """`value`, or for arithmetic a name for it: which sum it was matters to no check, but paths that differ in it
@@ -93,11 +93,11 @@ class Values:
             return value
         telling_ones = tuple(sorted(leaf.serial for leaf in value.leaves if telling(leaf)))
         index = ("mix", place, telling_ones, value.bits)
-        found = self._table.get(index)
-        if found is None:
-            found = self._table[index] = Expr("mix", place, value, None, value.bits, len(self._table))
-            found.a, found.depth = None, 1
-        return found
+        expression = self._table.get(index)
+        if expression is None:
+            expression = self._table[index] = Expr("mix", place, value, None, value.bits, len(self._table))
+            expression.a, expression.depth = None, 1
+        return expression
 
     @property
     def full(self) -> bool:

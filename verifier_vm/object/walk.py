@@ -220,10 +220,10 @@ def _heed_result(state: State, op: int, a: Value, b: Value) -> None:
 def own_lines(program: Program) -> set[int]:
     """The pcs at which a line of the policy's own begins: not a header's, nor the one that opens a function, to which
     the compiler also puts down how it ends."""
-    found: set[int] = set()
+    pcs: set[int] = set()
     for function in program.functions.values():
         lines = {pc: at for pc in range(function.start, function.end) if (at := program.lines.get(pc))}
         own = {pc: line for pc, (file, line) in lines.items() if not file.endswith(".h")}
         opening = min(own.values(), default=0)
-        found.update(pc for pc, line in own.items() if line != opening)
-    return found
+        pcs.update(pc for pc, line in own.items() if line != opening)
+    return pcs

@@ -30,15 +30,15 @@ def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
 
 
 def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
-    found = list(directives.check(source))
+    findings = list(directives.check(source))
     unit, errors = parse.parse(source, flags)
     # Made by another clang, or spoilt: the headers themselves are still there.
     if any("PCH" in error or "AST file" in error for error in errors) and "-include-pch" in flags:
         at = list(flags).index("-include-pch")
         unit, errors = parse.parse(source, [*flags[:at], *flags[at + 2 :]])
     if not errors:
-        found += _in_tree(unit)
-    return {"found": list(dict.fromkeys(found))[:ENOUGH], "errors": errors[:5]}
+        findings += _in_tree(unit)
+    return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
 
 
 def _in_tree(unit: cindex.TranslationUnit) -> Iterator[Found]:

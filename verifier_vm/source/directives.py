@@ -18,29 +18,29 @@ _SPLICE = re.compile(r"\\[ \t]*\r?\n")
 
 def check(source: str) -> Iterator[Found]:
     """Names that lead out of the include directories, and files taken in as data."""
-    splices = [found.end() for found in _SPLICE.finditer(source)]
-    lengths = [found.end() - found.start() for found in _SPLICE.finditer(source)]
+    splices = [match.end() for match in _SPLICE.finditer(source)]
+    lengths = [match.end() - match.start() for match in _SPLICE.finditer(source)]
     text = _TOKENS.sub(_blank, _SPLICE.sub("", source))
 
     def line(at: int) -> int:
         return _line(source, splices, lengths, at)
 
-    for found in _DIRECTIVE.finditer(text):
-        what = found[1]
+    for match in _DIRECTIVE.finditer(text):
+        what = match[1]
         if what == "embed":
-            yield Found("include", "reject", "#embed takes a file in as data", line(found.start(1)), "leave it out")
+            yield Found("include", "reject", "#embed takes a file in as data", line(match.start(1)), "leave it out")
         elif what in ("include", "include_next", "import"):
-            name = _NAME.match(found[2])
+            name = _NAME.match(match[2])
             if name and _leads_out(name[1]):
-                yield _out(name[1], line(found.start(1)))
+                yield _out(name[1], line(match.start(1)))
     for asked in _ASKS.finditer(text):
         if _leads_out(asked[1]):
             yield _out(asked[1], line(asked.start()))
 
 
-def _blank(found: re.Match[str]) -> str:
+def _blank(match: re.Match[str]) -> str:
     """A comment as spaces, a literal as it is: places stay where they are."""
-    token = found[0]
+    token = match[0]
     return token if token[0] in "\"'" else re.sub(r"[^\n]", " ", token)
 
 

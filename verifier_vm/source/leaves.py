@@ -28,57 +28,57 @@ class Leaves:
 
 def leaves_of(program: Program, function: Function, *expressions: Node) -> Leaves:
     """The leaves of these expressions of a function."""
-    found = Leaves()
-    seen: set[tuple[str, str]] = set()
+    leaves = Leaves()
+    visited: set[tuple[str, str]] = set()
     for expression in expressions:
-        _collect(program, function, expression, found, seen, DEPTH)
-    return found
+        _collect(program, function, expression, leaves, visited, DEPTH)
+    return leaves
 
 
 def _collect(
-    program: Program, function: Function, node: Node, found: Leaves, seen: set[tuple[str, str]], depth: int
+    program: Program, function: Function, node: Node, leaves: Leaves, visited: set[tuple[str, str]], depth: int
 ) -> None:
     if depth < 0:
-        found.opaque = True
+        leaves.opaque = True
         return
     if node.kind == "name":
-        _collect_name(program, function, node, found, seen, depth)
+        _collect_name(program, function, node, leaves, visited, depth)
         return
     if node.kind == "field":
-        found.fields.add(node.path)
+        leaves.fields.add(node.path)
         if node.root.kind == "name":
             return
     elif node.kind == "call":
-        found.calls.add(node.called or "?")
+        leaves.calls.add(node.called or "?")
         callee = program.function(node.text)
-        if callee and ("()", callee.name) not in seen:
-            seen.add(("()", callee.name))
+        if callee and ("()", callee.name) not in visited:
+            visited.add(("()", callee.name))
             for returned in callee.returns:
                 for kid in returned.kids:
-                    _collect(program, callee, kid, found, seen, depth - 1)
+                    _collect(program, callee, kid, leaves, visited, depth - 1)
     elif node.kind in ("binary", "assign", "unary"):
-        found.operators.add(node.text)
+        leaves.operators.add(node.text)
         if node.text == "*" and node.kind == "unary":
-            found.opaque = True
+            leaves.opaque = True
     elif node.kind == "element":
-        found.opaque = True
+        leaves.opaque = True
     for kid in node.kids:
-        _collect(program, function, kid, found, seen, depth)
+        _collect(program, function, kid, leaves, visited, depth)
 
 
 def _collect_name(
-    program: Program, function: Function, node: Node, found: Leaves, seen: set[tuple[str, str]], depth: int
+    program: Program, function: Function, node: Node, leaves: Leaves, visited: set[tuple[str, str]], depth: int
 ) -> None:
     name = node.text
     if name in function.locals:
         if name in function.params:
-            found.params.add(name)
-        if (function.name, name) in seen:
+            leaves.params.add(name)
+        if (function.name, name) in visited:
             return
-        seen.add((function.name, name))
+        visited.add((function.name, name))
         for given in function.given.get(name, ()):
-            _collect(program, function, given, found, seen, depth - 1)
+            _collect(program, function, given, leaves, visited, depth - 1)
     elif name in program.variables:
-        found.globals.add(name)
+        leaves.globals.add(name)
     else:
-        found.constants.add(words.base(name))
+        leaves.constants.add(words.base(name))

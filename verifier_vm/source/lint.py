@@ -46,14 +46,14 @@ def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
     if "failed" in answer:
         raise InfraError(f"the parser failed on '{name}': {answer['failed']}")
     try:
-        found = [_finding(name, *fields) for fields in answer["found"]]
+        findings = [_finding(name, *fields) for fields in answer["found"]]
         errors = [str(error) for error in answer["errors"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InfraError(f"the parser's answer on '{name}' has another form: {error!r}") from error
     if errors:
         reason = f"it does not compile: {errors[0][:200]}"
-        found.append(Finding("compiler", "note", reason, name, "see the stage build"))
-    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+        findings.append(Finding("compiler", "note", reason, name, "see the stage build"))
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
 def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: str) -> Finding:

@@ -42,8 +42,8 @@ def load(library: str) -> None:
     lib = cindex.conf.lib
     lib.clang_getCursorUnaryOperatorKind.argtypes = [cindex.Cursor]
     lib.clang_getCursorUnaryOperatorKind.restype = int
-    whole = POINTER(c_uint)
-    lib.clang_getSpellingLocation.argtypes = [cindex.SourceLocation, POINTER(cindex.c_object_p), whole, whole, whole]
+    uints = POINTER(c_uint)
+    lib.clang_getSpellingLocation.argtypes = [cindex.SourceLocation, POINTER(cindex.c_object_p), uints, uints, uints]
     lib.clang_getSpellingLocation.restype = None
     lib.clang_Cursor_Evaluate.argtypes, lib.clang_Cursor_Evaluate.restype = [cindex.Cursor], c_void_p
     for name, kind in (("getKind", c_int), ("getAsLongLong", c_longlong), ("isUnsignedInt", c_int),
@@ -109,7 +109,7 @@ def _function(cursor: Any) -> Function:
 
 
 def _ops(cursor: Any) -> dict[str, str]:
-    found = {}
+    ops = {}
     for kid in cursor.get_children():
         if kid.kind != K.INIT_LIST_EXPR:
             continue
@@ -118,8 +118,8 @@ def _ops(cursor: Any) -> dict[str, str]:
             member = next((part.spelling for part in parts if part.kind == K.MEMBER_REF), None)
             target = next((part.spelling for part in parts if part.kind == K.DECL_REF_EXPR), None)
             if member and target:
-                found[member] = target
-    return found
+                ops[member] = target
+    return ops
 
 
 def _node(cursor: Any, depth: int) -> Node | None:

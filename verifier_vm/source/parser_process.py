@@ -97,18 +97,18 @@ def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: floa
 
 
 def _kept(launcher: tuple[str, ...]) -> ParserProcess:
-    found = _KEPT.get(launcher)
-    if found is None or found.owner != os.getpid() or found.process.poll() is not None:
+    parser = _KEPT.get(launcher)
+    if parser is None or parser.owner != os.getpid() or parser.process.poll() is not None:
         for other in list(_KEPT):  # one at a time: directories rarely change within a process
             _drop(other)
-        found = _KEPT[launcher] = ParserProcess(launcher)
-    return found
+        parser = _KEPT[launcher] = ParserProcess(launcher)
+    return parser
 
 
 def _drop(launcher: tuple[str, ...]) -> None:
-    found = _KEPT.pop(launcher, None)
-    if found:
-        found.end()
+    parser = _KEPT.pop(launcher, None)
+    if parser:
+        parser.end()
 
 
 @atexit.register

@@ -99,15 +99,15 @@ class Function:
 
     def fields_given(self, variable: str, field: str) -> list[Node]:
         """What a field of a local struct is given, in its initialiser or later."""
-        found = []
+        values = []
         for node in self.body.walk():
             if node.kind == "variable" and node.text == variable:
-                found += [inner.kids[0] for inner in node.walk() if inner.kind == "designated" and inner.text == field]
+                values += [inner.kids[0] for inner in node.walk() if inner.kind == "designated" and inner.text == field]
             elif node.kind == "binary" and node.text == "=" and node.kids[0].kind == "field":
                 left = node.kids[0]
                 if left.text == field and left.root.kind == "name" and left.root.text == variable:
-                    found.append(node.kids[1])
-        return found
+                    values.append(node.kids[1])
+        return values
 
 
 class Program:
@@ -123,23 +123,23 @@ class Program:
 
     def reached(self, start: Function) -> list[Function]:
         """A function and all of the policy's own that it calls or hands on, directly or not."""
-        found, todo = {start.name: start}, [start]
+        reached, todo = {start.name: start}, [start]
         while todo:
             for node in todo.pop().body.walk():
                 if node.kind in ("call", "name") and node.text:
                     callee = self.function(node.text)
-                    if callee and callee.name not in found:
-                        found[callee.name] = callee
+                    if callee and callee.name not in reached:
+                        reached[callee.name] = callee
                         todo.append(callee)
-        return list(found.values())
+        return list(reached.values())
 
     def reached_from(self, *ops: str) -> list[Function]:
         """The same from several callbacks; those that the policy does not have are left out."""
-        found: dict[str, Function] = {}
+        reached: dict[str, Function] = {}
         for op in ops:
             if op in self.ops:
-                found.update((function.name, function) for function in self.reached(self.ops[op]))
-        return list(found.values())
+                reached.update((function.name, function) for function in self.reached(self.ops[op]))
+        return list(reached.values())
 
     def inserts(self, function: Function) -> Iterator[tuple[Node, list[Node]]]:
         """Every ordered insert in a function, with what its vtime may be."""

@@ -70,13 +70,13 @@ def score(
     from control_plane.score import scored
     from schedcp.settings import resolved
     from tasks.host.lake import open_lake
-    from tasks.score import Wish
+    from tasks.score import ScoreRequest
 
     chosen = resolved(settings)
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
     words = tuple(f"{name}={_word(value)}" for name, value in (knobs or {}).items())
-    wish = Wish(str(policy), workload, pairs, most, seed, words, control, plots)
-    return scored(wish, chosen, open_lake(chosen))[0]
+    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots)
+    return scored(request, chosen, open_lake(chosen))[0]
 
 
 def tune(
