@@ -47,6 +47,7 @@ class State:
     started: float = field(default_factory=time.time)
     runs: int = 0
     busy: str = ""
+    starting: bool = True
     ending: bool = False
     waiting: queue.SimpleQueue[tuple[socket.socket, RunSpec, float] | None] = field(default_factory=queue.SimpleQueue)
 
@@ -79,9 +80,10 @@ def serve() -> None:
     lock.write(str(os.getpid()))
     lock.flush()
     state = State(own)
-    with interruptible(), Services(settings) as services:
-        signal.signal(signal.SIGTERM, lambda *_: _end(state))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _end(state))
+    with Services(settings) as services:
+        state.starting = False
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
             listener.bind(str(path))
@@ -196,8 +198,12 @@ def _gone(connection: socket.socket) -> bool:
 
 
 def _end(state: State) -> None:
+    """End as soon as may be: a start is broken off; where an import swallows that, `_work` returns at once."""
     state.ending = True
     state.waiting.put(None)
+    if state.starting:
+        state.starting = False
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def _say(**message: Any) -> None:
