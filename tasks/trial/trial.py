@@ -119,16 +119,21 @@ def _run(spec: TrialSpec, policy: Loadable | None, number: int) -> RunWork:
 def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None) -> Steps:
     plan, roles = spec.plan, _roles(policy, control)
     kept: dict[Role, list[Measurement]] = {role: [] for role in roles}
-    floor: list[Measurement] = []
+    # A policy's first run makes the snapshot that its others start from: whoever had a slot for one would wait for it.
+    ahead = [_run(spec, under, 0) for under in roles.values() if under is not None]
+    shared = [*baseline_runs(spec, 0, plan.pairs), *floor_runs(spec)]
+    before = _measurements((yield (*ahead, *shared)))
+    if policy is not None and isinstance(failed := _failure(spec, {"policy": before[:1]}), Rejection):
+        return failed
+    floor = before[len(ahead) + plan.pairs :]
     while True:
         first = len(kept["policy"])
         count = plan.pairs if first == 0 else max(1, min(plan.pairs, plan.most_pairs - first))
-        asked = [_run(spec, under, number) for under in roles.values() for number in range(first, first + count)]
-        extra = floor_runs(spec) if first == 0 else []
-        results = _measurements((yield (*asked, *extra)))
+        results = _measurements(
+            (yield [_run(spec, under, number) for under in roles.values() for number in range(first, first + count)])
+        )
         for index, role in enumerate(roles):
             kept[role] += results[index * count : (index + 1) * count]
-        floor += results[len(asked) :]
         if isinstance(failed := _failure(spec, kept), Rejection):
             return failed
         course = _course(spec.workload, plan.seed, kept, floor)
@@ -186,7 +191,7 @@ def _by_rounds(spec: TrialSpec, policy: Loadable | None, control: Loadable | Non
     plan, figures = spec.plan, Measured()
     while True:
         first = len(figures.get("policy", ()))
-        count = plan.pairs if first == 0 else max(2, min(plan.pairs, plan.most_pairs - first))
+        count = plan.pairs if first == 0 else max(1, min(plan.pairs, plan.most_pairs - first))
         work = PairsWork(spec.workload, spec.shape, spec.settings, policy, control, plan.seed, first, count)
         (rounds,) = yield (work,)
         if not isinstance(rounds, Rounds):
