@@ -22,6 +22,7 @@ from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.terms import UNKNOWN, Provenance, RolloutStage
 
+MACHINE_ID = Path("/etc/machine-id")
 SUFFIX, REPORT_SUFFIX = ".dsse.json", ".report.json"
 
 
@@ -73,7 +74,7 @@ def audience(settings: Settings) -> str:
     if settings.audience:
         return settings.audience
     try:
-        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+        machine = MACHINE_ID.read_text(encoding="ascii").strip()
     except OSError:
         machine = ""
     # An image that was copied before its first boot has an empty id, or the word "uninitialized".

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from token_cases import SCORE, STAGES, payload, refusal, sha
 from control_plane import cli
 from policy_lake.model import InfraError, Rejection, Verdict
 from tasks.host.settings import Settings
+from tasks.tokens import issue
 from tasks.tokens.check import HOST_BTF
 from tasks.tokens.issue import report_path, token_for_verdict
 from verifier_vm.tokens.audit_log import LOG
@@ -242,6 +244,27 @@ def test_check_tells_of_what_this_host_has_admitted(refused, schedcp, data, toke
     now = parse_payload(payload(json.loads(token.read_text()))).issued
     consume_token(host_state_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
     refused(Code.USED, "token", "check", token, *THERE)
+
+
+def test_a_list_older_than_the_log_beside_it_is_refused(refused, schedcp, data, token):
+    path = data / "keys" / REVOCATIONS
+    before = path.read_bytes()
+    schedcp("token", "revoke", token, "--reason", "p99 went up")
+    path.write_bytes(before)
+    refused(Code.OLD_REVOCATIONS, "token", "check", token, *THERE)
+    refused(Code.OLD_REVOCATIONS, "token", "log", "--check")
+
+
+@pytest.mark.parametrize("content", ["", "uninitialized\n", None])
+def test_a_host_without_a_machine_id_is_known_by_its_name(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    if content is not None:
+        (tmp_path / "machine-id").write_text(content)
+    assert issue.audience(Settings(audience="")) == f"host:{platform.node()}"
+    (tmp_path / "machine-id").write_text("ab" * 16 + "\n")
+    known = issue.audience(Settings(audience=""))
+    assert known.startswith("machine:") and "ab" * 16 not in known
+    assert issue.audience(Settings(audience="mine")) == "mine"
 
 
 def test_a_rejected_verdict_is_not_even_asked_for(data):

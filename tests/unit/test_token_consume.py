@@ -162,6 +162,12 @@ def test_a_state_that_would_grow_too_large_consumes_nothing(host, keys, monkeypa
     assert (host / STATE).read_bytes() == before
 
 
+def test_a_state_in_a_directory_that_others_may_enter_is_not_believed(host):
+    host.chmod(0o777)
+    with refusal(Code.HOST_STATE):
+        read_host_state(host)
+
+
 def test_a_memory_is_not_made_twice(host):
     with pytest.raises(InputError, match="is there already"):
         create_host_state(host)

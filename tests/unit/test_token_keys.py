@@ -8,6 +8,8 @@ import stat
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from verifier_vm.tokens import private_key as keys
 from verifier_vm.tokens.errors import KeyFileError
@@ -74,3 +76,15 @@ def test_a_linked_broken_or_foreign_key_is_refused(tmp_path):
         signing_key(directory)
     with pytest.raises(KeyFileError, match=r"File exists|Not a directory"):
         signing_key(public)
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path):
+    signing_key(tmp_path / "keys")
+    other = X25519PrivateKey.generate()
+    private, public = tmp_path / "keys" / keys.PRIVATE, tmp_path / "keys" / keys.PUBLIC
+    private.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(KeyFileError, match=f"{private}: not an Ed25519 key"):
+        signing_key(tmp_path / "keys")
+    public.write_bytes(other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(KeyFileError, match=f"{public}: not an Ed25519 key"):
+        read_public_key(public)

@@ -183,6 +183,18 @@ def test_a_log_without_head_and_list_is_no_beginning(tmp_path):
     assert not (tmp_path / "keys" / REVOCATIONS).exists()
 
 
+def test_a_line_behind_the_head_is_written_as_the_signer_writes_it(keys):
+    """Its signature covers the entry alone: a member beside it would go unnoticed."""
+    head = (keys / HEAD).read_bytes()
+    issue(keys)
+    (keys / HEAD).write_bytes(head)
+    *lines, last = (keys / LOG).read_bytes().splitlines(keepends=True)
+    (keys / LOG).write_bytes(b"".join(lines) + canonical_json({**json.loads(last), "more": 1}) + b"\n")
+    for act in (trust, issue):
+        with refusal(Code.LOG_BROKEN):
+            act(keys)
+
+
 def _killed_at(number, directory, message):
     """The signer, killed at its n-th call that changes the disk (a write half done); True if there was none."""
 

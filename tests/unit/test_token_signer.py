@@ -241,3 +241,13 @@ def test_the_signers_answer_holds_no_key(tmp_path):
     directory = tmp_path / "keys"
     reply = json.dumps(signer.answer(directory, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()))
     assert (directory / PRIVATE).read_text().splitlines()[1][-40:] not in reply
+
+
+def test_the_signer_leaves_no_core_file_and_cannot_be_traced(tmp_path):
+    code = (
+        "import ctypes, os, resource; from verifier_vm.tokens import signer; import io\n"
+        "signer.main(['/none'], io.BytesIO(b''), io.BytesIO())\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE), oct(os.umask(0)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=client.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "0 (0, 0) 0o77"
