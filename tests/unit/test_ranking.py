@@ -10,13 +10,12 @@ from typing import cast
 import pytest
 import strategies
 from planner_cases import context, policy
+from trial_cases import BATCH
 
 from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import Ratio, Score
 from policy_lake.ranking import best
-from tasks.host.settings import Settings
-from tasks.host.workloads import Workload, find_workload
 from tasks.planners.refine import best_score
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of
@@ -59,7 +58,7 @@ def test_lake_planner_report_and_control_agree(known: tuple[Score, ...], tmp_pat
     assert best_score(here) is leader
     assert best_of([Tried(strategies.candidate(each.id), each) for each in known]) is leader
     lake = FilledLake(known)
-    control = find_control("best", cast(Workload, find_workload("batch", Settings())), cast(Lake, lake))
+    control = find_control("best", BATCH, cast(Lake, lake))
     assert control is not None and control.policy == leader.policy
     assert Lake.best(cast(Lake, lake), "batch") == (leader if leader.outcome == "win" else None)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from bpf.library import policies
 from policy_lake.model import InfraError
 from verifier_vm.source import lint, parser_process
 from verifier_vm.source.lint import lint_source
+from verifier_vm.source.server import ENDLESS_S, how_it_ended
 
 RIGHT = [(path.name, path) for path in good()]
 WRONG = [policy for policy in planted() if policy.stage == "source"]
@@ -154,9 +158,106 @@ def test_what_is_missing_is_told_with_the_mending_command(monkeypatch):
 @pytest.mark.parametrize(
     "answer",
     [{}, {"found": 3, "errors": []}, {"found": [["F01", "maybe", "", 1, ""]], "errors": []},
-     {"found": [["F01"]], "errors": []}, {"failed": "KeyError()"}, {"died": -9}, {"died": 1}],
+     {"found": [["F01"]], "errors": []}, {"failed": "KeyError()"}, {"ended": "otherwise"}],
 )  # fmt: skip
 def test_an_answer_of_another_form_is_our_failure(answer, monkeypatch):
     monkeypatch.setattr(lint, "ask_parser", lambda *_: answer)
     with pytest.raises(InfraError):
         lint_source("int x;\n", name="a", flags=[])
+
+
+ENDS = [
+    (-signal.SIGXCPU, ENDLESS_S, "cpu"), (-signal.SIGXCPU, ENDLESS_S - 0.1, "lost"), (-signal.SIGSEGV, 0.1, "crash"),
+    (-signal.SIGABRT, 0.1, "crash"), (-signal.SIGKILL, ENDLESS_S, "lost"), (-signal.SIGTERM, 0.1, "lost"),
+    (0, 0.1, "lost"), (1, ENDLESS_S, "lost"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "cpu_s", "how"), ENDS)
+def test_only_counted_cpu_time_and_signals_of_its_own_are_the_sources_doing(status, cpu_s, how):
+    assert how_it_ended(status, cpu_s)["ended"] == how
+
+
+FINE = {"found": [], "errors": []}
+SEGV, ABRT, LOST = ({"ended": how, "detail": detail} for how, detail in (
+    ("crash", "SIGSEGV"), ("crash", "SIGABRT"), ("lost", "status -9")))  # fmt: skip
+CPU, NESTING = {"ended": "cpu", "detail": "3.0 s"}, {"ended": "nesting"}
+
+
+def lint_answered(monkeypatch, answers):
+    """The stage when the parser gives these answers, and how many it gave."""
+    left = list(answers)
+    monkeypatch.setattr(lint, "ask_parser", lambda *_: left.pop(0))
+    return lint_source("int x;\n", name="a", flags=[], launcher=["confined"]), len(answers) - len(left)
+
+
+@pytest.mark.parametrize(
+    ("answers", "ok"),
+    [([FINE], True), ([CPU], False), ([NESTING], False), ([SEGV, SEGV], False), ([SEGV, FINE], True),
+     ([LOST, FINE], True), ([LOST, CPU], False), ([SEGV, NESTING], False)],
+)  # fmt: skip
+def test_a_source_is_rejected_on_evidence_and_after_a_crash_only_if_it_crashes_again(answers, ok, monkeypatch):
+    stage, asked = lint_answered(monkeypatch, answers)
+    assert stage.ok is ok and asked == len(answers)
+    assert [finding.bug for finding in rejections(stage)] == ([] if ok else ["compiler"])
+
+
+@pytest.mark.parametrize("answers", [[LOST, LOST], [SEGV, ABRT], [SEGV, LOST], [LOST, SEGV]])
+def test_a_parser_lost_for_no_known_reason_is_our_failure(answers, monkeypatch):
+    with pytest.raises(InfraError, match="the parser was lost on 'a'"):
+        lint_answered(monkeypatch, answers)
+
+
+def test_a_child_killed_from_outside_says_nothing_of_the_source(look):
+    look("int x;\n")
+    (kept,) = parser_process._KEPT.values()
+    children = Path(f"/proc/{kept.process.pid}/task/{kept.process.pid}/children")
+    over = threading.Event()
+
+    def kill_children():
+        while not over.is_set():
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_children)
+    killer.start()
+    try:
+        with pytest.raises(InfraError, match="the parser was lost"):
+            look(HARMFUL["macros"])
+    finally:
+        over.set()
+        killer.join()
+    assert look("int x;\n").ok
+
+
+@pytest.mark.parametrize("late", [1, 2])
+def test_a_time_out_by_the_wall_clock_is_tried_once_more_and_then_ours(late, monkeypatch):
+    class Parser:
+        asked = 0
+
+        def ask(self, request, timeout_s):
+            Parser.asked += 1
+            if Parser.asked <= late:
+                raise parser_process.ParserTimeoutError("the parser gave no answer within 60 s")
+            return b'{"found": [], "errors": []}\n'
+
+    monkeypatch.setattr(parser_process, "_kept", lambda launcher: Parser())
+    if late == 1:
+        assert lint_source("int x;\n", name="a", flags=[], launcher=["confined"]).ok and Parser.asked == 2
+    else:
+        with pytest.raises(InfraError, match="gave no answer within 60 s"):
+            lint_source("int x;\n", name="a", flags=[], launcher=["confined"])
+        assert Parser.asked == 2
+
+
+@pytest.mark.parametrize("spoil", ["removed", "empty", "half"])
+def test_a_precompiled_header_that_another_process_removes_is_not_the_sources_fault(spoil, vmlinux_dir, tmp_path):
+    source = policies()[0].source
+    flags = front_end_flags(source, vmlinux_dir=vmlinux_dir)
+    at, header = flags.index("-include-pch") + 1, tmp_path / "header.pch"
+    if spoil != "removed":
+        header.write_bytes(Path(flags[at]).read_bytes()[: 0 if spoil == "empty" else 1 << 20])
+    flags[at] = str(header)
+    stage = lint_source(source, name="a", flags=flags)
+    assert [finding.bug for finding in stage.findings] == ["confine"], stage.evidence

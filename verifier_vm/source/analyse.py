@@ -13,32 +13,51 @@ from verifier_vm.source.checks import charge, cpus, credit, order, returns, text
 from verifier_vm.source.tree import Found
 
 FAMILIES = (cpus, order, returns, time, credit, charge)
+PRECOMPILED = "-include-pch"
 ENOUGH = 200  # findings; nobody reads more of one policy
 
 
 def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
     """Findings, and clang's errors if there are any: then only what needs no tree is looked for.
 
-    {"died": 0} when the parser fell over or the nesting has no end; {"failed": ...} for an error of ours.
+    {"ended": "nesting"} when it is nested deeper than this program follows, {"ended": "crash"} when clang fell over
+    (libclang catches its own signals), {"failed": ...} for an error of ours.
     """
     try:
         return _analyse(source, flags)
-    except (cindex.TranslationUnitLoadError, parse.TooDeepError, RecursionError, MemoryError):
-        return {"died": 0}
+    except (parse.TooDeepError, RecursionError):
+        return {"ended": "nesting"}
+    except cindex.TranslationUnitLoadError:
+        return {"ended": "crash", "detail": "libclang could not parse it"}
     except Exception as error:
         return {"failed": repr(error)[:500]}
 
 
 def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
     findings = list(directives.check(source))
-    unit, errors = parse.parse(source, flags)
-    # Made by another clang, or spoilt: the headers themselves are still there.
-    if any("PCH" in error or "AST file" in error for error in errors) and "-include-pch" in flags:
-        at = list(flags).index("-include-pch")
-        unit, errors = parse.parse(source, [*flags[:at], *flags[at + 2 :]])
+    unit, errors = _parsed(source, flags)
     if not errors:
         findings += _in_tree(unit)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
+
+
+def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, list[str]]:
+    """The tree and its errors, without the precompiled header where that is at fault: the headers are still there.
+
+    One made by another clang, or spoilt, is an error in clang's words. From one that another process has just removed,
+    or is half there, libclang makes no tree at all, as from a source that crashes it.
+    """
+    if PRECOMPILED not in flags:
+        return parse.parse(source, flags)
+    at = list(flags).index(PRECOMPILED)
+    without = [*flags[:at], *flags[at + 2 :]]
+    try:
+        unit, errors = parse.parse(source, flags)
+    except cindex.TranslationUnitLoadError:
+        return parse.parse(source, without)
+    if any("PCH" in error or "AST file" in error for error in errors):
+        return parse.parse(source, without)
+    return unit, errors
 
 
 def _in_tree(unit: cindex.TranslationUnit) -> Iterator[Found]:

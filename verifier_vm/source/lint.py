@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +13,7 @@ from verifier_vm.verdict import stage_of
 
 SOURCE_LIMIT = 4 << 20  # characters
 LEVELS = ("reject", "unknown", "note")
-# How a child ends that its source drove there. Anything else may have come from outside.
-DRIVEN = (signal.SIGXCPU, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+_DEEP = "nest less deeply, and expand macros less often"
 
 
 def lint_source(
@@ -25,15 +23,21 @@ def lint_source(
 
     `flags` are the compiler's own for this source (bpf.build.front_end_flags), `launcher` the words that confine a
     command (bpf.build.front_end_launcher): with none the parser is limited in time and memory only, and a note says so.
-    A source that does not compile passes with a note, for the stage `build` to say why. InfraError when libclang is
-    missing or does not answer within `timeout_s` of wall time.
+    A source that does not compile passes with a note, for the stage `build` to say why. One that the parser cannot
+    finish is rejected on evidence only: CPU time that it used, nesting, or the same crash twice. InfraError when
+    libclang is missing, or twice does not answer within `timeout_s` of wall time or is lost.
     """
     started = time.monotonic()
     if len(source) > SOURCE_LIMIT:
         findings = [Finding("compiler", "reject", f"it is larger than {SOURCE_LIMIT >> 20} MiB", name, "write less")]
         return stage_of("source", time.monotonic() - started, findings)
     source = source.encode(errors="replace").decode()  # half a surrogate has no place in a file
-    answer = ask_parser({"source": source, "flags": list(flags)}, launcher, timeout_s)
+    request = {"source": source, "flags": list(flags)}
+    answer = ask_parser(request, launcher, timeout_s)
+    if answer.get("ended") in ("crash", "lost"):
+        again = ask_parser(request, launcher, timeout_s)
+        # What happens to a busy host does not happen twice in the same way; what a source does, does.
+        answer = again if again == answer or again.get("ended") != "crash" else {"ended": "lost", "detail": str(again)}
     findings = _findings(answer, name)
     if not launcher:
         findings.append(Finding("confine", "note", "the parser could read every file that its user can", name))
@@ -41,8 +45,8 @@ def lint_source(
 
 
 def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
-    if "died" in answer:
-        return [_death(answer["died"], name)]
+    if "ended" in answer:
+        return [_end(answer, name)]
     if "failed" in answer:
         raise InfraError(f"the parser failed on '{name}': {answer['failed']}")
     try:
@@ -63,11 +67,17 @@ def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: st
     return Finding(str(bug), level, str(reason), place, str(advice))  # type: ignore[arg-type]
 
 
-def _death(status: Any, name: str) -> Finding:
-    if status == 0 or (isinstance(status, int) and -status in DRIVEN):
-        reason = "it makes the parser crash, or work without end"
-        return Finding("compiler", "reject", reason, name, "nest less deeply, and expand macros less often")
-    raise InfraError(f"the parser ended with status {status} on '{name}'")
+def _end(answer: dict[str, Any], name: str) -> Finding:
+    how, detail = answer["ended"], answer.get("detail", "")
+    if how == "cpu":
+        reason = f"parsing it did not end within {detail} of CPU time"
+    elif how == "nesting":
+        reason = "it is nested deeper than the parser follows"
+    elif how == "crash":
+        reason = f"it makes the parser crash, each time: {detail}"
+    else:
+        raise InfraError(f"the parser was lost on '{name}': {detail}")
+    return Finding("compiler", "reject", reason, name, _DEEP)
 
 
 def _evidence(source: str, findings: Sequence[Finding]) -> str:

@@ -25,6 +25,10 @@ _LOCK = threading.Lock()
 _KEPT: dict[tuple[str, ...], ParserProcess] = {}
 
 
+class ParserTimeoutError(InfraError):
+    """The parser gave no answer within its wall time."""
+
+
 class ParserProcess:
     """One server, for one launcher; use it under `_LOCK`."""
 
@@ -48,7 +52,7 @@ class ParserProcess:
             raise InfraError(f"cannot start the parser: {error}") from error
 
     def ask(self, request: bytes, timeout_s: float) -> bytes | None:
-        """The answer to one line, or None if the process is gone; InfraError if it takes longer than `timeout_s`."""
+        """The answer to one line, or None if the process is gone; ParserTimeoutError after `timeout_s` of wall time."""
         writing, reading = self.process.stdin, self.process.stdout
         assert writing is not None and reading is not None
         try:
@@ -61,7 +65,7 @@ class ParserProcess:
             ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
             if not ready:
                 self.end()
-                raise InfraError(f"the parser gave no answer within {timeout_s:g} s")
+                raise ParserTimeoutError(f"the parser gave no answer within {timeout_s:g} s")
             got = os.read(reading.fileno(), 1 << 16)
             answer_line += got
             if not got or len(answer_line) > ANSWER_LIMIT:
@@ -84,15 +88,23 @@ class ParserProcess:
 
 
 def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: float) -> dict[str, Any]:
-    """What the parser says to a request; InfraError when it cannot be started, is lost twice, or takes too long."""
-    line = json.dumps(request).encode()
+    """What the parser says to a request; InfraError when it cannot be started, or is lost or takes too long twice.
+
+    Its work is limited by CPU time: a time-out by the wall clock is the host's, which may be less busy the next time.
+    """
+    line, late = json.dumps(request).encode(), None
     with _LOCK:
         for _ in range(2):
-            answer_line = _kept(tuple(launcher)).ask(line, timeout_s)
+            try:
+                answer_line = _kept(tuple(launcher)).ask(line, timeout_s)
+            except ParserTimeoutError as error:
+                answer_line, late = None, error
             if answer_line is not None:
                 answer = json.loads(answer_line)
                 return answer if isinstance(answer, dict) else {}
             _drop(tuple(launcher))
+    if late is not None:
+        raise late
     raise InfraError("the parser of policies does not start (libclang, clang's Python bindings): run `make setup`")
 
 
