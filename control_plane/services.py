@@ -58,6 +58,6 @@ class Services:
 
 
 def _import() -> None:
-    import flows.tune  # noqa: F401
+    from flows import tune  # noqa: F401
 
     import_plots()

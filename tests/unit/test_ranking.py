@@ -11,11 +11,11 @@ import pytest
 import strategies
 from planner_cases import context, policy
 
+from benchmarks.workloads import workload
 from bpf.library import policies
 from policy_lake.lake import Lake
 from policy_lake.model import Ratio, Score
 from policy_lake.ranking import best
-from tasks.host.workloads import Workload, find_workload
 from tasks.planners.refine import best_score
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of
@@ -58,7 +58,7 @@ def test_lake_planner_report_and_control_agree(known: tuple[Score, ...], tmp_pat
     assert best_score(here) is leader
     assert best_of([Tried(strategies.candidate(each.id), each) for each in known]) is leader
     lake = FilledLake(known)
-    control = find_control("best", cast(Workload, find_workload("batch")), cast(Lake, lake))
+    control = find_control("best", workload("batch"), cast(Lake, lake))
     assert control is not None and control.policy == leader.policy
     assert Lake.best(cast(Lake, lake), "batch") == (leader if leader.outcome == "win" else None)
 
