@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Score: runs of a policy beside runs of EEVDF with the same seeds, and the steps of interleaved pairs in one guest."""
+"""Score: runs of a policy beside runs of EEVDF with the same seeds; by the wall clock, both in one guest."""
 
 from __future__ import annotations
 

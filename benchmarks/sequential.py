@@ -58,7 +58,7 @@ def look(logs: Sequence[float], alpha: float = ALPHA) -> Look:
 
 
 def detectable(logs: Sequence[float]) -> float:
-    """The minimum detectable effect of so many pairs with the noise seen in them, as a ratio above 1.
+    """The minimum detectable effect of that many pairs with the noise measured in them, as a ratio above 1.
 
     A true ratio of that size would give a 95 % interval without 1 in 80 % of all repetitions (two-sided t-test).
     ValueError below two pairs.

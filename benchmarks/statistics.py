@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be said of interleaved pairs: a ratio with an interval, an outcome, and the order to measure in."""
+"""What may be said of pairs: a ratio with an interval, an outcome and why there is none, the order to measure in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_lake.events import Role
-from policy_lake.model import Doubt, Outcome, Pair, Ratio
+from policy_lake.model import Doubt, Outcome, Pair, Ratio, Score
 
 RESAMPLES = 10_000
 MIN_EFFECT = 0.02
@@ -64,6 +64,39 @@ def outcome(ratio: Ratio, *, floor: float = 1.0, min_effect: float = MIN_EFFECT)
     if not _beyond(ratio.median, floor):
         return "inconclusive", "floor"
     return ("win", "") if low > 1 else ("loss", "")
+
+
+def outcome_text(score: Score) -> str:
+    """The outcome for people, and of an inconclusive one why: `inconclusive (the difference is below 2 %)`."""
+    why = doubt_text(score)
+    return f"{score.outcome} ({why})" if why else score.outcome
+
+
+def doubt_text(score: Score) -> str:
+    """Why a score is inconclusive: too noisy, or a difference too small to count; empty where it does not say.
+
+    An interval that includes 1 says that nothing happened only if it is narrow.
+    """
+    least = f"{100 * MIN_EFFECT:g} %"
+    if score.doubt == "floor":
+        return f"the difference is within the A/A floor of {percent(score.floor)}"
+    if score.doubt == "effect":
+        return f"the difference is below {least}"
+    if (
+        score.doubt == "interval"
+        and score.anytime95
+        and not any(_beyond(end, 1 + MIN_EFFECT) for end in score.anytime95)
+    ):
+        return f"no difference of {least} or more: the anytime-valid 95 % CI is that narrow"
+    if score.doubt == "interval":
+        effect = f"the minimum detectable effect is {percent(score.detectable)}"
+        return f"too noisy: the anytime-valid 95 % CI includes 1, {effect}"
+    return ""
+
+
+def percent(ratio: float | None) -> str:
+    """How far a ratio above 1 is from 1: `0.6 %`."""
+    return "unknown" if ratio is None else f"{100 * (ratio - 1):.1f} %"
 
 
 def _beyond(median: float, limit: float) -> bool:

@@ -56,7 +56,7 @@ def tune(
     workload: Annotated[str, typer.Argument(help="Id of a workload, or the path of its .toml.")],
     iterations: Annotated[int, number(ITERATIONS, help="Rounds of plan, execute and learn.")] = ITERATIONS.preset,
     per_iteration: Annotated[int, number(PER_ITERATION, help="Candidates a round.")] = PER_ITERATION.preset,
-    pairs: Annotated[int, number(PAIRS, help="Interleaved pairs a candidate.")] = PAIRS.preset,
+    pairs: Annotated[int, number(PAIRS, help="Runs a candidate, each with EEVDF's of its seed.")] = PAIRS.preset,
     seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
     tier: Tier = None,
     work: Work = None,
@@ -131,7 +131,7 @@ def score(
         typer.Option("--workload", "-w", help="Id of a workload (see `schedcp workloads`), or the path of its .toml."),
     ] = "",
     again: Annotated[str, typer.Option("--again", metavar="ID", help="Measure a score of the lake once more.")] = "",
-    pairs: Annotated[int, number(PAIRS, help="Interleaved pairs to measure at first.")] = PAIRS.preset,
+    pairs: Annotated[int, number(PAIRS, help="Pairs of runs, policy and EEVDF, to measure at first.")] = PAIRS.preset,
     most_pairs: Annotated[
         int | None,
         number(MOST_PAIRS, help="As many where more would settle it.  [default: 3 times --pairs; in smoke none]"),
@@ -154,7 +154,7 @@ def score(
     cold: Cold = False,
     json: Json = False,
 ) -> None:
-    """Measure one policy on a workload, in interleaved pairs against EEVDF in one guest."""
+    """Measure one policy on a workload, run by run against EEVDF with the same seeds."""
     from control_plane.score import again_command, score_command
     from tasks.score import ScoreRequest
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp score`: one policy measured on one workload, in interleaved pairs against EEVDF; and scores taken again."""
+"""`schedcp score`: one policy measured on one workload, in pairs with EEVDF; and scores taken again."""
 
 from __future__ import annotations
 
 from rich.markup import escape
 
-from benchmarks.statistics import four_digits
+from benchmarks.statistics import four_digits, outcome_text
 from control_plane.output import out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
@@ -84,7 +84,7 @@ def _show(score: Score, warning: str) -> None:
         line = f"  pair {number}: {score.baseline} {baseline} {score.unit}, {score.policy} {policy}"
         console.print(f"{line} {score.unit}, {ratio:.3f}x (seed {pair.seed})")
     console.print(baseline_line(score))
-    console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {score.outcome}[/]")
+    console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {escape(outcome_text(score))}[/]", soft_wrap=True)
     for line in certainty_lines(score):
         console.print(escape(line), soft_wrap=True)
     console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
@@ -96,8 +96,8 @@ def _show(score: Score, warning: str) -> None:
 
 def _show_again(again: Again, now: Score) -> None:
     console = out()
-    console.print(f"before: {ratio_text(again.before.ratio)}, {again.before.outcome}")
-    console.print(f"now:    {ratio_text(now.ratio)}, {now.outcome}")
+    console.print(f"before: {ratio_text(again.before.ratio)}, {outcome_text(again.before)}")
+    console.print(f"now:    {ratio_text(now.ratio)}, {outcome_text(now)}")
     if again.changed:
         console.print(f"no longer what it was then: {', '.join(again.changed)}")
     word = "[green]agrees[/]" if again.agrees else "[red]differs[/]"

@@ -216,7 +216,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One interleaved measurement in one boot: the same seed under the baseline and under the policy."""
+    """The same seed under the baseline and under the policy: two runs from one snapshot, or in one guest by turns."""
 
     baseline: float
     policy: float

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from benchmarks.statistics import doubt_text
 from policy_lake.model import Lesson, Score
 from tasks.plan import describe
 from tasks.run.certainty import Tried, ratio_text
@@ -47,9 +48,10 @@ def _verb(score: Score) -> str:
         return f"made {score.workload} better on {score.cpus} CPUs, {change(score)}"
     if score.outcome == "loss":
         return f"made {score.workload} worse on {score.cpus} CPUs, {change(score)}"
-    return f"made no sure difference to {score.workload} on {score.cpus} CPUs"
+    why = doubt_text(score)
+    return f"was inconclusive on {score.workload} on {score.cpus} CPUs" + (f": {why}" if why else "")
 
 
 def _figures(score: Score) -> str:
     bound = f", at most {score.bound:.2f}x possible" if score.bound is not None else ""
-    return f"{ratio_text(score.ratio)} against {score.baseline}, 95 % interval{bound}"
+    return f"{ratio_text(score.ratio)} against {score.baseline}, 95 % CI{bound}"

@@ -12,6 +12,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
 import dspy
 from pydantic import BaseModel
 
+from benchmarks.statistics import outcome_text
 from policy_lake.model import Policy, Score, to_json
 from tasks.planners.protocol import PlanContext
 
@@ -77,5 +78,5 @@ def _card(policy: Policy) -> dict[str, object]:
 def _line(score: Score) -> str:
     low, high = score.ratio.ci95
     bound = "" if score.bound is None else f", bound {score.bound:.3f}x"
-    result = f"{score.ratio.median:.3f}x (95 %: {low:.3f} to {high:.3f}), {score.outcome}{bound}"
+    result = f"{score.ratio.median:.3f}x (95 %: {low:.3f} to {high:.3f}), {outcome_text(score)}{bound}"
     return f"{score.policy} {score.knob_values} on {score.cpus} CPUs: {result}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.statistics import outcome_text
 from policy_lake.files import atomic_write
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Verdict, from_json, to_json
@@ -122,7 +123,7 @@ def keep(scope: Scope, trial: Trial) -> None:
         )
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
-        log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), trial.score.outcome)
+        log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), outcome_text(trial.score))
     elif trial.verdict.rejection is not None:
         rejection = trial.verdict.rejection
         scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))

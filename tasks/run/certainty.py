@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a result is, in words: intervals, what the pairs can show, what noise does, guards, the Pareto front."""
+"""How sure a result is, in words: intervals, minimum detectable effect, A/A floor, guards, the Pareto front."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.pareto import front
-from benchmarks.statistics import four_digits
+from benchmarks.statistics import four_digits, outcome_text, percent
 from policy_lake.model import Candidate, Ratio, Rejection, Score
 from tasks.plan import describe
 
@@ -25,7 +25,7 @@ class Tried:
     def result(self) -> str:
         """What became of it, in one phrase."""
         if self.score is not None:
-            return f"{ratio_text(self.score.ratio)}, {self.score.outcome}"
+            return f"{ratio_text(self.score.ratio)}, {outcome_text(self.score)}"
         if self.rejection is not None:
             return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
         return f"no result: {self.failure or 'not run'}"
@@ -37,14 +37,14 @@ def ratio_text(ratio: Ratio) -> str:
 
 
 def certainty_lines(score: Score) -> list[str]:
-    """How sure a score is: what such pairs can show, what noise alone does, the guards, the second control."""
+    """How sure a score is: interval, minimum detectable effect and A/A floor, the guards, the second control."""
     lines = []
     if score.anytime95:
         low, high = score.anytime95
-        lines.append(f"however often one looks: [{low:.2f}, {high:.2f}] ({len(score.pairs)} pairs)")
+        lines.append(f"anytime-valid 95 % CI: [{low:.2f}, {high:.2f}] ({len(score.pairs)} pairs)")
     if score.detectable:
-        noise = f"; two equal runs differ by up to {100 * (score.floor - 1):.1f} % (A/A)" if score.floor else ""
-        lines.append(f"so many pairs would show a difference of {100 * (score.detectable - 1):.1f} %{noise}")
+        floor = f"; A/A floor: {percent(score.floor)}" if score.floor else ""
+        lines.append(f"minimum detectable effect: {percent(score.detectable)}{floor}")
     for metric, ratio in score.ratios.items():
         lines.append(f"{metric}: {ratio_text(ratio)}")
     if score.control:

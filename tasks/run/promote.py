@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from benchmarks.statistics import outcome_text
 from policy_lake.model import Candidate, InfraError, MeasurementPlan, Score, Stage, Verdict
 from tasks.host.spans import Span
 from tasks.plan import describe
@@ -84,7 +85,7 @@ def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> S
             log.warning("learn: %s won, and was rejected when it was measured again", best.policy)
             return None
         scope.lake.put(again)
-    log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), again.outcome)
+    log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), outcome_text(again))
     return again
 
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.statistics import four_digits
+from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.model import Clock, Score, WorkloadProfile
 from tasks.plan import describe
@@ -68,7 +68,7 @@ def best_line(score: Score | None) -> str:
     name = describe(score.policy, score.knob_values)
     if score.outcome == "win":
         return f"Best: {name}, {ratio_text(score.ratio)} against {score.baseline} ({change(score)})."
-    return f"Nothing won. Nearest: {name}, {ratio_text(score.ratio)} against {score.baseline}, {score.outcome}."
+    return f"Nothing won. Nearest: {name}, {ratio_text(score.ratio)} against {score.baseline}, {outcome_text(score)}."
 
 
 def change(score: Score) -> str:

@@ -9,6 +9,7 @@ import pytest
 from flow_cases import PROFILE, REJECTION, candidate, score
 
 from tasks.host.spans import covered_s
+from tasks.learn import lesson_text
 from tasks.run.report import (
     Tried,
     baseline_line,
@@ -84,3 +85,35 @@ def test_the_change_has_the_metric_s_direction(median: float, words: str) -> Non
 )
 def test_guests_side_by_side_count_once(spans: list[tuple[float, float]], seconds: float) -> None:
     assert covered_s(spans) == seconds
+
+
+NARROW, WIDE = (0.995, 1.004), (0.9, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "interval", "words"),
+    [
+        ("interval", WIDE, "too noisy: the anytime-valid 95 % CI includes 1, the minimum detectable effect is 7.0 %"),
+        ("interval", None, "too noisy: the anytime-valid 95 % CI includes 1, the minimum detectable effect is 7.0 %"),
+        ("interval", NARROW, "no difference of 2 % or more: the anytime-valid 95 % CI is that narrow"),
+        ("floor", (1.05, 1.1), "the difference is within the A/A floor of 11.5 %"),
+        ("effect", (1.005, 1.015), "the difference is below 2 %"),
+    ],
+)
+def test_an_inconclusive_score_says_why_in_every_text(
+    doubt: str, interval: tuple[float, float] | None, words: str
+) -> None:
+    unsure = score(LJF, 1.01, outcome="inconclusive", doubt=doubt, anytime95=interval, detectable=1.07, floor=1.115)
+    tried = Tried(LJF, unsure)
+    assert tried.result.endswith(f", inconclusive ({words})")
+    assert best_line(unsure).endswith(f"against eevdf, inconclusive ({words}).")
+    assert f"was inconclusive on batch on 2 CPUs: {words}" in lesson_text(tried, "batch")
+    text = text_report(PROFILE, [tried], token=None, seconds=SECONDS)
+    assert words in text and "minimum detectable effect: 7.0 %; A/A floor: 11.5 %" in text
+    assert (f"anytime-valid 95 % CI: [{interval[0]:.2f}, {interval[1]:.2f}]" in text) if interval else True
+
+
+def test_a_score_of_an_earlier_version_is_inconclusive_without_a_why() -> None:
+    old = Tried(LJF, score(LJF, 1.01, outcome="inconclusive"))
+    assert old.result.endswith(", inconclusive")
+    assert "was inconclusive on batch on 2 CPUs (" in lesson_text(old, "batch")

@@ -57,7 +57,7 @@ def score(
     control: str = "",
     plots: Path | None = None,
 ) -> ScoreResult | Rejected:
-    """Measure a policy on a workload in interleaved pairs against EEVDF, and keep the score in the lake.
+    """Measure a policy on a workload against EEVDF with the same seeds, and keep the score in the lake.
 
     `policy` is an id of the library or a .bpf.c, `workload` an id or a .toml. `pairs` (4 to 70) are measured at first,
     up to `most_pairs` where more would settle it (default: 3 times as many; as many in size `smoke`). `seed` is the
