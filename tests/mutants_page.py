@@ -31,7 +31,8 @@ def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
     modules: dict[str, list[dict]] = {}
     for made in last.values():
         modules.setdefault(made["module"], []).append(made)
-    lines = [HEAD, "## Figures", "", "| module | mutants | killed | with a reason | survived |", "|---|---|---|---|---|"]
+    lines = [HEAD, "## Figures", "", "| module | mutants | killed | with a reason | survived |"]
+    lines.append("|---|---|---|---|---|")
     for module, mutants in modules.items():
         ends = [made["ended"] for made in mutants]
         killed = ends.count("killed") + ends.count("timeout")

@@ -16,7 +16,8 @@ from policy_lake.events import Attached, Detached, ExitRecord, SchedState
 from policy_lake.model import LostVMError, Stage, Verdict
 from verifier_vm.judge import gate
 from verifier_vm.judge.fairness import compare
-from verifier_vm.judge.oracles import Facts, everybody_waited, read_facts, survived
+from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
+from verifier_vm.judge.oracles import HOTPLUG_CODE, Facts, everybody_waited, read_facts, survived
 from verifier_vm.judge.stages import EVIDENCE_LINES, merged, verdict_of_death
 from verifier_vm.judge.suite import SHORT
 from verifier_vm.verdict import honours_cgroups, stage_of
@@ -67,13 +68,11 @@ def test_the_evidence_of_a_dead_kernel_is_the_end_of_its_console():
     assert kept == [line for line in console.splitlines()[-EVIDENCE_LINES:] if line.strip()]
 
 
-def test_the_seconds_of_the_comparison_are_eevdfs():
-    given = events("accepted")
+def test_the_seconds_of_the_comparison_are_eevdfs_and_of_what_came_before_the_policys():
+    given = [replace(event, wall_s=float(1 << at)) for at, event in enumerate(events("accepted"))]
     spent = {stage.name: stage.seconds for stage in verdict(given).stages}
     base = [event.wall_s for event in given if event.label.startswith("baseline:")]
-    assert spent["fair"] == pytest.approx(sum(base)) and len(base) == 5
-    rest = [event.wall_s for event in given if event.label != "attach" and not event.label.startswith("baseline:")]
-    assert spent["survive"] == pytest.approx(sum(rest))
+    assert len(base) == 5 and spent == {"kernel": 1.0, "survive": sum(e.wall_s for e in given[1:-5]), "fair": sum(base)}
 
 
 def test_the_evidence_of_the_comparison_is_what_was_compared_or_judged_alone():
@@ -176,3 +175,51 @@ def test_without_a_report_nobody_is_known_to_have_waited():
     event = replace(ran({"W1-hog": raw()}, after=off, kmsg=words), out="")
     (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
     assert found.bug == "F19"
+
+
+def fell(words, code=0, *, kind=1024, label="policy:W3"):
+    """What is found when the policy's own record says these words."""
+    event = replace(ran({"W1-hog": raw()}, after=SchedState("disabled", "", 1)), label=label)
+    (found,) = survived(event, (), ExitRecord(kind, code, words), Facts(), 2000)
+    return found
+
+
+def test_only_an_unknown_end_is_laid_to_a_cpu_that_went_away_and_only_with_its_code():
+    unknown, known = "words of no cause", "runnable task stall: W6-pinned[117] failed to run for 2.9s"
+    hotplug = fell(unknown, HOTPLUG_CODE)
+    assert hotplug.bug == cause_of_exit("cpu 0 going offline").bug != UNKNOWN.bug
+    assert fell(unknown, 1).bug == fell(unknown).bug == UNKNOWN.bug
+    assert fell(known, HOTPLUG_CODE).bug == cause_of_exit(known).bug not in (UNKNOWN.bug, hotplug.bug)
+
+
+def test_a_policy_fell_off_where_the_kernel_says_or_else_in_the_exercise_that_ran():
+    assert fell("runnable task stall: W6-pinned[117] failed to run for 2.9s").place == "W6"
+    assert fell("scx_bpf_error").place == "W3"
+
+
+def test_a_group_without_progress_is_placed_in_its_workload():
+    event = ran({"W6-pinned": raw(gap_ms=2500.0), "W1-hog": raw()})
+    (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
+    assert (found.code, found.place) == (Code.NO_PROGRESS, "W6")
+
+
+def test_the_workloads_first_error_is_in_the_reason():
+    event = replace(ran({"W1-hog": raw()}, fork_errors=2), err="\nfork: out of memory\nmore\n")
+    (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
+    assert found.reason.endswith("2 times: fork: out of memory")
+
+
+def test_the_first_warning_while_loading_is_the_cause():
+    soft, other = "watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", WARNINGS[0]
+    bugs = [verdict(changed("attach", "kmsg", kmsg)).rejection.bug for kmsg in ((soft, other), (other, soft))]
+    assert bugs == [cause_of_exit(soft).bug, cause_of_exit(other).bug] and bugs[0] != bugs[1]
+
+
+def test_threads_that_had_no_cpu_time_shared_it_evenly_and_got_no_part_of_it():
+    idle = group(run_ms=0.0, square_ms2=0.0, least_ms=0.0)
+    assert (idle.jain, idle.least_share) == (1.0, 0.0)
+
+
+def test_a_group_that_was_not_reported_is_no_verdict():
+    with pytest.raises(LostVMError, match="no group W1-hog"):
+        reading("W1", {"W6-pinned": group()})["W1-hog"]
