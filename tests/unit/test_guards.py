@@ -33,6 +33,7 @@ def score(**also):
         (RPS, 111.0, 100.0, 1.11, "reject"),
         (RPS, 100.0, 0.0, math.inf, "reject"),
         (P99, 0.0, 1.0, math.inf, "reject"),
+        (P99, 0.5, 0.6, 1.2, "note"),
         (P99, 0.0, 0.0, 1.0, "note"),
     ],
 )

@@ -10,13 +10,15 @@ from fake_scenarios import FIGURES, Scenario
 from fake_vm import FakeVM
 from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_guest, use_vm
 
+from benchmarks.workloads import job_files
 from policy_lake.codes import Code
 from policy_lake.model import Candidate, InfraError, MeasurementPlan
 from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as driver
 from tasks.trial.drive import MemoryStore, drive
-from tasks.trial.spec import PairsWork, RunWork, VerifyWork
+from tasks.trial.spec import Loadable, PairsWork, RunWork, VerifyWork
 from tasks.trial.trial import FLOOR_SEEDS, trial
+from tasks.trial.work import measure_rounds
 
 
 @pytest.fixture
@@ -90,9 +92,11 @@ def test_no_guest_is_started_after_a_static_rejection(try_on, monkeypatch):
      (Scenario(hangs_at="policy-0"), Code.HUNG), (Scenario(refused_at="attach-0"), Code.REFUSED_ON_ATTACH)],
 )  # fmt: skip
 def test_a_policy_that_fails_while_it_is_measured_is_rejected(try_on, scenario, code):
-    result, _, _ = try_on(scenario)
+    result, _, works = try_on(scenario)
+    assert len(runs(works, True)) == 1
     assert result.verdict.rejection.stage == "score" and not result.verdict.accepted
     assert result.score is None and "round 0" in result.verdict.rejection.reason
+    assert result.verdict.stages[-1].seconds < 60
     assert result.verdict.rejection.code == code
 
 
@@ -159,6 +163,7 @@ def test_more_is_measured_only_while_it_looks_better_and_is_not_sure(noisy):
     assert count == 12 and (score.outcome, score.doubt) == ("inconclusive", "interval") and len(score.pairs) == 12
     assert noisy([1.6, 0.9, 1.5, 0.95], most_pairs=0)[1] == 4
     assert noisy([1.6, 0.9, 1.5, 0.95], most_pairs=6)[1] == 6
+    assert noisy([1.6, 0.9, 1.5, 0.95], most_pairs=5)[1] == 5
 
 
 def test_what_equal_runs_differ_by_is_no_win(noisy):
@@ -197,6 +202,20 @@ def test_by_the_wall_clock_rounds_are_interleaved_and_the_floor_is_the_lakes(gue
     score = outcome.value.score
     assert (score.clock, score.outcome, score.doubt, score.floor) == ("wall", "inconclusive", "floor", 1.3)
     assert score.measurements == () and score.provenance.clock == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "control", "files"),
+    [(POLICY, None, {"policy.bpf.o": b"object"}), (None, None, {}),
+     (POLICY, Loadable(b"control", (), "rr"), {"policy.bpf.o": b"object", "control.bpf.o": b"control"})],
+)  # fmt: skip
+def test_rounds_hold_what_is_to_be_attached_and_no_more(guest, tmp_path, monkeypatch, policy, control, files):
+    vm, given = use_vm(monkeypatch, FakeVM("good policy")), spec(tmp_path)
+    done = measure_rounds(PairsWork(BATCH, given.shape, given.settings, policy, control, 100, 2, 3))
+    (job,) = vm.jobs
+    assert job.files == {**dict(job_files(BATCH)), **files} and job.seed == 102
+    attached = {step.args[0] for step in job.steps if step.verb == "attach"}
+    assert attached == set(files) and done.kernel == "7.3.4"
 
 
 def test_the_driver_tells_runs_apart_by_all_that_they_are_a_function_of(guest, tmp_path):

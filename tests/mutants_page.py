@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/mutants.md from the results of `make mutants`: `python tests/mutants_page.py RESULTS... > docs/mutants.md`.
+
+Of a mutant that several results have, the last counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+HEAD = """# Mutants
+
+`make mutants` makes small faults in the code that decides, one at a time, and runs the unit tests that concern it: a
+comparison or a condition turned round, `and` for `or`, a limit moved, a handler that catches nothing, a loop that does
+nothing. A mutant is killed when a test fails (or works without end), and survives when none does. Words for people
+(f-strings), types, imports and decorators are not damaged. `tests/mutants.toml` names the tests for each module, and
+gives the reason for each survivor that no test can or should notice; any other survivor fails the target.
+
+`make mutants MODULES="verifier_vm/judge/gate.py" MOST=40` takes some modules, and of each at most so many mutants,
+evenly spaced over its lines.
+"""
+
+
+def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
+    """The page: figures a module, then the survivors, then those with a reason."""
+    last = {(made["module"], made["operator"], made["line"], made["after"]): made for made in records}
+    modules: dict[str, list[dict]] = {}
+    for made in last.values():
+        modules.setdefault(made["module"], []).append(made)
+    lines = [HEAD, "## Figures", "", "| module | mutants | killed | with a reason | survived |"]
+    lines.append("|---|---|---|---|---|")
+    for module, mutants in modules.items():
+        ends = [made["ended"] for made in mutants]
+        killed = ends.count("killed") + ends.count("timeout")
+        counts = f"{len(ends)} | {killed} | {ends.count('equivalent')} | {ends.count('survived')}"
+        lines.append(f"| `{module}` | {counts} |")
+    lines += ["", "## Survivors without a reason", ""]
+    survived = [made for made in last.values() if made["ended"] == "survived"]
+    lines += [f"- `{made['module']}:{made['line']}` `{made['before']}` as `{made['after']}`" for made in survived]
+    lines += [] if survived else ["None."]
+    lines += ["", "## Survivors with a reason", ""]
+    lines += [f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}" for made in equivalent]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    results = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
+    config = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())
+    sys.stdout.write(page(results, config["equivalent"]))

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of what `make mutants` damages, and the faults that it makes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from mutants import CONFIG, ROOT, main, sample, survivors
+from mutants_page import page
+from skipping import skip_or_fail
+
+LIST = tomllib.loads(CONFIG.read_text())
+
+
+@pytest.mark.parametrize("module", LIST["modules"])
+def test_a_module_and_the_tests_named_for_it_are_there(module):
+    tests = LIST["modules"][module]
+    assert (ROOT / module).is_file() and tests and len(set(tests)) == len(tests)
+    assert [name for name in tests if not (ROOT / "tests/unit" / name).is_file()] == []
+
+
+@pytest.mark.parametrize("entry", LIST["equivalent"], ids=lambda entry: f"{entry['module']}: {entry['after']}"[:80])
+def test_what_survives_for_a_reason_is_still_in_the_code(entry):
+    lines = " ".join(line.strip() for line in (ROOT / entry["module"]).read_text().splitlines())
+    assert entry["module"] in LIST["modules"] and entry["why"].strip() and entry["before"] != entry["after"]
+    assert entry["before"] in lines
+
+
+@pytest.mark.parametrize("words", [["verifier_vm/nowhere.py"], ["--most", "-1"], ["--again", "/nowhere/results"]])
+def test_bad_input_ends_with_status_2_before_anything_runs(words, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--results", str(tmp_path / "results")])
+    assert ended.value.code == 2 and len(capsys.readouterr().err.strip().splitlines()[-1]) < 300
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_sample_is_spread_over_the_lines():
+    assert sample(list(range(10)), 3) == [0, 3, 6] and sample([1, 2], 5) == [1, 2] == sample([1, 2], 0)
+
+
+def record(ended, line=3, after="if not (a):"):
+    return {"module": "m.py", "line": line, "operator": "Inverted", "before": "if a:", "after": after, "ended": ended}
+
+
+def test_only_survivors_are_met_again(tmp_path):
+    results = tmp_path / "results"
+    results.write_text('{"module": "m", "before": "a", "after": "b", "ended": "survived"}\n'
+                       '{"module": "m", "before": "a", "after": "c", "ended": "killed"}\n')  # fmt: skip
+    assert survivors(results) == {("m", "a", "b")} and survivors(None) is None
+
+
+def test_the_page_counts_each_module_and_lists_what_survived():
+    text = page([record("killed"), record("timeout", 5), record("survived", 6), record("equivalent", 4, "if a is 1:")],
+                [{"module": "m.py", "before": "if a:", "after": "if a is 1:", "why": "a is never 1"}])  # fmt: skip
+    assert "| `m.py` | 4 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
+
+
+SOURCE = '''\
+LIMIT = 8
+def over(count: int | None, *, deep: bool = False) -> bool:
+    """1 < 2."""
+    if count is None:
+        return deep
+    elif count > LIMIT and count not in (9,):
+        raise ValueError(f"{count + 1:.1f}")
+    return any(part for part in [count] if part)
+'''
+
+
+def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
+    try:
+        from mutation import mutants
+    except ModuleNotFoundError:
+        skip_or_fail("cosmic-ray is not installed: run `make setup`")
+    made = {(mutant.line, mutant.after) for mutant in mutants(SOURCE)}
+    assert made == {
+        (1, "LIMIT = 9"), (1, "LIMIT = 7"), (2, "def over(count: int | None, *, deep: bool = True) -> bool:"),
+        (4, "if not (count is None):"), (4, "if count is not None:"), (5, "return not (deep)"),
+        (6, "elif not (count > LIMIT and count not in (9,)):"), (6, "elif count >= LIMIT and count not in (9,):"),
+        (6, "elif count <= LIMIT and count not in (9,):"), (6, "elif count > LIMIT or count not in (9,):"),
+        (6, "elif count > LIMIT and count in (9,):"), (6, "elif count > LIMIT and count not in (10,):"),
+        (6, "elif count > LIMIT and count not in (8,):"),
+        (8, "return not (any(part for part in [count] if part))"),
+        (8, "return any(part for part in [count] if not (part))"),
+    }  # fmt: skip
+    assert all(mutant.code.count("\n") == SOURCE.count("\n") for mutant in mutants(SOURCE))
+
+
+def test_the_list_names_no_test_of_another_folder():
+    assert {Path(name).name for tests in LIST["modules"].values() for name in tests} == {
+        name for tests in LIST["modules"].values() for name in tests
+    }
