@@ -105,7 +105,7 @@ def run_module(tree: Path, module: str, config: dict, given: argparse.Namespace)
                 ended = "equivalent"
             counts[ended] += 1
             record = {"module": module, "line": mutant.line, "operator": mutant.operator, "before": mutant.before,
-                      "after": mutant.after, "ended": ended}  # fmt: skip
+                      "after": mutant.after, "ended": ended, "of": len(every)}  # fmt: skip
             results.write(json.dumps(record) + "\n")
             results.flush()
             if ended == "survived":
