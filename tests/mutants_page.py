@@ -21,7 +21,7 @@ nothing. A mutant is killed when a test fails (or works without end), and surviv
 gives the reason for each survivor that no test can or should notice; any other survivor fails the target.
 
 `make mutants MODULES="verifier_vm/judge/gate.py" MOST=40` takes some modules, and of each at most so many mutants,
-evenly spaced over its lines.
+evenly spaced over its lines: of how many, the table says.
 """
 
 
@@ -31,12 +31,12 @@ def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
     modules: dict[str, list[dict]] = {}
     for made in last.values():
         modules.setdefault(made["module"], []).append(made)
-    lines = [HEAD, "## Figures", "", "| module | mutants | killed | with a reason | survived |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [HEAD, "## Figures", "", "| module | mutants | of | killed | with a reason | survived |"]
+    lines.append("|---|---|---|---|---|---|")
     for module, mutants in modules.items():
         ends = [made["ended"] for made in mutants]
         killed = ends.count("killed") + ends.count("timeout")
-        counts = f"{len(ends)} | {killed} | {ends.count('equivalent')} | {ends.count('survived')}"
+        counts = f"{len(ends)} | {mutants[-1]['of']} | {killed} | {ends.count('equivalent')} | {ends.count('survived')}"
         lines.append(f"| `{module}` | {counts} |")
     lines += ["", "## Survivors without a reason", ""]
     survived = [made for made in last.values() if made["ended"] == "survived"]

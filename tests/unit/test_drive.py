@@ -150,3 +150,18 @@ def test_a_bug_in_a_trial_is_raised(of):
 
     with pytest.raises(ZeroDivisionError):
         list(drive([buggy()], Slots(compute), MemoryStore()))
+
+
+def test_the_store_is_asked_once_for_what_has_a_name_and_is_not_known(of):
+    asked = []
+
+    class Asked(MemoryStore):
+        def measurements(self, ids):
+            asked.append(list(ids))
+            return super().measurements(ids)
+
+    def do(function, work):
+        return compute(function, work) if isinstance(work, RunWork) else Done(work, (1.0, 2.0))
+
+    list(drive([asking([VerifyWork(of)], [run(of, 1), run(of, 1), VerifyWork(of)], [run(of, 1)])], Slots(do), Asked()))
+    assert asked == [["eevdf 1 1"]]

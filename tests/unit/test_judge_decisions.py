@@ -12,12 +12,13 @@ from gate_events import changed, events, labelled, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
-from policy_lake.events import Attached, Detached, ExitRecord, SchedState
+from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
 from policy_lake.model import LostVMError, Stage, Verdict
 from verifier_vm.judge import gate
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
 from verifier_vm.judge.oracles import HOTPLUG_CODE, Facts, everybody_waited, read_facts, survived
+from verifier_vm.judge.readings import read_run
 from verifier_vm.judge.stages import EVIDENCE_LINES, merged, verdict_of_death
 from verifier_vm.judge.suite import SHORT
 from verifier_vm.verdict import honours_cgroups, stage_of
@@ -223,3 +224,10 @@ def test_threads_that_had_no_cpu_time_shared_it_evenly_and_got_no_part_of_it():
 def test_a_group_that_was_not_reported_is_no_verdict():
     with pytest.raises(LostVMError, match="no group W1-hog"):
         reading("W1", {"W6-pinned": group()})["W1-hog"]
+
+
+def test_the_report_is_the_last_line_and_a_counter_is_what_it_grew_by():
+    event = ran({"W1-hog": raw()})
+    counters = Counters({"SCX_EV_A": 3, "SCX_EV_B": 5}, {"SCX_EV_A": 5, "SCX_EV_B": 5, "SCX_EV_C": 0})
+    event = replace(event, out=f"{{}}\n{event.out}\n", counters=counters)
+    assert read_run(event).counted == {"A": 2}

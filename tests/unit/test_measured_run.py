@@ -10,6 +10,7 @@ from fake_scenarios import Scenario
 from fake_vm import FakeVM
 from trial_cases import BATCH, POLICY, guest_in, spec, use_guest, use_vm
 
+from benchmarks.descriptor import Guard
 from policy_lake.codes import Code
 from policy_lake.model import InfraError
 from tasks.trial.run import measure_run, run_inputs
@@ -121,3 +122,12 @@ def test_the_name_of_a_run_is_that_of_all_it_is_a_function_of_and_of_no_path(gue
     keys.add(run_inputs(work, replace(guest, kernel=replace(guest.kernel, sha256="x" * 64))).key)
     keys.add(run_inputs(work, replace(guest, machine=replace(guest.machine, memory_mib=1024))).key)
     assert len(keys) == 4
+
+
+def test_a_run_is_of_all_metrics_that_its_workload_reads(guest, work):
+    bound, guard = replace(BATCH, bound="bound_ms", guards=()), Guard("p99_us", "us", "lower", 1.5)
+    metrics = [
+        run_inputs(replace(work, workload=given), guest).metrics
+        for given in (bound, replace(bound, bound=""), replace(bound, guards=(guard,)))
+    ]
+    assert metrics == [(BATCH.metric, "bound_ms"), (BATCH.metric,), (BATCH.metric, "bound_ms", "p99_us")]

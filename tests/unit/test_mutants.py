@@ -41,7 +41,8 @@ def test_a_sample_is_spread_over_the_lines():
 
 
 def record(ended, line=3, after="if not (a):"):
-    return {"module": "m.py", "line": line, "operator": "Inverted", "before": "if a:", "after": after, "ended": ended}
+    return {"module": "m.py", "line": line, "operator": "Inverted", "before": "if a:", "after": after, "ended": ended,
+            "of": 9}  # fmt: skip
 
 
 def test_only_survivors_are_met_again(tmp_path):
@@ -54,7 +55,7 @@ def test_only_survivors_are_met_again(tmp_path):
 def test_the_page_counts_each_module_and_lists_what_survived():
     text = page([record("killed"), record("timeout", 5), record("survived", 6), record("equivalent", 4, "if a is 1:")],
                 [{"module": "m.py", "before": "if a:", "after": "if a is 1:", "why": "a is never 1"}])  # fmt: skip
-    assert "| `m.py` | 4 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
+    assert "| `m.py` | 4 | 9 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
 
 
 SOURCE = '''\

@@ -14,7 +14,7 @@ from trial_cases import BATCH, spec
 
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
-from policy_lake.model import InfraError, Verdict
+from policy_lake.model import InfraError, MeasurementPlan, Verdict
 from tasks.run import promote as module
 from tasks.run.batch import write_evidence
 from tasks.run.certainty import Tried
@@ -74,7 +74,7 @@ def test_what_won_twice_is_signed_with_the_second_score(scope, signed):
     assert verdict == ACCEPTED and terms["score"].id == "again" and terms["arguments"] == ("slice_ns=5",)
     assert (terms["rollout_limit"], terms["tier"], terms["btf_sha256"]) == ("canary", "short", "btf")
     (asked,) = attempt.asked
-    assert asked.plan.seed == WON.seed + 500 and asked.plan.pairs == len(WON.pairs) and asked.known_suffices
+    assert asked.plan == MeasurementPlan(len(WON.pairs), 0, WON.seed + 500) and asked.known_suffices
     assert [kept.id for kept in scope.lake.scores()] == ["again"]
 
 

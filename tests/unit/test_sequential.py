@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from benchmarks.pareto import front
 from benchmarks.sequential import ALPHA, decide, detectable, log_ratios, look
@@ -78,3 +79,49 @@ def test_whatever_is_not_on_the_front_is_beaten_by_something_on_it(ratios):
     for index, one in enumerate(ratios):
         if index not in on:
             assert any(ratios[i]["a"] >= one["a"] and ratios[i]["b"] >= one["b"] for i in on)
+
+
+LOGS = [0.10, -0.02, 0.12, 0.01, 0.09]
+
+
+@pytest.mark.parametrize("count", [4, 5, 9, 30])
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_the_interval_ends_where_the_mixture_martingale_reaches_one_over_alpha(count, alpha):
+    logs = np.random.default_rng(count).normal(0.1, 0.05, count).tolist()
+    seen, mean = look(logs, alpha) if alpha != 0.05 else look(logs), float(np.mean(logs))
+    error = float(np.std(logs, ddof=1)) / math.sqrt(count)
+    reach = math.log(seen.high) - mean
+    assert math.log(seen.low) == pytest.approx(mean - reach)
+    prior, nu, t2 = 0.25, count - 1, (reach / error) ** 2
+    wealth = math.sqrt(prior / (count + prior)) * ((1 + t2 / nu) / (1 + prior * t2 / ((count + prior) * nu))) ** (
+        count / 2
+    )
+    assert wealth == pytest.approx(1 / alpha)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_fewer_than_four_pairs_say_nothing(count):
+    seen = look([0.3, 0.3001, 0.2999][:count])
+    assert (seen.low, seen.high) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("logs", [LOGS, LOGS[:2], [0.3, 0.31, 0.29]])
+def test_the_detectable_effect_is_the_two_sided_t_tests_with_a_power_of_four_fifths(logs):
+    nu, error = len(logs) - 1, float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    assert detectable(logs) == pytest.approx(math.exp((t.ppf(0.975, nu) + t.ppf(0.8, nu)) * error), rel=1e-9)
+    with pytest.raises(ValueError, match="at least 2"):
+        detectable(logs[:1])
+
+
+def test_another_pair_is_for_a_median_of_at_least_the_effect_that_is_worth_having():
+    edge = math.log1p(0.02)
+    assert decide([edge - 0.05, edge, edge + 0.05], most=9) == "go on"
+    assert decide([edge - 0.05, edge - 1e-9, edge + 0.05], most=9) == "stop"
+    assert decide([edge - 0.05, edge, edge + 0.05], most=9, min_effect=0.03) == "stop"
+    assert decide(LOGS, most=6) == "go on" and decide(LOGS, most=5) == "stop"
+
+
+def test_a_sure_loss_by_the_mean_stops_though_the_median_looks_better():
+    logs = [0.03, -0.4, 0.03, -0.41, 0.03, -0.39, 0.03, -0.4, 0.03, 0.03, -0.4] * 6
+    assert float(np.median(logs)) > math.log1p(0.02) and look(logs).high < 1
+    assert decide(logs, most=99) == "stop"

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from token_cases import issue, revoke, sha, trust
+from token_cases import NO_CGROUPS, REQUEST, SCORE, issue, refusal, revoke, sha, trust
 
-from policy_lake.model import InputError
+from policy_lake.model import InputError, Ratio, Stage
 from verifier_vm.tokens.dsse import canonical_json, strict_json
+from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.files import SIZE_LIMIT
-from verifier_vm.tokens.revocation import REVOCATIONS, Revoked, check_revocation
-from verifier_vm.tokens.terms import LONGEST_TEXT
+from verifier_vm.tokens.issue import Assigned, issue_token, limits_of
+from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, check_revocation
+from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_TEXT, LONGEST_VALID_FOR, LogPlace
 
 
 def test_signed_json_is_sorted_short_and_as_it_is_spelt():
@@ -47,3 +50,48 @@ def test_everybody_can_read_the_revocation_list_and_only_the_signer_can_write_it
     revoke(keys, "object", sha("bad"), "it starves kworkers")
     assert (keys / REVOCATIONS).stat().st_mode & 0o777 == 0o644
     assert trust(keys)["revocations"].version == 2
+
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+ASSIGNED = Assigned(1, LogPlace(1, sha("before")), sha("checks"), NOW)
+
+
+def test_a_token_is_issued_at_a_second_and_ends_so_many_later():
+    token, _ = issue_token(REQUEST, ASSIGNED, RevocationList(1))
+    assert token.issued == NOW.replace(microsecond=0)
+    assert (token.expires - token.issued).total_seconds() == REQUEST.valid_for_s
+
+
+@pytest.mark.parametrize("seconds", [1, LONGEST_VALID_FOR.total_seconds()])
+def test_a_token_is_valid_for_a_second_to_thirty_days(seconds):
+    request = replace(REQUEST, valid_for_s=int(seconds))
+    assert issue_token(request, ASSIGNED, RevocationList(1))[0].expires > NOW.replace(microsecond=0)
+    for beyond in (0, -1, int(LONGEST_VALID_FOR.total_seconds()) + 1):
+        with refusal(Code.TERMS):
+            issue_token(replace(REQUEST, valid_for_s=beyond), ASSIGNED, RevocationList(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "assigned"),
+    [({"breaker": replace(REQUEST.breaker, p99_ratio=float("nan"))}, ASSIGNED),
+     ({}, replace(ASSIGNED, now=datetime(9999, 12, 31, tzinfo=UTC)))],
+    ids=["no JSON for it", "no such time"],
+)  # fmt: skip
+def test_terms_that_cannot_be_written_down_are_refused(changes, assigned):
+    with refusal(Code.TERMS):
+        issue_token(replace(REQUEST, **changes), assigned, RevocationList(1))
+
+
+def test_the_limits_of_a_token_are_the_notes_and_the_requests_each_once():
+    token, _ = issue_token(replace(REQUEST, limits=("mine", "mine")), ASSIGNED, RevocationList(1))
+    assert token.limits == (LIMITS_OF_BUGS["F41"], "mine")
+    rejecting = Stage("build", True, 1.0, (replace(NO_CGROUPS, level="unknown"),))
+    assert limits_of((rejecting,)) == ()
+
+
+def test_without_a_score_the_requests_own_words_stand():
+    ratio = Ratio(1.1, (1.05, 1.2))
+    token, _ = issue_token(replace(REQUEST, score=None, workload="", ratio=ratio), ASSIGNED, RevocationList(1))
+    assert (token.workload, token.ratio, token.score_sha256) == ("", ratio, "")
+    token, _ = issue_token(replace(REQUEST, workload=""), ASSIGNED, RevocationList(1))
+    assert (token.workload, token.ratio) == (SCORE.workload, SCORE.ratio) and token.score_sha256
