@@ -69,7 +69,7 @@ def serve() -> None:
     settings, own = load_settings(), identity()
     prepare_environment()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    path = socket_path(settings)
+    path = socket_path(settings, create=True)
     # Held for the life of the process: whoever gets it may remove the socket of one that was killed.
     lock = path.with_suffix(".lock").open("a+")
     try:

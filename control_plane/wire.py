@@ -28,20 +28,25 @@ PREFIXES = ("PREFECT_", "RAY_")
 Message = dict[str, Any]
 
 
-def socket_path(settings: Settings) -> Path:
+def socket_path(settings: Settings, *, create: bool = False) -> Path:
     """The socket of the resident process for this data directory, in a directory that is the user's alone.
 
-    InfraError when that directory is somebody else's, or open to others.
+    The directory is made with `create` alone. InfraError when it is somebody else's, or open to others.
     """
     place = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"schedcp-{os.getuid()}"
     if len(str(place)) > LONGEST_DIRECTORY:
         place = Path("/tmp", f"schedcp-{os.getuid()}")
-    with contextlib.suppress(FileExistsError):
-        place.mkdir(mode=0o700, parents=True)
-    status = place.lstat()
+    path = place / f"{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]}.socket"
+    if create:
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700, parents=True)
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
+        return path
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InfraError(f"{place}: must be a directory of yours that is closed to others (chmod 700)")
-    return place / f"{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]}.socket"
+    return path
 
 
 def identity() -> dict[str, str]:

@@ -78,16 +78,21 @@ def interruptible() -> Iterator[None]:
     asyncio would only mark its task as cancelled and let a guest run on to its end.
     """
 
+    interrupts: list[BaseException] = []
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         for other in (signal.SIGINT, signal.SIGTERM):
             signal.signal(other, signal.SIG_IGN)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)
+        interrupts.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        raise interrupts[0]
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except Exception as error:
+        if interrupts:  # compiled code of Ray turns what a signal handler raises into a SystemError (2.60)
+            raise interrupts[0] from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -53,3 +53,13 @@ def test_the_first_signal_interrupts_at_once_and_the_second_does_not_disturb() -
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 143
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_interrupt_that_comes_out_as_another_error_is_still_one() -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            raise SystemError("returned a result with an exception set") from interrupt
+    with pytest.raises(SystemError), interruptible():
+        raise SystemError("of its own")

@@ -26,7 +26,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 
 
 def test_the_socket_lies_in_a_directory_of_the_user_s_alone(settings: Settings, tmp_path: Path) -> None:
-    path = socket_path(settings)
+    assert not socket_path(settings).parent.exists(), "only the process itself makes it"
+    path = socket_path(settings, create=True)
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path != socket_path(settings.model_copy(update={"data_dir": tmp_path / "other"}))
     path.parent.chmod(0o755)
@@ -46,7 +47,7 @@ def test_without_a_resident_process_a_run_is_not_handed_over(settings: Settings)
 
 def test_the_socket_of_a_killed_process_is_none(settings: Settings) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(socket_path(settings)))
+        dead.bind(str(socket_path(settings, create=True)))
     assert socket_path(settings).is_socket()
     assert (status(settings), tune_at_resident(define_run("batch", settings), 0.0)) == (None, None)
 
