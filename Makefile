@@ -17,6 +17,7 @@ tune: setup ## tune WORKLOAD (batch) against EEVDF in micro-VMs and print a repo
 
 test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 	@$(PYTHON) -m pytest tests/unit -q -n 2 --dist loadfile
+	@$(PYTHON) -m pytest tests/integration -q -n 2 --dist loadfile
 	@$(PYTHON) -m pytest tests/vm tests/e2e -q
 
 bench: setup ## what is measured, side by side in one run

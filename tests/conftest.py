@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 from skipping import skip_or_fail
 
@@ -19,3 +22,16 @@ def guest():
         return prepare_guest(load_settings())
     except SchedcpError as error:
         skip_or_fail(f"no guest can be booted here: {error}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A directory on a file system of 4 MB."""
+    if os.geteuid() != 0:
+        skip_or_fail("needs root to mount a small tmpfs")
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        skip_or_fail(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", tmp_path], check=True)

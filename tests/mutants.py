@@ -84,7 +84,7 @@ def run_module(tree: Path, module: str, config: dict, given: argparse.Namespace)
     """Meet a module's mutants; how many survive unexplained."""
     from mutation import mutants
 
-    tests = [f"tests/unit/{name}" for name in config["modules"][module]]
+    tests = [str(next(HERE.glob(f"*/{name}"))) for name in config["modules"][module]]
     source, path = (ROOT / module).read_text(), tree / module
     every = mutants(source)
     chosen = sample(every, given.most)

@@ -40,7 +40,7 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """The three commands, each of a few seconds to half a minute."""
     tree = source(Path(os.environ.get("SCHEDCP_CACHE_DIR") or Path.home() / ".cache/schedcp"))
-    tests = ("tests/unit/test_replay.py", "tests/unit/test_statistics.py", "tests/unit/test_topology.py")
+    tests = ("tests/integration/test_replay.py", "tests/unit/test_statistics.py", "tests/unit/test_topology.py")
     before = (("make", "-s", "clean"), ("make", "-s", "prepare"))
     return (
         Case("Part of a kernel build", ("make", "-s", "-j4", "mm/"), tree, before),

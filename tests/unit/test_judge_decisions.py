@@ -35,11 +35,11 @@ def test_cgroup_callbacks_are_a_promise():
 
 
 def judge_all(vm, **options):
-    return gate.judge_full(b"object", (), lambda topology: replace(VIRTUAL, topology=topology), **options)
+    return gate.verify_all_parts(b"object", (), lambda topology: replace(VIRTUAL, topology=topology), **options)
 
 
 def judge_short(vm, **options):
-    return gate.judge_part(b"object", (), VIRTUAL, SHORT, **options)
+    return gate.verify_part(b"object", (), VIRTUAL, SHORT, **options)
 
 
 @pytest.mark.parametrize("judge", [judge_all, judge_short])
@@ -53,7 +53,7 @@ def test_by_default_a_part_promises_no_cgroups_has_no_seed_and_stops_at_a_reject
 
 def test_the_short_tier_is_the_first_part_with_seed_0(monkeypatch):
     vm = FakeVM("good policy").install(monkeypatch, gate)
-    gate.judge(b"object", (), VIRTUAL)
+    gate.verify_object(b"object", (), VIRTUAL)
     assert vm.jobs[0].steps == SHORT.steps((), 2000) and vm.jobs[0].seed == 0
 
 

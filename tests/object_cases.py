@@ -8,7 +8,7 @@ import lzma
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 OBJECTS = ROOT / "tests/golden/objects"
 GOOD = ("ljf", "vtime", "percpu", "plain_subprograms", "plain_pid_queue")
 BAD = ("f01_lost_subprogram_fails", "f06_mixed_fails")

@@ -11,7 +11,7 @@ from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
 from verifier_vm.machine.wire import parse_event
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 LIMIT_MS = 2000
 
 
