@@ -231,3 +231,8 @@ def test_the_report_is_the_last_line_and_a_counter_is_what_it_grew_by():
     counters = Counters({"SCX_EV_A": 3, "SCX_EV_B": 5}, {"SCX_EV_A": 5, "SCX_EV_B": 5, "SCX_EV_C": 0})
     event = replace(event, out=f"{{}}\n{event.out}\n", counters=counters)
     assert read_run(event).counted == {"A": 2}
+
+
+def test_the_first_warning_while_it_is_taken_off_is_the_reason():
+    rejection = verdict(changed("detach", "kmsg", WARNINGS)).rejection
+    assert rejection.code == Code.KERNEL_WARNING and WARNINGS[0] in rejection.reason
