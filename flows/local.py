@@ -18,6 +18,7 @@ from policy_lake.model import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving
+from tasks.run.ahead import Ahead
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
 from tasks.run.warm import import_trial
@@ -30,24 +31,32 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
     Signals are left to the caller (`interruptible`). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
-    own = cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial)
-    with own as ray_cluster, serving() as server:
-        try:
-            return tune_with(server, run, time.time() if began is None else began)
-        finally:
-            ray_cluster.stop()
+    began = time.time() if began is None else began
+    ahead = Ahead(run)
+    try:
+        own = cluster.running(run.settings, host_cpus=host_cpus(run), warm=import_trial)
+        with own as ray_cluster, serving() as server:
+            try:
+                return tune_with(server, run, began, ahead)
+            finally:
+                ray_cluster.stop()
+    finally:
+        ahead.abandon()
 
 
-def tune_with(server: Server | None, run: RunSpec, began: float) -> dict[str, Any]:
+def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | None = None) -> dict[str, Any]:
     """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.tune import tune_run
 
     await_server(server)
+    if ahead is not None:
+        ahead.stop()
+    spans = ahead.spans if ahead is not None else []
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
-            return asyncio.run(tune_run(run, began))
+            return asyncio.run(tune_run(run, began, spans))
         finally:
             drain()
 

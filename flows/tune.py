@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +50,22 @@ async def tune(
 
 
 @flow(name="tune", flow_run_name="tune {run}")
-async def tune_run(run: RunSpec, began: float) -> dict[str, Any]:
-    """Tune as the run's definition says, and return what `schedcp tune --json` prints; `began` is when time starts."""
-    return await loop(run, began)
+async def tune_run(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[str, Any]:
+    """Tune as the run's definition says, and return what `schedcp tune --json` prints.
+
+    `began` is when its time starts, `spans` are when guests ran for it before.
+    """
+    return await loop(run, began, spans)
 
 
-async def loop(run: RunSpec, began: float) -> dict[str, Any]:
+async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[str, Any]:
     """Begin the run, go through its stages, end it; the run's row in the lake says how it ended."""
     scope = open_scope(run)
     # Ray takes as long to start as the observed run takes: both at once.
     with cluster.running(scope.settings, host_cpus=host_cpus(run)):
         begin_task(scope)
         try:
-            return await _stages(scope, Phases(began))
+            return await _stages(scope, Phases(began), spans)
         except Exception as error:
             end_run(scope, "failed", summary={"error": str(error)})
             raise
@@ -70,13 +74,13 @@ async def loop(run: RunSpec, began: float) -> dict[str, Any]:
             raise
 
 
-async def _stages(scope: Scope, phases: Phases) -> dict[str, Any]:
+async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> dict[str, Any]:
     run = scope.run
     token: Path | None = None
     failures: dict[str, str] = {}
     with phases.phase("observe"):
         profile_id, observed = await observe(run)
-    spans: list[Span] = [*observed]
+    spans: list[Span] = [*before, *observed]
     for iteration in range(1, run.iterations + 1):
         with phases.phase("plan"):
             planned = await plan(run, profile_id, iteration)

@@ -114,7 +114,10 @@ class CommandProfile:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadProfile:
-    """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals."""
+    """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals.
+
+    `inputs` is a digest of all that it is a function of; empty by the wall clock.
+    """
 
     id: str
     workload: str
@@ -128,6 +131,7 @@ class WorkloadProfile:
     text: str
     clock: Clock = "wall"
     tier: str = "standard"
+    inputs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
     def observed(*_: Any, seed: int) -> Any:
         for failure in failures:
             raise failure
-        return PROFILE, (0.0, 1.0)
+        open_lake(settings).put(PROFILE)
+        return PROFILE, [(0.0, 1.0)]
 
     batch = retryable(_named(run_observed_batch), delay_s=0.1)
     with pytest.MonkeyPatch.context() as patch:
