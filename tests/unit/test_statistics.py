@@ -146,11 +146,12 @@ def test_below_six_pairs_the_interval_is_students(logs):
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_from_six_pairs_on_the_interval_is_the_percentile_bootstrap_of_the_median(seed):
-    logs = np.random.default_rng(1).normal(0.2, 0.1, 8)
-    picks = np.random.default_rng(seed).integers(8, size=(10_000, 8))
+    logs = np.random.default_rng(1).normal(0.2, 0.1, 40)
+    picks = np.random.default_rng(seed).integers(40, size=(10_000, 40))
     ends = np.quantile(np.median(logs[picks], axis=1), (0.025, 0.975))
     found = ratio(logs_of(logs), seed=seed) if seed else ratio(logs_of(logs))
     assert [math.log(end) for end in found.ci95] == pytest.approx(list(ends))
+    assert ratio(logs_of(logs), seed=1).ci95 != found.ci95
 
 
 @pytest.mark.parametrize(("ends", "floor"), [((0.8, 1.1), 1.25), ((0.95, 1.2), 1.2), ((1.1, 1.3), 1.3)])
