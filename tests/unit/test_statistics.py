@@ -146,8 +146,8 @@ def test_below_six_pairs_the_interval_is_students(logs):
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_from_six_pairs_on_the_interval_is_the_percentile_bootstrap_of_the_median(seed):
-    logs = np.random.default_rng(1).normal(0.2, 0.1, 40)
-    picks = np.random.default_rng(seed).integers(40, size=(10_000, 40))
+    logs = np.random.default_rng(13).normal(0.2, 0.1, 16)  # of few for which seeds and one resample more differ
+    picks = np.random.default_rng(seed).integers(16, size=(10_000, 16))
     ends = np.quantile(np.median(logs[picks], axis=1), (0.025, 0.975))
     found = ratio(logs_of(logs), seed=seed) if seed else ratio(logs_of(logs))
     assert [math.log(end) for end in found.ci95] == pytest.approx(list(ends))
