@@ -17,7 +17,7 @@ from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as driver
 from tasks.trial.drive import MemoryStore, drive
 from tasks.trial.spec import Loadable, PairsWork, Rounds, RunWork, VerifyWork
-from tasks.trial.trial import FLOOR_SEEDS, _by_rounds, trial
+from tasks.trial.trial import FLOOR_SEEDS, _by_rounds, equal_runs, trial
 from tasks.trial.work import measure_rounds
 
 
@@ -215,6 +215,17 @@ def test_rounds_hold_what_is_to_be_attached_and_no_more(guest, tmp_path, monkeyp
     assert job.files == {**dict(job_files(BATCH)), **files} and job.seed == 102
     attached = {step.args[0] for step in job.steps if step.verb == "attach"}
     assert attached == set(files) and done.kernel == "7.3.4"
+
+
+def test_equal_runs_are_the_first_rounds_work_of_eevdf_in_guests_of_two_seeds(guest, tmp_path, monkeypatch):
+    use_vm(monkeypatch, Noisy([1.0], floor=1.15))
+    slots = Slots(lambda function, work: function(work))
+    (outcome,) = drive([equal_runs(spec(tmp_path))], slots, MemoryStore())
+    middle, verdict = outcome.value
+    assert middle.median == pytest.approx(1 / 1.15) and verdict == "loss"
+    seeds = [(work.work_seed, work.guest_seed) for work in slots.submitted]
+    rounds = [100, 101, 102, 103]
+    assert seeds == [(seed, seed) for seed in rounds] + [(seed, seed + FLOOR_SEEDS) for seed in rounds]
 
 
 @pytest.mark.parametrize(("most", "more"), [(5, 2), (6, 2), (7, 3), (12, 4)])
