@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/mutants.md from the results of `make mutants`: `python tests/mutants_page.py RESULTS... > docs/mutants.md`.
 
-Of a mutant that several results have, the last counts.
+Of a mutant that several results have, the last counts; what survived in the first is counted beside it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,23 @@ evenly spaced over its lines: of how many, the table says.
 
 def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
     """The page: figures a module, then the survivors, then those with a reason."""
-    last = {(made["module"], made["operator"], made["line"], made["after"]): made for made in records}
+    last = {_key(made): made for made in records}
+    first = {_key(made): made for made in reversed(records)}
     modules: dict[str, list[dict]] = {}
     for made in last.values():
         modules.setdefault(made["module"], []).append(made)
-    lines = [HEAD, "## Figures", "", "| module | mutants | of | killed | with a reason | survived |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = [HEAD, "## Figures", "", "| module | mutants | of | survived at first | killed | with a reason | survive |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for module, mutants in modules.items():
         ends = [made["ended"] for made in mutants]
         killed = ends.count("killed") + ends.count("timeout")
-        counts = f"{len(ends)} | {mutants[-1]['of']} | {killed} | {ends.count('equivalent')} | {ends.count('survived')}"
-        lines.append(f"| `{module}` | {counts} |")
+        before = sum(first[_key(made)]["ended"] in ("survived", "equivalent") for made in mutants)
+        counts = [len(ends), mutants[-1]["of"], before, killed, ends.count("equivalent"), ends.count("survived")]
+        lines.append(f"| `{module}` | {' | '.join(map(str, counts))} |")
+    lines += [
+        "",
+        "At first: with the tests that were there before this target; survivors with a reason count there, too.",
+    ]
     lines += ["", "## Survivors without a reason", ""]
     survived = [made for made in last.values() if made["ended"] == "survived"]
     lines += [f"- `{made['module']}:{made['line']}` `{made['before']}` as `{made['after']}`" for made in survived]
@@ -45,6 +51,10 @@ def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
     lines += ["", "## Survivors with a reason", ""]
     lines += [f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}" for made in equivalent]
     return "\n".join(lines) + "\n"
+
+
+def _key(made: dict) -> tuple:
+    return made["module"], made["operator"], made["line"], made["after"]
 
 
 if __name__ == "__main__":

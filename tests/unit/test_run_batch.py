@@ -121,3 +121,13 @@ def test_an_iteration_of_which_nothing_could_be_tried_is_our_failure(scope, atte
 def test_a_batch_has_time_for_each_round_through_the_slots(scope, trials, slots, rounds):
     each_s = scope.settings.trial_deadline_s + scope.settings.build_deadline_s
     assert batch_deadline_s(scope.settings, trials, slots) == rounds * each_s
+
+
+@pytest.mark.parametrize("damage", [None, b"{", b"[]", b"\xff"])
+def test_evidence_that_is_gone_or_damaged_is_our_failure(scope, damage):
+    path = scope.settings.run_dir / scope.run_id / "ljf-9.json"
+    path.parent.mkdir(parents=True)
+    if damage is not None:
+        path.write_bytes(damage)
+    with pytest.raises(InfraError, match="the verdict cannot be read"):
+        read_evidence(scope, "ljf-9")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 
-from benchmarks.statistics import four_digits, orders, outcome, ratio
+from benchmarks.statistics import floor_of, four_digits, orders, outcome, ratio
 from policy_lake.model import Pair, Ratio
 
 times = st.floats(min_value=1e-3, max_value=1e6)
@@ -128,3 +129,31 @@ def test_orders_take_turns():
 )
 def test_figures_for_people_have_four_digits_and_no_exponent(value, words):
     assert four_digits(value) == words
+
+
+def logs_of(logs):
+    return [Pair(math.exp(value), 1.0) for value in logs]
+
+
+@pytest.mark.parametrize("logs", [[0.1, 0.3], [0.1, 0.2, 0.4], [0.0, 0.1, 0.2, 0.4], [0.0, 0.0, 0.2, 0.4, 0.4]])
+def test_below_six_pairs_the_interval_is_students(logs):
+    found = ratio(logs_of(logs))
+    reach = t.ppf(0.975, len(logs) - 1) * plain.stdev(logs) / math.sqrt(len(logs))
+    assert [math.log(end) for end in found.ci95] == pytest.approx(
+        [plain.mean(logs) - reach, plain.mean(logs) + reach], rel=2e-3
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_from_six_pairs_on_the_interval_is_the_percentile_bootstrap_of_the_median(seed):
+    logs = np.random.default_rng(13).normal(0.2, 0.1, 16)  # of few for which seeds and one resample more differ
+    picks = np.random.default_rng(seed).integers(16, size=(10_000, 16))
+    ends = np.quantile(np.median(logs[picks], axis=1), (0.025, 0.975))
+    found = ratio(logs_of(logs), seed=seed) if seed else ratio(logs_of(logs))
+    assert [math.log(end) for end in found.ci95] == pytest.approx(list(ends))
+    assert ratio(logs_of(logs), seed=1).ci95 != found.ci95
+
+
+@pytest.mark.parametrize(("ends", "floor"), [((0.8, 1.1), 1.25), ((0.95, 1.2), 1.2), ((1.1, 1.3), 1.3)])
+def test_the_floor_is_the_end_further_from_one(ends, floor):
+    assert floor_of(Ratio(1.0, ends)) == pytest.approx(floor)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from token_cases import NO_CGROUPS, REQUEST, SCORE, issue, refusal, revoke, sha, trust
 
 from policy_lake.model import InputError, Ratio, Stage
@@ -14,7 +15,15 @@ from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.issue import Assigned, issue_token, limits_of
-from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, check_revocation
+from verifier_vm.tokens.private_key import SigningKey
+from verifier_vm.tokens.revocation import (
+    REVOCATIONS,
+    RevocationList,
+    Revoked,
+    check_revocation,
+    read_revocations,
+    write_revocations,
+)
 from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_TEXT, LONGEST_VALID_FOR, LogPlace
 
 
@@ -95,3 +104,14 @@ def test_without_a_score_the_requests_own_words_stand():
     assert (token.workload, token.ratio, token.score_sha256) == ("", ratio, "")
     token, _ = issue_token(replace(REQUEST, workload=""), ASSIGNED, RevocationList(1))
     assert (token.workload, token.ratio) == (SCORE.workload, SCORE.ratio) and token.score_sha256
+
+
+def test_the_first_list_is_version_1_and_none_before_it_is_believed(tmp_path):
+    key = SigningKey(Ed25519PrivateKey.generate())
+    for version in (1, 0):
+        write_revocations(tmp_path, RevocationList(version), key)
+        if version:
+            assert read_revocations(tmp_path / REVOCATIONS, key.public).version == 1
+        else:
+            with refusal(Code.OLD_REVOCATIONS):
+                read_revocations(tmp_path / REVOCATIONS, key.public)

@@ -16,8 +16,8 @@ from policy_lake.model import Candidate, InfraError, MeasurementPlan
 from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as driver
 from tasks.trial.drive import MemoryStore, drive
-from tasks.trial.spec import Loadable, PairsWork, RunWork, VerifyWork
-from tasks.trial.trial import FLOOR_SEEDS, trial
+from tasks.trial.spec import Loadable, PairsWork, Rounds, RunWork, VerifyWork
+from tasks.trial.trial import FLOOR_SEEDS, _by_rounds, equal_runs, trial
 from tasks.trial.work import measure_rounds
 
 
@@ -216,6 +216,28 @@ def test_rounds_hold_what_is_to_be_attached_and_no_more(guest, tmp_path, monkeyp
     assert job.files == {**dict(job_files(BATCH)), **files} and job.seed == 102
     attached = {step.args[0] for step in job.steps if step.verb == "attach"}
     assert attached == set(files) and done.kernel == "7.3.4"
+
+
+def test_equal_runs_are_the_first_rounds_work_of_eevdf_in_guests_of_two_seeds(guest, tmp_path, monkeypatch):
+    use_vm(monkeypatch, Noisy([1.0], floor=1.15))
+    slots = Slots(lambda function, work: function(work))
+    (outcome,) = drive([equal_runs(spec(tmp_path))], slots, MemoryStore())
+    middle, verdict = outcome.value
+    assert middle.median == pytest.approx(1 / 1.15) and verdict == "loss"
+    seeds = [(work.work_seed, work.guest_seed) for work in slots.submitted]
+    rounds = [100, 101, 102, 103]
+    assert seeds == [(seed, seed) for seed in rounds] + [(seed, seed + FLOOR_SEEDS) for seed in rounds]
+
+
+@pytest.mark.parametrize(("most", "more"), [(5, 2), (6, 2), (7, 3), (12, 4)])
+def test_by_the_wall_clock_at_least_two_more_rounds_are_asked_for_and_at_most_as_many_as_at_first(tmp_path, most, more):
+    given = spec(tmp_path, plan=MeasurementPlan(4, most, 1))
+    steps = _by_rounds(given, POLICY, None)
+    (first,) = next(steps)
+    policy = [{**FIGURES["policy"], "makespan_ms": 2000 / by} for by in (1.6, 0.9, 1.5, 0.95)]
+    rounds = Rounds({"baseline": [FIGURES["baseline"]] * 4, "policy": policy}, "7.3.4", "tcg")
+    (second,) = steps.send((rounds,))
+    assert (first.first, first.count, second.first, second.count) == (0, 4, 4, more)
 
 
 def test_the_driver_tells_runs_apart_by_all_that_they_are_a_function_of(guest, tmp_path):
