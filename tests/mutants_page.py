@@ -25,7 +25,7 @@ evenly spaced over its lines: of how many, the table says.
 """
 
 
-def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
+def page(records: Sequence[dict], equivalent: Sequence[dict], note: str = "") -> str:
     """The page: figures a module, then the survivors, then those with a reason."""
     last = {_key(made): made for made in records}
     first = {_key(made): made for made in reversed(records)}
@@ -44,6 +44,7 @@ def page(records: Sequence[dict], equivalent: Sequence[dict]) -> str:
         "",
         "At first: with the tests that were there before this target; survivors with a reason count there, too.",
     ]
+    lines += ["", note.strip()] if note else []
     lines += ["", "## Survivors without a reason", ""]
     survived = [made for made in last.values() if made["ended"] == "survived"]
     lines += [f"- `{made['module']}:{made['line']}` `{made['before']}` as `{made['after']}`" for made in survived]
@@ -60,4 +61,4 @@ def _key(made: dict) -> tuple:
 if __name__ == "__main__":
     results = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
     config = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())
-    sys.stdout.write(page(results, config["equivalent"]))
+    sys.stdout.write(page(results, config["equivalent"], config["note"]))
