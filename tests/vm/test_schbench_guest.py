@@ -109,7 +109,7 @@ def test_a_binary_of_the_users_is_scored(guest, binary, tmp_path):
     printed = json.loads(done.stdout)
     assert [pair["baseline"] for pair in printed["pairs"]] == [1005.0] * 4, "five operations, schbench's own default"
     assert printed["also"]["policy_rps"] == 900.25 and printed["tier"] == "smoke"
-    assert printed["versions"]["binary"] == str(binary) and len(printed["versions"]["binary_sha256"]) == 64
+    assert printed["provenance"]["binary"] == str(binary) and len(printed["provenance"]["binary_sha256"]) == 64
 
 
 def test_a_binary_that_prints_something_else_scores_nothing(guest, tmp_path):

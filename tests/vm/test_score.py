@@ -37,15 +37,11 @@ def score(home):
 
 def test_a_score_says_what_it_takes_to_repeat_it(score):
     assert score["attached"] is True and score["outcome"] == "win" and score["tier"] == "smoke"
-    assert set(score["versions"]) >= {
-        "workload_sha256",
-        "object_sha256",
-        "qemu",
-        "image",
-        "shape",
-        "clock",
-        "fingerprint",
-    }
+    of = score["provenance"]
+    assert all(
+        of[name] for name in ("workload_sha256", "object_sha256", "kernel_sha256", "image_sha256", "qemu", "clock")
+    )
+    assert of["plan"]["pairs"] == 5 and len(score["measurements"]) == 2 * len(score["pairs"])
     assert [pair["seed"] for pair in score["pairs"][:2]] == [100, 101]
     assert score["floor"] > 1
 
@@ -54,7 +50,7 @@ def test_the_floor_is_kept_in_the_lake_and_measured_once(home, score):
     again = schedcp(home, "score", "fifo", *WORKLOAD, "--json")
     assert "two equal runs" not in again.stderr
     assert contract(again.stdout)["floor"] == score["floor"]
-    assert contract(again.stdout)["versions"]["fingerprint"] == score["versions"]["fingerprint"]
+    assert contract(again.stdout)["measurements"] == score["measurements"]
 
 
 def test_pictures_and_a_perfetto_trace_beside_it(home, score):
@@ -69,7 +65,7 @@ def test_once_more_by_its_id_it_comes_to_the_same(home, score):
     assert done.returncode == 0 and printed["agrees"] is True and printed["changed"] == []
     assert printed["difference"] == 0.0
     assert printed["now"]["pairs"] == score["pairs"]
-    assert printed["now"]["versions"]["fingerprint"] == score["versions"]["fingerprint"]
+    assert printed["now"]["measurements"] == score["measurements"]
 
 
 @pytest.mark.parametrize(("id", "words"), [("", "2 scores begin so"), ("no-such", "the lake has none")])

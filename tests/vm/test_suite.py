@@ -79,7 +79,7 @@ def test_the_loader_tells_callbacks_and_the_kernel_counts_events(guest):
 
 
 def test_the_last_words_of_a_run_that_the_policy_did_not_survive_are_kept(guest):
-    steps = (GuestStep("attach", (OBJECT, "ops.timeout_ms=1000")), adversary("W6", "seconds=5"))
+    steps = (GuestStep("attach", (OBJECT, "ops.timeout_ms=1000")), adversary("W1+W2+W5+W6+W8+W20", "seconds=5"))
     report = run(GuestJob({OBJECT: made(guest, "f13_queue_by_pid_fails")}, steps), guest.machine)
     died = report.events[1]
     assert not died.ok and not died.timed_out and json.loads(died.out)["groups"]["W6-pinned"]["gap_ms"] > 500

@@ -149,7 +149,7 @@ class GuestProcess:
             seconds=time.monotonic() - self.started,
             console=self._console_text(),
             clock=self.machine.clock_name,
-            counts=self._counts(),
+            counts=self.counts(),
         )
 
     def await_ready(self, deadline: float) -> Ready:
@@ -165,7 +165,7 @@ class GuestProcess:
         except subprocess.TimeoutExpired as error:
             raise InfraError("QEMU did not end when asked to") from error
 
-    def _counts(self) -> ClockCounts | None:
+    def counts(self) -> ClockCounts | None:
         """What the clock counted; InfraError when it did not run or gave up a wait: time was not the guest's own."""
         if self._stats is None:
             return None
