@@ -82,7 +82,8 @@ def test_the_last_words_of_a_run_that_the_policy_did_not_survive_are_kept(guest)
     steps = (GuestStep("attach", (OBJECT, "ops.timeout_ms=1000")), adversary("W1+W2+W5+W6+W8+W20", "seconds=5"))
     report = run(GuestJob({OBJECT: made(guest, "f13_queue_by_pid_fails")}, steps), guest.machine)
     died = report.events[1]
-    assert not died.ok and not died.timed_out and json.loads(died.out)["groups"]["W6-pinned"]["gap_ms"] > 500
+    assert not died.ok and not died.timed_out
+    assert max(group["gap_ms"] for group in json.loads(died.out)["groups"].values()) > 500
 
 
 @pytest.mark.parametrize(
