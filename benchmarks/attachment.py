@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from policy_lake.errors import InfraError
 from policy_lake.events import Attached, Detached, Ran
-from policy_lake.model import InfraError
 
 
 def lost_attachment(attach: Attached, run: Ran, *, where: str) -> str:

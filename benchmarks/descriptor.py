@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 Direction = Literal["lower", "higher"]
 Accel = Literal["kvm", "tcg"]

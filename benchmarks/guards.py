@@ -8,7 +8,8 @@ import math
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Guard, Workload
 from policy_lake.codes import Code
-from policy_lake.model import Finding, Score
+from policy_lake.model import Finding
+from policy_lake.scores import Score
 
 
 def guard_findings(workload: Workload, score: Score) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 PACKAGE = "linux-source-6.1"
 NEEDS = ("gcc", "make", "flex", "bison", "bc", "perl", "xz")

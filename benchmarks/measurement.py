@@ -13,8 +13,9 @@ from benchmarks.rounds import Rounds
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Workload
 from policy_lake.codes import Code
+from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Attached, Detached, NotDone, Ran, Role, StepEvent, run_label
-from policy_lake.model import InfraError, InputError, Rejection
+from policy_lake.model import Rejection
 
 STAGE = "score"
 WARM_UP = "warm-up"

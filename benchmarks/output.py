@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin
 
-from policy_lake.model import InfraError, SchedcpError
+from policy_lake.errors import InfraError, SchedcpError
 
 Kind = TypeVar("Kind")
 

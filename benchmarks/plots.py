@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.statistics import four_digits
 from benchmarks.timeline import OTHERS, Timeline, busiest
-from policy_lake.model import Score
+from policy_lake.scores import Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

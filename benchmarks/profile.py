@@ -13,9 +13,10 @@ from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
+from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
-from policy_lake.model import CommandProfile, InfraError, InputError, WorkloadProfile
+from policy_lake.model import CommandProfile, WorkloadProfile
 
 PROBE = "observe"
 LABEL = "observe"

@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.output import number
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Workload
-from policy_lake.model import CommandProfile, InputError
+from policy_lake.errors import InputError
+from policy_lake.model import CommandProfile
 
 # A command with less of the CPU time than this competes for nothing: a shell, the parent of a batch.
 _SHARE_THAT_COMPETES = 0.01

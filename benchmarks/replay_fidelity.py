@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.output import number, take
 from benchmarks.trace.program import total_us
 from benchmarks.trace.tasks import SHARES, Trace, cpu_by_name
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 MAKESPAN_LIMIT, SHARE_LIMIT = 0.05, 3.0
 _QUANTILES = ("p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "max")

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.descriptor import Binary, Workload
 from benchmarks.output import last_object, number
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 _LIMIT = 64 << 20
 _ELF64_LITTLE = b"\x7fELF\x02\x01"

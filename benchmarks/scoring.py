@@ -17,7 +17,8 @@ from benchmarks.sequential import detectable, log_ratios, look
 from benchmarks.workloads import Accel, Workload, arguments, program_of
 from policy_lake.guest import GuestStep
 from policy_lake.limits import PAIRS_A_SEED
-from policy_lake.model import Candidate, Clock, Control, Pair, Provenance, Ratio, Score
+from policy_lake.model import Candidate, Clock
+from policy_lake.scores import Control, Pair, Provenance, Ratio, Score
 
 BASELINE = "eevdf"
 

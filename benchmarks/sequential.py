@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from policy_lake.model import Pair
+from policy_lake.scores import Pair
 
 ALPHA = 0.05
 # Precision of the prior on the standardised effect: at 0.25 an effect of twice the noise of one pair is expected. Any

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_lake.events import Role
-from policy_lake.model import Doubt, Outcome, Pair, Ratio, Score
+from policy_lake.scores import Doubt, Outcome, Pair, Ratio, Score
 
 RESAMPLES = 10_000
 MIN_EFFECT = 0.02

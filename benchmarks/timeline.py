@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestStep
-from policy_lake.model import InfraError
 
 PROGRAM = "timeline"
 IDLE = 0

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 PACKAGES = (
     "bc", "bison", "coreutils", "dash", "diffutils", "findutils", "flex", "gcc", "grep", "gzip", "libc6-dev", "make",

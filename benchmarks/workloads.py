@@ -27,7 +27,8 @@ from benchmarks.descriptor import (
 )
 from benchmarks.schbench import real_arguments
 from benchmarks.trace.program import program_of_trace
-from policy_lake.model import InputError, to_json
+from policy_lake.errors import InputError
+from policy_lake.model import to_json
 
 __all__ = [
     "WORKLOAD_SIZES",

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from verifier_vm.object import limits
 from verifier_vm.object.btf import (
     ARRAY,

@@ -18,7 +18,7 @@ from bpf.headers import Headers
 from bpf.launch import OUTPUT_LIMIT, Limits, OutputError, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
 from bpf.toolchain import Toolchain, find_toolchain
-from policy_lake.model import BuildError, InfraError
+from policy_lake.errors import BuildError, InfraError
 
 MEMORY_LIMIT = 2 << 30
 CPU_LIMIT_S = 8  # twenty times what our largest policy takes

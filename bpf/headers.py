@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bpf.precompiled import HEADER, KFUNCS, TYPES_ONLY, precompiled, stored
 from bpf.toolchain import Toolchain
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InputError
 
 BPF_DIR = Path(__file__).parent
 # -mcpu=v3: atomics that return a value. -g: BTF comes out of debug information. The kernel wants the loops as written.

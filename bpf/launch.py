@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf import confine
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 SCRIPT = Path(confine.__file__)
 OUTPUT_LIMIT = 64 << 20  # bytes; a precompiled header has 16 MiB, an object of ours 60 KiB

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from policy_lake.model import InputError, Knob, Policy
+from policy_lake.errors import InputError
+from policy_lake.model import Knob, Policy
 
 LIBRARY_DIR = Path(__file__).parent / "library"
 SUFFIX = ".bpf.c"

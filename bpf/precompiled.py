@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bpf.launch import Limits, launch
 from bpf.toolchain import Toolchain
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 LIMITS = Limits(cpu_s=60)
 HEADER, KFUNCS = "header.pch", "kfuncs.h"

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 MIN_CLANG = 19
 NEWEST_CLANG = 40  # how far up versioned names are looked for; plain `clang` comes last

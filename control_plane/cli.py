@@ -15,8 +15,8 @@ from control_plane.output import print_json
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
+from policy_lake.errors import InputError, SchedcpError
 from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
-from policy_lake.model import InputError, SchedcpError
 
 app = typer.Typer(
     name="schedcp",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from control_plane.output import out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
+from policy_lake.errors import SchedcpError
 from policy_lake.guest import GuestJob
-from policy_lake.model import SchedcpError
 from tasks.host.settings import Settings, load_settings
 
 SETUP = "make setup"

@@ -19,7 +19,7 @@ from control_plane.outputs import (
     RankedPolicyOutput,
     RunsOutput,
 )
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from tasks.host.settings import Settings, load_settings
 
 

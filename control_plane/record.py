@@ -13,7 +13,7 @@ from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
 from control_plane.output import out, print_json
 from control_plane.outputs import RecordOutput
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from tasks.host.settings import load_settings
 from tasks.traces.record import record
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from policy_lake.model import Clock, KnobValue, Outcome, Ratio, Rejection, Score, Verdict
+from policy_lake.model import Clock, KnobValue, Rejection, Verdict
+from policy_lake.scores import Outcome, Ratio, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from benchmarks.statistics import four_digits, outcome_text
 from control_plane.output import out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
-from policy_lake.model import Score
+from policy_lake.scores import Score
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text

@@ -17,7 +17,8 @@ from control_plane.outputs import (
     TokenRevokeOutput,
     TokenShowOutput,
 )
-from policy_lake.model import InputError, from_json
+from policy_lake.errors import InputError
+from policy_lake.model import from_json
 from tasks.host.settings import load_settings
 from tasks.tokens.check import (
     Here,

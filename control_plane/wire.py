@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.host.settings import Settings
 
 LONGEST_MESSAGE = 16 * 2**20

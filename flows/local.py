@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.environment import prepare_environment
 from tasks.fleet.prefect_server import Server, drain, serving

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 
 if TYPE_CHECKING:
     import numpy as np

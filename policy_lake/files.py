@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 PARTS = ".*.part"  # glob of what a killed writer leaves: nobody reads it, and whoever holds a lock may remove it
 Content = bytes | Iterable[bytes]

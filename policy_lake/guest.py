@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from policy_lake.errors import InfraError
 from policy_lake.events import Ran, StepEvent
-from policy_lake.model import Clock, InfraError
+from policy_lake.model import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import fsync_directory, write_all
-from policy_lake.model import InfraError, InputError, to_json
+from policy_lake.model import to_json
 from policy_lake.records import KINDS, LakeError, columns
 
 _HEAD = b'{"sha256":"'

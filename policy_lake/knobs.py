@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from policy_lake.model import InputError, Knob, KnobValue, Policy
+from policy_lake.errors import InputError
+from policy_lake.model import Knob, KnobValue, Policy
 
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 RANGES = {

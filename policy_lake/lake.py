@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from policy_lake import rows
 from policy_lake.embed import Embedder
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.journal import encode
 from policy_lake.limits import FOUND
 from policy_lake.measurement import Measurement
-from policy_lake.model import Candidate, InfraError, InputError, Lesson, Policy, SchedcpError, Score, WorkloadProfile
+from policy_lake.model import Candidate, Lesson, Policy, WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.records import KINDS, Entry, LakeError, RankedPolicy, Record, Rejected, Run
+from policy_lake.scores import Score
 from policy_lake.state import State
 from policy_lake.store import Store
 

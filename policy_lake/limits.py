@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policy_lake.model import Score
+from policy_lake.scores import Score
 
 
 def rank(score: Score) -> tuple[bool, float, float, str]:

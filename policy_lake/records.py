@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from policy_lake.errors import SchedcpError
 from policy_lake.measurement import Measurement
-from policy_lake.model import Candidate, Lesson, Policy, Rejection, SchedcpError, Score, WorkloadProfile
+from policy_lake.model import Candidate, Lesson, Policy, Rejection, WorkloadProfile
+from policy_lake.scores import Score
 
 
 class LakeError(SchedcpError):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from policy_lake import rows
 from policy_lake.embed import Embedder, embedder
+from policy_lake.errors import InfraError
 from policy_lake.files import fsync_directory, locked
 from policy_lake.journal import Journal, Line
-from policy_lake.model import InfraError
 from policy_lake.records import KINDS, LakeError, columns
 from policy_lake.state import State, boot_id
 

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterable
 
 from benchmarks.statistics import doubt_text
-from policy_lake.model import Lesson, Score
+from policy_lake.model import Lesson
+from policy_lake.scores import Score
 from tasks.plan import describe
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import change

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
+from policy_lake.errors import InputError
 from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
 from policy_lake.limits import PAIRS, SEED, check_pairs
-from policy_lake.model import Candidate, InputError, MeasurementPlan, Policy
+from policy_lake.model import Candidate, Policy
 from policy_lake.ranking import best
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload

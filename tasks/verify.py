@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import get_args
 
 from bpf.library import read_policy
+from policy_lake.errors import InputError
 from policy_lake.events import Event, Hello, Ran
 from policy_lake.knobs import knob_words
 from policy_lake.limits import PAIRS, SEED, most_pairs
-from policy_lake.model import Clock, InputError, MeasurementPlan, Verdict
+from policy_lake.model import Clock, Verdict
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings

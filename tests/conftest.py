@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from skipping import skip_or_fail
 
-from policy_lake.model import SchedcpError
+from policy_lake.errors import SchedcpError
 
 
 @pytest.fixture(scope="session")

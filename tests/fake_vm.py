@@ -18,6 +18,7 @@ from types import ModuleType
 
 from fake_scenarios import DISABLED, FIGURES, GOLDEN, PANIC, SCENARIOS, STALL, Scenario
 
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import (
     Attached,
     Detached,
@@ -33,7 +34,6 @@ from policy_lake.events import (
     role_of,
 )
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport, GuestStep
-from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.wire import parse_event
 

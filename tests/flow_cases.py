@@ -7,18 +7,8 @@ from typing import Any
 
 from score_cases import PROVENANCE
 
-from policy_lake.model import (
-    Candidate,
-    CommandProfile,
-    Outcome,
-    Pair,
-    Policy,
-    PolicyPlan,
-    Ratio,
-    Rejection,
-    Score,
-    WorkloadProfile,
-)
+from policy_lake.model import Candidate, CommandProfile, Policy, PolicyPlan, Rejection, WorkloadProfile
+from policy_lake.scores import Outcome, Pair, Ratio, Score
 from tasks.planners.protocol import PlanContext
 
 RUN = "run-1"

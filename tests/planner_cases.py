@@ -5,16 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy_lake.model import (
-    Candidate,
-    CommandProfile,
-    Knob,
-    Policy,
-    Ratio,
-    Rejection,
-    Score,
-    WorkloadProfile,
-)
+from policy_lake.model import Candidate, CommandProfile, Knob, Policy, Rejection, WorkloadProfile
+from policy_lake.scores import Ratio, Score
 from tasks.planners.protocol import PlanContext
 
 SLICE = Knob("slice_ns", "int", "20000000", "time slice", 100_000, 100_000_000, "ns")

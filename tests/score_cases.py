@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy_lake.model import MeasurementPlan, Provenance
+from policy_lake.scores import MeasurementPlan, Provenance
 
 PROVENANCE = Provenance(
     kernel_sha256="k" * 64, image_sha256="i" * 64, qemu="10.0.2", clock="vclock-1", cpus=2, llcs=1, smt=1, nodes=1,

@@ -11,19 +11,15 @@ from policy_lake.model import (
     CommandProfile,
     Knob,
     Lesson,
-    MeasurementPlan,
-    Pair,
     Policy,
     PolicyPlan,
-    Provenance,
-    Ratio,
     Rejection,
-    Score,
     Stage,
     Verdict,
     WorkloadProfile,
 )
 from policy_lake.records import Rejected, Run
+from policy_lake.scores import MeasurementPlan, Pair, Provenance, Ratio, Score
 
 # No lone surrogates: JSON cannot carry them, and the lake refuses them (test_journal.py).
 texts = st.text(st.characters(codec="utf-8"), max_size=40)

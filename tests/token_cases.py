@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from score_cases import provenance
 
-from policy_lake.model import Finding, InfraError, InputError, Pair, Ratio, Score, Stage, to_json
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import Finding, Stage, to_json
+from policy_lake.scores import Pair, Ratio, Score
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.audit_log import read_log
 from verifier_vm.tokens.check import Attachment, check_token

@@ -12,7 +12,8 @@ from fake_vm import FakeVM
 
 from benchmarks.workloads import workload
 from bpf.build import PolicyObject
-from policy_lake.model import Candidate, MeasurementPlan, Rejection
+from policy_lake.model import Candidate, Rejection
+from policy_lake.scores import MeasurementPlan
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings

@@ -10,7 +10,7 @@ from benchmarks.trace.progress import ASLEEP, READY, RUNNING, Progress
 from benchmarks.trace.rows import Op, Task, arranged, at_shares
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace, TraceInfo
 from benchmarks.trace.tracepoints import EXEC, NEW, RENAME, SOFT_IN, SOFT_OUT, SWITCH, WAKING
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 _HARD, _SOFT = 8 | 64, 16  # TRACE_FLAG_HARDIRQ, _NMI; _SOFTIRQ (include/linux/trace_events.h)
 _ASLEEP, _DEAD = 0xFF, 0x30  # of prev_state: a task that is merely preempted has neither

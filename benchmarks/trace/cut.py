@@ -26,7 +26,7 @@ from benchmarks.trace.tasks import (
     first_names,
     order_of_making,
 )
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

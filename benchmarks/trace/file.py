@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.trace.check import first_fault
 from benchmarks.trace.tasks import COLUMNS, OPS, Trace, TraceInfo
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InputError
 
 VERSION = 1
 _VERSION, _INFO = b"schedcp.trace.version", b"schedcp.trace.info"

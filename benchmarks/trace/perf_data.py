@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 MAGIC = b"PERFILE2"
 _LOST, _THROTTLE, _SAMPLE, _LOST_SAMPLES = 2, 5, 9, 13

@@ -27,8 +27,9 @@ from control_plane.bench import clock_cost
 from control_plane.bench.clock_cost import CLOCKS, DEADLINE_S, QUICK, Sizes, guest_of, step, timed_run
 from control_plane.bench.fidelity import KNOBS
 from control_plane.bench.figures import Figure, line
+from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.guest import ClockCounts, GuestJob
-from policy_lake.model import Clock, InfraError, Rejection, SchedcpError
+from policy_lake.model import Clock, Rejection
 from tasks.host.guest import Guest
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload

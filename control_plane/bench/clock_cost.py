@@ -22,9 +22,10 @@ from bpf.build import compile_policy
 from bpf.library import policies, policy
 from control_plane.bench.figures import Figure
 from control_plane.bench.loop import SCHEDCP, timed
+from policy_lake.errors import InfraError
 from policy_lake.events import Attached, Detached, Event, NotDone, ProgramEvent, Ran, StepEvent
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
-from policy_lake.model import Clock, InfraError
+from policy_lake.model import Clock
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from policy_lake.model import SchedcpError
+from policy_lake.errors import SchedcpError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.scoring import BASELINE
 from benchmarks.workloads import workload_ids
 from control_plane.bench.figures import Figure, main
-from policy_lake.model import Candidate, MeasurementPlan
+from policy_lake.model import Candidate
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import shape_for
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload

@@ -17,7 +17,8 @@ from functools import partial
 
 from bpf.library import policy
 from control_plane.bench.figures import Figure, main
-from policy_lake.model import Candidate, MeasurementPlan, Rejection
+from policy_lake.model import Candidate, Rejection
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import Guest, prepare_guest, shape_for
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload

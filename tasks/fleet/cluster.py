@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
 from tasks.host.settings import Settings

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from policy_lake.model import BuildError, InfraError, InputError
+from policy_lake.errors import BuildError, InfraError, InputError
 
 MICROVM = "microvm"
 CANCEL_WAIT_S = 10.0

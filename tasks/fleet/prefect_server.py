@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.fleet.environment import child_environment, prepare_environment
 
 START_S = 90.0

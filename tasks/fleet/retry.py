@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 if TYPE_CHECKING:
     from prefect import Task

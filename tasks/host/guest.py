@@ -13,8 +13,8 @@ from typing import Literal
 import bpf
 from benchmarks.programs import program_headers, program_sources
 from benchmarks.workloads import Workload
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InfraError, InputError
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel

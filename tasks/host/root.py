@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.kernel_source import source, source_files
 from benchmarks.toolchain import toolchain_files
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
-from policy_lake.model import InfraError
 from verifier_vm.machine.cpio import tree_entries
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from benchmarks.workloads import WorkloadSize
 from policy_lake import limits
+from policy_lake.errors import InputError
 from policy_lake.limits import Limit
-from policy_lake.model import InputError
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
 _FULL = 10.0

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.trace.file import read_trace
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 _TEXT = """\
 # SPDX-License-Identifier: Apache-2.0

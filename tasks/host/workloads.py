@@ -18,8 +18,8 @@ from benchmarks.workloads import (
     workload_files,
     workload_ids,
 )
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InputError
 from tasks.host.settings import Settings
 from tasks.host.trace_workload import id_in, workload_of_trace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from policy_lake.model import InfraError, InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from tasks.planners.endpoint import ModelEndpoint
 from tasks.planners.protocol import PlanContext
 from tasks.planners.question import Answer, NextPlans, question

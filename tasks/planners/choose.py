@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from policy_lake.model import InfraError, PolicyPlan
+from policy_lake.errors import InfraError
+from policy_lake.model import PolicyPlan
 from tasks.planners.embedded import EmbeddedPlanner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage
 from tasks.planners.protocol import PlanContext, Planner

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
-from policy_lake.model import Policy, PolicyPlan, Rejection, Score
+from policy_lake.model import Policy, PolicyPlan, Rejection
 from policy_lake.ranking import rank
+from policy_lake.scores import Score
 from tasks.planners.openings import Opening, openings
 from tasks.planners.protocol import PlanContext
 from tasks.planners.refine import at_bound, best_score, steps

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from policy_lake.model import InputError, SchedcpError
+from policy_lake.errors import InputError, SchedcpError
 
 
 class BudgetError(SchedcpError):

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from policy_lake.model import InfraError, PolicyPlan
+from policy_lake.errors import InfraError
+from policy_lake.model import PolicyPlan
 from tasks.planners.endpoint import ModelEndpoint, Usage, afford
 from tasks.planners.protocol import PlanContext
 from tasks.planners.selection import select_plans

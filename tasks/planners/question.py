@@ -13,7 +13,8 @@ import dspy
 from pydantic import BaseModel
 
 from benchmarks.statistics import outcome_text
-from policy_lake.model import Policy, Score, to_json
+from policy_lake.model import Policy, to_json
+from policy_lake.scores import Score
 from tasks.planners.protocol import PlanContext
 
 # An answer depends on more than its prompt, and DSPy's cache on disk is pickle.

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy_lake.knobs import settle
-from policy_lake.model import Knob, KnobValue, Policy, Score
+from policy_lake.model import Knob, KnobValue, Policy
 from policy_lake.ranking import best, rank
+from policy_lake.scores import Score
 from tasks.planners.knobs import default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext

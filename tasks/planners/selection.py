@@ -7,8 +7,9 @@ import logging
 from collections.abc import Iterable
 
 from policy_lake.knobs import KnobError, settle
-from policy_lake.model import Candidate, PolicyPlan, Score
+from policy_lake.model import Candidate, PolicyPlan
 from policy_lake.ranking import best
+from policy_lake.scores import Score
 from tasks.planners.knobs import Attempt, attempt
 from tasks.planners.protocol import PlanContext
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 
+from policy_lake.errors import SchedcpError
 from policy_lake.limits import most_pairs
-from policy_lake.model import Candidate, MeasurementPlan, SchedcpError
+from policy_lake.model import Candidate
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.spans import Span, spanned

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.limits import most_pairs
-from policy_lake.model import Candidate, InfraError, MeasurementPlan, Verdict, from_json, to_json
+from policy_lake.model import Candidate, Verdict, from_json, to_json
 from policy_lake.records import Rejected
+from policy_lake.scores import MeasurementPlan
 from tasks.fleet.artifacts import Progress, artifact_key
 from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Pool

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InfraError, InputError, from_json, to_json
+from policy_lake.model import from_json, to_json
 from tasks.host.settings import Settings
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint, Usage

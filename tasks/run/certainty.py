@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.pareto import front
 from benchmarks.statistics import four_digits, outcome_text, percent
-from policy_lake.model import Candidate, Ratio, Rejection, Score
+from policy_lake.model import Candidate, Rejection
+from policy_lake.scores import Ratio, Score
 from tasks.plan import describe
 
 

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
-from policy_lake.model import InfraError, Score
+from policy_lake.errors import InfraError
+from policy_lake.scores import Score
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
-from policy_lake.model import Candidate, InfraError, MeasurementPlan, Score, Stage, Verdict
+from policy_lake.errors import InfraError
+from policy_lake.model import Candidate, Stage, Verdict
+from policy_lake.scores import MeasurementPlan, Score
 from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.batch import Evidence, read_evidence

@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
-from policy_lake.model import Clock, Score, WorkloadProfile
+from policy_lake.model import Clock, WorkloadProfile
+from policy_lake.scores import Score
 from tasks.plan import describe
 from tasks.run.certainty import Tried, certainty, ratio_text
 

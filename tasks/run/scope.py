@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from benchmarks.workloads import Workload
 from bpf.library import policies
+from policy_lake.errors import InputError
 from policy_lake.lake import Lake
-from policy_lake.model import InputError, WorkloadProfile
+from policy_lake.model import WorkloadProfile
 from policy_lake.records import Record, Run
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.lake import open_lake

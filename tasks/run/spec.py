@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.workloads import Workload
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
-from policy_lake.model import InfraError, InputError, to_json
+from policy_lake.model import to_json
 from tasks.host.guest import Shape, shape_for
 from tasks.host.settings import Settings, load_settings
 from tasks.host.workloads import find_workload

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import Score
+from policy_lake.scores import Score
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of
 from tasks.run.scope import Scope

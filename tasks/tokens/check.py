@@ -12,8 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from policy_lake.errors import InputError
 from policy_lake.knobs import knob_words, parse_knob_values, word
-from policy_lake.model import InputError, Knob, Policy
+from policy_lake.model import Knob, Policy
 from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
 from verifier_vm.object.errors import ObjectError

@@ -12,8 +12,10 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write_together
-from policy_lake.model import InfraError, Ratio, Score, Verdict
+from policy_lake.model import Verdict
+from policy_lake.scores import Ratio, Score
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from verifier_vm.judge.suite import SuiteTier

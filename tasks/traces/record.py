@@ -30,7 +30,7 @@ from benchmarks.trace.tracepoints import (
     concerns,
     descendants,
 )
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _START_S, _STOP_S, _END_S = 20.0, 60.0, 5.0

@@ -8,8 +8,8 @@ from benchmarks.output import last_line, last_object
 from benchmarks.replay_fidelity import Fidelity, compare
 from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
-from policy_lake.model import InfraError
 from tasks.host.guest import prepare_guest, shape_of
 from tasks.host.settings import Settings
 from verifier_vm.machine import vm

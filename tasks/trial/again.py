@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from policy_lake.errors import InputError
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, InputError, Provenance, Score
+from policy_lake.model import Candidate
+from policy_lake.scores import Provenance, Score
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload

@@ -9,7 +9,8 @@ from benchmarks.workloads import descriptor_sha256
 from bpf.build import compile_policy
 from bpf.library import read_policy
 from policy_lake.knobs import knob_words
-from policy_lake.model import Candidate, Provenance
+from policy_lake.model import Candidate
+from policy_lake.scores import Provenance
 from tasks.host.guest import Guest
 from tasks.trial.spec import Loadable, TrialSpec
 from verifier_vm.machine.qemu import qemu_version

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from policy_lake.errors import InfraError
 from policy_lake.measurement import Measurement
-from policy_lake.model import InfraError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span

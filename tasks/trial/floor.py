@@ -11,8 +11,10 @@ import logging
 from benchmarks.scoring import BASELINE
 from benchmarks.statistics import floor_of
 from benchmarks.workloads import Workload, descriptor_sha256
+from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, InfraError, MeasurementPlan, Rejection, Score
+from policy_lake.model import Candidate, Rejection
+from policy_lake.scores import MeasurementPlan, Score
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import Settings
 from tasks.trial.local import run_here

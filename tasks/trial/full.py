@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from policy_lake.model import InfraError, Verdict
+from policy_lake.errors import InfraError
+from policy_lake.model import Verdict
 from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest

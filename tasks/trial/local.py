@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, TypeVar
 
-from policy_lake.model import BuildError, InfraError, InputError
+from policy_lake.errors import BuildError, InfraError, InputError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span

@@ -13,9 +13,10 @@ from benchmarks.rounds import Rounds
 from benchmarks.scoring import BASELINE, Contender, score_steps
 from benchmarks.timeline import Timeline, read_timeline, traced
 from benchmarks.workloads import Workload, job_files
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob
-from policy_lake.model import InfraError, Score
+from policy_lake.scores import Score
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
 from tasks.trial.run import POLICY

@@ -11,9 +11,10 @@ import hashlib
 
 from benchmarks.measurement import WARM_UP, measure_one
 from benchmarks.workloads import Workload, arguments, descriptor_sha256, job_files, program_of
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.measurement import Measurement, RunInputs
-from policy_lake.model import InfraError, Rejection
+from policy_lake.model import Rejection
 from tasks.host.guest import Guest, prepare_guest
 from tasks.trial.build import qemu_name
 from tasks.trial.spec import RunWork

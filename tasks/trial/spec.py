@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.measurement import Measured
 from benchmarks.workloads import Workload
-from policy_lake.model import Candidate, MeasurementPlan, Rejection, Score, Verdict
+from policy_lake.model import Candidate, Rejection, Verdict
+from policy_lake.scores import MeasurementPlan, Score
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 

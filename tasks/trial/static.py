@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
-from policy_lake.model import BuildError, Finding, Stage
+from policy_lake.errors import BuildError
+from policy_lake.model import Finding, Stage
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.source.lint import lint_source

@@ -17,9 +17,11 @@ from benchmarks.scoring import Circumstances, pair_seed, read_score, score_pairs
 from benchmarks.sequential import decide, log_ratios, look
 from benchmarks.statistics import floor_of, outcome, ratio
 from benchmarks.workloads import Workload
+from policy_lake.errors import InfraError
 from policy_lake.events import Role
 from policy_lake.measurement import Measurement
-from policy_lake.model import Finding, InfraError, Outcome, Pair, Ratio, Rejection, Score, Stage
+from policy_lake.model import Finding, Rejection, Stage
+from policy_lake.scores import Outcome, Pair, Ratio, Score
 from tasks.host.guest import Guest, prepare_guest
 from tasks.trial.build import provenance_of
 from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Trial, TrialSpec, VerifyWork, Work

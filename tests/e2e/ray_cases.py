@@ -11,8 +11,9 @@ from pathlib import Path
 
 from flow_cases import REJECTION
 
+from policy_lake.errors import BuildError, InfraError, InputError, LostVMError
 from policy_lake.measurement import Measurement
-from policy_lake.model import BuildError, InfraError, InputError, LostVMError, Stage
+from policy_lake.model import Stage
 from tasks.host.guest import prepare_guest
 from tasks.trial.run import run_inputs
 from tasks.trial.spec import Loadable, Prepared, RunWork, VerifyWork, Work

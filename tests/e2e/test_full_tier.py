@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bpf.build import compile_policy
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.settings import load_settings

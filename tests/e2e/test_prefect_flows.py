@@ -15,7 +15,8 @@ import ray_cases
 from flow_cases import PROFILE, Scripted
 from prefect import flow
 
-from policy_lake.model import InfraError, InputError, PolicyPlan
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import PolicyPlan
 from tasks.fleet.fan_out import Pool
 from tasks.fleet.retry import retryable
 from tasks.host.lake import open_lake

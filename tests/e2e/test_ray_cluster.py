@@ -20,7 +20,7 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import fan_out
 from tasks.host.settings import Settings
 import ray_cases
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 try:
     with cluster.running(Settings(microvm_slots=2), host_cpus=2) as outer:
         with cluster.running(Settings(), host_cpus=2) as inner:

@@ -12,7 +12,7 @@ import pytest
 import ray_cases
 from leftovers import runs
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Failure, ItemOutcome, Pool, fan_out
 

@@ -12,7 +12,7 @@ import pytest
 from bpf import build, headers, launch, toolchain
 from bpf.build import compile_policy
 from bpf.library import policies
-from policy_lake.model import BuildError, InfraError, InputError
+from policy_lake.errors import BuildError, InfraError, InputError
 
 PLANTED = Path(__file__).parents[1] / "policies"
 

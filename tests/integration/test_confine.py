@@ -14,7 +14,7 @@ from leftovers import processes
 from bpf import confine, launch
 from bpf.launch import Limits, OutputError
 from bpf.toolchain import LIBRARIES
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 PYTHON = os.path.realpath(sys.executable)
 HOME = (PYTHON, str(Path(os.__file__).parent), str(Path(sys.base_prefix, "lib")))

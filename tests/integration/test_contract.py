@@ -13,7 +13,8 @@ from control_plane.contract import OUTPUTS, as_json, json_schema, schema_name
 from control_plane.outputs import ErrorOutput
 from control_plane.results import AgainResult, Rejected, ScoreResult, TuneResult, VerifyResult, extended
 from control_plane.write_schemas import main, schema_files
-from policy_lake.model import Pair, Ratio, Rejection, Score, Stage, Verdict, from_json
+from policy_lake.model import Rejection, Stage, Verdict, from_json
+from policy_lake.scores import Pair, Ratio, Score
 
 SCORE = Score(
     "s1", "batch", "fifo", "eevdf", {"slice_ns": 1, "lifo": True}, "makespan_ms", "ms", "virtual", 2,

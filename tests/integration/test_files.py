@@ -13,8 +13,8 @@ import threading
 import pytest
 from skipping import skip_or_fail
 
+from policy_lake.errors import InfraError
 from policy_lake.files import PARTS, atomic_create, atomic_write, atomic_write_together
-from policy_lake.model import InfraError
 
 OLD, NEW = b"old", b"new" * 50_000
 CALLS = ("open", "write", "fchmod", "fsync", "replace")

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from flows.local import interruptible
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 

@@ -13,9 +13,10 @@ import pytest
 from strategies import policy
 
 from policy_lake.embed import embedder
+from policy_lake.errors import InfraError
 from policy_lake.journal import encode
 from policy_lake.lake import Lake
-from policy_lake.model import InfraError, Lesson
+from policy_lake.model import Lesson
 from policy_lake.records import KINDS, LakeError
 from policy_lake.state import State
 

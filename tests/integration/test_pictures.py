@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.timeline import read_timeline
-from policy_lake.model import InfraError, Pair, Ratio, Score
+from policy_lake.errors import InfraError
+from policy_lake.scores import Pair, Ratio, Score
 from tasks.trial.pictures import draw
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()

@@ -15,7 +15,7 @@ from benchmarks.trace.cut import cut
 from benchmarks.trace.file import read_trace
 from benchmarks.trace.program import critical_us, program, total_us
 from benchmarks.trace.tasks import OPS
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

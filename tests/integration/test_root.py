@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import toolchain
 from benchmarks.kernel_source import source_files
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.host import root
 from verifier_vm.machine.cpio import tree_entries
 

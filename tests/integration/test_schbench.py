@@ -12,7 +12,7 @@ import pytest
 from benchmarks.programs import program_sources
 from benchmarks.schbench import read_binary, read_output, real_arguments
 from benchmarks.workloads import Binary, arguments, job_files, program_of, workload, workload_ids
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 WAKEUP = {"50.0": 6, "90.0": 9, "99.0": 1230, "99.9": 4100}
 REQUEST = {"50.0": 5800, "90.0": 9100, "99.0": 40320, "99.9": 61000}

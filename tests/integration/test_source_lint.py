@@ -15,7 +15,7 @@ from corpus import good, planted
 
 from bpf.build import front_end_flags, front_end_launcher
 from bpf.library import policies
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from verifier_vm.source import lint, parser_process
 from verifier_vm.source.lint import lint_source
 from verifier_vm.source.server import ENDLESS_S, how_it_ended

@@ -9,7 +9,7 @@ from skipping import skip_or_fail
 
 from bpf.build import compile_policy
 from bpf.library import policy
-from policy_lake.model import SchedcpError
+from policy_lake.errors import SchedcpError
 from tasks.host.settings import load_settings
 from tasks.trial import static
 from verifier_vm.machine.kernel import installed_kernel

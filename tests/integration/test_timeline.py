@@ -10,8 +10,9 @@ import pytest
 from benchmarks.perfetto import trace_events
 from benchmarks.plots import draw_scores, draw_timelines, draw_waits
 from benchmarks.timeline import Span, busiest, read_timeline, traced
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestStep
-from policy_lake.model import InfraError, Pair, Ratio, Score
+from policy_lake.scores import Pair, Ratio, Score
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
 PNG, SVG = b"\x89PNG", b"<?xml"

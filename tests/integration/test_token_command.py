@@ -15,7 +15,8 @@ from object_cases import object_bytes
 from token_cases import SCORE, STAGES, payload, refusal, sha
 
 from control_plane import cli
-from policy_lake.model import InfraError, Rejection, Verdict
+from policy_lake.errors import InfraError
+from policy_lake.model import Rejection, Verdict
 from tasks.host.settings import Settings
 from tasks.tokens import issue
 from tasks.tokens.check import HOST_BTF

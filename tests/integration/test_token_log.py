@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_cases import REQUEST, issue, payload, refusal, revoke, sha, tell, trust
 
-from policy_lake.model import InfraError, to_json
+from policy_lake.errors import InfraError
+from policy_lake.model import to_json
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.dsse import canonical_json

@@ -16,7 +16,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
 
-from policy_lake.model import Finding, InfraError, InputError, Ratio, Stage, to_json
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import Finding, Stage, to_json
+from policy_lake.scores import Ratio
 from verifier_vm.tokens import client, signer
 from verifier_vm.tokens.client import request_revocation, request_token
 from verifier_vm.tokens.errors import Code, KeyFileError

@@ -11,7 +11,7 @@ import pytest
 from contract_cases import contract
 
 from benchmarks.workloads import workload_ids
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from tasks.host.settings import load_settings
 from tasks.host.workloads import add_workload, find_workload, list_workloads
 

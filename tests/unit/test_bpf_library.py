@@ -4,7 +4,7 @@
 import pytest
 
 from bpf.library import policies, policy, read_policy
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 IDS = ("fifo", "ljf", "percpu", "rr", "vtime")
 ESSAY = """\

@@ -22,9 +22,9 @@ from control_plane.bench.clock import (
 )
 from control_plane.bench.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
 from control_plane.bench.figures import Figure
+from policy_lake.errors import InfraError
 from policy_lake.events import NotDone, Started, StepEvent
 from policy_lake.guest import ClockCounts, GuestReport, GuestStep
-from policy_lake.model import InfraError
 
 
 def once(eevdf_ms: float = 1000, policy_ms: float = 800, *, trace: str = "a", bound_ms: float = 780) -> PairRun:

@@ -9,8 +9,8 @@ import pytest
 from score_cases import PROVENANCE
 from trial_cases import POLICY, Slots, spec
 
+from policy_lake.errors import InfraError
 from policy_lake.measurement import Measurement, RunInputs
-from policy_lake.model import InfraError
 from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as module
 from tasks.trial.drive import MemoryStore, drive

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from policy_lake.embed import BATCH, EndpointEmbedder, HashEmbedder, embedder
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 
 POLICIES = [
     "longest job first: starts the longest jobs first so that a batch with one huge file ends sooner",

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from policy_lake.model import BuildError, InfraError, InputError, LostVMError
+from policy_lake.errors import BuildError, InfraError, InputError, LostVMError
 from tasks.fleet.fan_out import Failure, ItemOutcome, _checked, _failure_of, fan_out
 
 

@@ -13,7 +13,7 @@ from score_cases import provenance
 from benchmarks.workloads import at_size, descriptor_sha256, workload
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
-from policy_lake.model import Pair, Ratio, Score
+from policy_lake.scores import Pair, Ratio, Score
 from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
 from tasks.trial import floor

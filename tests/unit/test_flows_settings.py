@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from tasks.host.settings import load_settings
 
 

@@ -9,8 +9,9 @@ import pytest
 from gate_events import GOLDEN, changed, events, labelled, verdict
 
 from policy_lake.codes import Code
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, ExitRecord, NotDone, SchedState
-from policy_lake.model import Finding, InfraError, LostVMError, Rejection, Stage, Verdict
+from policy_lake.model import Finding, Rejection, Stage, Verdict
 from verifier_vm.judge.console import (
     kernel_death,
     kernel_warnings,

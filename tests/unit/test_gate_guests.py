@@ -9,9 +9,9 @@ import pytest
 from fake_vm import PANIC, SCENARIOS, VIRTUAL, WALL, FakeVM, Scenario, limit_of
 
 from policy_lake.codes import Code
+from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Done, Hello, Ran
 from policy_lake.guest import GuestStep
-from policy_lake.model import LostVMError
 from verifier_vm.judge import gate
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.topology import Topology

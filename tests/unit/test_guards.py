@@ -9,7 +9,7 @@ import pytest
 from benchmarks.descriptor import Guard
 from benchmarks.guards import guard_findings, worse_by
 from benchmarks.workloads import workload
-from policy_lake.model import Pair, Ratio, Score
+from policy_lake.scores import Pair, Ratio, Score
 
 P99 = Guard("p99_us", "us", "lower", 1.5)
 RPS = Guard("rps", "requests/s", "higher", 1.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.machine.image import Program, build_image
 from verifier_vm.machine.kernel import _btf_digest, prepare_kernel

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import records, score
 
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import locked
 from policy_lake.journal import Journal, encode
-from policy_lake.model import InfraError, InputError, Lesson, Pair, Ratio, from_json
+from policy_lake.model import Lesson, from_json
 from policy_lake.records import KINDS, LakeError, Run
+from policy_lake.scores import Pair, Ratio
 
 
 def lesson(number: int, text: str = "short slices help") -> Lesson:

@@ -12,8 +12,9 @@ from gate_events import changed, events, labelled, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
+from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
-from policy_lake.model import LostVMError, Stage, Verdict
+from policy_lake.model import Stage, Verdict
 from verifier_vm.judge import gate
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit

@@ -15,9 +15,10 @@ from planner_cases import context
 from planner_cases import policy as policy_of
 
 from bpf.library import policies, policy, read_policy
+from policy_lake.errors import InputError
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import MOST_BYTES, MOST_WORDS, KnobError, canonical, knob_words, parse_knob_values, settle
-from policy_lake.model import InputError, Knob, KnobValue, Policy, PolicyPlan
+from policy_lake.model import Knob, KnobValue, Policy, PolicyPlan
 from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
 from tasks.score import ScoreRequest

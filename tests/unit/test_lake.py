@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from strategies import candidate, policy, records, score
 
 from policy_lake.embed import embedder
+from policy_lake.errors import InputError
 from policy_lake.journal import encode
 from policy_lake.lake import Lake
-from policy_lake.model import InputError, Lesson, Policy, Rejection, from_json
+from policy_lake.model import Lesson, Policy, Rejection, from_json
 from policy_lake.records import KINDS, LakeError, Rejected, Run, columns
 
 LIBRARY = [

@@ -18,9 +18,9 @@ from benchmarks.scoring import pair_seed
 from benchmarks.sequential import look
 from control_plane import cli
 from policy_lake import limits
+from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import Limit
-from policy_lake.model import InputError
 from tasks.host.settings import Settings, load_settings
 from tasks.run.spec import define_run
 from tasks.score import ScoreRequest

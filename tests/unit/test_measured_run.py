@@ -12,7 +12,7 @@ from trial_cases import BATCH, POLICY, guest_in, spec, use_guest, use_vm
 
 from benchmarks.descriptor import Guard
 from policy_lake.codes import Code
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.trial.run import measure_run, run_inputs
 from tasks.trial.spec import RunWork
 from verifier_vm.machine.qemu import Machine

@@ -12,7 +12,8 @@ import pytest
 from planner_cases import context, rejection, score
 from planner_endpoint import Endpoint, drip, error, plans, send, serving, text
 
-from policy_lake.model import InfraError, InputError, Lesson
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import Lesson
 from tasks.planners import model
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.profile import percentile, profile_job, read_profile
 from benchmarks.workloads import workload
+from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran, SchedState, Watch
 from policy_lake.guest import GuestReport
-from policy_lake.model import InfraError, InputError
 
 BATCH_OUT = {"makespan_ms": 1740.0, "mean_end_ms": 950.0, "bound_ms": 1330.0}
 SHORT = {

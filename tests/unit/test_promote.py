@@ -13,8 +13,10 @@ from flow_cases import score as score_of
 from trial_cases import BATCH, spec
 
 from policy_lake.embed import embedder
+from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
-from policy_lake.model import InfraError, MeasurementPlan, Verdict
+from policy_lake.model import Verdict
+from policy_lake.scores import MeasurementPlan
 from tasks.run import promote as module
 from tasks.run.batch import write_evidence
 from tasks.run.certainty import Tried

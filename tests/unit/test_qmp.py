@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
 
 GREETING = b'{"QMP": {"version": {}}}\n'

@@ -14,8 +14,8 @@ from trial_cases import BATCH
 
 from bpf.library import policies
 from policy_lake.lake import Lake
-from policy_lake.model import Ratio, Score
 from policy_lake.ranking import best
+from policy_lake.scores import Ratio, Score
 from tasks.planners.refine import best_score
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of

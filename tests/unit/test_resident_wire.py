@@ -13,7 +13,7 @@ import pytest
 
 from control_plane.resident_client import down, status, tune_at_resident
 from control_plane.wire import differences, identity, messages, peer_is_us, send, socket_path
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from policy_lake.model import BuildError, InfraError, InputError, LostVMError
+from policy_lake.errors import BuildError, InfraError, InputError, LostVMError
 from tasks.fleet.retry import failed_by_infrastructure
 
 

@@ -12,8 +12,8 @@ from flow_cases import candidate
 from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_guest, use_vm
 
 from policy_lake.embed import embedder
+from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
-from policy_lake.model import InfraError
 from tasks.fleet.fan_out import Failure
 from tasks.run import batch as module
 from tasks.run.batch import Batch, Evidence, batch_deadline_s, candidates_of, read_evidence, run_batch

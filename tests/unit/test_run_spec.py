@@ -13,7 +13,8 @@ import pytest
 from planner_cases import context
 from planner_endpoint import Endpoint, plans, serving
 
-from policy_lake.model import InfraError, InputError, to_json
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import to_json
 from tasks.host.settings import Settings, load_settings
 from tasks.planners.endpoint import Usage
 from tasks.run.budget import planner_of

@@ -13,8 +13,10 @@ from benchmarks.rounds import Rounds
 from benchmarks.scoring import Circumstances, Contender, pair_seed, read_score, score_steps
 from benchmarks.workloads import workload
 from policy_lake.codes import Code
+from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, NotDone, Ran, SchedState, Watch
-from policy_lake.model import Candidate, InfraError, InputError, MeasurementPlan, Rejection, Score, from_json, to_json
+from policy_lake.model import Candidate, Rejection, from_json, to_json
+from policy_lake.scores import MeasurementPlan, Score
 
 BATCH = workload("batch")
 PAIRS = 5

@@ -13,7 +13,7 @@ from scipy.stats import t
 
 from benchmarks.pareto import front
 from benchmarks.sequential import ALPHA, decide, detectable, log_ratios, look
-from policy_lake.model import Pair
+from policy_lake.scores import Pair
 
 FINITE = st.floats(-1.0, 1.0, allow_nan=False)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
-from policy_lake.model import InfraError
 from verifier_vm.machine import snapshot, snapshot_files
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import _key, origin_of, snapshot_key

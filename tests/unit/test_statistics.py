@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from benchmarks.statistics import floor_of, four_digits, orders, outcome, ratio
-from policy_lake.model import Pair, Ratio
+from policy_lake.scores import Pair, Ratio
 
 times = st.floats(min_value=1e-3, max_value=1e6)
 pair_lists = st.lists(st.builds(Pair, times, times), min_size=2, max_size=12)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_cases import DAY, REQUEST, SCORE, STAGES, check, issue, payload, refusal, resigned, sha, trust
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from verifier_vm.tokens import private_key
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
 from verifier_vm.tokens.errors import Code

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from token_cases import DAY, HERE, check, issue, refusal, revoke, sha, trust
 
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 from verifier_vm.tokens import host_state
 from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.consume import consume_token

@@ -10,7 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from token_cases import NO_CGROUPS, REQUEST, SCORE, issue, refusal, revoke, sha, trust
 
-from policy_lake.model import InputError, Ratio, Stage
+from policy_lake.errors import InputError
+from policy_lake.model import Stage
+from policy_lake.scores import Ratio
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.files import SIZE_LIMIT

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_cases import REQUEST, check, issue, payload, refusal, revoke, sha, trust
 
-from policy_lake.model import InputError, to_json
+from policy_lake.errors import InputError
+from policy_lake.model import to_json
 from verifier_vm.tokens.dsse import TOKEN_TYPE, canonical_json, seal
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.files import SIZE_LIMIT

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy_lake.errors import InputError
 from policy_lake.limits import CPUS
-from policy_lake.model import InputError
 from verifier_vm.machine.topology import Topology
 
 

@@ -8,7 +8,7 @@ from benchmarks.trace.build import build_trace
 from benchmarks.trace.check import first_fault
 from benchmarks.trace.tasks import OPS, at_us, cpu_by_name
 from benchmarks.trace.tracepoints import concerns, descendants
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 CHILD, OTHER = 101, 7
 SLEEPING, ZOMBIE, PREEMPTED = 1, 0x20, 0x100

@@ -12,7 +12,7 @@ from trace_cases import parent_and_child, trace
 
 from benchmarks.trace.file import hash_names, parse_trace, read_trace, write_trace
 from benchmarks.trace.tasks import COLUMNS, cpu_by_name
-from policy_lake.model import InfraError, InputError
+from policy_lake.errors import InfraError, InputError
 
 
 @pytest.fixture

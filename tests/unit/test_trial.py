@@ -12,7 +12,9 @@ from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_
 
 from benchmarks.workloads import job_files
 from policy_lake.codes import Code
-from policy_lake.model import Candidate, InfraError, MeasurementPlan
+from policy_lake.errors import InfraError
+from policy_lake.model import Candidate
+from policy_lake.scores import MeasurementPlan
 from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as driver
 from tasks.trial.drive import MemoryStore, drive

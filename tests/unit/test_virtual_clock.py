@@ -11,8 +11,8 @@ import subprocess
 
 import pytest
 
+from policy_lake.errors import InfraError, InputError
 from policy_lake.guest import ClockCounts
-from policy_lake.model import InfraError, InputError
 from tasks.host import guest
 from tasks.host.settings import Settings
 from verifier_vm.machine import clock

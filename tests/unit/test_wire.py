@@ -11,8 +11,8 @@ from gate_events import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy_lake.errors import InfraError
 from policy_lake.events import Attached, Detached, Done, ExitKind, ExitRecord, Hello, NotDone, Ran, Started, Stopped
-from policy_lake.model import InfraError
 from verifier_vm.machine.wire import parse_event, parse_exit_record
 
 ACCEPTED = json.loads((GOLDEN / "accepted.json").read_text())

@@ -18,7 +18,7 @@ from benchmarks.workloads import (
     workload,
     workload_ids,
 )
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 MINE = """
 id = "mine"

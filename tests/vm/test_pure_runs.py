@@ -14,7 +14,7 @@ import pytest
 from bpf.library import policy
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
-from policy_lake.model import MeasurementPlan
+from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload

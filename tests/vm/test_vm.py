@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from leftovers import processes, runs
 
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Done, Hello, Ran
 from policy_lake.guest import GuestJob, GuestStep
-from policy_lake.model import InfraError, LostVMError
 from verifier_vm.judge.console import kernel_death
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.vm import run

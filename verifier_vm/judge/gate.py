@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.errors import LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
-from policy_lake.model import LostVMError, Verdict
+from policy_lake.model import Verdict
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
 from verifier_vm.machine.process import OnEvent

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policy_lake.codes import Code
+from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, Ran
-from policy_lake.model import Finding, LostVMError
+from policy_lake.model import Finding
 from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit, cause_of_stall, place_of
 from verifier_vm.judge.readings import Reading, read_run

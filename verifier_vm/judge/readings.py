@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policy_lake.errors import LostVMError
 from policy_lake.events import Counters, ProgramEvent
-from policy_lake.model import LostVMError
 
 
 @dataclass(frozen=True, slots=True)

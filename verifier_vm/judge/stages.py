@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.codes import Code
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Detached, NotDone, ProgramEvent, Ran, Role, StepEvent
-from policy_lake.model import Finding, InfraError, LostVMError, Stage, Verdict
+from policy_lake.model import Finding, Stage, Verdict
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_exit

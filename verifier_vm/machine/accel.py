@@ -7,9 +7,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob
-from policy_lake.model import SchedcpError
 from verifier_vm.machine.qemu import Accel, Machine, qemu_version
 from verifier_vm.machine.vm import run
 

@@ -8,7 +8,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 
 ZSTD, GZIP, XZ = b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08", b"\xfd7zXZ\0"
 

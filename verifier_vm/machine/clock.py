@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.guest import ClockCounts
-from policy_lake.model import InfraError
 from verifier_vm.machine.qemu import QEMU, qemu_version
 
 SOURCES = Path(__file__).parents[1] / "vclock"

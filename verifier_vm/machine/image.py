@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
-from policy_lake.model import InfraError
 from verifier_vm.machine.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parents[1] / "guest"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob
-from policy_lake.model import InfraError
 
 
 def encode_job(job: GuestJob) -> bytes:

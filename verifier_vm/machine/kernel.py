@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InfraError, InputError
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.object.elf import read_sections, section_named
 from verifier_vm.object.errors import ObjectError

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Done, Event, Hello, Ready, StepEvent
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
-from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.qemu import Machine, Memory, command_line

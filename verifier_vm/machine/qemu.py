@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from policy_lake.model import Clock, InfraError
+from policy_lake.errors import InfraError
+from policy_lake.model import Clock
 from verifier_vm.machine.topology import Topology
 
 Accel = Literal["kvm", "tcg"]

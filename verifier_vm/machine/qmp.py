@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 # A guest's memory is in its file already, so that a snapshot's stream need not hold it.
 _MEMORY_APART = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}

@@ -24,8 +24,8 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob
-from policy_lake.model import InfraError, LostVMError
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version

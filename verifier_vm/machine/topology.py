@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policy_lake.errors import InputError
 from policy_lake.limits import CPUS, LLCS, NODES, SMT
-from policy_lake.model import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Sequence
 
+from policy_lake.errors import InputError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport
-from policy_lake.model import InputError, LostVMError
 from verifier_vm.machine.process import GuestProcess, OnEvent
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import origin_of

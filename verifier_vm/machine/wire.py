@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
+from policy_lake.errors import InfraError
 from policy_lake.events import (
     Attached,
     Counters,
@@ -31,7 +32,6 @@ from policy_lake.events import (
     Verb,
     Watch,
 )
-from policy_lake.model import InfraError
 
 PROTOCOL = 3
 _INT_BITS = 64  # what the guest prints is at most an unsigned 64-bit number

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from policy_lake.model import Finding, InfraError, Stage
+from policy_lake.errors import InfraError
+from policy_lake.model import Finding, Stage
 from verifier_vm.source.parser_process import ask_parser
 from verifier_vm.verdict import stage_of
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InfraError
+from policy_lake.errors import InfraError
 
 HERE = Path(__file__).parent
 MIN_LIBCLANG, NEWEST_LIBCLANG = 19, 40

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from policy_lake.model import InputError
+from policy_lake.errors import InputError
 from verifier_vm.tokens.audit_log import Log
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from policy_lake.model import InfraError, InputError, to_json
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import to_json
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.request import TokenRequest
 

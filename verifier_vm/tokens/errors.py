@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from policy_lake.model import SchedcpError
+from policy_lake.errors import SchedcpError
 
 
 class Code(StrEnum):

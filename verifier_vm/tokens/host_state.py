@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InputError, from_json, to_json
+from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError, in_one_line
 from verifier_vm.tokens.files import private_directory, read_bounded, require_private

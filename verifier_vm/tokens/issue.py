@@ -7,7 +7,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from policy_lake.model import Ratio, Score, Stage
+from policy_lake.model import Stage
+from policy_lake.scores import Ratio, Score
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
 from verifier_vm.tokens.report import digest_of, stage_digests
 from verifier_vm.tokens.request import TokenRequest

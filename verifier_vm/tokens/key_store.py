@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from policy_lake.errors import InfraError
 from policy_lake.files import PARTS, atomic_write
-from policy_lake.model import InfraError, to_json
+from policy_lake.model import to_json
 from verifier_vm.tokens.audit_log import (
     HEAD,
     LOG,

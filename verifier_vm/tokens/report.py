@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from policy_lake.model import Score, Stage, to_json
+from policy_lake.model import Stage, to_json
+from policy_lake.scores import Score
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.terms import StageDigest, Token

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from policy_lake.model import InputError, Ratio, Score, Stage, from_json
+from policy_lake.errors import InputError
+from policy_lake.model import Stage, from_json
+from policy_lake.scores import Ratio, Score
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.tokens.terms import DEFAULT_LIMITS, UNKNOWN, VALID_FOR, BreakerLimits, Provenance, RolloutStage
 

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import InputError, from_json, to_json
+from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, Signer, canonical_json, seal, strict_json, unseal
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import read_bounded

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from policy_lake.model import InputError, SchedcpError, from_json, to_json
+from policy_lake.errors import InputError, SchedcpError
+from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.checks import checks_digest
 from verifier_vm.tokens.dsse import seal, strict_json
 from verifier_vm.tokens.errors import TokenError

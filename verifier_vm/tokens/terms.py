@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from policy_lake.model import Ratio
+from policy_lake.scores import Ratio
 from verifier_vm.judge.suite import SuiteTier
 
 VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it

@@ -20,20 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from control_plane.results import Rejected, ScoreResult, TuneResult, VerifyResult
-    from policy_lake.model import (
-        BuildError,
-        Finding,
-        InfraError,
-        InputError,
-        LostVMError,
-        Pair,
-        Ratio,
-        Rejection,
-        SchedcpError,
-        Score,
-        Stage,
-        Verdict,
-    )
+    from policy_lake.errors import BuildError, InfraError, InputError, LostVMError, SchedcpError
+    from policy_lake.model import Finding, Rejection, Stage, Verdict
+    from policy_lake.scores import Pair, Ratio, Score
     from schedcp.calls import score, tune, verify
     from schedcp.settings import Settings
 

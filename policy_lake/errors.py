@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failures of ours, each told in one line: the leaf that every package imports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SchedcpError(Exception):
+    """A failure of ours, told in one line; `exit_status` is what a command ends with."""
+
+    exit_status = 4
+
+
+class InputError(SchedcpError):
+    """The caller's input is wrong; the message names the thing and the place."""
+
+    exit_status = 2
+
+
+class InfraError(SchedcpError):
+    """QEMU, disk, network or the cluster failed: nothing is known of the candidate, and a retry may help."""
+
+
+class LostVMError(InfraError):
+    """The guest stopped answering without saying why; `console` is the end of what it printed."""
+
+    def __init__(self, message: str, console: str = "") -> None:
+        super().__init__(message)
+        self.console = console
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Ray pickles errors, and Exception's own reduce drops `console`
+        return type(self), (str(self), self.console)
+
+
+class BuildError(SchedcpError):
+    """The compiler refused a source; `diagnostics` is what it said."""
+
+    def __init__(self, message: str, diagnostics: str = "") -> None:
+        super().__init__(message)
+        self.diagnostics = diagnostics
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.diagnostics)

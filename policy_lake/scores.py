@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a measured comparison is, with all that it takes to repeat it: a leaf beside model.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from policy_lake.model import Clock, KnobValue
+
+Outcome = Literal["win", "loss", "inconclusive"]
+# Why a score is neither a win nor a loss: its interval holds 1, or what it shows is less than equal runs differ by, or
+# less than is worth having. Empty: it is a win or a loss.
+Doubt = Literal["", "interval", "floor", "effect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same seed under the baseline and under the policy: two runs from one snapshot, or in one guest by turns."""
+
+    baseline: float
+    policy: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Baseline over policy for a lower-is-better metric (the inverse otherwise): above 1 the policy is better."""
+
+    median: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A second policy in the same rounds: its median, and the ratio of the scored policy against it."""
+
+    policy: str
+    median: float
+    ratio: Ratio
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementPlan:
+    """How a policy is measured: `pairs` runs with the baseline's beside them, and more of them up to `most_pairs`.
+
+    The first has seed number `seed`. More are measured only while the effect is promising and not yet sure.
+    """
+
+    pairs: int = 5
+    most_pairs: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """All that a score is a function of beside its policy, to take it again or to know it from another.
+
+    Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
+    those that the user asked for in place of the workload's own, `control` is the second control's candidate.
+    """
+
+    kernel_sha256: str
+    image_sha256: str
+    qemu: str
+    clock: str
+    cpus: int
+    llcs: int
+    smt: int
+    nodes: int
+    memory_mib: int
+    workload_file: str
+    workload_sha256: str
+    object_sha256: str
+    arguments: tuple[str, ...]
+    plan: MeasurementPlan
+    numbers: dict[str, int] = field(default_factory=dict)
+    binary: str = ""
+    binary_sha256: str = ""
+    control: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A measured comparison, with all that is needed to repeat it. `bound` is the best ratio arithmetic allows.
+
+    `anytime95` is the ratio's anytime-valid 95 % interval, `detectable` the minimum detectable effect (a ratio above
+    1), `ratios` those of the guards, `floor` what equal runs of the workload differ by, `confirms` the score that this
+    one measured again on fresh seeds. `doubt` says why it is inconclusive. `measurements` are the ids of its runs in
+    the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock.
+    """
+
+    id: str
+    workload: str
+    policy: str
+    baseline: str
+    knob_values: dict[str, KnobValue]
+    metric: str
+    unit: str
+    clock: Clock
+    cpus: int
+    pairs: tuple[Pair, ...]
+    ratio: Ratio
+    bound: float | None
+    attached: bool
+    outcome: Outcome
+    run_id: str = ""
+    candidate: str = ""
+    kernel: str = ""
+    accel: str = ""
+    topology: str = ""
+    provenance: Provenance | None = None
+    also: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+    anytime95: tuple[float, float] | None = None
+    detectable: float | None = None
+    ratios: dict[str, Ratio] = field(default_factory=dict)
+    control: Control | None = None
+    floor: float | None = None
+    confirms: str = ""
+    tier: str = "standard"
+    doubt: Doubt = ""
+    measurements: tuple[str, ...] = ()
