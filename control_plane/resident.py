@@ -33,6 +33,7 @@ from tasks.host.settings import load_settings
 from tasks.run.spec import RunSpec, run_in
 
 ASK_S = 10.0  # for a client's first message
+END_S = 40.0
 RESTART = "run `schedcp down && schedcp up`"
 ABOVE = (__package__ or "").removesuffix("control_plane")  # `schedcp.` in a wheel
 LOGGERS = tuple(logging.getLogger(f"{ABOVE}{name}") for name in ("control_plane", "tasks", "verifier_vm"))
@@ -201,6 +202,10 @@ def _end(state: State) -> None:
     """End as soon as may be: a start is broken off; where an import swallows that, `_work` returns at once."""
     state.ending = True
     state.waiting.put(None)
+    # Whatever does not let go (an import, Ray's own end) is left behind: children die with this process.
+    last = threading.Timer(END_S, os._exit, (1,))
+    last.daemon = True
+    last.start()
     if state.starting:
         state.starting = False
         raise SystemExit(128 + signal.SIGTERM)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from contract_cases import contract
 from homes import SCHEDCP, SMALL, Home
 from leftovers import runs
 
@@ -58,12 +59,12 @@ def state(home: Home) -> str:
 
 
 def test_two_runs_are_done_by_one_process_and_told_as_ever(home: Home, resident: int) -> None:
-    assert json.loads(home.run("up", "--json").stdout) == {"pid": resident, "started": False}
+    assert contract(home.run("up", "--json").stdout) == {"schema": "schedcp/up/1", "pid": resident, "started": False}
     results = [home.run("tune", "batch", *SMALL, "--json") for _ in range(2)]
     for done in results:
         assert done.returncode == 0, done.stderr
         assert "] plan: " in done.stderr
-    first, second = (json.loads(done.stdout) for done in results)
+    first, second = (contract(done.stdout) for done in results)
     assert first["run_id"] != second["run_id"]
     assert (
         first["candidates_tried"] == 2 and (home.root / "data/schedcp/runs" / second["run_id"] / "report.md").exists()
@@ -121,7 +122,7 @@ def test_a_second_run_waits_for_the_first_and_ctrl_c_clears_away_its_own_alone(h
     assert first.wait(60) == 130
     assert home.guests() == []
     assert runs(resident)
-    status = [run["status"] for run in json.loads(home.run("runs", "--json").stdout)]
+    status = [run["status"] for run in contract(home.run("runs", "--json").stdout)["runs"]]
     assert status.count("cancelled") == 1 and "running" not in status
 
 
@@ -137,11 +138,11 @@ def test_a_client_that_is_killed_is_a_run_that_is_cancelled(home: Home, resident
 def test_down_ends_a_run_too(home: Home, resident: int) -> None:
     child = tuning(home)
     done = home.run("down", "--json")
-    assert json.loads(done.stdout) == {"pid": resident}
+    assert contract(done.stdout)["pid"] == resident
     assert child.wait(60) == 4
     assert "ended by `schedcp down`" in child.stderr.read()  # type: ignore[union-attr]
     assert home.left_running() == []
-    assert json.loads(home.run("down", "--json").stdout) == {"pid": None}
+    assert contract(home.run("down", "--json").stdout)["pid"] is None
 
 
 def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home: Home, resident: int) -> None:
