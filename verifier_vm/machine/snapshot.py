@@ -30,7 +30,17 @@ from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
 from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
-from verifier_vm.machine.snapshot_files import STATE, TABLE, Table, copy_data, digest_of_data, holds, prune, read_table
+from verifier_vm.machine.snapshot_files import (
+    STATE,
+    TABLE,
+    Table,
+    copy_data,
+    digest_of_data,
+    holds,
+    prune,
+    read_table,
+    trust,
+)
 from verifier_vm.machine.wire import PROTOCOL
 
 BOOT_DEADLINE_S = 420.0
@@ -120,6 +130,7 @@ def _take(place: Path, take: Callable[[Path], Table]) -> None:
             (made / TABLE).write_text(json.dumps({**asdict(table), "files": files}))
             shutil.rmtree(place, ignore_errors=True)
             made.rename(place)
+            trust(place)
         except OSError as error:
             raise InfraError(f"{place}: the snapshot cannot be kept: {error.strerror}") from error
     prune(place.parent, keep=place)

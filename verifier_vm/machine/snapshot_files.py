@@ -37,6 +37,11 @@ def read_table(place: Path) -> Table:
     return Table(address, tuple(map(str, steps)), files)
 
 
+def trust(place: Path) -> None:
+    """Count a snapshot as checked that this process has just hashed and put there."""
+    _checked[place] = [_identity(place / name) for name in sorted(read_table(place).files)]
+
+
 def holds(place: Path) -> bool:
     """Whether the snapshot is there and every byte is what was saved."""
     try:
