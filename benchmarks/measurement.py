@@ -28,11 +28,12 @@ Measured = dict[Role, Outputs]
 def measure(workload: Workload, events: Sequence[StepEvent], rounds: Rounds) -> Measured | Rejection:
     """The metrics of every run by role, or the rejection met first, in the order of the steps.
 
-    InfraError where the report is incomplete or proves nothing, or where baseline or control failed.
+    InfraError where the report is incomplete or proves nothing, or where baseline or control failed; InputError where
+    the workload's program ends with a status of its own before anything is measured.
     """
     first = next((i for i, event in enumerate(events) if event.label == WARM_UP), len(events))
     steps = _Events(events, first)
-    _baseline_run(workload, steps.next(Ran, WARM_UP))
+    _warm_up(workload, steps.next(Ran, WARM_UP))
     measured: Measured = {role: [] for role in rounds.roles}
     for pair, role in rounds.turns():
         if not rounds.attaches(role):
@@ -51,7 +52,7 @@ def measure_one(workload: Workload, events: Sequence[StepEvent], *, attached: bo
     """The metrics of one run behind a warm-up, under the policy of round 0 or under the baseline. Errors as above."""
     first = next((i for i, event in enumerate(events) if event.label == WARM_UP), len(events))
     steps = _Events(events, first)
-    _baseline_run(workload, steps.next(Ran, WARM_UP))
+    _warm_up(workload, steps.next(Ran, WARM_UP))
     if attached:
         return _attached_run(workload, steps, 0, "policy")
     return _baseline_run(workload, steps.next(Ran, run_label("baseline", 0)))
@@ -61,6 +62,13 @@ def attached_labels(role: Role, pair: int) -> tuple[str, str, str]:
     """The labels of the steps that attach, run and detach."""
     of = "" if role == "policy" else f"{role}-"
     return f"attach-{of}{pair}", run_label(role, pair), f"detach-{of}{pair}"
+
+
+def _warm_up(workload: Workload, run: Ran) -> None:
+    """A program that ends itself here takes its arguments or its data for wrong: it would at each further try."""
+    if run.exit and not run.timed_out and not run.signal:
+        raise InputError(f"workload '{workload.id}' exited with {run.exit} at once: {last_line(run.err)}")
+    _baseline_run(workload, run)
 
 
 def _baseline_run(workload: Workload, run: Ran) -> dict[str, float]:

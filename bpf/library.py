@@ -34,7 +34,8 @@ KNOB = re.compile(
     r"[ \t]*(?:/\*(?P<block>.*?)\*/|//(?P<line>[^\n]*))?",
     re.MULTILINE | re.DOTALL,
 )
-RANGE = re.compile(r"^(?:(?P<unit>\w+), )?(?P<low>-?\d+)\.\.(?P<high>-?\d+): (?P<doc>.*)$", re.DOTALL)
+LIMIT = r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})(?!\w)"
+RANGE = re.compile(rf"^(?:(?P<unit>\w+), )?(?P<low>{LIMIT})\.\.(?P<high>{LIMIT}): (?P<doc>.*)$", re.DOTALL)
 
 
 @functools.cache
@@ -63,7 +64,7 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
     """
     title, essay = _essay(source, policy_id)
     missing = [section for section in ("title", *SECTIONS) if not {**essay, "title": title}.get(section)]
-    knobs = tuple(_knob(declaration) for declaration in KNOB.finditer(source) if _settable(declaration))
+    knobs = tuple(_knob(declaration, policy_id) for declaration in KNOB.finditer(source) if _settable(declaration))
     undocumented = [knob.name for knob in knobs if not knob.doc]
     if origin == "library" and (missing or undocumented):
         raise InputError(f"policy '{policy_id}' does not tell: {', '.join(missing + undocumented)}")
@@ -102,10 +103,13 @@ def _settable(declaration: re.Match[str]) -> bool:
     return all(dims) and len(dims) <= (2 if is_char else 1) and not (dims and is_char and dims[-1] < 2)
 
 
-def _knob(declaration: re.Match[str]) -> Knob:
+def _knob(declaration: re.Match[str], policy_id: str) -> Knob:
     comment = " ".join((declaration["block"] or declaration["line"] or "").split())
     dims = _dimensions(declaration)
     documented = RANGE.match(comment)
+    low, high = (_limit(documented["low"]), _limit(documented["high"])) if documented else (None, None)
+    if low is not None and high is not None and low > high:
+        raise InputError(f"policy '{policy_id}': knob '{declaration['name']}': no number is in its range {low}..{high}")
     c_type = C_TYPES[declaration["type"]]
     kind: Literal["int", "bool", "names", "ints"] = "int"
     if dims:
@@ -117,14 +121,19 @@ def _knob(declaration: re.Match[str]) -> Knob:
         kind=kind,
         default=_default(declaration["default"], kind),
         doc=documented["doc"] if documented else comment,
-        low=int(documented["low"]) if documented else None,
-        high=int(documented["high"]) if documented else None,
+        low=low,
+        high=high,
         unit=(documented["unit"] or "") if documented else "",
         # `char x[16]` is one name, `char x[4][16]` four of them; each ends in a zero.
         count=dims[0] if dims and (kind == "ints" or len(dims) > 1) else 1,
         c_type=c_type,
         name_bytes=min(dims[-1] - 1, NAME_LIMIT) if kind == "names" else NAME_LIMIT,
     )
+
+
+def _limit(text: str) -> int:
+    """A limit as the author means it: hexadecimal with 0x, else decimal, leading zeros or not."""
+    return int(text, 16 if "x" in text.lower() else 10)
 
 
 def _default(text: str | None, kind: str) -> str:

@@ -14,6 +14,8 @@ from policy_lake.errors import InfraError
 
 MIN_CLANG = 19
 NEWEST_CLANG = 40  # how far up versioned names are looked for; plain `clang` comes last
+SUFFIXES = (*(f"-{version}" for version in range(MIN_CLANG, NEWEST_CLANG)), "")
+NAMES = tuple(f"{name}{suffix}" for suffix in SUFFIXES for name in ("clang", "llvm-strip"))
 # Where shared libraries and the loader's list of them lie; all of it is what packages brought.
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
 
@@ -47,7 +49,7 @@ class Toolchain:
 @functools.cache
 def find_toolchain() -> Toolchain:
     """The oldest clang from 19 on, which is what policies are tried with, and its llvm-strip; InfraError if none."""
-    for suffix in (*(f"-{version}" for version in range(MIN_CLANG, NEWEST_CLANG)), ""):
+    for suffix in SUFFIXES:
         clang, strip = shutil.which(f"clang{suffix}"), shutil.which(f"llvm-strip{suffix}")
         if clang and strip and (suffix or _version(clang) >= MIN_CLANG):
             # llvm-strip is a link to llvm-objcopy, which takes from its own name what it is to do: keep that.

@@ -8,9 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from typer.exceptions import TyperException
 
 from control_plane.lake_app import lake_app
-from control_plane.options import Clock, Cold, Cpus, Json, Knobs, Llcs, Nodes, Schbench, Smt, Tier, Work, chosen, number
+from control_plane.options import (
+    Clock,
+    Cold,
+    Cpus,
+    Json,
+    Knobs,
+    Llcs,
+    Nodes,
+    Schbench,
+    Smt,
+    Tier,
+    Work,
+    chosen,
+    number,
+    set_beside,
+)
 from control_plane.output import print_json
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
@@ -125,6 +141,7 @@ def verify(
 
 @app.command()
 def score(
+    context: typer.Context,
     policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")] = "",
     workload: Annotated[
         str,
@@ -162,6 +179,8 @@ def score(
         tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
     )
     if again:
+        if beside := set_beside(context, {"again", "json", "cold"}):
+            raise InputError(f"--again measures what the score names, and takes no {', '.join(beside)}")
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
@@ -219,7 +238,9 @@ def runs(json: Json = False) -> None:
 def main() -> None:
     """Run the command line; every failure of ours is one line and its own exit status, never a traceback."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        _usage(error)
     except SchedcpError as error:
         _fail(str(error), error.exit_status, code=getattr(error, "code", ""))
     except KeyboardInterrupt:
@@ -232,6 +253,16 @@ def main() -> None:
         if error.filename is None and error.errno is None:
             raise
         _fail(f"{error.filename or 'the system'}: {error.strerror}", 4)
+
+
+def _usage(error: Any) -> None:
+    """Typer's complaint in our form; a command of commands that is given none complains with its page of help."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in message:
+        error.show()
+        sys.exit(error.exit_code)
+    path = context.command_path if context else app.info.name
+    _fail(f"{message.removesuffix('.')}: see `{path} --help`", InputError.exit_status)
 
 
 def _fail(message: str, status: int, *, code: str = "") -> None:

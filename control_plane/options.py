@@ -46,6 +46,16 @@ Work = Annotated[
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 
+def set_beside(context: typer.Context, taken: set[str]) -> list[str]:
+    """What the command line gives besides the parameters that are taken, as it is written there."""
+    return [
+        parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
+        for parameter in context.command.params
+        if parameter.name and parameter.name not in taken
+        and (source := context.get_parameter_source(parameter.name)) is not None and source.name == "COMMANDLINE"
+    ]  # fmt: skip
+
+
 def chosen(*, work: list[str] | None = None, cold: bool = False, **options: Any) -> Settings:
     """The environment's settings with the options that are given in place of its own; InputError names a wrong one."""
     from tasks.host.settings import load_settings

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -16,15 +17,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kernel_source import NEEDS
+from bpf.toolchain import NAMES
 from policy_lake.errors import InfraError
 from tasks.host.settings import Settings
+from verifier_vm.machine.qemu import QEMU
 
 LONGEST_MESSAGE = 16 * 2**20
 LONGEST_DIRECTORY = 80  # a socket's path may have 107 bytes
 PACKAGES = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
 # What a run may depend on besides its settings; SCHEDCP_ variables are in the settings.
-VARIABLES = ("HOME", "PATH", "TMPDIR", "OPENAI_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+VARIABLES = ("HOME", "TMPDIR", "OPENAI_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 PREFIXES = ("PREFECT_", "RAY_")
+PROGRAMS = (QEMU, "zstd", *NEEDS, *NAMES)  # what a run looks up in PATH
 Message = dict[str, Any]
 
 
@@ -50,7 +55,10 @@ def socket_path(settings: Settings, *, create: bool = False) -> Path:
 
 
 def identity() -> dict[str, str]:
-    """What must be the same on both sides: code, interpreter, CPUs, environment; values of variables as digests."""
+    """What must be the same on both sides: code, interpreter, CPUs, environment; values of variables as digests.
+
+    PATH counts by what it finds: shells, virtual environments and cron differ in it without any difference to a run.
+    """
     code = hashlib.sha256()
     above = (__package__ or "").removesuffix("control_plane")  # `schedcp.` in a wheel
     for package in PACKAGES:
@@ -62,7 +70,8 @@ def identity() -> dict[str, str]:
     names = sorted(name for name in os.environ if name.startswith(PREFIXES) or name.upper() in VARIABLES)
     variables = {f"variable {name}": hashlib.sha256(os.environ[name].encode()).hexdigest() for name in names}
     cpus = " ".join(map(str, sorted(os.sched_getaffinity(0))))
-    return {"code": code.hexdigest(), "Python": sys.executable, "CPUs": cpus, **variables}
+    programs = str([shutil.which(name) for name in PROGRAMS])
+    return {"code": code.hexdigest(), "Python": sys.executable, "CPUs": cpus, "programs in PATH": programs, **variables}
 
 
 def differences(client: dict[str, str], server: dict[str, str]) -> list[str]:

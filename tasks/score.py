@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     can be said.
     """
     workload, chosen = find_workload(request.workload, settings), find_policy(request.policy)
+    if request.directory:  # before the minutes of measuring
+        _check_directory(request.directory)
     spec = TrialSpec(
         candidate=candidate_of(chosen, parse_knob_values(request.knobs)),
         workload=workload,
@@ -81,6 +84,15 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
         return workload, result, None
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
     return workload, result, _pictures(request, spec, result) if request.directory else None
+
+
+def _check_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--plots {directory}: {error.strerror}") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError(f"--plots {directory}: nothing can be written there")
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:

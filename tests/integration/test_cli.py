@@ -56,6 +56,22 @@ def test_errors_come_as_json_too(schedcp):
     assert printed["exit_status"] == 2 and "nonsense" in printed["error"]
 
 
+@pytest.mark.parametrize("args", ["score vtime -w batch --bogus", "bogus", "lake search", "tune"])
+def test_a_command_line_that_is_none_is_one_line_and_json_too(schedcp, args):
+    assert "--help`" in complaint(schedcp(*args.split()), 2)
+    assert contract(schedcp(*args.split(), "--json").stdout)["exit_status"] == 2
+
+
+def test_what_a_score_taken_again_takes_no_notice_of_is_refused(schedcp):
+    line = complaint(schedcp("score", "rr", "--again", "c830", "-w", "wakeup", "--pairs", "5", "--json"), 2)
+    assert "takes no POLICY, -w, --pairs" in line
+
+
+def test_pictures_that_have_no_place_are_refused_before_anything_is_measured(schedcp):
+    line = complaint(schedcp("score", "vtime", "-w", "batch", "--plots", "/etc/hostname"), 2)
+    assert "--plots /etc/hostname" in line
+
+
 def test_a_file_that_is_no_policy_is_bad_input(schedcp, tmp_path):
     assert "none.bpf.c" in complaint(schedcp("verify", "none.bpf.c"), 2)
     (tmp_path / "x.c").write_text("")

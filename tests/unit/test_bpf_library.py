@@ -126,3 +126,15 @@ def test_a_knob_knows_its_c_type_and_how_much_it_holds(declared, kind, c_type, c
 @pytest.mark.parametrize("declared", ["u64 x[2][3]", "char x[2][3][16]", "char x[4][1]", "u32 x[0]", "struct s x"])
 def test_what_the_loader_cannot_set_is_no_knob(declared):
     assert read_policy(f"const volatile {declared};\n", "theirs", "user").knobs == ()
+
+
+def test_a_range_is_read_as_its_author_writes_numbers():
+    source = "const volatile u64 slice_ns = 0x4C4B40; /* ns, 0x186A0..0x5F5E100: slice */\n"
+    (knob,) = read_policy(source, "theirs", "user").knobs
+    assert (knob.low, knob.high, knob.unit, knob.doc) == (100_000, 100_000_000, "ns", "slice")
+
+
+def test_a_range_that_no_number_is_in_is_refused():
+    source = "const volatile u64 slice_ns = 5; // ns, 100..10: slice\n"
+    with pytest.raises(InputError, match=r"policy 'theirs': knob 'slice_ns': no number is in its range 100\.\.10"):
+        read_policy(source, "theirs", "user")

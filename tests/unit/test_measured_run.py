@@ -12,7 +12,7 @@ from trial_cases import BATCH, POLICY, guest_in, spec, use_guest, use_vm
 
 from benchmarks.descriptor import Guard
 from policy_lake.codes import Code
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from tasks.trial.run import measure_run, run_inputs
 from tasks.trial.spec import RunWork
 from verifier_vm.machine.qemu import Machine
@@ -100,8 +100,11 @@ def test_a_failure_of_the_guest_or_the_baseline_is_none(guest, work, monkeypatch
     use_vm(monkeypatch, FakeVM(Scenario(dies_at="policy-0")))
     with pytest.raises(InfraError):
         measure_run(work)
+    use_vm(monkeypatch, FakeVM(Scenario(fails_at="baseline-0")))
+    with pytest.raises(InfraError, match="baseline-0"):
+        measure_run(replace(work, policy=None))
     use_vm(monkeypatch, FakeVM(Scenario(fails_at="warm-up")))
-    with pytest.raises(InfraError, match="warm-up"):
+    with pytest.raises(InputError, match="exited with 1 at once"):
         measure_run(work)
 
 

@@ -64,6 +64,16 @@ def test_what_differs_is_named_and_its_value_is_not_sent(monkeypatch: pytest.Mon
     assert differences(before, identity()) == ["CPUs", "variable PREFECT_API_URL"]
 
 
+def test_of_path_what_it_finds_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = identity()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert differences(before, identity()) == []
+    other = tmp_path / "qemu-system-x86_64"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    assert differences(before, identity()) == ["programs in PATH"]
+
+
 def test_code_that_was_changed_is_another_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = tmp_path / "changing"
     package.mkdir()

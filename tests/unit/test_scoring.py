@@ -243,8 +243,16 @@ def test_a_workload_that_fails_is_the_policys_fault_under_it_and_ours_under_the_
     assert outcome_read.code == code and words in outcome_read.reason
     assert "job 3 is wrong" in outcome_read.evidence
     for label in ("baseline-0", "warm-up"):
+        if (label, path) == ("warm-up", "exit"):
+            continue
         with pytest.raises(InfraError, match=f"step '{label}'.*{words}.*under the baseline"):
             read(changed(label, path, value))
+
+
+def test_a_program_that_ends_itself_before_anything_is_measured_was_asked_for_what_it_does_not_do():
+    events = changed("warm-up", "err", "batch: --jobs must be from 2 on, not '0'\n", changed("warm-up", "exit", 2))
+    with pytest.raises(InputError, match="workload 'batch' exited with 2 at once: batch: --jobs must be from 2 on"):
+        read(events)
 
 
 def test_a_policy_that_does_not_attach_again_is_rejected_with_the_log():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    path: Path,
+    path: str | Path,
     settings: Settings | None = None,
     *,
     knobs: Mapping[str, KnobValue] | None = None,
@@ -41,7 +41,7 @@ def verify(
     from tasks.verify import VerifyOptions
 
     options = VerifyOptions(suite_tier, check_all, tuple(require))
-    return verified(path, resolved(settings), knobs=knobs, include_dirs=include_dirs, options=options,
+    return verified(Path(path), resolved(settings), knobs=knobs, include_dirs=include_dirs, options=options,
                     workload=workload)[0]  # fmt: skip
 
 
