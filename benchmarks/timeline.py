@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy_lake.errors import InfraError
-from policy_lake.guest import GuestStep
 
 PROGRAM = "timeline"
 IDLE = 0
@@ -37,11 +36,6 @@ class Timeline:
     @property
     def cpus(self) -> int:
         return 1 + max((span.cpu for span in self.spans), default=0)
-
-
-def traced(step: GuestStep, label: str) -> GuestStep:
-    """The same run, reported event by event; its figures count for nothing, since tracing costs time."""
-    return GuestStep(step.verb, (PROGRAM, *step.args), label, step.timeout_s)
 
 
 def read_timeline(out: str, *, where: str) -> Timeline:

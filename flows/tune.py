@@ -26,6 +26,7 @@ from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
 from tasks.run.spec import RunSpec, define_run
+from tasks.run.warm import beside, import_plots
 
 illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
@@ -86,6 +87,7 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> dict[
             planned = await plan(run, profile_id, iteration)
         if not planned:
             break
+        beside(import_plots)  # seconds, while this process waits for guests
         with phases.phase("execute"):
             batch = await execute(run, iteration)
         spans += batch.spans

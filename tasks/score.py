@@ -16,14 +16,15 @@ from policy_lake.limits import PAIRS, SEED, check_pairs
 from policy_lake.model import Candidate, Policy
 from policy_lake.ranking import best
 from policy_lake.scores import MeasurementPlan
-from tasks.host.guest import prepare_guest, shape_for
+from tasks.host.guest import shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
 from tasks.trial.floor import floor_for
 from tasks.trial.local import run_here
-from tasks.trial.pictures import Pictures, draw, trace_runs
+from tasks.trial.pictures import Pictures, draw
 from tasks.trial.spec import Loadable, Trial, TrialSpec
+from tasks.trial.traced import trace_runs
 from tasks.trial.trial import trial
 from tasks.verify import read_source
 
@@ -110,6 +111,5 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
 def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial) -> Pictures:
     assert request.directory is not None and result.score is not None
     policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
-    guest = prepare_guest(spec.settings, spec.shape)
-    timelines = trace_runs(spec.workload, policy, guest, spec.settings, seed=spec.plan.seed)
+    timelines = trace_runs(spec.workload, policy, spec.shape, spec.settings, seed=spec.plan.seed)
     return draw(request.directory, [result.score], timelines, perfetto=request.perfetto)

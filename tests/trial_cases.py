@@ -17,7 +17,7 @@ from policy_lake.scores import MeasurementPlan
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
-from tasks.trial import build, drive, floor, local, run, trial, work
+from tasks.trial import build, drive, floor, local, run, traced, trial, work
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked
 from verifier_vm.judge import gate
@@ -41,7 +41,7 @@ def guest_in(folder: Path) -> Guest:
 
 def use_guest(monkeypatch: Any, guest: Guest) -> None:
     """Every part of a trial gets this guest, and a QEMU that tells its version."""
-    for module in (drive, floor, local, run, trial, work):
+    for module in (drive, floor, local, run, traced, trial, work):
         monkeypatch.setattr(module, "prepare_guest", lambda settings, shape: guest)
     for module in (build, snapshot):
         monkeypatch.setattr(module, "qemu_version", lambda: (10, 0, 2))

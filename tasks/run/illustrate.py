@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Score
-from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.run.tally import tally
-from tasks.run.warm import import_plots
-from tasks.trial.pictures import Pictures, draw, trace_runs
+from tasks.trial.pictures import Pictures, draw
 from tasks.trial.spec import Loadable
+from tasks.trial.traced import trace_runs
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +31,6 @@ def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None
     if best is None:
         return None
     scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)
-    # Two seconds of imports, beside the guest.
-    threading.Thread(target=import_plots, daemon=True).start()
     try:
         timelines, span = spanned(lambda: _timelines(scope, best))
         on_span(span)
@@ -51,5 +47,4 @@ def _timelines(scope: Scope, best: Score) -> dict[str, Timeline]:
         policy = Loadable(path.read_bytes(), evidence.arguments, best.policy)
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
-    guest = prepare_guest(scope.settings, scope.shape)
-    return trace_runs(scope.workload, policy, guest, scope.settings, seed=best.seed)
+    return trace_runs(scope.workload, policy, scope.shape, scope.settings, seed=best.seed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a score: one traced run under the baseline and one under the policy, drawn, and files of them."""
+"""Pictures of scores and of traced runs, drawn, and files of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.rounds import Rounds
-from benchmarks.scoring import BASELINE, Contender, score_steps
-from benchmarks.timeline import Timeline, read_timeline, traced
-from benchmarks.workloads import Workload, job_files
-from policy_lake.errors import InfraError
+from benchmarks.timeline import Timeline
 from policy_lake.files import atomic_write
-from policy_lake.guest import GuestJob
 from policy_lake.scores import Score
-from tasks.host.guest import Guest
-from tasks.host.settings import Settings
-from tasks.trial.run import POLICY
-from tasks.trial.spec import Loadable
-from verifier_vm.machine.vm import run
 
 FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 
@@ -36,26 +26,6 @@ class Pictures:
         """The pictures as Markdown, beside which they lie."""
         shown = [path for name, path in sorted(self.files.items()) if name in ("timeline", "waits", "scores")]
         return "".join(f"![{path.stem}]({path.name})\n\n" for path in shown)
-
-
-def trace_runs(
-    workload: Workload, policy: Loadable, guest: Guest, settings: Settings, *, seed: int
-) -> dict[str, Timeline]:
-    """One run under the baseline and one under the policy, event by event, in one guest of their own.
-
-    They are not the measured runs, since tracing costs time; they have the first pair's seed. InfraError if one fails.
-    """
-    steps = score_steps(
-        workload, Rounds(1), seed=seed, accel=guest.machine.accel, policy=Contender(POLICY, policy.arguments)
-    )
-    warm_up, baseline, attach, measured, detach = steps
-    wanted = (warm_up, traced(baseline, BASELINE), attach, traced(measured, "policy"), detach)
-    job = GuestJob({**job_files(workload), POLICY: policy.data}, wanted, seed)
-    report = run(job, guest.machine, deadline_s=settings.trial_deadline_s)
-    if len(report.events) < len(wanted) or not all(event.ok for event in report.events):
-        raise InfraError(f"a traced run of {workload.id} did not end well")
-    outputs = ((BASELINE, report.ran(BASELINE)), (policy.name, report.ran("policy")))
-    return {run_name: read_timeline(run.out, where=run_name) for run_name, run in outputs}
 
 
 def draw(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 
 from benchmarks.measurement import WARM_UP, measure_one
+from benchmarks.timeline import PROGRAM as TRACER
 from benchmarks.workloads import Workload, arguments, descriptor_sha256, job_files, program_of
 from policy_lake.errors import InfraError
-from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.measurement import Measurement, RunInputs
 from policy_lake.model import Rejection
 from tasks.host.guest import Guest, prepare_guest
@@ -56,15 +57,7 @@ def run_inputs(work: RunWork, guest: Guest) -> RunInputs:
 def measure_run(work: RunWork) -> Measurement:
     """Compute one run. A policy that fails is a rejection in it; InfraError or InputError when nothing can be said."""
     guest = prepare_guest(work.settings, work.shape)
-    inputs = run_inputs(work, guest)
-    before, job = warm_ups(work, guest), _job(work, guest)
-    deadline_s = work.settings.trial_deadline_s
-    if guest.machine.snapshots is None:
-        before, job = (), _joined((*before, job), job.seed)
-    try:
-        report = run(job, guest.machine, warm_ups=before, deadline_s=deadline_s)
-    except WarmUpError:  # the same steps in one job tell which failed, and why
-        report = run(_joined((*before, job), job.seed), guest.machine, deadline_s=deadline_s)
+    inputs, report = run_inputs(work, guest), run_once(work, guest)
     outcome = measure_one(work.workload, report.events, attached=work.policy is not None)
     if report.counts is None:
         raise InfraError(f"a run of {work.workload.id} was not by the virtual clock")
@@ -82,6 +75,18 @@ def measure_run(work: RunWork) -> Measurement:
         switch_hash=report.counts.switch_hash,
         virtual_s=report.counts.virtual_s,
     )
+
+
+def run_once(work: RunWork, guest: Guest) -> GuestReport:
+    """What the guest reports of the run; InfraError when it does not come back."""
+    before, job = warm_ups(work, guest), _job(work, guest)
+    deadline_s = work.settings.trial_deadline_s
+    if guest.machine.snapshots is None:
+        before, job = (), _joined((*before, job), job.seed)
+    try:
+        return run(job, guest.machine, warm_ups=before, deadline_s=deadline_s)
+    except WarmUpError:  # the same steps in one job tell which failed, and why
+        return run(_joined((*before, job), job.seed), guest.machine, deadline_s=deadline_s)
 
 
 def warm_ups(work: RunWork, guest: Guest) -> tuple[GuestJob, ...]:
@@ -113,7 +118,8 @@ def _job(work: RunWork, guest: Guest) -> GuestJob:
 
 def _program(work: RunWork, guest: Guest) -> tuple[str, ...]:
     args = arguments(work.workload, seed=work.work_seed, accel=guest.machine.accel)
-    return (program_of(work.workload), *args)
+    program = (program_of(work.workload), *args)
+    return (TRACER, *program) if work.traced else program
 
 
 def _metrics(work: RunWork) -> tuple[str, ...]:

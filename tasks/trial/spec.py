@@ -80,7 +80,8 @@ class Prepared:
 class RunWork:
     """One run by the virtual clock: a workload under a policy (None: EEVDF). Its result is a function of the inputs.
 
-    `work_seed` varies the work, `guest_seed` the guest's random numbers and its timer's phase.
+    `work_seed` varies the work, `guest_seed` the guest's random numbers and its timer's phase. `traced` has the run
+    reported event by event, which costs time: its figures count for nothing.
     """
 
     workload: Workload
@@ -89,6 +90,7 @@ class RunWork:
     policy: Loadable | None
     work_seed: int
     guest_seed: int
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ import pytest
 
 from benchmarks.perfetto import trace_events
 from benchmarks.plots import draw_scores, draw_timelines, draw_waits
-from benchmarks.timeline import Span, busiest, read_timeline, traced
+from benchmarks.timeline import Span, busiest, read_timeline
 from policy_lake.errors import InfraError
-from policy_lake.guest import GuestStep
 from policy_lake.scores import Pair, Ratio, Score
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
@@ -63,12 +62,6 @@ def test_a_timeline_that_is_not_whole_is_an_error_that_names_the_line(out, words
     with pytest.raises(InfraError, match=words) as raised:
         read_timeline(out, where="pair 0")
     assert "pair 0" in str(raised.value)
-
-
-def test_a_traced_step_runs_the_same_program():
-    step = GuestStep("run", ("batch", "--seed", "1"), "baseline-0", 60.0)
-    assert traced(step, "traced").args == ("timeline", "batch", "--seed", "1")
-    assert traced(step, "traced").timeout_s == 60.0
 
 
 def test_pictures_are_pictures_and_the_same_ones_again():
