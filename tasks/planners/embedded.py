@@ -38,7 +38,8 @@ class EmbeddedPlanner:
 
     def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
-            reason = f"won {again.ratio.median:.2f}x in run {again.run_id}, perhaps on another kernel: measured again"
+            where = f"in run {again.run_id}" if again.run_id else "outside a run"  # a score of `score`, or a confirmation
+            reason = f"won {again.ratio.median:.2f}x {where}, perhaps on another kernel: measured again"
             yield PolicyPlan(again.policy, again.knob_values, reason, self.name)
         if at_bound(best):
             return
