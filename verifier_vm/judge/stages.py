@@ -16,7 +16,7 @@ from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
-from verifier_vm.judge.suite import Part
+from verifier_vm.judge.suite import OFFLINE, Part
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
@@ -43,12 +43,21 @@ class Reader:
     def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
         """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
         stages: list[Stage] = []
+        events = self._prepared(events)
         for stage in self._stages(events):
             stages.append(stage)
             if not stage.ok and not self.check_all:
                 break
         ops = events[0].ops if isinstance(events[0], Attached) else ""
         return verdict_of(stages, ops=ops, data=self.data, kernel=kernel)
+
+    def _prepared(self, events: Sequence[StepEvent]) -> Sequence[StepEvent]:
+        """What comes after the guest was made ready for the policy."""
+        if not self.part.offline or not events:
+            return events
+        if events[0].label != OFFLINE or not events[0].ok:
+            raise InfraError(f"step '{events[0].label}': the guest did not take a CPU off line")
+        return events[1:]
 
     def _stages(self, events: Sequence[StepEvent]) -> Iterator[Stage]:
         if not events:
@@ -77,26 +86,25 @@ class Reader:
         yield self._fair_stage(policy, base, facts, seconds)
 
     def _survive_stage(self, events: Sequence[StepEvent], facts: Facts) -> Stage:
-        detach = next((event for event in events if isinstance(event, Detached)), None)
-        if detach is None:
-            raise LostVMError(NO_END)
         findings: list[Finding] = []
         evidence: list[str] = []
-        for event in events:
-            own = list(self._of_event(event, detach, facts))
+        for at, event in enumerate(events):
+            detach = _taken_off(events, at)
+            fell = event.label == "" and not any(isinstance(before, Detached) for before in events[:at])
+            own = list(self._of_event(event, detach, facts, fell=fell))
             findings += own
             if any(finding.level == "reject" for finding in own):
                 evidence += [*event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
         return _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
 
-    def _of_event(self, event: StepEvent, detach: Detached, facts: Facts) -> Iterator[Finding]:
+    def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:
             case Ran():
                 yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
             case Detached():
                 # A policy that fell off is rejected where it fell.
-                if event.exit_record.clean or not (event is detach and event.label == ""):
+                if event.exit_record.clean or not fell:
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():
                 yield from load_findings(event)
@@ -156,6 +164,14 @@ def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
         if key not in known:
             known.add(key)
             yield finding
+
+
+def _taken_off(events: Sequence[StepEvent], at: int) -> Detached:
+    """How the policy that was on at this event was taken off: the kernel says why only then. LostVMError if never."""
+    ends = [(index, event) for index, event in enumerate(events) if isinstance(event, Detached)]
+    if not ends:
+        raise LostVMError(NO_END)
+    return next((end for index, end in ends if index >= at), ends[-1][1])
 
 
 def _while_on(event: StepEvent) -> bool:
