@@ -18,7 +18,9 @@ SOURCE = """
 #define SEC(name) __attribute__((section(name), used))
 struct sched_ext_ops { void (*enqueue)(void); unsigned long long flags; char name[128]; };
 char _license[] SEC("license") = "GPL";
-struct { __uint(type, %(kind)d); __uint(max_entries, %(entries)d); __type(key, int); __type(value, long); } table SEC(".maps");
+struct {
+	__uint(type, %(kind)d); __uint(max_entries, %(entries)d); __type(key, int); __type(value, long);
+} table SEC(".maps");
 SEC("struct_ops/e") int e(void *ctx) { return 0; }
 SEC(".struct_ops.link") struct sched_ext_ops ops = { .enqueue = (void *)e, .flags = %(flags)d, .name = "x" };
 """
