@@ -21,13 +21,17 @@ PREFECT = {
 }
 
 
+# What Ray 2.60 sets by itself while it starts, which is on a thread; a name that is there already moves nothing.
+RAY_SETS = {"RAY_CLIENT_MODE": "0", "PYTHONBREAKPOINT": "ray.util.rpdb._driver_set_trace"}
+
+
 def prepare_environment() -> None:
     """No telemetry, few log lines, and a Ray that is ours alone; what the user has set stays.
 
     An entry calls it while it has one thread: another thread that reads the environment meanwhile may crash (setenv(3)
     is not thread-safe). Called again it changes nothing.
     """
-    for name, value in {**PREFECT, **_ray()}.items():
+    for name, value in {**PREFECT, **RAY_SETS, **_ray()}.items():
         if name not in os.environ:
             os.environ[name] = value
 

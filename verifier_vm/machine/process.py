@@ -102,7 +102,7 @@ class GuestProcess:
             fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._qmp) if end)]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=dict(os.environ),
             )  # fmt: skip
         except OSError as error:
             self._port.close()
