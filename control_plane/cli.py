@@ -35,7 +35,7 @@ from control_plane.streams import guard_streams
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
-from policy_lake.errors import InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
 from tasks.host.interrupts import interruptible
 
@@ -257,10 +257,10 @@ def main() -> None:
     except SchedcpError as error:
         _fail(str(error), error.exit_status, code=getattr(error, "code", ""))
     except KeyboardInterrupt:
-        _end(INTERRUPTED, ENDED)
+        _end(INTERRUPTED, f"{ENDINGS[INTERRUPTED]}; {ENDED}")
     except SystemExit as ending:
         if ending.code in ENDINGS:  # typer has taken the interrupt and says nothing
-            _end(int(ending.code), ENDED)
+            _end(int(ending.code), f"{ENDINGS[int(ending.code)]}; {ENDED}")
         raise
     except OSError as error:
         if error.filename is None and error.errno is None:
@@ -276,14 +276,18 @@ def _run() -> None:
 
 
 def _cut_short(status: int) -> None:
-    """The end of a command that a signal ended and that does not clear away in time."""
-    _end(status, "what did not end by itself was cut short")
+    """The end of a command that a signal ended, or something that it lost, and that does not clear away in time."""
+    from tasks.fleet.lost import lost
+
+    if reason := lost():
+        _end(InfraError.exit_status, reason)
+    _end(status, f"{ENDINGS[status]}; what did not end by itself was cut short")
 
 
-def _end(status: int, what: str) -> None:
+def _end(status: int, line: str) -> None:
     """The end by a signal. At once: a thread that still works, and what it started, dies with this process."""
     try:
-        _fail(f"{ENDINGS[status]}; {what}", status)
+        _fail(line, status)
     finally:
         sys.stderr.flush()
         os._exit(status)

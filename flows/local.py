@@ -13,7 +13,9 @@ from typing import Any
 from policy_lake.errors import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.environment import prepare_environment
+from tasks.fleet.lost import forget, lost
 from tasks.fleet.prefect_server import Server, drain, serving
+from tasks.fleet.reach import check_reachable
 from tasks.run.ahead import Ahead
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
@@ -27,6 +29,7 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
     Signals are left to the caller (tasks/host/interrupts.py). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
+    check_reachable()
     began = time.time() if began is None else began
     ahead = Ahead(run)
     try:
@@ -46,15 +49,22 @@ def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | 
 
     from flows.tune import tune_run
 
+    forget()
     await_server(server)
     if ahead is not None:
         ahead.stop()
     spans = ahead.spans if ahead is not None else []
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
-            return asyncio.run(tune_run(run, began, spans))
+            result = asyncio.run(tune_run(run, began, spans))
+        except KeyboardInterrupt:
+            if reason := lost():
+                raise InfraError(reason) from None
+            raise
         finally:
-            drain()
+            if not lost():
+                drain()
+        return result
 
 
 def await_server(server: Server | None) -> None:

@@ -56,6 +56,8 @@ def _ray() -> dict[str, str]:
     own = quiet | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
     # A worker starts beside its driver, not when the first task asks for it.
     own |= {"RAY_prestart_worker_first_driver": "1"}
+    # A task that is sent out when the cluster has died must not start another one by itself.
+    own |= {"RAY_ENABLE_AUTO_CONNECT": "0"}
     if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not token:
         own |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return own
