@@ -22,7 +22,7 @@ def interruptible(last_resort: LastResort | None = None) -> Iterator[None]:
     asyncio would only mark its task as cancelled and let a guest run on to its end. SIGINT raises KeyboardInterrupt,
     the others SystemExit with 128 and their number. Clearing away that takes longer than CLEARING_S is cut short by
     `last_resort`, which is called with the exit status on a thread of its own. Inside another one it changes nothing.
-    A signal that was ignored before (nohup) stays so. For the main thread.
+    Where SIGHUP was ignored before (nohup), it stays so. For the main thread.
     """
     global _active  # noqa: PLW0603 - a process has one handler for each signal
     if _active:
@@ -39,7 +39,9 @@ def interruptible(last_resort: LastResort | None = None) -> Iterator[None]:
         raise interrupts[0]
 
     kept = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in kept.items() if handler != signal.SIG_IGN}
+    before = {
+        number: handler for number, handler in kept.items() if number != signal.SIGHUP or handler != signal.SIG_IGN
+    }
     _active = True
     try:
         for number in before:
