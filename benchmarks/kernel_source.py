@@ -62,7 +62,7 @@ def source_files(tree: Path) -> Iterator[Path]:
 
 def run_in(command: Sequence[str], folder: Path) -> str:
     """What a command printed; InfraError with its first words if it fails."""
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False, env=dict(os.environ))
     if done.returncode:
         raise InfraError(f"{' '.join(command[:3])} … ended with {done.returncode}")
     return done.stdout

@@ -6,6 +6,7 @@ Debian's dpkg says which files those are. What no build of C needs is left out.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -70,7 +71,9 @@ def _closure() -> set[str]:
 
 def _dpkg(*arguments: str) -> str:
     try:
-        done = subprocess.run(["dpkg-query", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["dpkg-query", *arguments], capture_output=True, text=True, check=False, env=dict(os.environ)
+        )
     except OSError:
         raise InfraError("a build in the guest takes its toolchain from Debian packages, and here is no dpkg") from None
     if done.returncode:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -17,12 +19,15 @@ from bpf.externs import without_type
 from bpf.headers import Headers
 from bpf.launch import OUTPUT_LIMIT, Limits, OutputError, can_confine, launch, launcher
 from bpf.precompiled import forget, is_whole
+from bpf.special import kind_of
 from bpf.toolchain import Toolchain, find_toolchain
-from policy_lake.errors import BuildError, InfraError
+from policy_lake.errors import BuildError, InfraError, InputError
 
 MEMORY_LIMIT = 2 << 30
 CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
+REFUSED = 1  # clang's status for a source that it does not take
+BUG_REPORT, OUT_OF_MEMORY = b"PLEASE submit a bug report", b"LLVM ERROR: out of memory"
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -56,7 +61,7 @@ def compile_policy(
     wherever they lie. Whether vmlinux.h is precompiled (kept in `cache_dir`, else beside it) may change which types the
     BTF has; it depends on the source and on which directories are given, never on what the cache holds. `timeout_s` is
     wall time. Raises BuildError with clang's words in `diagnostics`; InfraError when clang is missing, too old, too
-    slow or killed; InputError when there is no vmlinux.h.
+    slow or killed, or a crash is not the same twice; InputError when there is no vmlinux.h, or a FIFO for a header.
     """
     tools = find_toolchain()
     headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
@@ -67,10 +72,15 @@ def compile_policy(
     if done.returncode and _spoilt(flags):  # or clang speaks of, or fell over, a file that is not the policy's
         flags = headers.flags(source, tools)
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
+    if _crashed(done):  # what befalls a busy host does not befall it twice in the same way; what a source does, does
+        first, done = done, _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
+        if _crashed(done) and done.returncode != first.returncode:
+            raise InfraError(f"clang ended with status {first.returncode}, then with {done.returncode} on '{name}'")
     if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
         flags = flags[: flags.index(PRECOMPILED)]
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if done.returncode:
+        _refuse_special(headers, done)
         raise _refusal(name, done, tools)
     data = with_ordered_btf(done.stdout)
     digest = hashlib.sha256(data).hexdigest()
@@ -137,6 +147,18 @@ def _refuse_unreadable(source: str, name: str) -> None:
         raise BuildError(f"'{name}' does not compile: no assembler without Landlock, which would confine it")
 
 
+def _refuse_special(headers: Headers, done: subprocess.CompletedProcess[bytes]) -> None:
+    """InputError for a FIFO, socket or device that the compiler was to take for a header: no fault of the policy's."""
+    for path in headers.special():
+        if os.fsencode(path.name) in done.stderr:
+            raise InputError(f"{path}: {kind_of(path)}, where a header should be")
+
+
+def _crashed(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether clang ended otherwise than by saying what it thinks of the source (its driver: 128 and up)."""
+    return done.returncode not in (0, REFUSED) or done.stderr.startswith((BUG_REPORT, OUT_OF_MEMORY))
+
+
 def _spoilt(flags: Sequence[str]) -> bool:
     """Whether a precompiled header is not what was written; it is then removed."""
     if "-include-pch" not in flags:
@@ -160,14 +182,29 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
         if "Cannot allocate memory" in lines[-1]:
             return BuildError(f"'{name}' does not compile: its object is larger than any memory allowed for it")
         return InfraError(f"{tools.strip} failed on '{name}': {lines[-1].strip()[:500]}")
+    if _crashed(done):
+        return _end_of_clang(name, done.returncode, diagnostics)
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
         return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
+    return InfraError(f"clang ended with status {done.returncode} on '{name}': {_last(diagnostics)}")
+
+
+def _end_of_clang(name: str, status: int, diagnostics: str) -> Exception:
+    """What it means that clang ended so twice; a limit of this shell's that is below ours is no fault of the source."""
+    number = -status if status < 0 else status - 128
+    for what, option, least in ((resource.RLIMIT_AS, "v", MEMORY_LIMIT), (resource.RLIMIT_CPU, "t", CPU_LIMIT_S)):
+        most = resource.getrlimit(what)[1]
+        if most != resource.RLIM_INFINITY and most < least:
+            return InfraError(f"clang ended early on '{name}': `ulimit -{option}` leaves it less than it is to have")
     # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
-    ended = -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV)
-    if ended or diagnostics.startswith(("PLEASE submit a bug report", "LLVM ERROR: out of memory")):
-        why = f"it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
+    by_itself = number in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
+    if by_itself or diagnostics.startswith((BUG_REPORT.decode(), OUT_OF_MEMORY.decode())):
+        why = f"each time it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
         return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.
-    last = (diagnostics.strip().splitlines() or ["without a word"])[-1]
-    return InfraError(f"clang ended with status {done.returncode} on '{name}': {last}")
+    return InfraError(f"clang ended with status {status} on '{name}': {_last(diagnostics)}")
+
+
+def _last(diagnostics: str) -> str:
+    return (diagnostics.strip().splitlines() or ["without a word"])[-1]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command, or two joined by a pipe, that can read the paths given and touch nothing else.
 
-`python -I -S confine.py [--read PATH]... [--cpu SECONDS] [--memory BYTES] [--no-landlock] -- COMMAND [| COMMAND]`, a
-script of its own: what sets limits must run between fork and exec, where a threaded Python may not do work. It ends as
-its first command that fails did, by the same signal if it was one, and with 125 if it could not confine.
+`python -I -S confine.py [OPTION]... -- COMMAND [| COMMAND]`, with the options `--read PATH`, `--cpu SECONDS`, `--memory
+BYTES`, `--no-landlock`, `--with-parent PID` (to end when that one does). A script of its own: what sets limits must run
+between fork and exec, where a threaded Python may not do work. It ends as its first command that fails did, by the same
+signal if it was one, and with 125 if it could not confine.
 
 Landlock (Linux 5.13; TCP from 6.7, signals and abstract sockets from 6.12) takes away writing, and reading anything but
 the paths given; seccomp takes away sockets of every kind. Only what the launcher inherits stays open: stdin, stdout and
@@ -129,6 +130,22 @@ def _run(commands: list[list[str]]) -> int:
     return next((status for status in statuses if status), 0)
 
 
+def _end_with(parent: int) -> None:
+    _LIBC.prctl(1, _signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        raise OSError("its caller has ended")
+
+
+def _split(words: list[str]) -> list[list[str]]:
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if word == "|":
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return commands
+
+
 def main(words: list[str]) -> int:
     """Parse, confine, run; returns the wait status of the first command that failed."""
     read, cpu_s, memory, landlock = [], 20, 2 << 30, True
@@ -142,14 +159,11 @@ def main(words: list[str]) -> int:
             cpu_s = int(words.pop(0))
         elif option == "--memory":
             memory = int(words.pop(0))
+        elif option == "--with-parent":
+            _end_with(int(words.pop(0)))
         else:
             raise ValueError(f"no option {option}")
-    commands: list[list[str]] = [[]]
-    for word in words[1:]:
-        if word == "|":
-            commands.append([])
-        else:
-            commands[-1].append(word)
+    commands = _split(words[1:])
     abi = landlock_abi() if landlock else 0
     if landlock and not abi:
         raise OSError("this kernel has no Landlock")

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.precompiled import HEADER, KFUNCS, TYPES_ONLY, precompiled, stored
+from bpf.special import special_files, without
 from bpf.toolchain import Toolchain
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
 
 BPF_DIR = Path(__file__).parent
+ROOT = Path("/")
 # -mcpu=v3: atomics that return a value. -g: BTF comes out of debug information. The kernel wants the loops as written.
 CFLAGS = ("--target=bpf", "-mcpu=v3", "-std=gnu17", "-O2", "-g", "-Wall", "-fno-color-diagnostics",
           "--no-default-config")  # fmt: skip
@@ -31,12 +33,30 @@ HEADERS_DEPTH, HEADERS_MOST = 3, 2000
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Where one source's headers are looked for: the directories that a caller of compile_policy names."""
+    """Where one source's headers are looked for: the directories that a caller of compile_policy names.
+
+    Relative ones are the caller's: the compiler itself runs in /, where they would mean others. InputError for /
+    itself, below which everything lies.
+    """
 
     vmlinux_dir: Path
     include_dirs: tuple[Path, ...] = ()
     source_dir: Path | None = None
     cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        for directory in self.include_dirs:
+            if directory.resolve() == ROOT:
+                raise InputError(f"-I {directory}: the whole file system is no directory of headers; name one below it")
+        if self.source_dir is not None and self.source_dir.resolve() == ROOT:
+            raise InputError(
+                "a policy in / has the whole file system for its headers; move it to a directory of its own"
+            )
+        object.__setattr__(self, "vmlinux_dir", self.vmlinux_dir.absolute())
+        object.__setattr__(self, "include_dirs", tuple(path.absolute() for path in self.include_dirs))
+        for name in ("source_dir", "cache_dir"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, path.absolute() if path else None)
 
     def flags(self, source: str, tools: Toolchain, *, for_object: bool = True) -> list[str]:
         """The flags of the front end for this source; InputError when there is no vmlinux.h.
@@ -63,9 +83,15 @@ class Headers:
 
     def reads(self, tools: Toolchain) -> list[str]:
         """Every path that the compiler may read, and all that is below it."""
-        searched = [*self.include_dirs, BPF_DIR / "include", BPF_DIR / "primitives", self.vmlinux_dir, self._cache()]
+        searched = [path for directory in self.include_dirs for path in without(directory, special_files(directory))]
+        searched += [BPF_DIR / "include", BPF_DIR / "primitives", self.vmlinux_dir, self._cache()]
         beside = _headers_beside(self.source_dir) if self.source_dir else ()
         return [*tools.reads, *(str(path) for path in (*tools.headers, *searched, *beside))]
+
+    def special(self) -> list[Path]:
+        """What lies where headers are looked for and is none, so that the compiler may not open it."""
+        beside = special_files(self.source_dir) if self.source_dir else []
+        return beside + [path for directory in self.include_dirs for path in special_files(directory)]
 
     def _plain_flags(self) -> list[str]:
         quoted = [f"-iquote{self.source_dir}"] if self.source_dir else []
@@ -131,7 +157,7 @@ def _headers_beside(directory: Path) -> Iterator[Path]:
             inner.clear()
         for name in names:
             path = Path(home, name)
-            if name.endswith(HEADER_SUFFIXES) and not path.is_symlink():
+            if name.endswith(HEADER_SUFFIXES) and not path.is_symlink() and path.is_file():
                 count += 1
                 yield path
         if max(count, visited) >= HEADERS_MOST:

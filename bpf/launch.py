@@ -58,7 +58,7 @@ def launch(
     try:
         # Symbolising its own crash, clang would want files in /tmp. In /, no relative name means anything.
         process = subprocess.Popen(
-            [*launcher(reads, limits), "--", *words], cwd="/",
+            [*launcher(reads, limits), "--with-parent", str(os.getpid()), "--", *words], cwd="/",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LLVM_DISABLE_SYMBOLIZATION": "1"},
         )  # fmt: skip

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -58,6 +59,8 @@ def find_toolchain() -> Toolchain:
 
 
 def _version(clang: str) -> int:
-    out = subprocess.run([clang, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+    out = subprocess.run(
+        [clang, "--version"], capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ)
+    ).stdout
     match = re.search(r"version (\d+)", out)
     return int(match[1]) if match else 0

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -28,11 +31,13 @@ from control_plane.options import (
     set_beside,
 )
 from control_plane.output import print_json
+from control_plane.streams import guard_streams
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
-from policy_lake.errors import InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
+from tasks.host.interrupts import interruptible
 
 app = typer.Typer(
     name="schedcp",
@@ -45,8 +50,13 @@ app = typer.Typer(
 for name, sub in (("lake", lake_app), ("workloads", workloads_app), ("token", token_app)):
     app.add_typer(sub, name=name)
 
-INTERRUPTED = 130
-ENDED = "interrupted; guests and workers are ended"
+INTERRUPTED = 128 + signal.SIGINT
+ENDINGS = {
+    INTERRUPTED: "interrupted",
+    128 + signal.SIGTERM: "ended by SIGTERM",
+    128 + signal.SIGHUP: "ended, as its terminal was closed (SIGHUP)",
+}
+ENDED = "guests and workers are ended"
 
 
 @app.command()
@@ -238,21 +248,49 @@ def runs(json: Json = False) -> None:
 def main() -> None:
     """Run the command line; every failure of ours is one line and its own exit status, never a traceback."""
     try:
-        sys.exit(app(standalone_mode=False))
+        guard_streams()
+        with interruptible(_cut_short):
+            _run()
+            sys.stdout.flush()
     except TyperException as error:
         _usage(error)
     except SchedcpError as error:
         _fail(str(error), error.exit_status, code=getattr(error, "code", ""))
     except KeyboardInterrupt:
-        _fail(ENDED, INTERRUPTED)
+        _end(INTERRUPTED, f"{ENDINGS[INTERRUPTED]}; {ENDED}")
     except SystemExit as ending:
-        if ending.code == INTERRUPTED:  # typer has taken the interrupt and says nothing
-            _fail(ENDED, INTERRUPTED)
+        if ending.code in ENDINGS:  # typer has taken the interrupt and says nothing
+            _end(int(ending.code), f"{ENDINGS[int(ending.code)]}; {ENDED}")
         raise
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
         _fail(f"{error.filename or 'the system'}: {error.strerror}", 4)
+
+
+def _run() -> None:
+    """The command; one that returns nothing has done what it should."""
+    status = app(standalone_mode=False)
+    if status:
+        sys.exit(status)
+
+
+def _cut_short(status: int) -> None:
+    """The end of a command that a signal ended, or something that it lost, and that does not clear away in time."""
+    from tasks.fleet.lost import lost
+
+    if reason := lost():
+        _end(InfraError.exit_status, reason)
+    _end(status, f"{ENDINGS[status]}; what did not end by itself was cut short")
+
+
+def _end(status: int, line: str) -> None:
+    """The end by a signal. At once: a thread that still works, and what it started, dies with this process."""
+    try:
+        _fail(line, status)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _usage(error: Any) -> None:
@@ -271,5 +309,7 @@ def _fail(message: str, status: int, *, code: str = "") -> None:
     if "--json" in sys.argv:
         from control_plane.outputs import ErrorOutput
 
-        print_json("error", ErrorOutput(line, status, code))
+        with contextlib.suppress(SchedcpError, SystemExit):  # whoever cannot hear it is told by the status
+            print_json("error", ErrorOutput(line, status, code))
+            sys.stdout.flush()
     sys.exit(status)

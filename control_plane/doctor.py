@@ -60,7 +60,7 @@ TOOLS = {
 def _tool(name: str, command: tuple[str, ...]) -> CheckedPart:
     if not shutil.which(command[0]):
         return CheckedPart(name, False, f"{command[0]} is not installed", SETUP)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ))
     version = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
     return CheckedPart(name, done.returncode == 0, version or f"{command[0]} does not answer", SETUP)
 

@@ -49,7 +49,10 @@ def policies_command(*, as_json: bool) -> None:
 
 def runs_command(*, as_json: bool) -> None:
     """Past runs, the latest first."""
-    past = _lake(load_settings()).runs()
+    from tasks.run.alive import past_runs
+
+    settings = load_settings()
+    past = past_runs(_lake(settings), settings)
     if as_json:
         print_json("runs", RunsOutput(tuple(past)))
         return
@@ -78,7 +81,13 @@ def search_command(text: str, *, limit: int, as_json: bool) -> None:
 
 def show_command(id: str, *, as_json: bool) -> None:
     """Everything under one id; InputError when there is nothing."""
-    entries = _lake(load_settings()).get(id)
+    from tasks.run.alive import past_runs
+
+    settings = load_settings()
+    entries = _lake(settings).get(id)
+    if any(entry.kind == "runs" and entry.data["status"] == "running" for entry in entries):
+        past_runs(_lake(settings), settings)
+        entries = _lake(settings).get(id)
     if not entries:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
     if as_json:

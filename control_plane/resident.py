@@ -26,9 +26,9 @@ from pydantic import SecretStr
 
 from control_plane.services import Services
 from control_plane.wire import Message, differences, identity, messages, peer_is_us, send, socket_path
-from flows.local import interruptible
 from policy_lake.errors import InfraError, SchedcpError
 from tasks.fleet.environment import prepare_environment
+from tasks.host.interrupts import interruptible
 from tasks.host.settings import load_settings
 from tasks.run.spec import RunSpec, run_in
 

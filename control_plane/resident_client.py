@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, peer_is_us, send, socket_path
-from flows.local import interruptible
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
+from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 

@@ -10,6 +10,7 @@ from flows.local import await_server, tune_with
 from tasks.fleet import cluster
 from tasks.fleet.environment import joins_a_cluster
 from tasks.fleet.prefect_server import Server, serving
+from tasks.fleet.reach import check_reachable
 from tasks.host.guest import prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
@@ -29,6 +30,7 @@ class Services:
 
     def __enter__(self) -> Self:
         try:
+            check_reachable()
             self._connect(self._settings, prepare_guest(self._settings).host_cpus)
             self._server = self._all.enter_context(serving())
             _import()

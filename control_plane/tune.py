@@ -30,7 +30,8 @@ def tune_command(
 ) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
     from control_plane.results import TuneResult
-    from flows.local import interruptible, run_tune
+    from flows.local import run_tune
+    from tasks.host.interrupts import interruptible
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     with_progress()

@@ -7,17 +7,15 @@ Prefect is imported only here and below, after its environment is set.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from policy_lake.errors import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.environment import prepare_environment
+from tasks.fleet.lost import forget, lost
 from tasks.fleet.prefect_server import Server, drain, serving
+from tasks.fleet.reach import check_reachable
 from tasks.run.ahead import Ahead
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
@@ -28,9 +26,10 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
     """Tune as the run's definition says, and return what `schedcp tune --json` prints.
 
     `began` is when the run's time starts, in seconds since the epoch (default: now): for a command, with its process.
-    Signals are left to the caller (`interruptible`). Whatever ends it, all that it started is ended with it.
+    Signals are left to the caller (tasks/host/interrupts.py). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
+    check_reachable()
     began = time.time() if began is None else began
     ahead = Ahead(run)
     try:
@@ -50,15 +49,22 @@ def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | 
 
     from flows.tune import tune_run
 
+    forget()
     await_server(server)
     if ahead is not None:
         ahead.stop()
     spans = ahead.spans if ahead is not None else []
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
-            return asyncio.run(tune_run(run, began, spans))
+            result = asyncio.run(tune_run(run, began, spans))
+        except KeyboardInterrupt:
+            if reason := lost():
+                raise InfraError(reason) from None
+            raise
         finally:
-            drain()
+            if not lost():
+                drain()
+        return result
 
 
 def await_server(server: Server | None) -> None:
@@ -78,30 +84,3 @@ def await_server(server: Server | None) -> None:
         error = failure
     if error is not None:
         raise InfraError(f"PREFECT_API_URL={url}: no Prefect server answers there ({type(error).__name__})")
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end what runs now, once; a second one must not disturb the clearing away.
-
-    asyncio would only mark its task as cancelled and let a guest run on to its end.
-    """
-
-    interrupts: list[BaseException] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for other in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(other, signal.SIG_IGN)
-        interrupts.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
-        raise interrupts[0]
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except Exception as error:
-        if interrupts:  # compiled code of Ray turns what a signal handler raises into a SystemError (2.60)
-            raise interrupts[0] from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

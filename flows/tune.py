@@ -19,9 +19,11 @@ from flows.plan import plan
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
+from tasks.fleet.lost import lost
 from tasks.fleet.retry import retryable
 from tasks.host.settings import load_settings
 from tasks.host.spans import Phases, Span
+from tasks.run.alive import alive
 from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
@@ -63,15 +65,18 @@ async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[s
     """Begin the run, go through its stages, end it; the run's row in the lake says how it ended."""
     scope = open_scope(run)
     # Ray takes as long to start as the observed run takes: both at once.
-    with cluster.running(scope.settings, host_cpus=host_cpus(run)):
+    with cluster.running(scope.settings, host_cpus=host_cpus(run)), alive(run):
         begin_task(scope)
         try:
             return await _stages(scope, Phases(began), spans)
         except Exception as error:
             end_run(scope, "failed", summary={"error": str(error)})
             raise
-        except BaseException:  # Ctrl-C, a signal, or the flow's own cancellation
-            end_run(scope, "cancelled", summary={})
+        except BaseException:  # Ctrl-C, a signal, the flow's own cancellation, or what the run cannot do without
+            if reason := lost():
+                end_run(scope, "failed", summary={"error": reason})
+            else:
+                end_run(scope, "cancelled", summary={})
             raise
 
 

@@ -33,6 +33,10 @@ class LostVMError(InfraError):
         return type(self), (str(self), self.console)
 
 
+class EndedVMError(LostVMError):
+    """The guest was ended by this process, which wants no other in its place."""
+
+
 class BuildError(SchedcpError):
     """The compiler refused a source; `diagnostics` is what it said."""
 

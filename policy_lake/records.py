@@ -18,11 +18,14 @@ class LakeError(SchedcpError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One tuning run, put again whenever it changes. Times are ISO 8601 in UTC; `best` is a policy's id or empty."""
+    """One tuning run, put again whenever it changes. Times are ISO 8601 in UTC; `best` is a policy's id or empty.
+
+    `killed` is a run whose process ended without a word; when is not known, and `ended` is empty.
+    """
 
     id: str
     workload: str
-    status: Literal["running", "done", "failed", "cancelled"]
+    status: Literal["running", "done", "failed", "cancelled", "killed"]
     started: str
     ended: str = ""
     best: str = ""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,10 @@ def read_source(path: Path) -> str:
     if path.suffixes[-2:] != [".bpf", ".c"]:
         raise InputError(f"{path}: not a .bpf.c file")
     try:
-        if path.stat().st_size > SOURCE_LIMIT:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: not a regular file")
+        if status.st_size > SOURCE_LIMIT:
             raise InputError(f"{path}: larger than {SOURCE_LIMIT >> 20} MiB")
         return path.read_text(encoding="utf-8")
     except OSError as error:

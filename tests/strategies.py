@@ -154,7 +154,7 @@ runs = st.builds(
     Run,
     id=ids,
     workload=ids,
-    status=st.sampled_from(["running", "done", "failed", "cancelled"]),
+    status=st.sampled_from(["running", "done", "failed", "cancelled", "killed"]),
     started=texts,
     ended=texts,
     best=texts,

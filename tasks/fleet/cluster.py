@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import shutil
-import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -16,23 +13,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from policy_lake.errors import InfraError
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
+from tasks.fleet.ray_start import join, kill_processes, sigterm_kept, start, warm_workers
+from tasks.fleet.reach import check_ray
+from tasks.host.interrupts import within
 from tasks.host.settings import Settings
 
-REACH_S = 10.0
+ONE_START = 0.5  # of the deadline: a start that hangs is ended, and there is time for another
+AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.5, 0.5
+ASK_EVERY_S, SILENT_S = 3.0, 12.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
-SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
-OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
 SCRATCH = "schedcp-ray-"
 log = logging.getLogger(__name__)
 
 
 class Cluster:
-    """A connection that is made in the background; `ready` waits for it, `end` stops only what it started."""
+    """A connection that is made in the background; `ready` waits for it, `end` stops only what it started.
+
+    A start that fails is repeated within its deadline. One that dies is told by `lost`, and begun anew by `ready`.
+    """
 
     def __init__(self, settings: Settings, *, host_cpus: int, warm: Callable[[], None] | None = None) -> None:
         prepare_environment()  # not in the thread below
@@ -43,11 +45,14 @@ class Cluster:
         place = _short_directory()
         _sweep(Path(place))
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=place))
+        self._over = threading.Event()
         self._begin()
 
     def _begin(self) -> None:
-        self._connected, self._over = threading.Event(), threading.Event()
+        self._connected = threading.Event()
         self._error: BaseException | None = None
+        self._lost = ""
+        self._ends = time.monotonic() + self._deadline_s
         # One thread from start to end: Ray's processes die with the thread that started them (PR_SET_PDEATHSIG).
         self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
         self._thread.start()
@@ -55,9 +60,9 @@ class Cluster:
     def ready(self) -> None:
         """Wait until guests can be sent out; InfraError in one line when that fails or takes too long.
 
-        Called again after a failure it tries anew: a start that fails on a busy machine may well succeed later.
+        Called again after a failure, or when the cluster was lost, it tries anew: that may well succeed later.
         """
-        if self._connected.is_set() and self._error is not None:
+        if self._connected.is_set() and (self._error is not None or self._lost):
             self._thread.join(self._deadline_s)
             self._begin()
         if not self._connected.wait(self._deadline_s):
@@ -65,19 +70,28 @@ class Cluster:
         if isinstance(self._error, InfraError):
             raise InfraError(str(self._error))
         if self._error is not None:
-            lines = str(self._error).strip().splitlines() or [""]
-            raise InfraError(f"Ray did not start: {type(self._error).__name__}: {lines[0]}") from self._error
+            raise InfraError(f"Ray did not start: {_line(self._error)}") from self._error
+
+    def lost(self) -> str:
+        """Why there is no cluster any more; empty while there is one."""
+        return self._lost
 
     def stop(self) -> None:
         """Begin to end it, and do not wait."""
         self._over.set()
 
     def end(self) -> None:
-        """End it, and wait until nothing of it is left."""
+        """End it, and wait until nothing of it is left; one that is only starting is not waited for."""
         self.stop()
-        if not self._connected.is_set():
-            log.info("waiting for Ray to start, since only then it can be ended")
-        self._thread.join(self._deadline_s)
+        abandoned = time.monotonic() + ABANDON_S
+        while not self._connected.is_set() and self._thread.is_alive() and time.monotonic() < abandoned:
+            kill_processes(self._scratch)  # what waits for them gives up
+            self._thread.join(0.1)
+        if self._connected.is_set():
+            self._thread.join(self._deadline_s)
+        self._clear()
+
+    def _clear(self) -> None:
         for _ in range(20):
             shutil.rmtree(self._scratch, ignore_errors=True)
             if not self._scratch.exists():
@@ -88,12 +102,11 @@ class Cluster:
         owned = not ("ray" in sys.modules and sys.modules["ray"].is_initialized())
         try:
             if owned:
-                with _sigterm_kept():
-                    _connect(self.slots, self._scratch)
+                self._connect()
             import ray
 
             if owned and self._warm is not None and not joins_a_cluster():
-                self._warming = _warm_workers(self._warm, self.slots)
+                self._warming = warm_workers(self._warm, self.slots)
             self.slots = int(ray.cluster_resources().get(MICROVM, 0))
             if self.slots < 1:
                 raise InfraError(f"the Ray cluster has no '{MICROVM}' resource: start its nodes with --resources")
@@ -101,9 +114,53 @@ class Cluster:
             self._error = error
         self._connected.set()
         if self._error is None:
-            self._over.wait()
+            self._watch(owned)
         if owned and "ray" in sys.modules:
             sys.modules["ray"].shutdown()
+        if self._over.is_set():
+            self._clear()
+
+    def _connect(self) -> None:
+        """Connect or start; a start that fails or hangs, as on a busy machine, is repeated until the deadline."""
+        if joins_a_cluster():
+            join(os.environ["RAY_ADDRESS"])
+            return
+        import ray
+
+        while True:
+            started = threading.Event()
+            within(self._deadline_s * ONE_START, lambda started=started: self._break_off(started))  # type: ignore[misc]
+            try:
+                if self._over.is_set():
+                    raise InfraError("Ray is not needed any more")
+                with sigterm_kept():
+                    start(self.slots, self._scratch)
+                return
+            except Exception as error:
+                kill_processes(self._scratch)
+                ray.shutdown()
+                if self._over.is_set() or time.monotonic() > self._ends:
+                    raise
+                log.warning("Ray did not start (%s) and is started again", _line(error))
+                time.sleep(AGAIN_S)
+            finally:
+                started.set()
+
+    def _break_off(self, started: threading.Event) -> None:
+        if not started.is_set():
+            kill_processes(self._scratch)
+
+    def _watch(self, owned: bool) -> None:
+        """Until it is to end, or is lost: then what is left of a cluster of our own is killed."""
+        address = os.environ["RAY_ADDRESS"] if joins_a_cluster() else ""
+        look = _answering(address) if address else _running_processes()
+        while not self._over.wait(LOOK_S):
+            if owned and (reason := look()):
+                log.warning("%s", reason)
+                self._lost = reason
+                if not address:
+                    kill_processes(self._scratch)
+                return
 
 
 def _short_directory() -> str:
@@ -119,85 +176,44 @@ def _sweep(place: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _connect(slots: int, scratch: Path) -> None:
-    if joins_a_cluster():
-        _join(os.environ["RAY_ADDRESS"])
-    else:
-        _start(slots, scratch)
-
-
-def _join(address: str) -> None:
-    _reach(address)
-    import ray
-
-    _keep_quiet()
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-
-
-def _start(slots: int, scratch: Path) -> None:
-    import ray
-
-    _keep_quiet()
-    _trim()
-    ray.init(
-        address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
-        object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR,
-    )  # fmt: skip
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Put SIGTERM's handler back: Ray 2.60 replaces it, below Python, by one that dumps stacks and aborts."""
-    libc, before = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(SIGACTION_BYTES)
-    libc.sigaction(signal.SIGTERM, None, before)
-    try:
-        yield
-    finally:
-        libc.sigaction(signal.SIGTERM, before, None)
-
-
-def _keep_quiet() -> None:
+def _running_processes() -> Callable[[], str]:
+    """What says which of the processes that this one started for Ray has ended, if one has."""
     from ray._private import worker
 
-    # Ray 2.60 prints each retry of a task on this process's stdout, log_to_driver or not, and stdout may carry JSON.
-    worker._worker_logs_enabled = False
+    groups = worker._global_node.all_processes if worker._global_node else {}
+    started = [(str(kind), info.process) for kind, group in groups.items() for info in group]
+
+    def look() -> str:
+        for kind, process in started:
+            if (status := process.poll()) is not None:
+                return f"Ray's {kind} ended ({f'signal {-status}' if status < 0 else f'status {status}'})"
+        return ""
+
+    return look
 
 
-def _warm_workers(warm: Callable[[], None], slots: int) -> list[Any]:
-    import ray
+def _answering(address: str) -> Callable[[], str]:
+    """What says that a cluster of somebody else's has not answered for long."""
+    answered = [time.monotonic()] * 2
 
-    task = ray.remote(warm).options(name="warm", num_cpus=0, resources={MICROVM: 1})
-    return [task.remote() for _ in range(slots)]
+    def look() -> str:
+        now = time.monotonic()
+        if now - answered[1] < ASK_EVERY_S:
+            return ""
+        answered[1] = now
+        try:
+            check_ray(address)
+            answered[0] = now
+        except InfraError as error:
+            return str(error) if now - answered[0] > SILENT_S else ""
+        return ""
 
-
-def _trim() -> None:
-    """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60.
-
-    The two agents stay as Ray starts them: in its minimal form they outlive a cluster that was killed.
-    """
-    from ray._private.node import Node
-
-    def nothing(node: Any, **_: Any) -> None:
-        """No autoscaler where nothing can be added, no log monitor as `log_to_driver` is off, no dashboard."""
-
-    def no_api_server(node: Any, **_: Any) -> None:
-        node._webui_url = ""
-
-    Node.start_monitor = Node.start_log_monitor = nothing
-    Node.start_api_server = no_api_server
+    return look
 
 
-def _reach(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        if address == "auto":
-            return
-        raise InfraError(f"RAY_ADDRESS={address}: not a HOST:PORT")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
-    except OSError as error:
-        raise InfraError(f"RAY_ADDRESS={address}: no Ray cluster can be reached there ({error})") from None
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 _current: Cluster | None = None

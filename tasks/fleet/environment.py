@@ -21,13 +21,17 @@ PREFECT = {
 }
 
 
+# What Ray 2.60 sets by itself while it starts, which is on a thread; a name that is there already moves nothing.
+RAY_SETS = {"RAY_CLIENT_MODE": "0", "PYTHONBREAKPOINT": "ray.util.rpdb._driver_set_trace"}
+
+
 def prepare_environment() -> None:
     """No telemetry, few log lines, and a Ray that is ours alone; what the user has set stays.
 
     An entry calls it while it has one thread: another thread that reads the environment meanwhile may crash (setenv(3)
     is not thread-safe). Called again it changes nothing.
     """
-    for name, value in {**PREFECT, **_ray()}.items():
+    for name, value in {**PREFECT, **RAY_SETS, **_ray()}.items():
         if name not in os.environ:
             os.environ[name] = value
 
@@ -52,6 +56,8 @@ def _ray() -> dict[str, str]:
     own = quiet | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
     # A worker starts beside its driver, not when the first task asks for it.
     own |= {"RAY_prestart_worker_first_driver": "1"}
+    # A task that is sent out when the cluster has died must not start another one by itself.
+    own |= {"RAY_ENABLE_AUTO_CONNECT": "0"}
     if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not token:
         own |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return own

@@ -14,6 +14,7 @@ from policy_lake.errors import BuildError, InfraError, InputError
 
 MICROVM = "microvm"
 CANCEL_WAIT_S = 10.0
+LOOK_S = 0.5
 
 FailureKind = Literal["infra", "worker-died", "deadline", "build", "input", "bug"]
 Item = TypeVar("Item")
@@ -49,11 +50,14 @@ class Pool(Generic[Value]):
 
     Iterating yields outcomes in the order in which tasks end, until none is out; tasks may be submitted meanwhile. A
     worker's death and an InfraError are retried `retries` times. `deadline_s` holds for each task from its submission,
-    the wait for a slot included; at its deadline a task is killed. For use by one thread, on a connected cluster.
+    the wait for a slot included; at its deadline a task is killed. `lost` says why the cluster is no more, if so: then
+    nothing that is out will end, and iterating is an InfraError. For use by one thread, on a connected cluster.
     """
 
-    def __init__(self, *, deadline_s: float, label: str, retries: int = 2) -> None:
-        self._deadline_s, self._label, self._retries = deadline_s, label, retries
+    def __init__(
+        self, *, deadline_s: float, label: str, retries: int = 2, lost: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._deadline_s, self._label, self._retries, self._lost = deadline_s, label, retries, lost
         self._functions: dict[Callable[[Any], Value], Any] = {}  # Ray exports a function once, then sends its id
         self._tasks: dict[int, _Task] = {}
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -72,6 +76,7 @@ class Pool(Generic[Value]):
     def submit(self, function: Callable[[Item], Value], item: Item, *, deadline_s: float | None = None) -> int:
         """Queue `function(item)` for the next free slot; returns the index that its outcome will carry."""
         limit_s = self._deadline_s if deadline_s is None else deadline_s
+        self._check()
         index, self._submitted = self._submitted, self._submitted + 1
         ref = self._remote(function).remote(item)
         self._tasks[index] = _Task(ref, limit_s, time.monotonic() + limit_s)
@@ -83,12 +88,19 @@ class Pool(Generic[Value]):
         while self._tasks:
             first = min(task.ends for task in self._tasks.values())
             try:
-                index, future = self._ended.get(timeout=max(0.0, first - time.monotonic()))
+                index, future = self._ended.get(timeout=min(LOOK_S, max(0.0, first - time.monotonic())))
             except queue.Empty:
+                self._check()
                 yield from self._expire()
                 continue
+            self._check()  # or the end of the cluster would be told as that of a worker
             if self._tasks.pop(index, None) is not None:  # else it was killed at its deadline
                 yield _collect(future, index, self._retries)
+
+    def _check(self) -> None:
+        if reason := self._lost():
+            self._tasks.clear()
+            raise InfraError(reason)
 
     def _note(self, index: int, future: Any) -> None:
         self._ended.put((index, future))  # on a thread of Ray's

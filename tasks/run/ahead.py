@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from policy_lake.errors import SchedcpError
 from policy_lake.limits import most_pairs
@@ -24,6 +25,7 @@ from tasks.trial.spec import TrialSpec
 from tasks.trial.trial import baseline_runs, floor_runs
 from verifier_vm.machine.process import end_guests
 
+ABANDON_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,8 @@ class Ahead:
     def abandon(self) -> None:
         """The same, without waiting for what is under way."""
         self._over.set()
-        while self._thread.is_alive():
+        ends = time.monotonic() + ABANDON_S  # it may be at something else than a guest, and nobody needs that
+        while self._thread.is_alive() and time.monotonic() < ends:
             end_guests()
             self._thread.join(0.1)
 

@@ -106,7 +106,7 @@ def run_observed_batch(scope: Scope, ray_cluster: Cluster, iteration: int) -> Ba
     key = artifact_key("progress", scope.workload.id)
     progress = Progress(key, total, f"Iteration {iteration} of {scope.run_id}: {total} candidates")
     deadline_s = batch_deadline_s(scope.settings, total, ray_cluster.slots)
-    with Pool[Done](deadline_s=deadline_s, label="trial") as pool:
+    with Pool[Done](deadline_s=deadline_s, label="trial", lost=ray_cluster.lost) as pool:
         return run_batch(scope, iteration, pool, on_trial=progress.advance)
 
 

@@ -146,7 +146,8 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
     process = subprocess.Popen(
         [perf_path, *arguments, "--control", f"fd:{control_out},{answer_in}", *events, *soft, "-o", str(data)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        pass_fds=(control_out, answer_in), start_new_session=True,  # the terminal's interrupt is not perf's to take
+        pass_fds=(control_out, answer_in), env=dict(os.environ),
+        start_new_session=True,  # the terminal's interrupt is not perf's to take
     )  # fmt: skip
     os.close(control_out)
     os.close(answer_in)
@@ -169,7 +170,7 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
 def _run(command: Sequence[str], program: str) -> tuple[int, int]:
     """The command's process id and its exit status."""
     try:
-        process = subprocess.Popen(list(command), executable=program)
+        process = subprocess.Popen(list(command), executable=program, env=dict(os.environ))
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be started: {error.strerror}") from None
     try:

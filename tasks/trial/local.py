@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 import queue
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Self, TypeVar
 
-from policy_lake.errors import BuildError, InfraError, InputError
+from policy_lake.errors import BuildError, EndedVMError, InfraError, InputError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span
@@ -17,6 +19,7 @@ from tasks.trial.spec import TrialSpec, Work
 from tasks.trial.work import Done, Result
 from verifier_vm.machine.process import end_guests
 
+ENDING_S = 1.0
 ATTEMPTS = 2  # for what the infrastructure did
 Value = TypeVar("Value")
 
@@ -27,26 +30,29 @@ class LocalSlots:
     def __init__(self, count: int) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="guest")
         self._ended: queue.SimpleQueue[tuple[int, Future[Done]]] = queue.SimpleQueue()
-        self._submitted = self._collected = 0
+        self._futures: list[Future[Done]] = []
+        self._collected = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
-        if self._collected < self._submitted:
-            end_guests()
-        self._executor.shutdown()
+        # A process that a signal ends does not wait for a compiler, or for the digest of a snapshot.
+        until = time.monotonic() + ENDING_S if kind and not issubclass(kind, Exception) else math.inf
+        while time.monotonic() < until and (out := [future for future in self._futures if not future.done()]):
+            end_guests()  # one that was about to start is met the next time round
+            wait(out, timeout=0.1)
 
     def submit(self, function: Callable[[Work], Done], item: Work) -> int:
         """See Slots."""
-        index, self._submitted = self._submitted, self._submitted + 1
-        future = self._executor.submit(_tried, function, item)
+        index, future = len(self._futures), self._executor.submit(_tried, function, item)
+        self._futures.append(future)
         future.add_done_callback(lambda done: self._ended.put((index, done)))
         return index
 
     def __iter__(self) -> Iterator[ItemOutcome[Done]]:
-        while self._collected < self._submitted:
+        while self._collected < len(self._futures):
             index, future = self._ended.get()
             self._collected += 1
             error = future.exception()
@@ -76,6 +82,8 @@ def _tried(function: Callable[[Work], Done], item: Work) -> Done:
     for _ in range(ATTEMPTS - 1):
         try:
             return function(item)
+        except EndedVMError:
+            raise
         except InfraError:
             continue
     return function(item)

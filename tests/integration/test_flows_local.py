@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from flows.local import interruptible
 from policy_lake.errors import InputError
+from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 

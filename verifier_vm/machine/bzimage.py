@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import subprocess
 import zlib
 from pathlib import Path
@@ -28,7 +29,7 @@ def vmlinux_of(image: bytes, path: Path) -> bytes:
 
 def _unzstd(data: bytes) -> bytes:
     # zstd reports what follows the payload as an error after it has written all of the payload.
-    return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=False).stdout
+    return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=False, env=dict(os.environ)).stdout
 
 
 def _ungzip(data: bytes) -> bytes:

@@ -77,7 +77,9 @@ def clock_object(cache_dir: Path) -> Path:
         objects = [str(source) for source in sources if source.suffix == ".c"]
         command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ)
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InfraError(f"cannot compile the virtual clock: {error}") from error
         if done.returncode:
@@ -102,7 +104,14 @@ def usable_clock(cache_dir: Path) -> Path:
             "-monitor", "stdio",
         ]  # fmt: skip
         done = subprocess.run(
-            command, input="quit\n", capture_output=True, text=True, timeout=PROBE_S, pass_fds=(stats.fd,), check=False
+            command,
+            input="quit\n",
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+            pass_fds=(stats.fd,),
+            check=False,
+            env=dict(os.environ),
         )
         counts = stats.read()
         if isinstance(counts, str) or done.returncode:

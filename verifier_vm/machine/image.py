@@ -8,6 +8,7 @@ unchanged one costs a look-up.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def _compile(name: str, program: Program, into: Path) -> bytes:
     libraries: Sequence[str] = [f"-l{library}" for library in program.libraries]
     command = ["gcc", *CFLAGS, "-o", str(out), *map(str, program.sources), *libraries, "-s"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"cannot compile the guest's '{name}': {error}") from error
     if done.returncode:

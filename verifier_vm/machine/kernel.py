@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -152,7 +153,9 @@ def _btf_digest(vmlinux: bytes, image: Path) -> str:
 
 def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, env=dict(os.environ)
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"{name} failed: {error}; run `make setup`") from error
     if done.returncode:

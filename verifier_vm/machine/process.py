@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from policy_lake.errors import InfraError, LostVMError
+from policy_lake.errors import EndedVMError, InfraError, LostVMError
 from policy_lake.events import Done, Event, Hello, Ready, StepEvent
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
 from verifier_vm.machine.clock import Stats, plugin_option
@@ -34,15 +34,19 @@ POWER_OFF_S = 5.0
 # A guest of the virtual clock must never wait for the host to read its console or to send the rest of its job.
 PIPE_BYTES = 1 << 20
 SOCKET_BYTES = 4 << 20
+# A parent that was killed before the wish to die with it was heard is not the parent any more.
+UNLESS_ORPHANED = 'test "$PPID" = "$0" && exec "$@"'
 OnEvent = Callable[[Event], None]
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+_ended: set[subprocess.Popen[bytes]] = set()
 
 
 def end_guests() -> None:
-    """Kill every guest that this process has started, on whichever thread: whoever waits for one gets a LostVMError."""
+    """Kill every guest that this process has started, on whichever thread: who waits for one gets an EndedVMError."""
     for qemu in list(_running):
+        _ended.add(qemu)
         qemu.kill()
 
 
@@ -102,7 +106,7 @@ class GuestProcess:
             fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._qmp) if end)]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=dict(os.environ),
             )  # fmt: skip
         except OSError as error:
             self._port.close()
@@ -125,13 +129,15 @@ class GuestProcess:
             more += ["-incoming", "defer"]
         if self._qmp:
             more += ["-chardev", f"socket,id=qmp,fd={self._qmp.fileno()}", "-mon", "chardev=qmp,mode=control"]
-        return command_line(self.machine, port_fd, plugin=plugin, memory=self._origin.memory, more=more)
+        line = command_line(self.machine, port_fd, plugin=plugin, memory=self._origin.memory, more=more)
+        return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", UNLESS_ORPHANED, str(os.getpid()), *line]
 
     def __exit__(self, *_: object) -> None:
         self._port.close()
         self._qemu.kill()
         self._qemu.wait()
         _running.discard(self._qemu)
+        _ended.discard(self._qemu)
         assert self._qemu.stdout
         self._qemu.stdout.close()
         for end in (self._stats, self._control):
@@ -262,6 +268,8 @@ class GuestProcess:
         return self.console.decode("ascii", "replace").replace("\r", "")
 
     def _lost(self, why: str, *, ending: bool = True) -> LostVMError:
+        if self._qemu in _ended:
+            return EndedVMError("the guest was ended, with what it was for")
         # What QEMU or a dying kernel said last usually arrives just after the port closed.
         self._wait_for_power_off(POWER_OFF_S if ending else 0.0)
         console = self._console_text()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -127,7 +128,9 @@ def qemu_version() -> tuple[int, ...]:
 def _version_of(path: str, mtime_ns: int, size: int) -> tuple[int, ...]:
     """Asked once of each binary: a run's name is made of it, and to ask takes a tenth of what a run takes."""
     try:
-        out = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+        out = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ)
+        ).stdout
         return tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
     except (OSError, subprocess.TimeoutExpired, IndexError) as error:
         raise InfraError(f"{QEMU} does not tell its version ({type(error).__name__}): run `make setup`") from error

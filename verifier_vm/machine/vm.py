@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from policy_lake.errors import InputError, LostVMError
+from policy_lake.errors import EndedVMError, InputError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport
 from verifier_vm.machine.process import GuestProcess, OnEvent
 from verifier_vm.machine.qemu import Machine
@@ -45,6 +45,8 @@ def run(
         with GuestProcess(machine, job, origin) as guest:
             try:
                 return guest.finish(deadline, on_event)
+            except EndedVMError:
+                raise
             except LostVMError:
                 if guest.hello or attempt == boots or time.monotonic() > deadline:
                     raise

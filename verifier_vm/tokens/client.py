@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,13 @@ def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
     try:
         # In a session of its own: an interrupt at the terminal is not to cut a line of the log short.
         done = subprocess.run(
-            command, input=message, capture_output=True, timeout=TIMEOUT_S, check=False, start_new_session=True
+            command,
+            input=message,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            start_new_session=True,
+            env=dict(os.environ),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"the signer gave no answer: {error}") from error

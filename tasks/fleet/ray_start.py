@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ray 2.60 as we want it: joined, or started for one host alone without what that has no use for; and killed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.fleet.fan_out import MICROVM
+from tasks.fleet.reach import check_ray
+
+SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
+OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
+
+
+def join(address: str) -> None:
+    """Connect this process to the cluster at HOST:PORT; InfraError when there is none."""
+    check_ray(address)
+    import ray
+
+    _keep_quiet()
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def start(slots: int, scratch: Path) -> None:
+    """Start a cluster of so many guest slots on the loopback interface, with its files in `scratch`."""
+    import ray
+
+    _keep_quiet()
+    _trim()
+    ray.init(
+        address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
+        object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,
+        logging_level=logging.ERROR,
+    )  # fmt: skip
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Put SIGTERM's handler back: Ray 2.60 replaces it, below Python, by one that dumps stacks and aborts."""
+    libc, before = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(SIGACTION_BYTES)
+    libc.sigaction(signal.SIGTERM, None, before)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGTERM, before, None)
+
+
+def _keep_quiet() -> None:
+    from ray._private import worker
+
+    # Ray 2.60 prints each retry of a task on this process's stdout, log_to_driver or not, and stdout may carry JSON.
+    worker._worker_logs_enabled = False
+
+
+def warm_workers(warm: Callable[[], None], slots: int) -> list[Any]:
+    """Have it called in each worker; keep what this returns until it is done."""
+    import ray
+
+    task = ray.remote(warm).options(name="warm", num_cpus=0, resources={MICROVM: 1})
+    return [task.remote() for _ in range(slots)]
+
+
+def _trim() -> None:
+    """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60.
+
+    The two agents stay as Ray starts them: in its minimal form they outlive a cluster that was killed.
+    """
+    from ray._private.node import Node
+
+    def nothing(node: Any, **_: Any) -> None:
+        """No autoscaler where nothing can be added, no log monitor as `log_to_driver` is off, no dashboard."""
+
+    def no_api_server(node: Any, **_: Any) -> None:
+        node._webui_url = ""
+
+    Node.start_monitor = Node.start_log_monitor = nothing
+    Node.start_api_server = no_api_server
+
+
+def kill_processes(scratch: Path) -> None:
+    """Kill what a cluster runs in this directory, whose name is no other's; workers die with their raylet."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(scratch) in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
