@@ -56,9 +56,13 @@ def runs_command(*, as_json: bool) -> None:
     if not past:
         out().print("no runs yet: `schedcp tune batch` makes one")
         return
-    table = _table("run", "workload", "status", "started", "best")
+    table = _table("run", "status", "best", "workload", "started")
+    # An id is there to be copied: whole, and on one line, in whatever width; the rest gives way.
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
+    table.columns[0].min_width = max(len(run.id) for run in past)
     for run in past:
-        table.add_row(run.id, run.workload, run.status, str(run.started), escape(str(run.best or "-")))
+        cells = (run.id, run.status, run.best or "-", run.workload, run.started)
+        table.add_row(*(escape(str(cell)) for cell in cells))
     out().print(table)
 
 

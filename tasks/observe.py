@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 
 from benchmarks.profile import profile_job, read_profile
+from benchmarks.profile_lines import profile_lines
 from benchmarks.workloads import Workload
 from policy_lake.files import locked
 from policy_lake.guest import GuestJob
@@ -47,7 +48,8 @@ def observe(
             lake.put(profile)
             spans.append(span)
     if say:
-        log.info("observe: %s", profile.text)
+        for name, text in profile_lines(profile):
+            log.info("observe: %s: %s", name, text)
     return profile, spans
 
 

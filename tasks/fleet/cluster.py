@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_lake.errors import InfraError
+from tasks.fleet.children import start_plainly
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
 from tasks.host.settings import Settings
@@ -139,6 +140,7 @@ def _start(slots: int, scratch: Path) -> None:
 
     _keep_quiet()
     _trim()
+    start_plainly()
     ray.init(
         address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
         object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,

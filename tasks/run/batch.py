@@ -125,11 +125,11 @@ def keep(scope: Scope, trial: Trial) -> None:
         )
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
-        log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), outcome_text(trial.score))
+        log.info("execute: %s, %s: %s", ratio_text(trial.score.ratio), outcome_text(trial.score), name)
     elif trial.verdict.rejection is not None:
         rejection = trial.verdict.rejection
         scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))
-        log.info("execute: %s: rejected at %s: %s", name, rejection.stage, rejection.reason)
+        log.info("execute: rejected at %s: %s: %s", rejection.stage, rejection.reason, name)
 
 
 def write_evidence(scope: Scope, trial: Trial) -> None:

@@ -68,7 +68,7 @@ def promote(
     except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
         log.warning("learn: %s won and is not promoted: %s", name, refusal)
         return None
-    log.info("learn: promoted %s, token %s", name, path)
+    log.info("learn: promoted, token %s: %s", path, name)
     return path
 
 
