@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.profile_text import COMPETES, in_ms, in_us
 from policy_lake.model import CommandProfile, WorkloadProfile
 
-SHOWN = 3  # commands a line: more would not be a line
+SHOWN = 2  # commands a line: with more it would not be one line
 NAMES = ("load", "CPU time", "longest task", "waits", "wake-ups")
 
 
@@ -27,9 +27,9 @@ def profile_lines(profile: WorkloadProfile) -> list[tuple[str, str]]:
         f"{busy:.0f} % busy for {in_ms(profile.wall_s * 1e3)}",
         _each(rivals, lambda command: f"{command.tasks} x {in_ms(command.cpu_ms / max(command.tasks, 1))}"),
         _longest(longest, mean_ms) if longest else "none",
-        _each(rivals, lambda command: f"p50 {in_us(command.wait_us_p50)}, p99 {in_us(command.wait_us_p99)}"),
-        f"{profile.wakeups_per_s:.0f} a second; runs of "
-        + _each(rivals, lambda command: f"p50 {in_us(command.burst_us_p50)}, p99 {in_us(command.burst_us_p99)}"),
+        "p50/p99 of " + _each(rivals, lambda command: f"{in_us(command.wait_us_p50)}/{in_us(command.wait_us_p99)}"),
+        f"{profile.wakeups_per_s:.0f} a second; runs, p50/p99 of "
+        + _each(rivals, lambda command: f"{in_us(command.burst_us_p50)}/{in_us(command.burst_us_p99)}"),
     )
     return list(zip(NAMES, values, strict=True))
 
@@ -48,4 +48,4 @@ def _longest(command: CommandProfile, mean_ms: float) -> str:
 def _each(commands: Sequence[CommandProfile], say: Callable[[CommandProfile], str]) -> str:
     said = [f"{command.comm} {say(command)}" for command in commands[:SHOWN]]
     more = len(commands) - len(said)
-    return "; ".join([*said, *([f"{more} more commands"] if more > 0 else [])]) or "none"
+    return "; ".join([*said, *([f"{more} more"] if more > 0 else [])]) or "none"

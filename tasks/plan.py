@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 
+from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
@@ -25,6 +26,7 @@ def plan(
     The planner sees the policies whose words and meaning are nearest to the profile's, and all that was ever measured,
     rejected or learned about this workload.
     """
+    doing("plan: iteration %d: searching the lake, and asking the planner", iteration)
     context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
     known = {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
+from policy_lake.doing import doing
 from policy_lake.errors import InputError
 from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
@@ -79,7 +80,8 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
         floor=floor_for(workload, settings, shape_for(settings, workload), lake),
         known_suffices=True,
     )
-    result = run_here(trial(spec), spec, lake)
+    what = f"{spec.candidate.policy} on {workload.id}, at least {request.pairs} pairs"
+    result = run_here(trial(spec), spec, lake, what=what)
     if result.score is None:
         return workload, result, None
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
@@ -109,6 +111,7 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
 
 def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial) -> Pictures:
     assert request.directory is not None and result.score is not None
+    doing("pictures: %s and EEVDF once more, event by event", spec.candidate.policy)
     policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
     guest = prepare_guest(spec.settings, spec.shape)
     timelines = trace_runs(spec.workload, policy, guest, spec.settings, seed=spec.plan.seed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
@@ -55,6 +56,7 @@ def conclude(
     pictures: Pictures | None = None,
 ) -> Ending:
     """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
+    doing("writing the report")
     profile = profile_of(scope, profile_id)
     tried = tally(scope, failures)
     seconds = phases.seconds(spans)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.scores import Score
 from tasks.host.guest import prepare_guest
@@ -33,6 +34,7 @@ def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None
     if best is None:
         return None
     scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)
+    doing("pictures: %s and EEVDF once more, event by event", best.policy)
     # Two seconds of imports, beside the guest.
     threading.Thread(target=import_plots, daemon=True).start()
     try:

@@ -22,14 +22,14 @@ def test_five_lines_with_numbers():
         "load": "40 tasks, 2 CPUs, 90 % busy for 2.5 s",
         "CPU time": "long 1 x 1.5 s; short 39 x 28 ms",
         "longest task": "long 1.5 s, 23.1 times the mean",
-        "waits": "long p50 5 us, p99 50 us; short p50 5 us, p99 50 us",
-        "wake-ups": "12 a second; runs of long p50 100 us, p99 900 us; short p50 100 us, p99 2.5 ms",
+        "waits": "p50/p99 of long 5 us/50 us; short 5 us/50 us",
+        "wake-ups": "12 a second; runs, p50/p99 of long 100 us/900 us; short 100 us/2.5 ms",
     }
 
 
 def test_more_commands_than_a_line_holds_are_counted():
     many = tuple(replace(LONG, comm=f"c{n}") for n in range(9))
-    assert dict(profile_lines(replace(PROFILE, commands=many)))["CPU time"].endswith(f"; {9 - SHOWN} more commands")
+    assert dict(profile_lines(replace(PROFILE, commands=many)))["CPU time"].endswith(f"; {9 - SHOWN} more")
 
 
 @given(any_profiles)
