@@ -113,6 +113,20 @@ def down(json: Json = False) -> None:
 
 
 @app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the kernel, the lake, reports, tokens, your workloads and the keys.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove what is made again when needed (snapshots, images, verdicts); what a live process uses stays."""
+    from control_plane.clean import clean_command
+
+    clean_command(chosen(), everything=everything, dry_run=dry_run, as_json=json)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c.")],
     include: Annotated[

@@ -45,7 +45,7 @@ def working(first: str) -> Iterator[Any]:
     """
     from control_plane.progress import shown
 
-    with shown(first) as progress:
+    with shown(err(), first) as progress:
         last = ""
 
         def say(text: str) -> None:

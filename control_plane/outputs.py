@@ -29,6 +29,34 @@ class DownOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanedPath:
+    """What was removed, with its bytes on disk."""
+
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """What was not removed, and why."""
+
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanOutput:
+    """What was removed, or would have been in a dry run; `bytes` is the sum. `all`: the lake and the keys, too."""
+
+    dry_run: bool
+    all: bool
+    bytes: int
+    removed: tuple[CleanedPath, ...]
+    kept: tuple[KeptPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorOutput:
     """In place of a command's own output: what is wrong, in one line, and the exit status.
 

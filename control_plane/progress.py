@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from control_plane.output import err
 from policy_lake.doing import is_doing
 
 if TYPE_CHECKING:
@@ -85,12 +84,14 @@ class Shown(logging.Handler):
 
 
 @contextmanager
-def shown(first: str, *, began: float | None = None, level: int = logging.WARNING, label: str = "") -> Iterator[Shown]:
-    """Show what goes on for the length of the `with`; with `began` (seconds since the epoch) lines carry the time.
+def shown(
+    console: Console, first: str, *, began: float | None = None, level: int = logging.WARNING, label: str = ""
+) -> Iterator[Shown]:
+    """Show on the console what goes on while the `with` lasts.
 
-    `label` stands before the time. Records of the log from `level` on become lines.
+    With `began` (seconds since the epoch) lines bear the time since then, `label` before it. Records of the log from `level` on become lines.
     """
-    handler = Shown(err(), first, began=began, level=level, label=label)
+    handler = Shown(console, first, began=began, level=level, label=label)
     with _listening(handler), _drawing(handler):
         try:
             yield handler

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import time
 
+from control_plane.output import err
 from control_plane.progress import Shown, shown
+from tasks.host.in_use import hold
 from tasks.host.settings import Settings, load_settings
 
 
 def set_up() -> None:
     """Prepare this machine for runs; what is there already costs a look. InfraError with what to do when it cannot."""
-    with shown("looking for the kernel", began=time.time(), label="setup ") as progress:
+    with shown(err(), "looking for the kernel", began=time.time(), label="setup ") as progress:
         _set_up(load_settings(), progress)
 
 
@@ -22,6 +24,7 @@ def _set_up(settings: Settings, progress: Shown) -> None:
         progress.line(text)
         progress.now(text)
 
+    hold(settings.cache_dir)
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
     from bpf.library import policies

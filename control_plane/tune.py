@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from control_plane.output import print_json, working
+from control_plane.output import err, print_json, working
 from control_plane.outputs import DownOutput, UpOutput
 from control_plane.progress import shown
 from control_plane.resident_client import down, tune_at_resident, up
@@ -35,7 +35,7 @@ def tune_command(
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
     began = process_began()
-    with shown("starting", began=began, level=logging.INFO):
+    with shown(err(), "starting", began=began, level=logging.INFO):
         result = tune_at_resident(run, began)
         if result is None:
             with interruptible():

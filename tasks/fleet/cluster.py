@@ -22,13 +22,13 @@ from policy_lake.errors import InfraError
 from tasks.fleet.children import start_plainly
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
+from tasks.host.places import SCRATCH
 from tasks.host.settings import Settings
 
 REACH_S = 10.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
 SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
-SCRATCH = "schedcp-ray-"
 log = logging.getLogger(__name__)
 
 

@@ -15,6 +15,7 @@ from benchmarks.programs import program_headers, program_sources
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
+from tasks.host.in_use import hold
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel
@@ -82,6 +83,8 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
     virtual clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the
     kernel or a compiler is missing; InputError for a virtual clock under KVM.
     """
+    for directory in (settings.cache_dir, settings.data_dir):
+        hold(directory)
     shape = shape or shape_of(settings)
     memory_mib = max(settings.memory_mib, shape.memory_mib)
     return _prepare(settings.cache_dir, settings.kernel, settings.accel, memory_mib, shape)

@@ -24,17 +24,16 @@ def stderr(monkeypatch):
 
     def of(**kind):
         console = Console(file=written, width=80, **kind)
-        monkeypatch.setattr(progress, "err", lambda: console)
         monkeypatch.setattr(progress, "QUIET_S", 0.2)
         monkeypatch.setattr(progress, "DUMB_QUIET_S", 0.2)
-        return written
+        return console, written
 
     return of
 
 
 def test_a_terminal_shows_what_goes_on_and_the_time_anew_and_keeps_the_lines(stderr):
-    written = stderr(force_terminal=True)
-    with progress.shown("starting", began=time.time() - 61, level=logging.INFO):
+    console, written = stderr(force_terminal=True)
+    with progress.shown(console, "starting", began=time.time() - 61, level=logging.INFO):
         doing("execute: %d of %d left", 2, 3)
         log.info("execute: one\nresult")
         time.sleep(1.3)
@@ -47,8 +46,8 @@ def test_a_terminal_shows_what_goes_on_and_the_time_anew_and_keeps_the_lines(std
 
 @pytest.mark.parametrize("kind", [{"force_terminal": False}, {"force_terminal": True, "_environ": {"TERM": "dumb"}}])
 def test_where_nothing_can_be_drawn_anew_silence_is_broken_by_a_line(stderr, kind):
-    written = stderr(**kind)
-    with progress.shown("starting"):
+    console, written = stderr(**kind)
+    with progress.shown(console, "starting"):
         doing("measuring: 4 runs done")
         time.sleep(0.9)
     lines = written.getvalue().splitlines()
@@ -57,8 +56,8 @@ def test_where_nothing_can_be_drawn_anew_silence_is_broken_by_a_line(stderr, kin
 
 
 def test_no_heartbeat_beside_lines_of_its_own(stderr):
-    written = stderr(force_terminal=False)
-    with progress.shown("starting", began=time.time(), level=logging.INFO):
+    console, written = stderr(force_terminal=False)
+    with progress.shown(console, "starting", began=time.time(), level=logging.INFO):
         for number in range(8):
             log.info("line %d", number)
             time.sleep(0.05)
@@ -66,8 +65,8 @@ def test_no_heartbeat_beside_lines_of_its_own(stderr):
 
 
 def test_only_warnings_are_lines_where_nobody_asked_for_more(stderr):
-    written = stderr(force_terminal=False)
-    with progress.shown("starting"):
+    console, written = stderr(force_terminal=False)
+    with progress.shown(console, "starting"):
         log.info("a detail")
         log.warning("100 %% of it")
     assert written.getvalue() == "100 %% of it\n"
@@ -76,7 +75,7 @@ def test_only_warnings_are_lines_where_nobody_asked_for_more(stderr):
 
 
 def test_a_reader_that_is_gone_does_not_end_the_work(stderr, monkeypatch):
-    stderr(force_terminal=False)
-    with progress.shown("starting") as shown:
+    console, _ = stderr(force_terminal=False)
+    with progress.shown(console, "starting") as shown:
         monkeypatch.setattr(shown.console, "print", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError()))
         shown.line("lost")

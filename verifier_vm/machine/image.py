@@ -7,7 +7,9 @@ unchanged one costs a look-up.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.errors import InfraError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, beyond
 from verifier_vm.machine.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parents[1] / "guest"
 CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
+KEPT_BYTES = 512 << 20  # of images that were used last: one has 10 MiB, one with a kernel's sources in it hundreds
 DIRECTORIES = ("bin", "dev", "job", "lib", "proc", "sys", "tmp")
 
 
@@ -63,10 +66,14 @@ def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cac
     everything = {**OWN_PROGRAMS, **programs}
     path = cache_dir / "images" / f"{_digest(everything, files)}.cpio"
     if path.is_file():
+        with contextlib.suppress(OSError):  # one who may not write there does not prune there either
+            os.utime(path)
         return path
     with tempfile.TemporaryDirectory(prefix="schedcp-image-") as build:
         binaries = {name: _compile(name, program, Path(build)) for name, program in everything.items()}
     atomic_write(path, _archive(binaries, files))
+    for old in beyond(path.parent.glob("*.cpio"), room=KEPT_BYTES):
+        old.unlink(missing_ok=True)
     return path
 
 
