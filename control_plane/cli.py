@@ -198,7 +198,7 @@ def score(
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
+    most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
     raise typer.Exit(score_command(request, settings, as_json=json))
 
@@ -282,7 +282,7 @@ def _usage(error: Any) -> None:
 def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"schedcp: {line}\n")
-    if "--json" in sys.argv:
+    if "--json" in sys.argv[: sys.argv.index("--") if "--" in sys.argv else None]:  # what stands behind is not ours
         from control_plane.outputs import ErrorOutput
 
         print_json("error", ErrorOutput(line, status, code))

@@ -264,7 +264,11 @@ class TokenRestoreOutput:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogOutput:
-    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut."""
+    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut.
+
+    `revocation_list_version` is that of the list that the log's head names; `revocations` is the same number under the
+    name that it had first, and goes with the next version of this schema.
+    """
 
     holds: bool
     count: int
@@ -272,3 +276,4 @@ class TokenLogOutput:
     sha256: str
     unfinished: bool
     entries: tuple[LogEntry, ...]
+    revocation_list_version: int = 0

@@ -89,7 +89,8 @@ def shown(
 ) -> Iterator[Shown]:
     """Show on the console what goes on while the `with` lasts.
 
-    With `began` (seconds since the epoch) lines bear the time since then, `label` before it. Records of the log from `level` on become lines.
+    With `began` (seconds since the epoch) lines bear the time since then, `label` before it. Records of the log from
+    `level` on become lines.
     """
     handler = Shown(console, first, began=began, level=level, label=label)
     with _listening(handler), _drawing(handler):

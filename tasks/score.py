@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.workloads import Workload
@@ -27,6 +27,8 @@ from tasks.trial.pictures import Pictures, draw, trace_runs
 from tasks.trial.spec import Loadable, Trial, TrialSpec
 from tasks.trial.trial import trial
 from tasks.verify import read_source
+
+AGAINST_ITSELF = "the second control is the policy itself with the same knobs: what it differs by is noise"
 
 
 def find_policy(name: str) -> Policy:
@@ -82,6 +84,8 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     )
     what = f"{spec.candidate.policy} on {workload.id}, at least {request.pairs} pairs"
     result = run_here(trial(spec), spec, lake, what=what)
+    if spec.control is not None and spec.control.id == spec.candidate.id:
+        result = replace(result, warning=". ".join(part for part in (result.warning, AGAINST_ITSELF) if part))
     if result.score is None:
         return workload, result, None
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)

@@ -18,8 +18,8 @@ from tasks.host.in_use import LOCK, alone
 from tasks.host.settings import Settings
 
 # By name alone: a directory that the user names may hold files of others.
-CACHE = ("snapshots", "images", "clock", "probes", "observations", "verdicts", "kvm.json", "kernel-source",
-         "apt-tools", "apt-install.log")  # fmt: skip
+CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json",
+         "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
 DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host")
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 SCRATCH = "schedcp-ray-"  # and the process id of the run that Ray's directory is of

@@ -77,6 +77,17 @@ def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cac
     return path
 
 
+def host_program(name: str, program: Program, cache_dir: Path) -> Path:
+    """One of the guest's programs as a static binary of this host's, kept; InfraError as from `build_image`."""
+    path = cache_dir / "programs" / f"{name}-{_digest({name: program}, {})}"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory(prefix="schedcp-program-") as build:
+            atomic_write(path, _compile(name, program, Path(build)), mode=0o755)
+        for old in beyond(path.parent.iterdir(), room=KEPT_BYTES):
+            old.unlink(missing_ok=True)
+    return path
+
+
 def _digest(programs: Mapping[str, Program], files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256(" ".join(CFLAGS).encode())
     for name, program in sorted(programs.items()):
