@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
+PORT ?= 4200
 .DEFAULT_GOAL := help
 .PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants lint ui lock clean
 
@@ -51,9 +52,9 @@ lint: ## ruff, mypy, direction of imports
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-ui: setup ## the Prefect UI on loopback, with the runs of this machine
+ui: setup ## the Prefect UI on loopback, with the runs of this machine; PORT=4200
 	@DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT=false \
-	  .venv/bin/prefect server start --host 127.0.0.1
+	  .venv/bin/prefect server start --host 127.0.0.1 --port $(PORT)
 
 lock: ## requirements.lock from requirements.in and requirements-dev.in, with hashes and no addresses
 	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \

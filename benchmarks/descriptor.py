@@ -222,9 +222,15 @@ def _guard_faults(described: Workload) -> Iterator[tuple[str, str]]:
 
 def _placeholder_faults(described: Workload) -> Iterator[tuple[str, str]]:
     for sized in (as_in(described, tier) for tier in sizes_of(described)):
-        for accel in ACCELS:
-            tier = sized.tier
-            known = {"seed", *(["trace"] if sized.trace else []), *numbers_of(sized, accel, tier)}
-            for name in (name for arg in sized.args for name in PLACEHOLDER.findall(arg)):
-                if name not in known:
-                    yield "args", f"'{{{name}}}' is in none of work.all, work.{accel} and work.{tier}"
+        known = {"seed", *(["trace"] if sized.trace else [])}
+        for name in (name for arg in sized.args for name in PLACEHOLDER.findall(arg)):
+            missing = [accel for accel in ACCELS if name not in known | set(numbers_of(sized, accel, sized.tier))]
+            if missing:
+                where = " and ".join(f"work.{accel}" for accel in missing)
+                yield (
+                    "args",
+                    (
+                        f"'{{{name}}}' has no number under {' and '.join(missing)} in tier '{sized.tier}': "
+                        f"give {name} in work.all, or in {where}"
+                    ),
+                )

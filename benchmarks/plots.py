@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.statistics import four_digits
+from benchmarks.statistics import doubt_word, four_digits
 from benchmarks.timeline import OTHERS, Timeline, busiest
 from policy_lake.scores import Score
 
@@ -21,6 +21,7 @@ Form = Literal["png", "svg"]
 # Okabe and Ito's colours, which people who see colours differently can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 GREY = "#999999"
+LABEL = 34  # characters of a bar's name on one line
 
 
 def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
@@ -41,16 +42,22 @@ def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form 
 
 
 def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
-    """The cumulative distribution of the time from runnable to running, one line a run, on a logarithmic axis."""
+    """The cumulative distribution of the time from runnable to running, one line a run, on a logarithmic axis in ms."""
     figure, (panel,) = _figure(1, height=3.2)
     for (run, timeline), colour in zip(timelines.items(), COLOURS, strict=False):
-        waits = np.sort(np.maximum(timeline.waits_us, 1))
-        if not len(waits):
+        waits_ms = np.sort(np.maximum(timeline.waits_us, 1)) / 1e3
+        if not len(waits_ms):
             continue
-        share = np.arange(1, len(waits) + 1) / len(waits)
-        panel.step(waits, share, where="post", color=colour, label=f"{run} (p99 {np.percentile(waits, 99):.0f} us)")
+        share = np.arange(1, len(waits_ms) + 1) / len(waits_ms)
+        label = f"{run} (p99 {four_digits(float(np.percentile(waits_ms, 99)))} ms)"
+        panel.step(waits_ms, share, where="post", color=colour, label=label)
     panel.set_xscale("log")
-    panel.set_xlabel("us from runnable to running")
+    # Whole decades in plain figures: powers of ten, or two times one, have to be worked out.
+    low, high = panel.get_xlim()
+    panel.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panel.xaxis.set_minor_formatter(lambda *_: "")
+    panel.set_xlabel("ms from runnable to running")
     panel.set_ylabel("share of waits")
     panel.set_ylim(0, 1.01)
     panel.grid(alpha=0.3)
@@ -59,29 +66,59 @@ def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "p
 
 
 def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> bytes:
-    """One bar a policy: its metric as a multiple of the baseline's, with its interval, and the bound as a line."""
-    figure, (panel,) = _figure(1, height=0.9 + 0.42 * (len(scores) + 1))
+    """One bar a score: its metric as a multiple of the baseline's, with its interval, and the bound as a line.
+
+    What each came to stands to the right of the axes, where no bar and no line crosses it.
+    """
+    figure, (panel,) = _figure(1, height=0.9 + 0.46 * (len(scores) + 1))
     first = scores[0]
     baseline = statistics.median(pair.baseline for score in scores for pair in score.pairs)
-    rows = [f"{first.baseline}  {four_digits(baseline)} {first.unit}", *(score.policy for score in scores)]
+    rows = [f"{first.baseline}\n{four_digits(baseline)} {first.unit}", *score_labels(scores)]
     panel.barh(0, 1.0, color=GREY)
     for row, score in enumerate(scores, 1):
         low, high = score.ratio.ci95
         error = [[score.ratio.median - low], [high - score.ratio.median]]
         colour = {"win": COLOURS[2], "loss": COLOURS[5]}.get(score.outcome, COLOURS[4])
         panel.barh(row, score.ratio.median, color=colour, xerr=error, ecolor="black", capsize=3)
-        panel.text(
-            high, row, f"  {score.ratio.median:.2f}x [{low:.2f}, {high:.2f}], {score.outcome}", va="center", fontsize=8
-        )
+        said = f"{score.ratio.median:.2f}x [{low:.2f}, {high:.2f}]\n{_outcome(score)}"
+        panel.text(1.01, row, said, va="center", fontsize=8, transform=panel.get_yaxis_transform())
     bounds = [score.bound for score in scores if score.bound]
     if bounds:
         panel.axvline(statistics.median(bounds), color="black", linestyle=":", label="bound that arithmetic sets")
-    panel.set_yticks(range(len(rows)), rows)
+    panel.set_yticks(range(len(rows)), rows, fontsize=8)
     panel.invert_yaxis()
-    panel.set_xlim(0, 1.45 * max([1.0, *(score.ratio.ci95[1] for score in scores), *bounds]))
+    panel.set_xlim(0, 1.05 * max([1.0, *(score.ratio.ci95[1] for score in scores), *bounds]))
     panel.set_xlabel(f"{first.metric}: times better than {first.baseline} (95 % interval)")
     _legend(figure, panel, title)
     return _bytes(figure, form)
+
+
+def score_labels(scores: Sequence[Score]) -> list[str]:
+    """A name a bar, on at most two lines: its policy, and the knobs in which it differs from others of that policy.
+
+    Two that differ in nothing are told apart by a number.
+    """
+    labels: list[str] = []
+    for score in scores:
+        rivals = [other for other in scores if other.policy == score.policy]
+        names = sorted({name for rival in rivals for name in rival.knob_values})
+        telling = [name for name in names if len({str(rival.knob_values.get(name)) for rival in rivals}) > 1]
+        knobs = ", ".join(f"{name}={score.knob_values[name]}" for name in telling if name in score.knob_values)
+        own = knobs or ("as it is" if telling else "")
+        labels.append("\n".join([_short(score.policy), *([_short(own)] if own else [])]))
+    return [
+        f"{label} #{labels[: index + 1].count(label)}" if labels.count(label) > 1 else label
+        for index, label in enumerate(labels)
+    ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LABEL else f"{text[: LABEL - 1]}…"
+
+
+def _outcome(score: Score) -> str:
+    doubt = doubt_word(score)
+    return f"{score.outcome}: {doubt}" if doubt else score.outcome
 
 
 def _figure(panels: int, *, height: float) -> tuple[Figure, Sequence[Any]]:

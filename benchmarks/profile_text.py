@@ -13,7 +13,7 @@ from policy_lake.errors import InputError
 from policy_lake.model import CommandProfile
 
 # A command with less of the CPU time than this competes for nothing: a shell, the parent of a batch.
-_SHARE_THAT_COMPETES = 0.01
+COMPETES = 0.01
 _MOST_COMMANDS = 6
 
 
@@ -26,7 +26,7 @@ def describe(
     the workload and the field if its metric is missing.
     """
     total_ms = sum(command.cpu_ms for command in commands)
-    rivals = [command for command in commands if command.cpu_ms >= _SHARE_THAT_COMPETES * total_ms]
+    rivals = [command for command in commands if command.cpu_ms >= COMPETES * total_ms]
     tasks = sum(command.tasks for command in rivals)
     contention = f"compete for {_count(cpus, 'CPU')}" if tasks > cpus else f"have {_count(cpus, 'CPU')} to themselves"
     sentences = [
@@ -43,17 +43,17 @@ def _command(command: CommandProfile, rivals: Sequence[CommandProfile], wall_s: 
     others_ms = sum(rival.cpu_ms for rival in rivals if rival is not command) / others if others else 0.0
     each_ms = command.cpu_ms / max(command.tasks, 1)
     subject = f"One '{command.comm}' uses" if command.tasks == 1 else f"{command.tasks} '{command.comm}' use"
-    words = f"{subject} {_ms(each_ms)} of CPU{' each' if command.tasks > 1 else ''}"
+    words = f"{subject} {in_ms(each_ms)} of CPU{' each' if command.tasks > 1 else ''}"
     if others_ms and each_ms >= 1.5 * others_ms:
         words += f", {each_ms / others_ms:.3g}x the mean of the others"
     rate = command.wakeups / max(command.tasks, 1) / wall_s
-    waits = f"{_us(command.wait_us_p50)} in the middle, {_us(command.wait_us_p99)} at the 99th percentile"
+    waits = f"{in_us(command.wait_us_p50)} in the middle, {in_us(command.wait_us_p99)} at the 99th percentile"
     waited = f"wait{'s' if command.tasks == 1 else ''} for a CPU {waits}"
     if rate < 5:
         return f"{words}, computing with hardly a sleep (CPU-bound), and {waited}."
     return (
         f"{words}, waking {rate:.0f} times a second{' each' if command.tasks > 1 else ''} for runs of"
-        f" {_us(command.burst_us_p50)} (it is wake-up latency that such tasks feel), and {waited}."
+        f" {in_us(command.burst_us_p50)} (it is wake-up latency that such tasks feel), and {waited}."
     )
 
 
@@ -65,8 +65,8 @@ def _tail(rivals: Sequence[CommandProfile], cpus: int, wall_s: float) -> list[st
     if cpus < 2 or longest.cpu_ms_max_task < max(3 * mean_ms, 0.2 * fair_ms):
         return []
     return [
-        f"The longest task, a '{longest.comm}', needs {_ms(longest.cpu_ms_max_task)} of the {_ms(wall_s * 1e3)}: if it"
-        " does not run from the start, it runs alone at the end while other CPUs idle."
+        f"The longest task, a '{longest.comm}', needs {in_ms(longest.cpu_ms_max_task)} of the {in_ms(wall_s * 1e3)}: if"
+        " it does not run from the start, it runs alone at the end while other CPUs idle."
     ]
 
 
@@ -92,9 +92,11 @@ def _count(many: int, noun: str) -> str:
     return f"{many} {noun}{'' if many == 1 else 's'}"
 
 
-def _ms(value: float) -> str:
+def in_ms(value: float) -> str:
+    """Milliseconds with three digits, as seconds from 1000 on."""
     return f"{value / 1e3:.3g} s" if value >= 1000 else f"{value:.3g} ms"
 
 
-def _us(value: float) -> str:
-    return _ms(value / 1e3) if value >= 1000 else f"{value:.0f} us"
+def in_us(value: float) -> str:
+    """Whole microseconds, as milliseconds from 1000 on."""
+    return in_ms(value / 1e3) if value >= 1000 else f"{value:.0f} us"

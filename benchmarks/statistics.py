@@ -94,6 +94,18 @@ def doubt_text(score: Score) -> str:
     return ""
 
 
+def doubt_word(score: Score) -> str:
+    """The same in two or three words, for a picture; empty where it does not say."""
+    narrow = score.anytime95 is not None and not any(_beyond(end, 1 + MIN_EFFECT) for end in score.anytime95)
+    words: dict[Doubt, str] = {
+        "": "",
+        "interval": "no difference" if narrow else "interval holds 1",
+        "effect": f"below {100 * MIN_EFFECT:g} %",
+        "floor": f"within floor {percent(score.floor)}",
+    }
+    return words[score.doubt]
+
+
 def percent(ratio: float | None) -> str:
     """How far a ratio above 1 is from 1: `0.6 %`."""
     return "unknown" if ratio is None else f"{100 * (ratio - 1):.1f} %"

@@ -16,6 +16,7 @@ from pathlib import Path
 from bpf.launch import Limits, launch
 from bpf.toolchain import Toolchain
 from policy_lake.errors import InfraError
+from policy_lake.files import beyond
 
 LIMITS = Limits(cpu_s=60)
 HEADER, KFUNCS = "header.pch", "kfuncs.h"
@@ -26,6 +27,7 @@ TYPES_ONLY = """#define BPF_NO_KFUNC_PROTOTYPES
 #undef BPF_NO_KFUNC_PROTOTYPES
 """
 KEEP = 8  # precompiled headers per kernel: older ones belong to headers or compilers that are gone
+KEPT_BYTES = 256 << 20  # and of those no more than this: one has some 20 MiB
 
 
 def precompiled(
@@ -115,5 +117,5 @@ def _prototypes(header: str) -> str:
 
 def _prune(newest: Path) -> None:
     headers = sorted(newest.parent.glob("pch-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in headers[KEEP:]:
-        forget(path)
+    for path in {*headers[KEEP:], *beyond(headers[1:], room=KEPT_BYTES, least_age_s=0.0)}:
+        forget(path)  # whoever compiles with one just now has it open, or makes it again

@@ -123,6 +123,20 @@ def down(json: Json = False) -> None:
 
 
 @app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the kernel, the lake, reports, tokens, your workloads and the keys.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove what is made again when needed (snapshots, images, verdicts); what a live process uses stays."""
+    from control_plane.clean import clean_command
+
+    clean_command(chosen(), everything=everything, dry_run=dry_run, as_json=json)
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c.")],
     include: Annotated[
@@ -194,7 +208,7 @@ def score(
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
+    most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
     raise typer.Exit(score_command(request, settings, as_json=json))
 
@@ -306,7 +320,7 @@ def _usage(error: Any) -> None:
 def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"schedcp: {line}\n")
-    if "--json" in sys.argv:
+    if "--json" in sys.argv[: sys.argv.index("--") if "--" in sys.argv else None]:  # what stands behind is not ours
         from control_plane.outputs import ErrorOutput
 
         with contextlib.suppress(SchedcpError, SystemExit):  # whoever cannot hear it is told by the status

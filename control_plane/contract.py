@@ -13,6 +13,7 @@ from control_plane import results as r
 from policy_lake.model import to_json
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
+    "clean": (o.CleanOutput, 1),
     "doctor": (o.DoctorOutput, 1),
     "down": (o.DownOutput, 1),
     "error": (o.ErrorOutput, 1),

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from control_plane.output import out, print_json
+from control_plane.output import out, print_json, working
 from control_plane.outputs import (
     LakeRebuildOutput,
     LakeSearchOutput,
@@ -21,6 +21,9 @@ from control_plane.outputs import (
 )
 from policy_lake.errors import InputError
 from tasks.host.settings import Settings, load_settings
+
+OTHERS = 40  # columns for what a list of runs says beside the ids
+READING = "reading the lake"  # its first use after a reboot or an upgrade makes its tables anew
 
 
 def _lake(settings: Settings) -> Any:
@@ -51,23 +54,29 @@ def runs_command(*, as_json: bool) -> None:
     """Past runs, the latest first."""
     from tasks.run.alive import past_runs
 
-    settings = load_settings()
-    past = past_runs(_lake(settings), settings)
+    with working(READING):
+        settings = load_settings()
+        past = past_runs(_lake(settings), settings)
     if as_json:
         print_json("runs", RunsOutput(tuple(past)))
         return
     if not past:
         out().print("no runs yet: `schedcp tune batch` makes one")
         return
-    table = _table("run", "workload", "status", "started", "best")
+    table, console = _table("run", "status", "best", "workload", "started, UTC"), out()
+    # An id is there to be copied: whole, and on one line; what else there is gives way, or is wrapped by the terminal.
+    longest = max(len(run.id) for run in past)
+    table.columns[0].no_wrap, table.columns[0].min_width = True, longest
     for run in past:
-        table.add_row(run.id, run.workload, run.status, str(run.started), escape(str(run.best or "-")))
-    out().print(table)
+        cells = (run.id, run.status, run.best or "-", run.workload, str(run.started)[:16].replace("T", " "))
+        table.add_row(*map(escape, cells))
+    console.print(table, width=max(console.width, longest + OTHERS), crop=False)
 
 
 def search_command(text: str, *, limit: int, as_json: bool) -> None:
     """Policies nearest to the text."""
-    ranked = _lake(load_settings()).search_policies(text, limit)
+    with working(READING):
+        ranked = _lake(load_settings()).search_policies(text, limit)
     if as_json:
         matches = tuple(RankedPolicyOutput(match.relevance, match.policy) for match in ranked)
         print_json("lake search", LakeSearchOutput(matches))
@@ -83,11 +92,12 @@ def show_command(id: str, *, as_json: bool) -> None:
     """Everything under one id; InputError when there is nothing."""
     from tasks.run.alive import past_runs
 
-    settings = load_settings()
-    entries = _lake(settings).get(id)
-    if any(entry.kind == "runs" and entry.data["status"] == "running" for entry in entries):
-        past_runs(_lake(settings), settings)
+    with working(READING):
+        settings = load_settings()
         entries = _lake(settings).get(id)
+        if any(entry.kind == "runs" and entry.data["status"] == "running" for entry in entries):
+            past_runs(_lake(settings), settings)
+            entries = _lake(settings).get(id)
     if not entries:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
     if as_json:
@@ -102,7 +112,8 @@ def show_command(id: str, *, as_json: bool) -> None:
 
 def rebuild_command(*, as_json: bool) -> None:
     """Tables anew from the journal."""
-    counts = _lake(load_settings()).rebuild()
+    with working("making the lake's tables anew"):
+        counts = _lake(load_settings()).rebuild()
     if as_json:
         print_json("lake rebuild", LakeRebuildOutput(counts))
         return

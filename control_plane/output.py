@@ -39,18 +39,20 @@ def err() -> Console:
 
 @contextmanager
 def working(first: str) -> Iterator[Any]:
-    """A status line while something long goes on: call what this yields with the next line. A pipe gets plain lines."""
-    console = err()
-    if not console.is_terminal:
+    """Show what goes on while something long does: call what this yields with what comes next. A pipe gets plain lines.
+
+    The first is no line there: a complaint about the input should stand alone.
+    """
+    from control_plane.progress import shown
+
+    with shown(err(), first) as progress:
         last = ""
 
         def say(text: str) -> None:
             nonlocal last
-            if text != last:
-                sys.stderr.write(text + "\n")
-                last = text
+            if text != last and not progress.live:
+                progress.line(text)
+            last = text
+            progress.now(text)
 
-        yield say  # not the first line: a complaint about the input should stand alone
-        return
-    with console.status(first) as status:
-        yield status.update
+        yield say

@@ -29,6 +29,34 @@ class DownOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanedPath:
+    """What was removed, with its bytes on disk."""
+
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """What was not removed, and why."""
+
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanOutput:
+    """What was removed, or would have been in a dry run; `bytes` is the sum. `all`: the lake and the keys, too."""
+
+    dry_run: bool
+    all: bool
+    bytes: int
+    removed: tuple[CleanedPath, ...]
+    kept: tuple[KeptPath, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorOutput:
     """In place of a command's own output: what is wrong, in one line, and the exit status.
 
@@ -236,7 +264,11 @@ class TokenRestoreOutput:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogOutput:
-    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut."""
+    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut.
+
+    `revocation_list_version` is that of the list that the log's head names; `revocations` is the same number under the
+    name that it had first, and goes with the next version of this schema.
+    """
 
     holds: bool
     count: int
@@ -244,3 +276,4 @@ class TokenLogOutput:
     sha256: str
     unfinished: bool
     entries: tuple[LogEntry, ...]
+    revocation_list_version: int = 0

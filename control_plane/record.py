@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.markup import escape
@@ -11,7 +12,7 @@ from rich.markup import escape
 from benchmarks.replay_fidelity import others_share
 from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
-from control_plane.output import out, print_json
+from control_plane.output import err, out, print_json, working
 from control_plane.outputs import RecordOutput
 from policy_lake.errors import InputError
 from tasks.host.settings import load_settings
@@ -24,9 +25,19 @@ def record_command(
     """Record, write, print; the command's own output goes through before. Nothing is written if anything fails."""
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
-    recording = record(command, allow_failure=allow_failure, buffer_mib=load_settings().record_buffer_mib)
-    trace = hash_names(recording.trace) if hashed else recording.trace
-    write_trace(trace, output)
+    with ExitStack() as shown:
+
+        def tell(runs: bool) -> None:
+            if runs and err().is_terminal:  # and no more until it ends: the terminal is the command's
+                err().print(f"recording {escape(command[0])} until it ends", soft_wrap=True)
+            if not runs:
+                shown.enter_context(working("ending the recording"))
+
+        recording = record(
+            command, allow_failure=allow_failure, buffer_mib=load_settings().record_buffer_mib, on_phase=tell
+        )
+        trace = hash_names(recording.trace) if hashed else recording.trace
+        write_trace(trace, output)
     if as_json and not check:
         print_json("record", written(trace, output, status=recording.status))
     elif not as_json:

@@ -24,8 +24,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from control_plane.progress import LOGGERS as SHOWN
 from control_plane.services import Services
 from control_plane.wire import Message, differences, identity, messages, peer_is_us, send, socket_path
+from policy_lake.doing import is_doing
 from policy_lake.errors import InfraError, SchedcpError
 from tasks.fleet.environment import prepare_environment
 from tasks.host.interrupts import interruptible
@@ -36,7 +38,7 @@ ASK_S = 10.0  # for a client's first message
 END_S = 40.0
 RESTART = "run `schedcp down && schedcp up`"
 ABOVE = (__package__ or "").removesuffix("control_plane")  # `schedcp.` in a wheel
-LOGGERS = tuple(logging.getLogger(f"{ABOVE}{name}") for name in ("control_plane", "tasks", "verifier_vm"))
+LOGGERS = tuple(logging.getLogger(f"{ABOVE}{name}") for name in SHOWN)
 log = logging.getLogger("schedcp.resident")
 
 
@@ -62,7 +64,7 @@ class ClientLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):  # a client that is gone is noticed by the thread that reads from it
-            send(self._connection, "line", text=record.getMessage())
+            send(self._connection, "line", text=record.getMessage(), doing=is_doing(record))
 
 
 def serve() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, peer_is_us, send, socket_path
+from policy_lake.doing import MARK
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
 from tasks.host.interrupts import interruptible
@@ -107,7 +108,7 @@ def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
 def _result(connection: socket.socket, begun: list[bool]) -> dict[str, Any]:
     for message in messages(connection):
         if message["kind"] == "line":
-            log.info("%s", message["text"])
+            log.info("%s", message["text"], extra={MARK: bool(message.get("doing"))})
         elif message["kind"] == "begins":
             begun.append(True)
         elif message["kind"] == "result":

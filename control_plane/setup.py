@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
-from tasks.host.settings import load_settings
+from control_plane.output import err
+from control_plane.progress import Shown, shown
+from tasks.host.in_use import hold
+from tasks.host.settings import Settings, load_settings
 
 
 def set_up() -> None:
     """Prepare this machine for runs; what is there already costs a look. InfraError with what to do when it cannot."""
+    with shown(err(), "looking for the kernel", began=time.time(), label="setup ") as progress:
+        _set_up(load_settings(), progress)
+
+
+def _set_up(settings: Settings, progress: Shown) -> None:
     from verifier_vm.machine.kernel import fetch_kernel
 
-    settings, start = load_settings(), time.monotonic()
-
     def say(text: str) -> None:
-        sys.stderr.write(
-            f"[setup {int(time.monotonic() - start) // 60}:{int(time.monotonic() - start) % 60:02d}] {text}\n"
-        )
+        progress.line(text)
+        progress.now(text)
 
+    hold(settings.cache_dir)
     if settings.kernel is None:
         fetch_kernel(settings.cache_dir, say)
     from bpf.library import policies
@@ -32,6 +37,7 @@ def set_up() -> None:
     guest = prepare_guest(settings)
     machine = guest.machine
     # The first policy pays for the precompiled headers: better now than then.
+    progress.now("the compiler's precompiled headers")
     first = policies()[0]
     check_statically(first.source, name=f"{first.id}.bpf.c", kernel=guest.kernel)
     if machine.snapshots and not any(machine.snapshots.glob("*/snapshot.json")):

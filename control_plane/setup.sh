@@ -8,7 +8,17 @@ cd "$(dirname "$0")/.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/schedcp
 apt_dir=$cache/apt-tools
-say() { printf '\033[1m%s\033[0m %s\n' "[setup $((SECONDS / 60)):$(printf %02d $((SECONDS % 60)))]" "$*" >&2; }
+at() { printf '[setup %d:%02d]' $((SECONDS / 60)) $((SECONDS % 60)); }
+# A line; while what it says goes on, another every ten seconds on a terminal, elsewhere every minute, for a log's sake.
+say() {
+  printf '\033[1m%s\033[0m %s\n' "$(at)" "$*" >&2
+  local every=60; [ ! -t 2 ] || every=10
+  quiet
+  # `read` waits for nothing that ever comes: a `sleep` would outlive the loop, and keep our output open.
+  while ! read -rt "$every" <> <(:); do printf '%s still: %.80s\n' "$(at)" "$*" >&2; done & ticking=$!
+}
+quiet() { [ -z "${ticking:-}" ] || { kill "$ticking" && wait "$ticking"; ticking=; } 2>/dev/null || true; }
+trap quiet EXIT
 die() { printf 'setup: %s\n' "$*" >&2; exit 4; }
 
 as_root() {

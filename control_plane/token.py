@@ -116,7 +116,8 @@ def log_command(*, check_only: bool, as_json: bool) -> None:
     if as_json:
         entries = () if check_only else tuple(log.entries)
         head = log.head
-        record = TokenLogOutput(True, len(log.entries), head.revocations, head.sha256, log.unfinished, entries)
+        version = head.revocations
+        record = TokenLogOutput(True, len(log.entries), version, head.sha256, log.unfinished, entries, version)
         print_json("token log", record)
         return
     for entry in () if check_only else log.entries:

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from control_plane.output import print_json
+from control_plane.output import err, print_json, working
 from control_plane.outputs import DownOutput, UpOutput
+from control_plane.progress import shown
 from control_plane.resident_client import down, tune_at_resident, up
 from policy_lake.model import from_json
 from tasks.host.settings import Settings
@@ -34,12 +35,12 @@ def tune_command(
     from tasks.host.interrupts import interruptible
 
     run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
-    with_progress()
     began = process_began()
-    result = tune_at_resident(run, began)
-    if result is None:
-        with interruptible():
-            result = run_tune(run, began)
+    with shown(err(), "starting", began=began, level=logging.INFO):
+        result = tune_at_resident(run, began)
+        if result is None:
+            with interruptible():
+                result = run_tune(run, began)
     add_stop(result, time.time() - began)
     if as_json:
         print_json("tune", from_json(TuneResult, result))
@@ -63,7 +64,8 @@ def add_stop(result: dict[str, Any], total_s: float) -> None:
 
 def up_command(settings: Settings, *, as_json: bool) -> None:
     """Start the resident process, unless it runs."""
-    pid, new = up(settings)
+    with working("starting Prefect's server, Ray and a warm Python"):
+        pid, new = up(settings)
     if as_json:
         print_json("up", UpOutput(pid, new))
         return
@@ -72,32 +74,9 @@ def up_command(settings: Settings, *, as_json: bool) -> None:
 
 def down_command(settings: Settings, *, as_json: bool) -> None:
     """End the resident process, if there is one."""
-    pid = down(settings)
+    with working("ending the resident process"):
+        pid = down(settings)
     if as_json:
         print_json("down", DownOutput(pid))
         return
     sys.stdout.write(f"down: process {pid} ended\n" if pid else "down: there was nothing to end\n")
-
-
-def with_progress() -> None:
-    """Lines of the stages to stderr, each with the time since the start; wrapped by the terminal, not by us."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Elapsed())
-    # In a wheel this is `schedcp.control_plane`, and the others lie below `schedcp`, too.
-    above = (__package__ or "").removesuffix("control_plane")
-    for name in ("control_plane", "tasks", "verifier_vm"):
-        logger = logging.getLogger(f"{above}{name}")
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-        logger.propagate = False
-
-
-class _Elapsed(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__()
-        self._start = time.monotonic()
-
-    def format(self, record: logging.LogRecord) -> str:
-        seconds = int(time.monotonic() - self._start)
-        text = " ".join(record.getMessage().split())
-        return f"[{seconds // 60}:{seconds % 60:02d}] {text}"

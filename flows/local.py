@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import Any
 
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from tasks.fleet import cluster
 from tasks.fleet.environment import prepare_environment
@@ -29,6 +30,7 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
     Signals are left to the caller (tasks/host/interrupts.py). Whatever ends it, all that it started is ended with it.
     """
     prepare_environment()  # while there is one thread
+    doing("starting Prefect's server and Ray, and observing %s beside that", run.workload.id)
     check_reachable()
     began = time.time() if began is None else began
     ahead = Ahead(run)
@@ -38,6 +40,7 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
             try:
                 return tune_with(server, run, began, ahead)
             finally:
+                doing("ending Ray and Prefect's server")
                 ray_cluster.stop()
     finally:
         ahead.abandon()
@@ -50,8 +53,10 @@ def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | 
     from flows.tune import tune_run
 
     forget()
+    doing("waiting for Prefect's server")
     await_server(server)
     if ahead is not None:
+        doing("waiting for the guest that runs ahead")
         ahead.stop()
     spans = ahead.spans if ahead is not None else []
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):

@@ -107,6 +107,24 @@ def locked(path: Path, *, timeout_s: float = 120.0) -> Iterator[None]:
         os.close(fd)
 
 
+def beyond(paths: Iterable[Path], *, room: int, least_age_s: float = 86_400.0) -> list[Path]:
+    """Those last changed longest ago that are too much for `room` bytes on disk, files or whole directories.
+
+    What was changed within `least_age_s` counts and is none of them: a live process may be about to open it.
+    """
+    found: list[tuple[float, int, Path]] = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # removed meanwhile by another process
+            parts = path.rglob("*") if path.is_dir() else (path,)
+            found.append((path.stat().st_mtime, sum(part.stat().st_blocks * 512 for part in parts), path))
+    left, gone = room, []
+    for mtime, size, path in sorted(found, reverse=True):
+        left -= size
+        if left < 0 and time.time() - mtime >= least_age_s:
+            gone.append(path)
+    return gone
+
+
 def _part_of(path: Path) -> Path:
     # Beside the file, since a rename works within one file system only; its name leaves room below the 255 bytes.
     return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}.part")

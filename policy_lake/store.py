@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from policy_lake import rows
+from policy_lake.doing import doing
 from policy_lake.embed import Embedder, embedder
 from policy_lake.errors import InfraError
 from policy_lake.files import fsync_directory, locked
@@ -193,7 +194,9 @@ class Store:
 
     def _replay(self, tables: Tables, state: State, *, store: bool = True) -> State:
         lines = self.journal.read(state.offset)
+        size = max(1, self.journal.size())
         while chunk := list(islice(lines, CHUNK)):
+            doing("lake: making its tables from the journal, %d %% of it read", 100 * state.offset // size)
             batch = rows.to_rows(chunk, partial(self.embed, state), state.dimensions)
             state = self._merge(tables, state, batch, end=chunk[-1].end, store=store)
         return state

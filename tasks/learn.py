@@ -26,8 +26,8 @@ def learn(scope: Scope, tried: Iterable[Tried]) -> list[Lesson]:
     ]
     if lessons:
         scope.lake.put(*lessons)
-    for lesson in lessons:
-        log.info("learn: %s", lesson.text)
+        # Their words are for the next plan: what they say of each result was said when it came.
+        log.info("learn: %d lesson%s kept", len(lessons), "" if len(lessons) == 1 else "s")
     return lessons
 
 

@@ -8,7 +8,9 @@ import logging
 from dataclasses import replace
 
 from benchmarks.profile import profile_job, read_profile
+from benchmarks.profile_lines import profile_lines
 from benchmarks.workloads import Workload
+from policy_lake.doing import doing
 from policy_lake.files import locked
 from policy_lake.guest import GuestJob
 from policy_lake.lake import Lake
@@ -42,12 +44,14 @@ def observe(
         known = [profile for profile in lake.profiles(workload.id) if key and profile.inputs == key]
         profile = known[-1] if known else None
         if profile is None:
+            doing("observe: %s runs once under EEVDF, event by event", workload.id)
             report, span = spanned(lambda: vm.run(job, guest.machine, deadline_s=settings.guest_deadline_s))
             profile = replace(read_profile(workload, report), inputs=key)
             lake.put(profile)
             spans.append(span)
     if say:
-        log.info("observe: %s", profile.text)
+        for name, text in profile_lines(profile):
+            log.info("observe: %s: %s", name, text)
     return profile, spans
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 
+from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
@@ -25,6 +26,7 @@ def plan(
     The planner sees the policies whose words and meaning are nearest to the profile's, and all that was ever measured,
     rejected or learned about this workload.
     """
+    doing("plan: iteration %d: searching the lake, and asking the planner", iteration)
     context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
     known = {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]
@@ -34,7 +36,7 @@ def plan(
     if not candidates:
         log.info("plan: nothing new is worth trying (the best is near its bound, or every idea was tried)")
     for candidate in candidates:
-        log.info("plan: %s: %s", describe(candidate.policy, candidate.knob_values), candidate.reason)
+        log.info("plan: %s: %s (%s)", candidate.policy, candidate.reason, knob_text(candidate.knob_values))
     return candidates
 
 
@@ -89,7 +91,12 @@ def candidate_id(policy: str, source: str, knob_values: dict[str, KnobValue]) ->
     return f"{policy}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def describe(policy: str, knob_values: dict[str, KnobValue]) -> str:
+def describe(policy: str, knob_values: Mapping[str, KnobValue]) -> str:
     """A policy with its knob values in one phrase."""
+    return f"{policy} {knob_text(knob_values)}"
+
+
+def knob_text(knob_values: Mapping[str, KnobValue]) -> str:
+    """The knob values alone, to stand behind a result that they would push out of sight: they may be long."""
     knobs = ", ".join(f"{name}={value}" for name, value in knob_values.items())
-    return f"{policy} with {knobs}" if knobs else f"{policy} as it is"
+    return f"with {knobs}" if knobs else "as it is"

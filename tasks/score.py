@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
+from policy_lake.doing import doing
 from policy_lake.errors import InputError
 from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
@@ -27,6 +28,8 @@ from tasks.trial.spec import Loadable, Trial, TrialSpec
 from tasks.trial.traced import trace_runs
 from tasks.trial.trial import trial
 from tasks.verify import read_source
+
+AGAINST_ITSELF = "the second control is the policy itself with the same knobs: what it differs by is noise"
 
 
 def find_policy(name: str) -> Policy:
@@ -80,7 +83,10 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
         floor=floor_for(workload, settings, shape_for(settings, workload), lake),
         known_suffices=True,
     )
-    result = run_here(trial(spec), spec, lake)
+    what = f"{spec.candidate.policy} on {workload.id}, at least {request.pairs} pairs"
+    result = run_here(trial(spec), spec, lake, what=what)
+    if spec.control is not None and spec.control.id == spec.candidate.id:
+        result = replace(result, warning=". ".join(part for part in (result.warning, AGAINST_ITSELF) if part))
     if result.score is None:
         return workload, result, None
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
@@ -110,6 +116,7 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
 
 def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial) -> Pictures:
     assert request.directory is not None and result.score is not None
+    doing("pictures: %s and EEVDF once more, event by event", spec.candidate.policy)
     policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
     timelines = trace_runs(spec.workload, policy, spec.shape, spec.settings, seed=spec.plan.seed)
     return draw(request.directory, [result.score], timelines, perfetto=request.perfetto)

@@ -121,7 +121,10 @@ def verify(
         pairs = PAIRS.preset  # as in `schedcp score`
         plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
         spec = TrialSpec(candidate_of(policy, knobs or {}), chosen, shape, settings, plan)
-        stage, _ = run_here(scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings))
+        stage, _ = run_here(
+            scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings),
+            what=f"score: {policy.id} on {chosen.id}",
+        )  # fmt: skip
         verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
 

@@ -20,13 +20,13 @@ from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.ray_start import join, kill_processes, sigterm_kept, start, warm_workers
 from tasks.fleet.reach import check_ray
 from tasks.host.interrupts import within
+from tasks.host.places import SCRATCH
 from tasks.host.settings import Settings
 
 ONE_START = 0.5  # of the deadline: a start that hangs is ended, and there is time for another
 AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.5, 0.5
 ASK_EVERY_S, SILENT_S = 3.0, 12.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
-SCRATCH = "schedcp-ray-"
 log = logging.getLogger(__name__)
 
 

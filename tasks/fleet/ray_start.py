@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.fleet.children import start_plainly
 from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.reach import check_ray
 
@@ -35,6 +36,7 @@ def start(slots: int, scratch: Path) -> None:
 
     _keep_quiet()
     _trim()
+    start_plainly()
     ray.init(
         address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
         object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import bpf
-from benchmarks.programs import program_headers, program_sources
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
+from tasks.host.in_use import hold
+from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel
@@ -82,6 +83,8 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
     virtual clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the
     kernel or a compiler is missing; InputError for a virtual clock under KVM.
     """
+    for directory in (settings.cache_dir, settings.data_dir):
+        hold(directory)
     shape = shape or shape_of(settings)
     memory_mib = max(settings.memory_mib, shape.memory_mib)
     return _prepare(settings.cache_dir, settings.kernel, settings.accel, memory_mib, shape)
@@ -115,11 +118,7 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
 
 
 def _programs() -> dict[str, Program]:
-    headers = program_headers()
-    programs = {
-        name: Program(sources, libraries=("pthread", "m", "z"), headers=headers)
-        for name, sources in program_sources().items()
-    }
+    programs = workload_programs()
     own = tuple(sorted(_PROBES.glob("*.h")))
     return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z"), headers=own)}
 

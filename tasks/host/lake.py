@@ -8,11 +8,13 @@ from pathlib import Path
 
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
+from tasks.host.in_use import hold
 from tasks.host.settings import Settings
 
 
 def open_lake(settings: Settings) -> Lake:
     """The lake at its place with its embedder; nothing is written before the first `put`."""
+    hold(settings.data_dir)
     return _opened(settings.lake_dir, settings.embedder)
 
 

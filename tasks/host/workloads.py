@@ -20,6 +20,7 @@ from benchmarks.workloads import (
 )
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
+from tasks.host.programs import check_numbers
 from tasks.host.settings import Settings
 from tasks.host.trace_workload import id_in, workload_of_trace
 
@@ -29,13 +30,15 @@ SCHBENCH = "schbench"
 def find_workload(name: str, settings: Settings) -> Workload:
     """The workload of that id or file, in the tier and with the binary that the settings name.
 
-    A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have, or
-    what is wrong with the binary.
+    A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have or
+    take, or what is wrong with the binary.
     """
     described = workload(str(Path(name).absolute()) if _is_path(name) else name, settings.workload_dir)
     described = asking(at_size(described, settings.tier), settings.work)
     if settings.schbench and described.family == described.program == SCHBENCH:
         described = replace(described, binary=read_binary(settings.schbench))
+    if described.asked:
+        check_numbers(described, settings.cache_dir)
     return described
 
 

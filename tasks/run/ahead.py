@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 
+from policy_lake.doing import doing
 from policy_lake.errors import SchedcpError
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate
@@ -72,10 +73,11 @@ class Ahead:
         works = [*baseline_runs(spec, 0, run.pairs), *floor_runs(spec)]
         keys = [run_inputs(work, guest).key for work in works]
         known = lake.measurements(keys)
-        for work, key in zip(works, keys, strict=True):
+        for number, (work, key) in enumerate(zip(works, keys, strict=True), 1):
             if self._over.is_set():
                 return
             if key not in known:
+                doing("starting Prefect's server and Ray; beside that EEVDF's run %d of %d", number, len(works))
                 measurement, span = spanned(lambda work=work: measure_run(work))  # type: ignore[misc]
                 lake.put(measurement)
                 self.spans.append(span)

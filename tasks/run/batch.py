@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.limits import most_pairs
@@ -70,9 +71,15 @@ def run_batch(scope: Scope, iteration: int, slots: Slots, *, on_trial: Callable[
     spans: list[Span] = []
     # EEVDF's runs, which all of them share, go out behind the verifications, for slots that are free meanwhile.
     steps = [*(trial(spec) for spec in specs), _shared_runs(specs[0])]
-    for outcome in drive(steps, slots, scope.lake, on_span=spans.append):
+    left = len(waiting)
+
+    def said(done: int, asked: int) -> None:
+        doing("execute: %d of %d candidates left; %d runs done, %d to go", left, len(waiting), done, asked)
+
+    for outcome in drive(steps, slots, scope.lake, on_span=spans.append, on_count=said):
         if outcome.index == len(waiting):
             continue
+        left -= 1
         candidate = waiting[outcome.index]
         if outcome.value is not None:
             keep(scope, outcome.value)
@@ -101,6 +108,7 @@ def _shared_runs(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result],
 
 def run_observed_batch(scope: Scope, ray_cluster: Cluster, iteration: int) -> Batch:
     """`run_batch` once the cluster is there, with its progress in the Prefect UI."""
+    doing("execute: waiting for Ray")
     ray_cluster.ready()
     total = len(candidates_of(scope, iteration))
     key = artifact_key("progress", scope.workload.id)
@@ -125,11 +133,11 @@ def keep(scope: Scope, trial: Trial) -> None:
         )
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
-        log.info("execute: %s: %s, %s", name, ratio_text(trial.score.ratio), outcome_text(trial.score))
+        log.info("execute: %s, %s: %s", ratio_text(trial.score.ratio), outcome_text(trial.score), name)
     elif trial.verdict.rejection is not None:
         rejection = trial.verdict.rejection
         scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))
-        log.info("execute: %s: rejected at %s: %s", name, rejection.stage, rejection.reason)
+        log.info("execute: rejected at %s: %s: %s", rejection.stage, rejection.reason, name)
 
 
 def write_evidence(scope: Scope, trial: Trial) -> None:

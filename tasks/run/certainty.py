@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.pareto import front
-from benchmarks.statistics import four_digits, outcome_text, percent
+from benchmarks.statistics import doubt_text, four_digits, outcome_text, percent
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import Ratio, Score
 from tasks.plan import describe
@@ -25,11 +25,33 @@ class Tried:
     @property
     def result(self) -> str:
         """What became of it, in one phrase."""
+        return f"{self.ratio}, {self.outcome_and_why}" if self.score is not None else self.outcome_and_why
+
+    @property
+    def ratio(self) -> str:
+        """Its ratio with the interval; empty where there is none."""
+        return ratio_text(self.score.ratio) if self.score is not None else ""
+
+    @property
+    def outcome(self) -> str:
+        """One or a few words: win, loss, inconclusive, rejected at a stage, no result."""
         if self.score is not None:
-            return f"{ratio_text(self.score.ratio)}, {outcome_text(self.score)}"
-        if self.rejection is not None:
-            return f"rejected at {self.rejection.stage}: {self.rejection.reason}"
-        return f"no result: {self.failure or 'not run'}"
+            return self.score.outcome
+        return f"rejected at {self.rejection.stage}" if self.rejection is not None else "no result"
+
+    @property
+    def why(self) -> str:
+        """Why it is inconclusive, rejected or without a result; empty for a win or a loss."""
+        if self.score is not None:
+            return doubt_text(self.score)
+        return self.rejection.reason if self.rejection is not None else self.failure or "not run"
+
+    @property
+    def outcome_and_why(self) -> str:
+        """Both in one phrase."""
+        if self.score is not None:
+            return outcome_text(self.score)
+        return f"{self.outcome}: {self.why}"
 
 
 def ratio_text(ratio: Ratio) -> str:

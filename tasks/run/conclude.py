@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
+from tasks.run.layout import wrapped
 from tasks.run.report import best_line, best_of, markdown_report, text_report
 from tasks.run.scope import Scope, end_run, profile_of
 from tasks.run.tally import tally, tune_result
@@ -32,12 +34,12 @@ def time_table(seconds: Mapping[str, float]) -> str:
 def time_text(seconds: Mapping[str, float]) -> str:
     """The same in one line."""
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name not in SUMS)
-    return f"Seconds by phase: {parts}."
+    return "\n".join(wrapped(f"Seconds by phase: {parts}."))
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run's result in the fixed JSON shape, and its report for people."""
+    """A run's result in the fixed JSON shape, and its report for people, whole in itself: its pictures are in it."""
 
     result: dict[str, Any]
     markdown: str
@@ -54,6 +56,7 @@ def conclude(
     pictures: Pictures | None = None,
 ) -> Ending:
     """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
+    doing("writing the report")
     profile = profile_of(scope, profile_id)
     tried = tally(scope, failures)
     seconds = phases.seconds(spans)
@@ -61,8 +64,9 @@ def conclude(
     token_path = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
     markdown = markdown_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
+    times = time_table(seconds)
     drawn = pictures.markdown() if pictures else ""
-    atomic_write(directory / "report.md", f"{markdown}\n{time_table(seconds)}\n{drawn}".encode())
+    atomic_write(directory / "report.md", f"{markdown}\n{times}\n{drawn}".encode())
     text = text_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
@@ -71,5 +75,6 @@ def conclude(
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""
     end_run(scope, "done", best=won, summary=result)
-    log.info("%s", best_line(best))
-    return Ending(result, markdown)
+    log.info("%s", best_line(best, tried))
+    within = pictures.markdown(embedded=True) if pictures else ""
+    return Ending(result, f"{markdown}\n{times}\n{within}")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.scores import Score
 from tasks.host.spans import Span, spanned
@@ -31,6 +32,7 @@ def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None
     if best is None:
         return None
     scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)
+    doing("pictures: %s and EEVDF once more, event by event", best.policy)
     try:
         timelines, span = spanned(lambda: _timelines(scope, best))
         on_span(span)

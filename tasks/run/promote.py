@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.model import Candidate, Stage, Verdict
 from policy_lake.scores import MeasurementPlan, Score
@@ -68,7 +69,7 @@ def promote(
     except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
         log.warning("learn: %s won and is not promoted: %s", name, refusal)
         return None
-    log.info("learn: promoted %s, token %s", name, path)
+    log.info("learn: promoted, token %s: %s", path, name)
     return path
 
 
@@ -92,7 +93,8 @@ def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> S
 
 
 def _attempt(spec: TrialSpec, store: RunStore, *, on_span: OnSpan) -> Trial:
-    return run_here(trial(spec), spec, store, on_span=on_span)
+    what = f"learn: {spec.candidate.policy} once more, on fresh seeds"
+    return run_here(trial(spec), spec, store, on_span=on_span, what=what)
 
 
 def _full(scope: Scope, evidence: Evidence) -> Verdict:
@@ -103,6 +105,7 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
     cgroups = honours_cgroups(evidence.verdict.stages)
+    doing("learn: the winner goes through the full tier")
     full = verify_full_tier(data, evidence.arguments, scope.settings, cgroups=cgroups)
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
     stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]

@@ -7,12 +7,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.profile_lines import profile_lines
 from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
-from tasks.plan import describe
+from tasks.plan import knob_text
 from tasks.run.certainty import Tried, certainty, ratio_text
+from tasks.run.layout import folded, wrapped
 
 NOT_CLAIMED = (
     "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
@@ -31,15 +33,17 @@ def not_claimed(clock: Clock) -> str:
 
 
 def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
-    """One row a candidate, as the table artifact and the command line show them."""
+    """One row a candidate for the table artifact: what came of it first, since knobs and reasons may be long."""
     return [
         {
+            "ratio": attempt.ratio,
+            "result": attempt.outcome_and_why,
+            "policy": attempt.candidate.policy,
             "iteration": attempt.candidate.iteration,
-            "candidate": attempt.candidate.id,
-            "policy": describe(attempt.candidate.policy, attempt.candidate.knob_values),
-            "result": attempt.result,
+            "knobs": knob_text(attempt.candidate.knob_values),
+            "why it was tried": attempt.candidate.reason,
             "planner": attempt.candidate.planner,
-            "reason": attempt.candidate.reason,
+            "candidate": attempt.candidate.id,
         }
         for attempt in tried
     ]
@@ -62,14 +66,29 @@ def baseline_line(score: Score) -> str:
     return f"{line}. The best ratio that arithmetic allows is {score.bound:.2f}x."
 
 
-def best_line(score: Score | None) -> str:
-    """The run's outcome in one sentence."""
+def best_line(score: Score | None, tried: Iterable[Tried] = ()) -> str:
+    """The run's outcome in one sentence, its knobs last; without a score, what became of what was tried."""
     if score is None:
-        return "No candidate was measured."
-    name = describe(score.policy, score.knob_values)
+        return _without_a_score(list(tried))
+    name, against = score.policy, f"{ratio_text(score.ratio)} against {score.baseline}"
+    knobs = knob_text(score.knob_values)
     if score.outcome == "win":
-        return f"Best: {name}, {ratio_text(score.ratio)} against {score.baseline} ({change(score)})."
-    return f"Nothing won. Nearest: {name}, {ratio_text(score.ratio)} against {score.baseline}, {outcome_text(score)}."
+        return f"Best: {name}, {against} ({change(score)}), {knobs}."
+    return f"Nothing won. Nearest: {name}, {against}, {outcome_text(score)}; {knobs}."
+
+
+def _without_a_score(tried: Sequence[Tried]) -> str:
+    if not tried:
+        return "Nothing was tried: the planner saw nothing that is worth a measurement."
+    rejected = [attempt.rejection for attempt in tried if attempt.rejection is not None]
+    measured = sum(rejection.stage == "score" for rejection in rejected)
+    counts = {
+        "measured and rejected for what that showed": measured,
+        "rejected before a measurement": len(rejected) - measured,
+        "without a result": len(tried) - len(rejected),
+    }
+    said = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    return f"{'No candidate may run' if measured else 'No candidate was measured'}: {said}."
 
 
 def change(score: Score) -> str:
@@ -85,41 +104,70 @@ def change(score: Score) -> str:
 def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
-    """The whole report as plain text."""
+    """The whole report as plain text, in lines of at most WIDTH columns."""
     best = best_of(tried)
-    lines = [f"Workload {profile.workload}: {profile.goal}", "", profile.text, ""]
+    lines = [*wrapped(f"{profile.workload}: {profile.goal}"), "", *wrapped(best_line(best, tried)), ""]
     if best is not None:
-        lines += [baseline_line(best), ""]
-    lines += [_row_text(row) for row in table_rows(tried)]
-    lines += ["", best_line(best), *certainty(best, tried), *_ending(best, token, seconds, warning)]
-    return "\n".join(lines) + "\n"
+        lines += [*wrapped(baseline_line(best)), ""]
+    for name, text in profile_lines(profile):
+        lines += wrapped(text, first=f"  {name:<13} ", rest=" " * 16)
+    lines += [""]
+    for attempt in tried:
+        lines += _attempt_lines(attempt)
+    lines += ["", *(part for line in certainty(best, tried) for part in wrapped(line, rest="  "))]
+    return "\n".join([*lines, *_ending(best, token, seconds, warning)]) + "\n"
+
+
+def _attempt_lines(attempt: Tried) -> list[str]:
+    candidate, indent = attempt.candidate, " " * 6
+    head = f"  {attempt.ratio}, {attempt.outcome}" if attempt.ratio else f"  {attempt.outcome}"
+    lines = wrapped(f"{candidate.policy}, iteration {candidate.iteration}", first=f"{head}: ", rest=indent)
+    if attempt.why:
+        lines += wrapped(attempt.why, first=indent, rest=indent)
+    return [*lines, *wrapped(knob_text(candidate.knob_values), first=indent, rest=indent)]
 
 
 def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
-    """The whole report as Markdown."""
+    """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     best = best_of(tried)
-    lines = [f"# {profile.workload}", "", best_line(best), "", f"Goal: {profile.goal}", "", profile.text, ""]
+    lines = [f"# {profile.workload}", "", *wrapped(best_line(best, tried)), "", *wrapped(f"Goal: {profile.goal}"), ""]
     if best is not None:
-        lines += [baseline_line(best), ""]
-    lines += ["| iteration | policy | result | why it was tried |", "|---|---|---|---|"]
-    lines += [f"| {r['iteration']} | {_cell(r['policy'])} | {_cell(r['result'])} | {_cell(r['reason'])} |"
-              for r in table_rows(tried)]  # fmt: skip
+        lines += [*wrapped(baseline_line(best)), ""]
+    lines += [*_profile_items(profile), ""]
+    lines += ["| ratio | result | policy | iteration |", "|---|---|---|---|"]
+    for attempt in tried:
+        cells = (attempt.ratio, attempt.outcome, attempt.candidate.policy, str(attempt.candidate.iteration))
+        lines += [f"| {' | '.join(map(_cell, cells))} |"]
+    lines += [""]
+    for attempt in tried:
+        lines += wrapped(_reasons(attempt), first="- ", rest="  ")
     for attempt in tried:
         if attempt.rejection is not None:
-            lines += ["", f"## Rejected: {attempt.candidate.id}", "", attempt.rejection.reason, ""]
-            lines += [f"    {line}" for line in attempt.rejection.evidence.splitlines()]
-    lines += ["", *certainty(best, tried), "", *_ending(best, token, seconds, warning)]
-    return "\n".join(lines) + "\n"
+            lines += ["", f"## Rejected: {attempt.candidate.id}", "", *wrapped(attempt.rejection.reason), ""]
+            lines += folded(attempt.rejection.evidence, indent="    ")
+    sure = [part for line in certainty(best, tried) for part in wrapped(line, first="- ", rest="  ")]
+    return "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning)]) + "\n"
+
+
+def _reasons(attempt: Tried) -> str:
+    candidate = attempt.candidate
+    why = f"; {attempt.why}" if attempt.why else ""
+    return (
+        f"{candidate.id}: {attempt.outcome}{why}. Tried {knob_text(candidate.knob_values)}, because: {candidate.reason}"
+    )
+
+
+def _profile_items(profile: WorkloadProfile) -> list[str]:
+    items = (wrapped(f"{name}: {text}", first="- ", rest="  ") for name, text in profile_lines(profile))
+    return [line for item in items for line in item]
 
 
 def profile_page(profile: WorkloadProfile) -> str:
-    """The workload profile as Markdown."""
+    """The workload profile as Markdown: five lines, and every command in a table."""
     lines = [
-        f"# {profile.workload}", "", profile.text, "", f"Goal: {profile.goal}", "",
-        f"{profile.wall_s:.2f} s on {profile.cpus} CPUs, {profile.cpu_s:.2f} s of CPU time, parallelism "
-        f"{profile.parallelism:.2f}, {profile.wakeups_per_s:.0f} wake-ups a second.", "",
+        f"# {profile.workload}", "", *_profile_items(profile), "", *wrapped(f"Goal: {profile.goal}"), "",
         "| command | tasks | CPU ms | most of one task | waiting ms | wake-ups | burst us p50/p99 | wait us p50/p99 |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -132,15 +180,19 @@ def profile_page(profile: WorkloadProfile) -> str:
 
 
 def _ending(best: Score | None, token: str | None, seconds: dict[str, float], warning: str) -> list[str]:
-    spent = f"{seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests"
+    spent = f"Time: {seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests."
     kernel = f" Kernel {best.kernel}." if best is not None and best.kernel else ""
-    token_line = f"Token: {token}" if token else "Token: none, as nothing won."
-    warned = [f"Warning: {warning}."] if warning else []
-    return [token_line, f"Time: {spent}.{kernel}", *warned, "", not_claimed(best.clock if best else "wall")]
+    warned = ["", *wrapped(f"Warning: {warning}.")] if warning else []
+    claim = wrapped(not_claimed(best.clock if best else "wall"))
+    return [*wrapped(_token_line(best, token)), "", *wrapped(spent + kernel), *warned, "", *claim]
 
 
-def _row_text(row: dict[str, Any]) -> str:
-    return f"  {row['iteration']}  {row['policy']:<40}  {row['result']}"
+def _token_line(best: Score | None, token: str | None) -> str:
+    if token:
+        return f"Token: {token}"
+    if best is not None and best.outcome == "win":
+        return "Token: none: the best was not promoted (the lines of `learn` say why)."
+    return "Token: none, as nothing won."
 
 
 def _cell(text: str) -> str:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from benchmarks.trace.tracepoints import (
     concerns,
     descendants,
 )
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -53,8 +54,11 @@ HOST_PIDS = f"pid:[{0xEFFFFFFC}]"
 CONTAINED = "this is a container with process ids of its own"
 
 
-def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: int = 16) -> Recording:
-    """Run `command`, whose output goes through, and return its trace.
+def record(
+    command: Sequence[str], *, allow_failure: bool = False, buffer_mib: int = 16,
+    on_phase: Callable[[bool], None] = lambda runs: None,
+) -> Recording:  # fmt: skip
+    """Run `command`, whose output goes through, and return its trace; `on_phase` hears when it starts and has ended.
 
     InputError for a command that cannot be started or, unless `allow_failure`, fails; InfraError without perf, without
     the right to use it, or where the kernel lost events. An interrupt ends the command and perf, and leaves nothing.
@@ -68,15 +72,20 @@ def record(command: Sequence[str], *, allow_failure: bool = False, buffer_mib: i
         data = Path(folder) / "perf.data"
         with _perf(data, buffer_mib) as perf:
             formats = _formats()
+            on_phase(True)
             before = _host_times()
             root, status = _run(command, program)
             after = _host_times()
+            on_phase(False)
+            doing("waiting for perf to write what it took down")
             perf.stop()
         if status and not allow_failure:
             how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
             raise InputError(f"{command[0]}: {how}, so nothing is written (--allow-failure keeps it all the same)")
+        doing("reading the %d MB that perf took down of the whole host", data.stat().st_size // 10**6)
         events = _events(data.read_bytes(), formats, root)
     passed, busy, stolen = (now - then for now, then in zip(after, before, strict=True))
+    doing("building the trace of %d events", len(events))
     trace = build_trace(
         events, root, kernel=os.uname().release, cpus=os.sched_getaffinity(0),
         busy_share=busy / max(1, passed), stolen_share=stolen / max(1, passed),

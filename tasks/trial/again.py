@@ -71,7 +71,7 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
         floor=before.floor if before.clock == "wall" else None,
         known_suffices=True,
     )
-    again = run_here(trial(spec), spec, lake, recompute=True)
+    again = run_here(trial(spec), spec, lake, recompute=True, what=f"score {before.id} again")
     return Again(before, again, _changed(of, again.score))
 
 

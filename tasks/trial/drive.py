@@ -74,18 +74,24 @@ def drive(
     *,
     recompute: bool = False,
     on_span: Callable[[Span], None] = lambda _: None,
+    on_count: Callable[[int, int], None] = lambda done, left: None,
 ) -> Iterator[ItemOutcome[Value]]:
     """Run generators side by side; yields what each came to as it ends, or why nothing is known of it.
 
     `recompute` computes runs that the store holds, too, and leaves the store as it is. `on_span` hears when each
-    piece of work that was done here ran. An exception of a generator itself is raised.
+    piece of work that was done here ran, `on_count` how many are done and how many more were asked for so far. An
+    exception of a generator itself is raised.
     """
-    return _Drive[Value](slots, store, recompute, on_span).all(list(trials))
+    return _Drive[Value](slots, store, recompute, on_span, on_count).all(list(trials))
 
 
 class _Drive(Generic[Value]):
-    def __init__(self, slots: Slots, store: RunStore, recompute: bool, on_span: Callable[[Span], None]) -> None:
+    def __init__(
+        self, slots: Slots, store: RunStore, recompute: bool, on_span: Callable[[Span], None],
+        on_count: Callable[[int, int], None],
+    ) -> None:  # fmt: skip
         self._slots, self._store, self._recompute, self._on_span = slots, store, recompute, on_span
+        self._on_count, self._done = on_count, 0
         self._waiting: dict[int, list[tuple[_Stepper[Value], int]]] = {}  # by the index of the work that is out
         self._out: dict[str, int] = {}  # runs that are out, by key
         self._keys: dict[int, str] = {}
@@ -94,8 +100,11 @@ class _Drive(Generic[Value]):
     def all(self, trials: Sequence[Generator[Sequence[Work], Sequence[Result], Value]]) -> Iterator[ItemOutcome[Value]]:
         for index, steps in enumerate(trials):
             yield from self._advance(_Stepper(index, steps), None)
+        self._on_count(0, len(self._waiting))
         for outcome in self._slots:
             yield from self._settle(outcome)
+            self._done += 1
+            self._on_count(self._done, len(self._waiting))
         if self._waiting:
             raise InfraError("the guest slots ended with work still out")
 

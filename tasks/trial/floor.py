@@ -52,7 +52,8 @@ def measure_floor(
     guest = prepare_guest(settings, shape)
     baseline = Candidate("", "", 0, BASELINE, "", {}, "A/A", "none")
     spec = TrialSpec(baseline, workload, shape, settings, MeasurementPlan(pairs, 0, seed))
-    course = run_here(measured(spec, None, None, guest), spec, lake)
+    what = f"what equal runs of {workload.id} differ by, once for this kind of guest"
+    course = run_here(measured(spec, None, None, guest), spec, lake, what=what)
     if isinstance(course, Rejection):  # nothing was attached, so no policy is to blame
         raise InfraError(f"an A/A run of {workload.id} failed: {course.reason}")
     return score_of(spec, course, None, guest)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.model import Verdict
 from tasks.fleet import cluster
@@ -50,12 +51,18 @@ def verify_full_tier(
     wanted = aimed_parts(data, "full")
     orders = [PartWork(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
 
+    left = {part.name for part in wanted}
+
     def settle(outcome: ItemOutcome[Verdict]) -> None:
+        left.discard(wanted[outcome.index].name)
         if outcome.value is not None:
             on_part(wanted[outcome.index].name, outcome.value.accepted)
+        doing("full tier: %d of %d guests left: %s", len(left), len(wanted), ", ".join(sorted(left)))
 
     with cluster.running(settings, host_cpus=GUEST_CPUS) as ray_cluster:
+        doing("full tier: starting Ray for %d guests", len(wanted))
         ray_cluster.ready()
+        doing("full tier: %d guests", len(wanted))
         outcomes = fan_out(
             do_part, orders, deadline_s=settings.trial_deadline_s * len(orders), label="verify", on_result=settle
         )

@@ -11,11 +11,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, beyond
 from policy_lake.model import Verdict, from_json, to_json
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
 from verifier_vm.tokens.checks import checks_digest
+
+KEPT_BYTES = 64 << 20  # of verdicts: some 8 kB each
 
 
 def known_verdict(data: bytes, arguments: Sequence[str], guest: Guest, settings: Settings) -> Verdict | None:
@@ -32,6 +34,8 @@ def remember(verdict: Verdict, data: bytes, arguments: Sequence[str], guest: Gue
     if verdict.accepted:
         place = _place(data, arguments, guest, settings)
         atomic_write(place, json.dumps(to_json(verdict)).encode())
+        for old in beyond(place.parent.glob("*.json"), room=KEPT_BYTES):
+            old.unlink(missing_ok=True)
 
 
 def _place(data: bytes, arguments: Sequence[str], guest: Guest, settings: Settings) -> Path:

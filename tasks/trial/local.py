@@ -8,8 +8,10 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Self, TypeVar
 
+from policy_lake.doing import doing
 from policy_lake.errors import BuildError, EndedVMError, InfraError, InputError
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
@@ -66,12 +68,16 @@ class LocalSlots:
 
 def run_here(
     steps: Generator[Sequence[Work], Sequence[Result], Value], spec: TrialSpec, store: RunStore, *,
-    recompute: bool = False, on_span: Callable[[Span], None] = lambda _: None,
+    recompute: bool = False, on_span: Callable[[Span], None] = lambda _: None, what: str = "measuring",
 ) -> Value:  # fmt: skip
-    """Run one trial's generator to its end in this process; InfraError, InputError or BuildError as it fails."""
+    """Run one trial's generator to its end in this process; InfraError, InputError or BuildError as it fails.
+
+    `what` is what it is said to be at.
+    """
     guest = prepare_guest(spec.settings, spec.shape)
     with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
-        (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span)
+        said = partial(doing, "%s: %d runs done, %d to go", what)
+        (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span, on_count=said)
     if outcome.failure is not None:
         kinds = {"build": BuildError, "input": InputError}
         raise kinds.get(outcome.failure.kind, InfraError)(outcome.failure.message)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from benchmarks.timeline import Timeline
 from policy_lake.files import atomic_write
 from policy_lake.scores import Score
 
+MOST_BYTES = 1 << 20  # of a picture within a page: ours have some 40 kB
 FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 
 
@@ -22,10 +24,23 @@ class Pictures:
 
     files: dict[str, Path]
 
-    def markdown(self) -> str:
-        """The pictures as Markdown, beside which they lie."""
+    def markdown(self, *, embedded: bool = False) -> str:
+        """The pictures as Markdown, beside which they lie; or `embedded`, for a page that knows no files.
+
+        Prefect's UI renders `data:image/` sources, and nothing else that a server without a store of files can give
+        (ui-v2 of 3.8.8 allows them in its sanitizer by name). A picture that cannot be read is left out.
+        """
         shown = [path for name, path in sorted(self.files.items()) if name in ("timeline", "waits", "scores")]
-        return "".join(f"![{path.stem}]({path.name})\n\n" for path in shown)
+        sources = {path.stem: _data_uri(path) if embedded else path.name for path in shown}
+        return "".join(f"![{name}]({source})\n\n" for name, source in sources.items() if source)
+
+
+def _data_uri(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}" if len(data) <= MOST_BYTES else ""
 
 
 def draw(

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from flow_cases import PROFILE, Scripted
 from prefect import flow
 
 from policy_lake.errors import InfraError, InputError
+from policy_lake.files import atomic_write
 from policy_lake.model import PolicyPlan
 from tasks.fleet.fan_out import Pool
 from tasks.fleet.retry import retryable
@@ -25,9 +28,11 @@ from tasks.run.batch import run_observed_batch
 from tasks.run.scope import open_scope
 from tasks.run.spec import define_run
 from tasks.trial import drive
+from tasks.trial.pictures import Pictures
 from tasks.trial.work import Done
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
+PICTURE = b"\x89PNG\r\n\x1a\nplayed"
 PLANS = [PolicyPlan(id, {}, f"{id} may help", "scripted") for id in ("ljf", "fifo", "rr", "vtime")]
 
 
@@ -94,7 +99,10 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
         patch.setattr("tasks.run.budget.planner", lambda *_, **__: planner)
         patch.setattr(observe, "observe_task", retryable(observed, delay_s=0.1))
         patch.setattr(execute, "batch_task", batch)
-        patch.setattr(tune, "illustrate_task", retryable(_named(lambda _, on_span: None), delay_s=0.1))
+        picture = settings.data_dir / "scores.png"
+        atomic_write(picture, PICTURE)
+        drawn = Pictures({"scores": picture})
+        patch.setattr(tune, "illustrate_task", retryable(_named(lambda _, on_span: drawn), delay_s=0.1))
         patch.setattr(drive, "do_work", ray_cases.played_work)
         yield planner
 
@@ -155,15 +163,20 @@ def test_a_person_finds_profile_candidates_progress_and_report_among_the_artifac
         }
     assert set(artifacts) == {"workload-profile-batch", "candidates-batch", "progress-batch", "report-batch"}
     rows = json.loads(artifacts["candidates-batch"].data)
-    assert [row["result"] for row in rows] == [
-        "1.31x [1.31, 1.31], win",
-        "rejected at survive: runnable task stall",
-        "0.90x [0.90, 0.90], loss",
-        "no result: infra: the guest's disk is full",
+    assert [(row["ratio"], row["result"]) for row in rows] == [
+        ("1.31x [1.31, 1.31]", "win"),
+        ("", "rejected at survive: runnable task stall"),
+        ("0.90x [0.90, 0.90]", "loss"),
+        ("", "no result: infra: the guest's disk is full"),
     ]
+    assert list(rows[0])[:3] == ["ratio", "result", "policy"]  # the server kept the order of the columns
     assert artifacts["progress-batch"].data == 100.0
-    assert "One long job and many short ones." in artifacts["workload-profile-batch"].data
-    assert "Not claimed" in artifacts["report-batch"].data
+    assert "- load: 1 task, 2 CPUs, 90 % busy for 2.5 s" in artifacts["workload-profile-batch"].data
+    report = artifacts["report-batch"].data
+    assert "Not claimed" in report
+    # What the server's UI shows of a page: a picture that is within it.
+    (picture,) = re.findall(r"!\[scores\]\(data:image/png;base64,([^)]*)\)", report)
+    assert base64.b64decode(picture) == PICTURE
 
 
 def test_a_second_attempt_does_only_what_is_left(played: Scripted, settings: Settings) -> None:

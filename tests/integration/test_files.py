@@ -9,12 +9,13 @@ import resource
 import signal
 import stat
 import threading
+import time
 
 import pytest
 from skipping import skip_or_fail
 
 from policy_lake.errors import InfraError
-from policy_lake.files import PARTS, atomic_create, atomic_write, atomic_write_together
+from policy_lake.files import PARTS, atomic_create, atomic_write, atomic_write_together, beyond
 
 OLD, NEW = b"old", b"new" * 50_000
 CALLS = ("open", "write", "fchmod", "fsync", "replace")
@@ -243,3 +244,18 @@ def test_of_many_that_create_a_file_one_does(tmp_path):
     assert path.read_bytes() == b"%d" % winner and list(tmp_path.iterdir()) == [path]
     with pytest.raises(InfraError, match="gone/file: No such file"):
         atomic_create(tmp_path / "gone" / "file", b"")
+
+
+def test_the_longest_unused_beyond_a_size_are_named_and_nothing_that_is_new(tmp_path):
+    now = time.time()
+    for age in (1, 2, 3, 4):
+        place = tmp_path / f"{age}"
+        place.mkdir()
+        (place / "file").write_bytes(bytes(8192))
+        os.utime(place, (now - age * 100_000, now - age * 100_000))
+    (tmp_path / "new").write_bytes(bytes(65536))
+    everything = sorted(tmp_path.iterdir())
+    assert beyond(everything, room=1 << 20) == []
+    assert beyond(everything, room=65536 + 2 * 8192) == [tmp_path / "3", tmp_path / "4"]
+    assert [path.name for path in beyond(everything, room=0)] == ["1", "2", "3", "4"]
+    assert beyond([*everything, tmp_path / "gone"], room=0, least_age_s=0)[0] == tmp_path / "new"

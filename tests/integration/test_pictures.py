@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of pictures: each whole, in both forms, with Perfetto's only on request."""
 
+import base64
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import plots
 from benchmarks.timeline import read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair, Ratio, Score
-from tasks.trial.pictures import draw
+from tasks.trial.pictures import MOST_BYTES, Pictures, draw
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
 SCORE = Score(
@@ -30,6 +34,45 @@ def test_every_picture_comes_as_png_and_svg(tmp_path, timelines):
     assert all(start == (b"\x89PNG\r" if name.endswith("png") else b"<?xml") for name, start in names.items())
     shown = pictures.markdown()
     assert all(f"![{name}]({name}.png)" in shown for name in ("scores", "timeline", "waits"))
+    within = re.findall(r"!\[\w+\]\(data:image/png;base64,([^)]*)\)", pictures.markdown(embedded=True))
+    assert [base64.b64decode(data) for data in within] == [
+        (tmp_path / "run" / f"{name}.png").read_bytes() for name in ("scores", "timeline", "waits")
+    ]
+
+
+def test_a_picture_that_is_gone_or_too_large_for_a_page_is_left_out_of_it(tmp_path):
+    (tmp_path / "scores.png").write_bytes(bytes(MOST_BYTES + 1))
+    pictures = Pictures({"scores": tmp_path / "scores.png", "waits": tmp_path / "waits.png"})
+    assert pictures.markdown(embedded=True) == ""
+
+
+def test_bars_are_named_by_what_tells_them_apart():
+    knobs = [{}, {"slice_ns": 5, "lag_ns": 1}, {"slice_ns": 9, "lag_ns": 1}, {"slice_ns": 9, "lag_ns": 1}]
+    scores = [SCORE, *(replace(SCORE, policy="vtime", knob_values=values) for values in knobs)]
+    assert plots.score_labels(scores) == [
+        "ljf", "vtime\nas it is", "vtime\nlag_ns=1, slice_ns=5", "vtime\nlag_ns=1, slice_ns=9 #1",
+        "vtime\nlag_ns=1, slice_ns=9 #2",
+    ]  # fmt: skip
+    long = [replace(SCORE, knob_values={"job_comm": "x" * 90 + end}) for end in "ab"]
+    labels = plots.score_labels(long)
+    assert len(set(labels)) == 2 and max(len(line) for label in labels for line in label.split("\n")) < 40
+
+
+def test_an_inconclusive_bar_says_why_and_no_text_is_crossed_by_the_bound():
+    unsure = replace(SCORE, ratio=Ratio(1.0, (0.98, 1.02)), outcome="inconclusive", doubt="floor", floor=1.013)
+    svg = plots.draw_scores([SCORE, unsure], title="batch", form="svg").decode()
+    comments = re.findall(r"<!-- (.*?) -->", svg)
+    assert "inconclusive: within floor 1.3 %" in comments and "win" in comments
+    right = max(float(x) for x in re.findall(r"patch_2.*?L ([\d.]+) ", svg, re.DOTALL)[:1])
+    placed = re.findall(r"<!-- (?:1\.\d\dx|win|inconclusive).*?translate\(([\d.]+)", svg, re.DOTALL)
+    assert len(placed) == 4 and min(map(float, placed)) > right
+
+
+def test_the_axis_of_waits_is_in_plain_milliseconds(timelines):
+    svg = plots.draw_waits(timelines, title="batch", form="svg").decode()
+    comments = re.findall(r"<!-- (.*?) -->", svg)
+    assert "ms from runnable to running" in comments and {"0.1", "1"} <= set(comments)
+    assert not [comment for comment in comments if "mathdefault" in comment]
 
 
 def test_without_timelines_the_scores_alone(tmp_path):

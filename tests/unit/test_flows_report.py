@@ -10,6 +10,7 @@ from flow_cases import PROFILE, REJECTION, candidate, score
 
 from tasks.host.spans import covered_s
 from tasks.learn import lesson_text
+from tasks.run.layout import WIDTH, folded, wrapped
 from tasks.run.report import (
     Tried,
     baseline_line,
@@ -30,14 +31,23 @@ GONE = Tried(candidate("vtime-1"), failure="worker-died: WorkerCrashedError")
 SECONDS = {"total": 100.0, "vm": 80.0, "overhead": 20.0}
 
 
-def test_each_row_says_what_became_of_a_candidate() -> None:
-    results = [row["result"] for row in table_rows([WON, LOST, BAD, GONE])]
-    assert results == [
-        "1.31x [1.29, 1.33], win",
-        "0.90x [0.88, 0.92], loss",
-        "rejected at survive: runnable task stall",
-        "no result: worker-died: WorkerCrashedError",
+LONG = candidate("vtime-9", job_comm=",".join(f"a-long-name-{n:03d}" for n in range(16)), slice_ns=20_000_000)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_each_row_says_what_became_of_a_candidate_before_its_knobs() -> None:
+    rows = table_rows([WON, LOST, BAD, GONE])
+    assert [(row["ratio"], row["result"]) for row in rows] == [
+        ("1.31x [1.29, 1.33]", "win"),
+        ("0.90x [0.88, 0.92]", "loss"),
+        ("", "rejected at survive: runnable task stall"),
+        ("", "no result: worker-died: WorkerCrashedError"),
     ]
+    assert list(rows[0])[:3] == ["ratio", "result", "policy"]
+    assert rows[0]["knobs"] == "with long_names=long" and rows[1]["knobs"] == "as it is"
 
 
 def test_a_sure_winner_is_better_than_a_larger_uncertain_one() -> None:
@@ -48,11 +58,12 @@ def test_a_sure_winner_is_better_than_a_larger_uncertain_one() -> None:
 
 def test_the_report_has_the_baseline_s_own_figure_the_bound_and_what_is_not_claimed() -> None:
     for report in (markdown_report, text_report):
-        text = report(PROFILE, [WON, LOST, BAD, GONE], token="/tokens/run-1.json", seconds=SECONDS)
+        text = flat(report(PROFILE, [WON, LOST, BAD, GONE], token="/tokens/run-1.json", seconds=SECONDS))
         for part in (
             "eevdf: makespan_s 1.5 s (median of 3; 2 CPUs, wall clock, tcg).",
             "The best ratio that arithmetic allows is 1.33x.",
-            "Best: ljf with long_names=long, 1.31x [1.29, 1.33] against eevdf (makespan_s 24 % lower).",
+            "Best: ljf, 1.31x [1.29, 1.33] against eevdf (makespan_s 24 % lower), with long_names=long.",
+            "load 1 task, 2 CPUs, 90 % busy for 2.5 s" if report is text_report else "- load: 1 task, 2 CPUs, 90 %",
             "/tokens/run-1.json",
             "100 s in all, 80 s of it in guests",
             "Not claimed: ",
@@ -67,10 +78,36 @@ def test_evidence_stands_in_the_markdown_and_cells_keep_their_bars() -> None:
     assert "| long\\|job | 1 |" in profile_page(PROFILE)
 
 
-def test_nothing_measured_and_nothing_won_are_said() -> None:
-    assert best_line(None) == "No candidate was measured."
-    assert best_line(LOST.score).startswith("Nothing won. Nearest: rr as it is, 0.90x")
+@pytest.mark.parametrize("report", [markdown_report, text_report])
+def test_no_line_is_wider_than_100_columns_whatever_the_knobs(report) -> None:
+    evidence = replace(REJECTION, reason="a reason " * 30, evidence="x" * 250 + "\n\n  indented")
+    tried = [Tried(LONG, score(LONG)), Tried(candidate("fifo-1"), rejection=evidence), GONE]
+    text = report(PROFILE, tried, token="/tokens/run-1.json", seconds=SECONDS, warning="w " * 90)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    joined = text.replace("\n", "").replace(" ", "")
+    assert "".join(str(LONG.knob_values["job_comm"]).split()) in joined
+    assert "1.31x [1.29, 1.33]" in text
+
+
+def test_a_path_stays_whole_and_a_log_is_cut_where_it_is_too_wide() -> None:
+    path = "/" + "very-long/" * 15 + "x.json"
+    assert wrapped(f"Token: {path}", rest="  ") == ["Token:", f"  {path}"]
+    assert folded("a" * 150, indent="    ") == ["    " + "a" * 96, "    " + "a" * 54]
+    assert wrapped("") == [""]
+
+
+def test_nothing_measured_and_nothing_won_are_said_only_when_it_is_so() -> None:
+    guarded = Tried(candidate("rr-2"), rejection=replace(REJECTION, stage="score"))
+    assert best_line(None).startswith("Nothing was tried")
+    assert best_line(None, [BAD, BAD, GONE]) == (
+        "No candidate was measured: 2 rejected before a measurement, 1 without a result."
+    )
+    assert best_line(None, [guarded, BAD]) == (
+        "No candidate may run: 1 measured and rejected for what that showed, 1 rejected before a measurement."
+    )
+    assert best_line(LOST.score).startswith("Nothing won. Nearest: rr, 0.90x")
     assert "Token: none, as nothing won." in text_report(PROFILE, [BAD], token=None, seconds=SECONDS)
+    assert "Token: none: the best was not promoted" in text_report(PROFILE, [WON], token=None, seconds=SECONDS)
     assert "sets no bound" in baseline_line(replace(score(LJF), bound=None))
 
 
@@ -106,9 +143,9 @@ def test_an_inconclusive_score_says_why_in_every_text(
     unsure = score(LJF, 1.01, outcome="inconclusive", doubt=doubt, anytime95=interval, detectable=1.07, floor=1.115)
     tried = Tried(LJF, unsure)
     assert tried.result.endswith(f", inconclusive ({words})")
-    assert best_line(unsure).endswith(f"against eevdf, inconclusive ({words}).")
+    assert best_line(unsure).endswith(f"against eevdf, inconclusive ({words}); with long_names=long.")
     assert f"was inconclusive on batch on 2 CPUs: {words}" in lesson_text(tried, "batch")
-    text = text_report(PROFILE, [tried], token=None, seconds=SECONDS)
+    text = flat(text_report(PROFILE, [tried], token=None, seconds=SECONDS))
     assert words in text and "minimum detectable effect: 7.0 %; A/A floor: 11.5 %" in text
     assert (f"anytime-valid 95 % CI: [{interval[0]:.2f}, {interval[1]:.2f}]" in text) if interval else True
 

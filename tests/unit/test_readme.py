@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from bpf.build import compile_policy
 from bpf.library import read_policy
+from tasks.host.places import CACHE, SCRATCH
+from verifier_vm.machine import image, snapshot_files
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,3 +32,24 @@ def test_every_folder_named_is_there():
 
 def test_no_placeholder_is_left():
     assert "@@" not in README
+
+
+def test_the_nightly_run_is_deployed_to_the_server_that_make_ui_starts():
+    """Followed to the letter: the port, the API's address, and no command that finds its server by chance."""
+    (block,) = re.findall(r"```\n(make ui PORT=.*?)```", README, re.DOTALL)
+    ui, export, *commands = block.splitlines()
+    port = re.match(r"make ui PORT=(\d+)", ui)[1]
+    assert export == f"export PREFECT_API_URL=http://127.0.0.1:{port}/api"
+    assert all(command.startswith(".venv/bin/prefect ") for command in commands) and len(commands) == 3
+    made = subprocess.run(["make", "-n", "ui", f"PORT={port}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"prefect server start --host 127.0.0.1 --port {port}\n" in made.stdout
+    comments = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
+    assert all(f"#   {line}\n" in comments for line in (export, *commands))
+
+
+def test_every_place_that_it_names_is_one_that_clean_knows():
+    for word, name in {"snapshots": "snapshots", "images": "images", "verdicts": "verdicts"}.items():
+        assert word in README and name in CACHE
+    assert f"/tmp/{SCRATCH}*" in README
+    assert f"images (to {image.KEPT_BYTES >> 20} MiB)" in README
+    assert f"snapshots (to {snapshot_files.KEPT_BYTES >> 30} GiB)" in README

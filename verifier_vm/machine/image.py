@@ -7,6 +7,7 @@ unchanged one costs a look-up.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.errors import InfraError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, beyond
 from verifier_vm.machine.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parents[1] / "guest"
 CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
+KEPT_BYTES = 512 << 20  # of images that were used last: one has 10 MiB, one with a kernel's sources in it hundreds
 DIRECTORIES = ("bin", "dev", "job", "lib", "proc", "sys", "tmp")
 
 
@@ -67,10 +69,25 @@ def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cac
     everything = {**OWN_PROGRAMS, **programs}
     path = cache_dir / "images" / f"{_digest(everything, files)}.cpio"
     if path.is_file():
+        with contextlib.suppress(OSError):  # one who may not write there does not prune there either
+            os.utime(path)
         return path
     with tempfile.TemporaryDirectory(prefix="schedcp-image-") as build:
         binaries = {name: _compile(name, program, Path(build)) for name, program in everything.items()}
     atomic_write(path, _archive(binaries, files))
+    for old in beyond(path.parent.glob("*.cpio"), room=KEPT_BYTES):
+        old.unlink(missing_ok=True)
+    return path
+
+
+def host_program(name: str, program: Program, cache_dir: Path) -> Path:
+    """One of the guest's programs as a static binary of this host's, kept; InfraError as from `build_image`."""
+    path = cache_dir / "programs" / f"{name}-{_digest({name: program}, {})}"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory(prefix="schedcp-program-") as build:
+            atomic_write(path, _compile(name, program, Path(build)), mode=0o755)
+        for old in beyond(path.parent.iterdir(), room=KEPT_BYTES):
+            old.unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What SchedCP keeps on a host and where, and its removal; what a live process uses stays."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from policy_lake.errors import InfraError
+from tasks.host.in_use import LOCK, alone
+from tasks.host.settings import Settings
+
+# By name alone: a directory that the user names may hold files of others.
+CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json",
+         "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
+DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host")
+KERNELS, SETUP_LOCK = "kernels", "setup.lock"
+SCRATCH = "schedcp-ray-"  # and the process id of the run that Ray's directory is of
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A path with its size on disk in bytes, and why it stays (empty: it goes)."""
+
+    path: Path
+    size: int
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """What went (or would) and what stayed."""
+
+    removed: list[Kept] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+
+
+def clean(settings: Settings, *, everything: bool = False, dry_run: bool = False) -> Cleaned:
+    """Remove what is made again when it is needed; with `everything` also the kernel, and all that was ever found.
+
+    That is the lake, reports, tokens, objects, the user's workloads, and the keys. A dry run only says so. A directory
+    that a live process holds stays whole. InfraError when something cannot be removed.
+    """
+    cleaned = Cleaned()
+    _clean(settings.cache_dir, list(_cached(settings.cache_dir, everything)), cleaned, dry_run)
+    if everything:
+        _clean(settings.data_dir, [settings.data_dir / name for name in DATA], cleaned, dry_run)
+        for path in (settings.lake, settings.key_store):
+            if path is not None and path.exists() and settings.data_dir not in path.parents:
+                cleaned.kept.append(Kept(path, size_of(path), "its place is one that you chose: remove it yourself"))
+    for path in _scratch():
+        _remove(path, cleaned, dry_run)
+    return cleaned
+
+
+def _cached(directory: Path, everything: bool) -> Iterator[Path]:
+    yield from (directory / name for name in CACHE)
+    if everything:
+        yield directory / KERNELS
+        yield directory / SETUP_LOCK
+        return
+    current = _current(directory / KERNELS)
+    for path in sorted((directory / KERNELS).glob("*")):
+        if path.is_dir():  # of the one in use only its precompiled headers; of another all
+            yield from sorted(path.glob("pch-*")) if path == current else (path,)
+
+
+def _current(kernels: Path) -> Path | None:
+    """The kernel that set-up fetched: without it there is no guest until the next set-up."""
+    try:
+        return kernels / Path(json.loads((kernels / "current.json").read_text())["directory"]).name
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _clean(directory: Path, paths: list[Path], cleaned: Cleaned, dry_run: bool) -> None:
+    there = [path for path in paths if path.exists() or path.is_symlink()]
+    if not there:
+        return
+    try:
+        with alone(directory) as holders:
+            why = _in_use(holders) if holders is not None else _setting_up(directory / SETUP_LOCK)
+            if why:
+                cleaned.kept += [Kept(path, size_of(path), why) for path in there]
+                return
+            for path in there:
+                _remove(path, cleaned, dry_run)
+            if not dry_run and {path.name for path in directory.iterdir()} <= {LOCK}:
+                (directory / LOCK).unlink()
+                directory.rmdir()
+    except OSError as error:
+        raise InfraError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _in_use(holders: list[int]) -> str:
+    who = f"process {', '.join(map(str, holders))}" if holders else "a process of another container"
+    return f"in use by {who}"
+
+
+def _setting_up(lock: Path) -> str:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return ""
+    except BlockingIOError:
+        return "in use by a set-up"
+    return ""
+
+
+def _remove(path: Path, cleaned: Cleaned, dry_run: bool) -> None:
+    cleaned.removed.append(Kept(path, size_of(path)))
+    if dry_run:
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _scratch() -> Iterator[Path]:
+    """What runs that were killed left of Ray; that of a process that lives is its own."""
+    for place in sorted({tempfile.gettempdir(), "/tmp"}):
+        for path in sorted(Path(place).glob(f"{SCRATCH}*-*")):
+            pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+            with suppress(OSError):
+                if pid.isdigit() and not Path("/proc", pid).exists() and path.stat().st_uid == os.getuid():
+                    yield path
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk, of a directory with all that is in it; links are not followed."""
+    total = 0
+    for part in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
+        with suppress(OSError):
+            total += part.lstat().st_blocks * 512
+    return total

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line makes of its words before any work is begun."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from flow_cases import score
+from trial_cases import spec
+
+from benchmarks.workloads import outside
+from control_plane import cli
+from policy_lake.errors import InputError
+from policy_lake.lake import Lake
+from policy_lake.limits import most_pairs
+from tasks import score as scoring
+from tasks.score import AGAINST_ITSELF, ScoreRequest
+from tasks.trial.spec import Trial
+from verifier_vm.verdict import verdict_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The requests of `score` that got as far as being measured."""
+    requests = []
+    monkeypatch.setattr("control_plane.score.score_command", lambda request, *_, **__: requests.append(request) or 0)
+    monkeypatch.setattr(sys, "argv", ["schedcp", "score", "fifo", "-w", "batch"])
+    return requests
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_in_tier_smoke_no_more_pairs_than_were_asked_for(asked, monkeypatch, by):
+    if by == "option":
+        sys.argv += ["--tier", "smoke"]
+    else:
+        monkeypatch.setenv("SCHEDCP_TIER", "smoke")
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert [(request.pairs, request.most_pairs) for request in asked] == [(5, 5)]
+
+
+def test_in_another_tier_more_where_they_settle_it(asked, monkeypatch):
+    monkeypatch.setenv("SCHEDCP_TIER", "smoke")
+    sys.argv += ["--tier", "standard"]
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert asked[0].most_pairs == most_pairs(5)
+
+
+@pytest.mark.parametrize(
+    ("words", "as_json"),
+    [(["--json"], True), ([], False), (["--", "x", "--json"], False), (["--json", "--", "x"], True)],
+)
+def test_words_behind_two_dashes_are_the_recorded_command_s(monkeypatch, capsys, words, as_json):
+    monkeypatch.setattr(sys, "argv", ["schedcp", "record", "-o", "f", *words])
+    with pytest.raises(SystemExit):
+        cli._fail("it failed", 2)
+    out, err = capsys.readouterr()
+    assert err == "schedcp: it failed\n"
+    assert (json.loads(out)["error"] == "it failed") if as_json else out == ""
+
+
+@pytest.mark.parametrize(("control", "knobs", "remark"), [("fifo", (), True), ("fifo", ("slice_ns=5000000",), False)])
+def test_a_policy_that_is_its_own_control_is_remarked_upon(tmp_path, monkeypatch, control, knobs, remark):
+    def measured(_, given, *__, **___):
+        return Trial(given.candidate, verdict_of(()), score(given.candidate))
+
+    monkeypatch.setattr(scoring, "run_here", measured)
+    monkeypatch.setattr(scoring, "floor_for", lambda *_: None)
+    settings = spec(tmp_path).settings
+    request = ScoreRequest("fifo", "batch", knobs=knobs, control=control)
+    _, trial, _ = scoring.score(request, settings, Lake(tmp_path / "lake"))
+    assert (AGAINST_ITSELF in trial.warning) == remark
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        ("tcg", "'{work}' has no number under tcg in tier 'smoke': give work in work.all, or in work.tcg"),
+        ("kvm", "'{work}' has no number under kvm in tier 'smoke': give work in work.all, or in work.kvm"),
+    ],
+)
+def test_a_placeholder_without_a_number_says_where_to_give_one(tmp_path, taken, words):
+    text = (ROOT / "benchmarks/workloads/wakeup.toml").read_text().replace('id = "wakeup"', 'id = "mine"')
+    path = tmp_path / "mine.toml"
+    path.write_text(re.sub(rf"\[work\.{taken}\]\nwork = \d+\n", "", text))
+    with pytest.raises(InputError, match=re.escape(words)):
+        outside(path)
