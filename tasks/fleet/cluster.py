@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_lake.errors import InfraError
+from policy_lake.show import logger
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
 from tasks.host.settings import Settings
@@ -28,7 +29,7 @@ LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63
 SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
 SCRATCH = "schedcp-ray-"
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Cluster:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks.programs import program_headers, program_sources
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
+from policy_lake.show import logger
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel
@@ -29,7 +29,7 @@ PROBE = "observe"
 EMULATED_BUILD = (
     "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
 )
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from policy_lake.errors import InfraError
 from policy_lake.model import PolicyPlan
+from policy_lake.show import logger
 from tasks.planners.embedded import EmbeddedPlanner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage
 from tasks.planners.protocol import PlanContext, Planner
 from tasks.planners.selection import select_plans
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def planner(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from policy_lake.errors import InfraError
 from policy_lake.model import PolicyPlan
+from policy_lake.show import logger
 from tasks.planners.endpoint import ModelEndpoint, Usage, afford
 from tasks.planners.protocol import PlanContext
 from tasks.planners.selection import select_plans
@@ -25,7 +25,7 @@ FIRST_PAUSE_S = 0.5
 
 Result = TypeVar("Result")
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class ModelPlanner:

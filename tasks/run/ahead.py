@@ -7,13 +7,13 @@ fails, the stage meets the same failure and says so.
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from policy_lake.errors import SchedcpError
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate
 from policy_lake.scores import MeasurementPlan
+from policy_lake.show import logger
 from tasks.host.guest import prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.spans import Span, spanned
@@ -24,7 +24,7 @@ from tasks.trial.spec import TrialSpec
 from tasks.trial.trial import baseline_runs, floor_runs
 from verifier_vm.machine.process import end_guests
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Ahead:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policy_lake.files import atomic_write
+from policy_lake.show import logger
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
 from tasks.run.report import best_line, best_of, markdown_report, text_report
@@ -17,7 +17,7 @@ from tasks.run.scope import Scope, end_run, profile_of
 from tasks.run.tally import tally, tune_result
 from tasks.trial.pictures import Pictures
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 SUMS = ("total", "vm", "overhead")

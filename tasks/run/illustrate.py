@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Score
+from policy_lake.show import logger
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence
@@ -20,7 +20,7 @@ from tasks.run.warm import import_plots
 from tasks.trial.pictures import Pictures, draw, trace_runs
 from tasks.trial.spec import Loadable
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None) -> Pictures | None:
