@@ -115,9 +115,12 @@ PERF_BYTES = 8 << 30
 # What a model answers. A reason is shown, kept and asked back; all else in an answer is a name or a value.
 ANSWER_BYTES = 4 << 20  # of a body of HTTP
 EMBEDDING_BYTES = 64 << 20  # the same, for the vectors of 64 texts
+ANSWER_CHARACTERS, ANSWER_DEPTH = 64 << 10, 32  # of the text in it, which is to be JSON
 ANSWER_PLANS = 64
+ANSWER_VALUES = 64  # knobs of one plan
 REASON_CHARACTERS = 600
 PROMPT_CHARACTERS = 800  # of one text that a model is shown
+PROMPT_PARAGRAPH = 4000  # of the profile in words
 LOG_CHARACTERS = 4000  # of a line of progress
 
 # What programs in a guest print, and what the guest says of them.
