@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from policy_lake.errors import InfraError
-from tasks.fleet.environment import child_environment, prepare_environment
+from policy_lake.secrets import child_environment
+from tasks.fleet.environment import prepare_environment
 
 START_S = 90.0
 STOP_S = 10.0
