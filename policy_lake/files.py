@@ -74,15 +74,23 @@ def read_outside(path: Path | str, most: int) -> bytes:
     """The content of a plain file, of at most `most` bytes, that anybody may have written; InputError that names it."""
     try:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{path}: cannot be read: not a plain file")
-            content = file.read(most + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            kind = os.fstat(fd).st_mode
+            if not stat.S_ISREG(kind):
+                raise InputError(
+                    f"{path}: cannot be read: {'Is a directory' if stat.S_ISDIR(kind) else 'no plain file'}"
+                )
+            content = bytearray()
+            while len(content) <= most and (piece := os.read(fd, min(1 << 20, most + 1 - len(content)))):
+                content += piece
+        finally:
+            os.close(fd)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > most:
         raise InputError(f"{path}: larger than {f'{most >> 20} MiB' if most >= 1 << 20 else f'{most >> 10} KiB'}")
-    return content
+    return bytes(content)
 
 
 def write_all(fd: int, content: bytes) -> None:

@@ -93,20 +93,21 @@ DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", integer=False)
 TIMEOUT_S = Limit("timeout_s", 0.1, DEADLINE_S.high, unit="s", integer=False)
 RUN_S = Limit("runs_s", 0.001, DEADLINE_S.high, unit="s", integer=False)
 WORK_NUMBER = Limit("number", 0, 10**12)
+WORK_MEMORY_MIB = Limit("memory_mib", 1, MEMORY_MIB.high, unit="MiB")
 GUARD_FACTOR = Limit("limit", 1, 1000, integer=False)
 DESCRIPTOR_BYTES = 64 << 10
 DESCRIPTOR_DOTS = 32  # in one line outside of quotes: what a dotted key costs grows with the square of its length
+BINARY_BYTES = 64 << 20
 WORDS = 64  # arguments, numbers of one table, guards: each
 LONGEST_WORD = 4096  # characters of an argument or a path
 LONGEST_LINE = 2000  # of a title or a goal
 LONGEST_NAME = 64  # of a number, a metric, a unit
 
-# A recorded trace: the largest here, a whole kernel build of 11117 processes, has 268 kB and 0.2 million operations.
-TRACE_BYTES = 32 << 20
-TRACE_OPS = 2_000_000
-TRACE_PAGES = 4096
-TRACE_PAGE_BYTES = 16 << 20  # of one page of one column, unpacked
-TRACE_INFO_BYTES = 4 << 20
+# A recorded trace: the largest here, a whole kernel build of 11117 processes, has 268 kB and 77 thousand operations.
+TRACE_BYTES = 16 << 20
+TRACE_OPS = 1_000_000
+TRACE_ROOM_BYTES = 256 << 20  # what reading it may take; 5 columns of 8 MiB, each twice, and Arrow's pages
+TRACE_S = 20.0
 TRACE_TASKS = 200_000  # what a guest bears
 TRACE_CPUS = 8192  # the most that a Linux kernel for x86-64 is built for
 TRACE_US = 86_400_000_000  # a day
@@ -114,7 +115,7 @@ PERF_BYTES = 8 << 30
 
 # What a model answers. A reason is shown, kept and asked back; all else in an answer is a name or a value.
 ANSWER_BYTES = 4 << 20  # of a body of HTTP
-EMBEDDING_BYTES = 64 << 20  # the same, for the vectors of 64 texts
+EMBEDDING_BYTES = 16 << 20  # the same, for the vectors of 64 texts
 ANSWER_CHARACTERS, ANSWER_DEPTH = 64 << 10, 32  # of the text in it, which is to be JSON
 ANSWER_PLANS = 64
 ANSWER_VALUES = 64  # knobs of one plan
