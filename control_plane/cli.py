@@ -27,12 +27,13 @@ from control_plane.options import (
     number,
     set_beside,
 )
-from control_plane.output import print_json
+from control_plane.output import print_json, take_any_text
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
 from policy_lake.errors import InputError, SchedcpError
 from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
+from policy_lake.show import for_terminal
 
 app = typer.Typer(
     name="schedcp",
@@ -237,6 +238,7 @@ def runs(json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line; every failure of ours is one line and its own exit status, never a traceback."""
+    take_any_text()
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
@@ -267,7 +269,7 @@ def _usage(error: Any) -> None:
 
 def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
-    sys.stderr.write(f"schedcp: {line}\n")
+    sys.stderr.write(f"schedcp: {for_terminal(line)}\n")
     if "--json" in sys.argv:
         from control_plane.outputs import ErrorOutput
 

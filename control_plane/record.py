@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
-
 from benchmarks.replay_fidelity import others_share
 from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
-from control_plane.output import out, print_json
+from control_plane.output import escape, out, print_json
 from control_plane.outputs import RecordOutput
 from policy_lake.errors import InputError
 from tasks.host.settings import load_settings

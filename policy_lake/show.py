@@ -26,7 +26,7 @@ _MARKDOWN = re.compile(
     r"|\](?=[(\[:]|$)"  # the end of a link's text
     r"|&(?=[#\w])"  # entities
     r"|:(?=//)|(?<=www)\.|(?<=\w)@(?=\w)"  # addresses, which become links by themselves
-    r"|^(?:[#>+=-]|\d+[.)])",  # what opens a block
+    r"|(?:^|(?<= ))(?:#{1,6}(?= |$)|>|\+(?= |$)|[=-]+(?= |$)|\d{1,9}[.)](?= |$))",  # what opens a block when folded
     re.IGNORECASE,
 )
 _MARKER = re.compile(r"\[\[(?=\s*##)|##(?=\s*\]\])")
@@ -91,4 +91,5 @@ class _Shown(logging.Filter):
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return f"{match[0][:-1]}\\{match[0][-1]}"
+    found = match[0]
+    return f"{found[:-1]}\\{found[-1]}" if found[0].isdigit() else f"\\{found}"

@@ -11,8 +11,10 @@ from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
+from policy_lake.show import for_markdown, for_terminal
 from tasks.plan import describe
 from tasks.run.certainty import Tried, certainty, ratio_text
+from tasks.run.shown import report_parts, shown
 
 NOT_CLAIMED = (
     "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
@@ -86,6 +88,7 @@ def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as plain text."""
+    profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
     lines = [f"Workload {profile.workload}: {profile.goal}", "", profile.text, ""]
     if best is not None:
@@ -99,6 +102,7 @@ def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as Markdown."""
+    profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
     lines = [f"# {profile.workload}", "", best_line(best), "", f"Goal: {profile.goal}", "", profile.text, ""]
     if best is not None:
@@ -116,6 +120,7 @@ def markdown_report(
 
 def profile_page(profile: WorkloadProfile) -> str:
     """The workload profile as Markdown."""
+    profile = shown(profile, for_markdown)
     lines = [
         f"# {profile.workload}", "", profile.text, "", f"Goal: {profile.goal}", "",
         f"{profile.wall_s:.2f} s on {profile.cpus} CPUs, {profile.cpu_s:.2f} s of CPU time, parallelism "
@@ -144,4 +149,4 @@ def _row_text(row: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text  # escaped with all else, by report_parts
