@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workload's descriptor: the record, and the reading of the .toml file that describes one."""
+"""A workload's descriptor: the record, and what it is in each tier. descriptor_file.py reads one."""
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
-
-from policy_lake.errors import InputError
 
 Direction = Literal["lower", "higher"]
 Accel = Literal["kvm", "tcg"]
@@ -23,9 +18,6 @@ REPLAY = "replay"
 ROOTS = ("kernel-source",)
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
-_ID = re.compile(r"[a-z][a-z0-9-]*")
-_PROGRAM = re.compile(r"[\w.-]+")
-_OURS = ("file", "tier", "binary", "asked")
 # Strict, so that `timeout_s = "30"` or a misspelt field is reported to the user and not guessed at.
 _PYDANTIC = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -109,30 +101,6 @@ class Workload:
     asked: dict[str, int] = field(default_factory=dict)
 
 
-def read_workload(path: Path) -> Workload:
-    """The workload that the TOML file at `path` describes; InputError names the file and the field that is wrong."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    for name in _OURS:
-        if name in data:
-            raise InputError(f"{path}: field '{name}': there is no such field in a descriptor")
-    described = _validated(path, data)
-    for name, wrong in _faults(described):
-        raise InputError(f"{path}: field '{name}': {wrong}")
-    for tier in described.instead:
-        for name, wrong in _faults(as_in(described, tier)):
-            raise InputError(f"{path}: field 'instead.{tier}.{name}': {wrong}")
-    if described.trace:
-        described = replace(described, trace=_trace_path(path, described.trace))
-    return replace(described, file=str(path))
-
-
 def as_in(described: Workload, tier: WorkloadSize) -> Workload:
     """The workload with the fields that this tier has instead of its own."""
     own = described.instead.get(tier, Instead())
@@ -149,88 +117,3 @@ def numbers_of(described: Workload, accel: Accel, tier: WorkloadSize) -> Mapping
 def sizes_of(described: Workload) -> tuple[WorkloadSize, ...]:
     """The tiers that the workload has, shortest first."""
     return tuple(tier for tier in WORKLOAD_SIZES if tier in described.runs_s) or WORKLOAD_SIZES
-
-
-def _validated(path: Path, data: dict[str, Any]) -> Workload:
-    from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
-
-    try:
-        # By way of JSON, whose strict mode takes a list for a tuple; a TOML date becomes a string.
-        return TypeAdapter(Workload).validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: field '{name}': {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-
-
-def _trace_path(path: Path, trace: str) -> str:
-    trace_file = (path.parent / trace).absolute()
-    if not trace_file.is_file():
-        raise InputError(f"{path}: field 'trace': {trace_file} is not a file")
-    return str(trace_file)
-
-
-def _faults(described: Workload) -> Iterator[tuple[str, str]]:
-    """What is wrong beyond types, as (field, what), worst first."""
-    if not _ID.fullmatch(described.id):
-        yield "id", f"'{described.id}' is not of lowercase letters, digits and dashes"
-    if not _PROGRAM.fullmatch(described.program):
-        yield "program", f"'{described.program}' is not the name of a program in the guest's /bin"
-    for name in ("title", "goal", "metric", "unit"):
-        if not getattr(described, name).strip():
-            yield name, "is empty"
-    for name, low in (("timeout_s", 0.1), ("cpus", 1)):
-        if getattr(described, name) < low:
-            yield name, f"must be at least {low}, not {getattr(described, name)}"
-    if described.bound and described.direction == "higher":
-        yield "bound", "is the least value of a metric of which lower is better, and here higher is"
-    yield from _tier_faults(described)
-    yield from _guard_faults(described)
-    if described.root not in ("", *ROOTS):
-        yield "root", f"'{described.root}' is not one of {', '.join(ROOTS)}"
-    if described.memory_mib < 0:
-        yield "memory_mib", "must not be negative"
-    if bool(described.trace) != (described.program == REPLAY):
-        yield "trace", f"goes with program '{REPLAY}', and only with that"
-    for table, numbers in described.work.items():
-        yield from ((f"work.{table}.{name}", "must not be negative") for name, number in numbers.items() if number < 0)
-    yield from _placeholder_faults(described)
-
-
-def _tier_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    if described.runs_s and "standard" not in described.runs_s:
-        yield "runs_s", "does not say how long a run of tier 'standard' takes"
-    for tier, seconds in described.runs_s.items():
-        if seconds <= 0:
-            yield f"runs_s.{tier}", f"must be above 0, not {seconds}"
-    if described.runs_s.get("standard", 0.0) > described.timeout_s:
-        yield "timeout_s", f"a run of tier 'standard' takes longer, {described.runs_s['standard']} s by field 'runs_s'"
-
-
-def _guard_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    measured = {described.metric}
-    for index, guard in enumerate(described.guards):
-        for name in ("metric", "unit"):
-            if not getattr(guard, name).strip():
-                yield f"guards.{index}.{name}", "is empty"
-        if guard.metric in measured:
-            yield f"guards.{index}.metric", f"'{guard.metric}' is measured already"
-        if guard.limit < 1:
-            yield f"guards.{index}.limit", f"is a factor of at least 1, not {guard.limit}"
-        measured.add(guard.metric)
-
-
-def _placeholder_faults(described: Workload) -> Iterator[tuple[str, str]]:
-    for sized in (as_in(described, tier) for tier in sizes_of(described)):
-        known = {"seed", *(["trace"] if sized.trace else [])}
-        for name in (name for arg in sized.args for name in PLACEHOLDER.findall(arg)):
-            missing = [accel for accel in ACCELS if name not in known | set(numbers_of(sized, accel, sized.tier))]
-            if missing:
-                where = " and ".join(f"work.{accel}" for accel in missing)
-                yield (
-                    "args",
-                    (
-                        f"'{{{name}}}' has no number under {' and '.join(missing)} in tier '{sized.tier}': "
-                        f"give {name} in work.all, or in {where}"
-                    ),
-                )

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin
 
 from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.limits import LONGEST_LINE, OUTPUT_BYTES
+from policy_lake.show import for_terminal, shortened
 
 Kind = TypeVar("Kind")
 
@@ -45,18 +47,17 @@ def number(
 
 def last_line(text: object) -> str:
     """The last line of a program's stderr, where it says why it failed."""
-    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "nothing on stderr"
+    last = str(text or "").rstrip().rpartition("\n")[2].strip()
+    return for_terminal(shortened(last, LONGEST_LINE)) or "nothing on stderr"
 
 
 def last_object(text: str, *, where: str, error: type[SchedcpError] = InfraError) -> dict[str, Any]:
     """The JSON object on the last line of `text` that is not blank; `error` where there is none."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
+    last = text[-OUTPUT_BYTES:].rstrip().rpartition("\n")[2]
     try:
         parsed = json.loads(last)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise error(f"{where}: its last line of output is not a JSON object but {last!r:.60}")
+        raise error(f"{where}: its last line of output is not a JSON object but {last[:60]!r}")
     return parsed

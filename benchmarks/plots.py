@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.statistics import doubt_word, four_digits
 from benchmarks.timeline import OTHERS, Timeline, busiest
 from policy_lake.scores import Score
+from policy_lake.show import lines_for_terminal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +147,25 @@ def _legend(figure: Figure, panel: Any, title: str) -> None:
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
 
 
+def _show_texts(figure: Figure) -> None:
+    """Draw every name as it is: control characters as escapes, and no formulas, of which half a one is an error."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
+
+    def shown(text: str) -> str:
+        return lines_for_terminal(text).replace("$", r"\$")
+
+    ticks: set[Any] = set()
+    for panel in figure.axes:
+        if isinstance(panel.yaxis.get_major_formatter(), FuncFormatter):  # what a list of names is made into
+            panel.set_yticks(panel.get_yticks(), [shown(label.get_text()) for label in panel.get_yticklabels()])
+        ticks.update((*panel.get_xticklabels(), *panel.get_yticklabels()))
+    for text in set(figure.findobj(Text)) - ticks:
+        text.set_text(shown(text.get_text()))
+
+
 def _bytes(figure: Figure, form: Form) -> bytes:
+    _show_texts(figure)
     out = io.BytesIO()
     # No date in the file: the same runs give the same picture.
     metadata = {"Software": None} if form == "png" else {"Date": None}

@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.descriptor import Binary, Workload
 from benchmarks.output import last_object, number
 from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+from policy_lake.limits import BINARY_BYTES, LONGEST_LINE, OUTPUT_BYTES
 
-_LIMIT = 64 << 20
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _EXEC, _DYN, _X86_64 = 2, 3, 62
 _PT_INTERP = 3
@@ -32,20 +33,16 @@ _SECTIONS = {
     "RPS percentiles (requests)": ("rps", "", _RATE),
 }
 _FIRST = next(iter(_SECTIONS))
-_PERCENTILE = re.compile(r"\s*\*?\s*(\d+\.\d)th:\s+(\S+)")
-_ENDS = re.compile(r"\s*min=(\S+), max=(\S+)")
+# Of a line without the blanks at its ends: those of a hostile one could be taken in many ways.
+_PERCENTILE = re.compile(r"(?:\* *)?(\d{1,3}\.\d)th: {1,40}(\S+)", re.ASCII)
+_ENDS = re.compile(r"min=(\S+), max=(\S+)")
 _AVERAGE = re.compile(r"average rps: (\S+)")
 _DELAY = re.compile(r"sched delay: message (\S+) \(usec\) worker (\S+) \(usec\)")
 
 
 def read_binary(path: Path) -> Binary:
     """The user's binary; InputError naming the path unless it is a static x86-64 ELF program, as the guest needs it."""
-    try:
-        if path.stat().st_size > _LIMIT:
-            raise InputError(f"{path}: larger than {_LIMIT >> 20} MiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_outside(path, BINARY_BYTES)
     if wrong := _not_static(data):
         raise InputError(f"{path}: {wrong}; the guest needs a static x86-64 program (build schbench with -static)")
     return Binary(str(path), hashlib.sha256(data).hexdigest())
@@ -80,12 +77,14 @@ def read_output(out: str, err: str, *, where: str) -> dict[str, float]:
     printed = _json_object(out)
     if printed is not None:
         return _from_json(printed, where)
-    return _from_text(err if _FIRST in err else out + err, where)
+    text = err if _FIRST in err else out + err
+    if len(text) > OUTPUT_BYTES:
+        raise InputError(f"{where}: more than {OUTPUT_BYTES >> 20} MiB of text")
+    return _from_text(text, where)
 
 
 def _json_object(out: str) -> Mapping[str, Any] | None:
-    lines = [line for line in out.splitlines() if line.strip()]
-    for text in (out, lines[-1] if lines else ""):
+    for text in (out[:OUTPUT_BYTES], out[-OUTPUT_BYTES:].rstrip().rpartition("\n")[2]):
         try:
             printed = json.loads(text)
         except (ValueError, RecursionError):
@@ -125,7 +124,7 @@ def _from_text(text: str, where: str) -> dict[str, float]:
     for line in text[start:].splitlines():
         section = next((title for title in _SECTIONS if line.startswith(title)), section)
         sections.add(section)
-        metrics |= _line(line, section, where)
+        metrics |= _line(line.strip()[:LONGEST_LINE], section, where)
     for title, (prefix, suffix, percentiles) in _SECTIONS.items():
         if title not in sections:
             raise InputError(f"{where}: the last block has no '{title}': cut short, or another version of schbench")

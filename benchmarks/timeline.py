@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy_lake.errors import InfraError
+from policy_lake.limits import LONGEST_NAME, TIMELINE_CPUS, TRACE_US
 
 PROGRAM = "timeline"
 IDLE = 0
@@ -68,15 +69,17 @@ class _Reader:
 
     def take(self, fields: Sequence[str], line: str) -> None:
         if fields[0] == "C":
-            self._names[int(fields[1])] = line.split(" ", 2)[2]
+            self._names[int(fields[1])] = line.split(" ", 2)[2][:LONGEST_NAME]
         elif fields[0] == "W":
             self._runnable.setdefault(int(fields[2]), int(fields[1]))
         elif fields[0] == "S":
             self._switch(int(fields[1]), int(fields[2]), int(fields[3]), fields[4])
         else:
-            self.end_us, self._lost = int(fields[1]), int(fields[3])
+            self.end_us, self._lost = min(int(fields[1]), TRACE_US), int(fields[3])
 
     def _switch(self, at_us: int, cpu: int, pid: int, state: str) -> None:
+        if not (0 <= cpu < TIMELINE_CPUS and 0 <= at_us <= TRACE_US):
+            raise ValueError("no CPU and no moment of a guest")
         before, since = self._running.get(cpu, (IDLE, at_us))
         if before != IDLE:
             self._close(cpu, before, since, at_us)

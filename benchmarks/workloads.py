@@ -22,13 +22,16 @@ from benchmarks.descriptor import (
     WorkloadSize,
     as_in,
     numbers_of,
-    read_workload,
     sizes_of,
 )
+from benchmarks.descriptor_file import read_workload
 from benchmarks.schbench import real_arguments
 from benchmarks.trace.program import program_of_trace
 from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+from policy_lake.limits import BINARY_BYTES, TRACE_BYTES, WORK_NUMBER
 from policy_lake.model import to_json
+from policy_lake.show import shortened
 
 __all__ = [
     "WORKLOAD_SIZES",
@@ -112,8 +115,9 @@ def asking(described: Workload, words: str) -> Workload:
         name, _, number = word.partition("=")
         if name not in known:
             raise InputError(f"workload '{described.id}' has no number '{name}': it has {', '.join(known) or 'none'}")
-        if not number.isascii() or not number.isdigit():
-            raise InputError(f"workload '{described.id}', number '{name}': '{number}' is not a whole number from 0 on")
+        if not number.isascii() or not number.isdigit() or len(number) > 20 or int(number) > WORK_NUMBER.high:
+            wrong = f"'{shortened(number, 40)}' is not a whole number from {WORK_NUMBER.span}"
+            raise InputError(f"workload '{described.id}', number '{name}': {wrong}")
         asked[name] = int(number)
     return replace(described, asked=asked)
 
@@ -170,7 +174,4 @@ def _under_its_name(path: Path) -> Workload:
 
 
 def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return read_outside(path, max(TRACE_BYTES, BINARY_BYTES))

@@ -30,13 +30,14 @@ from control_plane.options import (
     number,
     set_beside,
 )
-from control_plane.output import print_json
+from control_plane.output import print_json, take_any_text
 from control_plane.streams import guard_streams
 from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
+from policy_lake.show import for_terminal
 from tasks.host.interrupts import interruptible
 
 app = typer.Typer(
@@ -261,6 +262,7 @@ def runs(json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line; every failure of ours is one line and its own exit status, never a traceback."""
+    take_any_text()
     try:
         guard_streams()
         with interruptible(_cut_short):
@@ -319,7 +321,7 @@ def _usage(error: Any) -> None:
 
 def _fail(message: str, status: int, *, code: str = "") -> None:
     line = " ".join(message.split())
-    sys.stderr.write(f"schedcp: {line}\n")
+    sys.stderr.write(f"schedcp: {for_terminal(line)}\n")
     if "--json" in sys.argv[: sys.argv.index("--") if "--" in sys.argv else None]:  # what stands behind is not ours
         from control_plane.outputs import ErrorOutput
 

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from control_plane.output import out, print_json, working
+from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
 from policy_lake.errors import SchedcpError
 from policy_lake.guest import GuestJob
@@ -44,7 +44,7 @@ def show(findings: list[CheckedPart], *, as_json: bool) -> None:
     for finding in findings:
         mark = "[green]ok     [/]" if finding.ok else "[red]missing[/]"
         mend = f"  ->  {finding.mend}" if not finding.ok and finding.mend else ""
-        out().print(f"{mark} {finding.name:<8} {finding.detail}{mend}", soft_wrap=True)
+        out().print(f"{mark} {escape(finding.name):<8} {escape(finding.detail + mend)}", soft_wrap=True)
 
 
 TOOLS = {

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
 from benchmarks.trace.file import read_trace
-from control_plane.output import out, print_json, working
+from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import FidelityOutput, ReplayedCommand
+from policy_lake.show import for_terminal
 from tasks.host.settings import Settings
 from tasks.traces.replay import replay
 
@@ -21,7 +20,7 @@ _SHOWN = 0.5
 def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
     """Replay, compare, print; 0 also where they differ, since that is a finding and no failure."""
     trace = read_trace(file)
-    with working(f"replaying {trace.info.command}: {trace.tasks} tasks"):
+    with working(f"replaying {for_terminal(trace.info.command)}: {trace.tasks} tasks"):
         fidelity = replay(trace, settings)
     if as_json:
         print_json("fidelity", compared(fidelity, str(file)))
@@ -72,7 +71,7 @@ def _show(fidelity: Fidelity) -> None:
         f"run-queue delay after {fidelity.wakeups[0]} wake-ups, in the replay {fidelity.wakeups[1]}:", soft_wrap=True
     )
     for name, (original, replayed) in fidelity.delays_us.items():
-        console.print(f"  {name:<4} {original:12.1f} us   replay {replayed:12.1f} us")
+        console.print(f"  {escape(name):<4} {original:12.1f} us   replay {replayed:12.1f} us")
     if fidelity.lost_share > MAKESPAN_LIMIT:
         console.print(
             f"[yellow]warning[/]: others had {fidelity.lost_share:.0%} of its CPUs while it was recorded: the "

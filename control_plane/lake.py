@@ -6,10 +6,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from control_plane.output import out, print_json, working
+from control_plane.output import escape, escape_lines, out, print_json, working
 from control_plane.outputs import (
     LakeRebuildOutput,
     LakeSearchOutput,
@@ -45,8 +44,8 @@ def policies_command(*, as_json: bool) -> None:
         return
     table = _table("policy", "what it does", "good for", "knobs (defaults)")
     for policy in known:
-        knobs = "\n".join(f"{knob.name}={knob.default or '(none)'}" for knob in policy.knobs)
-        table.add_row(policy.id, escape(policy.title), escape(policy.good_for), escape(knobs))
+        knobs = "\n".join(escape(f"{knob.name}={knob.default or '(none)'}") for knob in policy.knobs)
+        table.add_row(escape(policy.id), escape(policy.title), escape(policy.good_for), knobs)
     out().print(table)
 
 
@@ -84,7 +83,7 @@ def search_command(text: str, *, limit: int, as_json: bool) -> None:
     table = _table("relevance", "policy", "what it does", "good for")
     for match in ranked:
         policy = match.policy
-        table.add_row(f"{match.relevance:.2f}", policy.id, escape(policy.title), escape(policy.good_for))
+        table.add_row(f"{match.relevance:.2f}", escape(policy.id), escape(policy.title), escape(policy.good_for))
     out().print(table)
 
 
@@ -104,10 +103,10 @@ def show_command(id: str, *, as_json: bool) -> None:
         print_json("lake show", LakeShowOutput(tuple(entries)))
         return
     for entry in entries:
-        out().print(f"[bold]{entry.kind}[/] {escape(entry.id)}")
+        out().print(f"[bold]{escape(entry.kind)}[/] {escape(entry.id)}")
         for name, value in entry.data.items():
             text = value if isinstance(value, str) else json.dumps(value)
-            out().print(f"  {name}: {escape(text)}", soft_wrap=True)
+            out().print(f"  {escape(name)}: {escape_lines(text)}", soft_wrap=True)
 
 
 def rebuild_command(*, as_json: bool) -> None:

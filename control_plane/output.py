@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
+
+from policy_lake.show import for_terminal, lines_for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,18 +26,47 @@ def print_json(command: str, record: Any) -> None:
     sys.stdout.write(json.dumps(as_json(command, record), indent=2, allow_nan=False) + "\n")
 
 
+def take_any_text() -> None:
+    """Let stdout and stderr take every character, as an escape where their encoding has none (LANG=C, file names)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def escape(text: object) -> str:
+    """Text from outside as a part of a line for the consoles: one line, and no instruction to rich or a terminal."""
+    from rich.markup import escape as literal
+
+    return literal(for_terminal(text))
+
+
+def escape_lines(text: object) -> str:
+    """The same for text of several lines, which stay lines."""
+    from rich.markup import escape as literal
+
+    return literal(lines_for_terminal(text))
+
+
 def out() -> Console:
     """The console for results."""
-    from rich.console import Console
-
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """The console for progress and complaints."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    class Shown(Console):
+        """Lets no control character through, whoever forgot to escape one: rich takes out only some of them."""
+
+        def render_str(self, text: str, **options: Any) -> Any:
+            return super().render_str(lines_for_terminal(text), **options)
+
+    return Shown(stderr=stderr, highlight=False)
 
 
 @contextmanager

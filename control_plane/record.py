@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.markup import escape
-
 from benchmarks.replay_fidelity import others_share
 from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
-from control_plane.output import err, out, print_json, working
+from control_plane.output import err, escape, out, print_json, working
 from control_plane.outputs import RecordOutput
 from policy_lake.errors import InputError
 from tasks.host.settings import load_settings

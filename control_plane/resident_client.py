@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import select
 import signal
@@ -22,12 +21,13 @@ from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, pee
 from policy_lake.doing import MARK
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
+from policy_lake.show import logger
 from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
 START_S, END_S, CANCEL_S = 120.0, 120.0, 60.0
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def up(settings: Settings) -> tuple[int, bool]:

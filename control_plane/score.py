@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from benchmarks.statistics import four_digits, outcome_text
-from control_plane.output import out, print_json, working
+from control_plane.output import escape, out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
 from policy_lake.scores import Score
+from policy_lake.show import for_terminal
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
@@ -23,7 +22,9 @@ REJECTED, DIFFERS = 3, 1
 
 def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
-    with working(f"measuring {request.policy} on {request.workload}: from {request.pairs} pairs on"):
+    with working(
+        f"measuring {for_terminal(request.policy)} on {for_terminal(request.workload)}: from {request.pairs} pairs on"
+    ):
         result, trial = scored(request, settings, open_lake(settings))
     if isinstance(result, Rejected):
         return _rejected(result, as_json=as_json)
@@ -32,7 +33,7 @@ def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -
         return 0
     _show(result, trial.warning)
     for name, path in result.pictures.items():
-        out().print(f"{name}: {path}", soft_wrap=True)
+        out().print(f"{escape(name)}: {escape(path)}", soft_wrap=True)
     return 0
 
 
@@ -48,7 +49,7 @@ def scored(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Score
 
 def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
     """Measure a score of the lake again, say whether it agrees, return the exit status."""
-    with working(f"measuring score {score_id} again"):
+    with working(f"measuring score {for_terminal(score_id)} again"):
         again = score_again(score_id, settings, open_lake(settings))
     if again.trial.score is None:
         return _rejected(_rejection(again.trial), as_json=as_json)
@@ -72,7 +73,7 @@ def _rejected(result: Rejected, *, as_json: bool) -> int:
         print_json("rejection", result)
     else:
         rejection = result.rejection
-        out().print(f"[red]rejected[/] at {rejection.stage}: {escape(rejection.reason)}", soft_wrap=True)
+        out().print(f"[red]rejected[/] at {escape(rejection.stage)}: {escape(rejection.reason)}", soft_wrap=True)
     return REJECTED
 
 
@@ -81,14 +82,15 @@ def _show(score: Score, warning: str) -> None:
     for number, pair in enumerate(score.pairs, 1):
         ratio = pair.baseline / pair.policy
         baseline, policy = four_digits(pair.baseline), four_digits(pair.policy)
-        line = f"  pair {number}: {score.baseline} {baseline} {score.unit}, {score.policy} {policy}"
-        console.print(f"{line} {score.unit}, {ratio:.3f}x (seed {pair.seed})")
-    console.print(baseline_line(score))
-    console.print(f"[bold]{score.policy}: {ratio_text(score.ratio)}, {escape(outcome_text(score))}[/]", soft_wrap=True)
+        line = f"  pair {number}: {score.baseline} {baseline} {score.unit}, {score.policy} {policy} {score.unit}"
+        console.print(escape(f"{line}, {ratio:.3f}x (seed {pair.seed})"))
+    console.print(escape(baseline_line(score)))
+    name, ratio_words = escape(score.policy), escape(ratio_text(score.ratio))
+    console.print(f"[bold]{name}: {ratio_words}, {escape(outcome_text(score))}[/]", soft_wrap=True)
     for line in certainty_lines(score):
         console.print(escape(line), soft_wrap=True)
     console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
-    console.print(f"score {score.id}: `schedcp score --again {score.id}` measures it once more")
+    console.print(escape(f"score {score.id}: `schedcp score --again {score.id}` measures it once more"))
     if warning:
         console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
     console.print(not_claimed(score.clock))
@@ -96,9 +98,9 @@ def _show(score: Score, warning: str) -> None:
 
 def _show_again(again: Again, now: Score) -> None:
     console = out()
-    console.print(f"before: {ratio_text(again.before.ratio)}, {outcome_text(again.before)}")
-    console.print(f"now:    {ratio_text(now.ratio)}, {outcome_text(now)}")
+    console.print(escape(f"before: {ratio_text(again.before.ratio)}, {outcome_text(again.before)}"))
+    console.print(escape(f"now:    {ratio_text(now.ratio)}, {outcome_text(now)}"))
     if again.changed:
-        console.print(f"no longer what it was then: {', '.join(again.changed)}")
+        console.print(escape(f"no longer what it was then: {', '.join(again.changed)}"))
     word = "[green]agrees[/]" if again.agrees else "[red]differs[/]"
     console.print(f"{word}: the ratio is {100 * again.difference:.2f} % away from what it was")

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from rich.markup import escape
-
-from control_plane.output import out, print_json
+from control_plane.output import escape, out, print_json
 from control_plane.outputs import (
     TokenCheckOutput,
     TokenLogOutput,
@@ -94,7 +92,7 @@ def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
         print_json("token revoke", TokenRevokeOutput(kind, value, reason, revocations["version"]))
         return
     count, version = len(revocations["revoked"]), revocations["version"]
-    _say(f"revoked: {kind} {value}; the list is now version {version}, with {count} on it")
+    _say(f"revoked: {escape(kind)} {escape(value)}; the list is now version {version}, with {count} on it")
 
 
 def restore_command(*, as_json: bool) -> None:
@@ -123,7 +121,8 @@ def log_command(*, check_only: bool, as_json: bool) -> None:
     for entry in () if check_only else log.entries:
         what = entry.policy or entry.reason
         subject = entry.token_sha256 or entry.nonce or entry.object_sha256
-        _say(f"{entry.seq:>5} {entry.time:%Y-%m-%d %H:%M:%S} {entry.event:<8} {subject[:16]:<16} {escape(what)}")
+        line = f"{entry.seq:>5} {entry.time:%Y-%m-%d %H:%M:%S} {entry.event:<8} {subject[:16]:<16} {what}"
+        _say(escape(line))
     _say(summary + unfinished)
 
 

@@ -14,6 +14,7 @@ from control_plane.outputs import DownOutput, UpOutput
 from control_plane.progress import shown
 from control_plane.resident_client import down, tune_at_resident, up
 from policy_lake.model import from_json
+from policy_lake.show import for_terminal
 from tasks.host.settings import Settings
 from tasks.host.spans import process_began
 from tasks.run.spec import define_run
@@ -47,9 +48,9 @@ def tune_command(
         return
     report = Path(result["report"]).with_suffix(".txt")
     sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
-    sys.stdout.write(f"\nthe same as Markdown: {result['report']}\n")
+    sys.stdout.write(f"\nthe same as Markdown: {for_terminal(result['report'])}\n")
     for name, path in result["pictures"].items():
-        sys.stdout.write(f"{name}: {path}\n")
+        sys.stdout.write(f"{for_terminal(name)}: {for_terminal(path)}\n")
     seconds = result["seconds"]
     sys.stdout.write(f"{seconds['total']:.1f} s from start to end, {seconds['stop']:.1f} s of it behind the report\n")
     sys.stdout.write("in the Prefect UI: make ui\n")

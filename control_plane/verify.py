@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.panel import Panel
 
-from control_plane.output import err, out, print_json, working
+from control_plane.output import err, escape, escape_lines, out, print_json, working
 from control_plane.results import VerifyResult, extended
 from policy_lake.knobs import parse_knob_values
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
@@ -43,7 +42,7 @@ def verify_command(
     if as_json:
         print_json("verify", result)
     elif result.token:
-        out().print(f"token: {result.token}", soft_wrap=True)
+        out().print(f"token: {escape(result.token)}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
 
 
@@ -84,13 +83,16 @@ def _show(file: Path, done: Verified) -> None:
     console, verdict = out(), done.verdict
     for stage in verdict.stages:
         mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {stage.name:<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
+        console.print(f"  {mark} {escape(stage.name):<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
     _show_open(verdict)
     for stage in verdict.stages:
         if (rejection := rejection_of(stage)) is not None:
             _show_rejection(rejection)
     if verdict.accepted:
-        console.print(f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {verdict.kernel}")
+        console.print(
+            f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
+            soft_wrap=True,
+        )
     if done.warning:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
 
@@ -112,13 +114,14 @@ def _show_open(verdict: Verdict) -> None:
 def _show_rejection(rejection: Rejection) -> None:
     console = out()
     bug = f" ({escape(rejection.bug)})" if rejection.bug else ""
-    console.print(f"[red]rejected[/] at {rejection.stage}{bug}: {escape(rejection.reason)}", soft_wrap=True)
+    console.print(f"[red]rejected[/] at {escape(rejection.stage)}{bug}: {escape(rejection.reason)}", soft_wrap=True)
     if rejection.place:
         console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
     if rejection.advice:
         console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
     if rejection.evidence.strip():
-        err().print(Panel(escape(rejection.evidence.strip()), title=f"{rejection.stage}: evidence", title_align="left"))
+        evidence = escape_lines(rejection.evidence.strip())
+        err().print(Panel(evidence, title=f"{escape(rejection.stage)}: evidence", title_align="left"))
 
 
 def _where(finding: Finding) -> str:

@@ -97,7 +97,7 @@ def messages(connection: socket.socket) -> Iterator[Message]:
         while line := lines.readline(LONGEST_MESSAGE + 1):
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
                 raise InfraError("the resident process: a message that is none of ours")

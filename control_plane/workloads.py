@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.markup import escape
-
 from benchmarks.workloads import Guard, Workload, sizes_of
-from control_plane.output import out, print_json
+from control_plane.output import escape, out, print_json
 from control_plane.outputs import WorkloadOutput, WorkloadsOutput
+from policy_lake.show import for_terminal
 from tasks.host.settings import load_settings
 from tasks.host.workloads import add_workload, find_workload, list_workloads
 
@@ -27,7 +26,7 @@ def list_command(*, as_json: bool) -> int:
         for workload in workloads:
             _show(workload.id, _rows(workload))
     for line in unreadable:
-        sys.stderr.write(f"schedcp: {line}\n")
+        sys.stderr.write(f"schedcp: {for_terminal(line)}\n")
     return BAD_INPUT if unreadable else 0
 
 
@@ -53,8 +52,8 @@ def add_command(file: Path, *, as_json: bool) -> None:
     if as_json:
         print_json("workloads add", _output(added))
         return
-    out().print(f"added workload '{added.id}': {escape(added.file)}", soft_wrap=True)
-    out().print(f"tune it with: schedcp tune {added.id}")
+    out().print(f"added workload '{escape(added.id)}': {escape(added.file)}", soft_wrap=True)
+    out().print(f"tune it with: schedcp tune {escape(added.id)}")
 
 
 def _output(workload: Workload) -> WorkloadOutput:
@@ -90,6 +89,6 @@ def _numbers(numbers: Mapping[str, int]) -> str:
 
 
 def _show(id: str, rows: Mapping[str, str]) -> None:
-    out().print(f"[bold]{id}[/]")
+    out().print(f"[bold]{escape(id)}[/]", soft_wrap=True)
     for name, text in rows.items():
-        out().print(f"  {name}: {escape(text)}", soft_wrap=True)
+        out().print(f"  {escape(name)}: {escape(text)}", soft_wrap=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import logging
 
+from policy_lake.show import logger
+
 MARK = "doing"
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def doing(text: str, *parts: object) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from policy_lake.errors import InfraError, InputError
+from policy_lake.limits import EMBEDDING_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,25 +128,33 @@ class EndpointEmbedder:
     def _ask(self, texts: list[str]) -> list[list[float]]:
         import httpx
 
-        key = os.environ.get("OPENAI_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            answer = httpx.post(
-                f"{self.url}/embeddings",
-                json={"model": self.model, "input": texts, "encoding_format": "float"},
-                headers=headers,
-                timeout=self.timeout_s,
-            )
-            answer.raise_for_status()
-            rows = sorted(answer.json()["data"], key=lambda row: row["index"])
+            rows = sorted(json.loads(self._body(texts))["data"], key=lambda row: row["index"])
             vectors = [row["embedding"] for row in rows]
         except httpx.HTTPStatusError as error:
             raise InfraError(f"embeddings from {self.url}: HTTP status {error.response.status_code}") from error
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise InfraError(f"embeddings from {self.url}: {type(error).__name__}: {error}") from error
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InfraError(f"embeddings from {self.url}: {type(error).__name__}: {error!s:.200}") from error
         if len(vectors) != len(texts):
             raise InfraError(f"embeddings from {self.url}: {len(vectors)} vectors for {len(texts)} texts")
         return vectors
+
+    def _body(self, texts: list[str]) -> bytes:
+        """The answer's bytes, packed or not; ValueError for more of them than any answer has."""
+        import httpx
+
+        key = os.environ.get("OPENAI_API_KEY")
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        asked = {"model": self.model, "input": texts, "encoding_format": "float"}
+        url = f"{self.url}/embeddings"
+        with httpx.stream("POST", url, json=asked, headers=headers, timeout=self.timeout_s) as answer:
+            answer.raise_for_status()
+            body = bytearray()
+            for piece in answer.iter_raw():  # as sent: unpacked, a few bytes may be gigabytes
+                body += piece
+                if len(body) > EMBEDDING_BYTES:
+                    raise ValueError(f"the body is larger than {EMBEDDING_BYTES >> 20} MiB")
+        return bytes(body)
 
 
 def _unit(vectors: Any) -> Vectors:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files written in one step, and the lock between writers: a leaf that every folder may import."""
+"""Files written in one step, the lock between writers, and files from outside: a leaf that every folder may import."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 
 PARTS = ".*.part"  # glob of what a killed writer leaves: nobody reads it, and whoever holds a lock may remove it
 Content = bytes | Iterable[bytes]
@@ -67,6 +68,29 @@ def atomic_create(path: Path, data: bytes, *, mode: int | None = None) -> bool:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return True
+
+
+def read_outside(path: Path | str, most: int) -> bytes:
+    """The content of a plain file, of at most `most` bytes, that anybody may have written; InputError that names it."""
+    try:
+        # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            kind = os.fstat(fd).st_mode
+            if not stat.S_ISREG(kind):
+                raise InputError(
+                    f"{path}: cannot be read: {'Is a directory' if stat.S_ISDIR(kind) else 'no plain file'}"
+                )
+            content = bytearray()
+            while len(content) <= most and (piece := os.read(fd, min(1 << 20, most + 1 - len(content)))):
+                content += piece
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > most:
+        raise InputError(f"{path}: larger than {f'{most >> 20} MiB' if most >= 1 << 20 else f'{most >> 10} KiB'}")
+    return bytes(content)
 
 
 def write_all(fd: int, content: bytes) -> None:

@@ -89,6 +89,49 @@ MODEL_PRICE_USD = Limit("price per million tokens", 0, 10**6, unit="USD", defaul
 MODEL_TIMEOUT_S = Limit("model_timeout_s", 0.001, 86_400, unit="s", default=120.0, integer=False)
 DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", integer=False)
 
+# A workload's descriptor. Its numbers are the workload's program's, which sets limits of its own.
+TIMEOUT_S = Limit("timeout_s", 0.1, DEADLINE_S.high, unit="s", integer=False)
+RUN_S = Limit("runs_s", 0.001, DEADLINE_S.high, unit="s", integer=False)
+WORK_NUMBER = Limit("number", 0, 10**12)
+WORK_MEMORY_MIB = Limit("memory_mib", 1, MEMORY_MIB.high, unit="MiB")
+GUARD_FACTOR = Limit("limit", 1, 1000, integer=False)
+DESCRIPTOR_BYTES = 64 << 10
+DESCRIPTOR_DOTS = 32  # in one line outside of quotes: what a dotted key costs grows with the square of its length
+BINARY_BYTES = 64 << 20
+WORDS = 64  # arguments, numbers of one table, guards: each
+LONGEST_WORD = 4096  # characters of an argument or a path
+LONGEST_LINE = 2000  # of a title or a goal
+LONGEST_NAME = 64  # of a number, a metric, a unit
+
+# A recorded trace: the largest here, a whole kernel build of 11117 processes, has 268 kB and 77 thousand operations.
+TRACE_BYTES = 16 << 20
+TRACE_OPS = 1_000_000
+TRACE_ROOM_BYTES = 256 << 20  # what reading it may take; 5 columns of 8 MiB, each twice, and Arrow's pages
+TRACE_S = 20.0
+TRACE_TASKS = 200_000  # what a guest bears
+TRACE_CPUS = 8192  # the most that a Linux kernel for x86-64 is built for
+TRACE_US = 86_400_000_000  # a day
+PERF_BYTES = 8 << 30
+
+# What a model answers. A reason is shown, kept and asked back; all else in an answer is a name or a value.
+ANSWER_BYTES = 4 << 20  # of a body of HTTP
+EMBEDDING_BYTES = 16 << 20  # the same, for the vectors of 64 texts
+ANSWER_CHARACTERS, ANSWER_DEPTH = 64 << 10, 32  # of the text in it, which is to be JSON
+ANSWER_PLANS = 64
+ANSWER_VALUES = 64  # knobs of one plan
+REASON_CHARACTERS = 600
+PROMPT_CHARACTERS = 800  # of one text that a model is shown
+PROMPT_PARAGRAPH = 4000  # of the profile in words
+LOG_CHARACTERS = 4000  # of a line of progress
+
+# What programs in a guest print, and what the guest says of them.
+OUTPUT_BYTES = 4 << 20  # verifier_vm/guest/run.c keeps 1 MiB of each stream
+EVENT_BYTES = 16 << 20  # a line with two of them, each of their bytes escaped, and the kernel's log
+EVENT_BRACKETS = 2 << 20  # an empty list takes 64 bytes where it took 3 in the line
+TIMELINE_CPUS = 1024
+
+LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log
+
 
 def most_pairs(pairs: int) -> int:
     """How many pairs a candidate may get at most that gets `pairs` at first: three times as many, within MOST_PAIRS."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from policy_lake.journal import Line, digest
+from policy_lake.journal import Line, digest, read_data
 from policy_lake.model import from_json
 from policy_lake.records import KINDS, Entry, LakeError, columns, search_text
+from policy_lake.show import for_terminal
 from policy_lake.upgrade import upgraded
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ def to_rows(lines: Sequence[Line], embed: Callable[[list[str]], Any], dimensions
 
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for line in lines:
-        data = line.data
-        row: dict[str, Any] = {"seq": line.end, "kind": line.kind, "sha256": line.sha256, "data": line.text}
-        row |= columns(line.kind, data)
-        if line.kind == "policies":
-            row |= {"workloads": data["workloads"], "text": search_text(data)}
+        row = _row(line)
         rows.setdefault(line.kind, {})[row["id"]] = row
     if policies := list(rows.get("policies", {}).values()):
         for row, vector in zip(policies, embed([row["text"] for row in policies]), strict=True):
@@ -57,18 +53,39 @@ def to_rows(lines: Sequence[Line], embed: Callable[[list[str]], Any], dimensions
     }
 
 
+def _row(line: Line) -> dict[str, Any]:
+    """LakeError for a line that has its checksum, and yet is none that this program writes."""
+    try:
+        data = line.data
+        row: dict[str, Any] = {"seq": line.end, "kind": line.kind, "sha256": line.sha256, "data": line.text}
+        row |= columns(line.kind, data)
+        if line.kind == "policies":
+            row |= {"workloads": list(data["workloads"]), "text": search_text(data)}
+        for name, value in row.items():
+            texts = value if name == "workloads" else [value] if name != "seq" else []
+            if not all(isinstance(text, str) and text.encode() is not None for text in texts):
+                raise ValueError(f"{name} is no text")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        where = f"the journal's line that ends at byte {line.end}"
+        raise LakeError(f"{where}: no record of {line.kind}: {for_terminal(error)[:120]}") from error
+    return row
+
+
 def to_entry(row: dict[str, Any]) -> Entry:
     """A row's record as data, in this version's words; ValueError if the row is not what was written."""
     kind, text = row["kind"], row["data"]
     if kind is None or text is None or digest(kind, text) != row["sha256"]:
         raise ValueError(f"row {row['id']!r} does not match its checksum")
-    return Entry(kind, row["id"], upgraded(kind, json.loads(text)))
+    try:
+        return Entry(kind, row["id"], upgraded(kind, read_data(text)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"row {row['id']!r} holds no record of {kind}") from error
 
 
 def to_record(entry: Entry) -> Any:
     """The record of an entry; LakeError if this version's record has other fields."""
     try:
         return from_json(KINDS[entry.kind], entry.data)
-    except ValueError as error:
-        why = " ".join(str(error).split())[:200]
-        raise LakeError(f"{entry.kind} {entry.id!r} was written by another version of schedcp: {why}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        why = for_terminal(" ".join(str(error)[:2000].split())[:200])
+        raise LakeError(f"{entry.kind} {entry.id!r:.100} was written by another version of schedcp: {why}") from error

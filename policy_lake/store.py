@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +20,13 @@ from policy_lake.errors import InfraError
 from policy_lake.files import fsync_directory, locked
 from policy_lake.journal import Journal, Line
 from policy_lake.records import KINDS, LakeError, columns
+from policy_lake.show import logger
 from policy_lake.state import State, boot_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 CHUNK = 500  # lines replayed at a time
 

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from benchmarks.statistics import doubt_text
 from policy_lake.model import Lesson
 from policy_lake.scores import Score
+from policy_lake.show import logger
 from tasks.plan import describe
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import change
 from tasks.run.scope import Scope
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def learn(scope: Scope, tried: Iterable[Tried]) -> list[Lesson]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import replace
 
 from benchmarks.profile import profile_job, read_profile
@@ -15,6 +14,7 @@ from policy_lake.files import locked
 from policy_lake.guest import GuestJob
 from policy_lake.lake import Lake
 from policy_lake.model import WorkloadProfile
+from policy_lake.show import logger
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import Settings
 from tasks.host.spans import Span, spanned
@@ -22,7 +22,7 @@ from verifier_vm.machine import vm
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.snapshot import snapshot_key
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def observe(

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
+from policy_lake.show import logger
 from tasks.planners.protocol import PlanContext, Planner
 
 RETRIEVED = 8
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def plan(

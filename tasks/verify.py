@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import get_args
 from bpf.library import read_policy
 from policy_lake.errors import InputError
 from policy_lake.events import Event, Hello, Ran
+from policy_lake.files import read_outside
 from policy_lake.knobs import knob_words
 from policy_lake.limits import PAIRS, SEED, most_pairs
 from policy_lake.model import Clock, Verdict
@@ -69,17 +69,12 @@ class Verified:
 
 def read_source(path: Path) -> str:
     """The text of a policy's source file; InputError that names the file when it is not one."""
+    if path == Path():  # what an empty word becomes
+        raise InputError("the path of the policy is empty, or the directory itself: give a .bpf.c file")
     if path.suffixes[-2:] != [".bpf", ".c"]:
         raise InputError(f"{path}: not a .bpf.c file")
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: not a regular file")
-        if status.st_size > SOURCE_LIMIT:
-            raise InputError(f"{path}: larger than {SOURCE_LIMIT >> 20} MiB")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        return read_outside(path, SOURCE_LIMIT).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
 

@@ -7,6 +7,7 @@ where a tracepoint has its fields comes from the `format` files of the kernel th
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ _TIME, _CPU, _RAW = 4, 1 << 7, 1 << 10
 _FIELD = re.compile(
     r"field:(?P<type>[^;]*?)(?P<name>\w+)(\[\d*\])?;\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>\d);"
 )
+_LONGEST_SAMPLE = 1 << 16
 _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 
@@ -47,7 +49,7 @@ class Format:
 
     name: str
     id: int
-    takes: tuple[Callable[[bytes, int], Any], ...]
+    takes: tuple[Callable[[bytes | mmap.mmap, int], Any], ...]
 
 
 def read_format(name: str, text: str, wanted: tuple[str, ...]) -> Format:
@@ -60,20 +62,29 @@ def read_format(name: str, text: str, wanted: tuple[str, ...]) -> Format:
     return Format(name, int(id_line[1]), tuple(_take(matches[field]) for field in wanted))
 
 
-def _take(field: re.Match[str]) -> Callable[[bytes, int], Any]:
+def _take(field: re.Match[str]) -> Callable[[bytes | mmap.mmap, int], Any]:
     offset, size = int(field["offset"]), int(field["size"])
     if "char" in field["type"] and size > 1:
         return lambda data, at: data[at + offset : at + offset + size].split(b"\0", 1)[0].decode(errors="replace")
+    if size not in _CODES or offset > _LONGEST_SAMPLE:
+        raise InfraError(f"field '{field['name']}' of a tracepoint has {size} bytes at {offset}, which none has")
     code = _CODES[size] if field["signed"] == "1" else _CODES[size].upper()
     unpack = struct.Struct("<" + code).unpack_from
     return lambda data, at: unpack(data, at + offset)[0]
 
 
-def read_events(data: bytes, formats: Mapping[int, Format], *, where: str) -> Iterator[Event]:
+def read_events(data: bytes | mmap.mmap, formats: Mapping[int, Format], *, where: str) -> Iterator[Event]:
     """The events of `formats` (by tracepoint id) in perf's file, in the order of the file: each CPU's are in order.
 
     Raises InfraError for a file that is not whole, or says that the kernel lost or held back events.
     """
+    try:
+        yield from _events(data, formats, where)
+    except struct.error:
+        raise InfraError(f"{where}: perf's recording is broken: a record ends too soon") from None
+
+
+def _events(data: bytes | mmap.mmap, formats: Mapping[int, Format], where: str) -> Iterator[Event]:
     start, end, time_at, cpu_at, raw_at = _layout(data, where)
     header, u64, u32, common = (struct.Struct(f).unpack_from for f in ("<IHH", "<Q", "<I", "<HBBi"))
     lost = 0
@@ -105,7 +116,7 @@ def read_events(data: bytes, formats: Mapping[int, Format], *, where: str) -> It
         )
 
 
-def _layout(data: bytes, where: str) -> tuple[int, int, int, int, int]:
+def _layout(data: bytes | mmap.mmap, where: str) -> tuple[int, int, int, int, int]:
     """Where the records start and end, and where in a sample its time, its CPU and its raw data's size are."""
     if len(data) < 104 or data[:8] != MAGIC:
         raise InfraError(f"{where}: not a file of perf's")

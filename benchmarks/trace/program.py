@@ -22,20 +22,22 @@ _NAME_BYTES = 16
 def program(trace: Trace) -> bytes:
     """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another."""
     names = list(dict.fromkeys([trace.info.command, *trace.info.names]))
-    numbers = [names.index(name) for name in trace.info.names]
+    places = {name: number for number, name in enumerate(names)}
+    numbers = [places[name] for name in trace.info.names]
+    kinds, afters, arguments = trace.op.tolist(), trace.after_us.tolist(), trace.arg.tolist()
     encoded: list[int] = []
     args: list[int] = []
     first = [0]
     for task in range(trace.tasks):
         for i in trace.span(task):
-            kind, after_us = int(trace.op[i]), int(trace.after_us[i])
+            kind, after_us = kinds[i], afters[i]
             while after_us > _LONGEST_US:
                 encoded.append(_LONGEST_US << 4 | _NOTHING)
                 args.append(0)
                 after_us -= _LONGEST_US
             encoded.append(after_us << 4 | kind)
             # A nice value must not be negative there.
-            arg = int(trace.arg[i]) + (20 if kind == NICE else 0)
+            arg = arguments[i] + (20 if kind == NICE else 0)
             args.append(numbers[arg] if kind == NAME else arg)
         first.append(len(encoded))
     edges = int((trace.op == WAKE).sum())
@@ -63,15 +65,16 @@ def total_us(trace: Trace) -> int:
 def critical_us(trace: Trace) -> int:
     """The longest chain of bursts, sleeps and edges: the makespan on as many CPUs as there are tasks."""
     clock = [0] * trace.tasks
+    ops, afters, args, starts = (c.tolist() for c in (trace.op, trace.after_us, trace.arg, trace.starts))
     woken: dict[int, int] = {}
     sleepers: dict[int, tuple[int, int]] = {}
-    ready = [(0, int(trace.starts[0]))]
+    ready = [(0, 0)]
     longest = 0
     while ready:
         task, i = ready.pop()
         while True:
-            op, arg = int(trace.op[i]), int(trace.arg[i])
-            reached = clock[task] + int(trace.after_us[i])
+            op, arg = ops[i], args[i]
+            reached = clock[task] + afters[i]
             if op == WAIT:
                 if arg not in woken:
                     sleepers[arg] = (task, i)
@@ -85,7 +88,7 @@ def critical_us(trace: Trace) -> int:
                 ready += [sleepers.pop(arg)] if arg in sleepers else []
             elif op in (FORK, THREAD):
                 clock[arg] = reached
-                ready.append((arg, int(trace.starts[arg])))
+                ready.append((arg, starts[arg]))
             elif op == EXIT:
                 longest = max(longest, reached)
                 break

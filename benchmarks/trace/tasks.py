@@ -91,37 +91,42 @@ class Trace:
 
 def cpu_by_name(trace: Trace) -> dict[str, float]:
     """CPU time in ms by the name that a task had when it used it."""
-    total: dict[str, float] = {}
+    total_us: dict[str, int] = {}
+    ops, afters, args = trace.op.tolist(), trace.after_us.tolist(), trace.arg.tolist()
     for task, first in zip(range(trace.tasks), first_names(trace), strict=True):
         name = first
         for i in trace.span(task):
-            total[name] = total.get(name, 0.0) + float(trace.after_us[i]) / 1e3
-            if trace.op[i] == NAME:
-                name = trace.info.names[int(trace.arg[i])]
-    return total
+            total_us[name] = total_us.get(name, 0) + afters[i]
+            if ops[i] == NAME:
+                name = trace.info.names[args[i]]
+    return {name: us / 1e3 for name, us in total_us.items()}
 
 
 def first_names(trace: Trace) -> Iterator[str]:
     """Each task's name at its start: that of who made it, at that moment. The command starts with its own."""
     names = [trace.info.command] * trace.tasks
+    ops, args = trace.op.tolist(), trace.arg.tolist()
     for task in order_of_making(trace):
         name = names[task]
         for i in trace.span(task):
-            if trace.op[i] == NAME:
-                name = trace.info.names[int(trace.arg[i])]
-            elif trace.op[i] in (FORK, THREAD):
-                names[int(trace.arg[i])] = name
+            if ops[i] == NAME:
+                name = trace.info.names[args[i]]
+            elif ops[i] in (FORK, THREAD):
+                names[args[i]] = name
     return iter(names)
 
 
 def order_of_making(trace: Trace) -> Iterator[int]:
     """The tasks, each after the one that made it."""
+    made, by = (trace.op == FORK) | (trace.op == THREAD), trace.task
+    children: dict[int, list[int]] = {}
+    for task, child in zip(by[made].tolist(), trace.arg[made].tolist(), strict=True):
+        children.setdefault(task, []).append(child)
     waiting = [0]
     while waiting:
         task = waiting.pop()
         yield task
-        span = trace.span(task)
-        waiting += [int(trace.arg[i]) for i in span if trace.op[i] in (FORK, THREAD)]
+        waiting += children.get(task, [])
 
 
 def at_us(trace: Trace) -> NDArray[np.int64]:

@@ -7,6 +7,8 @@ import re
 from typing import Any
 from uuid import UUID
 
+from policy_lake.show import for_terminal
+
 
 def artifact_key(*parts: str) -> str:
     """A key as Prefect takes it: lower case, digits and single dashes."""
@@ -21,10 +23,17 @@ async def publish_markdown(key: str, markdown: str, description: str) -> None:
 
 
 async def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
-    """A table under `key`, from within an async flow."""
+    """A table under `key`, from within an async flow; its texts are escaped here, as cells that hold text alone."""
     from prefect.artifacts import acreate_table_artifact
 
-    await acreate_table_artifact(rows, key=key, description=description)
+    shown = [
+        {name: for_terminal(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
+    ]
+    await acreate_table_artifact(shown, key=key, description=description)
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: for_terminal(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
 class Progress:

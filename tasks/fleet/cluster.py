@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from policy_lake.errors import InfraError
+from policy_lake.show import logger
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.ray_start import join, kill_processes, sigterm_kept, start, warm_workers
@@ -27,7 +27,7 @@ ONE_START = 0.5  # of the deadline: a start that hangs is ended, and there is ti
 AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.5, 0.5
 ASK_EVERY_S, SILENT_S = 3.0, 12.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Cluster:

@@ -7,7 +7,6 @@ import os
 import secrets
 from pathlib import Path
 
-SECRETS = ("SCHEDCP_MODEL_API_KEY", "OPENAI_API_KEY")
 PREFECT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -34,11 +33,6 @@ def prepare_environment() -> None:
     for name, value in {**PREFECT, **RAY_SETS, **_ray()}.items():
         if name not in os.environ:
             os.environ[name] = value
-
-
-def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child that needs no secret: this process's own without keys, and `more`."""
-    return {name: value for name, value in os.environ.items() if name not in SECRETS} | more
 
 
 def joins_a_cluster() -> bool:

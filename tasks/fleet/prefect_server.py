@@ -9,7 +9,6 @@ It keeps the same database, so `prefect server start` later shows the same runs.
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import signal
 import socket
@@ -24,7 +23,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from policy_lake.errors import InfraError
-from tasks.fleet.environment import child_environment, prepare_environment
+from policy_lake.secrets import child_environment
+from policy_lake.show import logger
+from tasks.fleet.environment import prepare_environment
 from tasks.fleet.lost import lose
 from tasks.fleet.reach import check_prefect
 
@@ -36,7 +37,7 @@ DRAIN_S = 5.0
 PR_SET_PDEATHSIG = 1
 # What Prefect sets for its own ephemeral server (prefect/server/api/server.py, 3.8.8): no UI, no scheduler.
 SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Server:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from policy_lake.secrets import SECRETS
 from tasks.fleet.children import start_plainly
 from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.reach import check_ray
@@ -36,6 +37,7 @@ def start(slots: int, scratch: Path) -> None:
 
     _keep_quiet()
     _trim()
+    _keep_secrets()
     start_plainly()
     ray.init(
         address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
@@ -85,6 +87,22 @@ def _trim() -> None:
 
     Node.start_monitor = Node.start_log_monitor = nothing
     Node.start_api_server = no_api_server
+
+
+def _keep_secrets() -> None:
+    """Start Ray's processes, and so its workers, without our keys: they get this process's environment (Ray 2.60)."""
+    from ray._private import services
+
+    start = services.start_ray_process
+    if getattr(start, "keeps_secrets", False):
+        return
+
+    def started(*args: Any, env_updates: dict[str, str] | None = None, **more: Any) -> Any:
+        blank = {name: "" for name in SECRETS if name in os.environ}  # as good as unset, which it cannot do
+        return start(*args, env_updates={**(env_updates or {}), **blank}, **more)
+
+    started.keeps_secrets = True  # type: ignore[attr-defined]
+    services.start_ray_process = started
 
 
 def kill_processes(scratch: Path) -> None:

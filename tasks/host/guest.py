@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import bpf
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
+from policy_lake.show import logger
 from tasks.host.in_use import hold
 from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
@@ -30,7 +30,7 @@ PROBE = "observe"
 EMULATED_BUILD = (
     "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
 )
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from benchmarks.kernel_source import source, source_files
 from benchmarks.toolchain import toolchain_files
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
+from policy_lake.show import logger
 from verifier_vm.machine.cpio import tree_entries
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 Files = Sequence[tuple[str, Path]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +14,7 @@ from benchmarks.workloads import WorkloadSize
 from policy_lake import limits
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
+from policy_lake.show import for_terminal
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
 _FULL = 10.0
@@ -143,7 +144,22 @@ def load_settings(**options: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
+        field, value, wrong = first_fault(error)
         name = f"--{field.replace('_', '-')} " if field in given else f"SCHEDCP_{field.upper()}="
-        raise InputError(f"{name}{first['input']!r}: {first['msg']}") from None
+        raise InputError(f"{name}{value}: {wrong}") from None
+
+
+def first_fault(error: ValidationError) -> tuple[str, str, str]:
+    """Of what pydantic found wrong with settings the first: the field, its value in quotes, and what is wrong."""
+    first = error.errors()[0]
+    field, context = str(first["loc"][0]), first.get("ctx", {})
+    value = "it" if field == "model_api_key" else f"'{for_terminal(str(first['input'])[:60])}'"
+    known = get_args(Settings.model_fields[field].annotation) if first["type"] == "literal_error" else ()
+    wrong = {
+        "literal_error": f"not one of {', '.join(map(str, known))}",
+        "greater_than_equal": f"less than {context.get('ge')}",
+        "less_than_equal": f"more than {context.get('le')}",
+        "int_parsing": "not a whole number", "int_from_float": "not a whole number", "float_parsing": "not a number",
+        "bool_parsing": "neither true nor false", "extra_forbidden": "there is no such setting",
+    }.get(first["type"], first["msg"])  # fmt: skip
+    return field, value, wrong

@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 from benchmarks.trace.file import read_trace
 from policy_lake.errors import InputError
+from policy_lake.limits import CPUS, TIMEOUT_S
+from policy_lake.show import for_terminal
 
 _TEXT = """\
 # SPDX-License-Identifier: Apache-2.0
 # Made from a recording by `schedcp workloads add`: change what you like.
 id = "{id}"
-title = "{command}, recorded: {tasks} tasks, {cpu_s:.1f} s of CPU time"
-goal = "Shorten the makespan: the time from the start of {command} to its exit."
+title = {title}
+goal = {goal}
 family = "own"
 program = "replay"
-trace = "{trace}"
+trace = {trace}
 args = ["{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}"]
 metric = "makespan_ms"
 unit = "ms"
@@ -45,24 +48,36 @@ direction = "lower"
 limit = 3.0
 """
 _SMOKE_MS, _STANDARD_MS, _SKIP = 700, 12000, 300
+_LONGEST_ID = 64
 
 
 def workload_of_trace(path: Path, id: str = "") -> str:
     """A descriptor to lie beside the trace in `path`; InputError if that is none, or there is no id in its name."""
     trace = read_trace(path)
-    made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    if not path.name.isprintable():
+        raise InputError(f"{path}: a character in its name cannot be printed, and a descriptor has to name it")
+    made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:_LONGEST_ID].strip("-")
     if not re.match(r"[a-z]", made):
         raise InputError(f"{path}: its name must begin with a letter, for it becomes the workload's id")
     total_ms = max(1, int(trace.after_us.sum()) // 1000)
     wall_s = trace.info.wall_us / 1e6
     standard_ms, smoke_ms = min(total_ms, _STANDARD_MS), min(total_ms, _SMOKE_MS)
+    command = for_terminal(trace.info.command)
     return _TEXT.format(
-        id=made, command=re.sub(r'["\\\x00-\x1f]', "?", trace.info.command), tasks=trace.tasks, cpu_s=total_ms / 1e3,
-        trace=path.name, cpus=trace.info.cpus, skip=_SKIP if total_ms > 2 * _STANDARD_MS else 0,
-        timeout_s=max(60.0, 10 * wall_s), smoke_ms=smoke_ms, standard_ms=standard_ms, full_ms=total_ms,
+        id=made, title=_quoted(f"{command}, recorded: {trace.tasks} tasks, {total_ms / 1e3:.1f} s of CPU time"),
+        goal=_quoted(f"Shorten the makespan: the time from the start of {command} to its exit."),
+        trace=_quoted(path.name), cpus=min(trace.info.cpus, int(CPUS.high)),
+        skip=_SKIP if total_ms > 2 * _STANDARD_MS else 0,
+        timeout_s=min(max(60.0, 10 * wall_s), TIMEOUT_S.high),
+        smoke_ms=smoke_ms, standard_ms=standard_ms, full_ms=total_ms,
         smoke_s=max(0.1, wall_s * smoke_ms / total_ms), standard_s=max(0.1, wall_s * standard_ms / total_ms),
         full_s=max(0.1, wall_s),
     )  # fmt: skip
+
+
+def _quoted(text: str) -> str:
+    """As a string of TOML: JSON's escapes are among its own."""
+    return json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def id_in(text: str) -> str:

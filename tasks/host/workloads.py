@@ -19,7 +19,8 @@ from benchmarks.workloads import (
     workload_ids,
 )
 from policy_lake.errors import InputError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, read_outside
+from policy_lake.limits import DESCRIPTOR_BYTES, TRACE_BYTES
 from tasks.host.programs import check_numbers
 from tasks.host.settings import Settings
 from tasks.host.trace_workload import id_in, workload_of_trace
@@ -68,11 +69,8 @@ def add_workload(path: Path, settings: Settings) -> Workload:
 def _add_descriptor(path: Path, settings: Settings) -> Workload:
     described = outside(path)
     place = free_place(described.id, settings)
-    try:
-        text = path.read_bytes()
-        trace = Path(described.trace).read_bytes() if described.trace else b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    text = read_outside(path, DESCRIPTOR_BYTES)
+    trace = read_outside(described.trace, TRACE_BYTES) if described.trace else b""
     if described.trace:
         if (path.parent / Path(described.trace).name).absolute() != Path(described.trace):
             raise InputError(f"{path}: field 'trace': must lie beside the descriptor: both are kept together")
@@ -104,7 +102,7 @@ def _add_trace(path: Path, settings: Settings) -> Workload:
     beside = place.with_name(path.name)
     if beside.exists():
         raise InputError(f"{path}: there is a {beside} already")
-    atomic_write(beside, path.read_bytes(), durable=True)
+    atomic_write(beside, read_outside(path, TRACE_BYTES), durable=True)
     atomic_write(place, text.encode(), durable=True)
     return read_workload(place)
 

@@ -9,9 +9,12 @@ from typing import Any
 import dspy
 
 from policy_lake.errors import InfraError, InputError, SchedcpError
+from policy_lake.limits import MODEL_TOKENS
+from policy_lake.show import for_prompt
 from tasks.planners.endpoint import ModelEndpoint
 from tasks.planners.protocol import PlanContext
 from tasks.planners.question import Answer, NextPlans, question
+from tasks.planners.transport import BoundedAdapter, engine_of
 
 BYTES_PER_TOKEN = 2  # low on purpose: prose has four, JSON full of numbers has not
 REASONING_TOKENS = 16_000  # DSPy 3.4 takes no less for models that think before they answer
@@ -35,6 +38,7 @@ class Call:
     """One question that is ready to be asked; `tokens_in` and `tokens_out` are the most it is thought to use."""
 
     lm: Any
+    engine: Any
     inputs: dict[str, object]
     tokens_in: int
     tokens_out: int
@@ -45,16 +49,17 @@ def prepare(endpoint: ModelEndpoint, context: PlanContext, timeout_s: float) -> 
     inputs = question(context)
     messages = dspy.JSONAdapter().format(NextPlans, [], inputs)
     tokens_in = sum(len(str(message["content"]).encode()) for message in messages) // BYTES_PER_TOKEN
+    engine = engine_of(endpoint, timeout_s)
     try:
-        lm, tokens_out = _lm(endpoint, endpoint.answer_tokens, timeout_s), endpoint.answer_tokens
+        lm, tokens_out = _lm(endpoint, engine, endpoint.answer_tokens), endpoint.answer_tokens
     except dspy.LMConfigurationError:
-        lm, tokens_out = _lm(endpoint, REASONING_TOKENS, timeout_s), REASONING_TOKENS
-    return Call(lm, inputs, tokens_in, tokens_out)
+        lm, tokens_out = _lm(endpoint, engine, REASONING_TOKENS), REASONING_TOKENS
+    return Call(lm, engine, inputs, tokens_in, tokens_out)
 
 
 def ask(endpoint: ModelEndpoint, call: Call) -> Reply:
-    """Make the call once; failures of the endpoint come back as a Reply."""
-    with dspy.context(lm=call.lm, adapter=dspy.JSONAdapter(), disable_history=True), dspy.track_usage() as tracker:
+    """Make the call once; whatever goes wrong in it comes back as a Reply."""
+    with dspy.context(lm=call.lm, adapter=BoundedAdapter(), disable_history=True), dspy.track_usage() as tracker:
         try:
             answers = dspy.Predict(NextPlans)(**call.inputs).plans
             return Reply(tuple(answers), used=_used(tracker, call))
@@ -65,36 +70,47 @@ def ask(endpoint: ModelEndpoint, call: Call) -> Reply:
             return Reply(error=InputError(_message(endpoint, "the request was refused", fault)))
         except dspy.LMError as fault:
             again = dspy.is_retryable_lm_error(fault)
-            return Reply(error=InfraError(_message(endpoint, "no answer", fault)), again=again)
+            # Neither refused by HTTP nor lost on the way: then there was an answer, and it has used what it used.
+            made = getattr(fault, "status", None) is None and not isinstance(fault, dspy.LMTransportError)
+            used = (call.tokens_in, call.tokens_out) if made else (0, 0)
+            return Reply(used=used, error=InfraError(_message(endpoint, "no answer", fault)), again=again)
+        except Exception as fault:  # of DSPy, of what it parses with, or for want of memory: the answer's doing
+            what = f"the answer cannot be read ({type(fault).__name__})"
+            return Reply(used=(call.tokens_in, call.tokens_out), error=InfraError(_message(endpoint, what, fault)))
         finally:
             call.lm.close()
+            call.engine.close()
 
 
 def _used(tracker: Any, call: Call) -> tuple[int, int]:
-    counts = tracker.get_total_tokens().values()
-    used_in, used_out = (sum(int(c.get(key) or 0) for c in counts) for key in ("prompt_tokens", "completion_tokens"))
-    return (used_in, used_out) if used_in or used_out else (call.tokens_in, call.tokens_out)
+    """The tokens that the endpoint says it used; the most there can be where it says none, or nonsense."""
+    try:
+        counts = list(tracker.get_total_tokens().values())
+        used_in, used_out = (
+            sum(int(c.get(key) or 0) for c in counts) for key in ("prompt_tokens", "completion_tokens")
+        )
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
+        used_in = used_out = 0
+    plausible = min(used_in, used_out) >= 0 and 0 < used_in + used_out <= MODEL_TOKENS.high
+    return (used_in, used_out) if plausible else (call.tokens_in, call.tokens_out)
 
 
-def _lm(endpoint: ModelEndpoint, answer_tokens: int, timeout_s: float) -> Any:
+def _lm(endpoint: ModelEndpoint, engine: Any, answer_tokens: int) -> Any:
     return dspy.LM(
         f"openai/{endpoint.model}",
-        api_base=endpoint.url.rstrip("/"),
-        api_key=endpoint.api_key or "none",  # local servers ask for none, DSPy does
-        engine="lm15",
+        engine=engine,
         cache=False,
         num_retries=0,  # each attempt is afforded and counted by itself
         max_tokens=answer_tokens,
-        timeout=timeout_s,
     )
 
 
 def _message(endpoint: ModelEndpoint, what: str, fault: Exception) -> str:
     """One line on what went wrong, free of the key, which some servers repeat."""
-    status, text = getattr(fault, "status", None), " ".join(str(getattr(fault, "message", "") or fault).split())
+    status, text = getattr(fault, "status", None), " ".join(str(getattr(fault, "message", "") or fault)[:4000].split())
     if "<" in text:  # a proxy's error page
         text = ""
     if endpoint.api_key:
         text = text.replace(endpoint.api_key, "…")
-    details = ": ".join(part for part in (what, f"HTTP {status}" if status else "", text[:200]) if part)
+    details = ": ".join(part for part in (what, f"HTTP {status}" if status else "", for_prompt(text, 200)) if part)
     return f"model {endpoint.model} at {endpoint.url}: {details}"

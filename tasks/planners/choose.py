@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SchedcpError
 from policy_lake.model import PolicyPlan
+from policy_lake.show import for_prompt, logger
 from tasks.planners.embedded import EmbeddedPlanner
-from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage
+from tasks.planners.endpoint import ModelEndpoint, Usage
 from tasks.planners.protocol import PlanContext, Planner
 from tasks.planners.selection import select_plans
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def planner(
@@ -32,7 +32,7 @@ def planner(
 class ModelFirst:
     """The model's plans first; the embedded planner fills up, and takes over when the model cannot be asked.
 
-    `PolicyPlan.planner` tells whose a plan is. An InputError (a refused key, an unknown model) is passed on.
+    `PolicyPlan.planner` tells whose a plan is. Whatever the model's planner raises is a warning: it ends no run.
     """
 
     def __init__(
@@ -54,9 +54,10 @@ class ModelFirst:
         note = ""
         try:
             plans = self._model.plan(context)
-        except (BudgetError, InfraError) as error:
-            log.warning("the embedded planner takes over: %s", error)
-            note = f" (planned without the model: {error})"
+        except Exception as error:  # of ours, of a library's, or for want of memory
+            why = for_prompt(error if isinstance(error, SchedcpError) else f"{type(error).__name__}: {error!s:.400}")
+            log.warning("the embedded planner takes over: %s", why)
+            note = f" (planned without the model: {why})"
         more = self._embedded.plan(replace(context, limit=context.limit + len(plans)))
         filled = [replace(plan, reason=plan.reason + note) for plan in select_plans(more, context, taken=plans)]
         return plans + filled

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -11,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from policy_lake.errors import InfraError
+from policy_lake.limits import ANSWER_PLANS, ANSWER_VALUES, LONGEST_NAME, REASON_CHARACTERS
 from policy_lake.model import PolicyPlan
+from policy_lake.show import for_prompt, logger, shortened
 from tasks.planners.endpoint import ModelEndpoint, Usage, afford
 from tasks.planners.protocol import PlanContext
 from tasks.planners.selection import select_plans
@@ -25,7 +26,7 @@ FIRST_PAUSE_S = 0.5
 
 Result = TypeVar("Result")
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class ModelPlanner:
@@ -45,7 +46,7 @@ class ModelPlanner:
         Raises BudgetError before a call that could exceed the budget, InfraError when the endpoint gives no usable
         answer within `timeout_s`, and InputError when it refuses the key or does not know the model.
         """
-        return select_plans([self._stated(answer) for answer in self._answers(context)], context)
+        return select_plans([self._stated(answer) for answer in self._answers(context)[:ANSWER_PLANS]], context)
 
     def _answers(self, context: PlanContext) -> Sequence[Answer]:
         from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for
@@ -82,12 +83,17 @@ class ModelPlanner:
         return reply
 
     def _stated(self, answer: Answer) -> PolicyPlan:
-        knob_values = {chosen.knob: chosen.value for chosen in answer.knob_values}
-        return PolicyPlan(answer.policy, knob_values, " ".join(answer.reason.split()), self.name)
+        """The plan in the answer; its reason goes into lake, reports and later questions, and is cut to size here."""
+        knob_values = {chosen.knob: chosen.value for chosen in answer.knob_values[:ANSWER_VALUES]}
+        reason = for_prompt(" ".join(answer.reason[: 2 * REASON_CHARACTERS].split()), REASON_CHARACTERS)
+        return PolicyPlan(shortened(answer.policy, LONGEST_NAME), knob_values, reason, self.name)
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of the work, or TimeoutError: HTTP timeouts alone do not end a server that drips bytes."""
+    """The result of the work, or TimeoutError: HTTP timeouts alone do not end a server that drips bytes.
+
+    What a library raises there to end a thread or a process (SystemExit, a panic of compiled code) is an InfraError.
+    """
     done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -101,6 +107,8 @@ def _within(seconds: float, work: Callable[[], Result]) -> Result:
         result, error = done.get(timeout=max(seconds, 0.001))
     except queue.Empty:
         raise TimeoutError from None
+    if error is not None and not isinstance(error, Exception):
+        raise InfraError(f"the call ended in {type(error).__name__}: {error!s:.200}") from error
     if error is not None:
         raise error
     return result  # type: ignore[return-value]

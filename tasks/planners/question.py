@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from typing import Any
 
 # DSPy would else fetch a list of model prices from the internet on first use; prices are the endpoint's here.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
@@ -13,8 +15,10 @@ import dspy
 from pydantic import BaseModel
 
 from benchmarks.statistics import outcome_text
-from policy_lake.model import Policy, to_json
+from policy_lake.limits import ANSWER_VALUES, PROMPT_CHARACTERS, PROMPT_PARAGRAPH
+from policy_lake.model import Policy, WorkloadProfile, to_json
 from policy_lake.scores import Score
+from policy_lake.show import for_prompt
 from tasks.planners.protocol import PlanContext
 
 # An answer depends on more than its prompt, and DSPy's cache on disk is pickle.
@@ -58,21 +62,34 @@ class NextPlans(dspy.Signature):  # type: ignore[misc]
 
 def question(context: PlanContext) -> dict[str, object]:
     """The signature's inputs."""
-    scores = [_line(score) for score in context.scores]
-    rejections = [f"{c.policy} {c.knob_values}: {why.stage}: {why.reason}" for c, why in context.rejections]
-    lessons = [f"{lesson.policy} on {lesson.workload}: {lesson.text}" for lesson in context.lessons]
+    rejected, taught = context.rejections[-MOST_RECORDS:], context.lessons[-MOST_RECORDS:]
     return {
-        "profile": json.dumps(to_json(context.profile)),
-        "policies": json.dumps([_card(policy) for policy in context.policies[:MOST_POLICIES]]),
-        "scores": scores[-MOST_RECORDS:],
-        "rejections": rejections[-MOST_RECORDS:],
-        "lessons": lessons[-MOST_RECORDS:],
+        "profile": json.dumps(_shown(_profile(context.profile), PROMPT_PARAGRAPH)),
+        "policies": json.dumps(_shown([_card(policy) for policy in context.policies[:MOST_POLICIES]])),
+        "scores": [for_prompt(_line(score)) for score in context.scores[-MOST_RECORDS:]],
+        "rejections": [for_prompt(f"{c.policy} {c.knob_values}: {w.stage}: {w.reason}") for c, w in rejected],
+        "lessons": [for_prompt(f"{lesson.policy} on {lesson.workload}: {lesson.text}") for lesson in taught],
         "limit": context.limit,
     }
 
 
+def _shown(value: Any, most: int = PROMPT_CHARACTERS) -> Any:
+    """The data with every text in it as a model may be shown it."""
+    if isinstance(value, str):
+        return for_prompt(value, most)
+    if isinstance(value, dict):
+        return {for_prompt(name): _shown(part, most) for name, part in value.items()}
+    return [_shown(part, most) for part in value] if isinstance(value, list) else value
+
+
+def _profile(profile: WorkloadProfile) -> dict[str, object]:
+    """The profile with the commands that used most CPU time."""
+    commands = sorted(profile.commands, key=lambda command: -command.cpu_ms)[:MOST_RECORDS]
+    return to_json(replace(profile, commands=tuple(commands)))
+
+
 def _card(policy: Policy) -> dict[str, object]:
-    card = to_json(policy)
+    card = to_json(replace(policy, knobs=policy.knobs[:ANSWER_VALUES]))
     return {name: card[name] for name in ("id", "title", "summary", "good_for", "weak_at", "knobs")}
 
 

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from policy_lake.knobs import KnobError, settle
 from policy_lake.model import Candidate, PolicyPlan
 from policy_lake.ranking import best
 from policy_lake.scores import Score
+from policy_lake.show import logger
 from tasks.planners.knobs import Attempt, attempt
 from tasks.planners.protocol import PlanContext
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def select_plans(

@@ -7,7 +7,6 @@ fails, the stage meets the same failure and says so.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
@@ -16,6 +15,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate
 from policy_lake.scores import MeasurementPlan
+from policy_lake.show import logger
 from tasks.host.guest import prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.spans import Span, spanned
@@ -27,7 +27,8 @@ from tasks.trial.trial import baseline_runs, floor_runs
 from verifier_vm.machine.process import end_guests
 
 ABANDON_S = 1.0
-log = logging.getLogger(__name__)
+log = logger(__name__)
+log = logger(__name__)
 
 
 class Ahead:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, Verdict, from_json, to_json
 from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan
+from policy_lake.show import logger
 from tasks.fleet.artifacts import Progress, artifact_key
 from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Pool
@@ -32,7 +32,7 @@ from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import baseline_runs, floor_runs, trial
 from tasks.trial.work import Done, Result
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

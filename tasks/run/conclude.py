@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from policy_lake.doing import doing
 from policy_lake.files import atomic_write
+from policy_lake.show import logger
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
 from tasks.run.layout import wrapped
@@ -19,7 +19,7 @@ from tasks.run.scope import Scope, end_run, profile_of
 from tasks.run.tally import tally, tune_result
 from tasks.trial.pictures import Pictures
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 SUMS = ("total", "vm", "overhead")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from benchmarks.timeline import Timeline
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.scores import Score
+from policy_lake.show import logger
 from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence
 from tasks.run.report import best_of
@@ -19,7 +19,7 @@ from tasks.trial.pictures import Pictures, draw
 from tasks.trial.spec import Loadable
 from tasks.trial.traced import trace_runs
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None) -> Pictures | None:

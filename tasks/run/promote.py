@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.model import Candidate, Stage, Verdict
 from policy_lake.scores import MeasurementPlan, Score
+from policy_lake.show import logger
 from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.batch import Evidence, read_evidence
@@ -34,7 +34,7 @@ FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 STATIC = ("source", "build", "object")
 OnSpan = Callable[[Span], None]
 Attempt = Callable[[TrialSpec, RunStore], Trial]
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def promote(

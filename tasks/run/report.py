@@ -12,9 +12,11 @@ from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
+from policy_lake.show import for_markdown, for_terminal
 from tasks.plan import knob_text
 from tasks.run.certainty import Tried, certainty, ratio_text
 from tasks.run.layout import folded, wrapped
+from tasks.run.shown import report_parts, shown
 
 NOT_CLAIMED = (
     "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
@@ -105,6 +107,8 @@ def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as plain text, in lines of at most WIDTH columns."""
+    """The whole report as plain text."""
+    profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
     lines = [*wrapped(f"{profile.workload}: {profile.goal}"), "", *wrapped(best_line(best, tried)), ""]
     if best is not None:
@@ -131,6 +135,8 @@ def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
+    """The whole report as Markdown."""
+    profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
     lines = [f"# {profile.workload}", "", *wrapped(best_line(best, tried)), "", *wrapped(f"Goal: {profile.goal}"), ""]
     if best is not None:
@@ -166,6 +172,8 @@ def _profile_items(profile: WorkloadProfile) -> list[str]:
 
 def profile_page(profile: WorkloadProfile) -> str:
     """The workload profile as Markdown: five lines, and every command in a table."""
+    """The workload profile as Markdown."""
+    profile = shown(profile, for_markdown)
     lines = [
         f"# {profile.workload}", "", *_profile_items(profile), "", *wrapped(f"Goal: {profile.goal}"), "",
         "| command | tasks | CPU ms | most of one task | waiting ms | wake-ups | burst us p50/p99 | wait us p50/p99 |",
@@ -196,4 +204,4 @@ def _token_line(best: Score | None, token: str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text  # escaped with all else, by report_parts

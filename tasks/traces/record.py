@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ from benchmarks.trace.tracepoints import (
 )
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
+from policy_lake.limits import PERF_BYTES
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _START_S, _STOP_S, _END_S = 20.0, 60.0, 5.0
@@ -83,7 +85,8 @@ def record(
             how = f"was ended by signal {-status}" if status < 0 else f"exited with {status}"
             raise InputError(f"{command[0]}: {how}, so nothing is written (--allow-failure keeps it all the same)")
         doing("reading the %d MB that perf took down of the whole host", data.stat().st_size // 10**6)
-        events = _events(data.read_bytes(), formats, root)
+        with _mapped(data) as recorded:
+            events = _events(recorded, formats, root)
     passed, busy, stolen = (now - then for now, then in zip(after, before, strict=True))
     doing("building the trace of %d events", len(events))
     trace = build_trace(
@@ -209,7 +212,19 @@ def _formats() -> dict[int, Format]:
     raise InfraError(_NEEDS)
 
 
-def _events(data: bytes, formats: dict[int, Format], root: int) -> list[Event]:
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    """perf's file, of which only what is looked at takes memory; InfraError for one too large to be worth a trace."""
+    size = path.stat().st_size
+    if not 0 < size <= PERF_BYTES:
+        raise InfraError(
+            f"perf recorded {size >> 20} MiB, and {PERF_BYTES >> 20} is the most: record a shorter command"
+        )
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _events(data: bytes | mmap.mmap, formats: dict[int, Format], root: int) -> list[Event]:
     """What concerns the command, by time. Two passes: most of a host's events are of no use, and would take room."""
     births = {id: format for id, format in formats.items() if format.name == NEW}
     made = sorted(read_events(data, births, where="perf.data"), key=lambda event: event.time_ns)

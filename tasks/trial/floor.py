@@ -6,8 +6,6 @@ In virtual time equal runs are equal, and a trial measures its own floor: the sa
 
 from __future__ import annotations
 
-import logging
-
 from benchmarks.scoring import BASELINE
 from benchmarks.statistics import floor_of
 from benchmarks.workloads import Workload, descriptor_sha256
@@ -15,6 +13,7 @@ from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import MeasurementPlan, Score
+from policy_lake.show import logger
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import Settings
 from tasks.trial.local import run_here
@@ -23,7 +22,7 @@ from tasks.trial.trial import measured, score_of
 
 FLOOR_PAIRS = 5
 FLOOR_SEED = 900  # seeds that no score of a user's begins with by chance
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def floor_for(workload: Workload, settings: Settings, shape: Shape, lake: Lake) -> float | None:

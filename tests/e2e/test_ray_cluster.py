@@ -29,6 +29,8 @@ try:
         print(outer.slots, [one.value for one in fan_out(ray_cases.fail, ["a", "b"], deadline_s=60, label="x")])
         import psutil
         sockets = [c for p in psutil.Process().children(recursive=True) for c in p.net_connections("tcp")]
+        told = [p.name() for p in psutil.Process().children(recursive=True) if "the-key" in str(p.environ())]
+        print(told)
         print({c.laddr.ip.removeprefix("::ffff:") for c in sockets if c.status == "LISTEN"})
         fan_out(ray_cases.fail, ["infra"], deadline_s=60, label="x", retries=1)
 except InfraError as error:
@@ -46,12 +48,13 @@ def run(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_our_own_listens_on_loopback_only_keeps_quiet_and_leaves_nothing() -> None:
+def test_our_own_listens_on_loopback_only_keeps_quiet_and_secrets_and_leaves_nothing() -> None:
     # pytest's own directory has too long a path for Ray's sockets.
     with tempfile.TemporaryDirectory(prefix="own-", dir="/tmp") as name:
-        done = run(Path(name))
+        done = run(Path(name), SCHEDCP_MODEL_API_KEY="the-key", OPENAI_API_KEY="the-key too")
         assert done.stdout.splitlines() == [
             "2 ['a', 'b']",
+            "[]",
             "{'127.0.0.1'}",
             "x: none of 1 ended well; the first: the disk is full",
         ]

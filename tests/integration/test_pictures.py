@@ -6,11 +6,14 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from hostile import NAMES, unseen
 
 from benchmarks import plots
-from benchmarks.timeline import read_timeline
+from benchmarks.plots import draw_scores, draw_timelines, draw_waits
+from benchmarks.timeline import Span, Timeline, read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair, Ratio, Score
 from tasks.trial.pictures import MOST_BYTES, Pictures, draw
@@ -92,3 +95,16 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InfraError, match=r"file/scores\.png: File exists"):
         draw(tmp_path / "file", [SCORE], {})
+
+
+@pytest.mark.parametrize("name", [" ".join(NAMES.values()), r"$\frac{$", "$x$", r"\$"], ids=range(4))
+def test_names_from_outside_are_drawn_as_they_are(name):
+    scores = [replace(SCORE, policy=name, metric=name, unit=name, baseline=name)]
+    timeline = Timeline((Span(0, 1, name, 0, 1000),), (5, 6), 1000, 0)
+    pictures = [
+        draw_scores(scores, title=name, form="svg"), draw_timelines({name: timeline}, title=name, form="svg"),
+        draw_waits({name: timeline}, title=name, form="svg"),
+    ]  # fmt: skip
+    for picture in pictures:
+        assert not unseen(picture.decode(), lines=True)
+        assert ElementTree.fromstring(picture) is not None

@@ -20,6 +20,7 @@ from pathlib import Path
 from policy_lake.errors import EndedVMError, InfraError, LostVMError
 from policy_lake.events import Done, Event, Hello, Ready, StepEvent
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
+from policy_lake.secrets import child_environment
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.qemu import Machine, Memory, command_line
@@ -106,7 +107,7 @@ class GuestProcess:
             fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._qmp) if end)]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=dict(os.environ),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=child_environment(),
             )  # fmt: skip
         except OSError as error:
             self._port.close()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 import socket
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob
+from policy_lake.show import logger
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
@@ -45,7 +45,7 @@ from verifier_vm.machine.wire import PROTOCOL
 
 BOOT_DEADLINE_S = 420.0
 SAVE_LIMIT_S = 60.0
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class WarmUpError(LostVMError):

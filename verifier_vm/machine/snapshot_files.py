@@ -6,16 +6,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.show import logger
+
 KEPT_BYTES = 8 << 30  # on disk; one takes some 100 MiB: enough for every workload on a few topologies
 STATE, TABLE = "state", "snapshot.json"
 CHUNK = 1 << 22
-log = logging.getLogger(__name__)
+log = logger(__name__)
 _checked: dict[Path, list[tuple[int, ...]]] = {}
 
 

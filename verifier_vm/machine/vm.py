@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
 from policy_lake.errors import EndedVMError, InputError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport
+from policy_lake.show import logger
 from verifier_vm.machine.process import GuestProcess, OnEvent
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import origin_of
 
 BOOT_ALLOWANCE_S = 60.0
 BOOT_ATTEMPTS = 2  # a boot under TCG on a busy host was seen to hang before init; the job has not begun by then
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def run(

@@ -32,6 +32,7 @@ from policy_lake.events import (
     Verb,
     Watch,
 )
+from policy_lake.limits import EVENT_BRACKETS, EVENT_BYTES
 
 PROTOCOL = 3
 _INT_BITS = 64  # what the guest prints is at most an unsigned 64-bit number
@@ -92,6 +93,8 @@ class Fields:
 
 def parse_event(line: bytes, *, wall_s: float = 0.0) -> Event:
     """The record of one line; `wall_s` is the host's time since the event before."""
+    if len(line) > EVENT_BYTES or line.count(b"[") + line.count(b"{") > EVENT_BRACKETS:
+        raise InfraError(f"the guest sent an event larger than any: {len(line)} bytes, {line[:60]!r}…")
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
+from policy_lake.secrets import child_environment
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.request import TokenRequest
 
@@ -52,14 +52,9 @@ def _ask(directory: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
     try:
         # In a session of its own: an interrupt at the terminal is not to cut a line of the log short.
         done = subprocess.run(
-            command,
-            input=message,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            start_new_session=True,
-            env=dict(os.environ),
-        )
+            command, input=message, capture_output=True, timeout=TIMEOUT_S, check=False, start_new_session=True,
+            env=child_environment(),
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"the signer gave no answer: {error}") from error
     try:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from policy_lake.errors import InputError
+from policy_lake.files import read_outside
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 
 SIZE_LIMIT = 1 << 20
@@ -19,16 +21,9 @@ LOCK = "lock"
 def read_bounded(path: Path, *, limit: int = SIZE_LIMIT) -> bytes:
     """The content of a plain file of at most `limit` bytes; TokenError that names it for anything else."""
     try:
-        # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TokenError(f"{path}: not a plain file", Code.UNREADABLE)
-            content = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or error}", Code.UNREADABLE) from error
-    if len(content) > limit:
-        raise TokenError(f"{path}: larger than {limit} bytes", Code.UNREADABLE)
-    return content
+        return read_outside(path, limit)
+    except InputError as error:
+        raise TokenError(str(error), Code.UNREADABLE) from error
 
 
 def require_private(path: Path, status: os.stat_result) -> None:

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from policy_lake.errors import InputError
 from tasks.host import settings as host
 
 
@@ -13,9 +17,16 @@ class Settings(host.Settings):
 
     Every field has a default, and none is read from a SCHEDCP_ variable. Data (lake, keys, tokens, runs) and cache
     (kernel, images, snapshots) lie by default where the XDG base directories say. Times are in seconds
-    (`_s`), memory in MiB (`_mib`). Raises pydantic's ValidationError, a ValueError that names the field, for a value
-    that is out of range. Immutable: `model_copy(update={...})` makes another.
+    (`_s`), memory in MiB (`_mib`). Raises InputError, which names the field, for a value that it cannot have.
+    Immutable: `model_copy(update={...})` makes another, unchecked.
     """
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            field, value, wrong = host.first_fault(error)
+            raise InputError(f"Settings({field}={value}): {wrong}") from None
 
     @classmethod
     def settings_customise_sources(
