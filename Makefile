@@ -56,7 +56,7 @@ ui: setup ## the Prefect UI on loopback, with the runs of this machine
 	  .venv/bin/prefect server start --host 127.0.0.1
 
 lock: ## requirements.lock from requirements.in and requirements-dev.in, with hashes and no addresses
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-header --override requirements-overrides.txt \
 	  requirements.in requirements-dev.in -o requirements.lock
 
