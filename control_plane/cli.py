@@ -61,7 +61,7 @@ def program(
 
 @app.command()
 def setup() -> None:
-    """Fetch the guest's kernel, make vmlinux.h and the guest image. Safe to repeat."""
+    """Install Debian packages, fetch the guest's kernel, make vmlinux.h and the guest image. Safe to repeat."""
     from control_plane.setup import set_up
 
     set_up()

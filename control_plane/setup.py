@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp setup`: what needs Python of the set-up. Kernel, vmlinux.h, guest image, probe of KVM."""
+"""`schedcp setup`: the Debian packages that a run needs, the guest's kernel, vmlinux.h, guest image, probe of KVM."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+from policy_lake.errors import InfraError
 from tasks.host.settings import load_settings
 
 
@@ -14,6 +17,7 @@ def set_up() -> None:
     from verifier_vm.machine.kernel import fetch_kernel
 
     settings, start = load_settings(), time.monotonic()
+    _packages()
 
     def say(text: str) -> None:
         sys.stderr.write(
@@ -37,3 +41,11 @@ def set_up() -> None:
     if machine.snapshots and not any(machine.snapshots.glob("*/snapshot.json")):
         say("booting the guest that later ones start from")
     origin_of(machine)
+
+
+def _packages() -> None:
+    """Have the script say in its own lines what it does, or why it cannot."""
+    # In a checkout setup.sh has done so before there was a Python; in a wheel nobody has.
+    script = Path(__file__).with_name("packages.sh")
+    if subprocess.run(["bash", str(script)], stdin=subprocess.DEVNULL, check=False).returncode:
+        raise InfraError("the Debian packages that a run needs are not here: the lines above say why")

@@ -22,9 +22,12 @@ from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
 FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
-SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet")
+SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh")
 # They need the checkout: its tests, its docs, its Makefile.
-WITHOUT = ("control_plane/bench", "control_plane/face", "control_plane/write_schemas.py", "verifier_vm/object/fuzz.py")
+WITHOUT = (
+    "control_plane/bench", "control_plane/face", "control_plane/setup.sh", "control_plane/write_schemas.py",
+    "verifier_vm/object/fuzz.py",
+)  # fmt: skip
 _NAMES_MODULE = re.compile(rf"({'|'.join(FOLDERS)})(\.[a-z_]\w*)+")
 
 

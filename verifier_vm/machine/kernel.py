@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_lake.errors import InfraError, InputError
+from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.files import atomic_write
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.object.elf import read_sections, section_named
@@ -53,7 +53,7 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
         stored = json.loads(current.read_text())
         kernel = _load(Path(stored["directory"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InfraError("no guest kernel here: run `make setup` (or name your own in SCHEDCP_KERNEL)") from error
+        raise InfraError(f"no guest kernel here: run `{SETUP}` (or name your own in SCHEDCP_KERNEL)") from error
     return kernel
 
 
@@ -112,7 +112,7 @@ def _load(directory: Path) -> Kernel:
     known = json.loads((directory / "kernel.json").read_text())
     image = directory / "bzImage"
     if not image.is_file() or not (directory / "vmlinux.h").is_file():
-        raise InfraError(f"the kernel in {directory} is incomplete: run `make setup`")
+        raise InfraError(f"the kernel in {directory} is incomplete: run `{SETUP}`")
     return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"])
 
 
@@ -154,7 +154,7 @@ def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InfraError(f"{name} failed: {error}; run `make setup`") from error
+        raise InfraError(f"{name} failed: {error}; run `{SETUP}`") from error
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise InfraError(f"{name} failed: {last[-1] if last else f'exit {done.returncode}'}")
