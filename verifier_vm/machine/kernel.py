@@ -51,7 +51,8 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
     current = cache_dir / "kernels" / "current.json"
     try:
         stored = json.loads(current.read_text())
-        kernel = _load(Path(stored["directory"]))
+        # By its name alone (once it was a path): a cache may be copied to another place.
+        kernel = _load(cache_dir / "kernels" / Path(stored["directory"]).name)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InfraError(f"no guest kernel here: run `{SETUP}` (or name your own in SCHEDCP_KERNEL)") from error
     return kernel
@@ -75,7 +76,7 @@ def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
         package = next(Path(work).glob("*.deb"))
         _call(["dpkg", "-x", str(package), work], "dpkg -x")
         kernel = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
-    current = {"directory": str(kernel.image.parent), "package": package.name}
+    current = {"directory": kernel.image.parent.name, "package": package.name}
     atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
     return kernel
 
