@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -44,6 +44,12 @@ matrix: setup ## every stage of the verifier on every planted bug and every poli
 
 mutants: setup ## whether the tests notice faults in the code that decides, for hours; or MODULES="a.py b.py" MOST=40
 	@nice -n 10 $(PYTHON) tests/mutants.py $(if $(MOST),--most $(MOST)) $(MODULES)
+
+image-test: setup ## nightly: the container image, built and run by a Docker engine (minutes, and the package mirrors)
+	@nice $(PYTHON) -m pytest tests/install/test_image.py -q -s --timeout 5400
+
+wheel-test: setup ## nightly: the wheel in an empty virtual environment, set up and tuned (minutes, and the package mirrors)
+	@nice $(PYTHON) -m pytest tests/install/test_wheel_run.py -q -s --timeout 5400
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .
