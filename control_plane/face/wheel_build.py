@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,8 @@ class BuildPy(build_py):  # type: ignore[misc]  # setuptools is not annotated
         if self.editable_mode:
             super().run()
             return
+        # setuptools builds in a directory that an earlier build may have left, with what has been removed since.
+        shutil.rmtree(Path(self.build_lib) / FACE, ignore_errors=True)
         for path, place in shipped_files(Path.cwd()):
             target = Path(self.build_lib) / place
             target.parent.mkdir(parents=True, exist_ok=True)
