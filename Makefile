@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -46,6 +46,12 @@ matrix: setup ## every stage of the verifier on every planted bug and every poli
 mutants: setup ## whether the tests notice faults in the code that decides, for hours; or MODULES="a.py b.py" MOST=40
 	@nice -n 10 $(PYTHON) tests/mutants.py $(if $(MOST),--most $(MOST)) $(MODULES)
 
+image-test: setup ## nightly: the container image, built and run by a Docker engine (minutes, and the package mirrors)
+	@nice $(PYTHON) -m pytest tests/install/test_image.py -q -s --timeout 5400
+
+wheel-test: setup ## nightly: the wheel in an empty virtual environment, set up and tuned (minutes, and the package mirrors)
+	@nice $(PYTHON) -m pytest tests/install/test_wheel_run.py -q -s --timeout 5400
+
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
@@ -57,7 +63,7 @@ ui: setup ## the Prefect UI on loopback, with the runs of this machine; PORT=420
 	  .venv/bin/prefect server start --host 127.0.0.1 --port $(PORT)
 
 lock: ## requirements.lock from requirements.in and requirements-dev.in, with hashes and no addresses
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-header --override requirements-overrides.txt \
 	  requirements.in requirements-dev.in -o requirements.lock
 

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SETUP, InfraError
 
 MIN_CLANG = 19
 NEWEST_CLANG = 40  # how far up versioned names are looked for; plain `clang` comes last
@@ -55,7 +55,7 @@ def find_toolchain() -> Toolchain:
         if clang and strip and (suffix or _version(clang) >= MIN_CLANG):
             # llvm-strip is a link to llvm-objcopy, which takes from its own name what it is to do: keep that.
             return Toolchain(str(Path(clang).resolve()), strip)
-    raise InfraError(f"clang {MIN_CLANG} or newer with llvm-strip is not installed: run `make setup`")
+    raise InfraError(f"clang {MIN_CLANG} or newer with llvm-strip is not installed: run `{SETUP}`")
 
 
 def _version(clang: str) -> int:

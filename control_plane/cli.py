@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.exceptions import TyperException
 
+from control_plane.commands import Commands, show_version
 from control_plane.lake_app import lake_app
 from control_plane.options import (
     Clock,
@@ -44,12 +45,12 @@ app = typer.Typer(
     name="schedcp",
     help="Tune the Linux CPU scheduler for a workload: sched_ext policies, verified and measured in a micro-VM.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 for name, sub in (("lake", lake_app), ("workloads", workloads_app), ("token", token_app)):
-    app.add_typer(sub, name=name)
+    app.add_typer(sub, name=name, cls=Commands)
 
 INTERRUPTED = 128 + signal.SIGINT
 ENDINGS = {
@@ -60,9 +61,18 @@ ENDINGS = {
 ENDED = "guests and workers are ended"
 
 
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What `schedcp` itself takes, besides the commands."""
+
+
 @app.command()
 def setup() -> None:
-    """Fetch the guest's kernel, make vmlinux.h and the guest image. Safe to repeat."""
+    """Install Debian packages, fetch the guest's kernel, make vmlinux.h and the guest image. Safe to repeat."""
     from control_plane.setup import set_up
 
     set_up()

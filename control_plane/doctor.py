@@ -12,11 +12,10 @@ from pathlib import Path
 
 from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
-from policy_lake.errors import SchedcpError
+from policy_lake.errors import SETUP, SchedcpError
 from policy_lake.guest import GuestJob
 from tasks.host.settings import Settings, load_settings
 
-SETUP = "make setup"
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
 
 

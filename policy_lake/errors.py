@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# The command that mends what is missing: a wheel, where all of this is below `schedcp`, has no Makefile.
+SETUP = "schedcp setup" if __name__.startswith("schedcp.") else "make setup"
+
 
 class SchedcpError(Exception):
     """A failure of ours, told in one line; `exit_status` is what a command ends with."""

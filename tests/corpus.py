@@ -11,7 +11,9 @@ POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
     r"\A// fails: (?P<stage>[a-z]+): (?P<reason>.+)\n"
     r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?\n)?"
+    # REUSE-IgnoreStart
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
+    # REUSE-IgnoreEnd
 )
 BEFORE_A_GUEST = ("source", "build", "object")
 STAGES = (*BEFORE_A_GUEST, "kernel", "survive", "fair")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,12 @@ from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
 FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
-SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet")
+SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh")
 # They need the checkout: its tests, its docs, its Makefile.
-WITHOUT = ("control_plane/bench", "control_plane/face", "control_plane/write_schemas.py", "verifier_vm/object/fuzz.py")
+WITHOUT = (
+    "control_plane/bench", "control_plane/face", "control_plane/setup.sh", "control_plane/write_schemas.py",
+    "verifier_vm/object/fuzz.py",
+)  # fmt: skip
 _NAMES_MODULE = re.compile(rf"({'|'.join(FOLDERS)})(\.[a-z_]\w*)+")
 
 
@@ -87,6 +91,8 @@ class BuildPy(build_py):  # type: ignore[misc]  # setuptools is not annotated
         if self.editable_mode:
             super().run()
             return
+        # setuptools builds in a directory that an earlier build may have left, with what has been removed since.
+        shutil.rmtree(Path(self.build_lib) / FACE, ignore_errors=True)
         for path, place in shipped_files(Path.cwd()):
             target = Path(self.build_lib) / place
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tasks.host.root import with_root
 from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel
 from verifier_vm.machine.clock import usable_clock
-from verifier_vm.machine.image import Program, build_image
+from verifier_vm.machine.image import GUEST_DIR, LIBBPF, LIBELF_REST, Program, build_image
 from verifier_vm.machine.kernel import Kernel, installed_kernel
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
@@ -120,7 +120,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
 def _programs() -> dict[str, Program]:
     programs = workload_programs()
     own = tuple(sorted(_PROBES.glob("*.h")))
-    return {**programs, PROBE: Program((_PROBES / f"{PROBE}.c",), libraries=("bpf", "elf", "z"), headers=own)}
+    sources = (_PROBES / f"{PROBE}.c", GUEST_DIR / f"{LIBELF_REST}.c")
+    return {**programs, PROBE: Program(sources, libraries=LIBBPF, headers=own)}
 
 
 def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:

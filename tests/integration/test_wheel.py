@@ -21,6 +21,9 @@ def installed(tmp_path_factory):
     """A directory with what a wheel has, as `pip` would unpack it."""
     command = BuildPy(Distribution({"name": "schedcp"}))
     command.build_lib, command.editable_mode = str(tmp_path_factory.mktemp("site-packages")), False
+    left = Path(command.build_lib, "schedcp/tasks/removed_since.py")  # by an earlier build
+    left.parent.mkdir(parents=True)
+    left.touch()
     before = Path.cwd()
     os.chdir(ROOT)
     try:
@@ -60,16 +63,16 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
     for name in (
         "verifier_vm/vclock/clock.c", "verifier_vm/guest/init.c", "bpf/library/fifo.bpf.c", "bpf/probes",
         "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/traces/kernel-build-j4.parquet",
-        "py.typed", "__main__.py",
+        "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
     ):  # fmt: skip
         assert (installed / "schedcp" / name).exists(), name
-    for name in (*WITHOUT, "control_plane/setup.sh", "tests"):
+    for name in (*WITHOUT, "tests", "tasks/removed_since.py"):
         assert not (installed / "schedcp" / name).exists(), name
 
 
 def test_every_kind_of_file_in_the_folders_is_shipped_or_known_not_to_be():
     listed = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {Path(name).suffix for name in listed.split()} <= {*SUFFIXES, ".md", ".sh", ".typed"}
+    assert {Path(name).suffix for name in listed.split()} <= {*SUFFIXES, ".md", ".typed"}
 
 
 def test_its_commands_answer(installed):
@@ -79,6 +82,14 @@ def test_its_commands_answer(installed):
     shown = run(installed, start, "workloads", "show", "kernel-build")
     assert f"trace: {installed}/schedcp/benchmarks/" in shown.stdout, shown.stderr
     assert run(installed, start, "verify", "none.bpf.c").returncode == 2
+
+
+def test_the_command_that_mends_is_one_that_a_wheel_has(installed):
+    """Wherever a message names one: there is no Makefile."""
+    done = run(installed, "from schedcp.policy_lake.errors import SETUP; print(SETUP)")
+    assert done.stdout.strip() == "schedcp setup", done.stderr
+    for path in installed.rglob("*.py"):
+        assert "make setup" not in path.read_text() or path.name == "errors.py", path
 
 
 def test_the_processes_that_it_starts_are_its_own(installed):

@@ -35,7 +35,9 @@ def test_most_bugs_are_caught_before_a_guest_is_started():
 
 def test_a_policy_that_does_not_say_why_it_fails_is_refused(tmp_path):
     path = tmp_path / "mute_fails.bpf.c"
+    # REUSE-IgnoreStart
     path.write_text("// SPDX-License-Identifier: GPL-2.0-only\n// fails: object: later\n")
+    # REUSE-IgnoreEnd
     with pytest.raises(ValueError, match=r"mute_fails\.bpf\.c does not open with"):
         read(path)
 
@@ -43,7 +45,9 @@ def test_a_policy_that_does_not_say_why_it_fails_is_refused(tmp_path):
 def test_the_good_set_is_large_and_has_nothing_to_confess():
     assert len(good()) >= 15
     for path in good():
+        # REUSE-IgnoreStart
         assert path.read_text(encoding="utf-8").startswith("// SPDX-License-Identifier: GPL-2.0-only\n"), path.name
+        # REUSE-IgnoreEnd
 
 
 def test_no_policy_is_the_same_as_another():

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_lake.errors import InfraError, InputError
+from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.files import atomic_write
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.object.elf import read_sections, section_named
@@ -52,9 +52,10 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
     current = cache_dir / "kernels" / "current.json"
     try:
         stored = json.loads(current.read_text())
-        kernel = _load(Path(stored["directory"]))
+        # By its name alone (once it was a path): a cache may be copied to another place.
+        kernel = _load(cache_dir / "kernels" / Path(stored["directory"]).name)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InfraError("no guest kernel here: run `make setup` (or name your own in SCHEDCP_KERNEL)") from error
+        raise InfraError(f"no guest kernel here: run `{SETUP}` (or name your own in SCHEDCP_KERNEL)") from error
     return kernel
 
 
@@ -76,7 +77,7 @@ def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
         package = next(Path(work).glob("*.deb"))
         _call(["dpkg", "-x", str(package), work], "dpkg -x")
         kernel = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
-    current = {"directory": str(kernel.image.parent), "package": package.name}
+    current = {"directory": kernel.image.parent.name, "package": package.name}
     atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
     return kernel
 
@@ -113,7 +114,7 @@ def _load(directory: Path) -> Kernel:
     known = json.loads((directory / "kernel.json").read_text())
     image = directory / "bzImage"
     if not image.is_file() or not (directory / "vmlinux.h").is_file():
-        raise InfraError(f"the kernel in {directory} is incomplete: run `make setup`")
+        raise InfraError(f"the kernel in {directory} is incomplete: run `{SETUP}`")
     return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"])
 
 
@@ -157,7 +158,7 @@ def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
             command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, env=dict(os.environ)
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InfraError(f"{name} failed: {error}; run `make setup`") from error
+        raise InfraError(f"{name} failed: {error}; run `{SETUP}`") from error
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise InfraError(f"{name} failed: {last[-1] if last else f'exit {done.returncode}'}")

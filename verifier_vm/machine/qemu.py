@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SETUP, InfraError
 from policy_lake.model import Clock
 from verifier_vm.machine.topology import Topology
 
@@ -116,11 +116,11 @@ def qemu_version() -> tuple[int, ...]:
     """QEMU's version; InfraError with the mending command when it is missing or too old."""
     found = shutil.which(QEMU)
     if not found:
-        raise InfraError(f"{QEMU} is not installed: run `make setup`")
+        raise InfraError(f"{QEMU} is not installed: run `{SETUP}`")
     status = Path(found).stat()
     version = _version_of(found, status.st_mtime_ns, status.st_size)
     if version < MIN_QEMU:
-        raise InfraError(f"QEMU is {'.'.join(map(str, version))}, at least 9.1 is needed: run `make setup`")
+        raise InfraError(f"QEMU is {'.'.join(map(str, version))}, at least 9.1 is needed: run `{SETUP}`")
     return version
 
 
@@ -133,4 +133,4 @@ def _version_of(path: str, mtime_ns: int, size: int) -> tuple[int, ...]:
         ).stdout
         return tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
     except (OSError, subprocess.TimeoutExpired, IndexError) as error:
-        raise InfraError(f"{QEMU} does not tell its version ({type(error).__name__}): run `make setup`") from error
+        raise InfraError(f"{QEMU} does not tell its version ({type(error).__name__}): run `{SETUP}`") from error

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SETUP, InfraError
 from policy_lake.events import (
     Attached,
     Counters,
@@ -107,7 +107,7 @@ def parse_event(line: bytes, *, wall_s: float = 0.0) -> Event:
     if kind == "done":
         return Done()
     if (protocol := event.integer("protocol")) != PROTOCOL:
-        raise InfraError(f"{event.where}: field 'protocol' must be {PROTOCOL}, not {protocol}: run `make setup`")
+        raise InfraError(f"{event.where}: field 'protocol' must be {PROTOCOL}, not {protocol}: run `{SETUP}`")
     greeting = Ready if kind == "ready" else Hello
     return greeting(
         kernel=event.text("kernel"), cpus=event.integer("cpus", least=1),

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SETUP, InfraError
 
 HERE = Path(__file__).parent
 MIN_LIBCLANG, NEWEST_LIBCLANG = 19, 40
@@ -105,7 +105,7 @@ def ask_parser(request: dict[str, Any], launcher: Sequence[str], timeout_s: floa
             _drop(tuple(launcher))
     if late is not None:
         raise late
-    raise InfraError("the parser of policies does not start (libclang, clang's Python bindings): run `make setup`")
+    raise InfraError(f"the parser of policies does not start (libclang, clang's Python bindings): run `{SETUP}`")
 
 
 def _kept(launcher: tuple[str, ...]) -> ParserProcess:
@@ -137,14 +137,14 @@ def find_libclang() -> Path:
             for home in ("/usr/lib", "/usr/lib64", "/usr/local/lib"):
                 for path in sorted(Path(home).glob(pattern)):
                     return path
-    raise InfraError(f"libclang {MIN_LIBCLANG} or newer is not installed: run `make setup`")
+    raise InfraError(f"libclang {MIN_LIBCLANG} or newer is not installed: run `{SETUP}`")
 
 
 def find_bindings() -> Path:
     """The directory of the package `clang`; InfraError if it is not installed."""
     spec = importlib.util.find_spec("clang")
     if spec is None or not spec.submodule_search_locations:
-        raise InfraError("clang's Python bindings are not installed: run `make setup`")
+        raise InfraError(f"clang's Python bindings are not installed: run `{SETUP}`")
     return Path(next(iter(spec.submodule_search_locations)))
 
 

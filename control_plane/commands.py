@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the commands show themselves: a whole summary each in a list of commands, and examples at the end of a help."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+# By a command's words after `schedcp`. A test parses each and asks that no command is without.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "setup": ("schedcp setup", "SCHEDCP_KERNEL=/boot/vmlinuz-mine schedcp setup"),
+    "doctor": ("schedcp doctor", "schedcp doctor --json"),
+    "tune": (
+        "schedcp tune batch",
+        "schedcp tune wakeup --cpus 8 --llcs 2",
+        "schedcp tune batch --work shuffle=1 --iterations 2 --json",
+    ),
+    "up": ("schedcp up",),
+    "down": ("schedcp down",),
+    "verify": (
+        "schedcp verify mine.bpf.c",
+        "schedcp verify mine.bpf.c -I include --knob slice_ns=2000000 --all",
+        "schedcp verify mine.bpf.c --tier full --require cgroups -w batch",
+    ),
+    "score": (
+        "schedcp score vtime -w batch",
+        "schedcp score mine.bpf.c -w wakeup --knob slice_ns=5000000 --control best --plots pictures --perfetto",
+        "schedcp score --again 0123abcd",
+    ),
+    "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
+    "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
+    "policies": ("schedcp policies",),
+    "runs": ("schedcp runs --json",),
+    "lake search": ("schedcp lake search 'short jobs behind a long one' --limit 5",),
+    "lake show": ("schedcp lake show 0123abcd",),
+    "lake rebuild": ("schedcp lake rebuild",),
+    "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
+    "workloads show": ("schedcp workloads show batch",),
+    "workloads add": ("schedcp workloads add mine.toml",),
+    "token show": ("schedcp token show mine.dsse.json",),
+    "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
+    "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
+    "token restore": ("schedcp token restore",),
+    "token log": ("schedcp token log", "schedcp token log --check"),
+}
+
+
+class Commands(TyperGroup):
+    """A command of commands."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name with its examples, or None."""
+        command = super().get_command(ctx, cmd_name)
+        # The words below the program's own name, whatever that is.
+        above = ctx.command_path.split()[1:] if ctx.parent else []
+        examples = EXAMPLES.get(" ".join([*above, cmd_name]))
+        if command and examples:
+            # \b: lines are kept as they are.
+            command.epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list, where typer's own would cut what is longer than a line."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        shown = [(name, command) for name, command in found if command and not command.hidden]
+        with formatter.section("Commands"):
+            # A command's summary is its docstring's first sentence, and no docstring has 1,000 characters.
+            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in shown])
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end, if that is what was asked for."""
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("schedcp")
+    except importlib.metadata.PackageNotFoundError:
+        version = "of no installed version"
+    typer.echo(f"schedcp {version}")
+    raise typer.Exit
