@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,6 +76,9 @@ def prepare(tree: Path, preload: Sequence[str]) -> None:
     subprocess.run(compile_all, stdout=subprocess.DEVNULL, check=False)  # some planted sources do not compile
     os.chdir(tree)
     os.environ["PYTHONPATH"] = str(tree)
+    # LanceDB warns at each fork of what it had running; here it is only loaded. DSPy must be told so before it is.
+    warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
     sys.path[:] = [str(tree), *(path for path in sys.path if Path(path or ".").resolve() not in (HERE, ROOT))]
     for name in preload:
         importlib.import_module(name)
