@@ -10,7 +10,7 @@ from planner_cases import BATCH, COMM, CPU_NS, LIBRARY, SLICE, command, context,
 
 from policy_lake.model import CommandProfile, Knob, Lesson, Policy, PolicyPlan
 from policy_lake.scores import Ratio
-from tasks.planners.embedded import EmbeddedPlanner, roundrobin
+from tasks.planners.embedded import EmbeddedPlanner, _worth, roundrobin
 from tasks.planners.knobs import attempt
 from tasks.planners.openings import clamp, cut, jobs, openings, slice_knob
 from tasks.planners.protocol import PlanContext
@@ -243,7 +243,15 @@ def test_a_control_takes_the_last_of_two_places_or_more_unless_it_is_there() -> 
     assert ids(PLANNER.plan(context(policies=(*worthy[:1], policy("fifo")), limit=4))) == ["odd0", "fifo"]
 
 
+def test_of_the_second_lead_its_best_score_is_refined() -> None:
+    scores = (score("percpu", 0.97), score("ljf", 0.9), score("ljf", 0.95, {"slice_ns": 7_000_000}))
+    reasons = [plan.reason for plan in PLANNER.plan(context(scores=scores, policies=LIBRARY[1:4:2], limit=9))]
+    assert any("ljf reached 0.95x" in why for why in reasons) and not any("0.90x" in why for why in reasons)
+
+
 def test_an_opening_is_worth_trying_from_a_fifth_on() -> None:
+    made = openings(context())[0]
+    assert [len(_worth([replace(made, strength=strength)])) for strength in (0.19, 0.2)] == [0, 1]
     calm = replace(BATCH, commands=(command("even", 9, 900.0, 100.0),))
     assert PLANNER.plan(context(calm, policies=(policy("ljf"),))) == []
     at = replace(BATCH, commands=BATCH.commands, parallelism=9.0)
