@@ -97,6 +97,7 @@ DEPTH = Knob("depth", "int", "4", "", 4, 400)
         (replace(DEPTH, low=-400), 0, (100, -100)),
         (replace(DEPTH, low=0), 0, (100,)),
         (replace(DEPTH, low=0), 1, (2, 0)),
+        (replace(DEPTH, low=None, high=None), 0, ()),
         (Knob("on", "bool", "true", ""), True, (False,)),
         (Knob("on", "bool", "true", ""), "ONE", ()),
         (DEPTH, "EXPRESSION", ()),
