@@ -117,6 +117,9 @@ def test_steps_keep_what_led_and_begin_with_the_slice() -> None:
         {"preempt": False, "slice_ns": 40_000_000}, {"preempt": False, "slice_ns": 10_000_000}, {"preempt": True},
     ]  # fmt: skip
     assert all("mine leads with 1.20x" in why for _, why in made)
+    rr = score("rr", 1.1, {"slice_ns": 3_000_000})
+    first = next(steps(replace(here, policies=(knobs, LIBRARY[2]), scores=(lead, rr)), lead, knobs))
+    assert first[0] == {"preempt": False, "slice_ns": 3_000_000} and "comes from rr" in first[1]
     better = score("mine", 1.25, {"preempt": True})
     assert "mine reached 1.20x" in list(steps(replace(here, scores=(lead, better)), lead, knobs))[-1][1]
 

@@ -9,8 +9,10 @@ import pytest
 from planner_cases import BATCH, COMM, CPU_NS, SLICE, command, context, policy
 
 from policy_lake.model import CommandProfile, Knob
+from tasks.planners import openings as module
 from tasks.planners.openings import clamp, cut, jobs, openings, slice_knob
 from tasks.planners.protocol import PlanContext
+from tasks.planners.rules import Finding, Kind
 
 KNOBLESS = policy("bare")
 
@@ -30,6 +32,13 @@ def test_an_opening_is_as_strong_as_its_rule_its_place_and_its_name_say() -> Non
     assert strengths(context(policies=(replace(named, workloads=("other",)),)))["odd0"] == pytest.approx(0.4)
     assert "at place 2;" in openings(context(policies=(known, *unknown)))[0].reason
     assert openings(context(policies=())) == []
+
+
+def test_a_place_counts_for_what_is_stronger_than_0_15(monkeypatch: pytest.MonkeyPatch) -> None:
+    for strength, made in ((0.15, 0.15), (0.16, 0.26)):
+        kind = Kind("x", (), lambda profile, traits, strength=strength: Finding(strength, ""))
+        monkeypatch.setattr(module, "kind_of", lambda policy, kind=kind: kind)
+        assert openings(context(policies=(KNOBLESS,)))[0].strength == pytest.approx(made)
 
 
 def test_a_weak_rule_gets_nothing_for_its_place() -> None:
@@ -52,8 +61,9 @@ def test_a_slice_is_set_in_the_knob_s_unit(name: str, unit: str, value: int) -> 
 
 
 def test_a_slice_of_unknown_unit_is_left_alone_and_the_range_is_kept() -> None:
-    unit = policy("ljf", Knob("slice_ticks", "int", "1", "", 1, 10**9, "ticks"))
-    assert openings(context(policies=(unit,)))[0].knob_values == {}
+    for name in ("slice_ticks", "slice"):
+        unit = policy("ljf", Knob(name, "int", "1", "", 1, 10**9, "ticks"))
+        assert openings(context(policies=(unit,)))[0].knob_values == {}
     for low, high, value in ((1, 1000, 1000), (10**8, 10**9, 10**8)):
         ljf = policy("ljf", replace(SLICE, low=low, high=high))
         assert openings(context(policies=(ljf,)))[0].knob_values == {"slice_ns": value}

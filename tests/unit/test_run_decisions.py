@@ -136,11 +136,13 @@ def test_a_candidate_s_id_is_twelve_digits_of_a_digest_whatever_the_order() -> N
     assert (asked_for.iteration, asked_for.run_id, asked_for.planner) == (0, "", "user")
 
 
-def test_every_result_teaches_and_a_failure_of_ours_does_not() -> None:
+def test_every_result_teaches_and_a_failure_of_ours_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="tasks.learn")
     lake = ListLake()
     tried = [Tried(WON, score(WON)), Tried(GONE, failure="gone"), Tried(BAD, rejection=REJECTION)]
     made = learn(scope_of(lake), tried)
     assert lake.kept == made and [lesson.id for lesson in made] == [f"{RUN}-{WON.id}", f"{RUN}-{BAD.id}"]
+    assert caplog.messages == [f"learn: {lesson.text}" for lesson in made]
     silent = ListLake()
     silent.put = lambda *records: pytest.fail("nothing is to be put")  # type: ignore[method-assign]
     assert learn(scope_of(silent), [Tried(GONE, failure="gone")]) == []

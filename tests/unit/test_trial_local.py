@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -81,13 +82,13 @@ def test_any_other_error_is_raised_at_once(ended: list[int]) -> None:
 
 
 def test_leaving_in_mid_work_ends_the_guests_and_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    release, ran = threading.Event(), []
+    release, ran, begun = threading.Event(), [], time.monotonic()
     ended: list[int] = []
     monkeypatch.setattr(local, "end_guests", lambda: (ended.append(1), release.set()))
     with LocalSlots(1) as slots:
         slots.submit(lambda item: release.wait(10), 1)  # type: ignore[arg-type, return-value]
         slots.submit(ran.append, 2)  # type: ignore[arg-type, return-value, func-returns-value]
-    assert ended == [1] and ran == []
+    assert ended == [1] and ran == [] and time.monotonic() - begun < 5, "nobody waits for what is ended"
 
 
 @pytest.mark.parametrize(
