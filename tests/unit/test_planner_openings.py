@@ -35,7 +35,7 @@ def test_an_opening_is_as_strong_as_its_rule_its_place_and_its_name_say() -> Non
 
 
 def test_a_place_counts_for_what_is_stronger_than_0_15(monkeypatch: pytest.MonkeyPatch) -> None:
-    for strength, made in ((0.15, 0.15), (0.16, 0.26)):
+    for strength, made in ((0.14, 0.14), (0.15, 0.15), (0.16, 0.26)):
         kind = Kind("x", (), lambda profile, traits, strength=strength: Finding(strength, ""))
         monkeypatch.setattr(module, "kind_of", lambda policy, kind=kind: kind)
         assert openings(context(policies=(KNOBLESS,)))[0].strength == pytest.approx(made)
@@ -86,6 +86,8 @@ def test_a_job_is_long_from_one_and_a_half_medians_on() -> None:
     rest = command("rest", 9, 900.0, 100.0)
     assert hints(at, below, rest, knobs=(COMM,)) == {"job_comm": "at"}
     assert hints(below, rest, knobs=(COMM,)) == hints(below, rest) == {}
+    assert hints(command("tiny", 1, 0.9, 0.9), command("rest", 9, 0.9, 0.1), knobs=(COMM,)) == {"job_comm": "tiny"}
+    assert hints(command("one", 3, 10.0, 10.0), knobs=(COMM,)) == {}, "of a median of nothing nothing is a multiple"
     assert hints(at, below, rest)["job_comm"] == "at,below,rest", "with times beside them all are named"
     assert hints(at, below, rest)["job_cpu_ns"] == "150000000,149000000,100000000"
 
