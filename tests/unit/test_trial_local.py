@@ -267,3 +267,23 @@ def test_a_full_tier_is_one_guest_a_part_and_one_verdict(tier: Any) -> None:
 def test_half_a_tier_is_no_tier(tier: Any) -> None:
     with pytest.raises(InfraError, match=f"full tier, {PARTS[1].name}: no disk"):
         tier(failed=[1])
+
+
+@pytest.mark.parametrize("index", range(len(PARTS)))
+def test_a_part_is_verified_in_a_guest_of_its_own_topology(
+    index: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def verify(data: bytes, arguments: Any, machine: Any, part: Any, **more: Any) -> Any:
+        asked.append((data, arguments, part, more))
+        return SimpleNamespace(verdict="verdict")
+
+    monkeypatch.setattr(full, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path))
+    monkeypatch.setattr(full, "verify_part", verify)
+    settings = spec(tmp_path).settings
+    assert full.do_part(full.PartWork(index, b"o", ("a=1",), True, False, True, settings)) == "verdict"
+    shape, (data, arguments, part, more) = asked
+    assert (shape.topology, shape.clock, shape.cold) == (PARTS[index].topology, settings.clock, True)
+    assert (data, arguments, part) == (b"o", ("a=1",), PARTS[index])
+    assert more == {"check_all": True, "cgroups": False, "deadline_s": settings.trial_deadline_s}
