@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
@@ -18,7 +19,6 @@ from tasks.planners.selection import attempts, earlier_best, measured, select_pl
 WORTH_TRYING = 0.2
 REFINED_PER_NEW = 2  # once something wins, this many steps near it for each policy not yet tried
 LONGEST_QUOTE = 160
-ALL = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class EmbeddedPlanner:
         policy = context.policy(lead.policy)
         near = steps(context, lead, policy) if policy else ()
         plans = (PolicyPlan(lead.policy, knob_values, reason, self.name) for knob_values, reason in near)
-        return select_plans(plans, replace(context, limit=ALL))
+        return select_plans(plans, replace(context, limit=sys.maxsize))
 
     def _opened(self, context: PlanContext, opening: Opening) -> PolicyPlan:
         reason = opening.reason + _lesson(context, opening.policy)

@@ -46,7 +46,7 @@ def _opening(context: PlanContext, profile_traits: Traits, place: int, policy: P
     else:
         finding = kind.find(context.profile, profile_traits)
     knob_values = _slice(policy, finding) | _hints(policy, context.profile, profile_traits)
-    nearness = 1 - place / max(len(context.policies), 1)
+    nearness = 1 - place / len(context.policies)
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
     if context.profile.workload in policy.workloads:
         strength += 0.05
@@ -64,7 +64,7 @@ def _slice(policy: Policy, finding: Finding) -> dict[str, KnobValue]:
     knob = slice_knob(policy)
     if knob is None or finding.slice_us is None:
         return {}
-    unit = knob.unit if knob.unit in PER_US else knob.name.rsplit("_", 1)[-1]
+    unit = knob.unit if knob.unit in PER_US else knob.name.rpartition("_")[2]
     return {knob.name: clamp(knob, round(finding.slice_us * PER_US[unit]))} if unit in PER_US else {}
 
 

@@ -70,9 +70,10 @@ def check_statically(
     on_stage("source")
     headers: Headers = {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": source_dir}
     flags, launcher = front_end_flags(source, **headers), front_end_launcher(**headers)
-    stages = [lint_source(source, name=name, flags=flags, launcher=launcher)]
-    if not stages[-1].ok and not check_all:
-        return Checked(tuple(stages), None)
+    linted = lint_source(source, name=name, flags=flags, launcher=launcher)
+    if not linted.ok and not check_all:
+        return Checked((linted,), None)
+    stages = [linted]
     on_stage("build")
     made = _build(source, name, stages, headers)
     if made is None:
@@ -106,6 +107,6 @@ def _place(diagnostics: str, name: str) -> str:
     for line in diagnostics.splitlines():
         if ": error: " in line or ": fatal error: " in line:
             parts = line.split(":")
-            if len(parts) > 2 and parts[1].isdigit():
+            if parts[1].isdigit():
                 return f"{parts[0]}:{parts[1]}"
     return name

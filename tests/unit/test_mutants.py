@@ -73,11 +73,16 @@ def over(count: int | None, *, deep: bool = False) -> bool:
 '''
 
 
-def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
+def _mutants():
     try:
         from mutation import mutants
     except ModuleNotFoundError:
         skip_or_fail("cosmic-ray is not installed: run `make setup`")
+    return mutants
+
+
+def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
+    mutants = _mutants()
     made = {(mutant.line, mutant.after) for mutant in mutants(SOURCE)}
     assert made == {
         (1, "LIMIT = 9"), (1, "LIMIT = 7"), (2, "def over(count: int | None, *, deep: bool = True) -> bool:"),
@@ -90,6 +95,17 @@ def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
         (8, "return any(part for part in [count] if not (part))"),
     }  # fmt: skip
     assert all(mutant.code.count("\n") == SOURCE.count("\n") for mutant in mutants(SOURCE))
+
+
+def test_a_handler_of_any_form_catches_something_else():
+    mutants = _mutants()
+    source = "try:\n    a()\nexcept {}:\n    b()\n"
+    other = "CosmicRayTestingException"
+    for caught, expected in (
+        ("E", {f"except {other}:"}), ("(E)", {f"except ({other}):"}), ("m.E as e", {f"except {other} as e:"}),
+        ("(E, m.n.F)", {f"except ({other}, m.n.F):", f"except (E, {other}):"}),
+    ):  # fmt: skip
+        assert {mutant.after for mutant in mutants(source.format(caught))} == expected
 
 
 def test_the_list_names_no_test_of_another_folder():

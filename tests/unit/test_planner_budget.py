@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model's budget to the token and the cent, its attempts and its deadline, without an endpoint."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from planner_cases import LIBRARY, context, policy, rejection, score
+
+from policy_lake.errors import InfraError, InputError
+from policy_lake.model import Lesson, PolicyPlan
+from tasks.planners import model
+from tasks.planners.choose import ModelFirst, planner
+from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage, afford
+from tasks.planners.model import ModelPlanner, _within
+
+HOST = ModelEndpoint("http://host/v1", "tiny")
+PAID = ModelEndpoint("http://host/v1", "tiny", price_in_usd_per_mtok=2.0, price_out_usd_per_mtok=10.0)
+
+
+def test_a_call_may_bring_the_budget_to_its_maximum_and_not_beyond() -> None:
+    tight = replace(HOST, max_tokens_total=100)
+    afford(tight, Usage(1, 50, 20, 0.0), 20, 10)
+    with pytest.raises(BudgetError, match=r"70 tokens are used, .* to 101, over the maximum of 100"):
+        afford(tight, Usage(1, 50, 20, 0.0), 20, 11)
+    cents = replace(PAID, max_cost_usd=0.5)
+    afford(cents, Usage(usd=0.25), 75_000, 10_000)
+    with pytest.raises(BudgetError, match=r"\$0\.2500 is spent"):
+        afford(cents, Usage(usd=0.25), 75_000, 10_001)
+
+
+def test_usage_is_the_sum_and_costs_what_the_prices_say() -> None:
+    assert Usage(1, 2, 3, 4.0).plus(PAID, 1_000_000, 500_000) == Usage(2, 1_000_002, 500_003, 11.0)
+    assert HOST.cost_usd(10**9, 10**9) == 0.0 and "secret" not in repr(replace(HOST, api_key="secret"))
+    assert (HOST.max_tokens_total, HOST.max_cost_usd, HOST.timeout_s, HOST.answer_tokens) == (200_000, 1.0, 120.0, 4096)
+    assert (Usage().calls, Usage().tokens_in, Usage().tokens_out, Usage().usd) == (0, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "ftp://host/v1"}, {"url": "http://"}, {"url": "https://me@host/v1"}, {"model": ""},
+        {"price_in_usd_per_mtok": -0.1}, {"price_out_usd_per_mtok": -0.1}, {"max_tokens_total": -1},
+        {"max_cost_usd": -0.1}, {"timeout_s": 0.0}, {"timeout_s": -1.0}, {"timeout_s": float("nan")},
+        {"answer_tokens": 0},
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^model "):
+        ModelEndpoint(**({"url": "http://host/v1", "model": "tiny"} | wrong))
+
+
+def test_an_endpoint_at_its_limits_is_none_of_bad_input() -> None:
+    least = {"max_tokens_total": 0, "max_cost_usd": 0.0, "timeout_s": 0.001, "answer_tokens": 1}
+    assert ModelEndpoint("https://host/v1", "tiny", **least).answer_tokens == 1  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A planner whose calls come to these replies; `seen` counts them and the pauses between."""
+    seen = SimpleNamespace(replies=[], pauses=[], now=0.0, calls=0)
+
+    def reply(self: Any, here: Any, deadline: float) -> Any:
+        seen.calls += 1
+        seen.deadline = deadline
+        return seen.replies.pop(0)
+
+    def sleep(seconds: float) -> None:
+        seen.pauses.append(seconds)
+        seen.now += seconds
+
+    monkeypatch.setattr(ModelPlanner, "_reply", reply)
+    monkeypatch.setattr(model, "time", SimpleNamespace(monotonic=lambda: seen.now, sleep=sleep))
+    return seen
+
+
+def failed(*, again: bool) -> Any:
+    return SimpleNamespace(error=InfraError("busy"), again=again, answers=())
+
+
+DONE = SimpleNamespace(error=None, again=False, answers=())
+
+
+def test_a_failure_that_may_mend_is_tried_three_times_with_longer_pauses(asked: Any) -> None:
+    asked.replies = [failed(again=True)] * 3
+    with pytest.raises(InfraError, match="busy"):
+        ModelPlanner(HOST).plan(context())
+    assert (asked.calls, asked.pauses, asked.deadline) == (3, [0.5, 1.0], 120.0)
+    asked.replies = [failed(again=True), DONE]
+    assert ModelPlanner(HOST).plan(context()) == [] and asked.calls == 5
+
+
+def test_one_that_may_not_mend_or_that_time_forbids_is_told_at_once(asked: Any) -> None:
+    asked.replies = [failed(again=False)]
+    with pytest.raises(InfraError):
+        ModelPlanner(HOST).plan(context())
+    for timeout_s, calls in ((0.5, 1), (0.6, 2)):
+        asked.replies, asked.calls, asked.now = [failed(again=True)] * 2, 0, 0.0
+        with pytest.raises(InfraError):
+            ModelPlanner(replace(HOST, timeout_s=timeout_s)).plan(context())
+        assert asked.calls == calls
+
+
+def test_work_that_takes_too_long_is_left_and_its_errors_are_its_own() -> None:
+    release = threading.Event()
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        _within(0.05, lambda: release.wait(5))
+    assert time.monotonic() - begun < 3
+    with pytest.raises(TimeoutError):
+        _within(-1.0, lambda: release.wait(5))
+    with pytest.raises(ZeroDivisionError):
+        _within(5.0, lambda: 1 // 0)
+    assert _within(5.0, lambda: 7) == 7
+    threads = [thread for thread in threading.enumerate() if thread.name == "ask a model"]
+    assert threads and all(thread.daemon for thread in threads)
+    release.set()
+
+
+def test_the_model_s_plans_come_first_and_the_rest_is_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert planner().name == "embedded" and planner(HOST).name == "model:tiny"
+    both = ModelFirst(HOST)
+    own = [PolicyPlan("rr", {}, "why", "model:tiny"), PolicyPlan("ljf", {"slice_ns": 20_000_000}, "why", "model:tiny")]
+    both._model = SimpleNamespace(plan=lambda here: own, usage=Usage(3))  # type: ignore[assignment]
+    made = both.plan(context(limit=4))
+    assert made[:2] == own and len(made) == 4 and both.usage == Usage(3)
+    assert all(plan.planner == "embedded" and "without the model" not in plan.reason for plan in made[2:])
+    assert [plan.policy for plan in both.plan(context(limit=2))] == ["rr", "ljf"]
+
+
+def test_a_question_has_the_latest_records_and_the_nearest_policies() -> None:
+    from tasks.planners.question import question
+
+    scores = tuple(score("fifo", 1 + n / 1000) for n in range(25))
+    rejections = tuple(rejection("rr", reason=f"reason {n}") for n in range(25))
+    lessons = tuple(Lesson(f"l{n}", "r", "batch", "ljf", f"lesson {n}") for n in range(25))
+    many = tuple(policy(f"p{n}") for n in range(15))
+    asked = question(context(scores=scores, rejections=rejections, lessons=lessons, policies=many, limit=3))
+    assert [len(asked[name]) for name in ("scores", "rejections", "lessons")] == [20, 20, 20]  # type: ignore[arg-type]
+    assert "1.024x" in asked["scores"][-1] and "1.005x" in asked["scores"][0]  # type: ignore[index]
+    assert asked["rejections"][0].endswith("reason 5") and asked["lessons"][-1].endswith("lesson 24")  # type: ignore[index]
+    assert str(asked["policies"]).count('"id"') == 12 and '"p0"' in str(asked["policies"]) and asked["limit"] == 3
+    assert "source" not in str(question(context(policies=LIBRARY))["policies"])
+    without = question(context(scores=(score("fifo", 1.1, bound=None), score("fifo", 1.1))))["scores"]
+    assert ["bound" in line for line in without] == [False, True]  # type: ignore[attr-defined]
+
+
+def test_a_message_is_one_short_line_without_key_or_page() -> None:
+    from tasks.planners.ask import _message, _used
+
+    keyed = replace(HOST, api_key="sesame")
+    fault: Any = SimpleNamespace(status=500, message="no\n  room for sesame" + "x" * 300)
+    said = _message(keyed, "no answer", fault)
+    assert said.startswith("model tiny at http://host/v1: no answer: HTTP 500: no room for …x") and len(said) < 270
+    assert _message(HOST, "no answer", SimpleNamespace(message="<html>")) == "model tiny at http://host/v1: no answer"  # type: ignore[arg-type]
+    assert _message(HOST, "no answer", ValueError("odd")).endswith("no answer: odd")
+    assert said.count("x") == 200 - len("no room for …")
+
+    call: Any = SimpleNamespace(tokens_in=70, tokens_out=7)
+    for counts, used in (
+        ({}, (70, 7)),
+        ({"a": {"prompt_tokens": 5}}, (5, 0)),
+        ({"a": {"completion_tokens": 4}, "b": {"prompt_tokens": None, "completion_tokens": 2}}, (0, 6)),
+        ({"a": {"prompt_tokens": 0, "completion_tokens": None}}, (70, 7)),
+    ):
+        tracker = SimpleNamespace(get_total_tokens=lambda counts=counts: counts)
+        assert _used(tracker, call) == used

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The suite's steps, written out for a part of two exercises, and what every exercise must be long enough for."""
+
+from __future__ import annotations
+
+import pytest
+
+from policy_lake.guest import GuestStep
+from verifier_vm.judge.gate import STALL_LIMITS_MS
+from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, parts
+from verifier_vm.machine.topology import Topology
+
+PART = Part("small", (Exercise("a", "W1", 2.0, ("x=1",), base_s=0.5), Exercise("b", "W2", 3.0)), reloads=2)
+
+
+def test_a_part_s_steps_are_these_in_this_order() -> None:
+    attach = ("policy.bpf.o", "k=1", "ops.timeout_ms=2000")
+    turns = [
+        step
+        for turn in ("1", "2")
+        for step in (
+            GuestStep("attach", attach, f"attach-{turn}"),
+            GuestStep("run", ("adversary", "W2", "seconds=0.2"), f"policy:W16-{turn}", timeout_s=40.0),
+            GuestStep("detach", (), f"detach-{turn}", timeout_s=20),
+        )
+    ]
+    assert PART.steps(("k=1",), 2000) == (
+        GuestStep("attach", attach, "attach"),
+        GuestStep("run", ("adversary", "W1", "seconds=2", "limit_ms=2000", "x=1"), "policy:a", timeout_s=42.0),
+        GuestStep("run", ("adversary", "W2", "seconds=3", "limit_ms=2000"), "policy:b", timeout_s=43.0),
+        GuestStep("start", ("adversary", "W1", "hogs=4", "seconds=60"), "load"),
+        GuestStep("detach", (), "detach", timeout_s=20),
+        *turns,
+        GuestStep("stop", (), "unload"),
+        GuestStep("run", ("adversary", "W1", "seconds=0.5", "limit_ms=2000", "x=1"), "baseline:a", timeout_s=40.5),
+    )
+    assert PART.compared == PART.exercises[:1] and STEP_LIMIT_S == 40.0
+    assert len(Part("none", PART.exercises).steps((), 2000)) == 7
+
+
+def test_a_tier_is_its_parts() -> None:
+    assert parts("short") == (SHORT,) and parts("full") == FULL
+    assert (SHORT.topology, SHORT.reloads, SHORT.deadline_s) == (None, 0, 240.0)
+    assert [part.topology for part in FULL] == [
+        Topology(1), Topology(2), Topology(4, llcs=2, smt=2), Topology(8, llcs=2, nodes=2),
+    ]  # fmt: skip
+    assert [part.reloads for part in FULL] == [2, 4, 2, 2] and {part.deadline_s for part in FULL} == {900.0}
+    crowds = [next(word for word in part.exercises[1].args if word.startswith("crowd=")) for part in FULL]
+    assert crowds == ["crowd=150"] * 3 + ["crowd=300"], "thousands of threads where there are nodes"
+
+
+@pytest.mark.parametrize("part", (SHORT, *FULL), ids=lambda part: part.name)
+def test_everything_at_once_lasts_longer_than_a_stall_takes_to_be_found(part: Part) -> None:
+    """The kernel's watchdog looks every half limit: a stall is found within one and a half."""
+    mix = part.exercises[0]
+    limit_ms = STALL_LIMITS_MS[0] if part is SHORT else STALL_LIMITS_MS[1]
+    assert mix.name == "mix" and mix.seconds > 1.5 * limit_ms / 1000
+    assert all(0 <= exercise.base_s <= exercise.seconds for exercise in part.exercises)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the stages before a guest go, and what they say of the compiler; the compiler itself is met elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from trial_cases import BATCH, POLICY, guest_in, spec, use_guest
+
+from benchmarks.scoring import BASELINE
+from bpf.build import PolicyObject
+from policy_lake.errors import BuildError, InfraError
+from policy_lake.model import Finding, Stage
+from tasks.host.guest import Shape
+from tasks.trial import build, floor, pictures, static
+from tasks.trial.build import arguments_of, loadable, provenance_of
+from tasks.trial.floor import measure_floor
+from tasks.trial.pictures import trace_runs
+from tasks.trial.static import Checked, check_statically
+from verifier_vm.machine.topology import Topology
+from verifier_vm.verdict import stage_of
+
+MADE = PolicyObject(b"object", "", 0.1, True)
+REJECTS = [Finding("F03", "reject", "never consumed", "source/mine.bpf.c:7")]
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The static stages with these answers of lint, compiler and analysis; what came of it, and the stages begun."""
+
+    def run(lint: Any = (), made: Any = MADE, found: Any = (), **options: Any) -> tuple[Checked, list[str], list[Any]]:
+        begun: list[str] = []
+        analysed: list[Any] = []
+
+        def compile_policy(*_: Any, **__: Any) -> PolicyObject:
+            if isinstance(made, Exception):
+                raise made
+            return made
+
+        def analyse(data: bytes, arguments: Any) -> Stage:
+            analysed.append((data, arguments))
+            return stage_of("object", 0.1, found)
+
+        monkeypatch.setattr(static, "front_end_flags", lambda *_, **__: ())
+        monkeypatch.setattr(static, "front_end_launcher", lambda **_: None)
+        monkeypatch.setattr(static, "lint_source", lambda *_, **__: stage_of("source", 0.1, lint))
+        monkeypatch.setattr(static, "compile_policy", compile_policy)
+        monkeypatch.setattr(static, "analyse_object", analyse)
+        kernel: Any = SimpleNamespace(headers=Path("/headers"))
+        given = {"on_stage": begun.append, **options}
+        return check_statically("/* C */", name="mine.bpf.c", kernel=kernel, **given), begun, analysed
+
+    return run
+
+
+def test_a_sound_policy_goes_through_all_three(check: Any) -> None:
+    checked, begun, analysed = check(arguments=("a=1",))
+    assert checked.ok and checked.made is MADE and begun == ["source", "build", "object"]
+    assert [stage.name for stage in checked.stages] == begun and analysed == [(b"object", ("a=1",))]
+    assert check(on_stage=static.check_statically.__kwdefaults__["on_stage"])[0].ok
+
+
+def test_a_rejected_source_is_not_compiled_unless_all_is_wanted(check: Any) -> None:
+    checked, begun, _ = check(lint=REJECTS)
+    assert not checked.ok and checked.made is None and begun == ["source"]
+    checked, begun, _ = check(lint=REJECTS, check_all=True)
+    assert not checked.ok and checked.made is MADE and begun == ["source", "build", "object"]
+
+
+def test_a_rejected_object_is_no_guest_s_and_is_named_as_the_user_does(check: Any) -> None:
+    checked, _, _ = check(found=REJECTS)
+    assert not checked.ok and checked.made is MADE
+    assert checked.stages[-1].findings[0].place == "mine.bpf.c:7"
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "place"),
+    [
+        ("In file included from x\nmine.bpf.c:3:5: error: unknown type\nb.c:9:1: error: two", "mine.bpf.c:3"),
+        ("a.h:2:1: warning: odd\nmine.bpf.c:4:1: fatal error: no such file", "mine.bpf.c:4"),
+        ("clang: error: no input\nmine.bpf.c:8:1: error: x", "mine.bpf.c:8"),
+        ("x: error: y", "mine.bpf.c"),
+        ("mine.bpf.c:6: error: y", "mine.bpf.c:6"),
+        ("", "mine.bpf.c"),
+    ],
+)
+def test_what_the_compiler_refuses_is_told_with_its_first_place(check: Any, diagnostics: str, place: str) -> None:
+    checked, begun, analysed = check(made=BuildError("it does not compile", diagnostics))
+    assert not checked.ok and checked.made is None and begun == ["source", "build"] and analysed == []
+    (finding,) = checked.stages[-1].findings
+    assert (finding.bug, finding.level, finding.place) == ("compiler", "reject", place)
+    assert 0 <= checked.stages[-1].seconds < 60 and checked.stages[-1].evidence == diagnostics
+
+
+def test_a_compiler_that_is_not_confined_is_noted(check: Any) -> None:
+    checked, _, _ = check(made=replace(MADE, confined=False))
+    assert checked.ok and [finding.level for finding in checked.stages[1].findings] == ["note"]
+    assert check()[0].stages[1].findings == ()
+
+
+def test_who_has_cgroup_callbacks_claims_to_honour_them() -> None:
+    claims = replace(stage_of("object", 0.1), callbacks=("cgroup_init",))
+    assert Checked((claims,), MADE).cgroups and not Checked((stage_of("object", 0.1),), MADE).cgroups
+
+
+def test_a_score_is_a_function_of_what_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = guest_in(tmp_path)
+    use_guest(monkeypatch, guest)
+    given = spec(tmp_path)
+    of, none = provenance_of(given, POLICY, guest), provenance_of(given, None, guest)
+    assert (of.arguments, len(of.object_sha256), of.qemu, of.clock) == (POLICY.arguments, 64, "10.0.2", "clock")
+    assert (none.arguments, none.object_sha256, none.binary, none.binary_sha256, none.control) == ((), "", "", "", "")
+    wall = replace(guest, machine=replace(guest.machine, clock=None))
+    assert provenance_of(given, POLICY, wall).clock == ""
+    binary = SimpleNamespace(path="/bin/schbench", sha256="b" * 64)
+    other = replace(given, workload=replace(BATCH, binary=binary), control=given.candidate)  # type: ignore[arg-type]
+    monkeypatch.setattr(build, "descriptor_sha256", lambda workload: "w")
+    made = provenance_of(other, POLICY, guest)
+    assert (made.binary, made.binary_sha256, made.control) == ("/bin/schbench", "b" * 64, given.candidate.id)
+
+
+def test_a_candidate_is_loaded_with_its_own_knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = '/* t */\nconst volatile u64 slice_ns = 5; /* @knob slice_ns 1..9 ns "a slice" */\n'
+    candidate = replace(spec(tmp_path).candidate, source=source, knob_values={})
+    monkeypatch.setattr(build, "compile_policy", lambda *_, **__: MADE)
+    made = loadable(candidate, guest_in(tmp_path))
+    assert (
+        (made.data, made.name, made.arguments) == (b"object", "ljf", arguments_of(candidate)) == (b"object", "ljf", ())
+    )
+
+
+def test_a_floor_is_eevdf_twice_on_seeds_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_guest(monkeypatch, guest_in(tmp_path))
+    asked: list[Any] = []
+
+    def run(steps: Any, given: Any, lake: Any) -> Any:
+        asked.append(given)
+        return "course"
+
+    monkeypatch.setattr(floor, "run_here", run)
+    monkeypatch.setattr(floor, "score_of", lambda spec, course, policy, guest: (course, policy))
+    settings = spec(tmp_path).settings
+    lake: Any = None
+    assert measure_floor(BATCH, settings, Shape(Topology(2)), lake) == ("course", None)
+    (given,) = asked
+    assert (given.plan.pairs, given.plan.most_pairs, given.plan.seed) == (5, 0, 900)
+    assert (given.candidate.policy, given.candidate.iteration, given.control) == (BASELINE, 0, None)
+    from policy_lake.model import Rejection
+
+    monkeypatch.setattr(floor, "run_here", lambda *_: Rejection("score", "it fell", ""))
+    with pytest.raises(InfraError, match="an A/A run of batch failed: it fell"):
+        measure_floor(BATCH, settings, Shape(Topology(2)), lake)
+
+
+@pytest.mark.parametrize("ends", [[True] * 5, [True] * 4, [True] * 4 + [False], [True] * 6])
+def test_a_traced_run_that_did_not_end_well_is_our_failure(
+    ends: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Any] = []
+
+    def run(job: Any, machine: Any, *, deadline_s: float) -> Any:
+        jobs.append(job)
+        return SimpleNamespace(events=[SimpleNamespace(ok=ok) for ok in ends],
+                               ran=lambda label: SimpleNamespace(out=label))  # fmt: skip
+
+    monkeypatch.setattr(pictures, "run", run)
+    monkeypatch.setattr(pictures, "read_timeline", lambda out, where: (out, where))
+    guest, settings = guest_in(tmp_path), spec(tmp_path).settings
+    if all(ends) and len(ends) >= 5:
+        made = trace_runs(BATCH, POLICY, guest, settings, seed=3)
+        assert made == {BASELINE: (BASELINE, BASELINE), "ljf": ("policy", "ljf")}
+        (job,) = jobs
+        assert [step.verb for step in job.steps] == ["run", "run", "attach", "run", "detach"] and job.seed == 3
+    else:
+        with pytest.raises(InfraError, match="did not end well"):
+            trace_runs(BATCH, POLICY, guest, settings, seed=3)
