@@ -32,6 +32,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
     "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
+    "clean": ("schedcp clean --dry-run", "schedcp clean --all"),
     "policies": ("schedcp policies",),
     "runs": ("schedcp runs --json",),
     "lake search": ("schedcp lake search 'short jobs behind a long one' --limit 5",),

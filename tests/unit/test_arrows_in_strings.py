@@ -18,6 +18,7 @@ COMMAND = re.compile(r"(\S*/)?schedcp( .*)?")
 NAMES = {
     ("tasks/host/settings.py", "schedcp"),  # the folder below XDG_DATA_HOME
     ("tasks/tokens/issue.py", "schedcp "),  # hashed into the host's name
+    ("policy_lake/errors.py", "schedcp setup"),  # what a message says to do
 }
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 
 from policy_lake.errors import InfraError
+from policy_lake.secrets import child_environment
 from tasks.fleet import cluster, environment
+from tasks.fleet.reach import PREFACE, check_ray
 
 
 def test_the_environment_is_filled_where_the_user_has_set_nothing(
@@ -64,7 +67,7 @@ def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
 
 def test_a_child_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    child = environment.child_environment(MORE="1")
+    child = child_environment(MORE="1")
     assert "OPENAI_API_KEY" not in child and child["MORE"] == "1" and child["PATH"] == os.environ["PATH"]
 
 
@@ -77,40 +80,49 @@ def test_scratch_lies_where_a_socket_s_path_is_short_enough(monkeypatch: pytest.
 def test_an_address_is_tried_before_ray_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[Any] = []
 
-    def connect(where: tuple[str, int], *, timeout: float) -> Any:
+    class Connection:
+        def __init__(self, answer: bytes) -> None:
+            self.answer = answer
+
+        def __enter__(self) -> Connection:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def sendall(self, data: bytes) -> None:
+            assert data == PREFACE
+
+        def recv(self, most: int) -> bytes:
+            return self.answer[:most]
+
+    def connect(where: tuple[str, int], *, timeout: float) -> Connection:
         met.append(where)
         if where[1] == 9:
             raise ConnectionRefusedError("refused")
-        return SimpleNamespace(close=lambda: None)
+        return Connection(b"HTTP/1.1 200" if where[1] == 80 else bytes((0, 0, 0, 4, 0)))
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    cluster._reach("ray://host:10001")
-    cluster._reach("[::1]:6379")
-    cluster._reach("auto")
+    check_ray("ray://host:10001")
+    check_ray("[::1]:6379")
+    check_ray("auto")
     assert met == [("host", 10001), ("::1", 6379)]
-    for bad in ("host", ":6379", "host:x"):
+    for bad in ("host", ":6379", "host:x", "host:65536"):
         with pytest.raises(InfraError, match="not a HOST:PORT"):
-            cluster._reach(bad)
+            check_ray(bad)
     with pytest.raises(InfraError, match="no Ray cluster can be reached"):
-        cluster._reach("host:9")
-
-
-@pytest.mark.parametrize(("address", "expected"), [("h:1", ["join h:1"]), ("", ["start 3 /s"])])
-def test_a_cluster_is_joined_where_one_is_named(
-    address: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    monkeypatch.setattr(cluster, "_join", lambda where: done.append(f"join {where}"))
-    monkeypatch.setattr(cluster, "_start", lambda slots, scratch: done.append(f"start {slots} {scratch}"))
-    cluster._connect(3, Path("/s"))
-    assert done == expected
+        check_ray("host:9")
+    with pytest.raises(InfraError, match="is no Ray cluster"):
+        check_ray("host:80")
 
 
 @pytest.fixture
 def our_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Makes a cluster whose Ray is a fake; `seen` is what was asked of it."""
-    seen = SimpleNamespace(connects=[], down=0, warmed=0, resources={"microvm": 3.0}, faults=[], initialized=False)
+    seen = SimpleNamespace(
+        connects=[], down=0, warmed=0, killed=0, ended="", resources={"microvm": 3.0}, faults=[], always=None,
+        initialized=False,
+    )  # fmt: skip
     fake = ModuleType("ray")
     fake.cluster_resources = lambda: seen.resources  # type: ignore[attr-defined]
     fake.is_initialized = lambda: seen.initialized  # type: ignore[attr-defined]
@@ -118,13 +130,20 @@ def our_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
-    def connect(slots: int, scratch: Path) -> None:
+    def start(slots: int, scratch: Path) -> None:
         seen.connects.append(slots)
         if seen.faults:
             raise seen.faults.pop(0)
+        if seen.always is not None:
+            raise seen.always
 
-    monkeypatch.setattr(cluster, "_connect", connect)
-    monkeypatch.setattr(cluster, "_warm_workers", lambda warm, slots: setattr(seen, "warmed", slots))
+    monkeypatch.setattr(cluster, "start", start)
+    monkeypatch.setattr(cluster, "join", seen.connects.append)
+    monkeypatch.setattr(cluster, "kill_processes", lambda scratch: setattr(seen, "killed", seen.killed + 1))
+    monkeypatch.setattr(cluster, "_running_processes", lambda: lambda: seen.ended)
+    monkeypatch.setattr(cluster, "warm_workers", lambda warm, slots: setattr(seen, "warmed", slots))
+    monkeypatch.setattr(cluster, "AGAIN_S", 0.01)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.01)
     monkeypatch.setattr(cluster, "_short_directory", lambda: str(tmp_path))
     monkeypatch.setattr(cluster, "prepare_environment", lambda: None)
     settings = SimpleNamespace(slots=lambda host_cpus: 2 * host_cpus, cluster_deadline_s=5.0)
@@ -161,17 +180,37 @@ def test_what_somebody_else_started_is_neither_warmed_nor_ended(
     monkeypatch.setenv("RAY_ADDRESS", "h:1")
     joined = our_cluster(warm=lambda: None)
     joined.ready()
-    assert (our_cluster.seen.connects, our_cluster.seen.warmed) == ([2], 0), "its workers are not ours to warm"
+    assert (our_cluster.seen.connects, our_cluster.seen.warmed) == (["h:1"], 0), "its workers are not ours to warm"
 
 
-def test_a_start_that_failed_is_told_in_one_line_and_tried_anew(our_cluster: Any) -> None:
-    our_cluster.seen.faults = [ValueError("\nno room\nat all"), InfraError("no such host"), ValueError("")]
+def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(our_cluster: Any) -> None:
+    our_cluster.seen.faults = [ValueError("no room"), ValueError("no room")]
     made = our_cluster()
-    for words in ("^Ray did not start: ValueError: no room$", "^no such host$", "^Ray did not start: ValueError: $"):
-        with pytest.raises(InfraError, match=words):
-            made.ready()
     made.ready()
-    assert made.slots == 3 and len(our_cluster.seen.connects) == 4
+    assert made.slots == 3 and len(our_cluster.seen.connects) == 3
+    our_cluster.settings.cluster_deadline_s = 0.5
+    for fault, words in (
+        (ValueError("\nno room\nat all"), "^Ray did not start: ValueError: no room$"),
+        (InfraError("no such host"), "^no such host$"),
+        (ValueError(""), "^Ray did not start: ValueError: $"),
+    ):
+        our_cluster.seen.always = fault
+        late = our_cluster()
+        time.sleep(0.2)  # its time runs from its beginning, who waits for it comes later
+        with pytest.raises(InfraError, match=words):
+            late.ready()
+
+
+def test_a_cluster_that_dies_is_lost_and_begun_anew(our_cluster: Any) -> None:
+    made, seen = our_cluster(), our_cluster.seen
+    made.ready()
+    assert made.lost() == ""
+    seen.ended = "Ray's raylet ended (signal 9)"
+    made._thread.join(5)
+    assert made.lost() == "Ray's raylet ended (signal 9)" and seen.killed >= 1 and seen.down >= 1
+    seen.ended = ""
+    made.ready()
+    assert made.lost() == "" and seen.connects == [2, 3]
 
 
 @pytest.mark.parametrize("resources", [{}, {"microvm": 0.0}, {"CPU": 4.0}])
@@ -183,15 +222,19 @@ def test_a_cluster_without_a_slot_is_none(our_cluster: Any, resources: dict[str,
     our_cluster().ready()
 
 
-def test_a_start_that_takes_too_long_is_told(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_hangs_is_broken_off_and_told(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(cluster, "_connect", lambda *_: release.wait(5))
+    monkeypatch.setattr(cluster, "start", lambda *_: release.wait(5))
     our_cluster.settings.cluster_deadline_s = 0.05
     made = our_cluster()
     with pytest.raises(InfraError, match=r"did not start within 0\.05 s"):
         made.ready()
+    ends = time.monotonic() + 5
+    while not our_cluster.seen.killed and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert our_cluster.seen.killed
     release.set()
-    made._thread.join(0.01)
+    made._thread.join(5)
     made._deadline_s = 5.0
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-import io
+import os
+import socket
 import subprocess
+import threading
 import urllib.error
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -23,73 +26,86 @@ class Process:
     """A child that is what the test says: `status` is its end, `stubborn` that it does not hear a SIGTERM."""
 
     def __init__(self, status: int | None = None, words: bytes = b"", *, stubborn: bool = False) -> None:
-        self.status, self.stderr, self.stubborn = status, io.BytesIO(words), stubborn
+        self.status, self.words, self.stubborn = status, words, stubborn
         self.did: list[str] = []
-
-    def poll(self) -> int | None:
-        return self.status
+        self._gone = threading.Event()
+        if status is not None:
+            self._gone.set()
 
     def terminate(self) -> None:
         self.did.append("terminate")
+        if not self.stubborn:
+            self.end(-15)
 
     def kill(self) -> None:
         self.did.append("kill")
+        self.end(-9)
+
+    def end(self, status: int) -> None:
+        self.status = status
+        self._gone.set()
 
     def wait(self, timeout: float | None = None) -> int:
-        self.did.append("wait" if timeout is None else f"wait {timeout:g}")
-        if timeout is not None and self.stubborn:
-            raise subprocess.TimeoutExpired("server", timeout)
-        return 0
+        if not self._gone.wait(0.01 if timeout is not None and self.stubborn else timeout):
+            raise subprocess.TimeoutExpired("server", timeout or 0)
+        assert self.status is not None
+        return self.status
+
+
+class Opened:
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes a server whose process is this one; `started` is how it was to be started, answers are by turns."""
-    seen = SimpleNamespace(started=[], answers=[], slept=0)
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes a server whose processes are these, by turns, as are its answers; `lost` is what the run was told."""
+    seen = SimpleNamespace(started=[], answers=[], lost=[])
+    made: list[Server] = []
 
-    def make(process: Process, *answers: int | Exception) -> Server:
+    def make(processes: list[Process], *answers: int | Exception) -> Server:
+        waiting, queue = list(processes), list(answers)
+
         def popen(words: list[str], **options: Any) -> Process:
             seen.started.append((words, options))
+            process = waiting.pop(0)
+            options["stderr"].write(process.words)
             return process
 
-        def urlopen(url: str, timeout: float) -> Any:
+        def urlopen(url: str, timeout: float) -> Opened:
             answer = queue.pop(0) if len(queue) > 1 else queue[0]
             seen.answers.append(url)
             if isinstance(answer, Exception):
                 raise answer
-            response = SimpleNamespace(status=answer)
-            return SimpleNamespace(__enter__=lambda: response, __exit__=lambda *_: None)
+            return Opened(answer)
 
-        queue = list(answers)
         monkeypatch.setattr(prefect_server.subprocess, "Popen", popen)
-        monkeypatch.setattr(
-            prefect_server.urllib.request, "urlopen", lambda url, timeout: Opened(urlopen(url, timeout))
-        )
-        monkeypatch.setattr(prefect_server.time, "sleep", lambda s: setattr(seen, "slept", seen.slept + 1))
-        return Server()
+        monkeypatch.setattr(prefect_server.urllib.request, "urlopen", urlopen)
+        monkeypatch.setattr(prefect_server, "lose", seen.lost.append)
+        made.append(Server())
+        return made[-1]
 
     make.seen = seen  # type: ignore[attr-defined]
-    return make
+    yield make
+    for server in made:
+        server.end()
 
 
-class Opened:
-    def __init__(self, made: Any) -> None:
-        self._made = made
-
-    def __enter__(self) -> Any:
-        return self._made.__enter__()
-
-    def __exit__(self, *_: object) -> None:
-        self._made.__exit__()
+REFUSED = urllib.error.URLError("refused")
 
 
 def test_a_server_is_ready_when_it_answers_with_200(start: Any) -> None:
-    refused = urllib.error.URLError("refused")
-    server = start(Process(), refused, TimeoutError("slow"), 503, 200)
+    server = start([Process()], REFUSED, TimeoutError("slow"), 503, 200)
     server.ready()
-    assert start.seen.answers == [f"http://127.0.0.1:{server.port}/api/health"] * 4 and start.seen.slept == 2
+    assert start.seen.answers == [f"{server.url}/health"] * 4 and server.url.startswith("http://127.0.0.1:")
     ((words, options),) = start.seen.started
-    assert words[1:3] == ["-m", "tasks.fleet.prefect_server"] and words[3] == str(server.port)
+    assert words[1:3] == ["-m", "tasks.fleet.prefect_server"] and options["pass_fds"] == (int(words[3]),)
     assert options["start_new_session"] is True and "OPENAI_API_KEY" not in options["env"]
 
 
@@ -98,30 +114,50 @@ def test_a_server_is_ready_when_it_answers_with_200(start: Any) -> None:
     [(b"one\nport taken\n", "port taken"), (b"", "nothing on stderr"), (b"\xff", "\N{REPLACEMENT CHARACTER}")],
 )
 def test_a_server_that_ends_at_its_start_is_told_with_its_last_words(start: Any, words: bytes, last: str) -> None:
-    with pytest.raises(InfraError, match=f"ended at its start: {last}$"):
-        start(Process(1, words), 200).ready()
+    with pytest.raises(InfraError, match=rf"ended at its start \(status 1\): {last}$"):
+        start([Process(1, words)], REFUSED).ready()
+    assert len(start.seen.started) == 1 and start.seen.lost == []
+
+
+def test_a_server_that_is_killed_is_started_again_and_not_without_end(start: Any) -> None:
+    server = start([Process(-9), Process(-9), Process()], REFUSED, 200)
+    server.ready()
+    assert len(start.seen.started) == 3 and start.seen.lost == []
+    with pytest.raises(InfraError, match=r"ended at its start \(signal 9\)"):
+        start([Process(-9) for _ in range(4)], REFUSED).ready()
+
+
+def test_a_server_that_ends_for_good_in_the_middle_of_a_run_ends_the_run(start: Any) -> None:
+    processes = [Process() for _ in range(4)]
+    server = start(processes, 200)
+    server.ready()
+    for process in processes:
+        process.end(1)
+    server._keeper.join(5)
+    assert start.seen.lost == ["the Prefect server ended in the middle of the run (status 1): nothing on stderr"]
 
 
 def test_a_server_that_never_answers_is_given_up(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))
-    server = start(Process(), 503)
+    server = start([Process()], 503)
     monkeypatch.setattr(prefect_server.time, "monotonic", lambda: next(clock))
     with pytest.raises(InfraError, match="did not answer within 90 s"):
         server.ready()
     assert len(start.seen.answers) == 2
+    monkeypatch.undo()
 
 
 def test_a_server_is_asked_to_end_and_then_made_to(start: Any) -> None:
     polite, stubborn = Process(), Process(stubborn=True)
-    start(polite, 200).end()
-    start(stubborn, 200).end()
-    assert polite.did == ["terminate", "wait 10"] and stubborn.did == ["terminate", "wait 10", "kill", "wait"]
+    start([polite], 200).end()
+    start([stubborn], 200).end()
+    assert polite.did[0] == "terminate" and "kill" not in polite.did and stubborn.did[:2] == ["terminate", "kill"]
 
 
 def test_a_shared_server_is_used_where_one_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[int] = []
+    ended: list[float] = []
     monkeypatch.setattr(prefect_server, "prepare_environment", lambda: None)
-    monkeypatch.setattr(prefect_server, "Server", lambda: SimpleNamespace(end=lambda: ended.append(1)))
+    monkeypatch.setattr(prefect_server, "Server", lambda: SimpleNamespace(end=ended.append))
     monkeypatch.setenv("PREFECT_API_URL", "http://shared/api")
     with serving() as shared:
         assert shared is None
@@ -129,7 +165,7 @@ def test_a_shared_server_is_used_where_one_is_configured(monkeypatch: pytest.Mon
     with pytest.raises(KeyError), serving() as own:
         assert own is not None and ended == []
         raise KeyError
-    assert ended == [1]
+    assert ended == [1.0], "abandoned: nobody waits for its last words"
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -140,12 +176,16 @@ def test_a_child_whose_parent_is_gone_serves_nothing(same: bool, monkeypatch: py
     monkeypatch.setattr(
         prefect_server.ctypes, "CDLL", lambda _: SimpleNamespace(prctl=lambda *args: served.append({"pr": args}))
     )
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **options: served.append(options))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: served.append({"sockets": sockets}))
     monkeypatch.setattr(prefect_server.os, "getppid", lambda: 7)
-    prefect_server._serve(4200, 7 if same else 8)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        prefect_server._serve(os.dup(listener.fileno()), 7 if same else 8)
     assert served[0] == {"pr": (1, 9)} and len(served) == 1 + same
     if same:
-        assert (served[1]["host"], served[1]["port"], served[1]["factory"]) == ("127.0.0.1", 4200, True)
+        (given,) = served[1]["sockets"]
+        assert given.getsockname() == ("127.0.0.1", port)
+        given.close()
 
 
 def test_a_key_is_lower_case_digits_and_single_dashes() -> None:

@@ -16,10 +16,9 @@ from bpf.build import PolicyObject
 from policy_lake.errors import BuildError, InfraError
 from policy_lake.model import Finding, Stage
 from tasks.host.guest import Shape
-from tasks.trial import build, floor, pictures, static
+from tasks.trial import build, floor, static
 from tasks.trial.build import arguments_of, loadable, provenance_of
 from tasks.trial.floor import measure_floor
-from tasks.trial.pictures import trace_runs
 from tasks.trial.static import Checked, check_statically
 from verifier_vm.machine.topology import Topology
 from verifier_vm.verdict import stage_of
@@ -154,27 +153,3 @@ def test_a_floor_is_eevdf_twice_on_seeds_of_its_own(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(floor, "run_here", lambda *_: Rejection("score", "it fell", ""))
     with pytest.raises(InfraError, match="an A/A run of batch failed: it fell"):
         measure_floor(BATCH, settings, Shape(Topology(2)), lake)
-
-
-@pytest.mark.parametrize("ends", [[True] * 5, [True] * 4, [True] * 4 + [False], [True] * 6])
-def test_a_traced_run_that_did_not_end_well_is_our_failure(
-    ends: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs: list[Any] = []
-
-    def run(job: Any, machine: Any, *, deadline_s: float) -> Any:
-        jobs.append(job)
-        return SimpleNamespace(events=[SimpleNamespace(ok=ok) for ok in ends],
-                               ran=lambda label: SimpleNamespace(out=label))  # fmt: skip
-
-    monkeypatch.setattr(pictures, "run", run)
-    monkeypatch.setattr(pictures, "read_timeline", lambda out, where: (out, where))
-    guest, settings = guest_in(tmp_path), spec(tmp_path).settings
-    if all(ends) and len(ends) >= 5:
-        made = trace_runs(BATCH, POLICY, guest, settings, seed=3)
-        assert made == {BASELINE: (BASELINE, BASELINE), "ljf": ("policy", "ljf")}
-        (job,) = jobs
-        assert [step.verb for step in job.steps] == ["run", "run", "attach", "run", "detach"] and job.seed == 3
-    else:
-        with pytest.raises(InfraError, match="did not end well"):
-            trace_runs(BATCH, POLICY, guest, settings, seed=3)
