@@ -10,6 +10,7 @@ from clang import cindex
 
 from verifier_vm.source import directives, parse
 from verifier_vm.source.checks import charge, cpus, credit, order, returns, text, time
+from verifier_vm.source.skipped import skipped_lines
 from verifier_vm.source.tree import Found
 
 FAMILIES = (cpus, order, returns, time, credit, charge)
@@ -34,11 +35,24 @@ def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
 
 
 def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
-    findings = list(directives.check(source))
+    findings = _taken(list(directives.check(source)), source, flags)
     unit, errors = _parsed(source, flags)
     if not errors:
         findings += _in_tree(unit)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
+
+
+def _taken(findings: list[Found], source: str, flags: Sequence[str]) -> list[Found]:
+    """Those in lines that are compiled: upstream's headers have branches for editors that nothing else takes."""
+    skipped = skipped_lines(source, _without_precompiled(flags)) if findings else []
+    return [found for found in findings if not any(first < found.line < last for first, last in skipped)]
+
+
+def _without_precompiled(flags: Sequence[str]) -> list[str]:
+    if PRECOMPILED not in flags:
+        return list(flags)
+    at = list(flags).index(PRECOMPILED)
+    return [*flags[:at], *flags[at + 2 :]]
 
 
 def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, list[str]]:
@@ -49,8 +63,7 @@ def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, 
     """
     if PRECOMPILED not in flags:
         return parse.parse(source, flags)
-    at = list(flags).index(PRECOMPILED)
-    without = [*flags[:at], *flags[at + 2 :]]
+    without = _without_precompiled(flags)
     try:
         unit, errors = parse.parse(source, flags)
     except cindex.TranslationUnitLoadError:
