@@ -82,18 +82,17 @@ void tell_exit(struct bpf_object *obj)
 }
 
 /* A callback is a member that points to a program: libbpf keeps the pointers in the data that it shows. */
-void tell_what_it_has(struct bpf_object *obj, struct bpf_map *ops)
+void tell_what_it_has(struct bpf_object *obj, const struct ops *ops)
 {
 	const struct btf *btf = bpf_object__btf(obj);
-	int id = btf__find_by_name_kind(btf, "sched_ext_ops", BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-	char *data = bpf_map__initial_value(ops, NULL);
+	const struct btf_type *type = ops->type;
+	char *data = bpf_map__initial_value(ops->map, NULL);
 	struct bpf_map *map;
 	uint64_t *flags;
 	int i;
 
 	fprintf(stderr, "has:");
-	for (i = 0; data && type && i < btf_vlen(type); i++) {
+	for (i = 0; data && i < btf_vlen(type); i++) {
 		const struct btf_member *member = btf_members(type) + i;
 		void *program;
 

@@ -20,7 +20,7 @@ from verifier_vm.machine.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parents[1] / "guest"
 CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
-DIRECTORIES = ("bin", "dev", "job", "lib", "proc", "sys", "tmp")
+DIRECTORIES = ("bin", "boot", "dev", "job", "lib", "proc", "sys", "tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = (
 
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
-    "loader": _guest("loader", "knobs", "record", libraries=("bpf", "elf", "z"), headers=("loader",)),
+    "loader": _guest("loader", "ops", "knobs", "fill", "record", libraries=("bpf", "elf", "z"), headers=("loader",)),
     "adversary": _guest(
         "adversary",
         "crew",
