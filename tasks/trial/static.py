@@ -13,6 +13,7 @@ from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_l
 from policy_lake.errors import BuildError
 from policy_lake.model import Finding, Stage
 from verifier_vm.machine.kernel import Kernel
+from verifier_vm.machine.kernel_values import kernel_values
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.source.lint import lint_source
 from verifier_vm.verdict import honours_cgroups, stage_of
@@ -78,7 +79,7 @@ def check_statically(
     if made is None:
         return Checked(tuple(stages), None)
     on_stage("object")
-    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments)))
+    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments, kernel_values(kernel))))
     return Checked(tuple(stages), made)
 
 
