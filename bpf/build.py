@@ -23,6 +23,7 @@ from policy_lake.errors import BuildError, InfraError
 MEMORY_LIMIT = 2 << 30
 CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
+MISSING = re.compile(r"error: '([^']+)' file not found")
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -59,7 +60,7 @@ def compile_policy(
     slow or killed; InputError when there is no vmlinux.h.
     """
     tools = find_toolchain()
-    headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
     started = time.monotonic()
     _refuse_unreadable(source, name)
     flags = headers.flags(source, tools)
@@ -86,9 +87,8 @@ def front_end_flags(
     cache_dir: Path | None = None,
 ) -> list[str]:
     """What compile_policy tells clang's front end for this source, for another front end of the same clang."""
-    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(
-        source, find_toolchain(), for_object=False
-    )
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
+    return headers.flags(source, find_toolchain(), for_object=False)
 
 
 def front_end_launcher(
@@ -102,8 +102,16 @@ def front_end_launcher(
 
     The same for every source with these directories.
     """
-    headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
     return launcher(headers.reads(find_toolchain()), Limits(CPU_LIMIT_S, MEMORY_LIMIT))
+
+
+def _headers(
+    vmlinux_dir: Path, include_dirs: Sequence[Path], source_dir: Path | None, cache_dir: Path | None
+) -> Headers:
+    """The directories by their whole names: the compiler runs in /, where a relative one would mean another."""
+    beside = source_dir.absolute() if source_dir else None
+    return Headers(vmlinux_dir.absolute(), tuple(path.absolute() for path in include_dirs), beside, cache_dir)
 
 
 def _compile(
@@ -162,7 +170,9 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
         return InfraError(f"{tools.strip} failed on '{name}': {lines[-1].strip()[:500]}")
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
-        return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
+        missing = MISSING.search(errors[0])
+        mend = f"; give the directory that it is found from with -I ({missing[1]} is in none)" if missing else ""
+        return BuildError(f"'{name}' does not compile: {errors[0]}{mend}", diagnostics)
     # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
     ended = -done.returncode in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV)
     if ended or diagnostics.startswith(("PLEASE submit a bug report", "LLVM ERROR: out of memory")):

@@ -22,8 +22,9 @@ def config_package(release: str) -> str:
 
 def find_config(image: Path, release: str) -> bytes | None:
     """The configuration of the kernel at `image`, from the places where kernels have theirs; None if it is in none."""
-    modules = Path("/usr/lib/modules", release, NAME)
-    for path in (image.with_name(f"config-{release}"), image.with_name(NAME), modules, Path("/boot", f"config-{release}")):
+    name = f"config-{release}"
+    beside = (image.with_name(name), image.with_name(NAME))
+    for path in (*beside, Path("/usr/lib/modules", release, NAME), Path("/boot", name)):
         try:
             if path.is_file() and path.stat().st_size <= MOST_BYTES:
                 return path.read_bytes()

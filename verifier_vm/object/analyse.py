@@ -17,7 +17,7 @@ from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
-from verifier_vm.object.filled import KernelValues, constants, fill
+from verifier_vm.object.filled import KernelValues, constants, fill, needs_config
 from verifier_vm.object.ops import USE, apply_arguments, read_ops, word_value
 from verifier_vm.object.program import Function, read_program
 from verifier_vm.object.unfilled import explain
@@ -69,6 +69,14 @@ def analyse_object(data: bytes, arguments: Sequence[str] = (), kernel: KernelVal
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
     return Stage("object", ok, time.perf_counter() - started, findings, text, callbacks)
+
+
+def asks_for_config(data: bytes) -> bool:
+    """Does libbpf need the kernel's configuration to load this object? Not one that cannot be read."""
+    try:
+        return needs_config(read_program(data))
+    except ObjectError:
+        return False
 
 
 def read_facts(

@@ -58,7 +58,7 @@ class Memory:
         return self._load_kept(state, base, offset, size, entry, field)
 
     def _constant(self, base: Expr, offset: int, size: int) -> int | None:
-        """What a loader has filled, or the compiler; None for what is no constant, or differs from machine to machine."""
+        """What a loader has filled, or the compiler; None for what is no constant, or hangs on the machine."""
         name, program = str(base.key), self._program
         if base.op == "data" and name.startswith(".rodata"):
             data = program.data.get(name, b"")

@@ -55,9 +55,15 @@ def _unset(facts: Facts, arguments: Sequence[str]) -> Iterable[Constant]:
         places = [(constant.section, constant.offset + at) for at in range(constant.size)]
         compiled = program.data.get(constant.section, b"")[constant.offset : constant.offset + constant.size]
         is_read = any(place in facts.record.constants for place in places)
-        if constant.size in (1, 2, 4, 8) and is_read and not any(compiled) and constant.name not in given:
-            if not any(place in program.open for place in places):
-                yield constant
+        is_open = any(place in program.open for place in places)
+        if (
+            constant.size in (1, 2, 4, 8)
+            and is_read
+            and not any(compiled)
+            and not is_open
+            and constant.name not in given
+        ):
+            yield constant
 
 
 def _told(finding: Finding, names: Sequence[str]) -> Finding:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clang import cindex
@@ -18,14 +18,14 @@ PRECOMPILED = "-include-pch"
 ENOUGH = 200  # findings; nobody reads more of one policy
 
 
-def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
+def analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> dict[str, Any]:
     """Findings, and clang's errors if there are any: then only what needs no tree is looked for.
 
     {"ended": "nesting"} when it is nested deeper than this program follows, {"ended": "crash"} when clang fell over
     (libclang catches its own signals), {"failed": ...} for an error of ours.
     """
     try:
-        return _analyse(source, flags)
+        return _analyse(source, flags, constants)
     except (parse.TooDeepError, RecursionError):
         return {"ended": "nesting"}
     except cindex.TranslationUnitLoadError:
@@ -34,11 +34,11 @@ def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
         return {"failed": repr(error)[:500]}
 
 
-def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
+def _analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> dict[str, Any]:
     findings = _taken(list(directives.check(source)), source, flags)
     unit, errors = _parsed(source, flags)
     if not errors:
-        findings += _in_tree(unit)
+        findings += _in_tree(unit, constants)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
 
 
@@ -73,8 +73,8 @@ def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, 
     return unit, errors
 
 
-def _in_tree(unit: cindex.TranslationUnit) -> Iterator[Found]:
-    program, others = parse.program_of(unit)
+def _in_tree(unit: cindex.TranslationUnit, constants: Mapping[str, int]) -> Iterator[Found]:
+    program, others = parse.program_of(unit, constants)
     yield from text.check(program, others)
     for family in FAMILIES:
         yield from family.check(program)
