@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What every loader of upstream's fills before it loads (SCX_OPS_OPEN, RESIZE_ARRAY and UEI_SET_SIZE of tools/sched_ext, and
- * scx_utils): constants named after the kernel's enumerators, the number of CPUs, arrays that have one element for now.
+ * scx_utils): constants named after the kernel's enumerators, the number of CPUs, arrays that have one element for now, tables
+ * without a size.
  * verifier_vm/object/filled.py knows the same, for the object stage.
  */
 #include "loader.h"
@@ -134,11 +135,31 @@ static void resize(struct bpf_object *obj, const struct ops *ops, const char *se
 		fprintf(stderr, "loader: '%s' cannot be given %u elements\n", name, count);
 }
 
+/* A table that says of no size is given one by its loader: room for each CPU. */
+static void size_maps(struct bpf_object *obj)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		switch (bpf_map__type(map)) {
+		case BPF_MAP_TYPE_HASH: case BPF_MAP_TYPE_ARRAY: case BPF_MAP_TYPE_PERCPU_HASH: case BPF_MAP_TYPE_PERCPU_ARRAY:
+		case BPF_MAP_TYPE_LRU_HASH: case BPF_MAP_TYPE_LRU_PERCPU_HASH: case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+		case BPF_MAP_TYPE_HASH_OF_MAPS: case BPF_MAP_TYPE_QUEUE: case BPF_MAP_TYPE_STACK:
+			if (!bpf_map__max_entries(map))
+				bpf_map__set_max_entries(map, libbpf_num_possible_cpus());
+			break;
+		default:
+			break;
+		}
+	}
+}
+
 void fill_as_loaders_do(struct bpf_object *obj, const struct ops *ops)
 {
 	const struct btf *btf = bpf_object__btf(obj);
 	int id, i, count = btf__type_cnt(btf);
 
+	size_maps(obj);
 	for (id = 1; id < count; id++) {
 		const struct btf_type *sec = btf__type_by_id(btf, id);
 		const char *section = btf__name_by_offset(btf, sec->name_off), *inner;

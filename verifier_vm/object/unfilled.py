@@ -30,7 +30,7 @@ def explain(findings: Sequence[Finding], facts: Facts, arguments: Sequence[str],
     return [_told(finding, names[_key(finding)]) if _key(finding) in names else finding for finding in findings]
 
 
-def _behind(rejected: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str], list[str]]:
+def _behind(rejected: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str, str], list[str]]:
     """By finding, the constants that it hangs on: those each of which alone would do, else all of them."""
     keys = {_key(finding) for finding in rejected}
     hanging = keys - _keys(again(candidates))
@@ -40,12 +40,12 @@ def _behind(rejected: Sequence[Finding], candidates: Sequence[str], again: Again
     return {key: [name for name in candidates if key in alone[name]] or list(candidates) for key in hanging}
 
 
-def _keys(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+def _keys(findings: Iterable[Finding]) -> set[tuple[str, str, str]]:
     return {_key(finding) for finding in findings if finding.level == "reject"}
 
 
-def _key(finding: Finding) -> tuple[str, str]:
-    return finding.bug, finding.place
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding.bug, finding.place, finding.reason
 
 
 def _unset(facts: Facts, arguments: Sequence[str]) -> Iterable[Constant]:
