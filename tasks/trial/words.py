@@ -40,12 +40,16 @@ def words_for(policy: Policy, values: Mapping[str, object], data: bytes, kernel:
 
 def _check_flags(flags: str, kernel: Kernel) -> None:
     known = kernel_values(kernel).constants if flags else {}
-    # A flag is one bit; those from 56 on are the kernel's own.
-    settable = sorted(n for n, v in known.items() if n.startswith("SCX_OPS_") and v.bit_count() == 1 and v < 1 << 56)
+    settable = sorted(name for name, value in known.items() if _is_flag(name, value))
     for flag in filter(None, flags.split(",")):
         if flag not in settable:
             names = ", ".join(settable)
             raise InputError(f"--ops-flag {flag}: kernel {kernel.release} has no such flag; it has: {names}")
+
+
+def _is_flag(name: str, value: int) -> bool:
+    """Flags are one bit; those from 56 on are the kernel's own, and SCX_OPS_NAME_LEN is a length."""
+    return name.startswith("SCX_OPS_") and value.bit_count() == 1 and value < 1 << 56 and not name.endswith("_LEN")
 
 
 def _check_use(name: str, data: bytes) -> None:
