@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * loader OBJECT [VARIABLE=VALUE…] [ops.use=NAME] [ops.flag=FLAG…] [ops.timeout_ms=N]: loads a sched_ext object, attaches
+ * loader OBJECT [VARIABLE=VALUE…] [ops.use=NAME] [ops.flag=FLAG,…] [ops.timeout_ms=N]: loads a sched_ext object, attaches
  * it, holds it until its input closes.
  *
  * Answers on stdout, one line each: "PHASE\tOPS" (open, load, attach: where it failed; attached), and after the input closed

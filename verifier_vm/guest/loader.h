@@ -28,7 +28,7 @@ bool set_knob(struct bpf_object *obj, const char *name, char *value);
 /* ops.c */
 bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops);
 void *ops_field(struct bpf_object *obj, const struct ops *ops, const char *name);	/* in the data that will be loaded */
-bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, const char *value);
+bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, char *value);
 
 /* fill.c */
 bool kernel_constant(const char *name, uint64_t *value);	/* an enumerator of the running kernel */

@@ -103,24 +103,28 @@ static bool lower_timeout(struct bpf_object *obj, const struct ops *ops, const c
 	return true;
 }
 
-static bool add_flag(struct bpf_object *obj, const struct ops *ops, const char *value)
+/* "FLAG,FLAG": names, since some of their bits differ from kernel to kernel. */
+static bool add_flags(struct bpf_object *obj, const struct ops *ops, char *names)
 {
 	uint64_t *flags = ops_field(obj, ops, "flags"), bit;
+	char *name;
 
-	if (!flags || !kernel_constant(value, &bit)) {
-		fprintf(stderr, "loader: this kernel has no flag '%s'\n", value);
-		return false;
+	while ((name = strsep(&names, ","))) {
+		if (!flags || !kernel_constant(name, &bit)) {
+			fprintf(stderr, "loader: this kernel has no flag '%s'\n", name);
+			return false;
+		}
+		*flags |= bit;
 	}
-	*flags |= bit;
 	return true;
 }
 
-bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, const char *value)
+bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, char *value)
 {
 	if (!strcmp(name, "ops.timeout_ms"))
 		return lower_timeout(obj, ops, value);
 	if (!strcmp(name, "ops.flag"))
-		return add_flag(obj, ops, value);
+		return add_flags(obj, ops, value);
 	if (!strcmp(name, "ops.use"))	/* find_ops has honoured it */
 		return true;
 	fprintf(stderr, "loader: '%s' is no field of the ops that can be set\n", name);
