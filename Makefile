@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -42,6 +42,9 @@ schemas: ## docs/schemas/ anew, from the records that the commands print with --
 
 matrix: setup ## every stage of the verifier on every planted bug and every policy without one, into docs/bugs.md
 	@$(PYTHON) tests/bug_matrix.py
+
+upstream: setup ## the examples of the guest kernel's own source through the verifier, into docs/upstream.md (fetches 160 MB once)
+	@$(PYTHON) tests/upstream.py
 
 mutants: setup ## whether the tests notice faults in the code that decides, for hours; or MODULES="a.py b.py" MOST=40
 	@nice -n 10 $(PYTHON) tests/mutants.py $(if $(MOST),--most $(MOST)) $(MODULES)

@@ -28,6 +28,7 @@ CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
 REFUSED = 1  # clang's status for a source that it does not take
 BUG_REPORT, OUT_OF_MEMORY = b"PLEASE submit a bug report", b"LLVM ERROR: out of memory"
+MISSING = re.compile(r"error: '([^']+)' file not found")
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
 
 
@@ -64,7 +65,7 @@ def compile_policy(
     slow or killed, or a crash is not the same twice; InputError when there is no vmlinux.h, or a FIFO for a header.
     """
     tools = find_toolchain()
-    headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
     started = time.monotonic()
     _refuse_unreadable(source, name)
     flags = headers.flags(source, tools)
@@ -96,9 +97,8 @@ def front_end_flags(
     cache_dir: Path | None = None,
 ) -> list[str]:
     """What compile_policy tells clang's front end for this source, for another front end of the same clang."""
-    return Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir).flags(
-        source, find_toolchain(), for_object=False
-    )
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
+    return headers.flags(source, find_toolchain(), for_object=False)
 
 
 def front_end_launcher(
@@ -112,8 +112,16 @@ def front_end_launcher(
 
     The same for every source with these directories.
     """
-    headers = Headers(vmlinux_dir, tuple(include_dirs), source_dir, cache_dir)
+    headers = _headers(vmlinux_dir, include_dirs, source_dir, cache_dir)
     return launcher(headers.reads(find_toolchain()), Limits(CPU_LIMIT_S, MEMORY_LIMIT))
+
+
+def _headers(
+    vmlinux_dir: Path, include_dirs: Sequence[Path], source_dir: Path | None, cache_dir: Path | None
+) -> Headers:
+    """The directories by their whole names: the compiler runs in /, where a relative one would mean another."""
+    beside = source_dir.absolute() if source_dir else None
+    return Headers(vmlinux_dir.absolute(), tuple(path.absolute() for path in include_dirs), beside, cache_dir)
 
 
 def _compile(
@@ -186,7 +194,9 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
         return _end_of_clang(name, done.returncode, diagnostics)
     errors = [line for line in diagnostics.splitlines() if re.search(r"(^|: )(fatal )?error: ", line)]
     if errors:
-        return BuildError(f"'{name}' does not compile: {errors[0]}", diagnostics)
+        missing = MISSING.search(errors[0])
+        mend = f"; give the directory that it is found from with -I ({missing[1]} is in none)" if missing else ""
+        return BuildError(f"'{name}' does not compile: {errors[0]}{mend}", diagnostics)
     return InfraError(f"clang ended with status {done.returncode} on '{name}': {_last(diagnostics)}")
 
 

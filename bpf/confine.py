@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command, or two joined by a pipe, that can read the paths given and touch nothing else.
 
-`python -I -S confine.py [OPTION]... -- COMMAND [| COMMAND]`, with the options `--read PATH`, `--cpu SECONDS`, `--memory
-BYTES`, `--no-landlock`, `--with-parent PID` (to end when that one does). A script of its own: what sets limits must run
-between fork and exec, where a threaded Python may not do work. It ends as its first command that fails did, by the same
-signal if it was one, and with 125 if it could not confine.
+`python -I -S confine.py [OPTION]... -- COMMAND [| COMMAND]`, with the options `--read PATH`, `--write FILE`, `--cpu
+SECONDS`, `--memory BYTES`, `--no-landlock`, `--with-parent PID` (to end when that one does). A script of its own: what
+sets limits must run between fork and exec, where a threaded Python may not do work. It ends as its first command that
+fails did, by the same signal if it was one, and with 125 if it could not confine.
 
 Landlock (Linux 5.13; TCP from 6.7, signals and abstract sockets from 6.12) takes away writing, and reading anything but
 the paths given; seccomp takes away sockets of every kind. Only what the launcher inherits stays open: stdin, stdout and
-stderr.
+stderr. `--write` is for what can write to no pipe: one file that exists, of up to FILE_BYTES.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import struct
 import sys
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
-EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
+TRUNCATE_ABI = 3  # before, truncating is not asked about
+FILE_BYTES = 64 << 20
 FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many rights on files each ABI knows; 16 from 5 on
 SOCKET_CALLS = {"x86_64": (0xC000003E, (41, 425)), "aarch64": (0xC00000B7, (198, 425))}  # socket, io_uring_setup
 UNABLE = 125
@@ -33,7 +35,7 @@ def landlock_abi() -> int:
     return max(0, int(_LIBC.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def confine(read: list[str], abi: int) -> None:
+def confine(read: list[str], abi: int, write: str = "") -> None:
     """Take away from this process, for good, all but reading and executing below these paths; OSError if it cannot."""
     _call(_LIBC.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
     if abi:
@@ -43,17 +45,19 @@ def confine(read: list[str], abi: int) -> None:
         ruleset = _call(_LIBC.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
         for path in read:
             _allow(ruleset, path)
+        if write:
+            _allow(ruleset, write, WRITE_FILE | READ_FILE | (TRUNCATE if abi >= TRUNCATE_ABI else 0))
         _call(_LIBC.syscall(RESTRICT_SELF, ruleset, ctypes.c_uint32(0)))
         os.close(ruleset)
     _without_sockets()
 
 
-def _allow(ruleset: int, path: str) -> None:
+def _allow(ruleset: int, path: str, rights: int = 0) -> None:
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return  # what is not there cannot be read
-    rights = EXECUTE | READ_FILE | (READ_DIR if os.path.isdir(path) else 0)  # noqa: PTH112  pathlib costs 10 ms
+    rights = rights or EXECUTE | READ_FILE | (READ_DIR if os.path.isdir(path) else 0)  # noqa: PTH112  pathlib costs 10 ms
     _call(_LIBC.syscall(ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, opened), ctypes.c_uint32(0)))
     os.close(opened)
 
@@ -79,10 +83,10 @@ def _call(result: int) -> int:
     return result
 
 
-def _limit(cpu_s: int, memory: int) -> None:
-    # A file may not grow at all: output goes through pipes. At its soft limit of CPU time a process gets SIGXCPU.
+def _limit(cpu_s: int, memory: int, file_bytes: int) -> None:
+    # Else a file may not grow at all: output goes through pipes. At its soft limit of CPU time a process gets SIGXCPU.
     for what, soft, hard in (
-        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_FSIZE, file_bytes, file_bytes),
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_AS, memory, memory),
         (resource.RLIMIT_CPU, cpu_s, cpu_s + 5),
@@ -148,13 +152,15 @@ def _split(words: list[str]) -> list[list[str]]:
 
 def main(words: list[str]) -> int:
     """Parse, confine, run; returns the wait status of the first command that failed."""
-    read, cpu_s, memory, landlock = [], 20, 2 << 30, True
+    read, write, cpu_s, memory, landlock = [], "", 20, 2 << 30, True
     while words and words[0] != "--":
         option = words.pop(0)
         if option == "--no-landlock":
             landlock = False
         elif option == "--read":
             read.append(words.pop(0))
+        elif option == "--write":
+            write = words.pop(0)
         elif option == "--cpu":
             cpu_s = int(words.pop(0))
         elif option == "--memory":
@@ -167,8 +173,8 @@ def main(words: list[str]) -> int:
     abi = landlock_abi() if landlock else 0
     if landlock and not abi:
         raise OSError("this kernel has no Landlock")
-    confine(read, abi)
-    _limit(cpu_s, memory)
+    confine(read, abi, write)
+    _limit(cpu_s, memory, FILE_BYTES if write else 0)
     if len(commands) == 1:
         os.execv(commands[0][0], commands[0])
     return _run(commands)

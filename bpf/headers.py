@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bpf.precompiled import HEADER, KFUNCS, TYPES_ONLY, precompiled, stored
 from bpf.special import special_files, without
-from bpf.toolchain import Toolchain
+from bpf.toolchain import Toolchain, find_toolchain
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
 
@@ -22,6 +22,9 @@ ROOT = Path("/")
 # -mcpu=v3: atomics that return a value. -g: BTF comes out of debug information. The kernel wants the loops as written.
 CFLAGS = ("--target=bpf", "-mcpu=v3", "-std=gnu17", "-O2", "-g", "-Wall", "-fno-color-diagnostics",
           "--no-default-config")  # fmt: skip
+# What tools/sched_ext/Makefile of the kernel and scx say besides: structs that are members by their tag alone, as newer
+# vmlinux.h have them.
+DIALECT = ("-mlittle-endian", "-fms-extensions", "-Wno-microsoft-anon-tag")
 # vmlinux.h declares anonymous members that clang has an opinion on; a crash of clang must not leave its report in /tmp.
 QUIET = ("-Wno-missing-declarations", "-Wno-unknown-warning-option", "-Wno-compare-distinct-pointer-types",
          "-Wno-pch-vfs-diff", "-fno-crash-diagnostics")  # fmt: skip
@@ -96,8 +99,10 @@ class Headers:
     def _plain_flags(self) -> list[str]:
         quoted = [f"-iquote{self.source_dir}"] if self.source_dir else []
         searched = [f"-I{path}" for path in (*self.include_dirs, BPF_DIR / "include", BPF_DIR, self.vmlinux_dir)]
+        # After all others, as upstream has it: found where the build would else have failed.
+        searched += [f"-idirafter{path}" for path in find_toolchain().multiarch]
         arch = f"-D__TARGET_ARCH_{ARCHES.get(platform.machine(), 'x86')}"
-        return [*CFLAGS, *QUIET, arch, *self._without_host_paths(), *quoted, *searched]
+        return [*CFLAGS, *DIALECT, *QUIET, arch, *self._without_host_paths(), *quoted, *searched]
 
     def _without_host_paths(self) -> list[str]:
         """Options that keep this machine's paths out of the object, whose hash a token names."""

@@ -39,7 +39,7 @@ def can_confine() -> bool:
 
 
 def launcher(reads: Sequence[str], limits: Limits) -> list[str]:
-    """The words before a command that confine it; more `--read PATH` may follow, then `--` and the command."""
+    """The words before a command that confine it; `--read` and `--write` may follow, then `--` and the command."""
     allowed = [word for path in dict.fromkeys(reads) for word in ("--read", path)]
     limited = ["--cpu", str(limits.cpu_s), "--memory", str(limits.memory)]
     landlock = [] if can_confine() else ["--no-landlock"]
@@ -47,18 +47,22 @@ def launcher(reads: Sequence[str], limits: Limits) -> list[str]:
 
 
 def launch(
-    commands: Sequence[Sequence[str]], data: bytes, *, reads: Sequence[str], limits: Limits, timeout_s: float
-) -> subprocess.CompletedProcess[bytes]:
+    commands: Sequence[Sequence[str]], data: bytes, *, reads: Sequence[str], limits: Limits, timeout_s: float,
+    write: str = "",
+) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
     """Run the commands, each feeding the next, on `data`; how the first that failed ended.
+
+    `write` is the one file, if any, that they may write to.
 
     TimeoutError after `timeout_s` of wall time, OutputError for more than OUTPUT_LIMIT. InfraError when they could not
     be started or confined.
     """
     words = [word for command in commands for word in ("|", *command)][1:]
+    written = ["--write", write] if write else []
     try:
         # Symbolising its own crash, clang would want files in /tmp. In /, no relative name means anything.
         process = subprocess.Popen(
-            [*launcher(reads, limits), "--with-parent", str(os.getpid()), "--", *words], cwd="/",
+            [*launcher(reads, limits), *written, "--with-parent", str(os.getpid()), "--", *words], cwd="/",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LLVM_DISABLE_SYMBOLIZATION": "1"},
         )  # fmt: skip

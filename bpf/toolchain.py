@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ class Toolchain:
         """Where it looks for headers besides the directories given to it."""
         own = sorted(Path(self.clang).parents[1].glob("lib*/clang/*/include"))
         return (Path("/usr/local/include"), *own, Path("/usr/include"))
+
+    @property
+    def multiarch(self) -> tuple[Path, ...]:
+        """Where this host keeps the headers of its architecture (bits/, asm/), which clang does not search for BPF."""
+        return tuple(path for path in (Path(f"/usr/include/{platform.machine()}-linux-gnu"),) if path.is_dir())
 
     @property
     def reads(self) -> tuple[str, ...]:

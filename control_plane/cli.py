@@ -23,13 +23,17 @@ from control_plane.options import (
     Knobs,
     Llcs,
     Nodes,
+    OpsFlags,
+    OpsName,
     Schbench,
+    Sets,
     Smt,
     Tier,
     Work,
     chosen,
     number,
     set_beside,
+    sets_of,
 )
 from control_plane.output import print_json, take_any_text
 from control_plane.streams import guard_streams
@@ -149,14 +153,20 @@ def clean(
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c.")],
+    file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c, or a ready object, .bpf.o.")],
     include: Annotated[
         list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")
     ] = None,
     workload: Annotated[
         str, typer.Option("--workload", "-w", help="Measure it, too, and hold it to the guard rails.")
     ] = "",
+    link: Annotated[
+        list[Path] | None, typer.Option("-l", help="A .bpf.c or .bpf.o to link with it, repeatable.")
+    ] = None,
     knob: Knobs = None,
+    set_: Sets = None,
+    ops: OpsName = "",
+    ops_flag: OpsFlags = None,
     check_all: Annotated[bool, typer.Option("--all", help="Go on after a rejection, where that is possible.")] = False,
     verify_tier: Annotated[
         str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
@@ -171,7 +181,10 @@ def verify(
     from tasks.verify import VerifyOptions
 
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()))
-    raise typer.Exit(verify_command(file, include or [], knob or [], options, workload, as_json=json))
+    sets = sets_of(set_, ops, ops_flag)
+    raise typer.Exit(
+        verify_command(file, include or [], knob or [], options, workload, sets=sets, linked=link or (), as_json=json)
+    )
 
 
 @app.command()
@@ -190,6 +203,9 @@ def score(
     ] = None,
     seed: Annotated[int, number(SEED, help="Seed of the first pair.")] = SEED.preset,
     knob: Knobs = None,
+    set_: Sets = None,
+    ops: OpsName = "",
+    ops_flag: OpsFlags = None,
     control: Annotated[str, typer.Option(help="A second policy in the same rounds, or 'best' of the library.")] = "",
     plots: Annotated[Path | None, typer.Option(help="Directory for pictures: timeline, waits, score.")] = None,
     perfetto: Annotated[
@@ -219,8 +235,9 @@ def score(
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
-    request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto)
+    most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
+    sets = sets_of(set_, ops, ops_flag)
+    request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto, sets)
     raise typer.Exit(score_command(request, settings, as_json=json))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from policy_lake.knobs import ops_values, parse_knob_values
 from policy_lake.limits import CPUS, LLCS, NODES, SMT, Limit
 
 if TYPE_CHECKING:
@@ -44,6 +45,21 @@ Work = Annotated[
     ),
 ]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE, repeatable: a constant, as its loader fills it, wherever it is declared."),
+]
+OpsName = Annotated[str, typer.Option("--ops", metavar="NAME", help="Which policy, of an object that has several.")]
+OpsFlags = Annotated[
+    list[str] | None,
+    typer.Option("--ops-flag", metavar="FLAG", help="A flag of the ops to set, repeatable, such as SCX_OPS_ENQ_LAST."),
+]
+
+
+def sets_of(texts: list[str] | None, name: str, flags: list[str] | None) -> dict[str, str]:
+    """What `--set`, `--ops` and `--ops-flag` ask for; InputError for a text that is none."""
+    return {**parse_knob_values(texts or (), option="--set"), **ops_values(name, flags or ())}
 
 
 def set_beside(context: typer.Context, taken: set[str]) -> list[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -60,6 +60,7 @@ def check_command(
     *,
     object: Path | None,
     knobs: Sequence[str] | None,
+    sets: Mapping[str, str],
     kernel: str | None,
     btf: str | None,
     stage: str,
@@ -70,7 +71,7 @@ def check_command(
         raise InputError(f"--stage {stage}: not one of {', '.join(get_args(RolloutStage))}")
     if btf is not None and not is_sha256(btf):
         raise InputError(f"--btf {btf[:80]}: no SHA-256 in hex")
-    here = Here(object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage))
+    here = Here(object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage), sets)
     shown = check_file(file, here, load_settings())
     if as_json:
         print_json("token check", TokenCheckOutput(**_fields(shown), object_compared=object is not None))

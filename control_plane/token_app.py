@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from control_plane.options import Json
+from control_plane.options import Json, OpsFlags, OpsName, Sets, sets_of
 
 token_app = typer.Typer(
     help="Signed authorisations to load a policy: show, check, revoke; the audit log.", no_args_is_help=True
@@ -29,6 +29,9 @@ def token_check(
     file: TokenFile,
     object: Annotated[Path | None, typer.Option("--object", help="The object to be loaded, .bpf.o.")] = None,
     knob: Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable, as loaded.")] = None,
+    set_: Sets = None,
+    ops: OpsName = "",
+    ops_flag: OpsFlags = None,
     kernel: Annotated[str | None, typer.Option("--kernel", help="Its release.  [default: this host's]")] = None,
     btf: Annotated[str | None, typer.Option("--btf", help="SHA-256 of its BTF.  [default: this host's]")] = None,
     stage: Annotated[str, typer.Option("--stage", metavar="canary|host|fleet", help="Of the rollout.")] = "canary",
@@ -37,7 +40,12 @@ def token_check(
     """Say whether a token is good here and now, with nothing used up; exit status 3 and the reason if not."""
     from control_plane.token import check_command
 
-    raise typer.Exit(check_command(file, object=object, knobs=knob, kernel=kernel, btf=btf, stage=stage, as_json=json))
+    sets = sets_of(set_, ops, ops_flag)
+    raise typer.Exit(
+        check_command(
+            file, object=object, knobs=knob, sets=sets, kernel=kernel, btf=btf, stage=stage, as_json=json
+        )
+    )  # fmt: skip
 
 
 @token_app.command("revoke")

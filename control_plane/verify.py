@@ -30,13 +30,21 @@ DOING = {
 
 
 def verify_command(
-    file: Path, include: Sequence[Path], knobs: Sequence[str], options: VerifyOptions, workload: str, *, as_json: bool
+    file: Path,
+    include: Sequence[Path],
+    knobs: Sequence[str],
+    options: VerifyOptions,
+    workload: str,
+    *,
+    sets: Mapping[str, str],
+    linked: Sequence[Path],
+    as_json: bool,
 ) -> int:
     """Verify `file`, print the verdict, return the exit status."""
     with working("preparing the guest") as say:
         result, done = verified(
             file, load_settings(), include_dirs=include, knobs=parse_knob_values(knobs), options=options,
-            workload=workload,
+            workload=workload, sets=sets, linked=linked,
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip
     if as_json:
@@ -53,6 +61,8 @@ def verified(
     options: VerifyOptions,
     include_dirs: Sequence[Path] = (),
     knobs: Mapping[str, KnobValue] | None = None,
+    sets: Mapping[str, KnobValue] | None = None,
+    linked: Sequence[Path] = (),
     workload: str = "",
     on_stage: OnStage = lambda _: None,
     on_verdict: Callable[[Path, Verified], None] | None = None,
@@ -64,8 +74,9 @@ def verified(
     from tasks.tokens.issue import token_for_verdict
 
     done = verify(
-        file, settings, include_dirs=include_dirs, knobs=knobs, options=options, workload=workload, on_stage=on_stage
-    )
+        file, settings, include_dirs=include_dirs, knobs=knobs, sets=sets, linked=linked, options=options,
+        workload=workload, on_stage=on_stage,
+    )  # fmt: skip
     if on_verdict:
         on_verdict(file, done)
     token = None

@@ -24,6 +24,9 @@ WIDEST = (-(1 << 63), (1 << 64) - 1)  # what the loader can write where nobody k
 # No leading zero: C would read the rest as octal.
 INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,19}|0[xX][0-9a-fA-F]{1,16})", re.ASCII)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+# Settings of the ops themselves, kept beside the knobs under names that no variable can have.
+OPS_USE, OPS_FLAG = "ops.use", "ops.flag"  # which sched_ext_ops of the object; flags that are set besides, by name
+FLAG = re.compile(r"[A-Z][A-Z0-9_]{2,63}", re.ASCII)
 MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and `ops.timeout_ms=`
 MOST_BYTES = 64 << 10  # of all words; execve takes 128 KiB in one, and a token has to hold them, too
 
@@ -47,12 +50,24 @@ def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[s
     return knob_values
 
 
+def ops_values(name: str, flags: Sequence[str]) -> dict[str, str]:
+    """`--ops NAME` and `--ops-flag FLAG`s as settings beside the knob values; InputError for what can be neither."""
+    if name and not NAME.fullmatch(name):
+        raise InputError(f"--ops {_quoted(name)}: no name of a variable")
+    for flag in flags:
+        if not FLAG.fullmatch(flag):
+            raise InputError(f"--ops-flag {_quoted(flag)}: no name of a flag, such as SCX_OPS_ENQ_LAST")
+    given = {OPS_USE: name, OPS_FLAG: ",".join(sorted(set(flags)))}
+    return {word: value for word, value in given.items() if value}
+
+
 def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobValue]:
     """The knob values in their one form, in the order of the policy's knobs; KnobError for what it does not take.
 
-    The form is int, bool, or a comma-separated str for a list, so that knob values which load alike are equal.
+    The form is int, bool, or a comma-separated str for a list, so that knob values which load alike are equal. The
+    settings of the ops, OPS_USE and OPS_FLAG, come last.
     """
-    known = {knob.name for knob in policy.knobs}
+    known = {knob.name for knob in policy.knobs} | {OPS_USE, OPS_FLAG}
     for name in knob_values:
         if name not in known:
             names = ", ".join(knob.name for knob in policy.knobs) or "none"
@@ -61,6 +76,7 @@ def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobV
         settled = {
             knob.name: canonical(knob, knob_values[knob.name]) for knob in policy.knobs if knob.name in knob_values
         }
+        settled |= {name: str(knob_values[name]) for name in (OPS_USE, OPS_FLAG) if knob_values.get(name)}
         _carry(settled)
     except KnobError as error:
         raise KnobError(f"policy '{policy.id}': {error}") from None

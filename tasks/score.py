@@ -4,30 +4,33 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.workloads import Workload
+from bpf.build import compile_policy
 from bpf.library import policies, policy, read_policy
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
 from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
 from policy_lake.limits import PAIRS, SEED, check_pairs
-from policy_lake.model import Candidate, Policy
+from policy_lake.model import Candidate, KnobValue, Policy
 from policy_lake.ranking import best
 from policy_lake.scores import MeasurementPlan
-from tasks.host.guest import shape_for
+from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
 from tasks.trial.floor import floor_for
 from tasks.trial.local import run_here
+from tasks.trial.parts import read_source
 from tasks.trial.pictures import Pictures, draw
 from tasks.trial.spec import Loadable, Trial, TrialSpec
 from tasks.trial.traced import trace_runs
 from tasks.trial.trial import trial
-from tasks.verify import read_source
+from tasks.trial.words import with_constants, words_for
 
 AGAINST_ITSELF = "the second control is the policy itself with the same knobs: what it differs by is noise"
 
@@ -45,8 +48,8 @@ class ScoreRequest:
     """What a user wants measured: names as they stand on the command line, and how much of it.
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
-    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted. InputError for
-    numbers beyond their limits.
+    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted. `sets` are
+    constants that no knob is, and settings of the ops. InputError for numbers beyond their limits.
     """
 
     policy: str
@@ -58,6 +61,7 @@ class ScoreRequest:
     control: str = ""
     directory: Path | None = None
     perfetto: bool = False
+    sets: Mapping[str, KnobValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_pairs(self.pairs, self.most_pairs)
@@ -74,7 +78,7 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     if request.directory:  # before the minutes of measuring
         _check_directory(request.directory)
     spec = TrialSpec(
-        candidate=candidate_of(chosen, parse_knob_values(request.knobs)),
+        candidate=_candidate(chosen, request, settings),
         workload=workload,
         shape=shape_for(settings, workload),
         settings=settings,
@@ -91,6 +95,21 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
         return workload, result, None
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
     return workload, result, _pictures(request, spec, result) if request.directory else None
+
+
+def _candidate(chosen: Policy, request: ScoreRequest, settings: Settings) -> Candidate:
+    """The policy with all that is set; it is compiled first where a constant is none of its knobs."""
+    knobs = parse_knob_values(request.knobs)
+    if twice := sorted(knobs.keys() & request.sets.keys()):
+        raise InputError(f"--set {twice[0]}: it is given with --knob, too")
+    candidate = candidate_of(chosen, knobs)
+    if not request.sets:
+        return candidate
+    kernel = prepare_guest(settings).kernel
+    made = compile_policy(chosen.source, name=chosen.id, vmlinux_dir=kernel.headers)
+    values = {**knobs, **request.sets}
+    words_for(chosen, values, made.data, kernel)
+    return candidate_of(with_constants(chosen, made.data), values)
 
 
 def _check_directory(directory: Path) -> None:

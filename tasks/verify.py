@@ -11,10 +11,9 @@ from typing import get_args
 from bpf.library import read_policy
 from policy_lake.errors import InputError
 from policy_lake.events import Event, Hello, Ran
-from policy_lake.files import read_outside
-from policy_lake.knobs import knob_words
+from policy_lake.knobs import settle
 from policy_lake.limits import PAIRS, SEED, most_pairs
-from policy_lake.model import Clock, Verdict
+from policy_lake.model import Clock, Policy, Verdict
 from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
@@ -23,14 +22,15 @@ from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
 from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
+from tasks.trial.parts import Part, read_parts
 from tasks.trial.spec import Loadable, TrialSpec
-from tasks.trial.static import Checked, OnStage, check_statically
+from tasks.trial.static import Checked, OnStage, check_parts
 from tasks.trial.trial import scored
+from tasks.trial.words import with_constants, words_for
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import require, verdict_of
 
-SOURCE_LIMIT = 4 << 20
 # What a host may need that no policy has to have: the bugs that are then no mere notes.
 REQUIREMENTS = {"cgroups": "F41"}
 
@@ -67,68 +67,76 @@ class Verified:
     warning: str = ""
 
 
-def read_source(path: Path) -> str:
-    """The text of a policy's source file; InputError that names the file when it is not one."""
-    if path == Path():  # what an empty word becomes
-        raise InputError("the path of the policy is empty, or the directory itself: give a .bpf.c file")
-    if path.suffixes[-2:] != [".bpf", ".c"]:
-        raise InputError(f"{path}: not a .bpf.c file")
-    try:
-        return read_outside(path, SOURCE_LIMIT).decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-
-
 def verify(
     path: Path,
     settings: Settings,
     *,
     include_dirs: Sequence[Path] = (),
     knobs: Mapping[str, object] | None = None,
+    sets: Mapping[str, object] | None = None,
+    linked: Sequence[Path] = (),
     options: VerifyOptions | None = None,
     workload: str = "",
     on_stage: OnStage = lambda _: None,
 ) -> Verified:
     """Take the policy at `path` through source, build, object, and a guest's kernel, survive and fair.
 
+    `path` is a .bpf.c or a ready .bpf.o, `linked` are others that belong to it. `knobs` are those of its source, `sets`
+    any constant of the object, and settings of the ops (policy_lake/knobs.py).
+
     It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
     measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
     InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
     options = options or VerifyOptions()
-    source = read_source(path)
+    parts = read_parts(path, linked)
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    policy = read_policy(source, path.name.removesuffix(".bpf.c"), "user")
-    arguments = knob_words(policy, knobs or {})
+    policy = policy_of(parts[0])
+    values = _together(policy, knobs or {}, sets or {})
     chosen = find_workload(workload, settings) if workload else None
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
-    checked = check_statically(
-        source, name=path.name, kernel=guest.kernel, arguments=arguments, include_dirs=include_dirs,
-        source_dir=path.parent, check_all=options.check_all, on_stage=on_stage,
+    checked = check_parts(
+        parts, guest.kernel, words_of=lambda data: words_for(policy, values, data, guest.kernel),
+        include_dirs=include_dirs, check_all=options.check_all, on_stage=on_stage,
     )  # fmt: skip
-    verdict = verify_in_guest(checked, guest, settings, arguments, options, on_stage)
+    verdict = verify_in_guest(checked, guest, settings, options, on_stage)
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
         pairs = PAIRS.preset  # as in `schedcp score`
         plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
-        spec = TrialSpec(candidate_of(policy, knobs or {}), chosen, shape, settings, plan)
+        candidate = candidate_of(with_constants(policy, data), values)
+        spec = TrialSpec(candidate, chosen, shape, settings, plan)
         stage, _ = run_here(
-            scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings),
+            scored(spec, Loadable(data, checked.arguments, policy.id)), spec, open_lake(settings),
             what=f"score: {policy.id} on {chosen.id}",
         )  # fmt: skip
         verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
-    return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
+    source = "\n".join(part.source for part in parts)
+    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, guest.warning)
+
+
+def policy_of(part: Part) -> Policy:
+    """What a policy's file says of itself; of an object that is its name, and `words_for` reads its constants."""
+    return read_policy(part.source, part.name.removesuffix(".c").removesuffix(".o").removesuffix(".bpf"), "user")
+
+
+def _together(policy: Policy, knobs: Mapping[str, object], sets: Mapping[str, object]) -> dict[str, object]:
+    """All that is set, by name; InputError for a knob that the source has not, where there is one, or one set twice."""
+    if policy.source:
+        settle(policy, knobs)
+    if twice := sorted(knobs.keys() & sets.keys()):
+        raise InputError(f"--set {twice[0]}: it is given with --knob, too")
+    return {**knobs, **sets}
 
 
 def verify_in_guest(
     checked: Checked,
     guest: Guest,
     settings: Settings,
-    arguments: tuple[str, ...],
     options: VerifyOptions,
     on_stage: OnStage,
 ) -> Verdict:
@@ -140,12 +148,12 @@ def verify_in_guest(
     on_stage("boot")
     if options.tier == "full":
         in_guest = verify_full_tier(
-            checked.made.data, arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
+            checked.made.data, checked.arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
             on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
         )  # fmt: skip
     else:
         in_guest = verify_object(
-            checked.made.data, arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
+            checked.made.data, checked.arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
             on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     stages += [require(stage, options.bugs) for stage in in_guest.stages]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from corpus import BEFORE_A_GUEST, BUGS, IMPOSSIBLE, STAGES, Planted, good, planted  # noqa: E402
+from corpus import BEFORE_A_GUEST, BUGS, IMPOSSIBLE, STAGES, Planted, good, planted, sets_of  # noqa: E402
 
 from policy_lake.model import Stage, Verdict  # noqa: E402
 
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     from tasks.verify import VerifyOptions, verify
 
     def verdict_on(path: Path) -> Verdict:
-        verdict = verify(path, load_settings(), options=VerifyOptions(check_all=True)).verdict
+        options = VerifyOptions(check_all=True)
+        verdict = verify(path, load_settings(), sets=sets_of(path), options=options).verdict
         stage_words = f"rejected at {verdict.rejection.stage}" if verdict.rejection else "accepted"
         print(f"{path.name}: {stage_words}", file=sys.stderr, flush=True)
         return verdict

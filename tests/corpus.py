@@ -113,6 +113,12 @@ def read(path: Path) -> Planted:
     return Planted(path, found["stage"], found["reason"], found["bug"] or "", found["seen"] or found["bug"] or "")
 
 
+def sets_of(path: Path) -> dict[str, str]:
+    """What a good policy's loader fills before it loads it: the words of its line `// load:`, as `--set` takes them."""
+    found = re.search(r"^// load: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(word.split("=", 1) for word in found[1].split()) if found else {}
+
+
 def good() -> tuple[Path, ...]:
     """Policies without a bug, in order of name."""
     return tuple(sorted((*(POLICIES / "good").glob("*.bpf.c"), POLICIES / "plain_fifo.bpf.c")))

@@ -55,16 +55,16 @@ def use_vm(monkeypatch: Any, vm: FakeVM) -> FakeVM:
 def use_compiler(monkeypatch: Any, *, rejects: bool = False) -> None:
     """The static stages pass (or do not) whatever the source is, and the object is POLICY's."""
 
-    def check(source: str, **_: Any) -> Checked:
+    def check(*_: Any, **__: Any) -> Checked:
         from policy_lake.model import Finding
 
         findings = [Finding("F03", "reject", "a queue is never consumed")] if rejects else []
         stages = (stage_of("source", 0.1), stage_of("build", 0.1), stage_of("object", 0.1, findings))
-        return Checked(stages, PolicyObject(POLICY.data, "sha", 0.1, True))
+        return Checked(stages, PolicyObject(POLICY.data, "sha", 0.1, True), POLICY.arguments)
 
-    monkeypatch.setattr(work, "check_statically", check)
+    monkeypatch.setattr(work, "check_parts", check)
     for module in (work, build):
-        monkeypatch.setattr(module, "arguments_of", lambda candidate: POLICY.arguments)
+        monkeypatch.setattr(module, "arguments_of", lambda *_: POLICY.arguments)
     monkeypatch.setattr(work, "loadable", lambda candidate, guest: Loadable(b"control", (), candidate.policy))
 
 

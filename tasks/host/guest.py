@@ -22,6 +22,7 @@ from verifier_vm.machine.accel import usable_accel
 from verifier_vm.machine.clock import usable_clock
 from verifier_vm.machine.image import GUEST_DIR, LIBBPF, LIBELF_REST, Program, build_image
 from verifier_vm.machine.kernel import Kernel, installed_kernel
+from verifier_vm.machine.kernel_config import guest_files
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.topology import Topology
 
@@ -93,7 +94,8 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
 @lru_cache(maxsize=16)
 def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, shape: Shape) -> Guest:
     installed = installed_kernel(cache_dir, kernel)
-    image = build_image(_programs(), {f"lib/{PROBE}.bpf.o": _probe_object(installed, cache_dir)}, cache_dir)
+    files = {f"lib/{PROBE}.bpf.o": _probe_object(installed, cache_dir)}
+    image = build_image(_programs(), {**files, **guest_files(installed.release, installed.config)}, cache_dir)
     machine = Machine(installed.image, image, shape.topology, memory_mib)
     if accel == "kvm" and shape.clock == "virtual":
         raise InputError("--clock virtual: there is none under KVM; set SCHEDCP_ACCEL=tcg, or take --clock wall")

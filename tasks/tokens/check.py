@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +40,7 @@ HOST_BTF = Path("/sys/kernel/btf/vmlinux")
 class Here:
     """What a token is held against; what is None is not compared (object, knobs) or is this host's own.
 
-    `knobs` are `NAME=VALUE` as a user writes them.
+    `knobs` are `NAME=VALUE` as a user writes them, `sets` constants that are no knobs and settings of the ops.
     """
 
     object_path: Path | None = None
@@ -47,6 +48,7 @@ class Here:
     kernel: str | None = None
     btf_sha256: str | None = None
     stage: RolloutStage = "canary"
+    sets: Mapping[str, str] = field(default_factory=dict)
 
 
 class ReportState(StrEnum):
@@ -148,9 +150,9 @@ def _words(here: Here, token: Token, settings: Settings) -> tuple[str, ...]:
 
     In the token's order if they are the token's: each sets another knob, so order means nothing to the loader.
     """
-    if here.knobs is None:
+    if here.knobs is None and not here.sets:
         return () if here.object_path else token.arguments
-    texts = parse_knob_values(here.knobs)
+    texts = {**parse_knob_values(here.knobs or ()), **here.sets}
     knobs = _knobs_of(here.object_path or settings.object_dir / f"{token.object_sha256}.bpf.o", token.object_sha256)
     if knobs is None:  # without the object nobody knows the types: each word is taken as it is written
         words = tuple(word(name, value) for name, value in texts.items())

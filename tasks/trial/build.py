@@ -8,24 +8,26 @@ import hashlib
 from benchmarks.workloads import descriptor_sha256
 from bpf.build import compile_policy
 from bpf.library import read_policy
-from policy_lake.knobs import knob_words
 from policy_lake.model import Candidate
 from policy_lake.scores import Provenance
 from tasks.host.guest import Guest
 from tasks.trial.spec import Loadable, TrialSpec
+from tasks.trial.words import words_for
+from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import qemu_version
 from verifier_vm.machine.snapshot import content_sha256
 
 
-def arguments_of(candidate: Candidate) -> tuple[str, ...]:
-    """The loader's `KNOB=VALUE` words of a candidate; InputError for a knob that it has not."""
-    return knob_words(read_policy(candidate.source, candidate.policy, "composed"), candidate.knob_values)
+def arguments_of(candidate: Candidate, data: bytes, kernel: Kernel) -> tuple[str, ...]:
+    """The loader's `NAME=VALUE` words of a candidate whose object is `data`; InputError for one that it has not."""
+    policy = read_policy(candidate.source, candidate.policy, "composed")
+    return words_for(policy, candidate.knob_values, data, kernel)
 
 
 def loadable(candidate: Candidate, guest: Guest) -> Loadable:
     """The candidate compiled, with its knobs as the loader wants them. BuildError when it does not compile."""
     built = compile_policy(candidate.source, name=candidate.policy, vmlinux_dir=guest.kernel.headers)
-    return Loadable(built.data, arguments_of(candidate), candidate.policy)
+    return Loadable(built.data, arguments_of(candidate, built.data, guest.kernel), candidate.policy)
 
 
 def qemu_name() -> str:

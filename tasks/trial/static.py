@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
-from policy_lake.errors import BuildError
+from bpf.link import link_objects
+from policy_lake.errors import BuildError, InfraError
 from policy_lake.model import Finding, Stage
+from tasks.trial.parts import Part
 from verifier_vm.machine.kernel import Kernel
-from verifier_vm.object.analyse import analyse_object
+from verifier_vm.machine.kernel_values import kernel_values
+from verifier_vm.object.analyse import analyse_object, asks_for_config
 from verifier_vm.source.lint import lint_source
 from verifier_vm.verdict import honours_cgroups, stage_of
 
@@ -23,6 +27,11 @@ OnStage = Callable[[str], None]
 UNCONFINED = Finding(
     "compiler", "note", "this kernel has no Landlock (Linux 5.13): the compiler could read and write what its user can"
 )
+
+
+NOT_SEEN = "not seen: an object was given, and what only its source shows was not looked for"
+NOT_BUILT = "not compiled here: it is taken as it was given"
+NO_CONFIG = "run `make setup`, or put the config-RELEASE of a kernel of your own beside it"
 
 
 class Headers(TypedDict):
@@ -35,10 +44,14 @@ class Headers(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The stages source, build and object as far as they got, and the object if it compiled."""
+    """The stages source, build and object as far as they got, and the object if it compiled.
+
+    `arguments` are the loader's `NAME=VALUE` words that it was analysed with.
+    """
 
     stages: tuple[Stage, ...]
     made: PolicyObject | None
+    arguments: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,25 +75,63 @@ def check_statically(
     check_all: bool = False,
     on_stage: OnStage = lambda _: None,
 ) -> Checked:
-    """Lint the C, compile it, analyse the object, up to the first stage that rejects (`check_all`: all that can be).
+    """`check_parts` of one source whose words are known before it is compiled."""
+    words = tuple(arguments)
+    return check_parts(
+        (Part(name, source, source_dir),), kernel, words_of=lambda _: words, include_dirs=include_dirs,
+        check_all=check_all, on_stage=on_stage,
+    )  # fmt: skip
 
-    `arguments` are the loader's `KNOB=VALUE` words, since a knob's value decides what a constant is. InfraError when
-    the compiler or the parser is not there.
+
+def check_parts(
+    parts: Sequence[Part],
+    kernel: Kernel,
+    *,
+    words_of: Callable[[bytes], Sequence[str]] = lambda _: (),
+    include_dirs: Sequence[Path] = (),
+    check_all: bool = False,
+    on_stage: OnStage = lambda _: None,
+) -> Checked:
+    """Lint the C, compile and link it, analyse the object, up to the first stage that rejects (`check_all`: all).
+
+    `words_of` gives the loader's `NAME=VALUE` words for the object, since a constant's value decides what the object
+    does. InfraError when the compiler or the parser is not there, or the kernel's configuration that it asks for.
     """
     on_stage("source")
-    headers: Headers = {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": source_dir}
-    flags, launcher = front_end_flags(source, **headers), front_end_launcher(**headers)
-    linted = lint_source(source, name=name, flags=flags, launcher=launcher)
-    if not linted.ok and not check_all:
-        return Checked((linted,), None)
-    stages = [linted]
+    stages = [_source_stage(parts, kernel, include_dirs)]
+    if not stages[-1].ok and not check_all:
+        return Checked(tuple(stages), None)
     on_stage("build")
-    made = _build(source, name, stages, headers)
+    made = _build(parts, stages, kernel, include_dirs)
     if made is None:
         return Checked(tuple(stages), None)
     on_stage("object")
-    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments)))
-    return Checked(tuple(stages), made)
+    arguments = tuple(words_of(made.data))
+    values = kernel_values(kernel)
+    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments, values)))
+    if values.config is None and asks_for_config(made.data):
+        raise InfraError(f"the policy asks for the configuration of kernel {kernel.release}: {NO_CONFIG}")
+    return Checked(tuple(stages), made, arguments)
+
+
+def _source_stage(parts: Sequence[Part], kernel: Kernel, include_dirs: Sequence[Path]) -> Stage:
+    """The stage `source` of all that has a source; of an object it says that nobody has seen its source."""
+    started, findings, evidence = time.monotonic(), list[Finding](), list[str]()
+    for part in parts:
+        if part.data:
+            findings.append(Finding("source", "note", NOT_SEEN, part.name))
+            continue
+        headers = _headers(part, kernel, include_dirs)
+        flags, launcher = front_end_flags(part.source, **headers), front_end_launcher(**headers)
+        constants = kernel_values(kernel).constants
+        stage = lint_source(part.source, name=part.name, flags=flags, launcher=launcher, constants=constants)
+        findings += stage.findings
+        evidence.append(stage.evidence)
+    return stage_of("source", time.monotonic() - started, findings, "\n".join(filter(None, evidence)))
+
+
+def _headers(part: Part, kernel: Kernel, include_dirs: Sequence[Path]) -> Headers:
+    return {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": part.directory}
 
 
 def _as_the_user_names_it(stage: Stage) -> Stage:
@@ -89,17 +140,31 @@ def _as_the_user_names_it(stage: Stage) -> Stage:
     return replace(stage, findings=findings)
 
 
-def _build(source: str, name: str, stages: list[Stage], headers: Headers) -> PolicyObject | None:
-    """Compile into a stage `build`, which rejects what the compiler refuses."""
-    started = time.monotonic()
+def _build(
+    parts: Sequence[Part], stages: list[Stage], kernel: Kernel, include_dirs: Sequence[Path]
+) -> PolicyObject | None:
+    """Compile and link into a stage `build`, which rejects what the compiler or the linker refuses."""
+    started, objects, confined = time.monotonic(), list[tuple[str, bytes]](), True
+    name = parts[0].name
     try:
-        made = compile_policy(source, name=name, **headers)
+        for part in parts:
+            name = part.name
+            if part.data:
+                objects.append((name, part.data))
+                continue
+            made = compile_policy(part.source, name=name, **_headers(part, kernel, include_dirs))
+            objects.append((name, made.data))
+            confined = confined and made.confined
+        data = link_objects(objects) if len(objects) > 1 else objects[0][1]
     except BuildError as error:
         refused = Finding("compiler", "reject", str(error), _place(error.diagnostics, name), "see the compiler's words")
         stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
         return None
-    stages.append(stage_of("build", made.seconds, [] if made.confined else [UNCONFINED]))
-    return made
+    seconds = time.monotonic() - started
+    notes = [] if confined else [UNCONFINED]
+    notes += [Finding("build", "note", NOT_BUILT, part.name) for part in parts if part.data]
+    stages.append(stage_of("build", seconds, notes))
+    return PolicyObject(data, hashlib.sha256(data).hexdigest(), seconds, confined)
 
 
 def _place(diagnostics: str, name: str) -> str:

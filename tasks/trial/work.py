@@ -18,9 +18,10 @@ from tasks.host.guest import Guest, prepare_guest
 from tasks.host.spans import Span
 from tasks.trial.build import arguments_of, loadable
 from tasks.trial.known import known_verdict, remember
+from tasks.trial.parts import Part
 from tasks.trial.run import POLICY, measure_run
 from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
-from tasks.trial.static import Checked, check_statically
+from tasks.trial.static import Checked, check_parts
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.machine.vm import run
 from verifier_vm.verdict import verdict_of
@@ -53,10 +54,11 @@ def do_work(work: Work) -> Done:
 def verify_candidate(spec: TrialSpec) -> Prepared:
     """Check and build a candidate, and verify its object in a guest unless it is rejected before. A yes is kept."""
     guest, candidate = prepare_guest(spec.settings, spec.shape), spec.candidate
-    arguments = arguments_of(candidate)
-    checked = check_statically(
-        candidate.source, name=f"{candidate.policy}.bpf.c", kernel=guest.kernel, arguments=arguments
-    )
+    checked = check_parts(
+        (Part(f"{candidate.policy}.bpf.c", candidate.source),), guest.kernel,
+        words_of=lambda data: arguments_of(candidate, data, guest.kernel),
+    )  # fmt: skip
+    arguments = checked.arguments
     if checked.made is None or not checked.ok:
         return Prepared(verdict_of(checked.stages), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)

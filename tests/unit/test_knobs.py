@@ -184,11 +184,11 @@ def as_planner(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
     plans = select_plans([PolicyPlan(of.id, given_settings, "", "test")], context(policies=(of,)))
     if not plans:
         raise InputError("dropped")
-    return arguments_of(make_candidate(plans[0], of, run_id="r", iteration=1))
+    return arguments_of(make_candidate(plans[0], of, run_id="r", iteration=1), b"", None)
 
 
 def as_builder(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
-    return arguments_of(candidate_of(of, given_settings))
+    return arguments_of(candidate_of(of, given_settings), b"", None)
 
 
 def as_command_line(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:

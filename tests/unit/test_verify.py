@@ -27,7 +27,7 @@ NO_CGROUPS = stage_of("object", 0.1, [Finding("F41", "note", "no cgroup callback
 def further(monkeypatch, checked, scenario="good policy", **options):
     vm, stages = FakeVM(scenario).install(monkeypatch, gate), []
     guest = Guest(WALL, None, "")
-    verdict = verify_in_guest(checked, guest, Settings(), (), VerifyOptions(**options), stages.append)
+    verdict = verify_in_guest(checked, guest, Settings(), VerifyOptions(**options), stages.append)
     return verdict, vm, stages
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from corpus import BEFORE_A_GUEST, good, planted
+from corpus import BEFORE_A_GUEST, good, planted, sets_of
 
 from tasks.host.settings import load_settings
 from tasks.trial.static import check_statically
@@ -20,7 +20,7 @@ PLANTED = sorted(planted(), key=lambda case: case.stage not in BEFORE_A_GUEST)
 IN_A_GUEST = {
     "plain_fifo", "plain_global", "plain_vtime", "plain_pid_queue", "plain_tree", "plain_local_on", "plain_hand_over",
     "plain_percpu_steal", "plain_endless_with_timer", "plain_per_node_idle", "sx_own_idle", "sx_enq_last", "sx_bands",
-    "sx_cgroup_weights",
+    "sx_cgroup_weights", "mirror_own_queue", "kconfig_number", "given_queue", "given_per_cpu",
 }  # fmt: skip
 GOOD = [pytest.param(path, id=path.name.removesuffix(".bpf.c")) for path in good()]
 
@@ -40,14 +40,17 @@ def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
 
 @pytest.mark.parametrize("path", GOOD)
 def test_nothing_is_said_against_a_policy_without_a_bug_before_a_guest_is_started(guest, path):
-    checked = check_statically(path.read_text(), name=path.name, kernel=guest.kernel, source_dir=path.parent)
+    words = [f"{name}={value}" for name, value in sets_of(path).items()]
+    checked = check_statically(
+        path.read_text(), name=path.name, kernel=guest.kernel, source_dir=path.parent, arguments=words
+    )
     assert [finding for stage in checked.stages for finding in stage.findings if finding.level == "reject"] == []
     assert [stage.name for stage in checked.stages] == ["source", "build", "object"]
 
 
 @pytest.mark.parametrize("path", [case for case in GOOD if case.id in IN_A_GUEST or os.environ.get("WHOLE_CORPUS")])
 def test_a_policy_without_a_bug_is_accepted(guest, path):
-    verdict = verify(path, load_settings()).verdict
+    verdict = verify(path, load_settings(), sets=sets_of(path)).verdict
     assert verdict.accepted, verdict.rejection
     assert [stage.name for stage in verdict.stages] == ["source", "build", "object", "kernel", "survive", "fair"]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A policy's global variables and the fields of its ops, found by BTF and set before it is loaded. */
+/* A policy's global variables, found by BTF and set before it is loaded. */
 #include "loader.h"
 
 #include <errno.h>
@@ -89,13 +89,29 @@ static bool set_value(const struct btf *btf, const struct btf_type *type, void *
 	return false;
 }
 
+/* A constant of that name in .rodata or one of the .rodata.NAME. */
+static bool find_constant(struct bpf_object *obj, const char *name, struct place *place)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	int id, count = btf ? btf__type_cnt(btf) : 0;
+
+	for (id = 1; id < count; id++) {
+		const struct btf_type *sec = btf__type_by_id(btf, id);
+		const char *section = btf__name_by_offset(btf, sec->name_off);
+
+		if (btf_is_datasec(sec) && !strncmp(section, ".rodata", 7) && find_variable(obj, section, name, place))
+			return true;
+	}
+	return false;
+}
+
 bool set_knob(struct bpf_object *obj, const char *name, char *value)
 {
 	struct place knob;
 	size_t size;	/* libbpf 1.4 writes it without asking */
 	char *data;
 
-	if (!find_variable(obj, ".rodata", name, &knob) || !(data = bpf_map__initial_value(knob.map, &size))) {
+	if (!find_constant(obj, name, &knob) || !(data = bpf_map__initial_value(knob.map, &size))) {
 		fprintf(stderr, "loader: the object has no knob '%s'\n", name);
 		return false;
 	}
@@ -104,19 +120,4 @@ bool set_knob(struct bpf_object *obj, const char *name, char *value)
 		return false;
 	}
 	return true;
-}
-
-/* A field of the object's struct sched_ext_ops, in the data that will be loaded. */
-void *ops_field(struct bpf_object *obj, struct bpf_map *ops, const char *name)
-{
-	const struct btf *btf = bpf_object__btf(obj);
-	int id = btf__find_by_name_kind(btf, "sched_ext_ops", BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-	char *data = bpf_map__initial_value(ops, NULL);
-	int i;
-
-	for (i = 0; data && type && i < btf_vlen(type); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name))
-			return data + btf_member_bit_offset(type, i) / 8;
-	return NULL;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * loader OBJECT [KNOB=VALUE…] [ops.timeout_ms=N]: loads a sched_ext object, attaches it, holds it until its input closes.
+ * loader OBJECT [VARIABLE=VALUE…] [ops.use=NAME] [ops.flag=FLAG,…] [ops.timeout_ms=N]: loads a sched_ext object, attaches
+ * it, holds it until its input closes.
  *
  * Answers on stdout, one line each: "PHASE\tOPS" (open, load, attach: where it failed; attached), and after the input closed
  * "exit\tKIND\tCODE\tREASON\tMESSAGE" from the policy's own exit record. libbpf's and the verifier's words go to stderr, and
@@ -24,37 +25,18 @@ static int answer(const char *phase, const char *ops)
 	return strcmp(phase, "attached") ? 1 : 0;
 }
 
-static struct bpf_map *find_ops(struct bpf_object *obj)
+/* The value of the word `ops.use`, which says whose words the others are; NULL if there is none. */
+static const char *policy_wanted(int argc, char **argv)
 {
-	struct bpf_map *map, *found = NULL;
+	int i;
 
-	bpf_object__for_each_map(map, obj) {
-		if (bpf_map__type(map) != BPF_MAP_TYPE_STRUCT_OPS)
-			continue;
-		if (found) {
-			fprintf(stderr, "loader: more than one struct_ops in the object\n");
-			return NULL;
-		}
-		found = map;
-	}
-	if (!found)
-		fprintf(stderr, "loader: no struct_ops in the object: it is no sched_ext policy\n");
-	return found;
+	for (i = 0; i < argc; i++)
+		if (!strncmp(argv[i], "ops.use=", 8))
+			return argv[i] + 8;
+	return NULL;
 }
 
-/* Only ever lowered: a policy that promises a shorter one keeps its promise. */
-static bool lower_timeout(struct bpf_object *obj, struct bpf_map *ops, const char *value)
-{
-	uint32_t *timeout_ms = ops_field(obj, ops, "timeout_ms"), limit = strtoul(value, NULL, 10);
-
-	if (!timeout_ms)
-		return false;
-	if (!*timeout_ms || *timeout_ms > limit)
-		*timeout_ms = limit;
-	return true;
-}
-
-static bool configure(struct bpf_object *obj, struct bpf_map *ops, int argc, char **argv)
+static bool configure(struct bpf_object *obj, const struct ops *ops, int argc, char **argv)
 {
 	int i;
 
@@ -62,10 +44,10 @@ static bool configure(struct bpf_object *obj, struct bpf_map *ops, int argc, cha
 		char *value = argv[i], *name = strsep(&value, "=");
 
 		if (!value) {
-			fprintf(stderr, "loader: '%s' is not KNOB=VALUE\n", name);
+			fprintf(stderr, "loader: '%s' is not NAME=VALUE\n", name);
 			return false;
 		}
-		if (strcmp(name, "ops.timeout_ms") ? !set_knob(obj, name, value) : !lower_timeout(obj, ops, value))
+		if (strncmp(name, "ops.", 4) ? !set_knob(obj, name, value) : !set_ops_word(obj, ops, name, value))
 			return false;
 	}
 	return true;
@@ -91,7 +73,7 @@ int main(int argc, char **argv)
 {
 	struct sched_param fifo = { .sched_priority = 50 };
 	struct bpf_object *obj;
-	struct bpf_map *ops;
+	struct ops ops;
 	struct bpf_link *link;
 	const char *name;
 	char byte;
@@ -101,15 +83,17 @@ int main(int argc, char **argv)
 	obj = argc > 1 ? bpf_object__open_file(argv[1], NULL) : NULL;
 	if (!obj)
 		return answer("open", "");
-	ops = find_ops(obj);
-	if (!ops || !configure(obj, ops, argc - 2, argv + 2))
+	if (!find_ops(obj, policy_wanted(argc - 2, argv + 2), &ops))
 		return answer("open", "");
-	tell_what_it_has(obj, ops);
-	name = ops_field(obj, ops, "name");
+	fill_as_loaders_do(obj, &ops);
+	if (!configure(obj, &ops, argc - 2, argv + 2))
+		return answer("open", "");
+	tell_what_it_has(obj, &ops);
+	name = ops_field(obj, &ops, "name");
 	if (!name || !memchr(name, '\0', 128) || bpf_object__load(obj))
 		return answer("load", "");
-	name = ops_field(obj, ops, "name");
-	link = bpf_map__attach_struct_ops(ops);
+	name = ops_field(obj, &ops, "name");
+	link = bpf_map__attach_struct_ops(ops.map);
 	if (!link) {
 		fprintf(stderr, "loader: cannot attach: %s\n", strerror(errno));
 		return answer("attach", name ? name : "");

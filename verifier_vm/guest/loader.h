@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct place {	/* of a global variable of the object */
 	struct bpf_map *map;
@@ -15,13 +16,26 @@ struct place {	/* of a global variable of the object */
 	const struct btf_type *type;
 };
 
+struct ops {	/* the struct_ops that is the policy, and its type in the object's BTF */
+	struct bpf_map *map;
+	const struct btf_type *type;
+};
+
 /* knobs.c */
 bool find_variable(struct bpf_object *obj, const char *section, const char *name, struct place *place);
 bool set_knob(struct bpf_object *obj, const char *name, char *value);
-void *ops_field(struct bpf_object *obj, struct bpf_map *ops, const char *name);	/* in the data that will be loaded */
+
+/* ops.c */
+bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops);
+void *ops_field(struct bpf_object *obj, const struct ops *ops, const char *name);	/* in the data that will be loaded */
+bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, char *value);
+
+/* fill.c */
+bool kernel_constant(const char *name, uint64_t *value);	/* an enumerator of the running kernel */
+void fill_as_loaders_do(struct bpf_object *obj, const struct ops *ops);
 
 /* record.c */
-void tell_what_it_has(struct bpf_object *obj, struct bpf_map *ops);
+void tell_what_it_has(struct bpf_object *obj, const struct ops *ops);
 void tell_exit(struct bpf_object *obj);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct exit_record {
@@ -15,12 +16,19 @@ struct exit_record {
 /* One member of the record into `into`; false if it has none of that name, or one of another size than it should have. */
 static bool take_member(const struct btf *btf, const struct place *at, const char *name, void *into, size_t size, bool text)
 {
-	static char section[65536];
+	static char *section;	/* the last one read: a policy's own globals may be megabytes beside the record */
+	static size_t size_read;
+	size_t section_size = bpf_map__value_size(at->map);
 	uint32_t key = 0;
 	int i;
 
-	if (!btf_is_struct(at->type) || bpf_map__value_size(at->map) > sizeof(section) ||
-	    bpf_map__lookup_elem(at->map, &key, sizeof(key), section, bpf_map__value_size(at->map), 0))
+	if (section_size != size_read) {
+		free(section);
+		section = malloc(section_size);
+		size_read = section ? section_size : 0;
+	}
+	if (!btf_is_struct(at->type) || !section ||
+	    bpf_map__lookup_elem(at->map, &key, sizeof(key), section, section_size, 0))
 		return false;
 	for (i = 0; i < btf_vlen(at->type); i++) {
 		const struct btf_member *member = btf_members(at->type) + i;
@@ -82,18 +90,17 @@ void tell_exit(struct bpf_object *obj)
 }
 
 /* A callback is a member that points to a program: libbpf keeps the pointers in the data that it shows. */
-void tell_what_it_has(struct bpf_object *obj, struct bpf_map *ops)
+void tell_what_it_has(struct bpf_object *obj, const struct ops *ops)
 {
 	const struct btf *btf = bpf_object__btf(obj);
-	int id = btf__find_by_name_kind(btf, "sched_ext_ops", BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-	char *data = bpf_map__initial_value(ops, NULL);
+	const struct btf_type *type = ops->type;
+	char *data = bpf_map__initial_value(ops->map, NULL);
 	struct bpf_map *map;
 	uint64_t *flags;
 	int i;
 
 	fprintf(stderr, "has:");
-	for (i = 0; data && type && i < btf_vlen(type); i++) {
+	for (i = 0; data && i < btf_vlen(type); i++) {
 		const struct btf_member *member = btf_members(type) + i;
 		void *program;
 

@@ -25,7 +25,7 @@ CFLAGS = ("-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror")
 KEPT_BYTES = 512 << 20  # of images that were used last: one has 10 MiB, one with a kernel's sources in it hundreds
 LIBBPF = ("bpf", "elf", "zstd", "z")  # what a program that uses libbpf is linked with, beside this part of GUEST_DIR:
 LIBELF_REST = "libelf_search"
-DIRECTORIES = ("bin", "dev", "job", "lib", "proc", "sys", "tmp")
+DIRECTORIES = ("bin", "boot", "dev", "job", "lib", "proc", "sys", "tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = (
 
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
-    "loader": _guest("loader", "knobs", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",)),
+    "loader": _guest("loader", "ops", "knobs", "fill", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",)),
     "adversary": _guest(
         "adversary",
         "crew",

@@ -21,6 +21,7 @@ from pathlib import Path
 from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.files import atomic_write
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
+from verifier_vm.machine.kernel_config import NAME, config_package, find_config, keep_config
 from verifier_vm.object.elf import read_sections, section_named
 from verifier_vm.object.errors import ObjectError
 
@@ -33,13 +34,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A bootable kernel with sched_ext, the directory that holds its vmlinux.h, and the hashes a token binds to."""
+    """A bootable kernel with sched_ext, the directory that holds its vmlinux.h, and the hashes a token binds to.
+
+    `config` is the file with its configuration, where that was found.
+    """
 
     release: str
     image: Path
     headers: Path
     sha256: str
     btf_sha256: str
+    config: Path | None = None
 
 
 def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
@@ -62,24 +67,48 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
 def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
     """Fetch the newest sched_ext kernel that the machine's mirror has, once; `progress` gets a line a step."""
     try:
-        return installed_kernel(cache_dir)
+        return _with_config(installed_kernel(cache_dir), cache_dir, progress)
     except InfraError:
         pass
     with tempfile.TemporaryDirectory(prefix="apt-", dir=_made(cache_dir)) as work:
-        apt = _private_apt(Path(work))
-        _call([*apt, "update"], "apt-get update")
+        apt = private_apt(Path(work))
         listed = _call(["apt-cache", *apt[1:], "pkgnames", "linux-binary-"], "apt-cache").split()
         names = sorted((n for n in listed if PACKAGE.match(n)), key=_version)
         if not names:
             raise InfraError(f"the mirror's {SUITE} has no linux-binary-*-cloud-amd64: name a kernel in SCHEDCP_KERNEL")
         progress(f"kernel: {names[-1]} from {SUITE}")
-        _call([*apt, "download", names[-1]], f"apt-get download {names[-1]}", cwd=Path(work))
-        package = next(Path(work).glob("*.deb"))
-        _call(["dpkg", "-x", str(package), work], "dpkg -x")
-        kernel = prepare_kernel(next(Path(work).glob("usr/lib/modules/*/vmlinuz")), cache_dir)
+        package = fetch_into(Path(work), names[-1], apt)
+        image = next(Path(work).glob("usr/lib/modules/*/vmlinuz"))
+        release = image.parent.name
+        fetch_into(Path(work), config_package(release), apt)  # its `config` lies beside the image then
+        kernel = prepare_kernel(image, cache_dir)
     current = {"directory": kernel.image.parent.name, "package": package.name}
     atomic_write(cache_dir / "kernels" / "current.json", json.dumps(current).encode())
     return kernel
+
+
+def _with_config(kernel: Kernel, cache_dir: Path, progress: Progress) -> Kernel:
+    """The same with its configuration, which a set-up of before did not fetch; as it is where the mirror has it not."""
+    if kernel.config is not None:
+        return kernel
+    with tempfile.TemporaryDirectory(prefix="apt-", dir=_made(cache_dir)) as work:
+        progress(f"kernel: the configuration of {kernel.release}")
+        try:
+            fetch_into(Path(work), config_package(kernel.release), private_apt(Path(work)))
+        except InfraError as error:
+            progress(f"kernel: {error}: policies that ask for CONFIG_… cannot be loaded")
+            return kernel
+        image = Path(work, "usr/lib/modules", kernel.release, "vmlinuz")
+        keep_config(kernel.image.parent, find_config(image, kernel.release))
+    return _load(kernel.image.parent)
+
+
+def fetch_into(work: Path, package: str, apt: list[str]) -> Path:
+    """Fetch a package with `private_apt`'s command and unpack it in `work`; its file there. InfraError."""
+    _call([*apt, "download", package], f"apt-get download {package}", cwd=work)
+    file = next(work.glob(f"{package}_*.deb"))
+    _call(["dpkg", "-x", str(file), str(work)], "dpkg -x")
+    return file
 
 
 def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
@@ -91,6 +120,8 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
     digest = hashlib.sha256(data).hexdigest()
     directory = _made(cache_dir / "kernels") / digest[:32]
     if (directory / "kernel.json").is_file():
+        if not (directory / NAME).is_file():
+            keep_config(directory, find_config(image, release_of(data)))
         return _load(directory)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=directory.parent) as work:
         vmlinux, content = Path(work) / "vmlinux", vmlinux_of(data, image)
@@ -105,6 +136,7 @@ def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
         (made / "bzImage").write_bytes(data)
         known = {"release": release_of(data), "sha256": digest, "btf_sha256": btf_sha256}
         (made / "kernel.json").write_text(json.dumps(known))
+        keep_config(made, find_config(image, known["release"]))
         shutil.rmtree(directory, ignore_errors=True)
         made.rename(directory)
     return _load(directory)
@@ -115,10 +147,12 @@ def _load(directory: Path) -> Kernel:
     image = directory / "bzImage"
     if not image.is_file() or not (directory / "vmlinux.h").is_file():
         raise InfraError(f"the kernel in {directory} is incomplete: run `{SETUP}`")
-    return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"])
+    config = directory / NAME if (directory / NAME).is_file() else None
+    return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"], config)
 
 
-def _private_apt(work: Path) -> list[str]:
+def private_apt(work: Path) -> list[str]:
+    """`apt-get` with lists of its own below `work`, updated, for the suite that the kernels come from. InfraError."""
     # --no-release-info: a machine that never updated has no lists, but its sources are known all the same.
     wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
     targets = [line.split() for line in _call(["apt-get", "indextargets", *wanted], "apt-get").splitlines() if line]
@@ -134,7 +168,9 @@ def _private_apt(work: Path) -> list[str]:
         "Dir::Etc::sourcelist": work / "sources.list", "Dir::Etc::sourceparts": "-",
         "Dir::State::Lists": work / "lists", "Dir::Cache": work / "cache", "APT::Sandbox::User": "root",
     }  # fmt: skip
-    return ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
+    apt = ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
+    _call([*apt, "update"], "apt-get update")
+    return apt
 
 
 def _version(package: str) -> tuple[int, ...]:

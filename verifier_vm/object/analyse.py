@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
@@ -17,10 +17,13 @@ from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
-from verifier_vm.object.ops import apply_arguments, read_ops
+from verifier_vm.object.filled import KernelValues, constants, fill, needs_config
+from verifier_vm.object.ops import USE, apply_arguments, read_ops, word_value
 from verifier_vm.object.program import Function, read_program
+from verifier_vm.object.unfilled import explain
 from verifier_vm.object.walk import Walk
 
+NOTHING = KernelValues()
 FAILED = "the analysis failed"
 CHECKS = (
     check_paths,
@@ -41,17 +44,22 @@ ADVICE = {
 }
 
 
-def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
+def analyse_object(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = NOTHING) -> Stage:
     """The stage "object" for an ELF object and the words its loader gets; never raises for what is in either.
 
-    ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is `unknown`.
+    `kernel` is what a loader would take from the kernel. ok is False exactly when some finding is a rejection.
+    `seconds` is wall time. What could not be known is `unknown`.
     """
     started = time.perf_counter()
     callbacks: tuple[str, ...] = ()
     try:
-        facts = read_facts(data, arguments)
+        facts = read_facts(data, arguments, kernel)
         callbacks = tuple(sorted(facts.ops.callbacks))
-        findings = tuple(sorted(_findings(facts), key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
+        told = explain(
+            _findings(facts), facts, arguments,
+            lambda names: _findings(read_facts(data, arguments, kernel, unknown=names)),
+        )  # fmt: skip
+        findings = tuple(sorted(told, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
         text = evidence(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
@@ -63,11 +71,25 @@ def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
     return Stage("object", ok, time.perf_counter() - started, findings, text, callbacks)
 
 
-def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:
-    """What an object does; ObjectError when it is none."""
+def asks_for_config(data: bytes) -> bool:
+    """Does libbpf need the kernel's configuration to load this object? Not one that cannot be read."""
+    try:
+        return needs_config(read_program(data))
+    except ObjectError:
+        return False
+
+
+def read_facts(
+    data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = NOTHING, *, unknown: Collection[str] = ()
+) -> Facts:
+    """What an object does, the constants `unknown` being anything; ObjectError when it is none."""
     program = read_program(data)
-    ops = read_ops(program)
-    apply_arguments(program, ops, arguments)
+    ops = read_ops(program, word_value(arguments, USE))
+    fill(program, kernel)
+    apply_arguments(program, ops, arguments, kernel.constants)
+    for constant in constants(program):
+        if constant.name in unknown:
+            program.open.update((constant.section, constant.offset + at) for at in range(constant.size))
     walk = Walk(program)
     setters: dict[str, str] = {}
     for name, pc in ops.callbacks.items():

@@ -93,13 +93,20 @@ def read_sections(data: bytes, *, most_bytes: int = limits.FILE_BYTES) -> tuple[
     if names_index >= count:
         raise ObjectError(f"the section names are in section {names_index}, which does not exist")
     names = _bytes_of(data, raw[names_index], names_index)
-    sections = []
+    sections, zeros = [], 0
     for index, fields in enumerate(raw):
         name, kind, flags, _, at, size, link, info, _, _ = fields
-        if size > most_bytes:
-            raise ObjectError(f"section {index} claims {size} bytes")
+        called = text_at(names, name)
+        if kind == SHT_NOBITS:
+            zeros += size
+        if size > most_bytes and kind != SHT_NOBITS:
+            raise ObjectError(f"section '{called}' has {size} bytes, more than the {most_bytes} that it may have here")
+        if zeros > max(limits.BSS_BYTES, most_bytes):
+            raise ObjectError(
+                f"'{called}' is too large: {size} bytes, and all that is zero at first may have {limits.BSS_BYTES} here"
+            )
         content = _bytes_of(data, fields, index)
-        sections.append(Section(index, text_at(names, name), kind, flags, at, size, content, link, info))
+        sections.append(Section(index, called, kind, flags, at, size, content, link, info))
     return tuple(sections)
 
 

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from policy_lake.model import Knob
-from verifier_vm.object.btf import ARRAY, DATASEC, INT, Btf
+from verifier_vm.object.btf import ARRAY, ENUM, ENUM64, INT, Btf
+from verifier_vm.object.filled import Constant, constants, is_resizable
+from verifier_vm.object.ops import MOST_CPUS
 from verifier_vm.object.program import read_program
 
 COMM_BYTES = 15  # TASK_COMM_LEN less the zero at its end
@@ -14,11 +17,17 @@ SIGNED = 1  # of a BTF integer's encoding, which stands in bits 24 to 27 (Docume
 
 
 def read_knobs(data: bytes) -> tuple[Knob, ...]:
-    """What can be set in an ELF object's .rodata, in its order there; ObjectError when it is no object."""
-    btf = read_program(data).btf
-    variables = btf.members(btf.find(".rodata", DATASEC))
-    knobs = (_knob(btf, variable.name, btf.get(variable.type_id).value) for variable in variables)
+    """What can be set in an ELF object's .rodata and .rodata.NAME, in order; ObjectError when it is no object."""
+    program = read_program(data)
+    knobs = (_knob_of(program.btf, constant) for constant in constants(program))
     return tuple(knob for knob in knobs if knob is not None)
+
+
+def _knob_of(btf: Btf, constant: Constant) -> Knob | None:
+    knob = _knob(btf, constant.name, constant.type_id)
+    if knob is not None and knob.kind == "ints" and is_resizable(btf, constant.section, constant.name):
+        return replace(knob, count=MOST_CPUS)
+    return knob
 
 
 def _knob(btf: Btf, name: str, type_id: int) -> Knob | None:
@@ -43,8 +52,10 @@ def _knob(btf: Btf, name: str, type_id: int) -> Knob | None:
 def _c_type(btf: Btf, type_id: int) -> str:
     """As policy_lake/knobs.py names types; empty for one that no word can set."""
     type_ = btf.get(type_id)
-    if type_.kind != INT or type_.value not in (1, 2, 4, 8):
+    if type_.kind not in (INT, ENUM, ENUM64) or type_.value not in (1, 2, 4, 8):
         return ""
+    if type_.kind != INT:
+        return f"{'s' if type_.flag else 'u'}{8 * type_.value}"  # of an enum, the flag says that it is signed
     if btf.is_bool(type_id):
         return "bool"
     if type_.name == "char":

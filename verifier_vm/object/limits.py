@@ -8,6 +8,7 @@ so that the same object gets the same answer on any machine.
 from __future__ import annotations
 
 FILE_BYTES = 16 << 20  # our objects have some 70 KB, one with DWARF about 1 MB
+BSS_BYTES = 128 << 20  # of globals that are 0: a guest has 512 MiB, and libbpf fills a map from a copy
 SECTIONS = 2048
 SYMBOLS = 50_000
 RELOCATIONS = 100_000

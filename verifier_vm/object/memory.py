@@ -24,7 +24,7 @@ class Memory:
     """What loads give and stores do; the task's fields are known by name, all else by offset."""
 
     def __init__(self, program: Program, values: Values, record: Record, flow: Flow) -> None:
-        self._values, self._record, self._data, self._flow = values, record, program.data, flow
+        self._values, self._record, self._program, self._flow = values, record, program, flow
         self._fields = _task_fields(program)
         self._bools: set[tuple[object, int]] = {
             (place.name, offset) for place in program.maps.values() for offset in place.bools
@@ -52,11 +52,24 @@ class Memory:
         if base.op == "frame" and isinstance(base.key, int):
             held = state.read_stack(base.key, offset, size)
             return held if held is not None else self._new(state, base, ("stack", offset, state.pc), size)
-        if base.op == "data" and str(base.key).startswith(".rodata"):
-            data = self._data.get(str(base.key), b"")
-            if 0 <= offset <= len(data) - size:
-                return int.from_bytes(data[offset : offset + size], "little")
+        constant = self._constant(base, offset, size)
+        if constant is not None:
+            return constant
         return self._load_kept(state, base, offset, size, entry, field)
+
+    def _constant(self, base: Expr, offset: int, size: int) -> int | None:
+        """What a loader has filled, or the compiler; None for what is no constant, or hangs on the machine."""
+        name, program = str(base.key), self._program
+        if base.op == "data" and name.startswith(".rodata"):
+            data = program.data.get(name, b"")
+            self._record.constants.update((name, at) for at in range(offset, offset + size))
+            if program.open and any((name, at) in program.open for at in range(offset, offset + size)):
+                return None
+        elif base.op == "extern":
+            data = program.externs.get(name, b"")
+        else:
+            return None
+        return int.from_bytes(data[offset : offset + size], "little") if 0 <= offset <= len(data) - size else None
 
     def _load_kept(self, state: State, base: Expr, offset: int, size: int, entry: str, field: str) -> Value:
         self.note_index(state, base, entry)

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from verifier_vm.object import limits
 from verifier_vm.object.btf import ARRAY, DATASEC, ENUM, ENUM64, INT, Btf
 from verifier_vm.object.elf import R_BPF_64_ABS64, Symbol
 from verifier_vm.object.errors import ObjectError
+from verifier_vm.object.filled import constants, is_resizable, write
 from verifier_vm.object.program import Program
 
-SECTIONS = (".struct_ops.link", ".struct_ops")
+SECTIONS = (".struct_ops.link", ".struct_ops", "?.struct_ops.link", "?.struct_ops")
+KINDS = ("sched_ext_ops", "sched_ext_ops_cid")
 NUMBERS = {"dispatch_max_batch": 4, "flags": 8, "timeout_ms": 4, "exit_dump_len": 4, "hotplug_seq": 8}
 NAME_BYTES = 128
-KNOWN_ARGUMENTS = ("timeout_ms",)  # after "ops."; the loader only ever lowers it
+MOST_CPUS = 1024  # that an array with an element for each CPU is given values for
+USE, FLAG, TIMEOUT = "ops.use", "ops.flag", "ops.timeout_ms"  # words that are about the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,38 @@ class Ops:
     numbers: dict[str, int]
 
 
-def read_ops(program: Program) -> Ops:
-    """The one sched_ext ops table of a program; ObjectError when there is none, or more, or it cannot be read."""
-    tables = []
-    others = 0
+def read_ops(program: Program, wanted: str = "") -> Ops:
+    """The sched_ext ops table `wanted` of a program, or the only one; ObjectError when there is none, or more."""
+    tables, others = [], []
+    for name, kind, type_id, symbol in _struct_ops(program):
+        if kind not in KINDS:
+            others.append((name, kind))
+        elif not wanted or name == wanted:
+            tables.append(_read_table(program, symbol, type_id, kind))
+        if len(tables) > limits.OPS_TABLES:
+            break
+    if len(tables) == 1:
+        return tables[0]
+    names = ", ".join(policy_names(program)[: limits.OPS_TABLES])
+    if tables:
+        raise ObjectError(f"more than one sched_ext policy in the object, {names}: say which with --ops NAME", "ops")
+    if wanted:
+        raise ObjectError(f"no sched_ext policy '{wanted}' in the object; it has: {names or 'none'}", "ops")
+    if others:
+        name, kind = others[0]
+        raise ObjectError(
+            f"the object's struct_ops '{name}' is a {kind}, not a sched_ext_ops: it is no sched_ext policy", "ops"
+        )
+    raise ObjectError("no struct_ops in the object: it is no sched_ext policy", "ops")
+
+
+def policy_names(program: Program) -> list[str]:
+    """The variables that are ops tables of sched_ext."""
+    return [name for name, kind, _, _ in _struct_ops(program) if kind in KINDS]
+
+
+def _struct_ops(program: Program) -> Iterator[tuple[str, str, int, Symbol]]:
+    """Every struct_ops: its variable, the kernel's name of its type, the type, its symbol."""
     for section_name in SECTIONS:
         section = program.elf.named(section_name)
         if section is None:
@@ -41,19 +72,8 @@ def read_ops(program: Program) -> Ops:
         symbols = {symbol.name: symbol for symbol in program.elf.symbols if symbol.section == section.index}
         for variable in program.btf.members(program.btf.find(section_name, DATASEC)):
             type_id = program.btf.resolve(program.btf.get(variable.type_id).value)
-            kind = program.btf.get(type_id).name.split("___")[0]
-            symbol = symbols.get(variable.name)
-            if kind not in ("sched_ext_ops", "sched_ext_ops_cid") or symbol is None:
-                others += 1
-                continue
-            tables.append(_read_table(program, symbol, type_id, kind))
-            if len(tables) > limits.OPS_TABLES:
-                break
-    if not tables:
-        raise ObjectError("no struct_ops in the object: it is no sched_ext policy", "ops")
-    if len(tables) + others > 1:
-        raise ObjectError("more than one struct_ops in the object: which is the policy?", "ops")
-    return tables[0]
+            if variable.name in symbols:
+                yield variable.name, program.btf.get(type_id).name.split("___")[0], type_id, symbols[variable.name]
 
 
 def _read_table(program: Program, symbol: Symbol, type_id: int, kind: str) -> Ops:
@@ -87,38 +107,47 @@ def _name(data: bytes, at: dict[int, str]) -> str:
     return data[offset : offset + NAME_BYTES].split(b"\0")[0].decode("utf-8", "replace")
 
 
-def apply_arguments(program: Program, ops: Ops, arguments: Sequence[str]) -> None:
-    """Write KNOB=VALUE words into .rodata and ops as guest/loader.c does; ObjectError where it would fail."""
-    rodata = bytearray(program.data.get(".rodata", b""))
-    knobs = {variable.name: variable.type_id for variable in program.btf.members(program.btf.find(".rodata", DATASEC))}
-    section = program.elf.named(".rodata")
-    places = {s.name: s for s in program.elf.symbols if section and s.section == section.index}
+def word_value(arguments: Sequence[str], name: str) -> str:
+    """The value of the loader's word of that name; "" if it is not among them."""
+    return next((word.partition("=")[2] for word in arguments if word.partition("=")[0] == name), "")
+
+
+def apply_arguments(
+    program: Program, ops: Ops, arguments: Sequence[str], kernel_constants: Mapping[str, int] | None = None
+) -> None:
+    """Write NAME=VALUE words into constants and ops as guest/loader.c does; ObjectError where it would fail."""
+    settable = {constant.name: constant for constant in constants(program)}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals:
             raise ObjectError(f"'{argument}' is not KNOB=VALUE", "knob")
         if name.startswith("ops."):
-            _lower(ops, name.removeprefix("ops."), value)
+            _set_ops(ops, name, value, kernel_constants or {})
             continue
-        if name not in knobs or name not in places:
+        constant = settable.get(name)
+        if constant is None:
             raise ObjectError(f"the object has no knob '{name}'", "knob")
-        type_id = program.btf.get(knobs[name]).value
-        encoded = _encode(program.btf, type_id, value, 0)
-        at = places[name].value
-        if encoded is None or at + len(encoded) > len(rodata):
+        grows = is_resizable(program.btf, constant.section, name)
+        encoded = _encode(program.btf, constant.type_id, value, 0, resizable=grows)
+        if encoded is None:
             raise ObjectError(f"'{value}' does not fit knob '{name}'", "knob")
-        rodata[at : at + len(encoded)] = encoded
-    program.data[".rodata"] = bytes(rodata)
+        write(program, constant, encoded)
 
 
-def _lower(ops: Ops, name: str, value: str) -> None:
-    if name not in KNOWN_ARGUMENTS or not value.isdigit() or len(value) > 10:
-        raise ObjectError(f"'ops.{name}={value}' is no setting of the loader", "knob")
-    if not ops.numbers[name] or ops.numbers[name] > int(value):
-        ops.numbers[name] = int(value)
+def _set_ops(ops: Ops, name: str, value: str, kernel_constants: Mapping[str, int]) -> None:
+    if name == TIMEOUT and value.isdigit() and len(value) <= 10:  # the loader only ever lowers it
+        if not ops.numbers["timeout_ms"] or ops.numbers["timeout_ms"] > int(value):
+            ops.numbers["timeout_ms"] = int(value)
+    elif name == FLAG:
+        for flag in value.split(","):
+            if kernel_constants and flag not in kernel_constants:
+                raise ObjectError(f"this kernel has no flag '{flag}'", "knob")
+            ops.numbers["flags"] |= kernel_constants.get(flag, 0)
+    elif name != USE:
+        raise ObjectError(f"'{name}={value}' is no setting of the loader", "knob")
 
 
-def _encode(btf: Btf, type_id: int, text: str, depth: int) -> bytes | None:
+def _encode(btf: Btf, type_id: int, text: str, depth: int, *, resizable: bool = False) -> bytes | None:
     """The bytes of a knob's value; None when it does not fit. The rest of a list stays as it was compiled."""
     type_id = btf.resolve(type_id)
     kind, size = btf.get(type_id).kind, btf.size(type_id)
@@ -126,6 +155,8 @@ def _encode(btf: Btf, type_id: int, text: str, depth: int) -> bytes | None:
         element, count = btf.array(type_id)
         if not count or size > limits.FILE_BYTES:
             return None
+        if depth == 0 and resizable:
+            count = MOST_CPUS
         if btf.get(btf.resolve(element)).name == "char":  # a string
             raw = text.encode()
             return raw.ljust(size, b"\0") if len(raw) < size else None

@@ -7,7 +7,7 @@ into the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from verifier_vm.object import limits
 from verifier_vm.object.btf import ARRAY, DATASEC, PTR, STRUCT, Btf
@@ -42,7 +42,11 @@ class Map:
 
 @dataclass(slots=True)
 class Program:
-    """`base` is the pc of each executable section's first instruction; `functions` are by first pc."""
+    """`base` is the pc of each executable section's first instruction; `functions` are by first pc.
+
+    `open` are the places of `data`, by section and offset, whose value no one knows here; `externs` what the kernel's
+    configuration says, by name.
+    """
 
     elf: Elf
     btf: Btf
@@ -53,6 +57,8 @@ class Program:
     maps: dict[str, Map]
     lines: dict[int, tuple[str, int]]
     data: dict[str, bytes]
+    open: set[tuple[str, int]] = field(default_factory=set)
+    externs: dict[str, bytes] = field(default_factory=dict)
 
 
 def read_program(data: bytes) -> Program:

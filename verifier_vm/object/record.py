@@ -81,7 +81,8 @@ class Record:
     masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
     pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; stopping:
     functions that can end the bpf_loop they are called from; indexed: (callback, pc) where the executing CPU's id is an
-    index; incomplete: by callback, why not all of it was walked.
+    index; constants: (section, offset) of what was read of .rodata; incomplete: by callback, why it was not walked to
+    its end.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Record:
     stopping: set[int] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     indexed: dict[tuple[str, int], int] = field(default_factory=dict)
+    constants: set[tuple[str, int]] = field(default_factory=set)
     incomplete: dict[str, str] = field(default_factory=dict)
     steps: int = 0
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clang import cindex
 
 from verifier_vm.source import directives, parse
 from verifier_vm.source.checks import charge, cpus, credit, order, returns, text, time
+from verifier_vm.source.skipped import skipped_lines
 from verifier_vm.source.tree import Found
 
 FAMILIES = (cpus, order, returns, time, credit, charge)
@@ -17,14 +18,14 @@ PRECOMPILED = "-include-pch"
 ENOUGH = 200  # findings; nobody reads more of one policy
 
 
-def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
+def analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> dict[str, Any]:
     """Findings, and clang's errors if there are any: then only what needs no tree is looked for.
 
     {"ended": "nesting"} when it is nested deeper than this program follows, {"ended": "crash"} when clang fell over
     (libclang catches its own signals), {"failed": ...} for an error of ours.
     """
     try:
-        return _analyse(source, flags)
+        return _analyse(source, flags, constants)
     except (parse.TooDeepError, RecursionError):
         return {"ended": "nesting"}
     except cindex.TranslationUnitLoadError:
@@ -33,12 +34,25 @@ def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
         return {"failed": repr(error)[:500]}
 
 
-def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
-    findings = list(directives.check(source))
+def _analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> dict[str, Any]:
+    findings = _taken(list(directives.check(source)), source, flags)
     unit, errors = _parsed(source, flags)
     if not errors:
-        findings += _in_tree(unit)
+        findings += _in_tree(unit, constants)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
+
+
+def _taken(findings: list[Found], source: str, flags: Sequence[str]) -> list[Found]:
+    """Those in lines that are compiled: upstream's headers have branches for editors that nothing else takes."""
+    skipped = skipped_lines(source, _without_precompiled(flags)) if findings else []
+    return [found for found in findings if not any(first < found.line < last for first, last in skipped)]
+
+
+def _without_precompiled(flags: Sequence[str]) -> list[str]:
+    if PRECOMPILED not in flags:
+        return list(flags)
+    at = list(flags).index(PRECOMPILED)
+    return [*flags[:at], *flags[at + 2 :]]
 
 
 def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, list[str]]:
@@ -49,8 +63,7 @@ def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, 
     """
     if PRECOMPILED not in flags:
         return parse.parse(source, flags)
-    at = list(flags).index(PRECOMPILED)
-    without = [*flags[:at], *flags[at + 2 :]]
+    without = _without_precompiled(flags)
     try:
         unit, errors = parse.parse(source, flags)
     except cindex.TranslationUnitLoadError:
@@ -60,8 +73,8 @@ def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, 
     return unit, errors
 
 
-def _in_tree(unit: cindex.TranslationUnit) -> Iterator[Found]:
-    program, others = parse.program_of(unit)
+def _in_tree(unit: cindex.TranslationUnit, constants: Mapping[str, int]) -> Iterator[Found]:
+    program, others = parse.program_of(unit, constants)
     yield from text.check(program, others)
     for family in FAMILIES:
         yield from family.check(program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files a source asks for: read off its preprocessor lines, since a parser that has looked has already looked."""
+"""Which files a source asks for: read off its preprocessor lines, those that no parser takes, too (skipped.py)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from policy_lake.errors import InfraError
@@ -14,16 +15,24 @@ from verifier_vm.verdict import stage_of
 
 SOURCE_LIMIT = 4 << 20  # characters
 LEVELS = ("reject", "unknown", "note")
+NAMES = re.compile(r"\b(?:__)?([A-Z][A-Z0-9_]+)\b")  # of enumerators, and of the variables that mirror them
 _DEEP = "nest less deeply, and expand macros less often"
 
 
 def lint_source(
-    source: str, *, name: str, flags: Sequence[str], launcher: Sequence[str] = (), timeout_s: float = 60
+    source: str,
+    *,
+    name: str,
+    flags: Sequence[str],
+    launcher: Sequence[str] = (),
+    constants: Mapping[str, int] | None = None,
+    timeout_s: float = 60,
 ) -> Stage:
     """What the C of a policy says by itself, as the stage `source`; places are `name`:LINE.
 
     `flags` are the compiler's own for this source (bpf.build.front_end_flags), `launcher` the words that confine a
     command (bpf.build.front_end_launcher): with none the parser is limited in time and memory only, and a note says so.
+    `constants` are the kernel's enumerators, for variables that mirror them (`__SCX_SLICE_DFL`), which a loader fills.
     A source that does not compile passes with a note, for the stage `build` to say why. One that the parser cannot
     finish is rejected on evidence only: CPU time that it used, nesting, or the same crash twice. InfraError when
     libclang is missing, or twice does not answer within `timeout_s` of wall time or is lost.
@@ -33,7 +42,9 @@ def lint_source(
         findings = [Finding("compiler", "reject", f"it is larger than {SOURCE_LIMIT >> 20} MiB", name, "write less")]
         return stage_of("source", time.monotonic() - started, findings)
     source = source.encode(errors="replace").decode()  # half a surrogate has no place in a file
-    request = {"source": source, "flags": list(flags)}
+    named = set(NAMES.findall(source))
+    mirrored = {name: value for name, value in (constants or {}).items() if name in named}
+    request = {"source": source, "flags": list(flags), "constants": mirrored}
     answer = ask_parser(request, launcher, timeout_s)
     if answer.get("ended") in ("crash", "lost"):
         again = ask_parser(request, launcher, timeout_s)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import POINTER, byref, c_int, c_longlong, c_uint, c_ulonglong, c_void_p
 from typing import Any
 
 from clang import cindex
 
-from verifier_vm.source.tree import Function, Node, Program
+from verifier_vm.source.tree import Function, Mirror, Node, Program
 
 PATH = "/policy.bpf.c"  # in the root, where no header lies beside it
 K = cindex.CursorKind
@@ -64,8 +64,11 @@ def parse(source: str, flags: Sequence[str]) -> tuple[Any, list[str]]:
     return unit, errors
 
 
-def program_of(unit: Any) -> tuple[Program, list[Any]]:
-    """The policy, and the declarations of its own file that are no function, variable or type."""
+def program_of(unit: Any, constants: Mapping[str, int]) -> tuple[Program, list[Any]]:
+    """The policy, and the declarations of its own file that are no function, variable or type.
+
+    A variable `__NAME` stands for the kernel's enumerator NAME, if that is among the constants.
+    """
     functions: dict[str, Function] = {}
     variables: set[str] = set()
     ops: dict[str, str] = {}
@@ -76,7 +79,7 @@ def program_of(unit: Any) -> tuple[Program, list[Any]]:
             continue
         if kind == K.FUNCTION_DECL:
             if cursor.is_definition():
-                functions[cursor.spelling] = _function(cursor)
+                functions[cursor.spelling] = _function(cursor, constants)
         elif kind == K.VAR_DECL:
             variables.add(cursor.spelling)
             if "sched_ext_ops" in cursor.type.spelling:
@@ -98,13 +101,13 @@ def _is_own(cursor: Any) -> bool:
     return file is not None and os.fspath(file.name) == PATH
 
 
-def _function(cursor: Any) -> Function:
+def _function(cursor: Any, constants: Mapping[str, int]) -> Function:
     params, body = [], Node("block", "", [])
     for kid in cursor.get_children():
         if kid.kind == K.PARM_DECL:
             params.append(kid.spelling)
         elif kid.kind == K.COMPOUND_STMT:
-            body = _node(kid, 0) or body
+            body = _node(kid, 0, constants) or body
     return Function(cursor.spelling, params, body, cursor.location.line)
 
 
@@ -122,14 +125,14 @@ def _ops(cursor: Any) -> dict[str, str]:
     return ops
 
 
-def _node(cursor: Any, depth: int) -> Node | None:
+def _node(cursor: Any, depth: int, constants: Mapping[str, int]) -> Node | None:
     number = cursor._kind_id
     if number in _DROPPED or number in _ATTRIBUTES:
         return None
     if depth > _DEPTH:
         raise TooDeepError
     children = list(cursor.get_children())
-    kids = [made for kid in children if (made := _node(kid, depth + 1))]
+    kids = [made for kid in children if (made := _node(kid, depth + 1, constants))]
     if number in _WRAPPERS:
         return _unwrapped(cursor, children, kids)
     kind = _KINDS.get(number, "other")
@@ -137,6 +140,8 @@ def _node(cursor: Any, depth: int) -> Node | None:
         return Node(kind, cursor.spelling, kids[1:], cursor)
     if kind == "unary":
         return Node(kind, _UNARY.get(cindex.conf.lib.clang_getCursorUnaryOperatorKind(cursor), "?"), kids, cursor)
+    if kind == "name" and cursor.spelling.startswith("__") and cursor.spelling[2:] in constants:
+        return Mirror(cursor.spelling[2:], constants[cursor.spelling[2:]], cursor)
     return Node(kind, cursor.spelling if kind in _TEXTS else "", kids, cursor)
 
 

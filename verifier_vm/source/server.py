@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that parses: loads libclang once, then forks for each source, so that a crash costs one child.
 
-`python -I -S server.py LIBRARY NAME=DIRECTORY...` reads one JSON request a line, {"source", "flags"}, and answers with
-one line: what analyse() gives, or {"ended": how, "detail": words}: "cpu" (it used ENDLESS_S seconds of CPU time),
-"crash" (by a signal of its own), or "lost" (anything else: nobody knows who ended it). It ends with its input. Whoever
-starts it has confined it already.
+`python -I -S server.py LIBRARY NAME=DIRECTORY...` reads one JSON request a line, {"source", "flags", "constants"}, and
+answers with one line: what analyse() gives, or {"ended": how, "detail": words}: "cpu" (it used ENDLESS_S seconds of CPU
+time), "crash" (by a signal of its own), or "lost" (anything else: nobody knows who ended it). It ends with its input.
+Whoever starts it has confined it already.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _work(request: bytes, writing: int) -> None:
 
     asked = json.loads(request)
     with os.fdopen(writing, "wb") as pipe:
-        pipe.write(json.dumps(analyse(asked["source"], asked["flags"])).encode())
+        pipe.write(json.dumps(analyse(asked["source"], asked["flags"], asked.get("constants", {}))).encode())
 
 
 if __name__ == "__main__":

@@ -73,6 +73,21 @@ class Node:
         return (node for node in self.walk() if node.kind == "call" and node.called in names)
 
 
+class Mirror(Node):
+    """A variable that mirrors an enumerator of the kernel, `__NAME`: under the enumerator's name, with its value."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, name: str, known: int, cursor: Any = None) -> None:
+        super().__init__("name", name, [], cursor)
+        self.known = known
+
+    @property
+    def value(self) -> int | None:
+        """The value that a loader gives it."""
+        return self.known
+
+
 class Function:
     """A function with a body: for a callback, the one that BPF_PROG makes of it, whose first parameter is ctx."""
 

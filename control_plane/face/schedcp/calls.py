@@ -21,13 +21,21 @@ def verify(
     settings: Settings | None = None,
     *,
     knobs: Mapping[str, KnobValue] | None = None,
+    sets: Mapping[str, KnobValue] | None = None,
+    ops: str = "",
+    ops_flags: Sequence[str] = (),
     include_dirs: Sequence[Path] = (),
+    linked: Sequence[Path] = (),
     workload: str = "",
     suite_tier: Literal["short", "full"] = "short",
     check_all: bool = False,
     require: Sequence[str] = (),
 ) -> VerifyResult:
     """Take the policy at `path`, a .bpf.c, through every stage: source, build, object, kernel, survive, fair.
+
+    A ready .bpf.o goes through all but its source, which nobody has seen then; `linked` are files of both kinds that
+    belong to it. `sets` are constants of the object as its loader fills them, wherever they are declared, `ops` the
+    policy's variable where an object has several, `ops_flags` names of flags to set in it.
 
     With a `workload` (an id or the path of a .toml) an accepted policy is measured on it, too, and its guard rails are
     the stage `score`. It stops at the first rejection unless `check_all`. `require` names what the hosts need:
@@ -37,12 +45,14 @@ def verify(
     for a path that is no policy or a knob that it has not, and InfraError when nothing can be said of it.
     """
     from control_plane.verify import verified
+    from policy_lake.knobs import ops_values
     from schedcp.settings import resolved
     from tasks.verify import VerifyOptions
 
     options = VerifyOptions(suite_tier, check_all, tuple(require))
-    return verified(Path(path), resolved(settings), knobs=knobs, include_dirs=include_dirs, options=options,
-                    workload=workload)[0]  # fmt: skip
+    given = {**(sets or {}), **ops_values(ops, ops_flags)}
+    return verified(Path(path), resolved(settings), knobs=knobs, sets=given, include_dirs=include_dirs, linked=linked,
+                    options=options, workload=workload)[0]  # fmt: skip
 
 
 def score(
@@ -54,6 +64,9 @@ def score(
     most_pairs: int | None = None,
     seed: int = SEED.preset,
     knobs: Mapping[str, KnobValue] | None = None,
+    sets: Mapping[str, KnobValue] | None = None,
+    ops: str = "",
+    ops_flags: Sequence[str] = (),
     control: str = "",
     plots: Path | None = None,
 ) -> ScoreResult | Rejected:
@@ -61,13 +74,15 @@ def score(
 
     `policy` is an id of the library or a .bpf.c, `workload` an id or a .toml. `pairs` (4 to 70) are measured at first,
     up to `most_pairs` where more would settle it (default: 3 times as many; as many in size `smoke`). `seed` is the
-    first pair's. `control` is a second policy in the same rounds. `plots` is a directory for pictures.
+    first pair's. `sets`, `ops` and `ops_flags` are those of `verify`. `control` is a second policy in the same rounds.
+    `plots` is a directory for pictures.
 
     Returns the score, whose `ratio` is dimensionless and above 1 where the policy is better, or the rejection of a
     policy that may not run. Raises InputError for an unknown policy, workload or knob, InfraError when nothing can be
     said.
     """
     from control_plane.score import scored
+    from policy_lake.knobs import ops_values
     from schedcp.settings import resolved
     from tasks.host.lake import open_lake
     from tasks.score import ScoreRequest
@@ -75,7 +90,8 @@ def score(
     chosen = resolved(settings)
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
     words = tuple(f"{name}={_word(value)}" for name, value in (knobs or {}).items())
-    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots)
+    given = {**(sets or {}), **ops_values(ops, ops_flags)}
+    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots, sets=given)
     return scored(request, chosen, open_lake(chosen))[0]
 
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy is built from: a source or a ready object, and others that are linked with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+
+SOURCE, OBJECT = [".bpf", ".c"], [".bpf", ".o"]
+SOURCE_LIMIT = 4 << 20
+OBJECT_LIMIT = 16 << 20  # what the object stage looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a policy by its name for people: a `source` whose headers may lie in `directory`, or an object."""
+
+    name: str
+    source: str = ""
+    directory: Path | None = None
+    data: bytes = b""
+
+
+def read_part(path: Path) -> Part:
+    """A .bpf.c or .bpf.o; InputError that names the file when it is neither."""
+    if path == Path():  # what an empty word becomes
+        raise InputError("the path of the policy is empty, or the directory itself: give a .bpf.c or .bpf.o file")
+    if path.suffixes[-2:] == OBJECT:
+        data = read_outside(path, OBJECT_LIMIT)
+        if not data:
+            raise InputError(f"{path}: empty")
+        return Part(path.name, data=data)
+    if path.suffixes[-2:] != SOURCE:
+        raise InputError(f"{path}: not a .bpf.c or .bpf.o file")
+    return Part(path.name, read_source(path), path.parent)
+
+
+def read_parts(path: Path, linked: Sequence[Path]) -> tuple[Part, ...]:
+    """A policy's file and those that are linked with it, `-l`; InputError that names the one that is no such file."""
+    parts = [read_part(path)]
+    for other in linked:
+        try:
+            parts.append(read_part(other))
+        except InputError as error:
+            raise InputError(f"-l {error}") from error
+    return tuple(parts)
+
+
+def read_source(path: Path) -> str:
+    """The text of a policy's source file; InputError that names the file when it is not one."""
+    if path.suffixes[-2:] != SOURCE:
+        raise InputError(f"{path}: not a .bpf.c file")
+    try:
+        return read_outside(path, SOURCE_LIMIT).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error

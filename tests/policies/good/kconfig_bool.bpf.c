@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Asks how the kernel is configured: libbpf answers from its config, which the guest has. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char _license[] SEC("license") = "GPL";
+
+extern bool CONFIG_PREEMPT_RCU __kconfig __weak;
+
+struct {
+	s32 kind;
+	s64 exit_code;
+	char reason[128];
+	char msg[1024];
+} uei;
+
+static s32 nr_online;
+
+SEC("struct_ops/kconfig_bool_enqueue")
+void BPF_PROG(kconfig_bool_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, CONFIG_PREEMPT_RCU ? 4000000 : 2000000, enq_flags);
+}
+
+SEC("struct_ops.s/kconfig_bool_cpu_online")
+void BPF_PROG(kconfig_bool_cpu_online, s32 cpu)
+{
+	__sync_fetch_and_add(&nr_online, 1);
+}
+
+SEC("struct_ops.s/kconfig_bool_cpu_offline")
+void BPF_PROG(kconfig_bool_cpu_offline, s32 cpu)
+{
+	__sync_fetch_and_sub(&nr_online, 1);
+}
+
+SEC("struct_ops.s/kconfig_bool_exit")
+void BPF_PROG(kconfig_bool_exit, struct scx_exit_info *ei)
+{
+	bpf_probe_read_kernel_str(uei.reason, sizeof(uei.reason), ei->reason);
+	bpf_probe_read_kernel_str(uei.msg, sizeof(uei.msg), ei->msg);
+	uei.exit_code = ei->exit_code;
+	uei.kind = ei->kind;
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops kconfig_bool_ops = {
+	.enqueue = (void *)kconfig_bool_enqueue,
+	.cpu_online = (void *)kconfig_bool_cpu_online,
+	.cpu_offline = (void *)kconfig_bool_cpu_offline,
+	.exit = (void *)kconfig_bool_exit,
+	.timeout_ms = 5000,
+	.name = "kconfig_bool",
+};
