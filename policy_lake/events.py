@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, get_args
 
+from policy_lake.coverage import ProgramLayout
+
 Role = Literal["policy", "baseline", "control"]
 Phase = Literal["open", "load", "attach", "attached", "crash"]  # how far the loader came
-Verb = Literal["attach", "detach", "run", "start", "stop"]
+Verb = Literal["attach", "layout", "detach", "run", "start", "stop"]
 
 
 def exercise_label(role: Role, exercise: str) -> str:
@@ -183,6 +185,14 @@ class Attached(StepEvent):
     exit_record: ExitRecord = ExitRecord()
     timed_out: bool = False
     loader_signal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaidOut(StepEvent):
+    """Where the code of the attached policy lies; `unknown` says why that is not known, else it is empty."""
+
+    programs: tuple[ProgramLayout, ...] = ()
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,8 @@ static bool do_step(const struct step *s)
 		ok = step_start(s, &event);
 	else if (!strcmp(s->verb, "stop"))
 		ok = step_stop(&event);
+	else if (!strcmp(s->verb, "layout"))
+		ok = step_layout(&event);
 	else
 		ok = !strcmp(s->verb, "detach") && step_detach(&event);
 	text_printf(&event, "\"ok\":%s,\"seconds\":%.6f,", ok ? "true" : "false", (now_ns() - start) / 1e9);

@@ -24,4 +24,8 @@ void *ops_field(struct bpf_object *obj, struct bpf_map *ops, const char *name);	
 void tell_what_it_has(struct bpf_object *obj, struct bpf_map *ops);
 void tell_exit(struct bpf_object *obj);
 
+/* layout.c */
+#define ASK_LAYOUT 'l'	/* what init writes to the loader's input; it answers with a line */
+void tell_layout(struct bpf_object *obj);
+
 #endif

@@ -39,7 +39,7 @@ def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = (
 
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
-    "loader": _guest("loader", "knobs", "record", libraries=("bpf", "elf", "z"), headers=("loader",)),
+    "loader": _guest("loader", "knobs", "layout", "record", libraries=("bpf", "elf", "z"), headers=("loader",)),
     "adversary": _guest(
         "adversary",
         "crew",
