@@ -7,10 +7,11 @@ verifier_vm/coverage the others.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Way = Literal["jumped", "went on"]  # of a conditional jump
+Fate = Literal["ran", "not tried", "error"]  # `error`: not tried, and on an error path, which does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class CodeFunction:
 
 @dataclass(frozen=True, slots=True)
 class CodeLine:
-    """From which address on the code comes from which place of the source; column 0 where none is known."""
+    """From which address on the code comes from which place of the source; line and column are 0 where not known."""
 
     address: int
     file: str
@@ -37,7 +38,7 @@ class CodeLine:
 
 @dataclass(frozen=True, slots=True)
 class ProgramLayout:
-    """One BPF program, with the copies of the functions that it calls; `lines` by address."""
+    """One BPF program, with its copies of the functions that it calls; `lines` by address."""
 
     name: str
     functions: tuple[CodeFunction, ...]
@@ -57,27 +58,28 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """All blocks that ran in the area of BPF programs; with `dropped`, there were more than there was room for."""
+    """All blocks that ran in the area of BPF programs; `dropped`: how many more there was no room for."""
 
     blocks: tuple[Block, ...]
     dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class LineCoverage:
-    """A line that has code: whether it ran, or is `error` path, which does not count."""
+class FileCoverage:
+    """The lines of one file that have code, by what became of them."""
 
     file: str
-    line: int
-    ran: bool
-    error: bool = False
+    ran: tuple[int, ...] = ()
+    not_tried: tuple[int, ...] = ()
+    error: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class BranchSide:
-    """One of the two ways of a conditional jump: `number` tells apart those of one program at one place, in order.
+class Branch:
+    """A conditional jump of a callback's code: what became of its two ways, and to which lines they lead.
 
-    `to` is the line that it leads to, 0 where none is known.
+    `number` tells apart those of one callback at one place, in order of their addresses; -1 is a loop, which jumps to
+    end. Line 0: not known.
     """
 
     program: str
@@ -85,47 +87,77 @@ class BranchSide:
     line: int
     column: int
     number: int
-    way: Way
-    to: int
-    ran: bool
-    error: bool = False
+    jumped: Fate
+    went_on: Fate
+    jumped_to: int = 0
+    went_on_to: int = 0
 
     @property
-    def key(self) -> tuple[str, str, int, int, int, Way]:
+    def key(self) -> tuple[str, int, int, str, int]:
         """What it is called in every guest."""
-        return (self.program, self.file, self.line, self.column, self.number, self.way)
+        return (self.file, self.line, self.column, self.program, self.number)
+
+    @property
+    def fates(self) -> tuple[Fate, Fate]:
+        return (self.jumped, self.went_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of those that count."""
+
+    ran: int
+    of: int
+
+    @property
+    def percent(self) -> float:
+        """0 to 100; 100 of none. Rounded down, so that 100 means all."""
+        return int(1000 * self.ran / self.of) / 10 if self.of else 100.0
+
+
+NONE = Share(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was executed of a policy's callbacks, over all guests; `unknown` says why nothing is known, else empty.
+    """What was executed of a policy's callbacks, over all guests of a verdict.
 
-    `lines` and `branches` hold all, in order of their places; `programs` are the callbacks' functions.
+    `unknown` says why that is not known, and is empty otherwise. `lines` and `branches` count those outside error
+    paths, `branches` each way of a conditional jump; `programs` are the callbacks' functions.
     """
 
-    lines: tuple[LineCoverage, ...] = ()
-    branches: tuple[BranchSide, ...] = ()
-    programs: tuple[str, ...] = ()
     unknown: str = ""
+    lines: Share = NONE
+    branches: Share = NONE
+    programs: tuple[str, ...] = ()
+    files: tuple[FileCoverage, ...] = ()
+    conditions: tuple[Branch, ...] = ()
 
-    @property
-    def counted_lines(self) -> tuple[LineCoverage, ...]:
-        return tuple(line for line in self.lines if not line.error)
-
-    @property
-    def counted_branches(self) -> tuple[BranchSide, ...]:
-        return tuple(side for side in self.branches if not side.error)
-
-    @property
-    def line_share(self) -> float | None:
-        """Of the lines outside error paths, how many ran, 0 to 1; None where nothing is known."""
-        return None if self.unknown else _share([line.ran for line in self.counted_lines])
-
-    @property
-    def branch_share(self) -> float | None:
-        """Of the ways of conditional jumps outside error paths, how many were taken; None where nothing is known."""
-        return None if self.unknown else _share([side.ran for side in self.counted_branches])
+    def not_tried(self) -> Iterator[tuple[Branch, int]]:
+        """The ways that no guest took, and to which line each leads (0: not known)."""
+        for branch in self.conditions:
+            for fate, to in ((branch.jumped, branch.jumped_to), (branch.went_on, branch.went_on_to)):
+                if fate == "not tried":
+                    yield branch, to
 
 
-def _share(ran: list[bool]) -> float:
-    return sum(ran) / len(ran) if ran else 1.0
+def counted(
+    programs: Sequence[str], files: Sequence[FileCoverage], conditions: Sequence[Branch], unknown: str = ""
+) -> Coverage:
+    """The coverage with its shares, which nobody else works out."""
+    ran = sum(len(file.ran) for file in files)
+    fates = [fate for branch in conditions for fate in branch.fates if fate != "error"]
+    lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
+    branches = Share(fates.count("ran"), len(fates))
+    return Coverage(unknown, lines, branches, tuple(programs), tuple(files), tuple(conditions))
+
+
+def shortfall(coverage: Coverage | None, percent: float) -> str:
+    """Empty if so many per cent of the branches outside error paths were tried; else why not, in one line."""
+    if coverage is None or coverage.unknown:
+        return f"what ran of the policy's code is not known: {coverage.unknown if coverage else 'it was not measured'}"
+    share = coverage.branches
+    if share.percent >= percent:
+        return ""
+    tried = f"{share.percent:g} % of the branches outside error paths were tried ({share.ran} of {share.of})"
+    return f"{tried}, {percent:g} % are asked for"

@@ -118,7 +118,9 @@ def verify(
         plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
         spec = TrialSpec(candidate_of(policy, knobs or {}), chosen, shape, settings, plan)
         stage, _ = run_here(scored(spec, Loadable(data, arguments, policy.id)), spec, open_lake(settings))
-        verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
+        verdict = verdict_of(
+            [*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel, coverage=verdict.coverage
+        )
     return Verified(verdict, source, data, arguments, guest.machine.clock_name, guest.warning)
 
 
@@ -147,7 +149,9 @@ def verify_in_guest(
             on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     stages += [require(stage, options.bugs) for stage in in_guest.stages]
-    return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
+    return verdict_of(
+        stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
+    )
 
 
 def _stage_of(event: Event) -> str:

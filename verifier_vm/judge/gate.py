@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.coverage import Coverage
 from policy_lake.errors import LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Verdict
+from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
 from verifier_vm.machine.process import OnEvent
@@ -121,8 +123,9 @@ def verify_part(
         try:
             report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:
-            return ObjectVerdict(verdict_of_death(error, data), None)
-        result = ObjectVerdict(reader.read(report.events, kernel=report.kernel), report)
+            return ObjectVerdict(replace(verdict_of_death(error, data), coverage=Coverage(DIED)), None)
+        verdict = reader.read(report.events, kernel=report.kernel)
+        result = ObjectVerdict(replace(verdict, coverage=coverage_of(data, report)), report)
         if not may_be_the_host(result.verdict):
             break
     return result

@@ -18,7 +18,7 @@ from verifier_vm.machine.topology import Topology
 
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
-ATTACH, DETACH, LOAD, UNLOAD = "attach", "detach", "load", "unload"
+ATTACH, LAYOUT, DETACH, LOAD, UNLOAD = "attach", "layout", "detach", "load", "unload"
 STEP_LIMIT_S = 40.0
 
 
@@ -64,7 +64,7 @@ class Part:
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
         attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
-        steps = [GuestStep("attach", attach, ATTACH)]
+        steps = [GuestStep("attach", attach, ATTACH), GuestStep("layout", label=LAYOUT)]
         steps += [exercise.step("policy", limit_ms) for exercise in self.exercises]
         # W17: taken off, and in W16 put on again, while others want every CPU.
         steps += [
