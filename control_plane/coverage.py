@@ -11,8 +11,8 @@ from policy_lake.coverage import Branch, Coverage, FileCoverage, Share
 
 MOST_NOT_TRIED = 12  # lines; --coverage shows all
 MOST_BYTES = 4 << 20
-RAN, NOT_TRIED, ERROR, NO_CODE = " ", "!", "e", "."
-LEGEND = f"{NOT_TRIED} not tried, {ERROR} error path not tried (does not count), {NO_CODE} no code"
+RAN, NOT_TRIED, ERROR, NO_CODE = "+", "!", "e", " "
+LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, not tried and not counted"
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -32,7 +32,8 @@ def not_tried(coverage: Coverage) -> list[str]:
     for branch, to in coverage.not_tried():
         ways[branch.file, branch.line, branch.column][_way(branch, to)].append(branch.program)
     order = sorted(ways, key=lambda place: ("/" in place[0].removeprefix("source/"), place))
-    return [f"{_name(file)}:{line}:{column}: {_told(ways[file, line, column])}" for file, line, column in order]
+    never = [f"{program}: never called" for program in coverage.never_ran]
+    return never + [f"{_name(file)}:{line}:{column}: {_told(ways[file, line, column])}" for file, line, column in order]
 
 
 def _told(ways: dict[str, list[str]]) -> str:

@@ -123,13 +123,15 @@ class Coverage:
     """What was executed of a policy's callbacks, over all guests of a verdict.
 
     `unknown` says why that is not known, and is empty otherwise. `lines` and `branches` count those outside error
-    paths, `branches` each way of a conditional jump; `programs` are the callbacks' functions.
+    paths, `branches` each way of a conditional jump and that a callback is called at all. `programs` are the
+    callbacks' functions, `never_ran` those of them that nothing called.
     """
 
     unknown: str = ""
     lines: Share = NONE
     branches: Share = NONE
     programs: tuple[str, ...] = ()
+    never_ran: tuple[str, ...] = ()
     files: tuple[FileCoverage, ...] = ()
     conditions: tuple[Branch, ...] = ()
 
@@ -142,14 +144,17 @@ class Coverage:
 
 
 def counted(
-    programs: Sequence[str], files: Sequence[FileCoverage], conditions: Sequence[Branch], unknown: str = ""
+    programs: Sequence[str],
+    files: Sequence[FileCoverage],
+    conditions: Sequence[Branch],
+    never_ran: Sequence[str] = (),
 ) -> Coverage:
     """The coverage with its shares, which nobody else works out."""
     ran = sum(len(file.ran) for file in files)
     fates = [fate for branch in conditions for fate in branch.fates if fate != "error"]
     lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
-    branches = Share(fates.count("ran"), len(fates))
-    return Coverage(unknown, lines, branches, tuple(programs), tuple(files), tuple(conditions))
+    branches = Share(fates.count("ran") + len(programs) - len(never_ran), len(fates) + len(programs))
+    return Coverage("", lines, branches, tuple(programs), tuple(never_ran), tuple(files), tuple(conditions))
 
 
 def shortfall(coverage: Coverage | None, percent: float) -> str:

@@ -25,6 +25,7 @@ from policy_lake.events import (
     Done,
     ExitRecord,
     Hello,
+    LaidOut,
     Ran,
     SchedState,
     Started,
@@ -125,6 +126,8 @@ class _Guest:
             return self._attached(step.label)
         if step.verb == "detach":
             return self._detached(step.label, self._scenario.record, kmsg)
+        if step.verb == "layout":
+            return LaidOut(label=step.label, ok=True, seconds=0.1, wall_s=0.1, unknown="the fake guest has no code")
         if step.verb == "start":
             return Started(label=step.label, ok=True, seconds=0.1, wall_s=0.1)
         if step.verb == "stop":

@@ -10,7 +10,7 @@ from fake_vm import PANIC, SCENARIOS, VIRTUAL, WALL, FakeVM, Scenario, limit_of
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
-from policy_lake.events import Attached, Done, Hello, Ran
+from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
 from verifier_vm.judge import gate
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
@@ -97,7 +97,7 @@ def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(
 def test_events_are_seen_as_they_come(monkeypatch):
     events = []
     verified(monkeypatch, "good policy", on_event=events.append)
-    assert [type(event) for event in events[:3]] == [Hello, Attached, Ran] and isinstance(events[-1], Done)
+    assert [type(event) for event in events[:4]] == [Hello, Attached, LaidOut, Ran] and isinstance(events[-1], Done)
 
 
 def test_the_full_tier_meets_every_topology_and_stops_at_the_first_rejection(monkeypatch):

@@ -82,7 +82,9 @@ def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: E
     for function in functions:
         _infer_ways(function)
         function.counted = _counted(function, conditions)
-    return counted(sorted(conditions.callbacks), _files(functions), _branches(functions, conditions))
+    entered = {function.program for function in functions if function.ran}
+    never_ran = sorted(conditions.callbacks - entered)
+    return counted(sorted(conditions.callbacks), _files(functions), _branches(functions, conditions), never_ran)
 
 
 def _functions(program: ProgramLayout) -> list[_Function]:
@@ -251,7 +253,9 @@ def joined(coverages: Sequence[Coverage]) -> Coverage:
         for branch in coverage.conditions:
             branches[branch.key] = _either(branches.get(branch.key, branch), branch)
     programs = sorted({program for coverage in coverages for program in coverage.programs})
-    return counted(programs, _by_file(fates), [branches[key] for key in sorted(branches)])
+    ran = {program for coverage in coverages for program in {*coverage.programs} - {*coverage.never_ran}}
+    never_ran = sorted({*programs} - ran)
+    return counted(programs, _by_file(fates), [branches[key] for key in sorted(branches)], never_ran)
 
 
 def _fates_of(file: FileCoverage) -> tuple[tuple[Fate, tuple[int, ...]], ...]:

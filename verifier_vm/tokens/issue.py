@@ -86,7 +86,9 @@ def _tried(request: TokenRequest) -> Tried | None:
     told = request.coverage
     if told is None or told.unknown:
         return None
-    coverage = counted(told.programs, told.files, told.conditions)
+    if not {*told.never_ran} <= {*told.programs} or len({*told.programs}) != len(told.programs):
+        raise ValueError("the coverage's callbacks contradict each other")
+    coverage = counted(told.programs, told.files, told.conditions, told.never_ran)
     if coverage != told:
         raise ValueError("the coverage's shares are not those of its lines and branches")
     return Tried(coverage.lines, coverage.branches, request.min_coverage, digest_of(coverage))

@@ -19,14 +19,6 @@
 #define SLOTS (4 * (MAX_BLOCKS + 1))
 #define MAX_CODE 16384
 
-enum { RAN = 1, JUMPED = 2, WENT_ON = 4 };	/* the jump at the block's end was taken, was not */
-
-/* What verifier_vm/machine/executed.py reads. */
-struct block {
-	uint64_t start, target;	/* of the conditional jump at its end, 0 where it ends otherwise */
-	uint32_t size, crc, seen, unused;
-};
-
 static struct {
 	uint64_t count, dropped;
 	struct block blocks[MAX_BLOCKS];

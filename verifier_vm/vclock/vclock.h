@@ -62,7 +62,17 @@ unsigned int clock_vcpu(void);		/* which vCPU is being executed, from 0 on in th
 #define CHARGE_HALT (1ull << 52)	/* beside the time: the block halts its vCPU */
 void blocks_install(uint64_t plugin_id);
 
-/* executed.c: which code of BPF programs ran; nothing where nobody asked */
+/* executed.c: which code of BPF programs ran; nothing where nobody asked. verifier_vm/machine/executed.py reads the blocks. */
+enum { RAN = 1, JUMPED = 2, WENT_ON = 4 };	/* the jump at the block's end was taken, was not */
+struct block {
+	uint64_t start;
+	uint64_t target;	/* of the conditional jump at its end, 0 where it ends otherwise */
+	uint32_t size;
+	uint32_t crc;
+	uint32_t seen;
+	uint32_t unused;
+};
+
 struct qemu_plugin_tb;
 bool executed_open(int fd);
 void executed_translated(struct qemu_plugin_tb *tb);	/* to be called after clock_block was put into the block */
