@@ -15,7 +15,7 @@ from policy_lake.coverage import ProgramLayout
 
 Role = Literal["policy", "baseline", "control"]
 Phase = Literal["open", "load", "attach", "attached", "crash"]  # how far the loader came
-Verb = Literal["attach", "layout", "detach", "run", "start", "stop"]
+Verb = Literal["attach", "layout", "detach", "run", "start", "stop", "rest"]
 
 
 def exercise_label(role: Role, exercise: str) -> str:
@@ -225,6 +225,11 @@ class ProgramEvent(StepEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran(ProgramEvent):
     """A step that was one program, begun and ended in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rested(StepEvent):
+    """The guest was idle for as long as it was told to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coverage of a policy's own code, from what a real guest told (tests/golden/hour_stall.json), and lies about it."""
+"""Coverage of a policy's own code, from what a real guest told (tests/golden/hour_stall.json), and lies about it.
+
+The guest had just booted, ran W1 for half a second under the policy, and its CPUs stayed online.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ OBJECT = zlib.decompress(base64.b64decode(GOLDEN["object"]))
 LAYOUT = json.loads(GOLDEN["layout"])
 PROGRAMS = parse_layout(GOLDEN["layout"])
 BLOCKS = tuple(Block(*block) for block in GOLDEN["blocks"])
-SOURCE = ROOT / "tests/policies/not_tried/hour_stall.bpf.c"
+SOURCE = ROOT / "tests/policies/uptime/hour_stall.bpf.c"
 DISPATCH = next(program for program in PROGRAMS if program.name == "hour_dispatch").functions[0]
 
 

@@ -19,6 +19,7 @@ from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
 from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.snapshot import WarmUpError
 from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
@@ -119,9 +120,16 @@ def verify_part(
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
-        job = GuestJob({**(files or {}), OBJECT: data}, (*part.steps(knob_arguments, limit_ms), *then), seed)
+        steps = (*part.steps(knob_arguments, limit_ms), *then)
+        # An hour of the host's own time nobody waits for; in virtual time it is seconds, once for a snapshot.
+        rest = part.rest if machine.clock else ()
+        before = [GuestJob({}, rest, stays=True)] if rest and machine.snapshots else []
+        job = GuestJob({**(files or {}), OBJECT: data}, steps if before else (*rest, *steps), seed)
         try:
-            report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
+            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=on_event)
+            report = replace(report, events=report.events[len(rest) :])
+        except WarmUpError:  # says nothing of the policy
+            raise
         except LostVMError as error:
             return ObjectVerdict(replace(verdict_of_death(error, data), coverage=Coverage(DIED)), None)
         verdict = reader.read(report.events, kernel=report.kernel)

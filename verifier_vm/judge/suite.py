@@ -19,7 +19,11 @@ from verifier_vm.machine.topology import Topology
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
 ATTACH, LAYOUT, DETACH, LOAD, UNLOAD = "attach", "layout", "detach", "load", "unload"
+REST = "rest"
 STEP_LIMIT_S = 40.0
+# A host that runs a policy has been up for longer than a guest takes to boot: longer than an hour, and so long that a
+# 32-bit number of microseconds (4,294.967 s) overflows while the policy is on.
+UPTIME_S = 4283
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +49,15 @@ class Exercise:
 class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
-    `topology` None: the caller's guest, whatever it is. `deadline_s` of wall time ends a guest that hangs; on a quiet
-    host a tenth of it is enough.
+    `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
+    time is virtual. `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is enough.
     """
 
     name: str
     exercises: tuple[Exercise, ...]
     topology: Topology | None = None
     reloads: int = 0
+    uptime_s: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
     deadline_s: float = 240.0
 
@@ -60,6 +65,11 @@ class Part:
     def compared(self) -> tuple[Exercise, ...]:
         """The exercises that EEVDF repeats."""
         return tuple(exercise for exercise in self.exercises if exercise.base_s)
+
+    @property
+    def rest(self) -> tuple[GuestStep, ...]:
+        """What the guest does before it is given the policy."""
+        return (GuestStep("rest", (str(self.uptime_s),), REST),) if self.uptime_s else ()
 
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
@@ -111,10 +121,11 @@ SHORT = Part(
         Exercise("W15", "W15", 0.03, base_s=0.03),
         Exercise("W12-shares", "W12-shares", 1.2),
     ),
+    uptime_s=UPTIME_S,
 )
 
 
-def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) -> Part:
+def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150, uptime_s: int = 0) -> Part:
     """Every workload by itself and all at once, each long enough for a stall to be found in it."""
     exercises = (
         Exercise("mix", _ALL, 8.0, _RARE),
@@ -136,13 +147,13 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) 
         Exercise("W15", "W15", 0.3, base_s=0.2),
         Exercise("W12-shares", "W12-shares", 5.0),
     )
-    return Part(name, exercises, topology, reloads=reloads, deadline_s=900.0)
+    return Part(name, exercises, topology, reloads=reloads, uptime_s=uptime_s, deadline_s=900.0)
 
 
 # W18 and W19: no other CPU to move to; cores and caches that share; memory nodes, with thousands of threads.
 FULL = (
     _full("1 CPU", Topology(1)),
-    _full("2 CPUs", Topology(2), reloads=4),
+    _full("2 CPUs", Topology(2), reloads=4, uptime_s=UPTIME_S),
     _full("4 CPUs, SMT", Topology(4, llcs=2, smt=2)),
     _full("8 CPUs, 2 nodes", Topology(8, llcs=2, nodes=2), crowd=300),
 )

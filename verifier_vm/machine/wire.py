@@ -26,6 +26,7 @@ from policy_lake.events import (
     Phase,
     Ran,
     Ready,
+    Rested,
     SchedState,
     Started,
     StepEvent,
@@ -141,7 +142,13 @@ def _step(event: Fields, wall_s: float) -> StepEvent:
         "kmsg": event.lines("kmsg"),
     }  # fmt: skip
     # init says nothing but why of a step that it could not begin.
-    bodies: dict[Verb, str] = {"attach": "enable_seq", "layout": "layout", "detach": "exit_record", "start": ""}
+    bodies: dict[Verb, str] = {
+        "attach": "enable_seq",
+        "layout": "layout",
+        "detach": "exit_record",
+        "start": "",
+        "rest": "",
+    }
     body = bodies.get(verb, "sched")
     if not known["ok"] and body not in event and not ("exit" in event or "sched" in event):
         why = next((name for name in ("err", "log") if name in event), "")
@@ -153,8 +160,8 @@ def _step(event: Fields, wall_s: float) -> StepEvent:
     if verb == "detach":
         record = parse_exit_record(event.text("exit_record"), where=event.where)
         return Detached(**known, sched=_state(event.inner("sched")), exit_record=record, log=event.text("log"))
-    if verb == "start":
-        return Started(**known)
+    if verb in ("start", "rest"):
+        return Started(**known) if verb == "start" else Rested(**known)
     return Stopped(**_program(event, known)) if verb == "stop" else Ran(**_program(event, known))
 
 

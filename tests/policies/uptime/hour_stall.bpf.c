@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One queue, first come first served, and nobody is dispatched on a host that has been up for an hour: no guest is. */
+/* One queue, first come first served, and nobody is dispatched on a host that has been up for an hour. */
 #include "sx/sx.h"
 
 enum hour_dsq {
