@@ -57,8 +57,8 @@ def test_lines_and_branches_are_those_that_ran(ljf):
     # Nobody said how long jobs take, so none is shorter than the longest.
     hints = ("share = expected * 1024", "return aging_ns * (1024 - share)", "longest_ns = hint_ns")
     assert {line_of(text) for text in hints} <= set(own.not_tried)
-    null = next(b for b in coverage.conditions if b.line == line_of("if (tc && !sx_same_name"))
-    assert "error" in null.fates and "ran" in null.fates
+    looked_up = [branch for branch in coverage.conditions if branch.line == line_of("if (tc && !sx_same_name")]
+    assert any(sorted(branch.fates) == ["error", "ran"] for branch in looked_up)  # tc was never null
     assert 0.3 < coverage.branches.ran / coverage.branches.of < 0.95 < coverage.lines.percent
 
 
