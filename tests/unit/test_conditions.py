@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from object_cases import GOOD, OBJECTS, object_bytes
 
-from verifier_vm.coverage.conditions import JUMPED, WENT_ON, comparison, read_conditions
+from verifier_vm.coverage.conditions import comparison, read_conditions
+from verifier_vm.coverage.error_paths import JUMPED, WENT_ON
 from verifier_vm.object.decode import BY_REGISTER, JMP, JMP32, Instruction
 from verifier_vm.object.errors import ObjectError
 

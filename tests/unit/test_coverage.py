@@ -22,7 +22,8 @@ from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage
 from policy_lake.errors import InfraError
 from policy_lake.events import LaidOut
 from policy_lake.model import from_json, to_json
-from verifier_vm.coverage.measure import joined, measure_coverage
+from verifier_vm.coverage.joined import joined
+from verifier_vm.coverage.measure import measure_coverage
 from verifier_vm.machine import clock, executed, layout
 from verifier_vm.machine.layout import LayoutError, parse_layout
 from verifier_vm.machine.wire import parse_step

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from policy_lake.coverage import (
     Branch,
@@ -20,15 +20,16 @@ from policy_lake.coverage import (
     ProgramLayout,
     counted,
 )
-from verifier_vm.coverage.conditions import JUMPED, WENT_ON, Condition, Conditions, Place, read_conditions
+from verifier_vm.coverage.conditions import Condition, Conditions, Place, read_conditions
+from verifier_vm.coverage.error_paths import JUMPED, WENT_ON
+from verifier_vm.coverage.joined import BranchKey, better, by_file, either
 from verifier_vm.coverage.x86 import X86, CodeError, follow, successors
 from verifier_vm.object.errors import ObjectError
 
 NO_LINES = "the object has no line information (compile with -g)"
 NOWHERE: Place = ("", 0, 0)
+TWO_BYTES = 0x0F  # where a jump's opcode has two
 LOOP = -1  # the number of the branch that a loop is, at its place
-_RANK: dict[Fate, int] = {"error": 0, "not tried": 1, "ran": 2}
-BranchKey = tuple[str, int, int, str, int]
 
 
 @dataclass(slots=True)
@@ -89,21 +90,19 @@ def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: E
 
 def _functions(program: ProgramLayout) -> list[_Function]:
     found = []
+    addresses = [line.address for line in program.lines]
     for function in program.functions:
-        lines = [line for line in program.lines if function.start <= line.address < function.end]
+        first, end = (bisect_left(addresses, address) for address in (function.start, function.end))
+        lines = list(program.lines[first:end])
         made = _Function(program.name, lines, follow(function.code), len(function.code), function.start)
+        before = {instruction.after: at for at, instruction in made.code.items() if instruction.kind == "plain"}
         for at, instruction in made.code.items():
             if instruction.kind == "branch":
-                made.jumps[at] = _Jump((made.place(at), *_comparison(made, function.code, at)), instruction)
+                comparison = function.code[before.get(at, at) : at]
+                opcode = function.code[at + 1] if function.code[at] == TWO_BYTES else function.code[at]
+                made.jumps[at] = _Jump((made.place(at), comparison, opcode & 15), instruction)
         found.append(made)
     return found
-
-
-def _comparison(function: _Function, code: bytes, at: int) -> tuple[bytes, int]:
-    """The bytes before a jump, back to the instruction's begin, and the condition's number."""
-    opcode = code[at + 1] if code[at] == 0x0F else code[at]
-    before = next((i for i in function.code.values() if i.after == at and i.kind == "plain"), None)
-    return (code[before.at : at] if before else b"", opcode & 15)
 
 
 def _run(functions: list[_Function], programs: Sequence[ProgramLayout], executed: Executed) -> None:
@@ -189,18 +188,8 @@ def _files(functions: list[_Function]) -> tuple[FileCoverage, ...]:
             file, line, _ = function.place(at)
             fate: Fate = "ran" if at in function.ran else "not tried" if at in function.counted else "error"
             if line:
-                fates[file, line] = max(fates.get((file, line), fate), fate, key=_RANK.__getitem__)
-    return _by_file(fates)
-
-
-def _by_file(fates: dict[tuple[str, int], Fate]) -> tuple[FileCoverage, ...]:
-    def lines(file: str, fate: Fate) -> tuple[int, ...]:
-        return tuple(sorted(line for (name, line), is_now in fates.items() if name == file and is_now == fate))
-
-    names = sorted({file for file, _ in fates})
-    return tuple(
-        FileCoverage(name, lines(name, "ran"), lines(name, "not tried"), lines(name, "error")) for name in names
-    )
+                fates[file, line] = better(fates.get((file, line), fate), fate)
+    return by_file(fates)
 
 
 def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branch, ...]:
@@ -222,14 +211,8 @@ def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branc
             else:
                 numbers[function.program, place] += 1
             branch = Branch(function.program, *place, number, fates[0], fates[1], targets[0], targets[1])
-            found[branch.key] = _either(found.get(branch.key, branch), branch)
+            found[branch.key] = either(found.get(branch.key, branch), branch)
     return tuple(found[key] for key in sorted(found))
-
-
-def _either(one: Branch, other: Branch) -> Branch:
-    """What became of a branch in two guests, or of one that the compiler wrote twice."""
-    jumped, went_on = (max(pair, key=_RANK.__getitem__) for pair in zip(one.fates, other.fates, strict=True))
-    return replace(one, jumped=jumped, went_on=went_on)
 
 
 def _fate(function: _Function, jump: _Jump, at: int, way: int, conditions: Conditions) -> Fate:
@@ -237,26 +220,3 @@ def _fate(function: _Function, jump: _Jump, at: int, way: int, conditions: Condi
         return "ran"
     left_out = way in conditions.error.get(jump.condition, set())
     return "error" if left_out or at not in function.counted else "not tried"
-
-
-def joined(coverages: Sequence[Coverage]) -> Coverage:
-    """What ran in any of several guests; not known where it is not known of one."""
-    if unknown := next((coverage.unknown for coverage in coverages if coverage.unknown), ""):
-        return Coverage(unknown)
-    fates: dict[tuple[str, int], Fate] = {}
-    branches: dict[BranchKey, Branch] = {}
-    for coverage in coverages:
-        for file in coverage.files:
-            for fate, lines in _fates_of(file):
-                for line in lines:
-                    fates[file.file, line] = max(fates.get((file.file, line), fate), fate, key=_RANK.__getitem__)
-        for branch in coverage.conditions:
-            branches[branch.key] = _either(branches.get(branch.key, branch), branch)
-    programs = sorted({program for coverage in coverages for program in coverage.programs})
-    ran = {program for coverage in coverages for program in {*coverage.programs} - {*coverage.never_ran}}
-    never_ran = sorted({*programs} - ran)
-    return counted(programs, _by_file(fates), [branches[key] for key in sorted(branches)], never_ran)
-
-
-def _fates_of(file: FileCoverage) -> tuple[tuple[Fate, tuple[int, ...]], ...]:
-    return (("ran", file.ran), ("not tried", file.not_tried), ("error", file.error))

@@ -11,7 +11,7 @@ from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Detached, LaidOut, NotDone, ProgramEvent, Ran, Role, StepEvent
 from policy_lake.model import Finding, Stage, Verdict
-from verifier_vm.coverage.measure import joined
+from verifier_vm.coverage.joined import joined
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_exit

@@ -8,6 +8,7 @@ then it is not known what was executed. Whether the code is what ran, the blocks
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from itertools import pairwise
 from typing import Any
 
@@ -55,8 +56,10 @@ def _program(told: Any, files: list[str]) -> ProgramLayout:
     if at != len(code) or not functions:
         raise ValueError(f"{name}: functions of {at} bytes, and {len(code)} bytes of code")
     lines = sorted((_line(line, files) for line in _list(told["lines"], MOST_LINES)), key=lambda line: line.address)
+    starts = sorted(functions, key=lambda function: function.start)
     for line in lines:
-        if not any(function.start <= line.address < function.end for function in functions):
+        index = bisect_right(starts, line.address, key=lambda function: function.start) - 1
+        if index < 0 or line.address >= starts[index].end:
             raise ValueError(f"{name}: line {line.line} lies outside the code")
     return ProgramLayout(name, tuple(functions), tuple(lines))
 
