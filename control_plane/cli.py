@@ -22,6 +22,7 @@ from control_plane.options import (
     Json,
     Knobs,
     Llcs,
+    MinCoverage,
     Nodes,
     OpsFlags,
     OpsName,
@@ -108,14 +109,16 @@ def tune(
     smt: Smt = None,
     nodes: Nodes = None,
     cold: Cold = False,
+    min_coverage: MinCoverage = None,
     json: Json = False,
 ) -> None:
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
     from control_plane.tune import tune_command
 
     settings = chosen(
-        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
-    )
+        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold,
+        min_coverage=min_coverage,
+    )  # fmt: skip
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
     )
@@ -174,6 +177,10 @@ def verify(
     require: Annotated[
         list[str] | None, typer.Option("--require", metavar="cgroups", help="What the hosts need, repeatable.")
     ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Print the source with what the suite executed of it.")
+    ] = False,
+    min_coverage: MinCoverage = None,
     json: Json = False,
 ) -> None:
     """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
@@ -181,10 +188,12 @@ def verify(
     from tasks.verify import VerifyOptions
 
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()))
-    sets = sets_of(set_, ops, ops_flag)
     raise typer.Exit(
-        verify_command(file, include or [], knob or [], options, workload, sets=sets, linked=link or (), as_json=json)
-    )
+        verify_command(
+            file, chosen(min_coverage=min_coverage), include or [], knob or [], options, workload,
+            sets=sets_of(set_, ops, ops_flag), linked=link or (), sources=coverage, as_json=json,
+        )
+    )  # fmt: skip
 
 
 @app.command()

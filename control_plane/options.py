@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from policy_lake.knobs import ops_values, parse_knob_values
-from policy_lake.limits import CPUS, LLCS, NODES, SMT, Limit
+from policy_lake.limits import CPUS, LLCS, MIN_COVERAGE, NODES, SMT, Limit
 
 if TYPE_CHECKING:
     from tasks.host.settings import Settings
@@ -42,6 +42,12 @@ Work = Annotated[
     list[str] | None,
     typer.Option(
         "--work", help="NAME=NUMBER, repeatable: a number of the workload (`workloads show`), such as shuffle=1."
+    ),
+]
+MinCoverage = Annotated[
+    int | None,
+    number(
+        MIN_COVERAGE, "--min-coverage", help="Per cent of branches tried, for a token beyond the canary.  [default: 95]"
     ),
 ]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]

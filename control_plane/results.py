@@ -12,12 +12,16 @@ from policy_lake.scores import Outcome, Ratio, Score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult(Verdict):
-    """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage."""
+    """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage.
+
+    `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
+    """
 
     token: str | None
     clock: Clock
     tier: Literal["short", "full"]
     rejections: tuple[Rejection, ...] = ()
+    coverage_shortfall: str = ""
     warnings: tuple[str, ...] = ()
 
 

@@ -29,7 +29,7 @@ from tasks.tokens.check import (
 )
 from verifier_vm.tokens.client import request_restoration, request_revocation
 from verifier_vm.tokens.statement import is_sha256
-from verifier_vm.tokens.terms import RolloutStage, Token
+from verifier_vm.tokens.terms import RolloutStage, Token, Tried
 
 HOLDS, REFUSED = 0, 3
 REPORTS = {
@@ -142,12 +142,20 @@ def words_of(token: Token) -> list[str]:
         *(f"beware: {words}" for words in token.limits),
         f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",
         f"adversarial suite: {token.tier} tier",
+        f"  executed of the policy's own code: {_tried(token.coverage)}",
         *(f"  {stage.name:<8} passed, report {stage.sha256[:16]}…" for stage in token.stages),
     ]
     if token.ratio:
         low, high = token.ratio.ci95
         lines.append(f"measured on {token.workload}: {token.ratio.median:.2f}x, 95 % interval {low:.2f} to {high:.2f}")
     return [*lines, *_origin(token)]
+
+
+def _tried(tried: Tried | None) -> str:
+    if tried is None:
+        return "not known"
+    lines, branches = (f"{share.percent:g} % ({share.ran} of {share.of})" for share in (tried.lines, tried.branches))
+    return f"{lines} of lines, {branches} of branches; beyond the canary {tried.min_percent} % of branches"
 
 
 def _origin(token: Token) -> list[str]:

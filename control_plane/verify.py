@@ -8,11 +8,13 @@ from pathlib import Path
 
 from rich.panel import Panel
 
+from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
 from control_plane.output import err, escape, escape_lines, out, print_json, working
 from control_plane.results import VerifyResult, extended
+from policy_lake.coverage import Coverage, shortfall
 from policy_lake.knobs import parse_knob_values
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
-from tasks.host.settings import Settings, load_settings
+from tasks.host.settings import Settings
 from tasks.trial.static import OnStage
 from tasks.verify import Verified, VerifyOptions, verify
 from verifier_vm.verdict import rejection_of
@@ -31,6 +33,7 @@ DOING = {
 
 def verify_command(
     file: Path,
+    settings: Settings,
     include: Sequence[Path],
     knobs: Sequence[str],
     options: VerifyOptions,
@@ -38,18 +41,26 @@ def verify_command(
     *,
     sets: Mapping[str, str],
     linked: Sequence[Path],
+    sources: bool,
     as_json: bool,
 ) -> int:
-    """Verify `file`, print the verdict, return the exit status."""
+    """Verify `file`, print the verdict (with `sources`, the source and what was executed of it), return the status."""
     with working("preparing the guest") as say:
         result, done = verified(
-            file, load_settings(), include_dirs=include, knobs=parse_knob_values(knobs), options=options,
+            file, settings, include_dirs=include, knobs=parse_knob_values(knobs), options=options,
             workload=workload, sets=sets, linked=linked,
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip
     if as_json:
         print_json("verify", result)
-    elif result.token:
+        return ACCEPTED if done.verdict.accepted else REJECTED
+    if sources:
+        _show_sources(done.verdict.coverage, file)
+    else:
+        _show_not_tried(done.verdict.coverage)
+    if result.coverage_shortfall and done.verdict.accepted:
+        out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
+    if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
 
@@ -86,6 +97,7 @@ def verified(
         done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=options.tier,
         rejections=tuple(rejection for stage in done.verdict.stages if (rejection := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
+        coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage),
     )  # fmt: skip
     return result, done
 
@@ -106,6 +118,26 @@ def _show(file: Path, done: Verified) -> None:
         )
     if done.warning:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+
+
+def _show_not_tried(coverage: Coverage | None) -> None:
+    if coverage is None:
+        return
+    out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
+    places = not_tried(coverage)
+    for place in places[:MOST_NOT_TRIED]:
+        out().print(f"  not tried {escape(place)}", soft_wrap=True)
+    if len(places) > MOST_NOT_TRIED:
+        out().print(f"  … and {len(places) - MOST_NOT_TRIED} places more: see --coverage, or --json")
+
+
+def _show_sources(coverage: Coverage | None, file: Path) -> None:
+    if coverage is None:
+        out().print("coverage: no guest was started")
+        return
+    out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
+    for line in () if coverage.unknown else annotated(coverage, file):
+        out().print(escape(line), soft_wrap=True, highlight=False)
 
 
 def _aside(stage: Stage) -> str:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, get_args
 
+from policy_lake.coverage import ProgramLayout
+
 Role = Literal["policy", "baseline", "control"]
 Phase = Literal["open", "load", "attach", "attached", "crash"]  # how far the loader came
-Verb = Literal["attach", "detach", "run", "start", "stop"]
+Verb = Literal["attach", "layout", "detach", "run", "start", "stop", "rest"]
 
 
 def exercise_label(role: Role, exercise: str) -> str:
@@ -186,6 +188,14 @@ class Attached(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaidOut(StepEvent):
+    """Where the code of the attached policy lies; `unknown` says why that is not known, else it is empty."""
+
+    programs: tuple[ProgramLayout, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detached(StepEvent):
     """A policy was taken off. One that a failed step left on is taken off under an empty label."""
 
@@ -215,6 +225,11 @@ class ProgramEvent(StepEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran(ProgramEvent):
     """A step that was one program, begun and ended in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rested(StepEvent):
+    """The guest was idle for as long as it was told to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

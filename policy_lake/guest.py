@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from policy_lake.coverage import Executed
 from policy_lake.errors import InfraError
-from policy_lake.events import Ran, StepEvent
+from policy_lake.events import Ran, StepEvent, Verb
 from policy_lake.model import Clock
 
 
@@ -15,10 +15,11 @@ from policy_lake.model import Clock
 class GuestStep:
     """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`.
 
-    `start PROGRAM ARG…` and `stop` run a program beside the steps between them.
+    `start PROGRAM ARG…` and `stop` run a program beside the steps between them. `layout` tells where the code of what
+    is attached lies: a job that has it is watched for what it executes of that.
     """
 
-    verb: Literal["attach", "detach", "run", "start", "stop"]
+    verb: Verb
     args: tuple[str, ...] = ()
     label: str = ""
     timeout_s: float = 30.0
@@ -58,7 +59,10 @@ class ClockCounts:
 
 @dataclass(frozen=True, slots=True)
 class GuestReport:
-    """What came back: one event per step that was started, the kernel's release, and the console as evidence."""
+    """What came back: one event per step that was started, the kernel's release, and the console as evidence.
+
+    `executed` is what ran of BPF programs, where the job asked for it and the clock is virtual.
+    """
 
     events: tuple[StepEvent, ...]
     kernel: str
@@ -67,6 +71,7 @@ class GuestReport:
     console: str
     clock: Clock = "wall"
     counts: ClockCounts | None = None
+    executed: Executed | None = None
 
     def ran(self, label: str) -> Ran:
         """The run of that label; InfraError if the guest did not report one."""

@@ -75,6 +75,7 @@ GUEST_PAIRS = Limit("pairs in a guest", 1, A_GUEST)
 SEED = Limit("seed", 0, 2**32 - 1, default=1)
 FOUND = Limit("limit", 1, 100, unit="policies", default=5)
 
+MIN_COVERAGE = Limit("min_coverage", 0, 100, unit="% of branches", default=95)
 CPUS = Limit("cpus", 1, 64)
 LLCS = Limit("llcs", 1, 64, default=1)
 SMT = Limit("smt", 1, 64, default=1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The project's glossary: the records that every other package speaks in.
 
-Plain frozen data, units in the names; of ours it imports codes.py alone. `to_json` and `from_json` carry a record over
-any wire.
+Plain frozen data, units in the names; of ours it imports codes.py and coverage.py alone. `to_json` and `from_json`
+carry a record over any wire.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 
 KnobValue = int | float | str | bool
 Clock = Literal["wall", "virtual"]
@@ -166,7 +167,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verifier says of one candidate; accepted exactly when there is no rejection."""
+    """What the verifier says of one candidate; accepted exactly when there is no rejection.
+
+    `coverage` is what its guests executed of the policy, None where none was started.
+    """
 
     accepted: bool
     rejection: Rejection | None
@@ -174,6 +178,7 @@ class Verdict:
     ops: str = ""
     object_sha256: str = ""
     kernel: str = ""
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)

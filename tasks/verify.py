@@ -114,7 +114,9 @@ def verify(
             scored(spec, Loadable(data, checked.arguments, policy.id)), spec, open_lake(settings),
             what=f"score: {policy.id} on {chosen.id}",
         )  # fmt: skip
-        verdict = verdict_of([*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel)
+        verdict = verdict_of(
+            [*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel, coverage=verdict.coverage
+        )
     source = "\n".join(part.source for part in parts)
     return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, guest.warning)
 
@@ -157,7 +159,9 @@ def verify_in_guest(
             on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     stages += [require(stage, options.bugs) for stage in in_guest.stages]
-    return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
+    return verdict_of(
+        stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
+    )
 
 
 def _stage_of(event: Event) -> str:

@@ -18,6 +18,7 @@ from types import ModuleType
 
 from fake_scenarios import DISABLED, FIGURES, GOLDEN, PANIC, SCENARIOS, STALL, Scenario
 
+from policy_lake.coverage import Executed
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import (
     Attached,
@@ -25,7 +26,9 @@ from policy_lake.events import (
     Done,
     ExitRecord,
     Hello,
+    LaidOut,
     Ran,
+    Rested,
     SchedState,
     Started,
     StepEvent,
@@ -95,7 +98,8 @@ class FakeVM:
             see(event)
         see(Done())
         counts = ClockCounts(0, 1.0, f"seed {job.seed}", 10, 10, "h", 0) if machine.clock else None
-        return GuestReport(tuple(events), KERNEL, machine.accel, 1.0, "", machine.clock_name, counts)
+        executed = Executed(()) if machine.clock else None
+        return GuestReport(tuple(events), KERNEL, machine.accel, 1.0, "", machine.clock_name, counts, executed)
 
 
 class _Guest:
@@ -126,11 +130,17 @@ class _Guest:
             return self._attached(step.label)
         if step.verb == "detach":
             return self._detached(step.label, self._scenario.record, kmsg)
-        if step.verb == "start":
-            return Started(label=step.label, ok=True, seconds=0.1, wall_s=0.1)
+        if step.verb in ("rest", "layout", "start"):
+            return self._said(step)
         if step.verb == "stop":
             return Stopped(**self._program(step, ""), kmsg=kmsg)
         return self._faulted(Ran(**self._program(step, self._output(step)), kmsg=kmsg))
+
+    def _said(self, step: GuestStep) -> StepEvent:
+        known = {"label": step.label, "ok": True, "seconds": 0.1, "wall_s": 0.1}
+        if step.verb == "layout":
+            return LaidOut(**known, unknown="the fake guest has no code")
+        return Rested(**known) if step.verb == "rest" else Started(**known)
 
     def _state(self) -> SchedState:
         return SchedState("enabled", OPS, self._seq) if self._on else SchedState("disabled", "", self._seq)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from score_cases import provenance
 
+from policy_lake.coverage import Branch, FileCoverage, counted
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import Finding, Stage, to_json
 from policy_lake.scores import Pair, Ratio, Score
@@ -42,9 +43,13 @@ SCORE = Score(
     "score-1", "batch", "ljf", "eevdf", {}, "makespan_s", "s", "virtual", 2, (Pair(1.5, 1.2), Pair(1.5, 1.25)),
     Ratio(1.22, (1.2, 1.25)), 1.33, True, "win", kernel=KERNEL, provenance=provenance(object_sha256=sha("object")),
 )  # fmt: skip
+COVERAGE = counted(
+    ("ljf_enqueue",), [FileCoverage("source/ljf.bpf.c", (60, 61), (62,), (63,))],
+    [Branch("ljf_enqueue", "source/ljf.bpf.c", 60, 6, number, "ran", "ran") for number in range(10)],
+)  # fmt: skip
 REQUEST = TokenRequest(
     "ljf", sha("object"), sha("source"), ("slice_us=500", "long_comms=transcode"), KERNEL, sha("btf"), "host-1", STAGES,
-    workload="batch", score=SCORE,
+    workload="batch", score=SCORE, coverage=COVERAGE,
 )  # fmt: skip
 HERE = Attachment(REQUEST.object_sha256, REQUEST.arguments, REQUEST.kernel, REQUEST.btf_sha256, REQUEST.audience)
 ERRORS = {2: InputError, 4: InfraError}

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 
 
@@ -27,12 +28,19 @@ def rejection_of(stage: Stage) -> Rejection | None:
     return Rejection(stage.name, first.reason, stage.evidence, first.bug, first.place, first.advice, first.code)
 
 
-def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", kernel: str = "") -> Verdict:
+def verdict_of(
+    stages: Sequence[Stage],
+    *,
+    ops: str = "",
+    data: bytes = b"",
+    kernel: str = "",
+    coverage: Coverage | None = None,
+) -> Verdict:
     """The verdict of these stages, in their order: accepted when there are any and every one is passed."""
     rejections = [rejection for stage in stages if (rejection := rejection_of(stage))]
     digest = hashlib.sha256(data).hexdigest() if data else ""
     accepted = bool(stages) and not rejections
-    return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel)
+    return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel, coverage)
 
 
 def require(stage: Stage, bugs: Collection[str]) -> Stage:

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     schbench: Path | None = Field(default=None, description="a schbench binary to run in place of our own program")
 
     verify_tier: Literal["short", "full"] = Field(default="short", description="which suite a winner must pass")
+    min_coverage: int = number(
+        limits.MIN_COVERAGE, description="per cent of a policy's branches to be tried for a token beyond the canary"
+    )
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
+from policy_lake.coverage import shortfall
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.model import Candidate, Stage, Verdict
@@ -27,7 +28,7 @@ from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
 from verifier_vm.tokens.errors import TokenError
-from verifier_vm.tokens.terms import Provenance
+from verifier_vm.tokens.terms import Provenance, RolloutStage
 from verifier_vm.verdict import honours_cgroups, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
@@ -43,8 +44,8 @@ def promote(
     """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it. With
-    SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary. `on_span` hears when
-    guests ran.
+    SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary, if enough of its own
+    code was tried. `on_span` hears when guests ran.
     """
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
@@ -59,12 +60,18 @@ def promote(
     if verdict.rejection is not None:
         log.warning("learn: %s won, and the full tier rejects it: %s", name, verdict.rejection.reason)
         return None
+    limit: RolloutStage = "canary"
+    if tier == "full":
+        too_little = shortfall(verdict.coverage, scope.settings.min_coverage)
+        limit = "canary" if too_little else "fleet"
+        if too_little:
+            log.warning("learn: %s may go no further than the canary: %s (--min-coverage)", name, too_little)
     planner, _, model = candidate.planner.partition(":")
     try:
         path = token_for_verdict(
             verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
             btf_sha256=evidence.btf_sha256, workload=best.workload, score=again, tier=tier,
-            rollout_limit="canary" if tier == "short" else "fleet", provenance=Provenance(planner, model),
+            rollout_limit=limit, provenance=Provenance(planner, model),
         )  # fmt: skip
     except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
         log.warning("learn: %s won and is not promoted: %s", name, refusal)
@@ -110,4 +117,4 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
     stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]
     stages += [stage for stage in kept if stage.name == "score"]
-    return verdict_of(stages, ops=full.ops, data=data, kernel=full.kernel)
+    return verdict_of(stages, ops=full.ops, data=data, kernel=full.kernel, coverage=full.coverage)

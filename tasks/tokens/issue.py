@@ -55,12 +55,12 @@ def token_for_verdict(
         source_sha256=hashlib.sha256(source.encode()).hexdigest(), arguments=tuple(arguments), kernel=verdict.kernel,
         btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256, audience=audience(settings),
         stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
-        provenance=provenance,
+        provenance=provenance, coverage=verdict.coverage, min_coverage=settings.min_coverage,
     )  # fmt: skip
     envelope, token_sha256 = request_token(settings.key_dir, request)
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()
     path = settings.token_dir / f"{_file_name(request.policy)}-{loaded[:16]}{SUFFIX}"
-    report = report_of(token_sha256, verdict.stages, score)
+    report = report_of(token_sha256, verdict.stages, score, verdict.coverage)
     token = json.dumps(envelope, indent=1).encode() + b"\n"
     atomic_write_together({report_path(path): report, path: token}, durable=True, mode=0o644)
     return path

@@ -54,7 +54,10 @@ def trial(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], Trial]
         return Trial(spec.candidate, prepared.verdict, None, warning=prepared.warning)
     stage, score = yield from scored(spec, prepared.policy, prepared.control)
     before = prepared.verdict
-    verdict = verdict_of([*before.stages, stage], ops=before.ops, data=prepared.policy.data, kernel=before.kernel)
+    verdict = verdict_of(
+        [*before.stages, stage], ops=before.ops, data=prepared.policy.data, kernel=before.kernel,
+        coverage=before.coverage,
+    )  # fmt: skip
     return Trial(
         spec.candidate, verdict, score if verdict.accepted else None, prepared.policy.data, prepared.policy.arguments,
         prepared.btf_sha256, prepared.warning,

@@ -63,8 +63,9 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
         return Prepared(verdict_of(checked.stages), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
     verdict = verdict_of(
-        [*checked.stages, *in_guest.stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel
-    )
+        [*checked.stages, *in_guest.stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel,
+        coverage=in_guest.coverage,
+    )  # fmt: skip
     control = loadable(spec.control, guest) if spec.control and verdict.accepted else None
     policy = Loadable(checked.made.data, arguments, candidate.policy)
     return Prepared(verdict, policy, control, guest.kernel.btf_sha256, guest.warning)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from token_cases import REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
+from token_cases import COVERAGE, REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
 
+from policy_lake.coverage import Branch, Coverage, Share, counted
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import Finding, Stage, to_json
 from policy_lake.scores import Ratio
@@ -27,6 +28,7 @@ from verifier_vm.tokens.public_key import PUBLIC
 from verifier_vm.tokens.statement import parse_payload
 from verifier_vm.tokens.terms import REQUIRED_STAGES, BreakerLimits, Provenance
 
+HALF = counted([], [], [Branch("f", "ljf.bpf.c", 1, 1, 0, "ran", "not tried")])
 REJECT = Finding("F01", "reject", "a task is lost")
 OPEN = Finding("F03", "unknown", "who knows")
 REFUSALS = [
@@ -56,6 +58,14 @@ REFUSALS = [
         {"rollout_limit": "host", "tier": "full", "score": replace(SCORE, ratio=Ratio(1.1, (1.0, 1.2)))},
         Code.TERMS,
     ),
+    ({"rollout_limit": "host", "tier": "full", "coverage": None}, Code.TERMS),
+    ({"rollout_limit": "host", "tier": "full", "coverage": Coverage("by the wall clock")}, Code.TERMS),
+    ({"rollout_limit": "host", "tier": "full", "coverage": HALF}, Code.TERMS),
+    ({"rollout_limit": "fleet", "tier": "full", "coverage": HALF, "min_coverage": 51}, Code.TERMS),
+    ({"rollout_limit": "host", "tier": "full", "coverage": replace(HALF, branches=Share(2, 2))}, Code.TERMS),
+    ({"coverage": replace(COVERAGE, lines=Share(9, 9))}, Code.TERMS),
+    ({"min_coverage": 101}, Code.TERMS),
+    ({"min_coverage": -1}, Code.TERMS),
     ({"breaker": BreakerLimits(stall_ms=10**6)}, Code.TERMS),
     ({"breaker": BreakerLimits(p99_ratio=50.0)}, Code.TERMS),
     ({"last_known_good": "the one before"}, Code.TERMS),
@@ -134,6 +144,18 @@ def test_a_request_gets_what_it_may_ask_for(keys):
     token = check(keys, issue(keys, **wanted), stage="host")
     assert token.expires - token.issued == timedelta(hours=1) and token.breaker == wanted["breaker"]
     assert token.limits[1:] == ("needs 2 CPUs",) and token.provenance == wanted["provenance"]
+
+
+def test_too_little_coverage_is_said_in_a_canarys_token_and_enough_is_not(keys):
+    token = check(keys, issue(keys, coverage=HALF))
+    assert (
+        "no rollout beyond the canary: 50 % of the branches outside error paths were tried (1 of 2)" in token.limits[-1]
+    )
+    assert (token.coverage.branches, token.coverage.min_percent) == (Share(1, 2), 95)
+    token = check(keys, issue(keys, coverage=Coverage("the guest did not tell")))
+    assert token.coverage is None and "not known: the guest did not tell" in token.limits[-1]
+    token = check(keys, issue(keys, coverage=HALF, min_coverage=50, rollout_limit="host", tier="full"), stage="host")
+    assert len(token.limits) == 1 and token.coverage.min_percent == 50
 
 
 def test_what_a_stage_leaves_open_is_settled_by_a_later_one(keys):

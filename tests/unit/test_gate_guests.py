@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_vm import PANIC, SCENARIOS, VIRTUAL, WALL, FakeVM, Scenario, limit_of
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
-from policy_lake.events import Attached, Done, Hello, Ran
+from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
 from verifier_vm.judge import gate
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
+from verifier_vm.machine.snapshot import WarmUpError
 from verifier_vm.machine.topology import Topology
 
 
@@ -30,7 +32,7 @@ def test_a_good_policy_meets_the_suite_once(monkeypatch):
     result, vm = verified(monkeypatch, "good policy", seed=7)
     assert result.verdict.accepted and result.verdict.kernel == "7.3.4" and result.verdict.ops == "fake"
     assert limits(vm) == [2000] and vm.jobs[0].seed == 7 and vm.jobs[0].files == {OBJECT: b"object"}
-    assert vm.jobs[0].steps == SHORT.steps(("slice_ns=1",), 2000)
+    assert vm.jobs[0].steps == (*SHORT.before(virtual=False), *SHORT.steps(("slice_ns=1",), 2000))
     assert vm.deadlines_s == [SHORT.deadline_s]
 
 
@@ -97,7 +99,38 @@ def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(
 def test_events_are_seen_as_they_come(monkeypatch):
     events = []
     verified(monkeypatch, "good policy", on_event=events.append)
-    assert [type(event) for event in events[:3]] == [Hello, Ran, Attached] and isinstance(events[-1], Done)
+    assert [type(event) for event in events[:5]] == [Hello, Ran, Attached, LaidOut, Ran] and isinstance(
+        events[-1], Done
+    )
+
+
+def test_what_ran_is_known_in_virtual_time_alone(monkeypatch):
+    result, vm = verified(monkeypatch, "good policy")
+    assert "by the wall clock" in result.verdict.coverage.unknown and vm.warm_ups == [()]
+    result, vm = verified(monkeypatch, "good policy", VIRTUAL)
+    assert result.verdict.coverage.unknown == "the fake guest has no code"
+    result, _ = verified(monkeypatch, "ends by itself", VIRTUAL, tier="full", check_all=True)
+    assert result.verdict.coverage.unknown == "the fake guest has no code"
+
+
+def test_the_guest_has_been_up_for_more_than_an_hour_before_it_is_given_a_policy(monkeypatch):
+    rest = GuestStep("rest", (str(SHORT.uptime_s),), "rest")
+    assert SHORT.uptime_s > 3600 and rest not in verified(monkeypatch, "good policy", WALL)[1].jobs[0].steps
+    result, vm = verified(monkeypatch, "good policy", replace(VIRTUAL, snapshots=None))
+    assert vm.jobs[0].steps[0] == rest and isinstance(result.report.events[0], Attached)
+    result, vm = verified(monkeypatch, "good policy", replace(VIRTUAL, snapshots=Path("kept")))
+    assert [job.steps for job in vm.warm_ups[0]] == [SHORT.before(virtual=True)] and vm.warm_ups[0][0].stays
+    assert rest not in vm.jobs[0].steps and isinstance(result.report.events[0], Attached)
+    assert {part.uptime_s for part in FULL} == {0, SHORT.uptime_s}  # what fails in the first hour is seen, too
+
+
+def test_a_guest_that_is_lost_before_it_has_the_policy_says_nothing_of_it(monkeypatch):
+    def lost(*_, **__):
+        raise WarmUpError("step 'rest' of the warm-up failed", PANIC)
+
+    monkeypatch.setattr(gate, "run", lost)
+    with pytest.raises(WarmUpError):
+        gate.verify_object(b"object", (), VIRTUAL)
 
 
 def test_the_full_tier_meets_every_topology_and_stops_at_the_first_rejection(monkeypatch):

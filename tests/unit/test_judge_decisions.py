@@ -55,7 +55,7 @@ def test_by_default_a_part_promises_no_cgroups_has_no_seed_and_stops_at_a_reject
 def test_the_short_tier_is_the_first_part_with_seed_0(monkeypatch):
     vm = FakeVM("good policy").install(monkeypatch, gate)
     gate.verify_object(b"object", (), VIRTUAL)
-    assert vm.jobs[0].steps == SHORT.steps((), 2000) and vm.jobs[0].seed == 0
+    assert vm.jobs[0].steps == (*SHORT.before(virtual=True), *SHORT.steps((), 2000)) and vm.jobs[0].seed == 0
 
 
 def test_a_stage_that_every_guest_passed_is_passed_and_the_last_guest_names_the_kernel():
@@ -74,7 +74,7 @@ def test_the_seconds_of_the_comparison_are_eevdfs_and_of_what_came_before_the_po
     given = [replace(event, wall_s=float(1 << at)) for at, event in enumerate(events("accepted"))]
     spent = {stage.name: stage.seconds for stage in verdict(given).stages}
     base = [event.wall_s for event in given if event.label.startswith("baseline:")]
-    assert len(base) == 6 and spent == {"kernel": 2.0, "survive": sum(e.wall_s for e in given[2:-6]), "fair": sum(base)}
+    assert len(base) == 6 and spent == {"kernel": 1.0, "survive": sum(e.wall_s for e in given[1:-6]), "fair": sum(base)}
 
 
 def test_the_evidence_of_the_comparison_is_what_was_compared_or_judged_alone():

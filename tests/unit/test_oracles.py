@@ -229,10 +229,11 @@ def test_a_hog_that_had_all_is_unfair_and_equals_are_not():
 def test_every_part_ends_what_it_begins(part):
     steps = part.steps(("slice_ns=1",), 2000)
     labels = [step.label for step in steps]
-    assert labels[: part.offline] == ["offline"][: part.offline]
-    attach = steps[part.offline]
-    assert attach.label == "attach" and attach.args[-1] == "ops.timeout_ms=2000" and "slice_ns=1" in attach.args
+    assert labels[0] == "attach" and steps[0].args[-1] == "ops.timeout_ms=2000" and "slice_ns=1" in steps[0].args
     assert part.offline == (part.exercises[0].name == "W28")
+    for virtual in (True, False):
+        before = [step.label for step in part.before(virtual=virtual)]
+        assert before == [*(["rest"] if part.uptime_s and virtual else []), *(["offline"] if part.offline else [])]
     assert len(set(labels)) == len(labels) < 512
     verbs = [step.verb for step in steps]
     assert verbs.count("attach") == verbs.count("detach") == 1 + part.reloads

@@ -12,6 +12,7 @@ from flow_cases import candidate
 from flow_cases import score as score_of
 from trial_cases import BATCH, spec
 
+from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
@@ -27,6 +28,8 @@ from verifier_vm.verdict import stage_of, verdict_of
 
 STAGES = tuple(stage_of(name, 0.1) for name in ("source", "build", "object", "kernel", "survive", "fair", "score"))
 ACCEPTED = verdict_of(STAGES, ops="ljf", data=b"object", kernel="7.3.4")
+COVERAGE = counted(["f"], [], [Branch("f", "ljf.bpf.c", 1, 1, 0, "ran", "ran")])
+HALF = counted([], [], [Branch("f", "ljf.bpf.c", 1, 1, 0, "ran", "not tried")])
 REJECTED = Verdict(False, None, ())
 WINNER = candidate("ljf-1")
 WON = score_of(WINNER)
@@ -126,10 +129,31 @@ def test_what_the_full_tier_rejects_is_not_signed_though_it_won(scope, signed, m
     stall = [replace(stage, ok=False) if stage.name == "survive" else stage for stage in STAGES[3:6]]
     monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: verdict_of(stall, kernel="7.3.4"))
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None and signed == []
-    monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4"))
+    monkeypatch.setattr(
+        module, "verify_full_tier", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4", coverage=COVERAGE)
+    )
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
     assert (signed[0][1]["rollout_limit"], signed[0][1]["tier"]) == ("fleet", "full")
     assert [stage.name for stage in signed[0][0].stages] == [stage.name for stage in STAGES]
+    assert signed[0][0].coverage == COVERAGE
+
+
+@pytest.mark.parametrize(
+    ("coverage", "least", "limit"),
+    [(None, 95, "canary"), (Coverage("nobody looked"), 0, "canary"), (HALF, 95, "canary"), (HALF, 51, "canary"),
+     (HALF, 50, "fleet")],
+)  # fmt: skip
+def test_a_token_goes_no_further_than_the_canary_with_too_little_coverage(
+    scope, signed, monkeypatch, caplog, coverage, least, limit
+):
+    scope.settings = scope.settings.model_copy(update={"verify_tier": "full", "min_coverage": least})
+    scope.settings.object_dir.mkdir(parents=True)
+    (scope.settings.object_dir / f"{ACCEPTED.object_sha256}.bpf.o").write_bytes(b"object")
+    full = verdict_of(STAGES[3:6], kernel="7.3.4", coverage=coverage)
+    monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: full)
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
+    assert signed[0][1]["rollout_limit"] == limit
+    assert ("no further than the canary" in caplog.text) == (limit == "canary")
 
 
 def test_a_signer_that_refuses_is_no_failure_of_ours(scope, monkeypatch):

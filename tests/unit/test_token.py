@@ -11,15 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_cases import DAY, REQUEST, SCORE, STAGES, check, issue, payload, refusal, resigned, sha, trust
+from token_cases import COVERAGE, DAY, REQUEST, SCORE, STAGES, check, issue, payload, refusal, resigned, sha, trust
 
+from policy_lake.coverage import Share
 from policy_lake.errors import InputError
 from verifier_vm.tokens import private_key
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.report import check_report, digest_of, report_of
 from verifier_vm.tokens.statement import arguments_digest, token_digest
-from verifier_vm.tokens.terms import CLOCK_SKEW, LARGEST_P99_RATIO, LONGEST_STALL_MS, LONGEST_VALID_FOR
+from verifier_vm.tokens.terms import CLOCK_SKEW, LARGEST_P99_RATIO, LONGEST_STALL_MS, LONGEST_VALID_FOR, Tried
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def test_a_token_authorises_what_was_signed(keys, envelope):
         (stage.name, True, digest_of(stage)) for stage in STAGES
     ]
     assert token.limits == ("cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",)
+    assert token.coverage == Tried(Share(2, 3), Share(21, 21), 95, digest_of(COVERAGE))
     assert (token.rollout_limit, token.breaker.stall_ms, token.last_known_good) == ("canary", 5000, "")
 
 
@@ -102,7 +104,7 @@ def test_a_time_without_a_zone_is_bad_input(keys, envelope):
 
 
 def test_another_verifiers_token_is_refused(keys, envelope, monkeypatch):
-    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "3")
+    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "1000")
     with refusal(Code.OTHER_VERIFIER):
         check(keys, envelope)
 
@@ -236,12 +238,13 @@ def test_no_token_with_a_flipped_byte_is_accepted(keys, envelope):
 
 def test_a_report_is_the_one_that_was_signed_or_is_told_apart(keys, envelope):
     token, digest = check(keys, envelope), token_digest(payload(envelope))
-    report = report_of(digest, STAGES, SCORE)
+    report = report_of(digest, STAGES, SCORE, COVERAGE)
     assert [stage["name"] for stage in check_report(report, token, digest)["stages"]] == [s.name for s in STAGES]
     for old, new, code in (
         (b'"seconds":1.5', b'"seconds":1.6', Code.REPORT_CHANGED),
         (b'"median":1.22', b'"median":1.52', Code.REPORT_CHANGED),
         (b'"ok":true', b'"ok":false', Code.REPORT_CHANGED),
+        (b'"not_tried":[62]', b'"not_tried":[]', Code.REPORT_CHANGED),
         (digest.encode(), sha("another").encode(), Code.REPORT_OTHER),
         (b'"score":', b'"scores":', Code.REPORT_CHANGED),
         (b'"stages":', b'"score":null,"stages":', Code.REPORT_CHANGED),
@@ -250,4 +253,6 @@ def test_a_report_is_the_one_that_was_signed_or_is_told_apart(keys, envelope):
         with refusal(code):
             check_report(report.replace(old, new), token, digest)
     with refusal(Code.REPORT_CHANGED):
-        check_report(report_of(digest, STAGES[:2], SCORE), token, digest)
+        check_report(report_of(digest, STAGES[:2], SCORE, COVERAGE), token, digest)
+    with refusal(Code.REPORT_CHANGED):
+        check_report(report_of(digest, STAGES, SCORE), token, digest)

@@ -16,6 +16,7 @@ from policy_lake.guest import ClockCounts
 from tasks.host import guest
 from tasks.host.settings import Settings
 from verifier_vm.machine import clock
+from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.topology import Topology
 
 FIELDS = ("magic", "fallbacks", "virtual_ns", "hash", "slots", "switches", "switch_hash", "moves", "error")
@@ -79,7 +80,9 @@ def test_the_plugin_is_told_its_rates(stats, tmp_path):
 
 def test_every_rate_is_one_that_the_plugin_knows(stats, tmp_path):
     known = set(re.findall(r'strcmp\(option, "(\w+)"\)', (clock.SOURCES / "plugin.c").read_text()))
-    option = clock.plugin_option(tmp_path / "v.so", stats, switch_address=1)
+    blocks = BlockTable()
+    option = clock.plugin_option(tmp_path / "v.so", stats, switch_address=1, blocks=blocks)
+    blocks.close()
     assert {part.split("=")[0] for part in option.split(",")[1:]} == known
 
 

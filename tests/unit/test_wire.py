@@ -16,7 +16,7 @@ from policy_lake.events import Attached, Detached, Done, ExitKind, ExitRecord, H
 from verifier_vm.machine.wire import parse_event, parse_exit_record
 
 ACCEPTED = json.loads((GOLDEN / "accepted.json").read_text())
-REFUSED = json.loads((GOLDEN / "rejected_by_verifier.json").read_text())[1]
+REFUSED = json.loads((GOLDEN / "rejected_by_verifier.json").read_text())[0]
 HELLO = {"event": "hello", "kernel": "7.3.4", "cpus": 2, "switch_address": 1, "protocol": 3}
 KINDS = {"attach": Attached, "detach": Detached, "run": Ran, "start": Started, "stop": Stopped}
 
@@ -26,7 +26,7 @@ def parse(data, **options):
 
 
 def step(verb):
-    return copy.deepcopy(next(line for line in ACCEPTED if line["verb"] == verb and line["label"] != "offline"))
+    return copy.deepcopy(next(line for line in ACCEPTED if line["verb"] == verb))
 
 
 def replaced(data, path, value):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The steps `attach OBJECT KNOB=VALUE…` and `detach`.
+ * The steps `attach OBJECT KNOB=VALUE…`, `layout` and `detach`.
  *
  * The object is opened by another process, /bin/loader: libbpf parses what somebody else compiled, and if that brings it
  * down the result is a rejection, not a dead guest. The loader holds the policy until its standard input closes.
@@ -21,6 +21,9 @@
 #define KILL_TRIES 200
 #define LOG_HEAD 16384
 #define LOG_TAIL 131072
+#define ASK_LAYOUT "l"	/* loader.h has it, too */
+#define LAYOUT_MS 20000
+#define LAYOUT_LIMIT (8u << 20)
 
 static struct {
 	pid_t pid;
@@ -96,6 +99,8 @@ static bool loader_answers(struct text *answer, struct text *log, uint64_t deadl
 		drain(loader.log, log);
 		keep_ends(log);
 		ended = drain(loader.answers, answer);
+		if (answer->dropped)
+			return false;
 		if (answer->len && answer->data[answer->len - 1] == '\n') {
 			answer->data[--answer->len] = '\0';
 			return true;
@@ -196,6 +201,23 @@ bool step_attach(const struct step *s, struct text *event)
 	text_free(&answer);
 	text_free(&log);
 	return is_attached;
+}
+
+/* A layout that does not come is told, and no failure: what the policy does can be seen without. */
+bool step_layout(struct text *event)
+{
+	struct text answer = { .limit = LAYOUT_LIMIT }, log = {};
+	bool told;
+
+	if (!is_attached)
+		return false;
+	told = write(loader.control, ASK_LAYOUT, 1) == 1 && loader_answers(&answer, &log, now_ns() + LAYOUT_MS * 1000000ull);
+	text_printf(event, "\"layout\":");
+	text_json(event, told ? answer.data : "", told ? answer.len : 0);
+	text_printf(event, ",");
+	text_free(&answer);
+	text_free(&log);
+	return true;
 }
 
 bool step_detach(struct text *event)

@@ -60,6 +60,7 @@ unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the ker
 uint64_t now_ns(void);
 bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
+bool step_layout(struct text *event);	/* where the code of what is attached lies */
 bool step_run(const struct step *s, struct text *event);
 bool step_start(const struct step *s, struct text *event);	/* a program that runs on beside the next steps */
 bool step_stop(struct text *event);	/* ends it */

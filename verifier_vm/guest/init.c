@@ -143,6 +143,14 @@ static enum job take_job(void)
 	return NO_JOB;
 }
 
+/* In virtual time an idle guest's hours take the host seconds, and then its kernel has been up for that long. */
+static bool step_rest(const struct step *s)
+{
+	struct timespec left = { .tv_sec = s->argc ? atol(s->argv[0]) : 0 };
+
+	return left.tv_sec > 0 && !nanosleep(&left, NULL);
+}
+
 static bool do_step(const struct step *s)
 {
 	struct text event = {};
@@ -162,6 +170,10 @@ static bool do_step(const struct step *s)
 		ok = step_start(s, &event);
 	else if (!strcmp(s->verb, "stop"))
 		ok = step_stop(&event);
+	else if (!strcmp(s->verb, "rest"))
+		ok = step_rest(s);
+	else if (!strcmp(s->verb, "layout"))
+		ok = step_layout(&event);
 	else
 		ok = !strcmp(s->verb, "detach") && step_detach(&event);
 	text_printf(&event, "\"ok\":%s,\"seconds\":%.6f,", ok ? "true" : "false", (now_ns() - start) / 1e9);

@@ -100,7 +100,8 @@ int main(int argc, char **argv)
 	}
 	answer("attached", name);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+		if (byte == ASK_LAYOUT)
+			tell_layout(obj);
 	bpf_link__destroy(link);
 	wait_for_disabled();
 	tell_exit(obj);

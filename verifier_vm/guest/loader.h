@@ -38,4 +38,8 @@ void fill_as_loaders_do(struct bpf_object *obj, const struct ops *ops);
 void tell_what_it_has(struct bpf_object *obj, const struct ops *ops);
 void tell_exit(struct bpf_object *obj);
 
+/* layout.c */
+#define ASK_LAYOUT 'l'	/* what init writes to the loader's input; it answers with a line */
+void tell_layout(struct bpf_object *obj);
+
 #endif

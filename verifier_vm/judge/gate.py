@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.coverage import Coverage
 from policy_lake.errors import LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Verdict
 from verifier_vm.judge.aim import aimed_parts
+from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier
 from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.snapshot import WarmUpError
 from verifier_vm.machine.vm import run
 
 __all__ = ["OBJECT", "ObjectVerdict", "verify_object", "verify_part"]
@@ -95,12 +98,19 @@ def verify_part(
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
-        job = GuestJob({**(files or {}), OBJECT: data}, (*part.steps(knob_arguments, limit_ms), *then), seed)
+        steps = (*part.steps(knob_arguments, limit_ms), *then)
+        ready = part.before(virtual=machine.clock is not None)  # once, for a snapshot
+        before = [GuestJob({}, ready, stays=True)] if ready and machine.snapshots else []
+        job = GuestJob({**(files or {}), OBJECT: data}, steps if before else (*ready, *steps), seed)
         try:
-            report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
+            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=on_event)
+            report = replace(report, events=report.events[len(ready) :])
+        except WarmUpError:  # says nothing of the policy
+            raise
         except LostVMError as error:
-            return ObjectVerdict(verdict_of_death(error, data), None)
-        result = ObjectVerdict(reader.read(report.events, kernel=report.kernel), report)
+            return ObjectVerdict(replace(verdict_of_death(error, data), coverage=Coverage(DIED)), None)
+        verdict = reader.read(report.events, kernel=report.kernel)
+        result = ObjectVerdict(replace(verdict, coverage=coverage_of(data, report)), report)
         if not may_be_the_host(result.verdict):
             break
     return result

@@ -7,20 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
-from policy_lake.events import Attached, Detached, NotDone, ProgramEvent, Ran, Role, StepEvent
+from policy_lake.events import Attached, Detached, LaidOut, NotDone, ProgramEvent, Ran, Role, StepEvent
 from policy_lake.model import Finding, Stage, Verdict
+from verifier_vm.coverage.joined import joined
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
-from verifier_vm.judge.suite import OFFLINE, Part
+from verifier_vm.judge.suite import Part
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
 EVIDENCE_BYTES = 8000
+NO_GUEST = "a guest told nothing of it"
 NO_END = "the guest reported an attached policy and then no end"
 
 
@@ -43,21 +46,12 @@ class Reader:
     def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
         """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
         stages: list[Stage] = []
-        events = self._prepared(events)
         for stage in self._stages(events):
             stages.append(stage)
             if not stage.ok and not self.check_all:
                 break
         ops = events[0].ops if isinstance(events[0], Attached) else ""
         return verdict_of(stages, ops=ops, data=self.data, kernel=kernel)
-
-    def _prepared(self, events: Sequence[StepEvent]) -> Sequence[StepEvent]:
-        """What comes after the guest was made ready for the policy."""
-        if not self.part.offline or not events:
-            return events
-        if events[0].label != OFFLINE or not events[0].ok:
-            raise InfraError(f"step '{events[0].label}': the guest did not take a CPU off line")
-        return events[1:]
 
     def _stages(self, events: Sequence[StepEvent]) -> Iterator[Stage]:
         if not events:
@@ -111,9 +105,9 @@ class Reader:
             case NotDone(verb="run"):
                 why = f"the workload could not be started under the policy: {event.err}"
                 yield Finding("kernel", "reject", why, event.exercise, code=Code.WORKLOAD_FAILED)
-            case NotDone(verb="attach" | "detach"):
+            case NotDone(verb="attach" | "layout" | "detach"):
                 raise InfraError(f"step '{event.label}': the guest did not {event.verb}: {event.err}")
-            case _ if not event.ok:
+            case _ if not event.ok and not isinstance(event, LaidOut):
                 why = f"the load beside it could not be {'started' if isinstance(event, NotDone) else 'stopped'}"
                 yield Finding("kernel", "reject", why, "W17", code=Code.LOAD_BESIDE)
 
@@ -148,7 +142,10 @@ def merged(verdicts: Sequence[Verdict]) -> Verdict:
         findings = list(_once([*known.findings, *stage.findings]))
         stages[stage.name] = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
     rejection = next((verdict.rejection for verdict in verdicts if verdict.rejection), None)
-    return replace(verdicts[-1], accepted=rejection is None, rejection=rejection, stages=tuple(stages.values()))
+    ran = joined([verdict.coverage or Coverage(NO_GUEST) for verdict in verdicts])
+    return replace(
+        verdicts[-1], accepted=rejection is None, rejection=rejection, stages=tuple(stages.values()), coverage=ran
+    )
 
 
 def _stage(name: str, seconds: float, findings: Sequence[Finding], evidence: Sequence[str]) -> Stage:

@@ -18,8 +18,12 @@ from verifier_vm.machine.topology import Topology
 
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
-ATTACH, DETACH, LOAD, UNLOAD, OFFLINE = "attach", "detach", "load", "unload", "offline"
+ATTACH, LAYOUT, DETACH, LOAD, UNLOAD = "attach", "layout", "detach", "load", "unload"
+REST, OFFLINE = "rest", "offline"
 STEP_LIMIT_S = 40.0
+# A host that runs a policy has been up for longer than a guest takes to boot: longer than an hour, and so long that a
+# 32-bit number of microseconds (4,294.967 s) overflows while the policy is on.
+UPTIME_S = 4283
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,16 @@ class Exercise:
 class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
-    `topology` None: the caller's guest, whatever it is. With `offline` the policy is attached while the last CPU is off
-    line, which W28 brings back. `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is
-    enough.
+    `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
+    time is virtual. With `offline` the policy is attached while the last CPU is off line, which W28 brings back.
+    `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is enough.
     """
 
     name: str
     exercises: tuple[Exercise, ...]
     topology: Topology | None = None
     reloads: int = 0
+    uptime_s: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
     offline: bool = False
     deadline_s: float = 240.0
@@ -63,11 +68,16 @@ class Part:
         """The exercises that EEVDF repeats."""
         return tuple(exercise for exercise in self.exercises if exercise.base_s)
 
+    def before(self, *, virtual: bool) -> tuple[GuestStep, ...]:
+        """What the guest does before it is given the policy. An hour of the host's own time nobody waits for."""
+        rest = GuestStep("rest", (str(self.uptime_s),), REST)
+        offline = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
+        return (*((rest,) if self.uptime_s and virtual else ()), *((offline,) if self.offline else ()))
+
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
         attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
-        steps = [GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)] if self.offline else []
-        steps.append(GuestStep("attach", attach, ATTACH))
+        steps = [GuestStep("attach", attach, ATTACH), GuestStep("layout", label=LAYOUT)]
         steps += [exercise.step("policy", limit_ms) for exercise in self.exercises]
         # W17: taken off, and in W16 put on again, while others want every CPU.
         steps += [
@@ -121,10 +131,11 @@ SHORT = Part(
         Exercise("W27", "W27", 0.8),
     ),
     offline=True,
+    uptime_s=UPTIME_S,
 )
 
 
-def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) -> Part:
+def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150, uptime_s: int = 0) -> Part:
     """Every workload by itself and all at once, each long enough for a stall to be found in it."""
     exercises = (
         *((Exercise("W28", "W28", 3.0),) if topology.cpus > 1 else ()),
@@ -152,13 +163,15 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) 
         Exercise("W26", "W26", 3.0),
         Exercise("W27", "W27", 4.0),
     )
-    return Part(name, exercises, topology, reloads=reloads, offline=topology.cpus > 1, deadline_s=900.0)
+    return Part(
+        name, exercises, topology, reloads=reloads, offline=topology.cpus > 1, uptime_s=uptime_s, deadline_s=900.0
+    )
 
 
 # W18 and W19: no other CPU to move to; cores and caches that share; memory nodes, with thousands of threads.
 FULL = (
     _full("1 CPU", Topology(1)),
-    _full("2 CPUs", Topology(2), reloads=4),
+    _full("2 CPUs", Topology(2), reloads=4, uptime_s=UPTIME_S),
     _full("4 CPUs, SMT", Topology(4, llcs=2, smt=2)),
     _full("8 CPUs, 2 nodes", Topology(8, llcs=2, nodes=2), crowd=300),
 )

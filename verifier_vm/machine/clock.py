@@ -16,6 +16,7 @@ from pathlib import Path
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.guest import ClockCounts
+from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.qemu import QEMU, qemu_version
 
 SOURCES = Path(__file__).parents[1] / "vclock"
@@ -125,8 +126,19 @@ def usable_clock(cache_dir: Path) -> Path:
     return path
 
 
-def plugin_option(path: Path, stats: Stats, rates: Rates | None = None, switch_address: int = 0) -> str:
-    """The value of QEMU's `-plugin`; `switch_address` is that of the guest kernel's __switch_to_asm, or 0."""
+def plugin_option(
+    path: Path,
+    stats: Stats,
+    rates: Rates | None = None,
+    *,
+    switch_address: int = 0,
+    blocks: BlockTable | None = None,
+) -> str:
+    """The value of QEMU's `-plugin`; `switch_address` is that of the guest kernel's __switch_to_asm, or 0.
+
+    What runs of BPF programs is marked in `blocks`.
+    """
     rates = rates or Rates()
     option = f"{path},stats={stats.fd},insn_ps={rates.insn_ps},pause_ps={rates.pause_ps},quantum_ns={rates.quantum_ns}"
-    return f"{option},switch={switch_address}" if switch_address else option
+    option += f",switch={switch_address}" if switch_address else ""
+    return option + (f",blocks={blocks.fd}" if blocks else "")

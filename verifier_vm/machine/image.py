@@ -44,7 +44,9 @@ def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = (
 
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
-    "loader": _guest("loader", "ops", "knobs", "fill", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",)),
+    "loader": _guest(
+        "loader", "ops", "knobs", "fill", "layout", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",)
+    ),
     "adversary": _guest(
         "adversary",
         "crew",

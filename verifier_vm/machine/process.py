@@ -22,6 +22,7 @@ from policy_lake.events import Done, Event, Hello, Ready, StepEvent
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.clock import Stats, plugin_option
+from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.job import encode_job
 from verifier_vm.machine.qemu import Machine, Memory, command_line
 from verifier_vm.machine.qmp import encode_commands, load_commands
@@ -86,6 +87,7 @@ class GuestProcess:
         self._qmp = qmp
         self._control: socket.socket | None = None
         self._pending = memoryview(encode_job(job) if job else b"")
+        self._asks_what_ran = job is not None and any(step.verb == "layout" for step in job.steps)
         self._partial = bytearray()
         self._received = 0
         # Its vCPUs take turns on one host CPU, and its boot takes the longer the more there are.
@@ -95,6 +97,7 @@ class GuestProcess:
     def __enter__(self) -> GuestProcess:
         self._port, guest_end = socket.socketpair()
         self._stats = Stats() if self.machine.clock else None
+        self._blocks = BlockTable() if self.machine.clock and self._asks_what_ran else None
         for end in (self._port, guest_end):
             _enlarge(end)
         self._port.setblocking(False)
@@ -104,15 +107,16 @@ class GuestProcess:
             self._control, self._qmp = socket.socketpair()
             self._control.sendall(encode_commands(load_commands(self._origin.incoming)))
         try:
-            fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._qmp) if end)]
+            fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._blocks, self._qmp) if end)]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=child_environment(),
             )  # fmt: skip
         except OSError as error:
             self._port.close()
-            if self._stats:
-                self._stats.close()
+            for shared in (self._stats, self._blocks):
+                if shared:
+                    shared.close()
             raise InfraError(f"cannot start QEMU: {error}; run `schedcp doctor`") from error
         else:
             _running.add(self._qemu)
@@ -125,7 +129,9 @@ class GuestProcess:
     def _command(self, port_fd: int) -> list[str]:
         plugin, more = "", []
         if self.machine.clock and self._stats:
-            plugin = plugin_option(self.machine.clock, self._stats, switch_address=self._origin.switch_address)
+            plugin = plugin_option(
+                self.machine.clock, self._stats, switch_address=self._origin.switch_address, blocks=self._blocks
+            )
         if self._origin.incoming:
             more += ["-incoming", "defer"]
         if self._qmp:
@@ -141,7 +147,7 @@ class GuestProcess:
         _ended.discard(self._qemu)
         assert self._qemu.stdout
         self._qemu.stdout.close()
-        for end in (self._stats, self._control):
+        for end in (self._stats, self._blocks, self._control):
             if end:
                 end.close()
 
@@ -157,6 +163,7 @@ class GuestProcess:
             console=self._console_text(),
             clock=self.machine.clock_name,
             counts=self.counts(),
+            executed=self._blocks.read() if self._blocks else None,
         )
 
     def await_ready(self, deadline: float) -> Ready:

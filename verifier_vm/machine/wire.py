@@ -21,10 +21,12 @@ from policy_lake.events import (
     Event,
     ExitRecord,
     Hello,
+    LaidOut,
     NotDone,
     Phase,
     Ran,
     Ready,
+    Rested,
     SchedState,
     Started,
     StepEvent,
@@ -33,6 +35,7 @@ from policy_lake.events import (
     Watch,
 )
 from policy_lake.limits import EVENT_BRACKETS, EVENT_BYTES
+from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
 _INT_BITS = 64  # what the guest prints is at most an unsigned 64-bit number
@@ -142,17 +145,26 @@ def _step(event: Fields, wall_s: float) -> StepEvent:
         "kmsg": event.lines("kmsg"),
     }  # fmt: skip
     # init says nothing but why of a step that it could not begin.
-    body = {"attach": "enable_seq", "detach": "exit_record", "run": "sched", "start": "", "stop": "sched"}[verb]
+    bodies: dict[Verb, str] = {
+        "attach": "enable_seq",
+        "layout": "layout",
+        "detach": "exit_record",
+        "start": "",
+        "rest": "",
+    }
+    body = bodies.get(verb, "sched")
     if not known["ok"] and body not in event and not ("exit" in event or "sched" in event):
         why = next((name for name in ("err", "log") if name in event), "")
         return NotDone(**known, verb=verb, err=event.text(why) if why else "")
     if verb == "attach":
         return _attached(event, known)
+    if verb == "layout":
+        return _laid_out(event.text("layout"), known)
     if verb == "detach":
         record = parse_exit_record(event.text("exit_record"), where=event.where)
         return Detached(**known, sched=_state(event.inner("sched")), exit_record=record, log=event.text("log"))
-    if verb == "start":
-        return Started(**known)
+    if verb in ("start", "rest"):
+        return Started(**known) if verb == "start" else Rested(**known)
     return Stopped(**_program(event, known)) if verb == "stop" else Ran(**_program(event, known))
 
 
@@ -168,6 +180,13 @@ def _attached(event: Fields, known: dict[str, Any]) -> Attached:
         **known, **ended, phase=event.word("phase", get_args(Phase)), ops=event.text("ops"),
         enable_seq=event.integer("enable_seq", least=0), sched=_state(event.inner("sched")), log=event.text("log"),
     )  # fmt: skip
+
+
+def _laid_out(layout: str, known: dict[str, Any]) -> LaidOut:
+    try:
+        return LaidOut(**known, programs=parse_layout(layout))
+    except LayoutError as error:
+        return LaidOut(**known, unknown=str(error))
 
 
 def _program(event: Fields, known: dict[str, Any]) -> dict[str, Any]:

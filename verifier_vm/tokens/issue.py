@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from policy_lake.coverage import counted, shortfall
 from policy_lake.model import Stage
 from policy_lake.scores import Ratio, Score
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
@@ -14,7 +15,7 @@ from verifier_vm.tokens.report import digest_of, stage_digests
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.revocation import RevocationList
 from verifier_vm.tokens.statement import payload_of, refusal_of
-from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_VALID_FOR, LogPlace, Token
+from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_TEXT, LONGEST_VALID_FOR, LogPlace, Token, Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,33 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         rollout_limit=request.rollout_limit,
         breaker=request.breaker,
         last_known_good=request.last_known_good,
-        limits=tuple(dict.fromkeys((*limits_of(request.stages), *request.limits))),
+        limits=tuple(dict.fromkeys((*limits_of(request.stages), *_limit_of_coverage(request), *request.limits))),
         provenance=request.provenance,
         workload=request.workload or (score.workload if score else ""),
         ratio=_ratio(request),
         score_sha256=digest_of(score) if score else "",
         tier=request.tier,
+        coverage=_tried(request),
     )
+
+
+def _tried(request: TokenRequest) -> Tried | None:
+    """The shares are worked out here: what a request says of them is not believed."""
+    told = request.coverage
+    if told is None or told.unknown:
+        return None
+    if not {*told.never_ran} <= {*told.programs} or len({*told.programs}) != len(told.programs):
+        raise ValueError("the coverage's callbacks contradict each other")
+    coverage = counted(told.programs, told.files, told.conditions, told.never_ran)
+    if coverage != told:
+        raise ValueError("the coverage's shares are not those of its lines and branches")
+    return Tried(coverage.lines, coverage.branches, request.min_coverage, digest_of(coverage))
+
+
+def _limit_of_coverage(request: TokenRequest) -> tuple[str, ...]:
+    """Why the token ends at the canary for its coverage's sake, if it does."""
+    why = shortfall(request.coverage, request.min_coverage)
+    return (f"no rollout beyond the canary: {why}"[:LONGEST_TEXT],) if why else ()
 
 
 def _ratio(request: TokenRequest) -> Ratio | None:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from policy_lake.coverage import Coverage
 from policy_lake.model import Stage, to_json
 from policy_lake.scores import Score
 from verifier_vm.tokens.dsse import canonical_json, strict_json
@@ -14,7 +15,7 @@ from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.terms import StageDigest, Token
 
 
-def digest_of(record: Stage | Score) -> str:
+def digest_of(record: Stage | Score | Coverage) -> str:
     """SHA-256 of a report's canonical JSON."""
     return hashlib.sha256(canonical_json(to_json(record))).hexdigest()
 
@@ -24,9 +25,15 @@ def stage_digests(stages: Sequence[Stage]) -> tuple[StageDigest, ...]:
     return tuple(StageDigest(stage.name, stage.ok, digest_of(stage)) for stage in stages)
 
 
-def report_of(token_sha256: str, stages: Sequence[Stage], score: Score | None) -> bytes:
+def report_of(
+    token_sha256: str, stages: Sequence[Stage], score: Score | None, coverage: Coverage | None = None
+) -> bytes:
     """The file that goes beside the token of that digest."""
-    reports = {"stages": [to_json(stage) for stage in stages], "score": to_json(score) if score else None}
+    reports = {
+        "stages": [to_json(stage) for stage in stages],
+        "score": to_json(score) if score else None,
+        "coverage": to_json(coverage) if coverage is not None and not coverage.unknown else None,
+    }
     return canonical_json({"token_sha256": token_sha256, **reports}) + b"\n"
 
 
@@ -40,7 +47,7 @@ def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, A
             StageDigest(stage["name"], stage["ok"], hashlib.sha256(canonical_json(stage)).hexdigest())
             for stage in report["stages"]
         )
-        score = hashlib.sha256(canonical_json(report["score"])).hexdigest() if report["score"] is not None else ""
+        score, coverage = (_digest(report[name]) for name in ("score", "coverage"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TokenError(f"the report is not well formed: {in_one_line(repr(error))}", Code.REPORT_CHANGED) from error
     if len(digests) != len(token.stages):
@@ -51,4 +58,10 @@ def check_report(content: bytes, token: Token, token_sha256: str) -> dict[str, A
             raise TokenError(reason, Code.REPORT_CHANGED)
     if score != token.score_sha256:
         raise TokenError("the report's score is not the one that was signed", Code.REPORT_CHANGED)
+    if coverage != (token.coverage.sha256 if token.coverage else ""):
+        raise TokenError("the report's coverage is not the one that was signed", Code.REPORT_CHANGED)
     return report
+
+
+def _digest(report: Any) -> str:
+    return hashlib.sha256(canonical_json(report)).hexdigest() if report is not None else ""

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from policy_lake.coverage import Coverage
 from policy_lake.errors import InputError
+from policy_lake.limits import MIN_COVERAGE
 from policy_lake.model import Stage, from_json
 from policy_lake.scores import Ratio, Score
 from verifier_vm.judge.suite import SuiteTier
@@ -33,6 +35,8 @@ class TokenRequest:
     breaker: BreakerLimits = DEFAULT_LIMITS
     last_known_good: str = ""
     limits: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+    min_coverage: int = MIN_COVERAGE.preset
     provenance: Provenance = UNKNOWN
     valid_for_s: int = int(VALID_FOR.total_seconds())
 

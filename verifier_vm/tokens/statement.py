@@ -21,12 +21,13 @@ from verifier_vm.tokens.terms import (
     LONGEST_VALID_FOR,
     REQUIRED_STAGES,
     Token,
+    Tried,
 )
 
 OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version", "log"),
     *("stages", "score_sha256", "rollout_limit", "breaker", "last_known_good", "limits", "provenance"),
-    *("workload", "ratio", "tier"),
+    *("workload", "ratio", "tier", "coverage"),
 )
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -94,6 +95,7 @@ def _statement(token: Token) -> dict[str, Any]:
     fields = to_json(token)
     reports = [(stage.name, stage.sha256) for stage in token.stages]
     reports += [("score", token.score_sha256)] if token.score_sha256 else []
+    reports += [("coverage", token.coverage.sha256)] if token.coverage else []
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": token.policy, "digest": {"sha256": token.object_sha256}}],
@@ -151,6 +153,7 @@ def _wrong_terms(token: Token) -> str:
     nonce = re.fullmatch(r"[0-9a-f]{32}", token.nonce)
     cost, breaker = token.provenance.cost_usd, token.breaker
     better = token.ratio is not None and token.ratio.ci95[0] > 1
+    tried = token.coverage
     needs = {
         "nonce or version is missing": nonce is not None and token.version >= 1,
         "its place in the log is missing": token.log.seq >= 1 and is_sha256(token.log.previous),
@@ -159,7 +162,15 @@ def _wrong_terms(token: Token) -> str:
         f"the breaker's stall_ms is not in 1..{LONGEST_STALL_MS}": 1 <= breaker.stall_ms <= LONGEST_STALL_MS,
         f"the breaker's p99_ratio is not in 1..{LARGEST_P99_RATIO:g}": 1 <= breaker.p99_ratio <= LARGEST_P99_RATIO,
         "cost_usd is no cost": cost is None or 0 <= cost < float("inf"),
+        "its coverage is no coverage": tried is None or _is_coverage(tried),
+        "a rollout beyond the canary needs the coverage that is asked for": token.rollout_limit == "canary"
+        or (tried is not None and tried.branches.percent >= tried.min_percent),
         "a rollout beyond the canary needs the full tier": token.rollout_limit == "canary" or token.tier == "full",
         "a rollout beyond the canary needs a score that is surely above 1": token.rollout_limit == "canary" or better,
     }
     return next((reason for reason, met in needs.items() if not met), "")
+
+
+def _is_coverage(tried: Tried) -> bool:
+    shares = all(0 <= share.ran <= share.of for share in (tried.lines, tried.branches))
+    return shares and 0 <= tried.min_percent <= 100 and is_sha256(tried.sha256)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from policy_lake.coverage import Share
 from policy_lake.scores import Ratio
 from verifier_vm.judge.suite import SuiteTier
 
-VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
+VERIFIER_VERSION = "3"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
 REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
@@ -67,6 +68,19 @@ class Provenance:
     cost_usd: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How much of the policy's own code the suite executed: lines, and ways of conditional jumps, outside error paths.
+
+    A rollout beyond the canary needs `min_percent` of the branches. `sha256` is of the report's canonical JSON.
+    """
+
+    lines: Share
+    branches: Share
+    min_percent: int
+    sha256: str
+
+
 DEFAULT_LIMITS = BreakerLimits()
 UNKNOWN = Provenance()
 
@@ -84,7 +98,7 @@ class Token:
     """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words.
 
     `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
-    empty, `limits` in words.
+    empty, `limits` in words, `coverage` None where nobody saw what was executed.
     """
 
     policy: str
@@ -110,6 +124,7 @@ class Token:
     ratio: Ratio | None = None
     score_sha256: str = ""
     tier: SuiteTier = "short"
+    coverage: Tried | None = None
     verifier_version: str = VERIFIER_VERSION
 
     @property

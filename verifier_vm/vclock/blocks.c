@@ -54,6 +54,7 @@ static void translated(uint64_t id, struct qemu_plugin_tb *tb)
 	qemu.tb_call(tb, clock_block, PLUGIN_CB_NO_REGS, (void *)sum);
 	if (settings.switch_address && qemu.tb_vaddr(tb) == settings.switch_address)
 		qemu.tb_call(tb, clock_switched, PLUGIN_CB_NO_REGS, NULL);
+	executed_translated(tb);
 }
 
 void blocks_install(uint64_t plugin_id)

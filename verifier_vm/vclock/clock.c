@@ -209,6 +209,12 @@ void clock_switched(unsigned int unused, void *nothing)
 	(void)nothing;
 	stats->switch_hash = hashed(stats->switch_hash);
 	stats->switches++;
+	executed_switched();
+}
+
+unsigned int clock_vcpu(void)
+{
+	return (unsigned int)(current - vcpus);
 }
 
 uint64_t clock_vcpu_now_ps(void)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD`, with
- * the same file preloaded.
+ * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD,blocks=FD`,
+ * with the same file preloaded.
  * Whatever is missing is told in the shared page, and QEMU ends: half a virtual clock would be worse than none.
  */
 #define _GNU_SOURCE 1
@@ -20,7 +20,7 @@
 QEMU_EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
 
 struct qemu_api qemu;
-struct settings settings = { .insn_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, .stats_fd = -1 };
+struct settings settings = { .insn_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, .stats_fd = -1, .blocks_fd = -1 };
 struct stats *stats;
 
 static void **find_current_cpu(void)
@@ -104,6 +104,8 @@ static bool take_option(char *option)
 		settings.switch_address = number;
 	else if (!strcmp(option, "stats"))
 		settings.stats_fd = (int)number;
+	else if (!strcmp(option, "blocks"))
+		settings.blocks_fd = (int)number;
 	else
 		return false;
 	return true;
@@ -133,6 +135,8 @@ QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info,
 			return refuse("cannot map the page for its figures: ", strerror(errno));
 		}
 	}
+	if (settings.blocks_fd >= 0 && !executed_open(settings.blocks_fd))
+		return refuse("cannot map the table of executed blocks: ", strerror(errno));
 	missing = qemu_api_load();
 	if (missing)
 		return refuse("this QEMU does not export ", missing);

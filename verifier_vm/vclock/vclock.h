@@ -36,6 +36,7 @@ struct settings {
 	uint64_t switch_address; /* of the guest kernel's context switch, or 0 */
 	uint64_t quantum_ps;	/* how far one vCPU may run ahead of another */
 	int stats_fd;
+	int blocks_fd;		/* where executed.c writes, or -1 */
 };
 
 extern struct settings settings;
@@ -55,10 +56,27 @@ bool clock_frozen(void);		/* the guest waits for the host: while it is idle, tim
 void clock_poke(void);			/* the vCPU being executed gave the main thread work */
 
 void clock_yield(void);			/* the vCPU being executed may have sent an interrupt */
+unsigned int clock_vcpu(void);		/* which vCPU is being executed, from 0 on in the order in which they were first seen */
 
 /* blocks.c: what instructions are charged */
 #define CHARGE_HALT (1ull << 52)	/* beside the time: the block halts its vCPU */
 void blocks_install(uint64_t plugin_id);
+
+/* executed.c: which code of BPF programs ran; nothing where nobody asked. verifier_vm/machine/executed.py reads the blocks. */
+enum { RAN = 1, JUMPED = 2, WENT_ON = 4 };	/* the jump at the block's end was taken, was not */
+struct block {
+	uint64_t start;
+	uint64_t target;	/* of the conditional jump at its end, 0 where it ends otherwise */
+	uint32_t size;
+	uint32_t crc;
+	uint32_t seen;
+	uint32_t unused;
+};
+
+struct qemu_plugin_tb;
+bool executed_open(int fd);
+void executed_translated(struct qemu_plugin_tb *tb);	/* to be called after clock_block was put into the block */
+void executed_switched(void);				/* the vCPU being executed goes on with another task */
 
 /* baton.c: which thread acts */
 enum thread_role { OTHER_THREAD, MAIN_THREAD, VCPU_THREAD };

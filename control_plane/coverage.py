@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the suite executed of a policy, for people: one line, what was not tried, the source with marks beside it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from policy_lake.coverage import Branch, Coverage, FileCoverage, Share
+
+MOST_NOT_TRIED = 12  # lines; --coverage shows all
+MOST_BYTES = 4 << 20
+RAN, NOT_TRIED, ERROR, NO_CODE = "+", "!", "e", " "
+LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, not tried and not counted"
+
+
+def coverage_line(coverage: Coverage) -> str:
+    """How much was executed."""
+    if coverage.unknown:
+        return f"not known: {coverage.unknown}"
+    return f"{_share(coverage.lines)} of lines, {_share(coverage.branches)} of branches, outside error paths"
+
+
+def _share(share: Share) -> str:
+    return f"{share.percent:g} % ({share.ran} of {share.of})"
+
+
+def not_tried(coverage: Coverage) -> list[str]:
+    """The branches that were not tried, a place a line, the policy's own file first."""
+    ways: dict[tuple[str, int, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for branch, to in coverage.not_tried():
+        ways[branch.file, branch.line, branch.column][_way(branch, to)].append(branch.program)
+    order = sorted(ways, key=lambda place: ("/" in place[0].removeprefix("source/"), place))
+    never = [f"{program}: never called" for program in coverage.never_ran]
+    return never + [f"{_name(file)}:{line}:{column}: {_told(ways[file, line, column])}" for file, line, column in order]
+
+
+def _told(ways: dict[str, list[str]]) -> str:
+    return "; ".join(f"{way} in {', '.join(dict.fromkeys(programs))}" for way, programs in ways.items())
+
+
+def _way(branch: Branch, to: int) -> str:
+    if branch.number < 0:
+        return "the loop"
+    return f"to line {to}" if to else "one way"
+
+
+def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
+    """The policy's own file line by line, each with its mark and number, then headers in short."""
+    own = next((file for file in coverage.files if Path(file.file).name == source.name), None)
+    if own is None:
+        yield f"no line of {source.name} has code"
+        return
+    notes = _notes(coverage, own.file)
+    yield f"{source.name}: {LEGEND}"
+    for number, text in enumerate(source.read_text(encoding="utf-8", errors="replace")[:MOST_BYTES].splitlines(), 1):
+        shown = "".join(char if char.isprintable() else "?" for char in text.expandtabs())
+        yield f"{_mark(own, number)} {number:>5} {shown}".rstrip()
+        for note in notes.get(number, ()):
+            yield f"{'':>8}^ not tried: {note}"
+    for file in coverage.files:
+        if file is not own and file.not_tried:
+            yield f"{_name(file.file)}: lines not tried: {', '.join(map(str, file.not_tried))}"
+
+
+def _notes(coverage: Coverage, file: str) -> dict[int, list[str]]:
+    notes: dict[int, list[str]] = defaultdict(list)
+    for branch, to in coverage.not_tried():
+        if branch.file == file:
+            notes[branch.line].append(f"{_way(branch, to)} (column {branch.column}, in {branch.program})")
+    return notes
+
+
+def _mark(file: FileCoverage, line: int) -> str:
+    if line in file.not_tried:
+        return NOT_TRIED
+    if line in file.error:
+        return ERROR
+    return RAN if line in file.ran else NO_CODE
+
+
+def _name(file: str) -> str:
+    return file.removeprefix("source/")

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a policy's own code was executed: what a guest and its clock tell of it, and what is made of that. A leaf.
+
+Addresses are the guest kernel's. verifier_vm/machine/layout.py and executed.py make the first records, checked there;
+verifier_vm/coverage the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Fate = Literal["ran", "not tried", "error"]  # `error`: not tried, and on an error path, which does not count
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFunction:
+    """A function as the kernel's JIT made it: x86 code and where it lies."""
+
+    start: int
+    code: bytes
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLine:
+    """From which address on the code comes from which place of the source; line and column are 0 where not known."""
+
+    address: int
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLayout:
+    """One BPF program, with its copies of the functions that it calls; `lines` by address."""
+
+    name: str
+    functions: tuple[CodeFunction, ...]
+    lines: tuple[CodeLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Straight code that ran, from `start` for `size` bytes with that CRC-32, and how the jump at its end went."""
+
+    start: int
+    size: int
+    crc: int
+    jumped: bool = False
+    went_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """All blocks that ran in the area of BPF programs; `dropped`: how many more there was no room for."""
+
+    blocks: tuple[Block, ...]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileCoverage:
+    """The lines of one file that have code, by what became of them."""
+
+    file: str
+    ran: tuple[int, ...] = ()
+    not_tried: tuple[int, ...] = ()
+    error: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A conditional jump of a callback's code: what became of its two ways, and to which lines they lead.
+
+    `number` tells apart those of one callback at one place, in order of their addresses; -1 is a loop, which jumps to
+    end. Line 0: not known.
+    """
+
+    program: str
+    file: str
+    line: int
+    column: int
+    number: int
+    jumped: Fate
+    went_on: Fate
+    jumped_to: int = 0
+    went_on_to: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, int, str, int]:
+        """What it is called in every guest."""
+        return (self.file, self.line, self.column, self.program, self.number)
+
+    @property
+    def fates(self) -> tuple[Fate, Fate]:
+        return (self.jumped, self.went_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of those that count."""
+
+    ran: int
+    of: int
+
+    @property
+    def percent(self) -> float:
+        """0 to 100; 100 of none. Rounded down, so that 100 means all."""
+        return int(1000 * self.ran / self.of) / 10 if self.of else 100.0
+
+
+NONE = Share(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was executed of a policy's callbacks, over all guests of a verdict.
+
+    `unknown` says why that is not known, and is empty otherwise. `lines` and `branches` count those outside error
+    paths, `branches` each way of a conditional jump and that a callback is called at all. `programs` are the
+    callbacks' functions, `never_ran` those of them that nothing called.
+    """
+
+    unknown: str = ""
+    lines: Share = NONE
+    branches: Share = NONE
+    programs: tuple[str, ...] = ()
+    never_ran: tuple[str, ...] = ()
+    files: tuple[FileCoverage, ...] = ()
+    conditions: tuple[Branch, ...] = ()
+
+    def not_tried(self) -> Iterator[tuple[Branch, int]]:
+        """The ways that no guest took, and to which line each leads (0: not known)."""
+        for branch in self.conditions:
+            for fate, to in ((branch.jumped, branch.jumped_to), (branch.went_on, branch.went_on_to)):
+                if fate == "not tried":
+                    yield branch, to
+
+
+def counted(
+    programs: Sequence[str],
+    files: Sequence[FileCoverage],
+    conditions: Sequence[Branch],
+    never_ran: Sequence[str] = (),
+) -> Coverage:
+    """The coverage with its shares, which nobody else works out."""
+    ran = sum(len(file.ran) for file in files)
+    fates = [fate for branch in conditions for fate in branch.fates if fate != "error"]
+    lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
+    branches = Share(fates.count("ran") + len(programs) - len(never_ran), len(fates) + len(programs))
+    return Coverage("", lines, branches, tuple(programs), tuple(never_ran), tuple(files), tuple(conditions))
+
+
+def shortfall(coverage: Coverage | None, percent: float) -> str:
+    """Empty if so many per cent of the branches outside error paths were tried; else why not, in one line."""
+    if coverage is None or coverage.unknown:
+        return f"what ran of the policy's code is not known: {coverage.unknown if coverage else 'it was not measured'}"
+    share = coverage.branches
+    if share.percent >= percent:
+        return ""
+    tried = f"{share.percent:g} % of the branches outside error paths were tried ({share.ran} of {share.of})"
+    return f"{tried}, {percent:g} % are asked for"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Error paths, which do not count when nobody took them:
+- where every way on ends in scx_bpf_error() or scx_bpf_exit();
+- where a pointer is null that can be so by failure alone, and that the BPF verifier wants looked at: an element of an
+  array, a CPU's or a task's own storage, memory just asked for. A key that is not in a hash is no failure and counts.
+"""
+
+from __future__ import annotations
+
+from verifier_vm.object.decode import ALU64, BY_REGISTER, CALL, EXIT, JA, JMP, JMP32, LDX, ST, STX, Instruction
+from verifier_vm.object.flow import MOV
+from verifier_vm.object.kernel import ARRAYS, ENDING, HELPERS, kernel_name
+from verifier_vm.object.program import Program
+
+Graph = dict[int, tuple[int, ...]]  # by pc, where control may go next
+# By failure alone: helpers and kfuncs. A lookup counts by the map's type.
+FAILING = frozenset(("task_storage_get", "cgrp_storage_get", "per_cpu_ptr", "ringbuf_reserve", "map_lookup_percpu_elem",
+                     "bpf_obj_new_impl", "bpf_cpumask_create", "bpf_task_acquire", "bpf_cgroup_acquire"))  # fmt: skip
+JEQ, JNE = 0x10, 0x50
+JUMPED, WENT_ON = 0, 1
+
+
+def called(instruction: Instruction) -> str:
+    reference = instruction.reference
+    if reference is None or reference.kind == "function":
+        return ""
+    if reference.kind == "helper":
+        return HELPERS.get(reference.offset, ("", 0))[0]
+    return kernel_name(reference.name)
+
+
+def doomed(program: Program, graph: Graph) -> set[int]:
+    """From where on every way to the end of the function calls scx_bpf_error() or scx_bpf_exit()."""
+    escaping: set[int] = set()  # from where some way does not
+    before: dict[int, list[int]] = {}
+    for pc, following in graph.items():
+        for to in following:
+            before.setdefault(to, []).append(pc)
+
+    def ends(pc: int) -> bool:
+        instruction = program.code[pc]
+        return instruction is not None and instruction.code == JMP | CALL and called(instruction) in ENDING
+
+    pending = [pc for pc, i in ((pc, program.code[pc]) for pc in graph) if i is not None and i.code == JMP | EXIT]
+    while pending:
+        pc = pending.pop()
+        if pc not in escaping and not ends(pc):
+            escaping.add(pc)
+            pending += before.get(pc, ())
+    return _reaching([pc for pc in graph if ends(pc)], before) - escaping
+
+
+def _reaching(ends: list[int], before: dict[int, list[int]]) -> set[int]:
+    """From where some way comes to one of them: a loop without end comes to none."""
+    found: set[int] = set()
+    pending = list(ends)
+    while pending:
+        pc = pending.pop()
+        if pc not in found:
+            found.add(pc)
+            pending += before.get(pc, ())
+    return found
+
+
+def is_null_check(instruction: Instruction) -> bool:
+    op = instruction.code & 0xF0
+    by_value = not instruction.code & BY_REGISTER and instruction.imm == 0
+    return instruction.kind == JMP and op in (JEQ, JNE) and by_value
+
+
+def nulls(program: Program, graph: Graph) -> dict[int, int]:
+    """By pc of a jump that compares such a pointer with null: which of its ways is the null one."""
+    held: dict[int, frozenset[int]] = {}
+    first = min(graph, default=0)
+    pending: list[tuple[int, frozenset[int]]] = [(first, frozenset())]
+    while pending:
+        pc, now = pending.pop()
+        known = held.get(pc)
+        if pc not in graph or (known is not None and known <= now):
+            continue
+        now = held[pc] = now if known is None else now & known
+        after = _after(program, pc, now)
+        pending += [(to, after) for to in graph[pc]]
+    found = {}
+    for pc, now in held.items():
+        instruction = program.code[pc]
+        if instruction is not None and is_null_check(instruction) and instruction.dst in now and len(graph[pc]) == 2:
+            found[pc] = null_way(instruction)
+    return found
+
+
+def null_way(instruction: Instruction) -> int:
+    return JUMPED if instruction.code & 0xF0 == JEQ else WENT_ON
+
+
+def _after(program: Program, pc: int, now: frozenset[int]) -> frozenset[int]:
+    """Which registers (0 to 10) and stack slots (their offsets, below 0) hold such a pointer after an instruction."""
+    instruction = program.code[pc]
+    if instruction is not None and instruction.code == JMP | CALL:
+        kept = frozenset(place for place in now if place < 0 or place > 5)
+        return kept | {0} if _may_fail(program, pc, instruction) else kept
+    return _moved(instruction, now) if instruction is not None else now
+
+
+def _moved(instruction: Instruction, now: frozenset[int]) -> frozenset[int]:
+    kind, dst, src = instruction.kind, instruction.dst, instruction.src
+    whole = instruction.code & 0x18 == 0x18
+    if kind == STX and dst == 10:
+        kept = frozenset(place for place in now if place >= 0 or abs(place - instruction.off) >= 8)
+        return kept | {instruction.off} if whole and src in now else kept
+    if kind in (JMP, JMP32, STX) or kind == ST:
+        return now
+    if kind == ALU64 and instruction.code & 0xF0 == MOV and instruction.code & BY_REGISTER and src in now:
+        return now | {dst}
+    if kind == LDX and src == 10 and whole and instruction.off in now:
+        return now | {dst}
+    return now - {dst}
+
+
+def _may_fail(program: Program, pc: int, instruction: Instruction) -> bool:
+    """Whether it returns a pointer that is null by failure alone."""
+    name = called(instruction)
+    if name == "map_lookup_elem":
+        looked_up = _map_before(program, pc)
+        return looked_up in program.maps and program.maps[looked_up].kind in ARRAYS
+    return name in FAILING
+
+
+def _map_before(program: Program, pc: int) -> str:
+    """The map in register 1, where it was loaded in the same straight code."""
+    for at in range(pc - 1, max(pc - 16, -1), -1):
+        instruction = program.code[at]
+        if instruction is None:
+            continue
+        if instruction.kind in (JMP, JMP32) and instruction.code & 0xF0 != JA:
+            return ""
+        if instruction.dst == 1 and instruction.kind != STX:
+            reference = instruction.reference
+            return reference.name if reference is not None and reference.kind == "map" else ""
+    return ""
