@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from policy_lake.doing import is_doing
+from policy_lake.show import for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +56,7 @@ class Shown(logging.Handler):
         """A line that stays; wrapped by the terminal, not by us, so that it can be copied."""
         self._said = time.monotonic()
         try:
-            self.console.print(self._stamp() + text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(for_terminal(self._stamp() + text), markup=False, highlight=False, soft_wrap=True)
         except OSError:  # nobody reads stderr any more, which is no reason to end the work
             self._over.set()
 
@@ -63,7 +64,7 @@ class Shown(logging.Handler):
         """What a terminal shows below the lines."""
         from rich.text import Text
 
-        return Text(f"{self._time()} {self._text}", no_wrap=True, overflow="ellipsis", style="dim")
+        return Text(for_terminal(f"{self._time()} {self._text}"), no_wrap=True, overflow="ellipsis", style="dim")
 
     def beat(self) -> None:
         """Where nothing is drawn: a line when there was none for long. Returns at the end of the work."""

@@ -71,14 +71,14 @@ class ModelPlanner:
         call = prepare(endpoint, context, left_s + 1)  # the later of two timeouts, only to end the thread
         afford(endpoint, self.usage, call.tokens_in, call.tokens_out)
         most = self.usage.plus(endpoint, call.tokens_in, call.tokens_out)
+        before, self.usage = self.usage, most  # until it has ended well it may be at work on an answer
         self._keep(most)  # before the call: a process that dies in it has spent no less
         try:
             reply = _within(left_s, lambda: ask(endpoint, call))
         except TimeoutError:
-            self.usage = most  # it may be at work on an answer
             timeout = f"no answer within {endpoint.timeout_s:g} s"
             raise InfraError(f"model {endpoint.model} at {endpoint.url}: {timeout}") from None
-        self.usage = self.usage.plus(endpoint, *reply.used)
+        self.usage = before.plus(endpoint, *reply.used)
         self._keep(self.usage)
         return reply
 

@@ -107,7 +107,6 @@ def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as plain text, in lines of at most WIDTH columns."""
-    """The whole report as plain text."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
     lines = [*wrapped(f"{profile.workload}: {profile.goal}"), "", *wrapped(best_line(best, tried)), ""]
@@ -135,7 +134,6 @@ def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
 ) -> str:
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
-    """The whole report as Markdown."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
     lines = [f"# {profile.workload}", "", *wrapped(best_line(best, tried)), "", *wrapped(f"Goal: {profile.goal}"), ""]
@@ -145,7 +143,7 @@ def markdown_report(
     lines += ["| ratio | result | policy | iteration |", "|---|---|---|---|"]
     for attempt in tried:
         cells = (attempt.ratio, attempt.outcome, attempt.candidate.policy, str(attempt.candidate.iteration))
-        lines += [f"| {' | '.join(map(_cell, cells))} |"]
+        lines += [f"| {' | '.join(cells)} |"]
     lines += [""]
     for attempt in tried:
         lines += wrapped(_reasons(attempt), first="- ", rest="  ")
@@ -172,7 +170,6 @@ def _profile_items(profile: WorkloadProfile) -> list[str]:
 
 def profile_page(profile: WorkloadProfile) -> str:
     """The workload profile as Markdown: five lines, and every command in a table."""
-    """The workload profile as Markdown."""
     profile = shown(profile, for_markdown)
     lines = [
         f"# {profile.workload}", "", *_profile_items(profile), "", *wrapped(f"Goal: {profile.goal}"), "",
@@ -180,7 +177,7 @@ def profile_page(profile: WorkloadProfile) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [
-        f"| {_cell(c.comm)} | {c.tasks} | {c.cpu_ms:.1f} | {c.cpu_ms_max_task:.1f} | {c.wait_ms:.1f} | {c.wakeups} "
+        f"| {c.comm} | {c.tasks} | {c.cpu_ms:.1f} | {c.cpu_ms_max_task:.1f} | {c.wait_ms:.1f} | {c.wakeups} "
         f"| {c.burst_us_p50:.0f} / {c.burst_us_p99:.0f} | {c.wait_us_p50:.0f} / {c.wait_us_p99:.0f} |"
         for c in profile.commands
     ]
@@ -201,7 +198,3 @@ def _token_line(best: Score | None, token: str | None) -> str:
     if best is not None and best.outcome == "win":
         return "Token: none: the best was not promoted (the lines of `learn` say why)."
     return "Token: none, as nothing won."
-
-
-def _cell(text: str) -> str:
-    return text  # escaped with all else, by report_parts

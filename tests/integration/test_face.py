@@ -52,7 +52,7 @@ def test_settings_come_from_the_caller_and_not_from_the_environment(monkeypatch,
     assert settings.guest_deadline_s == 180.0
     with pytest.raises(schedcp.InputError, match="SCHEDCP_CPUS"):
         resolved(None)
-    with pytest.raises(ValueError, match="cpus"):
+    with pytest.raises(schedcp.InputError, match=r"^Settings\(cpus='65'\): more than 64$"):
         schedcp.Settings(cpus=65)
 
 

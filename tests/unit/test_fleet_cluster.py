@@ -30,12 +30,8 @@ def test_the_environment_is_filled_where_the_user_has_set_nothing(
     environ = environment.os.environ
     environment.prepare_environment()
     assert environ["DO_NOT_TRACK"] == "0" and environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    assert (environ["RAY_AUTH_MODE"], len(environ["RAY_AUTH_TOKEN"]), environ["RAY_USAGE_STATS_ENABLED"]) == (
-        "token",
-        64,
-        "0",
-    )
     token = environ["RAY_AUTH_TOKEN"]
+    assert (environ["RAY_AUTH_MODE"], len(token), environ["RAY_USAGE_STATS_ENABLED"]) == ("token", 64, "0")
     environment.prepare_environment()
     assert environ["RAY_AUTH_TOKEN"] == token, "called again it changes nothing"
 
@@ -183,22 +179,29 @@ def test_what_somebody_else_started_is_neither_warmed_nor_ended(
     assert (our_cluster.seen.connects, our_cluster.seen.warmed) == (["h:1"], 0), "its workers are not ours to warm"
 
 
-def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(our_cluster: Any) -> None:
+def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(
+    our_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     our_cluster.seen.faults = [ValueError("no room"), ValueError("no room")]
     made = our_cluster()
     made.ready()
     assert made.slots == 3 and len(our_cluster.seen.connects) == 3
-    our_cluster.settings.cluster_deadline_s = 0.5
+    made.end()
+    passed = [0.0]  # seconds by a clock that only pauses move
+    clock = SimpleNamespace(monotonic=lambda: passed[0], sleep=lambda pause: passed.__setitem__(0, passed[0] + pause))
+    monkeypatch.setattr(cluster, "time", clock)
+    monkeypatch.setattr(cluster, "AGAIN_S", 10.0)
+    our_cluster.settings.cluster_deadline_s = 60.0
     for fault, words in (
         (ValueError("\nno room\nat all"), "^Ray did not start: ValueError: no room$"),
         (InfraError("no such host"), "^no such host$"),
         (ValueError(""), "^Ray did not start: ValueError: $"),
     ):
-        our_cluster.seen.always = fault
+        our_cluster.seen.always, our_cluster.seen.connects = fault, []
         late = our_cluster()
-        time.sleep(0.2)  # its time runs from its beginning, who waits for it comes later
         with pytest.raises(InfraError, match=words):
             late.ready()
+        assert len(our_cluster.seen.connects) == 8, "one every 10 s of 60, and one that ends after them"
 
 
 def test_a_cluster_that_dies_is_lost_and_begun_anew(our_cluster: Any) -> None:

@@ -9,6 +9,7 @@ import re
 import time
 
 import pytest
+from hostile import NAMES, unseen
 from rich.console import Console
 
 from control_plane import progress
@@ -53,6 +54,19 @@ def test_where_nothing_can_be_drawn_anew_silence_is_broken_by_a_line(stderr, kin
     lines = written.getvalue().splitlines()
     assert set(lines) == {"still: measuring: 4 runs done (0 s)"} and 1 <= len(lines) <= 4
     assert "\x1b" not in written.getvalue()
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_from_outside_is_shown_and_does_nothing(stderr, name):
+    console, written = stderr(force_terminal=False)
+    with progress.shown(console, name, level=logging.INFO) as shown:
+        assert not unseen(shown.drawn().plain)
+        log.info("%s", name)  # by a logger that lets everything through
+        shown.line(name)
+        shown.now(name)
+        assert not unseen(shown.drawn().plain)
+    lines = written.getvalue().split("\n")[:-1]
+    assert len(lines) == 2 and not any(unseen(line) for line in lines)
 
 
 def test_no_heartbeat_beside_lines_of_its_own(stderr):

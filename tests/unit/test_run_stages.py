@@ -15,6 +15,7 @@ import pytest
 from flow_cases import PROFILE, REJECTION, RUN, candidate, score
 from trial_cases import BATCH, guest_in, spec
 
+from benchmarks.profile_lines import profile_lines
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair
 from tasks import observe as observing
@@ -23,6 +24,7 @@ from tasks.run import ahead, conclude, illustrate
 from tasks.run.ahead import Ahead
 from tasks.run.certainty import Tried
 from tasks.run.conclude import time_table, time_text
+from tasks.run.warm import beside
 from tasks.trial.pictures import Pictures
 
 WON = candidate("ljf-1")
@@ -62,7 +64,8 @@ def test_an_observation_in_virtual_time_is_made_once_for_its_inputs(watch: Any, 
     made, spans = watch()
     (key,) = watch.seen.locks
     assert (made.text, made.inputs, len(key), len(spans)) == ("new", key, 32, 1) and watch.seen.kept == [made]
-    assert "observe: new" in caplog.text
+    lines = profile_lines(made)
+    assert lines and caplog.messages == [f"observe: {name}: {text}" for name, text in lines]
     older = replace(PROFILE, text="older", inputs=key)
     watch.seen.known = [older, replace(PROFILE, text="kept", inputs=key), replace(PROFILE, inputs="of another")]
     caplog.clear()
@@ -209,9 +212,9 @@ def paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def draw(tried: list[Tried], *, error: Exception | None = None, **more: Any) -> tuple[Any, list[Any]]:
         drawn: list[Any] = []
-        beside: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-        def trace(workload: Any, policy: Any, guest: Any, settings: Any, *, seed: int) -> Any:
+        def trace(workload: Any, policy: Any, shape: Any, settings: Any, *, seed: int) -> Any:
+            assert (workload, shape, settings) == (BATCH, "shape", scope.settings)
             if error is not None:
                 raise error
             return {"policy": (policy.data, policy.arguments, policy.name, seed)}
@@ -220,17 +223,13 @@ def paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return SimpleNamespace(verdict=SimpleNamespace(object_sha256="ab"), arguments=("a=1",))
 
         monkeypatch.setattr(illustrate, "tally", lambda scope, failures: tried)
-        monkeypatch.setattr(illustrate, "import_plots", lambda: beside.put(threading.current_thread().daemon))
         monkeypatch.setattr(illustrate, "read_evidence", evidence)
-        monkeypatch.setattr(illustrate, "prepare_guest", lambda *_: None)
         monkeypatch.setattr(illustrate, "trace_runs", trace)
         monkeypatch.setattr(
             illustrate, "draw", lambda where, scores, lines: drawn.append((scores, lines)) or "pictures"
         )
-        scope: Any = SimpleNamespace(run_id=RUN, settings=spec(tmp_path).settings, shape=None, workload=BATCH)
-        made = illustrate.illustrate(scope, **more)
-        assert made is None or beside.get(timeout=10), "it does not hold up the end"
-        return made, drawn
+        scope: Any = SimpleNamespace(run_id=RUN, settings=spec(tmp_path).settings, shape="shape", workload=BATCH)
+        return illustrate.illustrate(scope, **more), drawn
 
     return paint_with_object(draw, tmp_path)
 
@@ -262,3 +261,10 @@ def test_without_a_guest_or_an_object_there_is_no_timeline_and_without_a_score_n
         pictures, drawn = paint([Tried(WON, won)], **more)
         assert pictures == "pictures" and drawn == [([won], {})]
     assert paint([Tried(WON, rejection=REJECTION)]) == (None, [])
+
+
+def test_what_is_imported_ahead_holds_up_neither_the_run_nor_its_end() -> None:
+    release, met = threading.Event(), queue.SimpleQueue[bool]()
+    beside(lambda: met.put(threading.current_thread().daemon and release.wait(10)))
+    release.set()  # reached while the work waits
+    assert met.get(timeout=10)

@@ -34,19 +34,24 @@ GOOD = verdict_of([stage_of("source", 0.1)], ops="ljf", data=b"object", kernel="
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Scores a request; the answer, the spec that was run, what the lake kept and what was drawn."""
-    seen = SimpleNamespace(scores=[], kept=[], specs=[], drawn=[], traced=[])
+    seen = SimpleNamespace(scores=[], kept=[], specs=[], said=[], drawn=[], traced=[])
 
     def put(*records: Any) -> None:
         seen.kept += records
 
-    def run_here(steps: Any, given: Any, lake: Any) -> Trial:
+    def run_here(steps: Any, given: Any, lake: Any, *, what: str) -> Trial:
         seen.specs.append(given)
+        seen.said.append(what)
         return Trial(given.candidate, GOOD, seen.result, b"object", ("a=1",))
 
     monkeypatch.setattr(scoring, "run_here", run_here)
     monkeypatch.setattr(scoring, "floor_for", lambda *_: 1.03)
-    monkeypatch.setattr(scoring, "prepare_guest", lambda *_: guest_in(tmp_path))
-    monkeypatch.setattr(scoring, "trace_runs", lambda *args, seed: seen.traced.append((args[1], seed)) or {})
+
+    def trace_runs(workload: Any, policy: Any, shape: Any, settings: Any, *, seed: int) -> Any:
+        seen.traced.append((workload.id, policy, shape, seed))
+        return {}
+
+    monkeypatch.setattr(scoring, "trace_runs", trace_runs)
     monkeypatch.setattr(scoring, "draw", lambda where, scores, lines, *, perfetto: seen.drawn.append((where, perfetto)))
     lake: Any = SimpleNamespace(scores=lambda workload: seen.scores, put=put)
     seen.result = WON
@@ -61,6 +66,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_score_is_kept_with_its_candidates_and_drawn_only_on_request(measure: Any) -> None:
     workload, result, pictures = measure(control="vtime", most_pairs=9, seed=4, knobs=("slice_ns=5000000",))
     (given,) = measure.seen.specs
+    assert measure.seen.said == [f"ljf on batch, at least {PAIRS.preset} pairs"]
     assert (workload.id, result.score, pictures, measure.seen.drawn) == ("batch", WON, None, [])
     assert given.plan == MeasurementPlan(PAIRS.preset, 9, 4) and given.floor == 1.03 and given.known_suffices
     assert given.candidate.knob_values == {"slice_ns": 5_000_000} and given.control.policy == "vtime"
@@ -78,8 +84,9 @@ def test_what_has_no_score_is_neither_kept_nor_drawn(measure: Any, tmp_path: Pat
 def test_pictures_go_where_they_were_asked_for(measure: Any, tmp_path: Path) -> None:
     measure(directory=tmp_path / "a/b", perfetto=True, seed=6)
     assert measure.seen.drawn == [(tmp_path / "a/b", True)] and (tmp_path / "a/b").is_dir()
-    ((policy, seed),) = measure.seen.traced
+    ((workload, policy, shape, seed),) = measure.seen.traced
     assert (policy.data, policy.arguments, policy.name, seed) == (b"object", ("a=1",), "ljf", 6)
+    assert (workload, shape) == ("batch", measure.seen.specs[0].shape)
     measure(directory=tmp_path / "a/b")
     assert measure.seen.drawn[1] == (tmp_path / "a/b", False)
 
@@ -123,7 +130,7 @@ def test_a_source_is_a_text_of_bounded_size(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"not a \.bpf\.c file"):
             read_source(tmp_path / name)
     path = tmp_path / "a.bpf.c"
-    with pytest.raises(InputError, match=r"a\.bpf\.c: No such file"):
+    with pytest.raises(InputError, match=r"a\.bpf\.c: cannot be read: No such file"):
         read_source(path)
     path.write_bytes(b"ok\xff")
     with pytest.raises(InputError, match=r"not UTF-8 text \(byte 2\)"):
@@ -165,7 +172,8 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             asked.append(given["check_all"])
             return Checked(stages, made if made != "none" else None)
 
-        def run_here(steps: Any, given: Any, lake: Any) -> Any:
+        def run_here(steps: Any, given: Any, lake: Any, *, what: str) -> Any:
+            assert what == "score: mine on batch"
             asked.append(given)
             steps.close()
             return stage_of("score", 0.1, [] if rail else [Finding("workload", "reject", "p99")]), None

@@ -82,7 +82,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(recorder, "_formats", dict)
     monkeypatch.setattr(recorder, "_host_times", lambda: seen.times.pop(0))
     monkeypatch.setattr(recorder, "_run", lambda command, program: (77, seen.status))
-    monkeypatch.setattr(recorder, "_events", lambda data, formats, root: (data, root))
+    monkeypatch.setattr(recorder, "_events", lambda data, formats, root: (bytes(data), root))
     monkeypatch.setattr(recorder, "build_trace", build)
     return seen
 

@@ -95,13 +95,15 @@ def test_leaving_in_mid_work_ends_the_guests_and_starts_none(monkeypatch: pytest
     ("kind", "error"), [("build", BuildError), ("input", InputError), ("infra", InfraError), ("bug", InfraError)]
 )
 def test_a_trial_s_failure_is_raised_as_what_it_is(
-    kind: str, error: type[Exception], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, error: type[Exception], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
+    caplog.set_level("INFO")
     asked: list[Any] = []
     monkeypatch.setattr(local, "prepare_guest", lambda settings, shape: guest_in(tmp_path))
 
     def drive(trials: Any, slots: Any, store: Any, **options: Any) -> list[Any]:
         asked.append((options["recompute"], slots._executor._max_workers))
+        options["on_count"](3, 4)
         return [ItemOutcome(0, failure=Failure(kind, "why"))] if kind else [ItemOutcome(0, 5)]  # type: ignore[arg-type]
 
     monkeypatch.setattr(local, "drive", drive)
@@ -111,7 +113,8 @@ def test_a_trial_s_failure_is_raised_as_what_it_is(
         run_here(None, given, None)  # type: ignore[arg-type]
     assert type(raised.value) is error
     kind = ""
-    assert run_here(None, given, None, recompute=True) == 5  # type: ignore[arg-type]
+    assert run_here(None, given, None, recompute=True, what="a score") == 5  # type: ignore[arg-type]
+    assert caplog.messages == ["measuring: 3 runs done, 4 to go", "a score: 3 runs done, 4 to go"]
     assert asked == [(False, 3), (True, 3)]
 
 
@@ -163,7 +166,8 @@ def ask(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(before: Any, now: Any = None, candidates: Any = (RR, LJF)) -> tuple[Again, Any, Any, Any]:
         asked: list[Any] = []
 
-        def run_here(steps: Any, given: Any, lake: Any, *, recompute: bool) -> Trial:
+        def run_here(steps: Any, given: Any, lake: Any, *, recompute: bool, what: str) -> Trial:
+            assert what == f"score {before.id} again"
             asked.append((given, recompute))
             return Trial(given.candidate, verdict_of([stage_of("source", 0.1)]), now)
 

@@ -127,16 +127,15 @@ def test_a_candidate_is_loaded_with_its_own_knobs(tmp_path: Path, monkeypatch: p
     candidate = replace(spec(tmp_path).candidate, source=source, knob_values={})
     monkeypatch.setattr(build, "compile_policy", lambda *_, **__: MADE)
     made = loadable(candidate, guest_in(tmp_path))
-    assert (
-        (made.data, made.name, made.arguments) == (b"object", "ljf", arguments_of(candidate)) == (b"object", "ljf", ())
-    )
+    assert (made.data, made.name, made.arguments) == (b"object", "ljf", ()) and arguments_of(candidate) == ()
 
 
 def test_a_floor_is_eevdf_twice_on_seeds_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_guest(monkeypatch, guest_in(tmp_path))
     asked: list[Any] = []
 
-    def run(steps: Any, given: Any, lake: Any) -> Any:
+    def run(steps: Any, given: Any, lake: Any, *, what: str) -> Any:
+        assert what.startswith("what equal runs of batch differ by")
         asked.append(given)
         return "course"
 
@@ -150,6 +149,6 @@ def test_a_floor_is_eevdf_twice_on_seeds_of_its_own(tmp_path: Path, monkeypatch:
     assert (given.candidate.policy, given.candidate.iteration, given.control) == (BASELINE, 0, None)
     from policy_lake.model import Rejection
 
-    monkeypatch.setattr(floor, "run_here", lambda *_: Rejection("score", "it fell", ""))
+    monkeypatch.setattr(floor, "run_here", lambda *_, what: Rejection("score", "it fell", ""))
     with pytest.raises(InfraError, match="an A/A run of batch failed: it fell"):
         measure_floor(BATCH, settings, Shape(Topology(2)), lake)
