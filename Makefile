@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants attack lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -44,6 +44,9 @@ matrix: setup ## every stage of the verifier on every planted bug and every poli
 
 mutants: setup ## whether the tests notice faults in the code that decides, for hours; or MODULES="a.py b.py" MOST=40
 	@nice -n 10 $(PYTHON) tests/mutants.py $(if $(MOST),--most $(MOST)) $(MODULES)
+
+attack: setup ## SIGKILL of each process of a run at 10 random moments each, and 200 starts, for hours; or MOMENTS=1 STARTS=10
+	@nice $(PYTHON) tests/attack.py $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(STARTS),--starts $(STARTS)) $(if $(ROLES),--roles $(ROLES))
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .

@@ -93,7 +93,7 @@ class Server:
             if self._lost:
                 raise InfraError(self._lost)
             try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
                     if answer.status == 200:
                         self._answered = True
                         return
