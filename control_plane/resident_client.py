@@ -21,11 +21,12 @@ from typing import Any
 from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, peer_is_us, send, socket_path
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
+from tasks.fleet.cluster import sweep
 from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
-START_S, END_S, CANCEL_S = 120.0, 120.0, 60.0
+START_S, END_S, CANCEL_S, ABANDON_S = 120.0, 120.0, 60.0, 1.5
 log = logging.getLogger(__name__)
 
 
@@ -44,8 +45,10 @@ def up(settings: Settings) -> tuple[int, bool]:
     except BaseException:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(END_S)
-        child.kill()
+            child.wait(ABANDON_S)
+        child.kill()  # what it started dies with it
+        child.wait()
+        sweep()
         raise
     if not answer.get("ready"):
         raise InfraError(f"the resident process did not start: {answer.get('error', 'it gave no reason')}")

@@ -146,7 +146,7 @@ def attack(roles: Sequence[str], moments: int, seed: int) -> list[str]:
     dice, complaints = random.Random(seed), []
     with a_home("kills") as home:
         whole = Tune(home, seed).outcome(0)
-        print(f"untouched: exit {whole.status}, {whole.took_s:.0f} s {whole.complaint}", flush=True)
+        print(f"untouched: exit {whole.status}, {whole.took_s:.0f} s; {whole.line[:110]}", flush=True)
         for number, role in enumerate(role for _ in range(moments) for role in roles):
             at_s = dice.uniform(0.0, 0.85 * whole.took_s)
             tune = Tune(home, seed + 2 * number + 1)
@@ -160,7 +160,7 @@ def attack(roles: Sequence[str], moments: int, seed: int) -> list[str]:
                 complaints.append(f"{role} at {result.at_s:.1f} s: {result.complaint}")
                 print("    " + "    ".join(tune.lines[-12:]), flush=True)
         after = Tune(home, seed + 99_999).outcome(0)
-        print(f"untouched: exit {after.status}, {after.took_s:.0f} s", flush=True)
+        print(f"untouched: exit {after.status}, {after.took_s:.0f} s; {after.line[:110]}", flush=True)
         if after.status or after.complaint:
             complaints.append(f"the last tune ended with {after.status}: {after.line} {after.complaint}")
     return complaints

@@ -30,7 +30,7 @@ from tasks.fleet.reach import check_prefect
 
 START_S = 90.0
 STARTS, STARTS_S = 3, 120.0  # as often within so many seconds: whoever kills it more often means it
-STOP_S, ABANDON_S = 10.0, 1.0
+STOP_S, ABANDON_S = 10.0, 0.5
 ASK_EVERY_S, SILENT_S = 3.0, 12.0
 DRAIN_S = 5.0
 PR_SET_PDEATHSIG = 1

@@ -106,3 +106,16 @@ def test_clearing_away_that_takes_too_long_is_cut_short(monkeypatch: pytest.Monk
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_an_interrupt_that_python_drops_comes_again() -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(100):  # the handler runs in here, and what it raises goes nowhere
+                pass
+
+    with pytest.raises(KeyboardInterrupt), interrupts.interruptible():
+        Dropped()
+        time.sleep(5)
+        pytest.fail("nobody heard of it")
