@@ -72,8 +72,8 @@ def warm_workers(warm: Callable[[], None], slots: int) -> list[Any]:
 def _trim() -> None:
     """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60.
 
-    The two agents stay: in its minimal form they outlive a cluster that was killed. While they start (seconds, on a busy
-    host a minute) they do so in any form, unless the kernel sees to it.
+    The two agents stay: in its minimal form they outlive a cluster that was killed. While they start (seconds, or on
+    a busy host a minute) they do so in any form, unless the kernel sees to it.
     """
     from ray._private import services
     from ray._private.node import Node
