@@ -64,7 +64,7 @@ def test_an_observation_in_virtual_time_is_made_once_for_its_inputs(watch: Any, 
     assert (made.text, made.inputs, len(key), len(spans)) == ("new", key, 32, 1) and watch.seen.kept == [made]
     assert "observe: new" in caplog.text
     older = replace(PROFILE, text="older", inputs=key)
-    watch.seen.known = [older, replace(PROFILE, text="kept", inputs=key), replace(PROFILE, inputs="of another")]
+    watch.seen.known = [older, older, replace(PROFILE, text="kept", inputs=key), replace(PROFILE, inputs="of another")]
     caplog.clear()
     again, spans = watch(say=False)
     assert (again.text, spans, len(watch.seen.jobs)) == ("kept", [], 1) and caplog.text == ""
