@@ -117,7 +117,7 @@ def test_a_trace_that_is_gone_since_is_told(
 ) -> None:
     described: Any = SimpleNamespace(id="mine", trace=str(tmp_path / "gone.parquet"))
     monkeypatch.setattr(workloads, "outside", lambda path: described)
-    with pytest.raises(InputError, match=r"mine\.toml: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"gone\.parquet: cannot be read: No such file"):
         add_workload(descriptor(tmp_path / "mine.toml"), settings)
     assert not settings.workload_dir.exists()
 
