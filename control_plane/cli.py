@@ -42,8 +42,8 @@ from control_plane.token_app import token_app
 from control_plane.workloads_app import workloads_app
 from policy_lake import limits
 from policy_lake.errors import InfraError, InputError, SchedcpError
-from policy_lake.limits import ITERATIONS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
-from policy_lake.show import for_terminal
+from policy_lake.limits import ITERATIONS, LOG_CHARACTERS, MOST_PAIRS, PAIRS, PER_ITERATION, SEED
+from policy_lake.show import for_terminal, shortened
 from tasks.host.interrupts import interruptible
 
 app = typer.Typer(
@@ -356,7 +356,7 @@ def _usage(error: Any) -> None:
 
 
 def _fail(message: str, status: int, *, code: str = "") -> None:
-    line = " ".join(message.split())
+    line = shortened(" ".join(message.split()), LOG_CHARACTERS)
     sys.stderr.write(f"schedcp: {for_terminal(line)}\n")
     if "--json" in sys.argv[: sys.argv.index("--") if "--" in sys.argv else None]:  # what stands behind is not ours
         from control_plane.outputs import ErrorOutput

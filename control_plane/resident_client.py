@@ -22,11 +22,12 @@ from policy_lake.doing import MARK
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
 from policy_lake.show import logger
+from tasks.fleet.cluster import sweep
 from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
-START_S, END_S, CANCEL_S = 120.0, 120.0, 60.0
+START_S, END_S, CANCEL_S, ABANDON_S = 120.0, 120.0, 60.0, 1.5
 log = logger(__name__)
 
 
@@ -45,8 +46,10 @@ def up(settings: Settings) -> tuple[int, bool]:
     except BaseException:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(END_S)
-        child.kill()
+            child.wait(ABANDON_S)
+        child.kill()  # what it started dies with it
+        child.wait()
+        sweep()
         raise
     if not answer.get("ready"):
         raise InfraError(f"the resident process did not start: {answer.get('error', 'it gave no reason')}")

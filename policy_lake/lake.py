@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_lake import rows
+from policy_lake.address_space import AMPLE, LEAST, too_little
 from policy_lake.embed import Embedder
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.journal import encode
@@ -217,6 +218,8 @@ class LanceTables:
             return [(rows.to_entry(row), row["_relevance_score"]) for row in ranked[:limit]]
 
     def _connect(self) -> Any:
+        if short := too_little(LEAST):  # what cannot get it aborts the process, deep in LanceDB
+            raise InfraError(f"the lake in {self.path}: {short}")
         import lancedb
 
         # The default would go on reading the version that was current when the table was opened.
@@ -246,6 +249,8 @@ class LanceTables:
             code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
             if code not in (None, errno.ENOENT, errno.EIO, errno.EINVAL):
                 raise InfraError(f"the lake in {self.path}: {os.strerror(code or 0)}") from error
+            if short := too_little(AMPLE):  # nothing tells damage from a mapping that was refused
+                raise InfraError(f"the lake in {self.path} cannot be read: {short}") from error
             why = " ".join(str(error).split(", /")[0].split())[:200]
             raise LakeError(
                 f"table {kind} of the lake in {self.path} is damaged ({why}); "

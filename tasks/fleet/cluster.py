@@ -24,7 +24,7 @@ from tasks.host.places import SCRATCH
 from tasks.host.settings import Settings
 
 ONE_START = 0.5  # of the deadline: a start that hangs is ended, and there is time for another
-AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.5, 0.5
+AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.0, 0.5
 ASK_EVERY_S, SILENT_S = 3.0, 12.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
 log = logger(__name__)
@@ -42,9 +42,8 @@ class Cluster:
         self._warm = warm
         self._deadline_s = settings.cluster_deadline_s
         # A directory of its own, so that no other `ray.init` finds this cluster by chance.
-        place = _short_directory()
-        _sweep(Path(place))
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=place))
+        sweep()
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=_short_directory()))
         self._over = threading.Event()
         self._begin()
 
@@ -168,9 +167,9 @@ def _short_directory() -> str:
     return usual if len(usual) <= LONGEST_TMPDIR else "/tmp"
 
 
-def _sweep(place: Path) -> None:
+def sweep(place: Path | None = None) -> None:
     """Remove what a run that was SIGKILLed could not: scratch directories whose process is gone."""
-    for left in place.glob(f"{SCRATCH}*-*"):
+    for left in (place or Path(_short_directory())).glob(f"{SCRATCH}*-*"):
         pid = left.name.removeprefix(SCRATCH).partition("-")[0]
         if pid.isdigit() and not Path("/proc", pid).exists():
             shutil.rmtree(left, ignore_errors=True)

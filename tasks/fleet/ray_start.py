@@ -19,6 +19,7 @@ from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.reach import check_ray
 
 SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
+DIES = ("setpriv", "--pdeathsig", "KILL")
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
 
 
@@ -75,9 +76,19 @@ def warm_workers(warm: Callable[[], None], slots: int) -> list[Any]:
 def _trim() -> None:
     """Start nothing that a cluster of one host has no use for: 4 s of CPU time at each start, with Ray 2.60.
 
-    The two agents stay as Ray starts them: in its minimal form they outlive a cluster that was killed.
+    The two agents stay: in its minimal form they outlive a cluster that was killed. While they start (seconds, or on
+    a busy host a minute) they do so in any form, unless the kernel sees to it.
     """
+    from ray._private import services
     from ray._private.node import Node
+
+    plain = services._build_python_executable_command_memory_profileable
+
+    def dies_with_its_parent(*given: Any, **named: Any) -> list[str]:
+        command = list(plain(*given, **named))
+        return command if command[0] == DIES[0] else [*DIES, *command]
+
+    services._build_python_executable_command_memory_profileable = dies_with_its_parent
 
     def nothing(node: Any, **_: Any) -> None:
         """No autoscaler where nothing can be added, no log monitor as `log_to_driver` is off, no dashboard."""

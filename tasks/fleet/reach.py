@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import threading
@@ -48,16 +49,16 @@ def check_loopback() -> None:
 
 def check_prefect(url: str) -> None:
     """InfraError when no Prefect server answers at the API's address."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise InfraError(f"PREFECT_API_URL={url}: not an http:// or https:// address")
     try:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise InfraError(f"PREFECT_API_URL={url}: not an http:// or https:// address")
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=REACH_S):
             return
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):  # it is there, and wants a key that Prefect's own client brings
             return
         why = f"HTTP {error.code}"
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         why = type(getattr(error, "reason", error)).__name__
     raise InfraError(f"PREFECT_API_URL={url}: no Prefect server answers there ({why})")
 

@@ -26,8 +26,7 @@ from tasks.trial.spec import TrialSpec
 from tasks.trial.trial import baseline_runs, floor_runs
 from verifier_vm.machine.process import end_guests
 
-ABANDON_S = 1.0
-log = logger(__name__)
+ABANDON_S = 0.5
 log = logger(__name__)
 
 

@@ -129,4 +129,5 @@ def test_a_fan_out_is_in_the_order_of_its_items(ray: FakeRay, monkeypatch: pytes
         hear = None if heard is None else lambda outcome, heard=heard: heard.append(outcome.index)
         made = fan_out.fan_out(abs, [1, 2, 3], deadline_s=5.0, label="x", on_result=hear)
         assert [outcome.value for outcome in made] == [10, 20, 30] and heard in (None, [2, 1, 0])
+    assert {options["max_retries"] for options in ray.options} == {2}
     assert fan_out._failure_of(ValueError("one\ntwo ")).message == "ValueError: two"

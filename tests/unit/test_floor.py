@@ -74,9 +74,10 @@ def test_in_virtual_time_there_is_none(lake, settings, monkeypatch, guest):
     assert floor.floor_for(BATCH, settings, SHAPE, lake) is None
 
 
-def test_it_is_measured_once(lake, settings, monkeypatch):
+def test_it_is_measured_once(lake, settings, monkeypatch, caplog):
     asked = []
+    caplog.set_level("INFO", logger=floor.__name__)
     monkeypatch.setattr(floor, "measure_floor", lambda *args: asked.append(args) or KNOWN)
     assert floor.floor_for(BATCH, settings, SHAPE, lake) == pytest.approx(1.03)
     assert floor.floor_for(BATCH, settings, SHAPE, lake) == pytest.approx(1.03)
-    assert len(asked) == 1
+    assert len(asked) == 1 and caplog.messages == ["floor: two equal runs of batch differ by up to 3.0 %"]

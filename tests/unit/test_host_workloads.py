@@ -112,6 +112,16 @@ def test_a_descriptor_is_added_with_the_trace_that_lies_beside_it(
         add_workload(far, settings)
 
 
+def test_a_trace_that_is_gone_since_is_told(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: Any = SimpleNamespace(id="mine", trace=str(tmp_path / "gone.parquet"))
+    monkeypatch.setattr(workloads, "outside", lambda path: described)
+    with pytest.raises(InputError, match=r"gone\.parquet: cannot be read: No such file"):
+        add_workload(descriptor(tmp_path / "mine.toml"), settings)
+    assert not settings.workload_dir.exists()
+
+
 def test_a_recording_is_added_under_its_own_name(settings: Settings, trace: Path) -> None:
     added = add_workload(trace, settings)
     assert (added.id, Path(added.trace).read_bytes()) == ("my-build-2", trace.read_bytes())

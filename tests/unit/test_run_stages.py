@@ -67,7 +67,7 @@ def test_an_observation_in_virtual_time_is_made_once_for_its_inputs(watch: Any, 
     lines = profile_lines(made)
     assert lines and caplog.messages == [f"observe: {name}: {text}" for name, text in lines]
     older = replace(PROFILE, text="older", inputs=key)
-    watch.seen.known = [older, replace(PROFILE, text="kept", inputs=key), replace(PROFILE, inputs="of another")]
+    watch.seen.known = [older, older, replace(PROFILE, text="kept", inputs=key), replace(PROFILE, inputs="of another")]
     caplog.clear()
     again, spans = watch(say=False)
     assert (again.text, spans, len(watch.seen.jobs)) == ("kept", [], 1) and caplog.text == ""

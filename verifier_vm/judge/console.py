@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.limits import KERNEL_LINE
 
 DEATH = re.compile(r"Kernel panic|Oops: |general protection fault|kernel BUG at|unable to handle (?:page fault|kernel)")
 WARNING = re.compile(
@@ -69,7 +70,7 @@ def verifier_complaint(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if not line.startswith("has:")]
     if not any("BEGIN PROG LOAD LOG" in line for line in lines):
         spoken = [line.removeprefix("libbpf: ") for line in lines if line]
-        return spoken[0] if spoken else "the kernel refused the object without saying why"
+        return spoken[0][:KERNEL_LINE] if spoken else "the kernel refused the object without saying why"
     begin = next(i for i, line in enumerate(lines) if "BEGIN PROG LOAD LOG" in line)
     lines = lines[begin + 1 :]
     # From 7.x on a written-out diagnosis follows the classic complaint; "At:" precedes the source line.
@@ -78,7 +79,7 @@ def verifier_complaint(log: str) -> str:
     words = [line for line in lines[: min(diagnosis, end)] if not TRACE.match(line) and not NOISE.match(line)]
     place = next((lines[i + 1] for i in range(diagnosis, end - 1) if lines[i] == "At:"), "")
     complaint = words[-1] if words else "program rejected"
-    return f"{complaint} (at {place})" if place else complaint
+    return (f"{complaint} (at {place})" if place else complaint)[:KERNEL_LINE]
 
 
 def shorten_verifier_log(log: str, *, keep: int = 40) -> str:

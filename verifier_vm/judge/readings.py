@@ -83,7 +83,7 @@ def read_run(event: ProgramEvent) -> Reading:
         wall_ms, counted = _finite(report["wall_ms"]), dict(_counted(event.counters))
         return Reading(event.exercise, int(_finite(report["cpus"])), wall_ms, groups, figures, counted)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise LostVMError(f"{event.label}: the workload's report cannot be read: {error!r}") from error
+        raise LostVMError(f"{event.label}: the workload's report cannot be read: {error!r:.200}") from error
 
 
 def _group(report: Mapping[str, Any]) -> Group:

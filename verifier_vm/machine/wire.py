@@ -34,7 +34,7 @@ from policy_lake.events import (
     Verb,
     Watch,
 )
-from policy_lake.limits import EVENT_BRACKETS, EVENT_BYTES
+from policy_lake.limits import EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
 from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
@@ -80,7 +80,7 @@ class Fields:
         return float(self._take(name, "a finite number of at least 0", _is_time))
 
     def lines(self, name: str) -> tuple[str, ...]:
-        lines = self._take(name, "a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+        lines = self._take(name, "a list of lines", lambda v: isinstance(v, list) and all(map(_is_line, v)))
         return tuple(lines)
 
     def word(self, name: str, known: tuple[str, ...]) -> Any:
@@ -131,7 +131,12 @@ def parse_exit_record(text: str, *, where: str) -> ExitRecord:
     if not text:
         return ExitRecord()
     fields = text.split("\t")
-    if len(fields) != _EXIT_FIELDS or fields[0] != "exit" or not all(map(_is_number, fields[1:3])):
+    if (
+        len(text) > KERNEL_LINE
+        or len(fields) != _EXIT_FIELDS
+        or fields[0] != "exit"
+        or not all(map(_is_number, fields[1:3]))
+    ):
         raise InfraError(f"{where}: field 'exit_record' must be an exit record, not {text!r:.120}")
     return ExitRecord(int(fields[1]), int(fields[2]), fields[3], fields[4])
 
@@ -139,7 +144,7 @@ def parse_exit_record(text: str, *, where: str) -> ExitRecord:
 def _step(event: Fields, wall_s: float) -> StepEvent:
     verb: Verb = event.word("verb", get_args(Verb))
     label = event.text("label")
-    event.where = f"{verb} step '{label}'"
+    event.where = f"{verb} step '{label[:LONGEST_NAME]}'"
     known: dict[str, Any] = {
         "label": label, "ok": event.flag("ok"), "seconds": event.seconds("seconds"), "wall_s": wall_s,
         "kmsg": event.lines("kmsg"),
@@ -213,6 +218,10 @@ def _state(sched: Fields) -> SchedState:
 def _is_text(value: object) -> bool:
     """Text that can be written anywhere: JSON can spell halves of surrogate pairs, which init never sends."""
     return isinstance(value, str) and not _SURROGATE.search(value)
+
+
+def _is_line(value: object) -> bool:
+    return _is_text(value) and len(str(value)) <= KERNEL_LINE
 
 
 def _is_int(value: object) -> bool:

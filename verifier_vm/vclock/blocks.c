@@ -36,12 +36,11 @@ static uint64_t charge(const unsigned char *code, size_t size)
 	return settings.insn_ps;
 }
 
-static void translated(uint64_t id, struct qemu_plugin_tb *tb)
+static void translated(struct qemu_plugin_tb *tb)
 {
 	uint64_t sum = 0;
 	size_t i, n = qemu.tb_n_insns(tb);
 
-	(void)id;
 	for (i = 0; i < n; i++) {
 		unsigned char code[16];
 		size_t size = qemu.insn_data(qemu.tb_get_insn(tb, i), code, sizeof(code));
@@ -59,5 +58,5 @@ static void translated(uint64_t id, struct qemu_plugin_tb *tb)
 
 void blocks_install(uint64_t plugin_id)
 {
-	qemu.register_tb_trans(plugin_id, translated);
+	qemu_on_translation(plugin_id, translated);
 }

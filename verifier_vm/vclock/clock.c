@@ -274,9 +274,8 @@ void clock_yield(void)
 }
 
 /* On the vCPU thread, once for each vCPU. */
-static void vcpu_made(uint64_t id, unsigned int index)
+static void vcpu_made(unsigned int index)
 {
-	(void)id;
 	vcpu_count = index + 1;
 	current_cpu = qemu.current_cpu();
 }
@@ -284,5 +283,5 @@ static void vcpu_made(uint64_t id, unsigned int index)
 void clock_install(uint64_t plugin_id)
 {
 	stats->hash = stats->switch_hash = FNV_OFFSET;
-	qemu.register_vcpu_init(plugin_id, vcpu_made);
+	qemu_on_vcpu(plugin_id, vcpu_made);
 }

@@ -17,11 +17,61 @@
 #include "qemu_api.h"
 #include "vclock.h"
 
-QEMU_EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
+QEMU_EXPORT int qemu_plugin_version = PLUGIN_API;
 
 struct qemu_api qemu;
 struct settings settings = { .insn_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, .stats_fd = -1, .blocks_fd = -1 };
 struct stats *stats;
+
+static void (*on_translation)(struct qemu_plugin_tb *tb);
+static void (*on_vcpu)(unsigned int vcpu);
+
+/* QEMU reads qemu_plugin_version before it calls anything here; preloaded, this runs before QEMU does. */
+__attribute__((constructor)) static void choose_version(void)
+{
+	if (dlsym(RTLD_DEFAULT, "qemu_plugin_set_pc"))	/* since the version that hands out data */
+		qemu_plugin_version = PLUGIN_API_DATA;
+}
+
+static void translation_by_id(uint64_t id, struct qemu_plugin_tb *tb)
+{
+	(void)id;
+	on_translation(tb);
+}
+
+static void translation_with_data(struct qemu_plugin_tb *tb, void *data)
+{
+	(void)data;
+	on_translation(tb);
+}
+
+static void vcpu_by_id(uint64_t id, unsigned int vcpu)
+{
+	(void)id;
+	on_vcpu(vcpu);
+}
+
+static void vcpu_with_data(unsigned int vcpu, void *data)
+{
+	(void)data;
+	on_vcpu(vcpu);
+}
+
+void qemu_on_translation(uint64_t plugin_id, void (*fn)(struct qemu_plugin_tb *tb))
+{
+	bool data = qemu_plugin_version == PLUGIN_API_DATA;
+
+	on_translation = fn;
+	qemu.register_tb_trans(plugin_id, data ? (void *)translation_with_data : (void *)translation_by_id, NULL);
+}
+
+void qemu_on_vcpu(uint64_t plugin_id, void (*fn)(unsigned int vcpu))
+{
+	bool data = qemu_plugin_version == PLUGIN_API_DATA;
+
+	on_vcpu = fn;
+	qemu.register_vcpu_init(plugin_id, data ? (void *)vcpu_with_data : (void *)vcpu_by_id, NULL);
+}
 
 static void **find_current_cpu(void)
 {

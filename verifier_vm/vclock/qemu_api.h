@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of QEMU that the clock touches: its plugin interface (docs/devel/tcg-plugins.rst, version 4 of QEMU 9.1 to
- * 10.x), which Debian ships without a header, and a few functions that QEMU exports to its modules. Looked up by name,
+ * The part of QEMU that the clock touches: its plugin interface (docs/devel/tcg-plugins.rst, versions 3 of QEMU 9.1
+ * to 10 and 7 of QEMU 11), which Debian ships without a header, and a few functions that QEMU exports to its modules. Looked up by name,
  * so a QEMU without one of them is refused with that name instead of failing to load.
  */
 #ifndef VCLOCK_QEMU_API_H
@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 #define QEMU_EXPORT __attribute__((visibility("default")))
-#define PLUGIN_API_VERSION 3 /* QEMU 9.1: per-vCPU inline operations, conditional callbacks, insn_data into a buffer */
+#define PLUGIN_API 3	  /* QEMU 9.1: per-vCPU inline operations, conditional callbacks, insn_data into a buffer */
+#define PLUGIN_API_DATA 7 /* QEMU 11: callbacks that are registered once take a pointer of ours, and no plugin's id */
 #define PLUGIN_CB_NO_REGS 0
 
 struct qemu_plugin_tb;
@@ -32,8 +33,9 @@ struct plugin_info {
 typedef void (*plugin_vcpu_fn)(unsigned int vcpu, void *data);
 
 struct qemu_api {
-	void (*register_tb_trans)(uint64_t id, void (*fn)(uint64_t id, struct qemu_plugin_tb *tb));
-	void (*register_vcpu_init)(uint64_t id, void (*fn)(uint64_t id, unsigned int vcpu));
+	/* Version 3 has two parameters and calls fn(id, …), version 7 calls fn(…, data): see plugin.c. */
+	void (*register_tb_trans)(uint64_t id, void *fn, void *data);
+	void (*register_vcpu_init)(uint64_t id, void *fn, void *data);
 	size_t (*tb_n_insns)(const struct qemu_plugin_tb *tb);
 	uint64_t (*tb_vaddr)(const struct qemu_plugin_tb *tb);
 	struct qemu_plugin_insn *(*tb_get_insn)(const struct qemu_plugin_tb *tb, size_t index);
@@ -49,6 +51,8 @@ struct qemu_api {
 
 extern struct qemu_api qemu;
 
+void qemu_on_translation(uint64_t plugin_id, void (*fn)(struct qemu_plugin_tb *tb));
+void qemu_on_vcpu(uint64_t plugin_id, void (*fn)(unsigned int vcpu));
 const char *qemu_api_load(void); /* the name of the first function that this QEMU lacks, or NULL */
 
 #endif

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run whose process has ended without a word is `killed`, and nothing else is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from policy_lake.errors import InfraError
+from policy_lake.records import Run
+from tasks.host.settings import Settings
+from tasks.run.alive import LOCK, alive, past_runs
+
+RUN = Run("batch-1", "batch", "running", "2026-11-22T10:00:00Z")
+
+
+class Kept:
+    """As much of a lake as this needs; `meanwhile` is what a second look finds."""
+
+    def __init__(self, *rows: Run, meanwhile: tuple[Run, ...] = (), full: bool = False) -> None:
+        self.rows, self.meanwhile, self.full = list(rows), meanwhile, full
+
+    def runs(self, workload: str = "") -> list[Run]:
+        return list(self.meanwhile) if workload and self.meanwhile else list(self.rows)
+
+    def put(self, run: Run) -> None:
+        if self.full:
+            raise InfraError("the disk is full")
+        self.rows = [run if row.id == run.id else row for row in self.rows]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path)
+
+
+def of(settings: Settings) -> Any:
+    return SimpleNamespace(directory=settings.run_dir / RUN.id)
+
+
+def statuses(lake: Kept, settings: Settings) -> list[str]:
+    return [run.status for run in past_runs(lake, settings)]  # type: ignore[arg-type]
+
+
+def test_it_runs_as_long_as_its_process_holds_the_lock(settings: Settings) -> None:
+    lake = Kept(RUN)
+    with alive(of(settings)):
+        assert statuses(lake, settings) == ["running"]
+    assert statuses(lake, settings) == ["killed"]
+    assert lake.rows[0].status == "killed" and lake.rows[0].ended == "" and "killed" in lake.rows[0].summary["error"]
+
+
+def test_a_process_that_is_killed_lets_go_of_it(settings: Settings) -> None:
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
+        "from tasks.run.alive import alive\n"
+        "with alive(SimpleNamespace(directory=Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, of(settings).directory], stdout=subprocess.PIPE)
+    assert child.stdout and child.stdout.readline() == b"held\n"
+    lake = Kept(RUN)
+    assert statuses(lake, settings) == ["running"]
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert statuses(lake, settings) == ["killed"]
+
+
+def test_one_that_ended_well_since_its_row_was_read_did_end_well(settings: Settings) -> None:
+    with alive(of(settings)):
+        pass
+    lake = Kept(RUN, meanwhile=(replace(RUN, status="done", best="ljf"),))
+    assert statuses(lake, settings) == ["done"]
+    assert lake.rows == [RUN]
+
+
+@pytest.mark.parametrize("status", ["done", "failed", "cancelled", "killed"])
+def test_what_has_ended_stays_as_it_ended(settings: Settings, status: Any) -> None:
+    with alive(of(settings)):
+        pass
+    assert statuses(Kept(replace(RUN, status=status)), settings) == [status]
+
+
+def test_stages_started_by_themselves_keep_no_lock_and_nothing_is_said_of_them(settings: Settings) -> None:
+    assert statuses(Kept(RUN), settings) == ["running"]
+    assert statuses(Kept(replace(RUN, id="../elsewhere")), settings) == ["running"]
+
+
+def test_a_lake_that_takes_nothing_is_listed_all_the_same(settings: Settings) -> None:
+    with alive(of(settings)):
+        pass
+    assert (of(settings).directory / LOCK).exists()
+    assert statuses(Kept(RUN, full=True), settings) == ["killed"]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a variable names and is not there is told in one line, soon, whatever is there instead."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from policy_lake.errors import InfraError
+from tasks.fleet import reach
+
+
+@contextmanager
+def answering(answer: bytes | None) -> Iterator[int]:
+    """A port where each connection gets these bytes (None: nothing, for ever)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                kept.append(connection)
+                if answer is not None:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+                    connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "REACH_S", 0.5)
+    for name in ("PREFECT_API_URL", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InfraError) as raised:
+        reach.check_reachable()
+    assert "\n" not in str(raised.value) and str(raised.value).startswith(f"{name}={value}: ")
+    return str(raised.value)
+
+
+def test_without_either_nothing_is_asked_but_the_loopback_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    reach.check_reachable()
+
+    def down(*_: object, **__: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", down)
+    with pytest.raises(InfraError, match=r"loopback interface does not work \(Network is unreachable\): try `ip link"):
+        reach.check_reachable()
+
+
+@pytest.mark.parametrize(
+    "answer", [None, b"", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n", b"SSH-2.0-OpenSSH\r\n"]
+)
+def test_no_prefect_server(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -> None:
+    with answering(answer) as port:
+        refused(monkeypatch, "PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+
+
+@pytest.mark.parametrize("value", ["file:///etc/passwd", "127.0.0.1:4200", "http://127.0.0.1:1/api", "http://[::1/api"])
+def test_no_address_of_a_prefect_server(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    refused(monkeypatch, "PREFECT_API_URL", value)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "403 Forbidden"])
+def test_a_prefect_server(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+        reach.check_reachable()
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_no_ray_cluster(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -> None:
+    with answering(answer) as port:
+        refused(monkeypatch, "RAY_ADDRESS", f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("value", ["nonsense", "host:", ":1", "127.0.0.1:99999", "127.0.0.1:1"])
+def test_no_address_of_a_ray_cluster(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    refused(monkeypatch, "RAY_ADDRESS", value)
+
+
+def test_what_speaks_http_2_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))) as port:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        reach.check_reachable()
+
+
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "check_loopback", lambda: None)
+    monkeypatch.setattr(reach, "check_ray", lambda _: threading.Event().wait(5))
+    assert "no answer within 0.5 s" in refused(monkeypatch, "RAY_ADDRESS", "nowhere.example:6379")
