@@ -30,7 +30,9 @@ def explain(findings: Sequence[Finding], facts: Facts, arguments: Sequence[str],
     return [_told(finding, names[_key(finding)]) if _key(finding) in names else finding for finding in findings]
 
 
-def _behind(rejected: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str, str], list[str]]:
+def _behind(
+    rejected: Sequence[Finding], candidates: Sequence[str], again: Again
+) -> dict[tuple[str, str, str], list[str]]:
     """By finding, the constants that it hangs on: those each of which alone would do, else all of them."""
     keys = {_key(finding) for finding in rejected}
     hanging = keys - _keys(again(candidates))
