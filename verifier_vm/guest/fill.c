@@ -70,6 +70,30 @@ bool kernel_constant(const char *name, uint64_t *value)
 	return found;
 }
 
+/*
+ * To resize a map changes the object's BTF, upon which libbpf (1.4) frees the bytes it was read from, and goes on to use the names
+ * of the object's externs that lie there. So nothing is freed meanwhile (linked with --wrap=free): this process lives for one object.
+ */
+static bool keeps_all;
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+
+void __wrap_free(void *memory)
+{
+	if (!keeps_all)
+		__real_free(memory);
+}
+
+static int set_size(struct bpf_map *map, size_t size)
+{
+	int err;
+
+	keeps_all = true;
+	err = bpf_map__set_value_size(map, size);
+	keeps_all = false;
+	return err;
+}
+
 static bool is_one_of(const char *name, const char *const *names)
 {
 	while (*names && strcmp(name, *names))
@@ -131,7 +155,7 @@ static void resize(struct bpf_object *obj, const struct ops *ops, const char *se
 		count = dump_bytes && *dump_bytes ? *dump_bytes : DUMP_BYTES;
 		memcpy(data + length_at.offset, &count, sizeof(count));
 	}
-	if (bpf_map__set_value_size(at.map, at.size * count))
+	if (set_size(at.map, at.size * count))
 		fprintf(stderr, "loader: '%s' cannot be given %u elements\n", name, count);
 }
 
@@ -154,29 +178,43 @@ static void size_maps(struct bpf_object *obj)
 	}
 }
 
-void fill_as_loaders_do(struct bpf_object *obj, const struct ops *ops)
+/* "X" of the section ".data.X" whose only variable is X; NULL for any other section. */
+static const char *alone_in(const struct btf *btf, const struct btf_type *sec, const char *section)
+{
+	const char *inner = section[0] == '.' ? strchr(section + 1, '.') : NULL;
+	const struct btf_type *var;
+
+	if (!inner || btf_vlen(sec) != 1)
+		return NULL;
+	var = btf__type_by_id(btf, btf_var_secinfos(sec)[0].type);
+	return strcmp(btf__name_by_offset(btf, var->name_off), inner + 1) ? NULL : inner + 1;
+}
+
+static void fill_section(struct bpf_object *obj, const struct ops *ops, int id)
 {
 	const struct btf *btf = bpf_object__btf(obj);
-	int id, i, count = btf__type_cnt(btf);
+	const struct btf_type *sec = btf__type_by_id(btf, id);
+	const char *section = btf__name_by_offset(btf, sec->name_off), *alone = alone_in(btf, sec, section);
+	char copy[256];
+	int i;
+
+	for (i = 0; i < btf_vlen(sec) && !strncmp(section, ".rodata", 7); i++) {
+		const struct btf_type *var = btf__type_by_id(btf, btf_var_secinfos(sec)[i].type);
+
+		fill_variable(obj, section, btf__name_by_offset(btf, var->name_off));
+	}
+	if (alone && strlen(section) < sizeof(copy)) {
+		strcpy(copy, section);	/* names lie in the BTF, which is about to move */
+		resize(obj, ops, copy, copy + (alone - section));
+	}
+}
+
+void fill_as_loaders_do(struct bpf_object *obj, const struct ops *ops)
+{
+	int id, count = btf__type_cnt(bpf_object__btf(obj));	/* what resizing adds comes after these */
 
 	size_maps(obj);
-	for (id = 1; id < count; id++) {
-		const struct btf_type *sec = btf__type_by_id(btf, id);
-		const char *section = btf__name_by_offset(btf, sec->name_off), *inner;
-
-		if (!btf_is_datasec(sec))
-			continue;
-		for (i = 0; i < btf_vlen(sec) && !strncmp(section, ".rodata", 7); i++) {
-			const struct btf_type *var = btf__type_by_id(btf, btf_var_secinfos(sec)[i].type);
-
-			fill_variable(obj, section, btf__name_by_offset(btf, var->name_off));
-		}
-		inner = section[0] == '.' ? strchr(section + 1, '.') : NULL;
-		if (inner && btf_vlen(sec) == 1) {
-			const struct btf_type *var = btf__type_by_id(btf, btf_var_secinfos(sec)[0].type);
-
-			if (!strcmp(btf__name_by_offset(btf, var->name_off), inner + 1))
-				resize(obj, ops, section, inner + 1);
-		}
-	}
+	for (id = 1; id < count; id++)
+		if (btf_is_datasec(btf__type_by_id(bpf_object__btf(obj), id)))
+			fill_section(obj, ops, id);
 }

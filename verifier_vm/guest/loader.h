@@ -16,9 +16,10 @@ struct place {	/* of a global variable of the object */
 	const struct btf_type *type;
 };
 
-struct ops {	/* the struct_ops that is the policy, and its type in the object's BTF */
+/* The struct_ops that is the policy, and its type by id: to resize a map moves the object's BTF, and pointers into it dangle. */
+struct ops {
 	struct bpf_map *map;
-	const struct btf_type *type;
+	int type_id;
 };
 
 /* knobs.c */
@@ -26,6 +27,7 @@ bool find_variable(struct bpf_object *obj, const char *section, const char *name
 bool set_knob(struct bpf_object *obj, const char *name, char *value);
 
 /* ops.c */
+const struct btf_type *ops_type(struct bpf_object *obj, const struct ops *ops);
 bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops);
 void *ops_field(struct bpf_object *obj, const struct ops *ops, const char *name);	/* in the data that will be loaded */
 bool set_ops_word(struct bpf_object *obj, const struct ops *ops, const char *name, char *value);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The type of the variable that a struct_ops map was made from, without const and the like; NULL if it is in no BTF. */
-static const struct btf_type *type_of(const struct btf *btf, const char *variable)
+/* The type's id of the variable that a struct_ops map was made from, without const and the like; 0 if it is in no BTF. */
+static int type_of(const struct btf *btf, const char *variable)
 {
 	int id, count = btf__type_cnt(btf);
 
@@ -17,9 +17,14 @@ static const struct btf_type *type_of(const struct btf *btf, const char *variabl
 		const struct btf_type *type = btf__type_by_id(btf, id);
 
 		if (btf_is_var(type) && !strcmp(btf__name_by_offset(btf, type->name_off), variable))
-			return btf__type_by_id(btf, btf__resolve_type(btf, type->type));
+			return btf__resolve_type(btf, type->type);
 	}
-	return NULL;
+	return 0;
+}
+
+const struct btf_type *ops_type(struct bpf_object *obj, const struct ops *ops)
+{
+	return btf__type_by_id(bpf_object__btf(obj), ops->type_id);
 }
 
 /* sched_ext_ops in one of its forms; what follows "___" is the object's own name for a form of another kernel. */
@@ -53,13 +58,14 @@ bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops)
 	int found = 0, chosen = 0;
 
 	bpf_object__for_each_map(map, obj) {
-		const struct btf_type *type;
-		const char *kind;
+		const char *kind = "?";
+		int type_id;
 
 		if (bpf_map__type(map) != BPF_MAP_TYPE_STRUCT_OPS)
 			continue;
-		type = btf ? type_of(btf, bpf_map__name(map)) : NULL;
-		kind = type ? btf__name_by_offset(btf, type->name_off) : "?";
+		type_id = btf ? type_of(btf, bpf_map__name(map)) : 0;
+		if (type_id > 0)
+			kind = btf__name_by_offset(btf, btf__type_by_id(btf, type_id)->name_off);
 		bpf_map__set_autocreate(map, false);
 		if (!is_sched_ext(kind)) {
 			other = kind;
@@ -70,7 +76,7 @@ bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops)
 		if (wanted && strcmp(bpf_map__name(map), wanted))
 			continue;
 		chosen++;
-		*ops = (struct ops){ map, type };
+		*ops = (struct ops){ map, type_id };
 	}
 	if (chosen != 1) {
 		complain(found, wanted, names, other);
@@ -82,12 +88,13 @@ bool find_ops(struct bpf_object *obj, const char *wanted, struct ops *ops)
 void *ops_field(struct bpf_object *obj, const struct ops *ops, const char *name)
 {
 	const struct btf *btf = bpf_object__btf(obj);
+	const struct btf_type *type = ops_type(obj, ops);
 	char *data = bpf_map__initial_value(ops->map, NULL);
 	int i;
 
-	for (i = 0; data && i < btf_vlen(ops->type); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(ops->type)[i].name_off), name))
-			return data + btf_member_bit_offset(ops->type, i) / 8;
+	for (i = 0; data && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name))
+			return data + btf_member_bit_offset(type, i) / 8;
 	return NULL;
 }
 

@@ -93,7 +93,7 @@ void tell_exit(struct bpf_object *obj)
 void tell_what_it_has(struct bpf_object *obj, const struct ops *ops)
 {
 	const struct btf *btf = bpf_object__btf(obj);
-	const struct btf_type *type = ops->type;
+	const struct btf_type *type = ops_type(obj, ops);
 	char *data = bpf_map__initial_value(ops->map, NULL);
 	struct bpf_map *map;
 	uint64_t *flags;

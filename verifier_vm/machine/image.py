@@ -12,7 +12,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,22 +30,29 @@ DIRECTORIES = ("bin", "boot", "dev", "job", "lib", "proc", "sys", "tmp")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A C program of the guest: sources compiled into one static binary, with libraries as `-l` names."""
+    """A C program of the guest: sources compiled into one static binary, with libraries as `-l` names.
+
+    `wrapped` are functions that it has in place of the C library's, also for its libraries (the linker's `--wrap`).
+    """
 
     sources: tuple[Path, ...]
     libraries: tuple[str, ...] = ()
     headers: tuple[Path, ...] = ()
+    wrapped: tuple[str, ...] = ()
 
 
-def _guest(*parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = ()) -> Program:
+def _guest(
+    *parts: str, headers: tuple[str, ...], libraries: tuple[str, ...] = (), wrapped: tuple[str, ...] = ()
+) -> Program:
     sources = tuple(GUEST_DIR / f"{part}.c" for part in parts)
-    return Program(sources, libraries, tuple(GUEST_DIR / f"{name}.h" for name in headers))
+    return Program(sources, libraries, tuple(GUEST_DIR / f"{name}.h" for name in headers), wrapped)
 
 
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
     "loader": _guest(
-        "loader", "ops", "knobs", "fill", "layout", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",)
+        "loader", "ops", "knobs", "fill", "layout", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",),
+        wrapped=("free",),
     ),
     "adversary": _guest(
         "adversary",
@@ -98,7 +105,7 @@ def host_program(name: str, program: Program, cache_dir: Path) -> Path:
 def _digest(programs: Mapping[str, Program], files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256(" ".join(CFLAGS).encode())
     for name, program in sorted(programs.items()):
-        digest.update(f"{name} {program.libraries}".encode())
+        digest.update(f"{name} {program.libraries} {program.wrapped}".encode())
         for source in (*program.sources, *program.headers):
             digest.update(hashlib.sha256(source.read_bytes()).digest())
     for name, data in sorted(files.items()):
@@ -108,7 +115,8 @@ def _digest(programs: Mapping[str, Program], files: Mapping[str, bytes]) -> str:
 
 def _compile(name: str, program: Program, into: Path) -> bytes:
     out = into / name
-    libraries: Sequence[str] = [f"-l{library}" for library in program.libraries]
+    libraries = [f"-l{library}" for library in program.libraries]
+    libraries += [f"-Wl,--wrap={function}" for function in program.wrapped]
     command = ["gcc", *CFLAGS, "-o", str(out), *map(str, program.sources), *libraries, "-s"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
