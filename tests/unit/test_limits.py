@@ -28,7 +28,13 @@ from verifier_vm.machine.topology import Topology
 
 ALL = [value for value in vars(limits).values() if isinstance(value, Limit)]
 # What a command needs besides the option, so that only the option can be what is wrong.
-REST = {"tune": ["batch"], "score": ["vtime", "-w", "batch"], "fidelity": ["x.parquet"], "search": ["text"]}
+REST = {
+    "tune": ["batch"],
+    "verify": ["x.bpf.c"],
+    "score": ["vtime", "-w", "batch"],
+    "fidelity": ["x.parquet"],
+    "search": ["text"],
+}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -53,7 +59,9 @@ def test_every_number_of_the_command_line_is_found() -> None:
     found = {param.id for param in OPTIONS}
     shared = {f"{command} --{name}" for command in ("tune", "score") for name in ("cpus", "llcs", "smt", "nodes")}
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
-    assert found == shared | own | {"score --most-pairs", "fidelity --cpus", "lake search --limit"}
+    assert found == shared | own | {
+        "score --most-pairs", "fidelity --cpus", "lake search --limit", "tune --min-coverage", "verify --min-coverage",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "command", "flag", "limit"), OPTIONS)
