@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
@@ -13,9 +13,9 @@ from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_l
 from policy_lake.errors import BuildError
 from policy_lake.model import Finding, Stage
 from verifier_vm.machine.kernel import Kernel
-from verifier_vm.object.analyse import analyse_object
+from verifier_vm.object.analyse import analyse
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import honours_cgroups, stage_of
+from verifier_vm.verdict import honours_cgroups, merged_by_reason, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -78,14 +78,30 @@ def check_statically(
     if made is None:
         return Checked(tuple(stages), None)
     on_stage("object")
-    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments)))
-    return Checked(tuple(stages), made)
+    analysis = analyse(made.data, arguments)
+    stages[0] = without_dead_code(stages[0], {(_plain(file), line) for file, line in analysis.dead})
+    stages.append(_as_the_user_names_it(analysis.stage))
+    return Checked(tuple(map(merged_by_reason, stages)), made)
+
+
+def without_dead_code(source: Stage, dead: Collection[tuple[str, int]]) -> Stage:
+    """The stage `source` without suspicions of lines that are never executed, as the object stage knows better."""
+
+    def is_dead(finding: Finding) -> bool:
+        file, _, line = finding.place.rpartition(":")
+        return finding.is_open and line.isdigit() and (file, int(line)) in dead
+
+    return replace(source, findings=tuple(finding for finding in source.findings if not is_dead(finding)))
 
 
 def _as_the_user_names_it(stage: Stage) -> Stage:
     """The compiler keeps this host's paths out of the object and calls the source's directory `source`."""
-    findings = tuple(replace(finding, place=finding.place.removeprefix("source/")) for finding in stage.findings)
+    findings = tuple(replace(finding, place=_plain(finding.place)) for finding in stage.findings)
     return replace(stage, findings=findings)
+
+
+def _plain(place: str) -> str:
+    return place.removeprefix("source/")
 
 
 def _build(source: str, name: str, stages: list[Stage], headers: Headers) -> PolicyObject | None:

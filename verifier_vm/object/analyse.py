@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
@@ -30,7 +31,7 @@ CHECKS = (
     check_flags,
     check_table,
 )  # what ends a machine before what is missing
-ORDER = {"reject": 0, "unknown": 1, "note": 2}
+ORDER = {"reject": 0, "suspicion": 1, "unknown": 2, "note": 3}
 COMPILE = "Build the object with clang --target=bpf -g -c."
 ADVICE = {
     "elf": COMPILE,
@@ -41,18 +42,32 @@ ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The stage, and the source's lines that no path reaches with the constants that it will be loaded with."""
+
+    stage: Stage
+    dead: frozenset[tuple[str, int]] = frozenset()
+
+
 def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
     """The stage "object" for an ELF object and the words its loader gets; never raises for what is in either.
 
     ok is False exactly when some finding is a rejection. `seconds` is wall time. What could not be known is `unknown`.
     """
+    return analyse(data, arguments).stage
+
+
+def analyse(data: bytes, arguments: Sequence[str] = ()) -> Analysis:
+    """The same, with what it says of the source."""
     started = time.perf_counter()
     callbacks: tuple[str, ...] = ()
+    dead: frozenset[tuple[str, int]] = frozenset()
     try:
         facts = read_facts(data, arguments)
         callbacks = tuple(sorted(facts.ops.callbacks))
         findings = tuple(sorted(_findings(facts), key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
-        text = evidence(facts)
+        text, dead = evidence(facts), dead_lines(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -60,7 +75,28 @@ def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
         text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
-    return Stage("object", ok, time.perf_counter() - started, findings, text, callbacks)
+    return Analysis(Stage("object", ok, time.perf_counter() - started, findings, text, callbacks), dead)
+
+
+def dead_lines(facts: Facts) -> frozenset[tuple[str, int]]:
+    """(file, line) of code that was compiled and that no path through its function comes by.
+
+    A constant turns it off, or it comes after the policy has ended itself. Empty where not all paths were walked; a line
+    without code of its own is none of them, for the compiler may have given its work to another.
+    """
+    if facts.record.incomplete:
+        return frozenset()
+    live, dead = set[tuple[str, int]](), set[tuple[str, int]]()
+    for function in {function.start: function for function in facts.program.functions.values()}.values():
+        pcs = range(function.start, function.end)
+        if not any(pc in facts.record.walked for pc in pcs):
+            continue  # a program that the kernel's scheduler does not call
+        line = None
+        for pc in pcs:
+            line = facts.program.lines.get(pc, line)
+            if line is not None:
+                (live if pc in facts.record.walked else dead).add(line)
+    return frozenset(dead - live)
 
 
 def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:

@@ -81,7 +81,7 @@ class Record:
     masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
     pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; stopping:
     functions that can end the bpf_loop they are called from; indexed: (callback, pc) where the executing CPU's id is an
-    index; incomplete: by callback, why not all of it was walked.
+    index; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -94,6 +94,7 @@ class Record:
     asked: set[str] = field(default_factory=set)
     indexed: dict[tuple[str, int], int] = field(default_factory=dict)
     incomplete: dict[str, str] = field(default_factory=dict)
+    walked: set[int] = field(default_factory=set)
     steps: int = 0
 
     def add_call(self, call: Call) -> None:

@@ -56,7 +56,7 @@ class Walk:
 
     def _run(self, state: State) -> None:
         """Follow one path until it ends, joins one that was walked, or splits."""
-        code, joins, size = self._code, self._flow.joins, len(self._code)
+        code, joins, size, walked = self._code, self._flow.joins, len(self._code), self.record.walked
         while True:
             pc = state.pc
             instruction = code[pc] if 0 <= pc < size else None
@@ -64,6 +64,7 @@ class Walk:
                 raise ObjectError(f"control in .{self._entry} runs out of the code", "code")
             if pc in joins and self._walked(state):
                 return
+            walked.add(pc)
             if pc in self._own_lines:
                 state.line = pc
             cost = 1 + state.weight()

@@ -14,6 +14,7 @@ from verifier_vm.source.tree import Found
 
 FAMILIES = (cpus, order, returns, time, credit, charge)
 PRECOMPILED = "-include-pch"
+FATAL = 4  # clang reads no further after one, a header that is not there for example
 ENOUGH = 200  # findings; nobody reads more of one policy
 
 
@@ -34,11 +35,19 @@ def analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
 
 
 def _analyse(source: str, flags: Sequence[str]) -> dict[str, Any]:
-    findings = list(directives.check(source))
+    findings = list(directives.check(source, lambda marked: _taken(marked, flags)))
     unit, errors = _parsed(source, flags)
     if not errors:
         findings += _in_tree(unit)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
+
+
+def _taken(marked: str, flags: Sequence[str]) -> frozenset[int] | None:
+    """Which marks of directives.py are compiled; None where the preprocessor did not come to the end to tell."""
+    unit, errors = _parsed(marked, [*flags, "-ferror-limit=0"])
+    if any(diagnostic.severity >= FATAL for diagnostic in unit.diagnostics):
+        return None
+    return directives.reached(errors)
 
 
 def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, list[str]]:
