@@ -127,7 +127,12 @@ def verify(
         str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
     ] = "short",
     require: Annotated[
-        list[str] | None, typer.Option("--require", metavar="cgroups", help="What the hosts need, repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="hotplug|exit-record|cgroups|nice",
+            help="What the hosts need, repeatable: a note that it is missing then rejects.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

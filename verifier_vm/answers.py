@@ -11,7 +11,7 @@ from policy_lake.model import Answer, Finding, Stage
 from verifier_vm.situations import SHOWS, STARVES, in_order
 
 IN_A_GUEST = ("kernel", "survive", "fair")
-# A guest shows these alike, whichever bug is behind: what was suspected before explains one better than a thread's name.
+# A guest shows these alike, whichever bug is behind: what was suspected before explains more than a thread's name.
 _SYMPTOMS = frozenset({Code.STALL, Code.NO_PROGRESS, Code.NEVER_RAN, Code.HUNG})
 
 

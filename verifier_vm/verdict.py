@@ -38,7 +38,7 @@ def verdict_of(stages: Sequence[Stage], *, ops: str = "", data: bytes = b"", ker
 
 
 def merged_by_reason(stage: Stage) -> Stage:
-    """The same stage with one finding for what it says in the same words of several places; the evidence has them all."""
+    """The same stage with one finding for what it says in the same words of several places; evidence has them all."""
     places: dict[Finding, list[str]] = {}
     for finding in stage.findings:
         if finding.level != "reject":
@@ -53,6 +53,11 @@ def merged_by_reason(stage: Stage) -> Stage:
 # What a host may need that no policy has to have: the bugs of which a note then rejects.
 REQUIREMENTS = {"hotplug": "F30", "exit-record": "F35", "cgroups": "F41", "nice": "F16"}
 HOTPLUG_CALLBACKS = frozenset(("cpu_online", "cpu_offline"))
+
+
+def bugs_of(words: Iterable[str]) -> frozenset[str]:
+    """The bugs that hosts with these needs (keys of REQUIREMENTS) do not bear."""
+    return frozenset(REQUIREMENTS[word] for word in words)
 
 
 def require(stage: Stage, bugs: Collection[str]) -> Stage:

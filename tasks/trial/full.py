@@ -29,6 +29,7 @@ class PartWork:
     arguments: tuple[str, ...]
     check_all: bool
     cgroups: bool
+    hotplug: bool
     cold: bool
     settings: Settings
 
@@ -40,6 +41,7 @@ def verify_full_tier(
     *,
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     on_part: Callable[[str, bool], None] = lambda name, ok: None,
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
@@ -48,7 +50,9 @@ def verify_full_tier(
     tier is no tier.
     """
     wanted = parts("full")
-    orders = [PartWork(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
+    orders = [
+        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings) for i in range(len(wanted))
+    ]
 
     def settle(outcome: ItemOutcome[Verdict]) -> None:
         if outcome.value is not None:
@@ -72,5 +76,5 @@ def do_part(order: PartWork) -> Verdict:
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
-        deadline_s=settings.trial_deadline_s,
+        hotplug=order.hotplug, deadline_s=settings.trial_deadline_s,
     ).verdict  # fmt: skip

@@ -15,7 +15,7 @@ from policy_lake.model import Finding, Stage
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.object.analyse import analyse
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import honours_cgroups, merged_by_reason, stage_of
+from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_reason, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -49,6 +49,11 @@ class Checked:
     def cgroups(self) -> bool:
         """Whether the policy has cgroup callbacks, and so claims to honour weights and quotas."""
         return honours_cgroups(self.stages)
+
+    @property
+    def hotplug(self) -> bool:
+        """Whether the policy has what it takes to outlive a CPU that goes or comes."""
+        return goes_on_with_hotplug(self.stages)
 
 
 def check_statically(

@@ -23,7 +23,7 @@ from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Tri
 from tasks.trial.static import Checked, check_statically
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.machine.vm import run
-from verifier_vm.verdict import verdict_of
+from verifier_vm.verdict import require, verdict_of
 
 CONTROL = "control.bpf.o"
 Result = Prepared | Measurement | Rounds
@@ -57,12 +57,12 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
     checked = check_statically(
         candidate.source, name=f"{candidate.policy}.bpf.c", kernel=guest.kernel, arguments=arguments
     )
-    if checked.made is None or not checked.ok:
-        return Prepared(verdict_of(checked.stages), None, None, "", guest.warning)
+    static = [require(stage, spec.settings.required_bugs) for stage in checked.stages]
+    if checked.made is None or not all(stage.ok for stage in static):
+        return Prepared(verdict_of(static), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
-    verdict = verdict_of(
-        [*checked.stages, *in_guest.stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel
-    )
+    stages = [require(stage, spec.settings.required_bugs) for stage in in_guest.stages]
+    verdict = verdict_of([*static, *stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
     control = loadable(spec.control, guest) if spec.control and verdict.accepted else None
     policy = Loadable(checked.made.data, arguments, candidate.policy)
     return Prepared(verdict, policy, control, guest.kernel.btf_sha256, guest.warning)
@@ -73,7 +73,9 @@ def _guest_verdict(spec: TrialSpec, checked: Checked, data: bytes, arguments: Se
     if known is not None:
         return known
     deadline_s = spec.settings.trial_deadline_s
-    verdict = verify_object(data, arguments, guest.machine, cgroups=checked.cgroups, deadline_s=deadline_s).verdict
+    verdict = verify_object(
+        data, arguments, guest.machine, cgroups=checked.cgroups, hotplug=checked.hotplug, deadline_s=deadline_s
+    ).verdict
     remember(verdict, data, arguments, guest, spec.settings)
     return verdict
 

@@ -42,6 +42,7 @@ def verify_object(
     tier: SuiteTier = "short",
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     then: Sequence[GuestStep] = (),
     files: Mapping[str, bytes] | None = None,
     seed: int = 0,
@@ -51,17 +52,18 @@ def verify_object(
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
-    what does not honour cgroup weights. A guest that dies saying why rejects the policy; one that is lost without a
+    what does not honour cgroup weights; without `hotplug` a CPU
+    that goes may end it, tidily. A guest that dies saying why rejects the policy; one that is lost without a
     word is a LostVMError: nothing is known. The full tier's guests run one after another here, in the suite's
     topologies.
     """
     if tier == "full":
         return verify_all_parts(
             data, knob_arguments, lambda topology: replace(machine, topology=topology), check_all=check_all,
-            cgroups=cgroups, seed=seed, on_event=on_event,
+            cgroups=cgroups, hotplug=hotplug, seed=seed, on_event=on_event,
         )  # fmt: skip
     return verify_part(
-        data, knob_arguments, machine, parts(tier)[0], check_all=check_all, cgroups=cgroups, then=then,
+        data, knob_arguments, machine, parts(tier)[0], check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then,
         files=files, seed=seed, deadline_s=deadline_s, on_event=on_event,
     )  # fmt: skip
 
@@ -73,6 +75,7 @@ def verify_all_parts(
     *,
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
@@ -85,7 +88,7 @@ def verify_all_parts(
     for part in parts("full"):
         result = verify_part(
             data, knob_arguments, make_machine(part.topology or Topology()), part, check_all=check_all,
-            cgroups=cgroups, seed=seed, deadline_s=deadline_s, on_event=on_event,
+            cgroups=cgroups, hotplug=hotplug, seed=seed, deadline_s=deadline_s, on_event=on_event,
         )  # fmt: skip
         verdicts.append(result.verdict)
         report = result.report
@@ -102,6 +105,7 @@ def verify_part(
     *,
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     then: Sequence[GuestStep] = (),
     files: Mapping[str, bytes] | None = None,
     seed: int = 0,
@@ -110,14 +114,18 @@ def verify_part(
 ) -> ObjectVerdict:
     """Verify `data` in one guest that does one part of the suite; `machine` has the part's topology.
 
-    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take.
+    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take. `hotplug` as
+    for `verify_object`.
     """
+    part = part.for_policy(hotplug=hotplug)
     if deadline_s is None:
         deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
-        job = GuestJob({**(files or {}), OBJECT: data}, (*part.steps(knob_arguments, limit_ms), *then), seed)
+        steps, last = part.steps(knob_arguments, limit_ms), 2 * len(part.last)
+        at = len(steps) - last  # what ends the policy ends the job
+        job = GuestJob({**(files or {}), OBJECT: data}, (*steps[:at], *then, *steps[at:]), seed)
         try:
             report = run(job, machine, deadline_s=deadline_s, on_event=on_event)
         except LostVMError as error:

@@ -17,6 +17,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit, cause_of_stall, place_of
 from verifier_vm.judge.readings import Reading, read_run
+from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
 HOTPLUG_CODE = 1 << 32  # SCX_ECODE_RSN_HOTPLUG
@@ -62,6 +63,10 @@ class Facts:
         return "update_idle" in self.callbacks and not self.flags & KEEP_BUILTIN_IDLE
 
     @property
+    def ends_by_hotplug(self) -> bool:
+        return not self.callbacks >= HOTPLUG_CALLBACKS
+
+    @property
     def needs_a_program(self) -> bool:
         return bool(self.outlets)
 
@@ -87,7 +92,11 @@ def survived(
     kmsg = (*event.kmsg, *(later_kmsg if fell or not event.ok else ()))
     if warnings := kernel_warnings(kmsg):
         yield _warned("the kernel warned", warnings[0], place)
-    if fell:
+    if fell and facts.ends_by_hotplug and (record.code & HOTPLUG_CODE or _says_hotplug(kmsg)):
+        why = "the kernel ended it when a CPU went, as it does without cpu_online and cpu_offline; EEVDF went on"
+        advice = "Give it both callbacks if it is to go on, or attach it again after each hotplug."
+        yield Finding("F30", "note", why, place, advice, Code.ENDED_BY_HOTPLUG)
+    elif fell:
         yield _fell_off(event, why_disabled(kmsg) or record, facts, limit_ms, code=record.code)
     elif event.timed_out or not event.ended:
         why = "the workload did not end in time under the policy"
@@ -97,6 +106,11 @@ def survived(
         yield Finding("kernel", "reject", why, place, code=Code.WORKLOAD_FAILED)
     else:
         yield from _read_findings(read_run(event), place, facts, limit_ms, event.err)
+
+
+def _says_hotplug(kmsg: tuple[str, ...]) -> bool:
+    ended = why_disabled(kmsg)
+    return ended is not None and cause_of_exit(ended.words).bug == "F30"
 
 
 def _warned(when: str, warning: str, place: str) -> Finding:

@@ -17,6 +17,7 @@ from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.suite import Part
+from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
@@ -73,30 +74,48 @@ class Reader:
             if survive.ok:
                 raise LostVMError("the guest reported no end of the comparison with EEVDF")
             return
+        if survive.ok and not {exercise.name for exercise in self.part.last} <= {event.exercise for event in rest}:
+            raise LostVMError("the guest reported no end of what ends the policy")
         seconds = sum(event.wall_s for event in rest if event.exercise and event.role == "baseline")
         yield self._fair_stage(policy, base, facts, seconds)
 
     def _survive_stage(self, events: Sequence[StepEvent], facts: Facts) -> Stage:
-        detach = next((event for event in events if isinstance(event, Detached)), None)
-        if detach is None:
+        if not any(isinstance(event, Detached) for event in events):
             raise LostVMError(NO_END)
         findings: list[Finding] = []
         evidence: list[str] = []
-        for event in events:
-            own = list(self._of_event(event, detach, facts))
+        for index, event in enumerate(events):
+            # Its own end, which comes later; for one that nothing followed, any is as good.
+            ends = [end for end in (*events[index:], *events) if isinstance(end, Detached)]
+            own = list(self._of_event(event, ends[0], facts))
             findings += own
             if any(finding.level == "reject" for finding in own):
-                evidence += [*event.kmsg, *detach.kmsg]
+                evidence += [*event.kmsg, *ends[0].kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
-        return _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
+        stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
+        return replace(stage, situations=self._met(events, findings))
+
+    def _met(self, events: Sequence[StepEvent], findings: Sequence[Finding]) -> tuple[str, ...]:
+        """The situations that the policy met to their end, or that ended it as it says of itself."""
+        workloads = {exercise.name: exercise.workloads for exercise in (*self.part.exercises, *self.part.last)}
+        ended = {finding.place for finding in findings if finding.code == Code.ENDED_BY_HOTPLUG}
+        met: list[str] = [Situation.ATTACH]
+        for event in events:
+            if isinstance(event, Ran) and (event.ok or event.exercise in ended):
+                met += made_by(workloads.get(event.exercise, ""))
+            elif isinstance(event, Detached) and event.ok and event.label:
+                met.append(Situation.DETACH)
+            elif isinstance(event, Attached) and event.ok:
+                met.append(Situation.RELOAD)
+        return in_order(met)
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts) -> Iterator[Finding]:
         match event:
             case Ran():
                 yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
             case Detached():
-                # A policy that fell off is rejected where it fell.
-                if event.exit_record.clean or not (event is detach and event.label == ""):
+                # A policy that fell off is judged where it fell.
+                if event.exit_record.clean or event.label:
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():
                 yield from load_findings(event)
@@ -138,7 +157,8 @@ def merged(verdicts: Sequence[Verdict]) -> Verdict:
         known = stages.get(stage.name, Stage(stage.name, True, 0.0))
         evidence = [part for part in (known.evidence, stage.evidence) if part]
         findings = list(_once([*known.findings, *stage.findings]))
-        stages[stage.name] = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
+        made = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
+        stages[stage.name] = replace(made, situations=in_order((*known.situations, *stage.situations)))
     rejection = next((verdict.rejection for verdict in verdicts if verdict.rejection), None)
     return replace(verdicts[-1], accepted=rejection is None, rejection=rejection, stages=tuple(stages.values()))
 

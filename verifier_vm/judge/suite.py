@@ -9,12 +9,13 @@ load) are steps, not programs; W18 and W19 are topologies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from policy_lake.events import exercise_label
 from policy_lake.guest import GuestStep
 from verifier_vm.machine.topology import Topology
+from verifier_vm.situations import Situation, made_by
 
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
@@ -46,7 +47,7 @@ class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
     `topology` None: the caller's guest, whatever it is. `deadline_s` of wall time ends a guest that hangs; on a quiet
-    host a tenth of it is enough.
+    host a tenth of it is enough. `last` end the policy, which is then attached anew for each, after all else.
     """
 
     name: str
@@ -55,11 +56,17 @@ class Part:
     reloads: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
     deadline_s: float = 240.0
+    last: tuple[Exercise, ...] = ()
 
     @property
     def compared(self) -> tuple[Exercise, ...]:
         """The exercises that EEVDF repeats."""
         return tuple(exercise for exercise in self.exercises if exercise.base_s)
+
+    def for_policy(self, *, hotplug: bool) -> Part:
+        """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one."""
+        ending = () if hotplug else tuple(one for one in self.exercises if Situation.HOTPLUG in made_by(one.workloads))
+        return replace(self, exercises=tuple(one for one in self.exercises if one not in ending), last=ending)
 
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
@@ -83,7 +90,10 @@ class Part:
                 GuestStep("detach", (), f"{DETACH}-{turn}", timeout_s=20),
             ]
         steps.append(GuestStep("stop", (), UNLOAD))
-        return (*steps, *(exercise.step("baseline", limit_ms) for exercise in self.compared))
+        steps += [exercise.step("baseline", limit_ms) for exercise in self.compared]
+        for exercise in self.last:
+            steps += [GuestStep("attach", attach, f"{ATTACH}-{exercise.name}"), exercise.step("policy", limit_ms)]
+        return tuple(steps)
 
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).

@@ -18,6 +18,7 @@ from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
+from verifier_vm.object.kernel import FIRST
 from verifier_vm.object.ops import apply_arguments, read_ops
 from verifier_vm.object.program import Function, read_program
 from verifier_vm.object.walk import Walk
@@ -81,8 +82,8 @@ def analyse(data: bytes, arguments: Sequence[str] = ()) -> Analysis:
 def dead_lines(facts: Facts) -> frozenset[tuple[str, int]]:
     """(file, line) of code that was compiled and that no path through its function comes by.
 
-    A constant turns it off, or it comes after the policy has ended itself. Empty where not all paths were walked; a line
-    without code of its own is none of them, for the compiler may have given its work to another.
+    A constant turns it off, or it comes after the policy has ended itself. Empty where not all paths were walked; a
+    line without code of its own is none of them, for the compiler may have given its work to another.
     """
     if facts.record.incomplete:
         return frozenset()
@@ -106,7 +107,9 @@ def read_facts(data: bytes, arguments: Sequence[str] = ()) -> Facts:
     apply_arguments(program, ops, arguments)
     walk = Walk(program)
     setters: dict[str, str] = {}
-    for name, pc in ops.callbacks.items():
+    for name, pc in sorted(ops.callbacks.items(), key=lambda callback: callback[0] not in FIRST):
+        if name not in FIRST:
+            walk.note_always()
         walk.entry(name, pc)
     for name, pc in _other_programs(program_entries=program.functions, ops_entries=set(ops.callbacks.values())):
         walk.entry(name, pc)

@@ -9,13 +9,17 @@ from typing import NamedTuple
 from verifier_vm.object import limits
 from verifier_vm.object.values import Expr, Value
 
+SOME_QUEUE, FOUND = -1, -2
+
 
 class Path(NamedTuple):
     """What has happened to the callback's task so far on one path.
 
     inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
-    local queue; checked: the result that says whether the last of these worked.
+    local queue; checked: the result that says whether the last of these worked; looked: ids of the queues that dispatch
+    looked into, SOME_QUEUE where it is not known which, FOUND where one had something; made: maps that hold something
+    for the task or cgroup, where the kernel first shows it.
     """
 
     inserted: tuple[int, ...] = ()
@@ -24,6 +28,8 @@ class Path(NamedTuple):
     compared: bool = False
     moved: bool = False
     checked: Expr | None = None
+    looked: frozenset[int] = frozenset()
+    made: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

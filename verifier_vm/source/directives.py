@@ -21,7 +21,7 @@ _MARK = "schedcp asks here: "
 
 
 class Asked(NamedTuple):
-    """A directive that asks for a file where it may not: its finding, and where it stands in the text without splices."""
+    """A directive that asks for a file where it may not: its finding, and where it stands in the text."""
 
     found: Found
     start: int
@@ -31,9 +31,9 @@ class Asked(NamedTuple):
 def check(source: str, taken: Callable[[str], frozenset[int] | None]) -> Iterator[Found]:
     """Names that lead out of the include directories, and files taken in as data, in branches that are compiled.
 
-    `taken` says of a text with such directives marked (`reached`) which marks a preprocessor comes by; None if it cannot
-    tell. Nothing is looked up for it: a directive is gone from that text. In a condition (`__has_include`) the question
-    itself is the looking, and always rejects.
+    `taken` says of a text with such directives marked (`reached`) which marks a preprocessor comes by; None if it
+    cannot tell. Nothing is looked up for it: a directive is gone from that text. In a condition (`__has_include`) the
+    question itself is the looking, and always rejects.
     """
     splices = [match.end() for match in _SPLICE.finditer(source)]
     lengths = [match.end() - match.start() for match in _SPLICE.finditer(source)]
@@ -45,7 +45,7 @@ def check(source: str, taken: Callable[[str], frozenset[int] | None]) -> Iterato
     asked = list(_directives(text, line))
     marked, at = "", 0
     for number, one in enumerate(asked):
-        marked, at = f'{marked}{text[at:one.start]}#error "{_MARK}{number}"', one.end
+        marked, at = f'{marked}{text[at : one.start]}#error "{_MARK}{number}"', one.end
     seen = taken(marked + text[at:]) if asked else frozenset()
     for number, one in enumerate(asked):
         if seen is None or number in seen:

@@ -23,7 +23,7 @@ def check(program: Program) -> Iterator[Found]:
     by_vtime = [node for node, paid in ordered if paid.read("scx.dsq_vtime") and not paid.calls & words.CLOCKS]
     if by_vtime and not _has_lower_limit(program):
         yield Found(
-            "F14", "suspicion", "a task comes back from sleep with all the credit it saved up, and runs till it is used",
+            "F14", "suspicion", "a task comes back from sleep with all the credit it saved, and runs till it is used",
             by_vtime[0].line, "clamp before inserting: vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, lag, lead)",
         )  # fmt: skip
     if by_vtime and not _given_at_start(program) and not _has_lower_limit(program):

@@ -47,8 +47,8 @@ class _ReadsBack(Walk):
             for field in ("slice", "dsq_vtime"):
                 if node.path.endswith(f"scx.{field}"):
                     self.found.append(Found(
-                        "F38", "suspicion", f"p->scx.{field} is read after the insert: 7.3 gives the old one", node.line,
-                        "keep what was given to the insert in a variable",
+                        "F38", "suspicion", f"p->scx.{field} is read after the insert: 7.3 gives the old one",
+                        node.line, "keep what was given to the insert in a variable",
                     ))  # fmt: skip
         return facts
 

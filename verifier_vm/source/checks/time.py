@@ -72,7 +72,9 @@ def _rounds(node: Node) -> int | None:
 
 def _is_left(node: Node, *, in_loop: bool = False) -> bool:
     """Whether a loop's body can end the loop: its bound, which BPF demands, then says nothing of how long it takes."""
-    if node.kind == "return" or (node.kind == "jump" and (node.text == "goto" or (node.text == "break" and not in_loop))):
+    if node.kind == "return" or (node.kind == "jump" and node.text == "goto"):
+        return True
+    if node.kind == "jump" and node.text == "break" and not in_loop:
         return True
     inner = in_loop or node.kind in ("for", "while", "do", "switch")
     return any(_is_left(kid, in_loop=inner) for kid in node.kids)
