@@ -19,6 +19,7 @@ from control_plane.options import (
     Knobs,
     Llcs,
     Nodes,
+    Require,
     Schbench,
     Smt,
     Tier,
@@ -75,6 +76,7 @@ def tune(
     pairs: Annotated[int, number(PAIRS, help="Runs a candidate, each with EEVDF's of its seed.")] = PAIRS.preset,
     seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
     tier: Tier = None,
+    require: Require = None,
     work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
@@ -89,7 +91,16 @@ def tune(
     from control_plane.tune import tune_command
 
     settings = chosen(
-        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
+        tier=tier,
+        require=require,
+        work=work,
+        schbench=schbench,
+        clock=clock,
+        cpus=cpus,
+        llcs=llcs,
+        smt=smt,
+        nodes=nodes,
+        cold=cold,
     )
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
@@ -126,14 +137,7 @@ def verify(
     verify_tier: Annotated[
         str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
     ] = "short",
-    require: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--require",
-            metavar="hotplug|exit-record|cgroups|nice",
-            help="What the hosts need, repeatable: a note that it is missing then rejects.",
-        ),
-    ] = None,
+    require: Require = None,
     json: Json = False,
 ) -> None:
     """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
@@ -166,6 +170,7 @@ def score(
         bool, typer.Option("--perfetto", help="With --plots: a trace for ui.perfetto.dev, too.")
     ] = False,
     tier: Tier = None,
+    require: Require = None,
     work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
@@ -181,7 +186,16 @@ def score(
     from tasks.score import ScoreRequest
 
     settings = chosen(
-        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
+        tier=tier,
+        require=require,
+        work=work,
+        schbench=schbench,
+        clock=clock,
+        cpus=cpus,
+        llcs=llcs,
+        smt=smt,
+        nodes=nodes,
+        cold=cold,
     )
     if again:
         if beside := set_beside(context, {"again", "json", "cold"}):

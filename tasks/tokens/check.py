@@ -39,7 +39,7 @@ HOST_BTF = Path("/sys/kernel/btf/vmlinux")
 class Here:
     """What a token is held against; what is None is not compared (object, knobs) or is this host's own.
 
-    `knobs` are `NAME=VALUE` as a user writes them.
+    `knobs` are `NAME=VALUE` as a user writes them; `hotplug`: no policy that ends when a CPU goes or comes.
     """
 
     object_path: Path | None = None
@@ -47,6 +47,7 @@ class Here:
     kernel: str | None = None
     btf_sha256: str | None = None
     stage: RolloutStage = "canary"
+    hotplug: bool = False
 
 
 class ReportState(StrEnum):
@@ -102,6 +103,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
         btf_sha256=here.btf_sha256 or _host_btf(),
         audience=audience(settings),
         stage=here.stage,
+        hotplug=here.hotplug or "hotplug" in settings.require.split(),
     )
     log = read_signed_log(settings)
     token = check_token(

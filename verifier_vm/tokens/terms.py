@@ -10,7 +10,7 @@ from typing import Literal
 from policy_lake.scores import Ratio
 from verifier_vm.judge.suite import SuiteTier
 
-VERIFIER_VERSION = "2"  # of the checks a token stands for: raised when they change, and old tokens end with it
+VERIFIER_VERSION = "3"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
 REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
@@ -23,6 +23,8 @@ LEVELS = {
 VERIFIED, SCORED = "SCHEDCP_VERIFIED", "SCHEDCP_SCORED"
 # What a host must know of a policy that was let through with such a note.
 LIMITS_OF_BUGS = {
+    "F30": "it ends, tidily, when a CPU goes or comes, and the kernel's own scheduler goes on",
+    "F35": "how it ended will not be known",
     "F16": "nice levels are not honoured",
     "F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",
 }
@@ -35,6 +37,7 @@ LARGEST_P99_RATIO = 2.0
 LONGEST_TEXT = 300
 
 RolloutStage = Literal["canary", "host", "fleet"]  # how far a rollout may go, in order
+Hotplug = Literal["goes on", "ends"]  # what becomes of the policy when a CPU goes or comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class Token:
     """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words.
 
     `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
-    empty, `limits` in words.
+    empty, `limits` in words. `tried` are the situations that it met, `not_tried` the open questions that none answered,
+    each as `BUG: situations`.
     """
 
     policy: str
@@ -110,6 +114,9 @@ class Token:
     ratio: Ratio | None = None
     score_sha256: str = ""
     tier: SuiteTier = "short"
+    hotplug: Hotplug = "ends"
+    tried: tuple[str, ...] = ()
+    not_tried: tuple[str, ...] = ()
     verifier_version: str = VERIFIER_VERSION
 
     @property
