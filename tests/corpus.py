@@ -9,8 +9,9 @@ from pathlib import Path
 
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
-    r"\A// fails: (?P<stage>[a-z]+): (?P<reason>.+)\n"
-    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?\n)?"
+    r"\A// (?P<how>fails|suspected): (?P<stage>[a-z]+): (?P<reason>.+)\n"
+    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
+    r"(?:// ends: (?P<ends>not seen|not tried): (?P<why>.+)\n)?"
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
 )
 BEFORE_A_GUEST = ("source", "build", "object")
@@ -79,7 +80,9 @@ class Planted:
     """A policy that must be rejected first at `stage`, for a reason that holds `reason`; `bug` may be empty.
 
     `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
-    `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both.
+    `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both. With
+    `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects it, and `why` says
+    why no guest of the short tier shows it.
     """
 
     path: Path
@@ -87,6 +90,9 @@ class Planted:
     reason: str
     bug: str
     seen: str
+    need: str = ""
+    ends: str = ""
+    why: str = ""
 
     @property
     def name(self) -> str:
@@ -108,7 +114,10 @@ def read(path: Path) -> Planted:
     found = HEADER.match(path.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{path.name} does not open with '// fails: STAGE: REASON', '// bug: FNN' and its licence")
-    return Planted(path, found["stage"], found["reason"], found["bug"] or "", found["seen"] or found["bug"] or "")
+    if (found["how"] == "suspected") != bool(found["ends"]):
+        raise ValueError(f"{path.name}: what is only suspected says with '// ends: …: WHY' how it ends, and only that")
+    of = {name: found[name] or "" for name in ("bug", "need", "ends", "why")}
+    return Planted(path, found["stage"], found["reason"], seen=found["seen"] or of["bug"], **of)
 
 
 def good() -> tuple[Path, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
@@ -13,7 +13,7 @@ from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_l
 from policy_lake.errors import BuildError
 from policy_lake.model import Finding, Stage
 from verifier_vm.machine.kernel import Kernel
-from verifier_vm.object.analyse import analyse
+from verifier_vm.object.analyse import Analysis, analyse
 from verifier_vm.source.lint import lint_source
 from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_reason, stage_of
 
@@ -84,19 +84,20 @@ def check_statically(
         return Checked(tuple(stages), None)
     on_stage("object")
     analysis = analyse(made.data, arguments)
-    stages[0] = without_dead_code(stages[0], {(_plain(file), line) for file, line in analysis.dead})
+    stages[0] = as_the_object_knows(stages[0], analysis)
     stages.append(_as_the_user_names_it(analysis.stage))
     return Checked(tuple(map(merged_by_reason, stages)), made)
 
 
-def without_dead_code(source: Stage, dead: Collection[tuple[str, int]]) -> Stage:
-    """The stage `source` without suspicions of lines that are never executed, as the object stage knows better."""
+def as_the_object_knows(source: Stage, analysis: Analysis) -> Stage:
+    """The stage `source` without suspicions of lines that are never executed, and of what the object has not."""
+    dead = {(_plain(file), line) for file, line in analysis.dead}
 
-    def is_dead(finding: Finding) -> bool:
+    def is_idle(finding: Finding) -> bool:
         file, _, line = finding.place.rpartition(":")
-        return finding.is_open and line.isdigit() and (file, int(line)) in dead
+        return finding.is_open and (finding.bug in analysis.refuted or (line.isdigit() and (file, int(line)) in dead))
 
-    return replace(source, findings=tuple(finding for finding in source.findings if not is_dead(finding)))
+    return replace(source, findings=tuple(finding for finding in source.findings if not is_idle(finding)))
 
 
 def _as_the_user_names_it(stage: Stage) -> Stage:

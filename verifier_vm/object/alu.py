@@ -39,8 +39,8 @@ class Alu:
             if instruction.off == 1 and name in ("div", "mod"):
                 name = f"s{name}"
             result = self._values.compute(name, value, other, wide=wide)
-            if (origin := _share_of(name, value, other, state.pc)) is not None and isinstance(result, Expr):
-                result = self._values.make("share", (origin, state.pc, state.chain))
+            if (divisor := _divisor_of(name, value, other)) is not None and isinstance(result, Expr):
+                result = self._values.make("share", (state.pc, state.chain), divisor)
             if name == "and":
                 self.note_mask(result, entry)
         state.registers[instruction.dst] = self._settled(state, result)
@@ -93,16 +93,16 @@ class Alu:
             self._record.masks.add((entry, str(inner.key), mask & MASK))
 
 
-def _share_of(name: str, value: Value, other: Value, pc: int) -> int | None:
-    """Where a number was divided that can be less than what it was divided by; None where that is not known.
+def _divisor_of(name: str, value: Value, other: Value) -> Expr | None:
+    """What a number was divided by that may be more than it, so that 0 is left, or a multiple of that; else None.
 
-    Only a known number, no larger than a count can be: a slice of 20 ms is not less than how many wait.
+    Only of a known number, no larger than a count can be: a slice of 20 ms is not less than how many wait.
     """
     if name in ("div", "sdiv") and isinstance(value, int) and isinstance(other, Expr):
-        return pc if value < MOST_TASKS else None
+        return other if value < MOST_TASKS else None
     if name in ("mul", "lsh") and isinstance(other, int):
         while isinstance(value, Expr) and value.op == "low" and value.a is not None:
             value = value.a
-        if isinstance(value, Expr) and value.op == "share" and isinstance(value.key, tuple):
-            return int(value.key[0])
+        if isinstance(value, Expr) and value.op == "share" and isinstance(value.a, Expr):
+            return value.a
     return None

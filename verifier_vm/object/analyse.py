@@ -13,7 +13,7 @@ from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
-from verifier_vm.object.check_slices import check_slices
+from verifier_vm.object.check_slices import check_slices, refuted_bugs
 from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
@@ -45,10 +45,13 @@ ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The stage, and the source's lines that no path reaches with the constants that it will be loaded with."""
+    """The stage, and what it knows better than the source: lines that no path reaches with the constants that it will be
+    loaded with, and bugs that it has not.
+    """
 
     stage: Stage
     dead: frozenset[tuple[str, int]] = frozenset()
+    refuted: frozenset[str] = frozenset()
 
 
 def analyse_object(data: bytes, arguments: Sequence[str] = ()) -> Stage:
@@ -64,11 +67,12 @@ def analyse(data: bytes, arguments: Sequence[str] = ()) -> Analysis:
     started = time.perf_counter()
     callbacks: tuple[str, ...] = ()
     dead: frozenset[tuple[str, int]] = frozenset()
+    refuted: frozenset[str] = frozenset()
     try:
         facts = read_facts(data, arguments)
         callbacks = tuple(sorted(facts.ops.callbacks))
         findings = tuple(sorted(_findings(facts), key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
-        text, dead = evidence(facts), dead_lines(facts)
+        text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -76,7 +80,7 @@ def analyse(data: bytes, arguments: Sequence[str] = ()) -> Analysis:
         text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
-    return Analysis(Stage("object", ok, time.perf_counter() - started, findings, text, callbacks), dead)
+    return Analysis(Stage("object", ok, time.perf_counter() - started, findings, text, callbacks), dead, refuted)
 
 
 def dead_lines(facts: Facts) -> frozenset[tuple[str, int]]:

@@ -18,6 +18,7 @@ PICKS = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_c
 # They give a migration-disabled task the CPU that it is on.
 KNOWS_MIGRATION = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and", "scx_bpf_task_cpu",
                    "prev_cpu")  # fmt: skip
+MIGRATION = (Situation.AFFINITY, Situation.PINNED, Situation.MIGRATION_DISABLED)
 MAY_FAIL = ("scx_bpf_pick_idle_cpu", "scx_bpf_pick_idle_cpu_node")
 
 
@@ -50,15 +51,16 @@ def _local_on(facts: Facts) -> Iterator[Finding]:
             reason = (
                 f"{call.entry} inserts into SCX_DSQ_LOCAL_ON of a CPU where the task may not run: it reads no affinity"
             )
-        yield facts.finding("F10", level, reason, call, advice)
+        finding = facts.finding("F10", level, reason, call, advice)
+        yield replace(finding, situations=MIGRATION) if facts.flag(kernel.ENQ_MIGRATION_DISABLED) else finding
 
 
 def _migration_disabled(facts: Facts) -> Iterator[Finding]:
     """With the flag a task that must stay where it is comes to enqueue, its mask as wide as ever until it is switched
     away from: the mask alone does not say where it may be sent."""
-    if not facts.flag(kernel.ENQ_MIGRATION_DISABLED):
-        return
     looks = any(entry == "enqueue" and name == "migration_disabled" for entry, name, *_ in facts.record.reads)
+    if looks or not facts.flag(kernel.ENQ_MIGRATION_DISABLED):
+        return
     for insert in facts.inserts:
         call = insert.call
         sent = call.entry == "enqueue" and local_on(insert.dsq) and not insert.moved
@@ -67,8 +69,7 @@ def _migration_disabled(facts: Facts) -> Iterator[Finding]:
         reason = ("SCX_OPS_ENQ_MIGRATION_DISABLED, and enqueue sends tasks to a CPU by its number without asking"
                   " p->migration_disabled: such a task may run on its own CPU only")  # fmt: skip
         advice = "Where p->migration_disabled, insert into SCX_DSQ_LOCAL; or drop the flag: the kernel then does so."
-        finding = facts.finding("F10", "suspicion" if looks else "reject", reason, call, advice)
-        yield replace(finding, situations=(Situation.MIGRATION_DISABLED,))
+        yield replace(facts.finding("F10", "reject", reason, call, advice), situations=MIGRATION)
         return
 
 

@@ -27,6 +27,15 @@ def check_slices(facts: Facts) -> Iterator[Finding]:
     yield from _loops(facts)
 
 
+def refuted_bugs(facts: Facts) -> frozenset[str]:
+    """F19 and F20 where every slice that a path gives is a known number, neither nothing nor long."""
+    known = [insert.slice_ns for insert in facts.inserts if not insert.moved]
+    fine = all(isinstance(slice_ns, int) and 0 < slice_ns < LONG_SLICE_NS for slice_ns in known)
+    return (
+        frozenset(("F19", "F20")) if fine and not facts.record.incomplete and not _sets_slices(facts) else frozenset()
+    )
+
+
 def _sets_slices(facts: Facts) -> bool:
     writes = facts.record.writes.values()
     return bool(facts.record.by_name("scx_bpf_task_set_slice")) or any(write.member == SLICE for write in writes)
@@ -62,21 +71,21 @@ def _zero(facts: Facts) -> Iterator[Finding]:
     if given and all(insert.slice_ns == 0 for insert in given):
         reason = "every insert has slice 0, and nothing sets one: a task runs on to the next tick, or has what was left"
         yield facts.finding("F20", "suspicion", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
-    asked = {_origin(leaf) for leaf in facts.record.tested}
+    asked = {_divisor(leaf) for leaf in facts.record.tested} - {None}
     for insert in given:
-        origin = _origin(insert.slice_ns)
-        if origin is not None and origin not in asked:
+        divisor = _divisor(insert.slice_ns)
+        if divisor is not None and divisor not in asked and not leaves_of(divisor) & facts.record.ordered:
             reason = "the slice is a small number divided by one that grows: 0 once that is larger, and nobody asks"
             advice = "Multiply before you divide, and give no less than a lower limit (a millisecond, say)."
             yield facts.finding("F20", "suspicion", reason, insert.call, advice)
             return
 
 
-def _origin(value: Value | None) -> object | None:
-    """Where a share was divided; None for what is none."""
+def _divisor(value: Value | None) -> Expr | None:
+    """What a share was divided by; None for what is none."""
     while isinstance(value, Expr) and value.op == "low":
         value = value.a
-    return value.key[0] if isinstance(value, Expr) and value.op == "share" and isinstance(value.key, tuple) else None
+    return value.a if isinstance(value, Expr) and value.op == "share" and isinstance(value.a, Expr) else None
 
 
 def _charged_by_slice(facts: Facts) -> Iterator[Finding]:

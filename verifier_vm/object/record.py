@@ -85,9 +85,10 @@ class Record:
     """All that the walk saw, each once.
 
     masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
-    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; stopping:
-    functions that can end the bpf_loop they are called from; indexed: (callback, pc) where the executing CPU's id is an
-    index; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by.
+    pc), with a line; tested: results that some branch looked at; ordered: those that were held to be more or less than
+    some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
+    called from; indexed: (callback, pc) where the executing CPU's id is an index; incomplete: by callback, why not all
+    of it was walked; walked: the pcs that some path came by.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Record:
     masks: set[tuple[str, str, int]] = field(default_factory=set)
     reads: dict[tuple[str, str, bool, int], int] = field(default_factory=dict)
     tested: set[Expr] = field(default_factory=set)
+    ordered: set[Expr] = field(default_factory=set)
     stopping: set[int] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     indexed: dict[tuple[str, int], int] = field(default_factory=dict)

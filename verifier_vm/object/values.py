@@ -26,7 +26,7 @@ class Expr:
     ctx; arg (its name); frame (depth: the stack's end); data (section); map, extern (name); function (pc);
     ret (callee), load (field or offset), any (place): each with the place it came from in `key`;
     mix (the place): a result of arithmetic, of which only the telling leaves are kept;
-    share (where it was divided, the place): a small number over one that is not known, or a multiple: it can be 0;
+    share (the place): a small number over `a`, which is not known, or a multiple of that: it can be 0;
     storage (map, of the task `a`); element (map, of the key `a`); sure (`a` that cannot be NULL);
     off (`a` plus the number `key`); low (the lower 32 bits of `a`); and the ALU's names over `a` and `b`.
     `leaves` are what it is made of.

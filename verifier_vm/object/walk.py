@@ -169,6 +169,8 @@ class Walk:
         for value in (a, b):
             if isinstance(value, Expr):
                 self.record.tested |= value.leaves
+                if op in ORDERED and a not in (0, 1) and b not in (0, 1):
+                    self.record.ordered |= value.leaves
                 if op in ORDERED and not state.path.compared and any(map(is_vtime, value.leaves)):
                     state.path = state.path._replace(compared=True)
 

@@ -20,7 +20,7 @@ def check(program: Program) -> Iterator[Found]:
             if len(node.kids) > words.SLICE:
                 yield from _slice(node, node.kids[words.SLICE])
     for function in program.reached_from(*words.LOCKED):
-        yield from _loops(function)
+        yield from _loops(program, function)
     yield from _yield_ignored(program)
     for op in ("cgroup_set_weight", "cgroup_set_bandwidth"):
         handler = program.ops.get(op)
@@ -46,10 +46,10 @@ def _slice(node: Node, given: Node) -> Iterator[Found]:
     yield Found(bug, "suspicion", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
 
 
-def _loops(function: Function) -> Iterator[Found]:
+def _loops(program: Program, function: Function) -> Iterator[Found]:
     for node in function.body.walk():
         rounds = _rounds(node)
-        if rounds is not None and rounds > LONG_LOOP and not (node.kind == "for" and _is_left(node.kids[-1])):
+        if rounds is not None and rounds > LONG_LOOP and not _ends_early(program, node):
             yield Found(
                 "F36", "suspicion", f"a loop of {rounds} rounds while the run queue is locked", node.line,
                 "do a few per call, or do it in a timer",
@@ -68,6 +68,14 @@ def _rounds(node: Node) -> int | None:
         if kid.kind == "binary" and kid.text in ("<", "<=", "!="):  # for (i = 0; i < N; i++)
             return kid.kids[1].value
     return None
+
+
+def _ends_early(program: Program, node: Node) -> bool:
+    """Whether a loop, or the function that bpf_loop calls, can say that it is enough."""
+    if node.kind == "for":
+        return _is_left(node.kids[-1])
+    called = program.function(node.kids[1].text) if len(node.kids) > 1 and node.kids[1].kind == "name" else None
+    return called is None or any(given.kids and given.kids[0].value != 0 for given in called.returns)
 
 
 def _is_left(node: Node, *, in_loop: bool = False) -> bool:
