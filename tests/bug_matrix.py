@@ -64,7 +64,7 @@ class Row:
         rejection, defect = self.verdict.rejection, self.planted
         if defect.ends:
             suspected = [
-                finding.outcome
+                finding.outcome or finding.level
                 for stage in self.verdict.stages
                 for finding in stage.findings
                 if stage.name == defect.stage and finding.bug == defect.bug and defect.fails_for(finding.reason)
@@ -155,8 +155,9 @@ def table(rows: Sequence[Row]) -> str:
 def certainty() -> str:
     """Which check of the static stages is a proof, and which a heuristic."""
     lines = [f"| {bug} | {check} | {level} | {why} |" for bug, check, level, why in CERTAINTY]
-    heads = ["## Proof or suspicion", "", "Only these reject: the kernel's own BPF verifier, a proof on a path that",
-             "can be executed with the constants that the policy is loaded with, and a failure witnessed in the guest.", "",
+    heads = ["## Proof or suspicion", "",
+             "Only these reject: the kernel's own BPF verifier, a proof on a path that can be executed",
+             "with the constants that the policy is loaded with, and a failure witnessed in the guest.", "",
              "| bug | what the check looks for | level | why |", "|---|---|---|---|"]  # fmt: skip
     return "\n".join([*heads, *lines, ""])
 

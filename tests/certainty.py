@@ -24,7 +24,7 @@ CERTAINTY = (
     ("F12", "select_cpu gives a number of its own making", "suspicion", "the kernel ignores a wrong one"),
     ("F14, F15, F16, F17, F18", "how virtual time is charged, clamped, started", "suspicion", "unfair by how much is the guest's to see"),
     ("F19", "a slice as long as the watchdog's limit, and nothing that ends a turn", "proof", "the second hog on a CPU waits that long"),
-    ("F20", "slices of 0, or that divide to 0", "suspicion", "the kernel lets such a task run to the next tick"),
+    ("F20", "slices of 0, or that divide to 0", "note", "such a task runs to the next tick: more switches, and no failure"),
     ("F21", "no CPU is ever kicked", "open", "select_cpu may wake enough of them"),
     ("F22, F33, F42", "flags and calls that exclude each other", "proof", _KERNEL),
     ("F24", "SCX_OPS_ENQ_LAST and no test of SCX_ENQ_LAST", "suspicion", "the CPU may find the task again (without enqueue: the kernel refuses it)"),

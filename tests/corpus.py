@@ -9,9 +9,9 @@ from pathlib import Path
 
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
-    r"\A// (?P<how>fails|suspected): (?P<stage>[a-z]+): (?P<reason>.+)\n"
+    r"\A// (?P<how>fails|suspected|noted): (?P<stage>[a-z]+): (?P<reason>.+)\n"
     r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
-    r"(?:// ends: (?P<ends>not seen|not tried): (?P<why>.+)\n)?"
+    r"(?:// ends: (?P<ends>not seen|not tried|note): (?P<why>.+)\n)?"
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
 )
 BEFORE_A_GUEST = ("source", "build", "object")
@@ -81,8 +81,8 @@ class Planted:
 
     `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
     `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both. With
-    `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects it, and `why` says
-    why no guest of the short tier shows it.
+    `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects or notes it, and
+    `why` says why no guest of the short tier shows it.
     """
 
     path: Path
@@ -114,8 +114,8 @@ def read(path: Path) -> Planted:
     found = HEADER.match(path.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{path.name} does not open with '// fails: STAGE: REASON', '// bug: FNN' and its licence")
-    if (found["how"] == "suspected") != bool(found["ends"]):
-        raise ValueError(f"{path.name}: what is only suspected says with '// ends: …: WHY' how it ends, and only that")
+    if (found["how"] == "fails") == bool(found["ends"]):
+        raise ValueError(f"{path.name}: what nobody rejects says with '// ends: …: WHY' how it ends, and only that")
     of = {name: found[name] or "" for name in ("bug", "need", "ends", "why")}
     return Planted(path, found["stage"], found["reason"], seen=found["seen"] or of["bug"], **of)
 

@@ -36,6 +36,7 @@ class Situation(StrEnum):
     PREEMPTED = "one that is preempted again and again"
     UNEQUAL_CPUS = "CPUs of unequal speed"
     NODES = "several memory nodes"
+    MANY_CPUS = "more than two CPUs"
 
 
 S = Situation
@@ -58,7 +59,7 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F09": (S.CROWD,),
     "F10": (S.AFFINITY, S.PINNED),
     "F11": (S.HOGS, S.CROWD, S.SPARSE),
-    "F12": (S.AFFINITY,),
+    "F12": (S.AFFINITY, S.MANY_CPUS),
     "F13": (S.PINNED,),
     "F14": (S.SLEEPERS,),
     "F15": (S.FORKS,),
@@ -66,7 +67,6 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F17": (S.PREEMPTED,),
     "F18": (S.HOGS, S.SLEEPERS),
     "F19": (S.HOGS, S.LATENCY),
-    "F20": (S.CROWD,),
     "F21": (S.SPARSE,),
     "F23": (S.SPARSE,),
     "F24": (S.ONE_A_CPU,),

@@ -1,6 +1,6 @@
-// suspected: object: divided by one that grows
+// noted: object: divided by one that grows
 // bug: F20
-// ends: not seen: a task whose slice is 0 runs to the next tick, which no share shows
+// ends: note: a task whose slice is 0 runs to the next tick: more switches, and no failure
 // SPDX-License-Identifier: GPL-2.0-only
 /* How long a turn is, a function says: so many milliseconds for all together. */
 #include "sx/sx.h"

@@ -27,8 +27,6 @@ FALLBACK_SHARE = 0.15
 FEWEST_WAKES = 20
 # Where a slice without end keeps the kernel's own tasks out, the CPUs do work; where a callback does, they do little.
 MOST_EATEN = 0.2
-# Every so often a task's slice is used up when it is picked; a policy that forgets slices has it at every switch.
-REFILL_SHARE = 0.9
 _MUST_BE_ZERO = {
     "fork_errors": (
         "F27", Code.FORK_FAILED, "fork() failed", "Return no error from init_task for want of memory or a map's entry.",
@@ -199,11 +197,6 @@ def _counter_findings(reading: Reading, place: str) -> Iterator[Finding]:
         yield Finding("F08", "reject", f"{foreign} inserts of tasks that are not the policy's to insert", place,
                       "Insert only tasks that enqueue gave you and that you still hold.",
                       Code.FOREIGN_INSERT)  # fmt: skip
-    switches = sum(group.switches for group in reading.groups.values())
-    refills = counted.get("REFILL_SLICE_DFL", 0)
-    if switches >= 100 and refills > REFILL_SHARE * switches:
-        yield Finding("F20", "note", f"{refills} tasks in {switches} switches had no slice left and were given the"
-                      " kernel's 20 ms", place, "Insert with a slice above 0.", Code.NO_SLICE)  # fmt: skip
 
 
 def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:

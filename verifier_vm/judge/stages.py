@@ -21,6 +21,7 @@ from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
+TWO_CPUS = 2  # with them a task's mask is all or one, and there is no CPU in between to choose wrongly
 EVIDENCE_BYTES = 8000
 NO_END = "the guest reported an attached policy and then no end"
 
@@ -103,6 +104,7 @@ class Reader:
         for event in events:
             if isinstance(event, Ran) and (event.ok or event.exercise in ended):
                 met += made_by(workloads.get(event.exercise, ""))
+                met += [Situation.MANY_CPUS] if event.ok and read_run(event).cpus > TWO_CPUS else []
             elif isinstance(event, Detached) and event.ok and event.label:
                 met.append(Situation.DETACH)
             elif isinstance(event, Attached) and event.ok:

@@ -45,8 +45,8 @@ ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The stage, and what it knows better than the source: lines that no path reaches with the constants that it will be
-    loaded with, and bugs that it has not.
+    """The stage, and what it knows better than the source: lines that no path reaches with the constants that it will
+    be loaded with, and bugs that it has not.
     """
 
     stage: Stage

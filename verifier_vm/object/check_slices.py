@@ -70,14 +70,14 @@ def _zero(facts: Facts) -> Iterator[Finding]:
     given = [insert for insert in facts.inserts if insert.slice_ns is not None]
     if given and all(insert.slice_ns == 0 for insert in given):
         reason = "every insert has slice 0, and nothing sets one: a task runs on to the next tick, or has what was left"
-        yield facts.finding("F20", "suspicion", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
+        yield facts.finding("F20", "note", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
     asked = {_divisor(leaf) for leaf in facts.record.tested} - {None}
     for insert in given:
         divisor = _divisor(insert.slice_ns)
         if divisor is not None and divisor not in asked and not leaves_of(divisor) & facts.record.ordered:
             reason = "the slice is a small number divided by one that grows: 0 once that is larger, and nobody asks"
             advice = "Multiply before you divide, and give no less than a lower limit (a millisecond, say)."
-            yield facts.finding("F20", "suspicion", reason, insert.call, advice)
+            yield facts.finding("F20", "note", reason, insert.call, advice)
             return
 
 

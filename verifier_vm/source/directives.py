@@ -17,7 +17,7 @@ _NAME = re.compile(r"\s*[\"<]([^\">\n]*)[\">]")
 _SPLICE = re.compile(r"\\[ \t]*\r?\n")
 
 
-_MARK = "schedcp asks here: "
+_MARK = "a file is asked for: "
 
 
 class Asked(NamedTuple):
@@ -43,16 +43,29 @@ def check(source: str, taken: Callable[[str], frozenset[int] | None]) -> Iterato
         return _line(source, splices, lengths, at)
 
     asked = list(_directives(text, line))
-    marked, at = "", 0
-    for number, one in enumerate(asked):
-        marked, at = f'{marked}{text[at : one.start]}#error "{_MARK}{number}"', one.end
-    seen = taken(marked + text[at:]) if asked else frozenset()
+    seen: frozenset[int] | None = frozenset()
+    if asked:  # a condition that asks for its own line could see that this is not the source
+        seen = None if "__LINE__" in text else taken(_marked(text, asked, splices, lengths))
     for number, one in enumerate(asked):
         if seen is None or number in seen:
             yield one.found
     for match in _ASKS.finditer(text):
         if _leads_out(match[1]):
             yield _out(match[1], line(match.start()))
+
+
+def _marked(text: str, asked: list[Asked], splices: list[int], lengths: list[int]) -> str:
+    """The text with an error in place of each directive, and each line at its number in the source."""
+    edits = [(one.start, one.end, f'#error "{_MARK}{number}"') for number, one in enumerate(asked)]
+    joined = 0
+    for end, length in zip(splices, lengths, strict=True):
+        joined += length
+        newline = text.find("\n", end - joined)
+        edits.append((newline, newline, "\n") if newline >= 0 else (len(text), len(text), ""))
+    marked, at = "", 0
+    for start, end, put in sorted(edits):
+        marked, at = f"{marked}{text[at:start]}{put}", max(at, end)
+    return marked + text[at:]
 
 
 def reached(errors: Iterable[str]) -> frozenset[int]:

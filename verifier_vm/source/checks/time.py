@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time that is given away: slices that do not end or are nothing (F19, F20), long loops (F36), yields ignored (F40)."""
+"""Time that is given away: slices that do not end (F19), long loops (F36), yields ignored (F40)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,12 @@ def _slice(node: Node, given: Node) -> Iterator[Found]:
     if value is None:
         return
     if value & _ENDLESS == _ENDLESS:
-        reason, bug = "a slice without end: whoever gets it keeps its CPU until somebody kicks it", "F19"
+        reason = "a slice without end: whoever gets it keeps its CPU until somebody kicks it"
     elif value > LONG_SLICE_NS:
-        reason, bug = f"a slice of {value / 1e9:.3g} s", "F19"
-    elif value == 0:
-        reason, bug = "a slice of 0: the kernel takes its default and warns", "F20"
+        reason = f"a slice of {value / 1e9:.3g} s"
     else:
         return
-    yield Found(bug, "suspicion", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
+    yield Found("F19", "suspicion", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
 
 
 def _loops(program: Program, function: Function) -> Iterator[Found]:
