@@ -102,7 +102,7 @@ def test_a_time_without_a_zone_is_bad_input(keys, envelope):
 
 
 def test_another_verifiers_token_is_refused(keys, envelope, monkeypatch):
-    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "3")
+    monkeypatch.setattr("verifier_vm.tokens.check.VERIFIER_VERSION", "4")
     with refusal(Code.OTHER_VERIFIER):
         check(keys, envelope)
 

@@ -90,7 +90,7 @@ def survived(
     kmsg = (*event.kmsg, *(later_kmsg if fell or not event.ok else ()))
     if warnings := kernel_warnings(kmsg):
         yield _warned("the kernel warned", warnings[0], place)
-    if fell and facts.ends_by_hotplug and (record.code & HOTPLUG_CODE or _says_hotplug(kmsg)):
+    if fell and facts.ends_by_hotplug and _ended_by_hotplug(why_disabled(kmsg), record):
         why = "the kernel ended it when a CPU went, as it does without cpu_online and cpu_offline; EEVDF went on"
         advice = "Give it both callbacks if it is to go on, or attach it again after each hotplug."
         yield Finding("F30", "note", why, place, advice, Code.ENDED_BY_HOTPLUG)
@@ -106,9 +106,12 @@ def survived(
         yield from _read_findings(read_run(event), place, facts, limit_ms, event.err)
 
 
-def _says_hotplug(kmsg: tuple[str, ...]) -> bool:
-    ended = why_disabled(kmsg)
-    return ended is not None and cause_of_exit(ended.words).bug == "F30"
+def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord) -> bool:
+    """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error."""
+    ended = logged or record
+    tidy = not record.stored or record.kind == ExitKind.UNREG_KERN
+    cause = cause_of_exit(ended.words)
+    return tidy and (cause.bug == "F30" or (cause == UNKNOWN and bool(record.code & HOTPLUG_CODE)))
 
 
 def _warned(when: str, warning: str, place: str) -> Finding:

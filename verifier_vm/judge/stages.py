@@ -88,7 +88,7 @@ class Reader:
         for index, event in enumerate(events):
             # Its own end, which comes later; for one that nothing followed, any is as good.
             ends = [end for end in (*events[index:], *events) if isinstance(end, Detached)]
-            own = list(self._of_event(event, ends[0], facts))
+            own = list(self._of_event(event, ends[0], facts, fell=_fell_before(events[:index])))
             findings += own
             if any(finding.level == "reject" for finding in own):
                 evidence += [*event.kmsg, *ends[0].kmsg]
@@ -111,13 +111,13 @@ class Reader:
                 met.append(Situation.RELOAD)
         return in_order(met)
 
-    def _of_event(self, event: StepEvent, detach: Detached, facts: Facts) -> Iterator[Finding]:
+    def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:
             case Ran():
                 yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
             case Detached():
                 # A policy that fell off is judged where it fell.
-                if event.exit_record.clean or event.label:
+                if event.exit_record.clean or not fell:
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():
                 yield from load_findings(event)
@@ -178,6 +178,12 @@ def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
         if key not in known:
             known.add(key)
             yield finding
+
+
+def _fell_before(events: Sequence[StepEvent]) -> bool:
+    """Whether the last that was attached fell off in a run."""
+    since = next((i for i in range(len(events) - 1, -1, -1) if isinstance(events[i], Attached)), -1)
+    return any(isinstance(event, Ran) and not event.sched.steady for event in events[since + 1 :])
 
 
 def _while_on(event: StepEvent) -> bool:
