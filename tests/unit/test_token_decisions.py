@@ -118,7 +118,8 @@ def test_a_token_says_what_was_tried_and_what_not_and_what_a_hotplug_does():
         assert issue_token(replace(REQUEST, stages=stages), ASSIGNED, RevocationList(1))[0].hotplug == "ends"
 
 
-def test_a_token_of_what_a_hotplug_ends_is_refused_only_where_that_matters(keys):
+def test_a_token_of_what_a_hotplug_ends_is_refused_only_where_that_matters(tmp_path):
+    keys = tmp_path / "keys"
     envelope = issue(keys)
     assert check(keys, envelope).hotplug == "ends"
     with refusal(Code.ENDS_BY_HOTPLUG):

@@ -21,12 +21,14 @@ void SX_OP(loop_return_enqueue, struct task_struct *p, u64 enq_flags)
 
 void SX_OP(loop_return_dispatch, s32 cpu, struct task_struct *prev)
 {
+	u32 tries = 0;
+
 	bpf_repeat(BPF_MAX_LOOPS) {
 		switch (sx_dsq_nr_queued(QUEUE)) {
 		case 0:
 			return;
 		default:
-			if (sx_move_to_local(QUEUE))
+			if (sx_move_to_local(QUEUE) || ++tries > 3)
 				return;
 		}
 	}
