@@ -34,6 +34,7 @@ from policy_lake.events import (
     role_of,
 )
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport, GuestStep
+from verifier_vm.judge.suite import OFFLINE
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.wire import parse_event
 
@@ -44,7 +45,7 @@ OPS, KERNEL = "fake", "7.3.4"
 _ACCEPTED = {
     event.label: json.loads(event.out)
     for event in (parse_event(json.dumps(line).encode()) for line in json.loads((GOLDEN / "accepted.json").read_text()))
-    if isinstance(event, Ran)
+    if isinstance(event, Ran) and event.exercise
 }
 
 
@@ -171,6 +172,8 @@ class _Guest:
 
     def _output(self, step: GuestStep) -> str:
         role = role_of(step.label)
+        if step.label == OFFLINE:
+            return ""
         if step.args[0] == "adversary":
             return json.dumps(_suite_report(step, self._scenario.report.get(step.label, {})))
         figures = self._scenario.figures.get(role, FIGURES["policy" if role == "control" else "baseline"])

@@ -30,7 +30,12 @@ class Situation(StrEnum):
     DETACH = "taken off under load"
     ATTACH = "loaded and attached"
     MIGRATION_DISABLED = "migration-disabled tasks"
-    CLASS_CHANGES = "tasks that change their class"
+    CLASS_CHANGES = "tasks that change their class, level and mask"
+    HERD = "one that wakes a herd"
+    STOPS = "processes stopped, traced, frozen, killed"
+    PERIODS = "short periods among long bursts"
+    PULSE = "a periodic real-time task beside bound hogs"
+    LATE_CPU = "attached while a CPU is off line, which comes"
     FULL_TABLES = "more tasks than its tables hold"
     NO_MEMORY = "an allocation that fails"
     PREEMPTED = "one that is preempted again and again"
@@ -44,11 +49,13 @@ S = Situation
 OF_WORKLOAD = {
     "W1": S.HOGS, "W2": S.LATENCY, "W3": S.CROWD, "W4": S.NICE, "W5": S.AFFINITY, "W6": S.PINNED, "W7": S.SLEEPERS,
     "W8": S.FORKS, "W9": S.HOTPLUG, "W10": S.SPARSE, "W11": S.ONE_A_CPU, "W12": S.CGROUPS,
-    "W12-shares": S.CGROUP_SHARES, "W13": S.REALTIME, "W15": S.YIELDS, "W20": S.CONVOY,
+    "W12-shares": S.CGROUP_SHARES, "W13": S.REALTIME, "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
+    "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
+    "W27": S.PERIODS, "W28": S.LATE_CPU,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {
-    "F01": (S.HOGS, S.CROWD, S.AFFINITY, S.PINNED, S.FORKS),
+    "F01": (S.HOGS, S.CROWD, S.AFFINITY, S.PINNED, S.FORKS, S.STOPS),
     "F02": (S.HOGS, S.NICE, S.AFFINITY, S.FORKS, S.CGROUPS),
     "F03": (S.HOGS, S.NICE, S.PINNED, S.FORKS),
     "F04": (S.HOGS,),
@@ -56,7 +63,7 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F06": (S.HOGS, S.NICE, S.PINNED),
     "F07": (S.HOGS, S.NICE, S.FORKS),
     "F08": (S.LATENCY, S.CONVOY),
-    "F09": (S.CROWD,),
+    "F09": (S.CROWD, S.HERD),
     "F10": (S.AFFINITY, S.PINNED),
     "F11": (S.HOGS, S.CROWD, S.SPARSE),
     "F12": (S.AFFINITY, S.MANY_CPUS),
@@ -65,16 +72,16 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F15": (S.FORKS,),
     "F16": (S.NICE,),
     "F17": (S.PREEMPTED,),
-    "F18": (S.HOGS, S.SLEEPERS),
+    "F18": (S.HOGS, S.SLEEPERS, S.PERIODS),
     "F19": (S.HOGS, S.LATENCY),
     "F21": (S.SPARSE,),
     "F23": (S.SPARSE,),
     "F24": (S.ONE_A_CPU,),
-    "F25": (S.FORKS,),
+    "F25": (S.FORKS, S.STOPS),
     "F26": (S.FULL_TABLES,),
     "F27": (S.FORKS,),
     "F28": (S.CGROUPS,),
-    "F29": (S.FORKS, S.AFFINITY, S.CGROUPS, S.CONVOY),
+    "F29": (S.FORKS, S.AFFINITY, S.CLASS_CHANGES, S.STOPS, S.CGROUPS, S.CONVOY),
     "F30": (S.HOTPLUG,),
     "F32": (S.HOGS, S.SPARSE),
     "F33": (S.SPARSE,),

@@ -38,7 +38,7 @@ class EmbeddedPlanner:
 
     def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
-            where = f"in run {again.run_id}" if again.run_id else "outside a run"  # a score of `score`, or a confirmation
+            where = f"in run {again.run_id}" if again.run_id else "outside a run"
             reason = f"won {again.ratio.median:.2f}x {where}, perhaps on another kernel: measured again"
             yield PolicyPlan(again.policy, again.knob_values, reason, self.name)
         if at_bound(best):

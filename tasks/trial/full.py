@@ -12,9 +12,9 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
+from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.gate import verify_part
 from verifier_vm.judge.stages import merged
-from verifier_vm.judge.suite import parts
 from verifier_vm.machine.topology import Topology
 
 GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
@@ -22,7 +22,7 @@ GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take tur
 
 @dataclass(frozen=True, slots=True)
 class PartWork:
-    """One guest of the full tier, by its index among `parts("full")`, and the object to verify there."""
+    """One guest of the full tier, by its index among `aimed_parts(data, "full")`, and the object to verify there."""
 
     index: int
     data: bytes
@@ -49,7 +49,7 @@ def verify_full_tier(
     `on_part` hears of each as it ends. InfraError when one ends without a verdict: nothing is known then, and half a
     tier is no tier.
     """
-    wanted = parts("full")
+    wanted = aimed_parts(data, "full")
     orders = [
         PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings) for i in range(len(wanted))
     ]
@@ -72,7 +72,7 @@ def verify_full_tier(
 def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
-    part = parts("full")[order.index]
+    part = aimed_parts(order.data, "full")[order.index]
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,

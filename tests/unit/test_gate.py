@@ -97,7 +97,16 @@ def test_an_attachment_that_the_guest_could_not_begin_is_no_verdict(label, verb)
     made = events("accepted")
     failed = NotDone(label=label, ok=False, seconds=0.0, verb=verb, err="cannot fork")
     with pytest.raises(InfraError, match=f"'{label}'.*cannot fork"):
-        verdict([failed] if label == "attach" else [*made, failed])
+        verdict([made[0], failed] if label == "attach" else [*made, failed])
+
+
+def test_a_guest_that_was_not_made_ready_for_the_policy_is_no_verdict():
+    made = events("accepted")
+    for bad in (made[1:], changed("offline", "ok", False)):
+        with pytest.raises(InfraError, match="did not take a CPU off line"):
+            verdict(bad)
+    with pytest.raises(LostVMError):
+        verdict(made[:1])
 
 
 def test_a_kernel_that_warns_while_loading_rejects_at_kernel():
@@ -152,7 +161,7 @@ LOADING = [
 def test_what_the_kernel_never_had_is_told_in_the_loaders_words(phase, more, bug, code, words):
     off = SchedState("disabled", "", 0)
     event = Attached(label="attach", ok=False, seconds=0.1, phase=phase, ops="", enable_seq=0, sched=off, **more)
-    rejection = verdict([event]).rejection
+    rejection = verdict([events("accepted")[0], event]).rejection
     assert (rejection.stage, rejection.bug, rejection.code) == ("kernel", bug, code), rejection
     assert words in rejection.reason
 

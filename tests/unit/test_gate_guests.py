@@ -97,7 +97,7 @@ def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(
 def test_events_are_seen_as_they_come(monkeypatch):
     events = []
     verified(monkeypatch, "good policy", on_event=events.append)
-    assert [type(event) for event in events[:3]] == [Hello, Attached, Ran] and isinstance(events[-1], Done)
+    assert [type(event) for event in events[:3]] == [Hello, Ran, Attached] and isinstance(events[-1], Done)
 
 
 def test_the_full_tier_meets_every_topology_and_stops_at_the_first_rejection(monkeypatch):

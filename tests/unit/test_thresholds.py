@@ -234,3 +234,17 @@ def test_a_fifth_of_the_cpu_time_may_be_eaten_before_callbacks_are_blamed(work_m
 def test_everybody_waited_where_most_kinds_of_threads_did_for_half_the_limit(gaps_ms, start_ms, everybody):
     groups = {f"W{i}-x": raw(gap_ms=gap) for i, gap in enumerate(gaps_ms)}
     assert everybody_waited(ran(groups, start_ms=start_ms), LIMIT_MS) == everybody
+
+
+@pytest.mark.parametrize(
+    ("least_ms", "base_ms", "found"),
+    [
+        (25.0, 250.0, []),
+        (24.9, 250.0, [("reject", Code.SHARE)]),
+        (24.9, 25.1, [("reject", Code.SHARE)]),
+        (24.9, 24.9, []),
+    ],
+)
+def test_beside_pulses_a_tenth_of_a_fair_share_is_enough_and_eevdf_must_do_better(least_ms, base_ms, found):
+    policy, base = (reading("W21", {"W21-pinned": group(least_ms=least)}) for least in (least_ms, base_ms))
+    assert fair("W21", policy, base) == found

@@ -27,7 +27,10 @@ double option(const char *name, double fallback)
 
 static const struct workload *find(const char *name)
 {
-	const struct workload *const tables[] = { hog_workloads, wake_workloads, churn_workloads, cgroup_workloads };
+	const struct workload *const tables[] = {
+		hog_workloads, wake_workloads, churn_workloads, cgroup_workloads, change_workloads, crowd_workloads,
+		pinned_workloads,
+	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct workload *w = tables[i]; w->name; w++)
@@ -63,6 +66,8 @@ int main(int argc, char **argv)
 		return 2;
 	options = argv + 2;
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (!strcmp(argv[1], "offline"))
+		return take_last_cpu();	/* before a policy is attached: W28 brings it back */
 	snprintf(names, sizeof(names), "%s", argv[1]);
 	if (!gather(names, all, 15))
 		return 2;

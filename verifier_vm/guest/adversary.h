@@ -44,6 +44,7 @@ struct worker *add(const char *group, void (*turn)(struct worker *w), int n);	/*
 bool start_crew(void);
 void watch_crew(double seconds, double limit_ms);
 void dismiss_crew(void);
+int ordinary_class(void);	/* in which the policy has a task: SCHED_OTHER, or SCHED_EXT if it has only those */
 void report_crew(const char *workload);		/* report.c, as figure() */
 void figure(const char *name, double value);		/* one more number for the report; added up if it is there */
 double option(const char *name, double fallback);	/* NAME=VALUE of the command line */
@@ -66,6 +67,8 @@ struct samples {		/* latencies, in ns */
 void sample(struct samples *s, uint64_t ns);
 void report_samples(const struct samples *s, const char *name);	/* figures NAME_p50_us, _p99_us, _max_us, _n */
 
+int take_last_cpu(void);	/* 0 if it is offline afterwards, or this is no guest for that */
+
 /* A workload: `crew` adds the workers; `told` adds figures at the end. */
 struct workload {
 	const char *name;
@@ -73,5 +76,6 @@ struct workload {
 	void (*told)(void);
 };
 extern const struct workload hog_workloads[], wake_workloads[], churn_workloads[], cgroup_workloads[];
+extern const struct workload change_workloads[], crowd_workloads[], pinned_workloads[];
 
 #endif

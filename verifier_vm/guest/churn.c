@@ -174,6 +174,48 @@ static void w9_told(void)
 	figure("cpus_online", sysconf(_SC_NPROCESSORS_ONLN));
 }
 
+/*
+ * W28: the policy was attached while the last CPU was offline ("offline" before it did that), which comes back with a hog bound
+ * to it, and goes once more. In virtual time only with two CPUs, as W9.
+ */
+static void late_plugger(struct worker *w)
+{
+	bool comes = w->progress % 2 == 0;
+
+	set_online(cpus, comes);
+	if (comes)
+		bind_to(workers[0].tid, cpus);
+	rest(w, 400 * MS);
+}
+
+static bool one_is_offline(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) < sysconf(_SC_NPROCESSORS_CONF);
+}
+
+static void w28(void)
+{
+	add("W28-hog", hog, 2 * cpus + 1);
+	add("W28-sleeper", nap_and_burn, cpus + 1);
+	if (one_is_offline())
+		add("W28-plugger", late_plugger, 1)->fifo = DIRECTOR_PRIORITY;
+}
+
+static void w28_told(void)
+{
+	if (one_is_offline())
+		set_online(cpus, true);
+	figure("cpus_online", sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+int take_last_cpu(void)
+{
+	if (cpus < 2 || (cpus > 2 && clock_is_virtual()))
+		return 0;
+	set_online(cpus - 1, false);
+	return one_is_offline() ? 0 : 1;
+}
+
 const struct workload churn_workloads[] = {
-	{ "W5", w5, w5_told }, { "W8", w8, w8_told }, { "W9", w9, w9_told }, {},
+	{ "W5", w5, w5_told }, { "W8", w8, w8_told }, { "W9", w9, w9_told }, { "W28", w28, w28_told }, {},
 };

@@ -65,6 +65,11 @@ static bool policy_is_partial(void)
 	return !all && !access("/sys/kernel/sched_ext/root/ops", F_OK);
 }
 
+int ordinary_class(void)
+{
+	return partial ? POLICY_EXT : SCHED_OTHER;
+}
+
 static void settle_down(const struct worker *w)
 {
 	if (w->nice)

@@ -73,6 +73,15 @@ def _equal_hogs(both: Compared) -> Iterator[Finding]:
                       "W1", "Shorter slices, or a charge by CPU time, make shares even.", Code.SHARE)  # fmt: skip
 
 
+def _beside_pulses(both: Compared) -> Iterator[Finding]:
+    """Three hogs bound to one CPU that a real-time task interrupts 125 times a second."""
+    share, base = both.policy["W21-pinned"].least_share, both.base["W21-pinned"].least_share
+    if share < LEAST_SHARE < base:
+        why = f"beside a periodic real-time task one of equal hogs got {share:.0%} of its share, under EEVDF {base:.0%}"
+        advice = "A task that is interrupted goes on with what is left of its slice: do not refill it in running."
+        yield Finding("F31", "reject", why, "W21", advice, Code.SHARE)
+
+
 def _fork_storm(both: Compared) -> Iterator[Finding]:
     """Hogs beside new tasks without end, in numbers that leave them a quarter."""
     share, base = (reading["W8-hog"].run_ms / reading.capacity_ms for reading in (both.policy, both.base))
@@ -188,4 +197,5 @@ def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
     "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
+    "W21": _beside_pulses,
 }  # fmt: skip

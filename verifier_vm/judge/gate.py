@@ -7,20 +7,20 @@ its log while the suite runs, the record that the policy left, and what EEVDF ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.errors import LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Verdict
+from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
-from verifier_vm.judge.suite import OBJECT, Part, SuiteTier, parts
+from verifier_vm.judge.suite import OBJECT, Part, SuiteTier
 from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
-__all__ = ["OBJECT", "ObjectVerdict", "verify_all_parts", "verify_object", "verify_part"]
+__all__ = ["OBJECT", "ObjectVerdict", "verify_object", "verify_part"]
 # On the wall clock a busy host can hold a vCPU for seconds, which looks like a stall: one found with the first limit
 # counts only if the second finds it too.
 STALL_LIMITS_MS = (2000, 5000)
@@ -28,7 +28,7 @@ STALL_LIMITS_MS = (2000, 5000)
 
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
-    """A verdict and the report it was read from; no report when the guest's kernel died."""
+    """A verdict and the report of the first guest, or of the one that rejects; none when the guest's kernel died."""
 
     verdict: Verdict
     report: GuestReport | None
@@ -52,46 +52,23 @@ def verify_object(
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
-    what does not honour cgroup weights; without `hotplug` a CPU
-    that goes may end it, tidily. A guest that dies saying why rejects the policy; one that is lost without a
-    word is a LostVMError: nothing is known. The full tier's guests run one after another here, in the suite's
-    topologies.
+    what does not honour cgroup weights; without `hotplug` a CPU that goes may end it, tidily. A guest
+    that dies saying why rejects the policy; one that is lost without a word is a LostVMError: nothing is known. Guests
+    run one after another here, each in its part's topology, and `deadline_s` is each one's; to run them at once, call
+    `verify_part` on each of `aimed_parts` and `merged`.
     """
-    if tier == "full":
-        return verify_all_parts(
-            data, knob_arguments, lambda topology: replace(machine, topology=topology), check_all=check_all,
-            cgroups=cgroups, hotplug=hotplug, seed=seed, on_event=on_event,
-        )  # fmt: skip
-    return verify_part(
-        data, knob_arguments, machine, parts(tier)[0], check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then,
-        files=files, seed=seed, deadline_s=deadline_s, on_event=on_event,
-    )  # fmt: skip
-
-
-def verify_all_parts(
-    data: bytes,
-    knob_arguments: Sequence[str],
-    make_machine: Callable[[Topology], Machine],
-    *,
-    check_all: bool = False,
-    cgroups: bool = False,
-    hotplug: bool = True,
-    seed: int = 0,
-    deadline_s: float | None = None,
-    on_event: OnEvent | None = None,
-) -> ObjectVerdict:
-    """Verify `data` in every guest of the full tier, one after another; the verdict is that of all, and stops at a no.
-
-    `deadline_s` is each guest's. To run them at once, call `verify_part` on each of `parts("full")` and `merged`.
-    """
-    verdicts, report = [], None
-    for part in parts("full"):
+    verdicts: list[Verdict] = []
+    report: GuestReport | None = None
+    for part in aimed_parts(data, tier):
+        first = not verdicts
         result = verify_part(
-            data, knob_arguments, make_machine(part.topology or Topology()), part, check_all=check_all,
-            cgroups=cgroups, hotplug=hotplug, seed=seed, deadline_s=deadline_s, on_event=on_event,
+            data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
+            check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then if first else (),
+            files=files if first else None, seed=seed, deadline_s=deadline_s, on_event=on_event,
         )  # fmt: skip
         verdicts.append(result.verdict)
-        report = result.report
+        if first or not result.verdict.accepted:
+            report = result.report
         if not result.verdict.accepted and not check_all:
             break
     return ObjectVerdict(merged(verdicts), report)

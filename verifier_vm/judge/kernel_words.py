@@ -39,6 +39,11 @@ _LAST_IDLES = Cause("F24", "A CPU idles while its only task is runnable: handle 
 _BEHIND_RT = Cause(
     "F31", "Tasks wait on the local queue of a CPU that a real-time task holds: keep them in a shared queue."
 )
+_REFILLED = Cause(
+    "F19",
+    "Tasks beside a periodic real-time task wait without end: a slice that is filled up whenever its task goes on"
+    " (running) never ends. Leave it what is left.",
+)
 _OUTSIDE = Cause(
     "F37",
     "The policy has a ring buffer to a program in user space, and nothing runs beside it here: it must schedule all"
@@ -53,6 +58,8 @@ _STALLED = (
     (re.compile(r"W8-hog"), _NEWBORN_FIRST),
     (re.compile(r"W11-"), _LAST_IDLES),
     (re.compile(r"W13-"), _BEHIND_RT),
+    (re.compile(r"W21-pinned"), _REFILLED),
+    (re.compile(r"W23-|W25-herd"), _CROWDED),
 )
 _DISABLED = (
     ("F02", r"non-existent DSQ", "Create the queue in init, and return its error."),

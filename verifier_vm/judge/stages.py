@@ -16,7 +16,7 @@ from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
-from verifier_vm.judge.suite import Part
+from verifier_vm.judge.suite import OFFLINE, Part
 from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -45,12 +45,21 @@ class Reader:
     def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
         """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
         stages: list[Stage] = []
+        events = self._prepared(events)
         for stage in self._stages(events):
             stages.append(stage)
             if not stage.ok and not self.check_all:
                 break
         ops = events[0].ops if isinstance(events[0], Attached) else ""
         return verdict_of(stages, ops=ops, data=self.data, kernel=kernel)
+
+    def _prepared(self, events: Sequence[StepEvent]) -> Sequence[StepEvent]:
+        """What comes after the guest was made ready for the policy."""
+        if not self.part.offline or not events:
+            return events
+        if events[0].label != OFFLINE or not events[0].ok:
+            raise InfraError(f"step '{events[0].label}': the guest did not take a CPU off line")
+        return events[1:]
 
     def _stages(self, events: Sequence[StepEvent]) -> Iterator[Stage]:
         if not events:
@@ -81,17 +90,14 @@ class Reader:
         yield self._fair_stage(policy, base, facts, seconds)
 
     def _survive_stage(self, events: Sequence[StepEvent], facts: Facts) -> Stage:
-        if not any(isinstance(event, Detached) for event in events):
-            raise LostVMError(NO_END)
         findings: list[Finding] = []
         evidence: list[str] = []
-        for index, event in enumerate(events):
-            # Its own end, which comes later; for one that nothing followed, any is as good.
-            ends = [end for end in (*events[index:], *events) if isinstance(end, Detached)]
-            own = list(self._of_event(event, ends[0], facts, fell=_fell_before(events[:index])))
+        for at, event in enumerate(events):
+            detach = _taken_off(events, at)
+            own = list(self._of_event(event, detach, facts, fell=_fell_before(events[:at])))
             findings += own
             if any(finding.level == "reject" for finding in own):
-                evidence += [*event.kmsg, *ends[0].kmsg]
+                evidence += [*event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
         stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
         return replace(stage, situations=self._met(events, findings))
@@ -184,6 +190,14 @@ def _fell_before(events: Sequence[StepEvent]) -> bool:
     """Whether the last that was attached fell off in a run."""
     since = next((i for i in range(len(events) - 1, -1, -1) if isinstance(events[i], Attached)), -1)
     return any(isinstance(event, Ran) and not event.sched.steady for event in events[since + 1 :])
+
+
+def _taken_off(events: Sequence[StepEvent], at: int) -> Detached:
+    """How the policy that was on at this event was taken off: the kernel says why only then. LostVMError if never."""
+    ends = [(index, event) for index, event in enumerate(events) if isinstance(event, Detached)]
+    if not ends:
+        raise LostVMError(NO_END)
+    return next((end for index, end in ends if index >= at), ends[-1][1])
 
 
 def _while_on(event: StepEvent) -> bool:

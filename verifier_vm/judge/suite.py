@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
 
-`docs/bugs.md` says what W1 to W20 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+`guest/README.md` says what W1 to W28 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
 object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
 load) are steps, not programs; W18 and W19 are topologies.
 """
@@ -19,7 +19,7 @@ from verifier_vm.situations import Situation, made_by
 
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
-ATTACH, DETACH, LOAD, UNLOAD = "attach", "detach", "load", "unload"
+ATTACH, DETACH, LOAD, UNLOAD, OFFLINE = "attach", "detach", "load", "unload", "offline"
 STEP_LIMIT_S = 40.0
 
 
@@ -46,8 +46,9 @@ class Exercise:
 class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
-    `topology` None: the caller's guest, whatever it is. `deadline_s` of wall time ends a guest that hangs; on a quiet
-    host a tenth of it is enough. `last` end the policy, which is then attached anew for each, after all else.
+    `topology` None: the caller's guest, whatever it is. With `offline` the policy is attached while the last CPU is off
+    line, which W28 brings back. `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is
+    enough. `last` end the policy, which is then attached anew for each, after all else.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Part:
     topology: Topology | None = None
     reloads: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
+    offline: bool = False
     deadline_s: float = 240.0
     last: tuple[Exercise, ...] = ()
 
@@ -64,14 +66,23 @@ class Part:
         return tuple(exercise for exercise in self.exercises if exercise.base_s)
 
     def for_policy(self, *, hotplug: bool) -> Part:
-        """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one."""
-        ending = () if hotplug else tuple(one for one in self.exercises if Situation.HOTPLUG in made_by(one.workloads))
-        return replace(self, exercises=tuple(one for one in self.exercises if one not in ending), last=ending)
+        """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one.
+
+        One that is ended cannot meet a CPU that comes late (W28) as the first of many: it meets one that goes, last.
+        """
+        if hotplug:
+            return self
+        ending = {one.name: made_by(one.workloads) for one in self.exercises}
+        last = tuple(one for one in self.exercises if Situation.HOTPLUG in ending[one.name])
+        ends = (Situation.HOTPLUG, Situation.LATE_CPU)
+        rest = tuple(one for one in self.exercises if not set(ends) & set(ending[one.name]))
+        return replace(self, exercises=rest, last=last, offline=False)
 
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
         attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
-        steps = [GuestStep("attach", attach, ATTACH)]
+        steps = [GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)] if self.offline else []
+        steps.append(GuestStep("attach", attach, ATTACH))
         steps += [exercise.step("policy", limit_ms) for exercise in self.exercises]
         # W17: taken off, and in W16 put on again, while others want every CPU.
         steps += [
@@ -106,6 +117,7 @@ _ALL = "W1+W2+W5+W6+W8+W20"
 SHORT = Part(
     "short",
     (
+        Exercise("W28", "W28", 0.9),
         Exercise("mix", _ALL, 3.6, _RARE),
         Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
         Exercise("W7", "W7", 5.7, ("nap_ms=2800",)),
@@ -120,13 +132,20 @@ SHORT = Part(
         Exercise("W11", "W11", 0.6, base_s=0.4),
         Exercise("W15", "W15", 0.03, base_s=0.03),
         Exercise("W12-shares", "W12-shares", 1.2),
+        Exercise("W21", "W21", 2.3, base_s=0.4),
+        Exercise("W22", "W22", 0.5),
+        Exercise("W25", "W25", 0.6, ("herd=80",)),
+        Exercise("W26", "W26", 0.4),
+        Exercise("W27", "W27", 0.8),
     ),
+    offline=True,
 )
 
 
 def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) -> Part:
     """Every workload by itself and all at once, each long enough for a stall to be found in it."""
     exercises = (
+        *((Exercise("W28", "W28", 3.0),) if topology.cpus > 1 else ()),
         Exercise("mix", _ALL, 8.0, _RARE),
         Exercise("W3", "W3", 6.0, ("crowd_hogs=40", f"crowd={crowd}", "crowd_ms=1000")),
         Exercise("W5", "W5", 3.6, ("narrow_ms=10",)),
@@ -145,8 +164,13 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150) 
         Exercise("W11", "W11", 4.0, base_s=1.0),
         Exercise("W15", "W15", 0.3, base_s=0.2),
         Exercise("W12-shares", "W12-shares", 5.0),
+        Exercise("W21", "W21", 5.0, base_s=1.0),
+        Exercise("W22", "W22", 3.0),
+        Exercise("W25", "W25", 3.0, (f"herd={10 * crowd}",)),
+        Exercise("W26", "W26", 3.0),
+        Exercise("W27", "W27", 4.0),
     )
-    return Part(name, exercises, topology, reloads=reloads, deadline_s=900.0)
+    return Part(name, exercises, topology, reloads=reloads, offline=topology.cpus > 1, deadline_s=900.0)
 
 
 # W18 and W19: no other CPU to move to; cores and caches that share; memory nodes, with thousands of threads.

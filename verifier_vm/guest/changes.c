@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Workloads of `adversary` in which tasks are changed by others while they run or wait: class, nice, name; stopped, killed. */
+#include "adversary.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * W22: a driver takes one task after the other through every class that a task may have, and through nice levels, names and
+ * masks, whether it runs or waits in a queue just then. What would put a task far behind its equals under any policy that
+ * counts by weight (SCHED_IDLE) lasts for 2 ms only.
+ */
+static struct worker *changed;
+static int nr_changed;
+
+static void set_class(pid_t tid, int class, int priority)
+{
+	sched_setscheduler(tid, class, &(struct sched_param){ .sched_priority = priority });
+}
+
+static void rename_task(pid_t tid, const char *name)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/comm", tid);
+	write_file(path, name, "comm_errors");
+}
+
+static void change(struct worker *w)
+{
+	pid_t tid = changed[draw(w) % nr_changed].tid;
+
+	switch (w->progress % 6) {
+	case 0:
+		set_class(tid, SCHED_FIFO, 5);
+		rest(w, 2 * MS);
+		break;
+	case 1:
+		set_class(tid, SCHED_IDLE, 0);
+		rest(w, 2 * MS);
+		break;
+	case 2:
+		set_class(tid, SCHED_BATCH, 0);
+		rest(w, 5 * MS);
+		break;
+	case 3:
+		setpriority(PRIO_PROCESS, tid, 5);
+		rest(w, 5 * MS);
+		setpriority(PRIO_PROCESS, tid, -5);
+		rest(w, 5 * MS);
+		setpriority(PRIO_PROCESS, tid, 0);
+		break;
+	case 4:
+		rename_task(tid, "W22-other");
+		rest(w, 2 * MS);
+		rename_task(tid, "W22-changed");
+		break;
+	default:
+		bind_to(tid, draw(w) % cpus);
+		rest(w, 5 * MS);
+		bind_to_all(tid);
+	}
+	set_class(tid, ordinary_class(), 0);
+	rest(w, 2 * MS);
+}
+
+/* Some sleep, so that changes meet tasks that are not queued, too. */
+static void burn_or_rest(struct worker *w)
+{
+	if (w->index % 3 == 2)
+		rest(w, 3 * MS);
+	burn(w, 300);
+}
+
+static void w22(void)
+{
+	nr_changed = 3 * cpus;
+	changed = add("W22-changed", burn_or_rest, nr_changed);
+	add("W22-driver", change, 1)->fifo = DIRECTOR_PRIORITY;
+}
+
+/*
+ * W26: processes are stopped and go on (by signal, by ptrace, by their cgroup's freezer), and are killed, whether they run or
+ * wait; those that are killed are made anew. Beside hogs, so that most of them wait.
+ */
+#define JOB "/sys/fs/cgroup/job"	/* where run.c put this program */
+#define FROZEN JOB "/frozen"
+static struct worker *stopped;
+
+static void write_pid(const char *path, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	write_file(path, text, "freeze_errors");
+}
+
+/* Whom it waits for has to run first, and may not: that is no gap of the waiter's. */
+static void wait_for(pid_t pid, struct worker *w)
+{
+	w->rests_until_ns = UINT64_MAX;
+	waitpid(pid, NULL, __WALL);
+	w->rests_until_ns = 1;
+}
+
+static void trace(pid_t pid, struct worker *w)
+{
+	if (!ptrace(PTRACE_SEIZE, pid, 0, 0) && !ptrace(PTRACE_INTERRUPT, pid, 0, 0))
+		wait_for(pid, w);
+}
+
+static void freeze(pid_t pid, struct worker *w)
+{
+	write_pid(FROZEN "/cgroup.procs", pid);
+	write_file(FROZEN "/cgroup.freeze", "1", "freeze_errors");
+	rest(w, 8 * MS);
+	write_file(FROZEN "/cgroup.freeze", "0", "freeze_errors");
+	write_pid(JOB "/cgroup.procs", pid);
+}
+
+/* Killed in the middle of a burst, on a CPU or in a queue; not a worker, whose end would look like a stall. */
+static void kill_one(struct worker *w)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		set_class(0, ordinary_class(), 0);
+		for (;;)
+			burn(w, 400);
+	}
+	rest(w, 1 * MS + draw(w) % (8 * MS));
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		wait_for(pid, w);
+	}
+}
+
+static void stop_and_go(struct worker *w)
+{
+	struct worker *victim = &stopped[w->progress % (2 * cpus)];
+
+	victim->rests_until_ns = UINT64_MAX;
+	switch (w->progress % 4) {
+	case 0:
+		kill(victim->tid, SIGSTOP);
+		rest(w, 8 * MS);
+		kill(victim->tid, SIGCONT);
+		break;
+	case 1:
+		trace(victim->tid, w);
+		rest(w, 4 * MS);
+		ptrace(PTRACE_DETACH, victim->tid, 0, 0);
+		break;
+	case 2:
+		freeze(victim->tid, w);
+		break;
+	default:
+		kill_one(w);
+	}
+	victim->rests_until_ns = now_ns();
+	rest(w, 4 * MS);
+}
+
+static void w26(void)
+{
+	int n = 2 * cpus;
+
+	if (mkdir(FROZEN, 0755) && errno != EEXIST)
+		figure("mkdir_errors", 1);
+	stopped = add("W26-stopped", hog, n);
+	for (int i = 0; i < n; i++)
+		stopped[i].process = true;
+	add("W26-hog", hog, cpus);
+	add("W26-stopper", stop_and_go, 1)->fifo = DIRECTOR_PRIORITY;
+}
+
+/* All were dismissed: what still is in the cgroup for the moment is moved, or it could not be removed. */
+static void w26_told(void)
+{
+	write_file(FROZEN "/cgroup.freeze", "0", "freeze_errors");
+	for (int i = 0; i < nr_workers; i++)
+		if (workers[i].process && workers[i].ready)
+			write_pid(JOB "/cgroup.procs", workers[i].tid);
+	rmdir(FROZEN);
+}
+
+const struct workload change_workloads[] = {
+	{ "W22", w22, NULL }, { "W26", w26, w26_told }, {},
+};

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which situations an object asks for: as many tasks as its tables hold and more, CPUs beyond its arrays, tasks that
+cannot migrate. A suite of fixed sizes meets none of them but by luck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from verifier_vm.judge.suite import Exercise, Part, SuiteTier, parts
+from verifier_vm.machine.topology import Topology
+from verifier_vm.object.errors import ObjectError
+from verifier_vm.object.ops import read_ops
+from verifier_vm.object.program import Program, read_program
+
+ENQ_MIGRATION_DISABLED = 1 << 4  # SCX_OPS_ENQ_MIGRATION_DISABLED
+HASHES = (1, 5, 9, 10)  # BPF_MAP_TYPE_HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
+ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
+MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB bears, and that the tier has time for
+MORE = 60  # than there are places, the guest's own tasks not counted
+MOST_CPUS = 9
+CPU_ARRAYS = 2  # guests of their own that an object's arrays may ask for
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What is to be tried: so many `tasks` at once, these counts of `cpus`, tasks that cannot migrate."""
+
+    tasks: int = 0
+    cpus: tuple[int, ...] = ()
+    migration_disabled: bool = False
+
+
+def read_aims(data: bytes, tier: SuiteTier) -> Aims:
+    """The aims of an object; none of one that cannot be read, which the object stage or the kernel refuses."""
+    try:
+        program = read_program(data)
+        flags = read_ops(program).numbers["flags"]
+    except (ObjectError, ValueError, ArithmeticError, LookupError, TypeError):
+        return Aims()
+    return Aims(_tasks(program, MOST_TASKS[tier]), _cpus(program), bool(flags & ENQ_MIGRATION_DISABLED))
+
+
+def _tasks(program: Program, most: int) -> int:
+    sizes = [table.max_entries for table in program.maps.values() if table.kind in HASHES]
+    wanted = [size + MORE for size in sizes if size >= FEWEST_TASKS and size + MORE <= most]
+    return max(wanted, default=0)
+
+
+def _cpus(program: Program) -> tuple[int, ...]:
+    """One CPU more than each small array has places: some are by CPU, and which cannot be told."""
+    sizes = {table.max_entries for table in program.maps.values() if table.kind == ARRAY}
+    return tuple(sorted(size + 1 for size in sizes if 1 < size < MOST_CPUS)[-CPU_ARRAYS:])
+
+
+def aimed_parts(data: bytes, tier: SuiteTier) -> tuple[Part, ...]:
+    """The tier's guests with what the object asks for, and further guests for CPU counts of its own."""
+    aims, known = read_aims(data, tier), parts(tier)
+    tried = {part.topology.cpus for part in known if part.topology}
+    more = [_beyond(cpus) for cpus in aims.cpus if cpus not in tried]
+    return (*(_aimed(part, aims, tier) for part in known), *more)
+
+
+def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
+    seconds = 1.0 if tier == "short" else 3.0
+    exercises = list(part.exercises)
+    if aims.tasks:
+        exercises.append(Exercise("W23", "W23", seconds, (f"tasks={aims.tasks}",)))
+    if aims.migration_disabled:
+        exercises.append(Exercise("W24", "W24", seconds / 4))
+    return replace(part, exercises=tuple(exercises))
+
+
+def _beyond(cpus: int) -> Part:
+    exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)))
+    return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0)
