@@ -26,6 +26,7 @@ from control_plane.options import (
     Nodes,
     OpsFlags,
     OpsName,
+    Require,
     Schbench,
     Sets,
     Smt,
@@ -101,6 +102,7 @@ def tune(
     pairs: Annotated[int, number(PAIRS, help="Runs a candidate, each with EEVDF's of its seed.")] = PAIRS.preset,
     seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
     tier: Tier = None,
+    require: Require = None,
     work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
@@ -116,8 +118,8 @@ def tune(
     from control_plane.tune import tune_command
 
     settings = chosen(
-        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold,
-        min_coverage=min_coverage,
+        tier=tier, require=require, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt,
+        nodes=nodes, cold=cold, min_coverage=min_coverage,
     )  # fmt: skip
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
@@ -174,9 +176,7 @@ def verify(
     verify_tier: Annotated[
         str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
     ] = "short",
-    require: Annotated[
-        list[str] | None, typer.Option("--require", metavar="cgroups", help="What the hosts need, repeatable.")
-    ] = None,
+    require: Require = None,
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Print the source with what the suite executed of it.")
     ] = False,
@@ -221,6 +221,7 @@ def score(
         bool, typer.Option("--perfetto", help="With --plots: a trace for ui.perfetto.dev, too.")
     ] = False,
     tier: Tier = None,
+    require: Require = None,
     work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
@@ -236,7 +237,16 @@ def score(
     from tasks.score import ScoreRequest
 
     settings = chosen(
-        tier=tier, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt, nodes=nodes, cold=cold
+        tier=tier,
+        require=require,
+        work=work,
+        schbench=schbench,
+        clock=clock,
+        cpus=cpus,
+        llcs=llcs,
+        smt=smt,
+        nodes=nodes,
+        cold=cold,
     )
     if again:
         if beside := set_beside(context, {"again", "json", "cold"}):

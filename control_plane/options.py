@@ -50,6 +50,14 @@ MinCoverage = Annotated[
         MIN_COVERAGE, "--min-coverage", help="Per cent of branches tried, for a token beyond the canary.  [default: 95]"
     ),
 ]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="hotplug|exit-record|cgroups|nice",
+        help="What the hosts need, repeatable: a note that it is missing then rejects.",
+    ),
+]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 Sets = Annotated[
@@ -78,8 +86,11 @@ def set_beside(context: typer.Context, taken: set[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def chosen(*, work: list[str] | None = None, cold: bool = False, **options: Any) -> Settings:
+def chosen(
+    *, work: list[str] | None = None, require: list[str] | None = None, cold: bool = False, **options: Any
+) -> Settings:
     """The environment's settings with the options that are given in place of its own; InputError names a wrong one."""
     from tasks.host.settings import load_settings
 
-    return load_settings(work=" ".join(work) if work else None, cold=cold or None, **options)
+    words = {"work": " ".join(work) if work else None, "require": " ".join(require) if require else None}
+    return load_settings(cold=cold or None, **words, **options)

@@ -64,6 +64,7 @@ def check_command(
     kernel: str | None,
     btf: str | None,
     stage: str,
+    require: Sequence[str] = (),
     as_json: bool,
 ) -> int:
     """Say whether a token is good on this host, now; a refusal is a TokenError."""
@@ -71,7 +72,11 @@ def check_command(
         raise InputError(f"--stage {stage}: not one of {', '.join(get_args(RolloutStage))}")
     if btf is not None and not is_sha256(btf):
         raise InputError(f"--btf {btf[:80]}: no SHA-256 in hex")
-    here = Here(object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage), sets)
+    if unknown := [word for word in require if word != "hotplug"]:
+        raise InputError(f"--require {unknown[0][:80]}: of a token only hotplug can be required")
+    here = Here(
+        object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage), sets, bool(require)
+    )
     shown = check_file(file, here, load_settings())
     if as_json:
         print_json("token check", TokenCheckOutput(**_fields(shown), object_compared=object is not None))
@@ -80,6 +85,8 @@ def check_command(
     _say(f"[green]holds[/]: {escape(token.policy)} may be loaded here until {token.expires:%Y-%m-%d %H:%M} UTC")
     if object is None:
         _say("  not compared: the object and its knobs (give --object and --knob)")
+    for line in _situations(token):
+        _say(f"  {escape(line)}")
     _say(f"  report beside it: {REPORTS[shown.report]}")
     return HOLDS
 
@@ -143,6 +150,7 @@ def words_of(token: Token) -> list[str]:
         f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",
         f"adversarial suite: {token.tier} tier",
         f"  executed of the policy's own code: {_tried(token.coverage)}",
+        *_situations(token),
         *(f"  {stage.name:<8} passed, report {stage.sha256[:16]}…" for stage in token.stages),
     ]
     if token.ratio:
@@ -156,6 +164,11 @@ def _tried(tried: Tried | None) -> str:
         return "not known"
     lines, branches = (f"{share.percent:g} % ({share.ran} of {share.of})" for share in (tried.lines, tried.branches))
     return f"{lines} of lines, {branches} of branches; beyond the canary {tried.min_percent} % of branches"
+
+
+def _situations(token: Token) -> list[str]:
+    lines = [f"hotplug: {token.hotplug}", f"tried: {', '.join(token.tried) or 'nothing'}"]
+    return [*lines, *(f"not tried: {words}" for words in token.not_tried)]
 
 
 def _origin(token: Token) -> list[str]:

@@ -35,15 +35,19 @@ def token_check(
     kernel: Annotated[str | None, typer.Option("--kernel", help="Its release.  [default: this host's]")] = None,
     btf: Annotated[str | None, typer.Option("--btf", help="SHA-256 of its BTF.  [default: this host's]")] = None,
     stage: Annotated[str, typer.Option("--stage", metavar="canary|host|fleet", help="Of the rollout.")] = "canary",
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="hotplug", help="Refuse a policy that ends when a CPU goes or comes."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say whether a token is good here and now, with nothing used up; exit status 3 and the reason if not."""
     from control_plane.token import check_command
 
-    sets = sets_of(set_, ops, ops_flag)
     raise typer.Exit(
         check_command(
-            file, object=object, knobs=knob, sets=sets, kernel=kernel, btf=btf, stage=stage, as_json=json
+            file, object=object, knobs=knob, sets=sets_of(set_, ops, ops_flag), kernel=kernel, btf=btf, stage=stage,
+            require=require or (), as_json=json,
         )
     )  # fmt: skip
 

@@ -146,12 +146,24 @@ def _aside(stage: Stage) -> str:
 
 
 def _show_open(verdict: Verdict) -> None:
-    """What was noted, and what the static stages left to the guest."""
-    for level, word in (("note", "[cyan]note[/]"), ("unknown", "[yellow]left to the guest[/]")):
-        for stage in verdict.stages:
-            for finding in stage.findings:
-                if finding.level == level:
-                    out().print(f"  {word} {_where(finding)}{escape(finding.reason)}", soft_wrap=True)
+    """What was noted, and the questions that the static stages left to the guest, with what came of each."""
+    findings = [finding for stage in verdict.stages for finding in stage.findings]
+    for level, word in (
+        ("note", "[cyan]note[/]"),
+        ("suspicion", "[yellow]suspicion[/]"),
+        ("unknown", "[yellow]open[/]"),
+    ):
+        for finding in findings:
+            if finding.level == level:
+                out().print(f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding)}", soft_wrap=True)
+
+
+def _answer(finding: Finding) -> str:
+    if not finding.is_open:
+        return ""
+    situations = escape("; ".join(finding.situations) or "no situation is known that would show it")
+    words = {"not seen": f"tried, not seen ({situations})", "not tried": f"not tried ({situations})"}
+    return f" - [bold]{words.get(finding.outcome, finding.outcome)}[/]"
 
 
 def _show_rejection(rejection: Rejection) -> None:

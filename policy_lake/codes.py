@@ -29,10 +29,10 @@ class Code(StrEnum):
     FORK_FAILED = "fork_failed"
     CGROUP_FAILED = "cgroup_failed"
     HOTPLUG_FAILED = "hotplug_failed"
+    ENDED_BY_HOTPLUG = "ended_by_hotplug"  # tidily, as the kernel says it will
     NEVER_RAN = "never_ran"
     WRONG_CPU = "wrong_cpu"
     FOREIGN_INSERT = "foreign_insert"
-    NO_SLICE = "no_slice"
     LOAD_BESIDE = "load_beside"
     NOT_DETACHED = "not_detached"
     NO_EXIT_RECORD = "no_exit_record"

@@ -16,6 +16,9 @@ from policy_lake.coverage import Coverage
 
 KnobValue = int | float | str | bool
 Clock = Literal["wall", "virtual"]
+Level = Literal["reject", "suspicion", "unknown", "note"]
+# Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
+Answer = Literal["", "proven", "witnessed", "not seen", "not tried"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +124,25 @@ class Candidate:
 class Finding:
     """One thing that a stage saw. `bug` is its id in docs/bugs.md (F01 to F42) or a word, `advice` what to change.
 
-    `code` is its kind, by which code decides; `reason` is for people. `reject` ends the candidate. `unknown` could not
-    be settled there and is left to a later stage. `note` is said and allowed. `place` is FILE:LINE, or a callback, or
-    where in the guest.
+    `code` is its kind, by which code decides; `reason` is for people. `reject` is a proof or a witnessed failure, and
+    ends the candidate. `suspicion` looks like a mistake, by a heuristic; `unknown` could not be settled there: both are
+    open questions to the guest, `situations` name what would show it, and `outcome` says what came of it (empty before
+    there is a verdict). `note` is said and allowed. `place` is FILE:LINE, or a callback, or where in the guest.
     """
 
     bug: str
-    level: Literal["reject", "unknown", "note"]
+    level: Level
     reason: str
     place: str = ""
     advice: str = ""
     code: Code = Code.STATIC
+    situations: tuple[str, ...] = ()
+    outcome: Answer = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a question that a guest is to answer."""
+        return self.level in ("suspicion", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,7 @@ class Stage:
     """One step of a verdict, in order: source, build, object, kernel, survive, fair, score.
 
     `callbacks` are the members of sched_ext_ops that the policy implements, where the stage read them: `object` does.
+    `situations` are those that the policy met in it.
     """
 
     name: str
@@ -163,6 +175,7 @@ class Stage:
     findings: tuple[Finding, ...] = ()
     evidence: str = ""
     callbacks: tuple[str, ...] = ()
+    situations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

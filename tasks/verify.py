@@ -29,10 +29,7 @@ from tasks.trial.trial import scored
 from tasks.trial.words import with_constants, words_for
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
-from verifier_vm.verdict import require, verdict_of
-
-# What a host may need that no policy has to have: the bugs that are then no mere notes.
-REQUIREMENTS = {"cgroups": "F41"}
+from verifier_vm.verdict import REQUIREMENTS, bugs_of, require, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,7 @@ class VerifyOptions:
             raise InputError(f"--tier {self.tier}: not one of {', '.join(get_args(SuiteTier))}")
         for word in self.require:
             if word not in REQUIREMENTS:
-                raise InputError(f"--require {word}: not one of {', '.join(REQUIREMENTS)}")
-
-    @property
-    def bugs(self) -> frozenset[str]:
-        return frozenset(REQUIREMENTS[word] for word in self.require)
+                raise InputError(f"--require {word[:80]}: not one of {', '.join(REQUIREMENTS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,8 @@ def verify_in_guest(
     on_stage: OnStage,
 ) -> Verdict:
     """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
-    stages = [require(stage, options.bugs) for stage in checked.stages]
+    bugs = bugs_of(options.require) | settings.required_bugs
+    stages = [require(stage, bugs) for stage in checked.stages]
     sound = all(stage.ok for stage in stages)
     if checked.made is None or not (sound or options.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
@@ -151,14 +145,14 @@ def verify_in_guest(
     if options.tier == "full":
         in_guest = verify_full_tier(
             checked.made.data, checked.arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
-            on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
+            hotplug=checked.hotplug, on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
         )  # fmt: skip
     else:
         in_guest = verify_object(
             checked.made.data, checked.arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
-            on_event=lambda event: on_stage(_stage_of(event)),
+            hotplug=checked.hotplug, on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
-    stages += [require(stage, options.bugs) for stage in in_guest.stages]
+    stages += [require(stage, bugs) for stage in in_guest.stages]
     return verdict_of(
         stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
-    r"\A// fails: (?P<stage>[a-z]+): (?P<reason>.+)\n"
-    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?\n)?"
+    r"\A// (?P<how>fails|suspected|noted): (?P<stage>[a-z]+): (?P<reason>.+)\n"
+    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
+    r"(?:// ends: (?P<ends>not seen|not tried|note): (?P<why>.+)\n)?"
     # REUSE-IgnoreStart
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
     # REUSE-IgnoreEnd
@@ -81,7 +82,9 @@ class Planted:
     """A policy that must be rejected first at `stage`, for a reason that holds `reason`; `bug` may be empty.
 
     `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
-    `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both.
+    `seen` is the bug that the stage must name: another than was planted where a guest shows the same of both. With
+    `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects or notes it, and
+    `why` says why no guest of the short tier shows it.
     """
 
     path: Path
@@ -89,6 +92,9 @@ class Planted:
     reason: str
     bug: str
     seen: str
+    need: str = ""
+    ends: str = ""
+    why: str = ""
 
     @property
     def name(self) -> str:
@@ -110,7 +116,10 @@ def read(path: Path) -> Planted:
     found = HEADER.match(path.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{path.name} does not open with '// fails: STAGE: REASON', '// bug: FNN' and its licence")
-    return Planted(path, found["stage"], found["reason"], found["bug"] or "", found["seen"] or found["bug"] or "")
+    if (found["how"] == "fails") == bool(found["ends"]):
+        raise ValueError(f"{path.name}: what nobody rejects says with '// ends: …: WHY' how it ends, and only that")
+    of = {name: found[name] or "" for name in ("bug", "need", "ends", "why")}
+    return Planted(path, found["stage"], found["reason"], seen=found["seen"] or of["bug"], **of)
 
 
 def sets_of(path: Path) -> dict[str, str]:

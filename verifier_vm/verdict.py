@@ -10,6 +10,7 @@ from dataclasses import replace
 from policy_lake.codes import Code
 from policy_lake.coverage import Coverage
 from policy_lake.model import Finding, Rejection, Stage, Verdict
+from verifier_vm.answers import answered
 
 
 def stage_of(name: str, seconds: float, findings: Sequence[Finding] = (), evidence: str = "") -> Stage:
@@ -37,18 +38,51 @@ def verdict_of(
     coverage: Coverage | None = None,
 ) -> Verdict:
     """The verdict of these stages, in their order: accepted when there are any and every one is passed."""
+    stages = answered(stages)
     rejections = [rejection for stage in stages if (rejection := rejection_of(stage))]
     digest = hashlib.sha256(data).hexdigest() if data else ""
     accepted = bool(stages) and not rejections
     return Verdict(accepted, rejections[0] if rejections else None, tuple(stages), ops, digest, kernel, coverage)
 
 
+def merged_by_reason(stage: Stage) -> Stage:
+    """The same stage with one finding for what it says in the same words of several places; evidence has them all."""
+    places: dict[Finding, list[str]] = {}
+    for finding in stage.findings:
+        if finding.level != "reject":
+            places.setdefault(replace(finding, place=""), []).append(finding.place)
+    findings = [finding for finding in stage.findings if finding.level == "reject"]
+    for finding, at in places.items():
+        more = f" (and at {len(at) - 1} more place{'s' * (len(at) > 2)})" if len(at) > 1 else ""
+        findings.append(replace(finding, place=at[0], reason=f"{finding.reason}{more}"))
+    return replace(stage, findings=tuple(findings))
+
+
+# What a host may need that no policy has to have: the bugs of which a note then rejects.
+REQUIREMENTS = {"hotplug": "F30", "exit-record": "F35", "cgroups": "F41", "nice": "F16"}
+HOTPLUG_CALLBACKS = frozenset(("cpu_online", "cpu_offline"))
+
+
+def bugs_of(words: Iterable[str]) -> frozenset[str]:
+    """The bugs that hosts with these needs (keys of REQUIREMENTS) do not bear."""
+    return frozenset(REQUIREMENTS[word] for word in words)
+
+
 def require(stage: Stage, bugs: Collection[str]) -> Stage:
-    """The same stage for hosts that need more: what it noted or left open of these bugs rejects."""
-    if not any(finding.bug in bugs for finding in stage.findings):
+    """The same stage for hosts that need more: what it noted of these bugs rejects. What is open is still no proof."""
+    if not any(_noted(finding, bugs) for finding in stage.findings):
         return stage
-    findings = tuple(replace(finding, level="reject") if finding.bug in bugs else finding for finding in stage.findings)
-    return replace(stage, ok=False, findings=findings)
+    findings = (replace(finding, level="reject") if _noted(finding, bugs) else finding for finding in stage.findings)
+    return replace(stage, ok=False, findings=tuple(findings))
+
+
+def _noted(finding: Finding, bugs: Collection[str]) -> bool:
+    return finding.level == "note" and finding.bug in bugs
+
+
+def goes_on_with_hotplug(stages: Iterable[Stage]) -> bool:
+    """Whether the policy has both callbacks without which the kernel ends it when a CPU goes or comes."""
+    return any(set(stage.callbacks) >= HOTPLUG_CALLBACKS for stage in stages)
 
 
 def honours_cgroups(stages: Iterable[Stage]) -> bool:

@@ -15,6 +15,7 @@ from policy_lake import limits
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
 from policy_lake.show import for_terminal
+from verifier_vm.verdict import REQUIREMENTS, bugs_of
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
 _FULL = 10.0
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     min_coverage: int = number(
         limits.MIN_COVERAGE, description="per cent of a policy's branches to be tried for a token beyond the canary"
     )
+    require: str = Field(default="", description="what the hosts need of any policy, words by spaces")
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
     cold: bool = Field(default=False, description="boot every guest instead of starting it from a snapshot")
@@ -100,10 +102,22 @@ class Settings(BaseSettings):
         # Ray's workers have another working directory.
         return None if value is None else value.expanduser().absolute()
 
+    @field_validator("require")
+    @classmethod
+    def _known_needs(cls, value: str) -> str:
+        if unknown := [word for word in value.split() if word not in REQUIREMENTS]:
+            raise ValueError(f"{unknown[0][:80]!r} is not one of {', '.join(REQUIREMENTS)}")
+        return value
+
     def __getstate__(self) -> dict[Any, Any]:
         # What is pickled goes to other processes and hosts, and none of them asks the model.
         state = super().__getstate__()
         return {**state, "__dict__": {**state["__dict__"], "model_api_key": SecretStr("")}}
+
+    @property
+    def required_bugs(self) -> frozenset[str]:
+        """The bugs that `require` does not bear."""
+        return bugs_of(self.require.split())
 
     @property
     def lake_dir(self) -> Path:

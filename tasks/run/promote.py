@@ -29,7 +29,7 @@ from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
 from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.terms import Provenance, RolloutStage
-from verifier_vm.verdict import honours_cgroups, verdict_of
+from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, require, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
 STATIC = ("source", "build", "object")
@@ -111,10 +111,11 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
         data = path.read_bytes()
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
-    cgroups = honours_cgroups(evidence.verdict.stages)
+    cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
     doing("learn: the winner goes through the full tier")
-    full = verify_full_tier(data, evidence.arguments, scope.settings, cgroups=cgroups)
+    full = verify_full_tier(data, evidence.arguments, scope.settings, cgroups=cgroups, hotplug=hotplug)
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
-    stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *full.stages]
+    in_guests = [require(stage, scope.settings.required_bugs) for stage in full.stages]
+    stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *in_guests]
     stages += [stage for stage in kept if stage.name == "score"]
     return verdict_of(stages, ops=full.ops, data=data, kernel=full.kernel, coverage=full.coverage)

@@ -40,7 +40,8 @@ HOST_BTF = Path("/sys/kernel/btf/vmlinux")
 class Here:
     """What a token is held against; what is None is not compared (object, knobs) or is this host's own.
 
-    `knobs` are `NAME=VALUE` as a user writes them, `sets` constants that are no knobs and settings of the ops.
+    `knobs` are `NAME=VALUE` as a user writes them, `sets` constants that are no knobs and settings of the ops;
+    `hotplug`: no policy that ends when a CPU goes or comes.
     """
 
     object_path: Path | None = None
@@ -49,6 +50,7 @@ class Here:
     btf_sha256: str | None = None
     stage: RolloutStage = "canary"
     sets: Mapping[str, str] = field(default_factory=dict)
+    hotplug: bool = False
 
 
 class ReportState(StrEnum):
@@ -104,6 +106,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
         btf_sha256=here.btf_sha256 or _host_btf(),
         audience=audience(settings),
         stage=here.stage,
+        hotplug=here.hotplug or "hotplug" in settings.require.split(),
     )
     log = read_signed_log(settings)
     token = check_token(

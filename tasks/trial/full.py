@@ -30,6 +30,7 @@ class PartWork:
     arguments: tuple[str, ...]
     check_all: bool
     cgroups: bool
+    hotplug: bool
     cold: bool
     settings: Settings
 
@@ -41,6 +42,7 @@ def verify_full_tier(
     *,
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     on_part: Callable[[str, bool], None] = lambda name, ok: None,
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
@@ -49,7 +51,9 @@ def verify_full_tier(
     tier is no tier.
     """
     wanted = aimed_parts(data, "full")
-    orders = [PartWork(i, data, arguments, check_all, cgroups, settings.cold, settings) for i in range(len(wanted))]
+    orders = [
+        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings) for i in range(len(wanted))
+    ]
 
     left = {part.name for part in wanted}
 
@@ -79,5 +83,5 @@ def do_part(order: PartWork) -> Verdict:
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
-        deadline_s=settings.trial_deadline_s,
+        hotplug=order.hotplug, deadline_s=settings.trial_deadline_s,
     ).verdict  # fmt: skip

@@ -17,9 +17,9 @@ from policy_lake.model import Finding, Stage
 from tasks.trial.parts import Part
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.kernel_values import kernel_values
-from verifier_vm.object.analyse import analyse_object, asks_for_config
+from verifier_vm.object.analyse import Analysis, analyse, asks_for_config
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import honours_cgroups, stage_of
+from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_reason, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -62,6 +62,11 @@ class Checked:
     def cgroups(self) -> bool:
         """Whether the policy has cgroup callbacks, and so claims to honour weights and quotas."""
         return honours_cgroups(self.stages)
+
+    @property
+    def hotplug(self) -> bool:
+        """Whether the policy has what it takes to outlive a CPU that goes or comes."""
+        return goes_on_with_hotplug(self.stages)
 
 
 def check_statically(
@@ -108,10 +113,12 @@ def check_parts(
     on_stage("object")
     arguments = tuple(words_of(made.data))
     values = kernel_values(kernel)
-    stages.append(_as_the_user_names_it(analyse_object(made.data, arguments, values)))
+    analysis = analyse(made.data, arguments, values)
+    stages[0] = as_the_object_knows(stages[0], analysis)
+    stages.append(_as_the_user_names_it(analysis.stage))
     if values.config is None and asks_for_config(made.data):
         raise InfraError(f"the policy asks for the configuration of kernel {kernel.release}: {NO_CONFIG}")
-    return Checked(tuple(stages), made, arguments)
+    return Checked(tuple(map(merged_by_reason, stages)), made, arguments)
 
 
 def _source_stage(parts: Sequence[Part], kernel: Kernel, include_dirs: Sequence[Path]) -> Stage:
@@ -134,10 +141,25 @@ def _headers(part: Part, kernel: Kernel, include_dirs: Sequence[Path]) -> Header
     return {"vmlinux_dir": kernel.headers, "include_dirs": include_dirs, "source_dir": part.directory}
 
 
+def as_the_object_knows(source: Stage, analysis: Analysis) -> Stage:
+    """The stage `source` without suspicions of lines that are never executed, and of what the object has not."""
+    dead = {(_plain(file), line) for file, line in analysis.dead}
+
+    def is_idle(finding: Finding) -> bool:
+        file, _, line = finding.place.rpartition(":")
+        return finding.is_open and (finding.bug in analysis.refuted or (line.isdigit() and (file, int(line)) in dead))
+
+    return replace(source, findings=tuple(finding for finding in source.findings if not is_idle(finding)))
+
+
 def _as_the_user_names_it(stage: Stage) -> Stage:
     """The compiler keeps this host's paths out of the object and calls the source's directory `source`."""
-    findings = tuple(replace(finding, place=finding.place.removeprefix("source/")) for finding in stage.findings)
+    findings = tuple(replace(finding, place=_plain(finding.place)) for finding in stage.findings)
     return replace(stage, findings=findings)
+
+
+def _plain(place: str) -> str:
+    return place.removeprefix("source/")
 
 
 def _build(

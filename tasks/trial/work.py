@@ -24,7 +24,7 @@ from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Tri
 from tasks.trial.static import Checked, check_parts
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.machine.vm import run
-from verifier_vm.verdict import verdict_of
+from verifier_vm.verdict import require, verdict_of
 
 CONTROL = "control.bpf.o"
 Result = Prepared | Measurement | Rounds
@@ -58,13 +58,14 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
         (Part(f"{candidate.policy}.bpf.c", candidate.source),), guest.kernel,
         words_of=lambda data: arguments_of(candidate, data, guest.kernel),
     )  # fmt: skip
-    arguments = checked.arguments
-    if checked.made is None or not checked.ok:
-        return Prepared(verdict_of(checked.stages), None, None, "", guest.warning)
+    arguments, bugs = checked.arguments, spec.settings.required_bugs
+    static = [require(stage, bugs) for stage in checked.stages]
+    if checked.made is None or not all(stage.ok for stage in static):
+        return Prepared(verdict_of(static), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
     verdict = verdict_of(
-        [*checked.stages, *in_guest.stages], ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel,
-        coverage=in_guest.coverage,
+        [*static, *(require(stage, bugs) for stage in in_guest.stages)], ops=in_guest.ops, data=checked.made.data,
+        kernel=in_guest.kernel, coverage=in_guest.coverage,
     )  # fmt: skip
     control = loadable(spec.control, guest) if spec.control and verdict.accepted else None
     policy = Loadable(checked.made.data, arguments, candidate.policy)
@@ -76,7 +77,9 @@ def _guest_verdict(spec: TrialSpec, checked: Checked, data: bytes, arguments: Se
     if known is not None:
         return known
     deadline_s = spec.settings.trial_deadline_s
-    verdict = verify_object(data, arguments, guest.machine, cgroups=checked.cgroups, deadline_s=deadline_s).verdict
+    verdict = verify_object(
+        data, arguments, guest.machine, cgroups=checked.cgroups, hotplug=checked.hotplug, deadline_s=deadline_s
+    ).verdict
     remember(verdict, data, arguments, guest, spec.settings)
     return verdict
 

@@ -1,4 +1,4 @@
-// fails: source: negative
+// fails: object: negative
 // bug: F11
 // SPDX-License-Identifier: GPL-2.0-only
 /* Kicks the CPU that was found idle, also when none was. */

@@ -1,4 +1,4 @@
-// fails: source: negative
+// fails: object: negative
 // bug: F11
 // SPDX-License-Identifier: GPL-2.0-only
 /* Where no CPU is idle, the answer is a negative number and not a CPU. */

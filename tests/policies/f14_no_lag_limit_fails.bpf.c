@@ -1,4 +1,4 @@
-// fails: source: sleep
+// fails: survive: made no progress
 // bug: F14
 // SPDX-License-Identifier: GPL-2.0-only
 /* A task that slept for a minute comes back with a minute's credit, and runs alone until it is used up. */

@@ -1,4 +1,4 @@
-// fails: object: enable
+// fails: survive: made no progress
 // bug: F15
 // SPDX-License-Identifier: GPL-2.0-only
 /* No vtime is given to a task that is new: it starts at 0, far behind everybody. */

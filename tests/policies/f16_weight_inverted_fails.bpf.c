@@ -1,4 +1,4 @@
-// fails: source: weight
+// fails: fair: nice
 // bug: F16
 // SPDX-License-Identifier: GPL-2.0-only
 /* The heavier a task, the more it pays for the same CPU time. */

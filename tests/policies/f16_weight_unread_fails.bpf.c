@@ -1,5 +1,5 @@
-// fails: source: weight
-// bug: F16
+// fails: fair: nice levels have no effect
+// bug: F16, with --require nice
 // SPDX-License-Identifier: GPL-2.0-only
 /* Has a virtual time and charges real time: nice levels do nothing. */
 #include "vmlinux.h"

@@ -1,5 +1,6 @@
-// fails: source: slice
+// suspected: source: slice
 // bug: F17
+// ends: not tried: nobody is preempted again and again beside one who is not
 // SPDX-License-Identifier: GPL-2.0-only
 /* Charges what is missing from the slice; whoever is preempted has none left, and pays for a whole one. */
 #include "sx/sx.h"

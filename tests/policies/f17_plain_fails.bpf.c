@@ -1,5 +1,6 @@
-// fails: source: slice
+// suspected: source: slice
 // bug: F17
+// ends: not tried: nobody is preempted again and again beside one who is not
 // SPDX-License-Identifier: GPL-2.0-only
 /* The kernel's own example charges like this: what the slice lacks. */
 #include "vmlinux.h"

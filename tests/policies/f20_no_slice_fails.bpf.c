@@ -1,5 +1,6 @@
-// fails: object: slice
+// noted: object: slice 0
 // bug: F20
+// ends: note: a task whose slice is 0 runs to the next tick: more switches, and no failure
 // SPDX-License-Identifier: GPL-2.0-only
 /* Every insert has a slice of 0: the kernel gives its own default and counts it as a mistake. */
 #include "sx/sx.h"

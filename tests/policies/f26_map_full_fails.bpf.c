@@ -1,4 +1,4 @@
-// fails: source: bpf_map_push_elem
+// fails: object: bpf_map_push_elem
 // bug: F26
 // SPDX-License-Identifier: GPL-2.0-only
 /* Room for 4 waiting tasks; whether there was room for this one is not asked. */

@@ -1,5 +1,5 @@
-// fails: object: hotplug
-// bug: F30
+// fails: object: cpu_online
+// bug: F30, with --require hotplug
 // SPDX-License-Identifier: GPL-2.0-only
 /* Without callbacks for CPUs that come and go the first hotplug ends the policy. */
 #include "sx/sx.h"

@@ -1,5 +1,5 @@
-// fails: object: exit
-// bug: F35
+// fails: object: .exit stores nothing
+// bug: F35, with --require exit-record
 // SPDX-License-Identifier: GPL-2.0-only
 /* The exit callback is there and records nothing. */
 #include "vmlinux.h"

@@ -1,5 +1,5 @@
-// fails: object: exit
-// bug: F35
+// fails: object: no .exit
+// bug: F35, with --require exit-record
 // SPDX-License-Identifier: GPL-2.0-only
 /* Nobody can learn why this policy ended: it has no exit callback. */
 #include "sx/sx.h"

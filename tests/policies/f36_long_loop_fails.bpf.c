@@ -1,4 +1,4 @@
-// fails: source: loop
+// fails: survive: watchdog failed to check in | soft lockup
 // bug: F36
 // SPDX-License-Identifier: GPL-2.0-only
 /* Every dispatch goes over a table of a million entries, with the run queue locked. */

@@ -1,5 +1,6 @@
-// fails: source: after
+// suspected: source: after
 // bug: F38
+// ends: not seen: nothing hangs on the old value that is read
 // SPDX-License-Identifier: GPL-2.0-only
 /* Adds up what it has given out, from where the kernel has not yet put it. */
 #include "sx/sx.h"

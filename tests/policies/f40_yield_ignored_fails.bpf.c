@@ -1,4 +1,4 @@
-// fails: source: yield
+// fails: fair: sched_yield
 // bug: F40
 // SPDX-License-Identifier: GPL-2.0-only
 /* Takes sched_yield for itself and does nothing: who yields keeps the CPU to the end of its slice. */

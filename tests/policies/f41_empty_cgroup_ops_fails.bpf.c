@@ -1,4 +1,4 @@
-// fails: object: cgroup
+// fails: fair: cgroup
 // bug: F41
 // SPDX-License-Identifier: GPL-2.0-only
 /* Says by its callbacks that it honours the weights of cgroups, and drops what it is told. */

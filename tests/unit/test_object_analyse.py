@@ -12,6 +12,7 @@ from object_cases import BAD, GOOD, object_bytes, rejected
 
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.object.elf import HEADER, SECTION
+from verifier_vm.verdict import REQUIREMENTS, bugs_of, goes_on_with_hotplug, require
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -86,9 +87,13 @@ def test_the_loader_only_lowers_the_timeout():
     assert "timeout_ms 5000" in analyse_object(object_bytes("vtime"), ("ops.timeout_ms=9000",)).evidence
 
 
-def test_what_the_table_lacks_is_rejected():
+def test_what_the_table_lacks_is_noted_for_whom_it_matters_to():
     """paths.o has an ops table with enqueue only."""
-    assert {"F30", "F35"} <= set(rejected(analyse_object(object_bytes("paths"))))
+    stage = analyse_object(object_bytes("paths"))
+    noted = {finding.bug for finding in stage.findings if finding.level == "note"}
+    assert {"F30", "F35", "F41"} <= noted and not {"F30", "F35"} & set(rejected(stage))
+    assert {"F30", "F35", "F41"} <= set(rejected(require(stage, bugs_of(REQUIREMENTS))))
+    assert not goes_on_with_hotplug([stage]) and goes_on_with_hotplug([analyse_object(object_bytes("vtime"))])
 
 
 @pytest.mark.parametrize(

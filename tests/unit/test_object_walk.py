@@ -61,7 +61,7 @@ def test_there_are_cases_of_every_kind():
 
 def test_a_finding_names_the_line_it_is_about():
     """The last line of the path that is the policy's own, and neither a header's nor the function's first."""
-    result = findings("f01_no_record")[0]
+    result = findings("open_no_record")[0]
     source = (limits.__file__.split("verifier_vm")[0]) + "tests/golden/objects/paths.bpf.c"
     with open(source) as lines:  # noqa: PTH123
         text = lines.read().splitlines()

@@ -191,12 +191,6 @@ def test_masks_may_be_missed_by_chance_in_three_of_twenty(cpus, wakes, misses, f
     assert survive(event) == [("reject", Code.WRONG_CPU, "F12")] * found
 
 
-@pytest.mark.parametrize(("switches", "refills", "found"), [(100, 90, 0), (100, 91, 1), (99, 99, 0), (1000, 900, 0)])
-def test_nine_of_ten_switches_may_refill_a_slice(switches, refills, found):
-    event = ran({"W1-hog": raw(switches=switches)}, counters={"SCX_EV_REFILL_SLICE_DFL": refills})
-    assert survive(event) == [("note", Code.NO_SLICE, "F20")] * found
-
-
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize(
     ("name", "code"),

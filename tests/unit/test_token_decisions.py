@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from token_cases import NO_CGROUPS, REQUEST, SCORE, issue, refusal, revoke, sha, trust
+from token_cases import NO_CGROUPS, REQUEST, SCORE, check, issue, refusal, revoke, sha, trust
 
 from policy_lake.errors import InputError
-from policy_lake.model import Stage
+from policy_lake.model import Finding, Stage
 from policy_lake.scores import Ratio
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code
@@ -98,6 +98,40 @@ def test_the_limits_of_a_token_are_the_notes_and_the_requests_each_once():
     assert token.limits == (LIMITS_OF_BUGS["F41"], "mine")
     rejecting = Stage("build", True, 1.0, (replace(NO_CGROUPS, level="unknown"),))
     assert limits_of((rejecting,)) == ()
+
+
+def stages_with(**changes):
+    """The request's stages, with these fields of some of them replaced."""
+    return tuple(replace(stage, **changes.get(stage.name, {})) for stage in REQUEST.stages)
+
+
+def test_a_token_says_what_was_tried_and_what_not_and_what_a_hotplug_does():
+    suspicion = Finding("F14", "suspicion", "credit without limit")
+    handles = {"object": {"callbacks": ("cpu_offline", "cpu_online")}, "source": {"findings": (suspicion,)}}
+    token, _ = issue_token(replace(REQUEST, stages=stages_with(**handles)), ASSIGNED, RevocationList(1))
+    assert token.hotplug == "goes on" and token.not_tried == ("F14: sleepers that come back",) and token.tried == ()
+    met = {**handles, "survive": {"situations": ("two that yield", "sleepers that come back")}}
+    token, _ = issue_token(replace(REQUEST, stages=stages_with(**met)), ASSIGNED, RevocationList(1))
+    assert token.tried == ("sleepers that come back", "two that yield") and token.not_tried == ()
+    half = {"object": {"callbacks": ("cpu_online",)}}
+    for stages in (REQUEST.stages, stages_with(**half)):
+        assert issue_token(replace(REQUEST, stages=stages), ASSIGNED, RevocationList(1))[0].hotplug == "ends"
+
+
+def test_a_token_of_what_a_hotplug_ends_is_refused_only_where_that_matters(tmp_path):
+    keys = tmp_path / "keys"
+    envelope = issue(keys)
+    assert check(keys, envelope).hotplug == "ends"
+    with refusal(Code.ENDS_BY_HOTPLUG):
+        check(keys, envelope, hotplug=True)
+    handles = stages_with(object={"callbacks": ("cpu_offline", "cpu_online")})
+    assert check(keys, issue(keys, stages=handles), hotplug=True).hotplug == "goes on"
+
+
+def test_a_last_stage_that_suspects_something_is_no_end():
+    suspecting = {"fair": {"findings": (Finding("F16", "suspicion", "upside down"),)}}
+    with refusal(Code.REJECTED):
+        issue_token(replace(REQUEST, stages=stages_with(**suspecting)), ASSIGNED, RevocationList(1))
 
 
 def test_without_a_score_the_requests_own_words_stand():

@@ -10,7 +10,7 @@ from corpus import BEFORE_A_GUEST, good, planted, sets_of
 
 from tasks.host.settings import load_settings
 from tasks.trial.static import check_statically
-from tasks.verify import verify
+from tasks.verify import VerifyOptions, verify
 
 pytestmark = pytest.mark.vm
 # Those that fail before a guest is started take half a second each, the others what a guest takes to fall over.
@@ -27,7 +27,12 @@ GOOD = [pytest.param(path, id=path.name.removesuffix(".bpf.c")) for path in good
 
 @pytest.mark.parametrize("case", PLANTED, ids=lambda case: case.name)
 def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
-    verdict = verify(case.path, load_settings()).verdict
+    options = VerifyOptions(require=(case.need,) if case.need else ())
+    verdict = verify(case.path, load_settings(), options=options).verdict
+    if case.ends:
+        assert verdict.accepted, verdict.rejection
+        assert case.ends in outcomes(verdict, case), verdict.stages
+        return
     assert not verdict.accepted
     rejection = verdict.rejection
     assert rejection.stage == case.stage, rejection
@@ -36,6 +41,16 @@ def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
     assert rejection.evidence.strip() or rejection.place, rejection
     if case.stage in BEFORE_A_GUEST:
         assert verdict.stages[-1].name == case.stage, "nothing is tried after a rejection"
+
+
+def outcomes(verdict, case):
+    """What came of a stage's suspicions of a planted bug."""
+    findings = [finding for stage in verdict.stages if stage.name == case.stage for finding in stage.findings]
+    return {
+        finding.outcome or finding.level
+        for finding in findings
+        if finding.bug == case.bug and case.fails_for(finding.reason)
+    }
 
 
 @pytest.mark.parametrize("path", GOOD)

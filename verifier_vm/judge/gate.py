@@ -45,6 +45,7 @@ def verify_object(
     tier: SuiteTier = "short",
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     then: Sequence[GuestStep] = (),
     files: Mapping[str, bytes] | None = None,
     seed: int = 0,
@@ -54,9 +55,10 @@ def verify_object(
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
-    what does not honour cgroup weights. A guest that dies saying why rejects the policy; one that is lost without a
-    word is a LostVMError: nothing is known. Guests run one after another here, each in its part's topology, and
-    `deadline_s` is each one's; to run them at once, call `verify_part` on each of `aimed_parts` and `merged`.
+    what does not honour cgroup weights; without `hotplug` a CPU that goes may end it, tidily. A guest
+    that dies saying why rejects the policy; one that is lost without a word is a LostVMError: nothing is known. Guests
+    run one after another here, each in its part's topology, and `deadline_s` is each one's; to run them at once, call
+    `verify_part` on each of `aimed_parts` and `merged`.
     """
     verdicts: list[Verdict] = []
     report: GuestReport | None = None
@@ -64,8 +66,8 @@ def verify_object(
         first = not verdicts
         result = verify_part(
             data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
-            check_all=check_all, cgroups=cgroups, then=then if first else (), files=files if first else None,
-            seed=seed, deadline_s=deadline_s, on_event=on_event,
+            check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then if first else (),
+            files=files if first else None, seed=seed, deadline_s=deadline_s, on_event=on_event,
         )  # fmt: skip
         verdicts.append(result.verdict)
         if first or not result.verdict.accepted:
@@ -83,6 +85,7 @@ def verify_part(
     *,
     check_all: bool = False,
     cgroups: bool = False,
+    hotplug: bool = True,
     then: Sequence[GuestStep] = (),
     files: Mapping[str, bytes] | None = None,
     seed: int = 0,
@@ -91,14 +94,18 @@ def verify_part(
 ) -> ObjectVerdict:
     """Verify `data` in one guest that does one part of the suite; `machine` has the part's topology.
 
-    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take.
+    `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take. `hotplug` as
+    for `verify_object`.
     """
+    part = part.for_policy(hotplug=hotplug)
     if deadline_s is None:
         deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
-        steps = (*part.steps(knob_arguments, limit_ms), *then)
+        steps, last = part.steps(knob_arguments, limit_ms), 2 * len(part.last)
+        at = len(steps) - last  # what ends the policy ends the job
+        steps = (*steps[:at], *then, *steps[at:])
         ready = part.before(virtual=machine.clock is not None)  # once, for a snapshot
         before = [GuestJob({}, ready, stays=True)] if ready and machine.snapshots else []
         job = GuestJob({**(files or {}), OBJECT: data}, steps if before else (*ready, *steps), seed)

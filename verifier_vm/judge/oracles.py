@@ -17,6 +17,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit, cause_of_stall, place_of
 from verifier_vm.judge.readings import Reading, read_run
+from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
 HOTPLUG_CODE = 1 << 32  # SCX_ECODE_RSN_HOTPLUG
@@ -26,8 +27,6 @@ FALLBACK_SHARE = 0.15
 FEWEST_WAKES = 20
 # Where a slice without end keeps the kernel's own tasks out, the CPUs do work; where a callback does, they do little.
 MOST_EATEN = 0.2
-# Every so often a task's slice is used up when it is picked; a policy that forgets slices has it at every switch.
-REFILL_SHARE = 0.9
 _MUST_BE_ZERO = {
     "fork_errors": (
         "F27", Code.FORK_FAILED, "fork() failed", "Return no error from init_task for want of memory or a map's entry.",
@@ -62,6 +61,10 @@ class Facts:
         return "update_idle" in self.callbacks and not self.flags & KEEP_BUILTIN_IDLE
 
     @property
+    def ends_by_hotplug(self) -> bool:
+        return not self.callbacks >= HOTPLUG_CALLBACKS
+
+    @property
     def needs_a_program(self) -> bool:
         return bool(self.outlets)
 
@@ -87,7 +90,11 @@ def survived(
     kmsg = (*event.kmsg, *(later_kmsg if fell or not event.ok else ()))
     if warnings := kernel_warnings(kmsg):
         yield _warned("the kernel warned", warnings[0], place)
-    if fell:
+    if fell and facts.ends_by_hotplug and _ended_by_hotplug(why_disabled(kmsg), record):
+        why = "the kernel ended it when a CPU went, as it does without cpu_online and cpu_offline; EEVDF went on"
+        advice = "Give it both callbacks if it is to go on, or attach it again after each hotplug."
+        yield Finding("F30", "note", why, place, advice, Code.ENDED_BY_HOTPLUG)
+    elif fell:
         yield _fell_off(event, why_disabled(kmsg) or record, facts, limit_ms, code=record.code)
     elif event.timed_out or not event.ended:
         why = "the workload did not end in time under the policy"
@@ -97,6 +104,14 @@ def survived(
         yield Finding("kernel", "reject", why, place, code=Code.WORKLOAD_FAILED)
     else:
         yield from _read_findings(read_run(event), place, facts, limit_ms, event.err)
+
+
+def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord) -> bool:
+    """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error."""
+    ended = logged or record
+    tidy = not record.stored or record.kind == ExitKind.UNREG_KERN
+    cause = cause_of_exit(ended.words)
+    return tidy and (cause.bug == "F30" or (cause == UNKNOWN and bool(record.code & HOTPLUG_CODE)))
 
 
 def _warned(when: str, warning: str, place: str) -> Finding:
@@ -185,11 +200,6 @@ def _counter_findings(reading: Reading, place: str) -> Iterator[Finding]:
         yield Finding("F08", "reject", f"{foreign} inserts of tasks that are not the policy's to insert", place,
                       "Insert only tasks that enqueue gave you and that you still hold.",
                       Code.FOREIGN_INSERT)  # fmt: skip
-    switches = sum(group.switches for group in reading.groups.values())
-    refills = counted.get("REFILL_SLICE_DFL", 0)
-    if switches >= 100 and refills > REFILL_SHARE * switches:
-        yield Finding("F20", "note", f"{refills} tasks in {switches} switches had no slice left and were given the"
-                      " kernel's 20 ms", place, "Insert with a slice above 0.", Code.NO_SLICE)  # fmt: skip
 
 
 def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:

@@ -19,9 +19,11 @@ from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.suite import Part
+from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 
 EVIDENCE_LINES = 40
+TWO_CPUS = 2  # with them a task's mask is all or one, and there is no CPU in between to choose wrongly
 EVIDENCE_BYTES = 8000
 NO_GUEST = "a guest told nothing of it"
 NO_END = "the guest reported an attached policy and then no end"
@@ -76,6 +78,8 @@ class Reader:
             if survive.ok:
                 raise LostVMError("the guest reported no end of the comparison with EEVDF")
             return
+        if survive.ok and not {exercise.name for exercise in self.part.last} <= {event.exercise for event in rest}:
+            raise LostVMError("the guest reported no end of what ends the policy")
         seconds = sum(event.wall_s for event in rest if event.exercise and event.role == "baseline")
         yield self._fair_stage(policy, base, facts, seconds)
 
@@ -84,20 +88,35 @@ class Reader:
         evidence: list[str] = []
         for at, event in enumerate(events):
             detach = _taken_off(events, at)
-            fell = event.label == "" and not any(isinstance(before, Detached) for before in events[:at])
-            own = list(self._of_event(event, detach, facts, fell=fell))
+            own = list(self._of_event(event, detach, facts, fell=_fell_before(events[:at])))
             findings += own
             if any(finding.level == "reject" for finding in own):
                 evidence += [*event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
-        return _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
+        stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
+        return replace(stage, situations=self._met(events, findings))
+
+    def _met(self, events: Sequence[StepEvent], findings: Sequence[Finding]) -> tuple[str, ...]:
+        """The situations that the policy met to their end, or that ended it as it says of itself."""
+        workloads = {exercise.name: exercise.workloads for exercise in (*self.part.exercises, *self.part.last)}
+        ended = {finding.place for finding in findings if finding.code == Code.ENDED_BY_HOTPLUG}
+        met: list[str] = [Situation.ATTACH]
+        for event in events:
+            if isinstance(event, Ran) and (event.ok or event.exercise in ended):
+                met += made_by(workloads.get(event.exercise, ""))
+                met += [Situation.MANY_CPUS] if event.ok and read_run(event).cpus > TWO_CPUS else []
+            elif isinstance(event, Detached) and event.ok and event.label:
+                met.append(Situation.DETACH)
+            elif isinstance(event, Attached) and event.ok:
+                met.append(Situation.RELOAD)
+        return in_order(met)
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:
             case Ran():
                 yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
             case Detached():
-                # A policy that fell off is rejected where it fell.
+                # A policy that fell off is judged where it fell.
                 if event.exit_record.clean or not fell:
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():
@@ -140,7 +159,8 @@ def merged(verdicts: Sequence[Verdict]) -> Verdict:
         known = stages.get(stage.name, Stage(stage.name, True, 0.0))
         evidence = [part for part in (known.evidence, stage.evidence) if part]
         findings = list(_once([*known.findings, *stage.findings]))
-        stages[stage.name] = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
+        made = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
+        stages[stage.name] = replace(made, situations=in_order((*known.situations, *stage.situations)))
     rejection = next((verdict.rejection for verdict in verdicts if verdict.rejection), None)
     ran = joined([verdict.coverage or Coverage(NO_GUEST) for verdict in verdicts])
     return replace(
@@ -161,6 +181,12 @@ def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
         if key not in known:
             known.add(key)
             yield finding
+
+
+def _fell_before(events: Sequence[StepEvent]) -> bool:
+    """Whether the last that was attached fell off in a run."""
+    since = next((i for i in range(len(events) - 1, -1, -1) if isinstance(events[i], Attached)), -1)
+    return any(isinstance(event, Ran) and not event.sched.steady for event in events[since + 1 :])
 
 
 def _taken_off(events: Sequence[StepEvent], at: int) -> Detached:

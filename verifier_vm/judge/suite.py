@@ -9,12 +9,13 @@ load) are steps, not programs; W18 and W19 are topologies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from policy_lake.events import exercise_label
 from policy_lake.guest import GuestStep
 from verifier_vm.machine.topology import Topology
+from verifier_vm.situations import Situation, made_by
 
 OBJECT = "policy.bpf.o"
 SuiteTier = Literal["short", "full"]
@@ -50,8 +51,9 @@ class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
     `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
-    time is virtual. With `offline` the policy is attached while the last CPU is off line, which W28 brings back.
-    `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is enough.
+    time is virtual. With `offline` the policy is attached while the last CPU is off line, which W28 brings back. `last`
+    end the policy, which is then attached anew for each, after all else. `deadline_s` of wall time ends a guest that
+    hangs; on a quiet host a tenth of it is enough.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Part:
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
     offline: bool = False
     deadline_s: float = 240.0
+    last: tuple[Exercise, ...] = ()
 
     @property
     def compared(self) -> tuple[Exercise, ...]:
@@ -73,6 +76,19 @@ class Part:
         rest = GuestStep("rest", (str(self.uptime_s),), REST)
         offline = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
         return (*((rest,) if self.uptime_s and virtual else ()), *((offline,) if self.offline else ()))
+
+    def for_policy(self, *, hotplug: bool) -> Part:
+        """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one.
+
+        One that is ended cannot meet a CPU that comes late (W28) as the first of many: it meets one that goes, last.
+        """
+        if hotplug:
+            return self
+        ending = {one.name: made_by(one.workloads) for one in self.exercises}
+        last = tuple(one for one in self.exercises if Situation.HOTPLUG in ending[one.name])
+        ends = (Situation.HOTPLUG, Situation.LATE_CPU)
+        rest = tuple(one for one in self.exercises if not set(ends) & set(ending[one.name]))
+        return replace(self, exercises=rest, last=last, offline=False)
 
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
@@ -96,7 +112,10 @@ class Part:
                 GuestStep("detach", (), f"{DETACH}-{turn}", timeout_s=20),
             ]
         steps.append(GuestStep("stop", (), UNLOAD))
-        return (*steps, *(exercise.step("baseline", limit_ms) for exercise in self.compared))
+        steps += [exercise.step("baseline", limit_ms) for exercise in self.compared]
+        for exercise in self.last:
+            steps += [GuestStep("attach", attach, f"{ATTACH}-{exercise.name}"), exercise.step("policy", limit_ms)]
+        return tuple(steps)
 
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).

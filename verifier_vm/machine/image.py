@@ -51,7 +51,15 @@ def _guest(
 OWN_PROGRAMS: Mapping[str, Program] = {
     "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
     "loader": _guest(
-        "loader", "ops", "knobs", "fill", "layout", "record", LIBELF_REST, libraries=LIBBPF, headers=("loader",),
+        "loader",
+        "ops",
+        "knobs",
+        "fill",
+        "layout",
+        "record",
+        LIBELF_REST,
+        libraries=LIBBPF,
+        headers=("loader",),
         wrapped=("free",),
     ),
     "adversary": _guest(

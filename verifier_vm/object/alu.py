@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from verifier_vm.object.decode import ALU64, BY_REGISTER, Instruction
 from verifier_vm.object.errors import ObjectError
-from verifier_vm.object.kernel import exists
+from verifier_vm.object.kernel import MOST_TASKS, exists
 from verifier_vm.object.record import Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, MASK32, Expr, Value, Values, signed
@@ -39,6 +39,8 @@ class Alu:
             if instruction.off == 1 and name in ("div", "mod"):
                 name = f"s{name}"
             result = self._values.compute(name, value, other, wide=wide)
+            if (divisor := _divisor_of(name, value, other)) is not None and isinstance(result, Expr):
+                result = self._values.make("share", (state.pc, state.chain), divisor)
             if name == "and":
                 self.note_mask(result, entry)
         state.registers[instruction.dst] = self._settled(state, result)
@@ -89,3 +91,18 @@ class Alu:
             mask, inner = mask << (inner.b if isinstance(inner.b, int) and inner.b < 64 else 0), inner.a
         if isinstance(inner, Expr) and inner.op == "arg":
             self._record.masks.add((entry, str(inner.key), mask & MASK))
+
+
+def _divisor_of(name: str, value: Value, other: Value) -> Expr | None:
+    """What a number was divided by that may be more than it, so that 0 is left, or a multiple of that; else None.
+
+    Only of a known number, no larger than a count can be: a slice of 20 ms is not less than how many wait.
+    """
+    if name in ("div", "sdiv") and isinstance(value, int) and isinstance(other, Expr):
+        return other if value < MOST_TASKS else None
+    if name in ("mul", "lsh") and isinstance(other, int):
+        while isinstance(value, Expr) and value.op == "low" and value.a is not None:
+            value = value.a
+        if isinstance(value, Expr) and value.op == "share" and isinstance(value.a, Expr):
+            return value.a
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
@@ -12,12 +13,13 @@ from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
-from verifier_vm.object.check_slices import check_slices
+from verifier_vm.object.check_slices import check_slices, refuted_bugs
 from verifier_vm.object.check_table import check_table
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.filled import KernelValues, constants, fill, needs_config
+from verifier_vm.object.kernel import FIRST
 from verifier_vm.object.ops import USE, apply_arguments, read_ops, word_value
 from verifier_vm.object.program import Function, read_program
 from verifier_vm.object.unfilled import explain
@@ -33,7 +35,7 @@ CHECKS = (
     check_flags,
     check_table,
 )  # what ends a machine before what is missing
-ORDER = {"reject": 0, "unknown": 1, "note": 2}
+ORDER = {"reject": 0, "suspicion": 1, "unknown": 2, "note": 3}
 COMPILE = "Build the object with clang --target=bpf -g -c."
 ADVICE = {
     "elf": COMPILE,
@@ -44,14 +46,32 @@ ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The stage, and what it knows better than the source: lines that no path reaches with the constants that it will
+    be loaded with, and bugs that it has not.
+    """
+
+    stage: Stage
+    dead: frozenset[tuple[str, int]] = frozenset()
+    refuted: frozenset[str] = frozenset()
+
+
 def analyse_object(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = NOTHING) -> Stage:
     """The stage "object" for an ELF object and the words its loader gets; never raises for what is in either.
 
     `kernel` is what a loader would take from the kernel. ok is False exactly when some finding is a rejection.
     `seconds` is wall time. What could not be known is `unknown`.
     """
+    return analyse(data, arguments, kernel).stage
+
+
+def analyse(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = NOTHING) -> Analysis:
+    """The same, with what it says of the source."""
     started = time.perf_counter()
     callbacks: tuple[str, ...] = ()
+    dead: frozenset[tuple[str, int]] = frozenset()
+    refuted: frozenset[str] = frozenset()
     try:
         facts = read_facts(data, arguments, kernel)
         callbacks = tuple(sorted(facts.ops.callbacks))
@@ -60,7 +80,7 @@ def analyse_object(data: bytes, arguments: Sequence[str] = (), kernel: KernelVal
             lambda names: _findings(read_facts(data, arguments, kernel, unknown=names)),
         )  # fmt: skip
         findings = tuple(sorted(told, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
-        text = evidence(facts)
+        text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -68,7 +88,28 @@ def analyse_object(data: bytes, arguments: Sequence[str] = (), kernel: KernelVal
         text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
     ok = not any(finding.level == "reject" for finding in findings)
-    return Stage("object", ok, time.perf_counter() - started, findings, text, callbacks)
+    return Analysis(Stage("object", ok, time.perf_counter() - started, findings, text, callbacks), dead, refuted)
+
+
+def dead_lines(facts: Facts) -> frozenset[tuple[str, int]]:
+    """(file, line) of code that was compiled and that no path through its function comes by.
+
+    A constant turns it off, or it comes after the policy has ended itself. Empty where not all paths were walked; a
+    line without code of its own is none of them, for the compiler may have given its work to another.
+    """
+    if facts.record.incomplete:
+        return frozenset()
+    live, dead = set[tuple[str, int]](), set[tuple[str, int]]()
+    for function in {function.start: function for function in facts.program.functions.values()}.values():
+        pcs = range(function.start, function.end)
+        if not any(pc in facts.record.walked for pc in pcs):
+            continue  # a program that the kernel's scheduler does not call
+        line = None
+        for pc in pcs:
+            line = facts.program.lines.get(pc, line)
+            if line is not None:
+                (live if pc in facts.record.walked else dead).add(line)
+    return frozenset(dead - live)
 
 
 def asks_for_config(data: bytes) -> bool:
@@ -92,7 +133,9 @@ def read_facts(
             program.open.update((constant.section, constant.offset + at) for at in range(constant.size))
     walk = Walk(program)
     setters: dict[str, str] = {}
-    for name, pc in ops.callbacks.items():
+    for name, pc in sorted(ops.callbacks.items(), key=lambda callback: callback[0] not in FIRST):
+        if name not in FIRST:
+            walk.note_always()
         walk.entry(name, pc)
     for name, pc in _other_programs(program_entries=program.functions, ops_entries=set(ops.callbacks.values())):
         walk.entry(name, pc)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from verifier_vm.object.kernel import ARGUMENT_RANGES, FIELD_RANGES, NULLABLE, RESULT_RANGES
 from verifier_vm.object.state import Range, State
 from verifier_vm.object.values import MASK, MASK32, NEVER_NULL, Expr, Value, root, signed
 
@@ -90,7 +91,20 @@ def _push_down(state: State, op: int, value: Expr, number: int) -> bool:
     return True
 
 
+def _given(value: Expr) -> tuple[int, int] | None:
+    """Between what the kernel keeps a value that it gives; None where nothing is known."""
+    if value.op == "low" and isinstance(value.a, Expr):
+        value = value.a
+    if value.op == "arg":
+        return ARGUMENT_RANGES.get(str(value.key))
+    if isinstance(value.key, tuple) and value.op in ("ret", "load"):
+        return (RESULT_RANGES if value.op == "ret" else FIELD_RANGES).get(value.key[0])
+    return None
+
+
 def _natural(value: Expr, width: int) -> Range:
+    if (given := _given(value)) is not None and width == 32:
+        return Range(*given, *given)
     bits = min(value.bits, width)
     high = (1 << bits) - 1
     if bits < width:
@@ -141,3 +155,12 @@ def below_zero(state: State, value: Expr) -> bool:
     """Do the branches taken leave only negative values of it?"""
     ranges = (state.known.get((32, value)), state.known.get((64, value)))
     return any(isinstance(known, Range) and known.largest < 0 for known in ranges)
+
+
+def may_be_missing(value: Value) -> Expr | None:
+    """The look-up that a pointer came from, if it is NULL where nothing was found."""
+    base, _ = root(value)
+    if not isinstance(base, Expr):
+        return None
+    found = isinstance(base.key, tuple) and base.op == "ret" and base.key[0] in NULLABLE
+    return base if found or base.op in ("storage", "element") else None

@@ -10,6 +10,7 @@ from verifier_vm.object.kernel import (
     ARRAYS,
     CONSUMES,
     ENDING,
+    FIRST,
     HELPERS,
     INSERTS,
     KEEPING,
@@ -21,7 +22,7 @@ from verifier_vm.object.kernel import (
 from verifier_vm.object.memory import Memory
 from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
-from verifier_vm.object.record import Call, Path, Record
+from verifier_vm.object.record import SOME_QUEUE, Call, Path, Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import Expr, Value, Values, is_task, root
 
@@ -51,6 +52,7 @@ class Calls:
     def __init__(self, program: Program, values: Values, record: Record, memory: Memory, flow: Flow) -> None:
         self._program, self._values, self._record, self._memory, self._flow = program, values, record, memory, flow
         self._known_sizes: dict[str, list[int]] = {}
+        self.always: frozenset[str] = frozenset()  # maps that hold something for every task or cgroup
 
     def apply(self, state: State, reference: Reference, entry: str, *, looping: bool) -> None:
         """Carry out a call that is not followed; its result is in register 0 afterwards, 1 to 5 are gone."""
@@ -86,6 +88,8 @@ class Calls:
         result: Value
         if name in TASK_STORAGE and isinstance(args[1], Expr):
             result = self._values.make("storage", _map_name(args[0]), args[1])
+            if _map_name(args[0]) in self.always and entry not in FIRST:
+                result = self._values.make("sure", None, result)
         elif name in ("map_lookup_elem", "map_lookup_percpu_elem"):
             result = self._element(state, args, entry)
         elif name in ("this_cpu_ptr", "get_current_task_btf"):
@@ -169,8 +173,10 @@ class Calls:
             path = path._replace(inserted=(*path.inserted, state.pc)[:2], checked=result)
         elif name in ENDING:
             path = path._replace(ended=True)
+        elif name in CONSUMES and entry == "dispatch":
+            path = path._replace(moved=True, checked=result, looked=path.looked | {_queue(args[0])})
         elif name in CONSUMES or name in MOVES:
-            path = path._replace(moved=True)
+            path = path._replace(moved=True, looked=path.looked | {SOME_QUEUE})
         elif name in KEEPING:
             path = path._replace(kept=2)
         elif name == "map_push_elem" or (name == "map_update_elem" and self._names_task(state, args)):
@@ -198,3 +204,7 @@ class Calls:
 def _map_name(value: Value) -> str:
     """The name of a map, where it is known."""
     return str(value.key) if isinstance(value, Expr) and value.op == "map" else repr(value)
+
+
+def _queue(dsq: Value) -> int:
+    return dsq if isinstance(dsq, int) else SOME_QUEUE

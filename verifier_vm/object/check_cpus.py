@@ -4,21 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, Level, comes_from, local_on, user_id
+from verifier_vm.object.facts import Facts, comes_from, local_on, user_id
 from verifier_vm.object.values import MASK32, Expr, Value, signed, sure_bits
+from verifier_vm.situations import Situation
 
 PICKS = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and", "scx_bpf_pick_idle_cpu",
          "scx_bpf_pick_any_cpu", "scx_bpf_pick_idle_cpu_node", "scx_bpf_pick_any_cpu_node", "scx_bpf_task_cpu",
          "prev_cpu")  # fmt: skip
+# They give a migration-disabled task the CPU that it is on.
+KNOWS_MIGRATION = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and", "scx_bpf_task_cpu",
+                   "prev_cpu")  # fmt: skip
+MIGRATION = (Situation.AFFINITY, Situation.PINNED, Situation.MIGRATION_DISABLED)
 MAY_FAIL = ("scx_bpf_pick_idle_cpu", "scx_bpf_pick_idle_cpu_node")
 
 
 def check_cpus(facts: Facts) -> Iterator[Finding]:
     """All checks of this file."""
     yield from _local_on(facts)
+    yield from _migration_disabled(facts)
     yield from _selected(facts)
     yield from _both_kicks(facts)
     yield from _kicks_nobody(facts)
@@ -44,7 +51,26 @@ def _local_on(facts: Facts) -> Iterator[Finding]:
             reason = (
                 f"{call.entry} inserts into SCX_DSQ_LOCAL_ON of a CPU where the task may not run: it reads no affinity"
             )
-        yield facts.finding("F10", level, reason, call, advice)
+        finding = facts.finding("F10", level, reason, call, advice)
+        yield replace(finding, situations=MIGRATION) if facts.flag(kernel.ENQ_MIGRATION_DISABLED) else finding
+
+
+def _migration_disabled(facts: Facts) -> Iterator[Finding]:
+    """With the flag a task that must stay where it is comes to enqueue, its mask as wide as ever until it is switched
+    away from: the mask alone does not say where it may be sent."""
+    looks = any(entry == "enqueue" and name == "migration_disabled" for entry, name, *_ in facts.record.reads)
+    if looks or not facts.flag(kernel.ENQ_MIGRATION_DISABLED):
+        return
+    for insert in facts.inserts:
+        call = insert.call
+        sent = call.entry == "enqueue" and local_on(insert.dsq) and not insert.moved
+        if not sent or comes_from(insert.dsq, *KNOWS_MIGRATION) or not facts.complete("enqueue"):
+            continue
+        reason = ("SCX_OPS_ENQ_MIGRATION_DISABLED, and enqueue sends tasks to a CPU by its number without asking"
+                  " p->migration_disabled: such a task may run on its own CPU only")  # fmt: skip
+        advice = "Where p->migration_disabled, insert into SCX_DSQ_LOCAL; or drop the flag: the kernel then does so."
+        yield replace(facts.finding("F10", "reject", reason, call, advice), situations=MIGRATION)
+        return
 
 
 def _as_cpu(value: Value) -> int | None:
@@ -68,7 +94,8 @@ def _selected(facts: Facts) -> Iterator[Finding]:
             return
         if "select_cpu" not in facts.record.asked and facts.complete("select_cpu") and _made_up(ending.value):
             reason = "select_cpu returns a CPU where the task may not run, for it reads no affinity: it is ignored"
-            yield Finding("F12", "reject", reason, place, "Return a CPU of p->cpus_ptr, such as sx_select_cpu_dfl's.")
+            advice = "Return a CPU of p->cpus_ptr, such as sx_select_cpu_dfl's."
+            yield Finding("F12", "suspicion", reason, place, advice)
             return
 
 
@@ -103,7 +130,7 @@ def _executing_cpu(facts: Facts) -> Iterator[Finding]:
         if entry in ("running", "stopping"):
             reason = f".{entry} takes bpf_get_smp_processor_id() for the task's CPU: it can run on another"
             yield Finding(
-                "F39", "reject", reason, facts.place(entry, line, pc), "Use scx_bpf_task_cpu(p) (sx_task_cpu)."
+                "F39", "suspicion", reason, facts.place(entry, line, pc), "Use scx_bpf_task_cpu(p) (sx_task_cpu)."
             )
             return
 

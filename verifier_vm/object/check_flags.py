@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, Level, local
+from verifier_vm.object.facts import Facts, local
 
 
 def check_flags(facts: Facts) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def _enq_last(facts: Facts) -> Iterator[Finding]:
                  for entry, name, mask in facts.record.masks)  # fmt: skip
     inserts = [insert for insert in facts.inserts if insert.call.entry == "enqueue"]
     if not tested and not all(local(insert.dsq) for insert in inserts):
-        level: Level = "reject" if facts.complete("enqueue") else "unknown"
+        level: Level = "suspicion" if facts.complete("enqueue") else "unknown"
         reason = "SCX_OPS_ENQ_LAST, but enqueue never tests SCX_ENQ_LAST: a CPU then idles with a task queued"
         yield facts.finding("F24", level, reason, "enqueue", advice)
 
@@ -59,7 +59,7 @@ def _enq_exiting(facts: Facts) -> Iterator[Finding]:
     lookups = facts.record.by_name("bpf_task_from_pid", "bpf_task_from_vpid")
     if lookups:
         reason = "SCX_OPS_ENQ_EXITING with tasks looked up by pid: an exiting task has none any more, and is lost"
-        yield facts.finding("F25", "reject", reason, lookups[0], "Drop the flag, or keep tasks in DSQs.")
+        yield facts.finding("F25", "suspicion", reason, lookups[0], "Drop the flag, or keep tasks in DSQs.")
     else:
         reason = "SCX_OPS_ENQ_EXITING: exiting tasks come to enqueue, and must not be kept by pid"
         yield facts.finding("F25", "note", reason, None, "Drop the flag unless it is needed.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, Level, comes_from
+from verifier_vm.object.facts import Facts, comes_from
 from verifier_vm.object.record import Call, Ending
 from verifier_vm.object.values import Expr, is_task
 
@@ -138,7 +138,7 @@ def _read_back(facts: Facts) -> Iterator[Finding]:
             continue
         reason = f"p->{name} is read after the task was inserted: since 7.3 the old value still stands there"
         advice = "Use the value that was given to the insert."
-        yield Finding("F38", "reject", reason, facts.place(entry, line, pc), advice)
+        yield Finding("F38", "suspicion", reason, facts.place(entry, line, pc), advice)
         return
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from policy_lake.model import Finding
 from verifier_vm.object.facts import Facts, Insert, builtin, dsq_text, local, user_id
 from verifier_vm.object.kernel import ENQ_IMMED_BIT
-from verifier_vm.object.record import Call
+from verifier_vm.object.record import FOUND, SOME_QUEUE, Call
 from verifier_vm.object.values import leaves_of, sure_bits
+from verifier_vm.situations import Situation
 
 
 def check_queues(facts: Facts) -> Iterator[Finding]:
@@ -17,6 +19,7 @@ def check_queues(facts: Facts) -> Iterator[Finding]:
     yield from _never_created(facts)
     yield from _create_ignored(facts)
     yield from _never_consumed(facts)
+    yield from _not_looked_into(facts)
     yield from _builtin_ids(facts)
     yield from _two_orders(facts)
     yield from _immediate(facts)
@@ -67,7 +70,8 @@ def _create_ignored(facts: Facts) -> Iterator[Finding]:
             reason = (
                 "the result of scx_bpf_create_dsq is ignored: if it fails, every insert into that DSQ ends the policy"
             )
-            yield facts.finding("F02", "reject", reason, call, "Return its error from .init.")
+            finding = facts.finding("F02", "suspicion", reason, call, "Return its error from .init.")
+            yield replace(finding, situations=(Situation.NO_MEMORY,))  # nothing else makes it fail
             return
 
 
@@ -93,6 +97,21 @@ def _never_consumed(facts: Facts) -> Iterator[Finding]:
         else:
             reason = "whether every DSQ is consumed hangs on ids computed at run time"
             yield facts.finding("F03", "unknown", reason, insert.call, advice)
+
+
+def _not_looked_into(facts: Facts) -> Iterator[Finding]:
+    """A queue that dispatch passes by at times though another was empty: whether any CPU takes the other path, and so
+    whether anybody ever empties that queue, is not known here."""
+    ways = {ending.path.looked for ending in facts.record.endings.values() if ending.entry == "dispatch"}
+    others = any(insert.call.entry == "dispatch" or insert.moved for insert in facts.inserts)
+    if others or not facts.complete("dispatch") or any(SOME_QUEUE in looked for looked in ways):
+        return
+    gave_up = [looked for looked in ways if looked and FOUND not in looked]
+    for number, insert in _first_by_id(facts.inserts).items():
+        if any(number in looked for looked in ways) and not all(number in looked for looked in gave_up):
+            reason = f"dispatch can find nothing and not have looked into DSQ {number:#x}, on a condition unknown here"
+            advice = "Let every CPU look into every queue before it idles, or be sure that one always does."
+            yield facts.finding("F03", "suspicion", reason, insert.call, advice)
 
 
 def _once(calls: list[Call]) -> Iterator[Call]:
@@ -145,6 +164,11 @@ def _immediate(facts: Facts) -> Iterator[Finding]:
             return
 
 
+def _made_once(facts: Facts, number: int) -> bool:
+    """Whether a queue is made when the policy comes and never again."""
+    return all(call.entry == "init" for made, call in facts.created if made == number or not isinstance(made, int))
+
+
 def _destroyed(facts: Facts) -> Iterator[Finding]:
     inserted = _first_by_id(facts.inserts)
     advice = "Do not destroy DSQs: the kernel frees them when the policy goes."
@@ -154,7 +178,7 @@ def _destroyed(facts: Facts) -> Iterator[Finding]:
             yield facts.finding(
                 "F34", "note", "a DSQ is destroyed in .exit, which the kernel does by itself", call, advice=advice
             )
-        elif isinstance(number, int) and number in inserted:
+        elif isinstance(number, int) and number in inserted and _made_once(facts, number):
             reason = f"DSQ {number:#x} is destroyed in .{call.entry} while tasks are inserted into it elsewhere"
             yield facts.finding("F34", "reject", reason, call, advice)
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, Level
+from verifier_vm.object.facts import Facts
 from verifier_vm.object.record import Call
 from verifier_vm.object.values import MASK32, Expr, Value, is_field, leaves_of, signed, sure_bits
 
@@ -27,6 +27,15 @@ def check_slices(facts: Facts) -> Iterator[Finding]:
     yield from _loops(facts)
 
 
+def refuted_bugs(facts: Facts) -> frozenset[str]:
+    """F19 and F20 where every slice that a path gives is a known number, neither nothing nor long."""
+    known = [insert.slice_ns for insert in facts.inserts if not insert.moved]
+    fine = all(isinstance(slice_ns, int) and 0 < slice_ns < LONG_SLICE_NS for slice_ns in known)
+    return (
+        frozenset(("F19", "F20")) if fine and not facts.record.incomplete and not _sets_slices(facts) else frozenset()
+    )
+
+
 def _sets_slices(facts: Facts) -> bool:
     writes = facts.record.writes.values()
     return bool(facts.record.by_name("scx_bpf_task_set_slice")) or any(write.member == SLICE for write in writes)
@@ -41,21 +50,42 @@ def _preempts(facts: Facts) -> bool:
 
 
 def _endless(facts: Facts) -> Iterator[Finding]:
+    """Two hogs on one CPU: the second waits for a whole slice; one as long as the watchdog's limit ends the policy."""
+    limit_ns = (facts.ops.numbers["timeout_ms"] or kernel.TIMEOUT_MS_MAX) * 1_000_000
     for insert in facts.inserts:
         slice_ns = insert.slice_ns
         if isinstance(slice_ns, int) and slice_ns >= LONG_SLICE_NS and not _preempts(facts):
             text = "SCX_SLICE_INF" if slice_ns == kernel.SLICE_INF else f"a slice of {slice_ns / 1e9:.0f} s"
             reason = f"{text} and nothing that ends a turn: whoever does not sleep keeps its CPU, and all others wait"
             advice = "Use a slice of milliseconds, or preempt with SCX_KICK_PREEMPT, .tick or scx_bpf_task_set_slice."
-            yield facts.finding("F19", "reject", reason, insert.call, advice)
+            level: Level = "reject" if slice_ns >= limit_ns else "suspicion"
+            yield facts.finding("F19", level, reason, insert.call, advice)
             return
 
 
 def _zero(facts: Facts) -> Iterator[Finding]:
+    """An insert of slice 0 leaves the task what it had, or a nanosecond: it runs to the next tick."""
+    if _sets_slices(facts):
+        return
     given = [insert for insert in facts.inserts if insert.slice_ns is not None]
-    if given and all(insert.slice_ns == 0 for insert in given) and not _sets_slices(facts):
-        reason = 'every insert has slice 0, and nothing sets one: the kernel must give its default ("has zero slice")'
-        yield facts.finding("F20", "reject", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
+    if given and all(insert.slice_ns == 0 for insert in given):
+        reason = "every insert has slice 0, and nothing sets one: a task runs on to the next tick, or has what was left"
+        yield facts.finding("F20", "note", reason, given[0].call, "Give a slice in ns, such as SCX_SLICE_DFL.")
+    asked = {_divisor(leaf) for leaf in facts.record.tested} - {None}
+    for insert in given:
+        divisor = _divisor(insert.slice_ns)
+        if divisor is not None and divisor not in asked and not leaves_of(divisor) & facts.record.ordered:
+            reason = "the slice is a small number divided by one that grows: 0 once that is larger, and nobody asks"
+            advice = "Multiply before you divide, and give no less than a lower limit (a millisecond, say)."
+            yield facts.finding("F20", "note", reason, insert.call, advice)
+            return
+
+
+def _divisor(value: Value | None) -> Expr | None:
+    """What a share was divided by; None for what is none."""
+    while isinstance(value, Expr) and value.op == "low":
+        value = value.a
+    return value.a if isinstance(value, Expr) and value.op == "share" and isinstance(value.a, Expr) else None
 
 
 def _charged_by_slice(facts: Facts) -> Iterator[Finding]:
@@ -64,11 +94,11 @@ def _charged_by_slice(facts: Facts) -> Iterator[Finding]:
     reason = "CPU time is charged by what is left of the slice, which preemption and sched_yield set to 0"
     for write in facts.record.writes.values():
         if write.entry in CHARGING and _from_slice(write.value) and not is_field(write.value, SLICE):
-            yield Finding("F17", "reject", reason, facts.place(write.entry, write.line, write.pc), advice)
+            yield Finding("F17", "suspicion", reason, facts.place(write.entry, write.line, write.pc), advice)
             return
     for call in facts.record.by_name("scx_bpf_task_set_dsq_vtime"):
         if call.entry in CHARGING and _from_slice(call.args[1]):
-            yield facts.finding("F17", "reject", reason, call, advice)
+            yield facts.finding("F17", "suspicion", reason, call, advice)
             return
 
 

@@ -51,18 +51,18 @@ def _numbers(facts: Facts) -> Iterator[Finding]:
 def _hotplug(facts: Facts) -> Iterator[Finding]:
     missing = [f".{name}" for name in ("cpu_online", "cpu_offline") if not facts.has(name)]
     if missing:
-        reason = f"no {' and no '.join(missing)}: the kernel ends the policy at the first CPU hotplug"
+        reason = f"no {' and no '.join(missing)}: a CPU that goes or comes ends the policy tidily, and EEVDF goes on"
         advice = "Add both callbacks, even if all they do is count CPUs (SX_COUNTS_CPUS does that)."
-        yield facts.finding("F30", "reject", reason, None, advice)
+        yield facts.finding("F30", "note", reason, None, advice)
 
 
 def _exit(facts: Facts) -> Iterator[Finding]:
     advice = "Record kind, code, reason and message in .exit (SX_EXIT_RECORD and sx_record_exit do that)."
     if not facts.has("exit"):
-        yield facts.finding("F35", "reject", "no .exit: nobody learns why the policy ended", None, advice)
+        yield facts.finding("F35", "note", "no .exit: nobody learns why the policy ended", None, advice)
     elif facts.complete("exit") and not _stores(facts, "exit"):
         reason = ".exit stores nothing: nobody learns why the policy ended"
-        yield facts.finding("F35", "reject", reason, "exit", advice)
+        yield facts.finding("F35", "note", reason, "exit", advice)
 
 
 def _stores(facts: Facts, entry: str) -> bool:
@@ -90,7 +90,7 @@ def _cgroups(facts: Facts) -> Iterator[Finding]:
     for name in CGROUP_OPS:
         if facts.has(name) and facts.complete(name) and not _stores(facts, name) and not _acts(facts, name):
             reason = f".{name} throws away what it is told: the cgroup's setting has no effect"
-            yield facts.finding("F41", "reject", reason, name, "Keep the value and use it, or drop the callback.")
+            yield facts.finding("F41", "suspicion", reason, name, "Keep the value and use it, or drop the callback.")
 
 
 def _yield(facts: Facts) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _yield(facts: Facts) -> Iterator[Finding]:
     if all(isinstance(base, Expr) and base.op == "data" for base in bases):
         reason = ".yield does nothing to the task that yields: sched_yield() then keeps the CPU to the end of the slice"
         advice = "Set the task's slice to 0, or drop the callback: without it the kernel does just that."
-        yield facts.finding("F40", "reject", reason, "yield", advice)
+        yield facts.finding("F40", "suspicion", reason, "yield", advice)
 
 
 def _enable(facts: Facts) -> Iterator[Finding]:
@@ -113,5 +113,5 @@ def _enable(facts: Facts) -> Iterator[Finding]:
         if insert.vtime is not None and any(map(is_vtime, leaves_of(insert.vtime))) and not insert.call.path.compared:
             reason = "tasks are ordered by p->scx.dsq_vtime, which no .enable sets: a new task starts with a stale one"
             advice = "Add an enable callback that sets the task's vtime to the queue's clock."
-            yield facts.finding("F15", "reject", reason, insert.call, advice)
+            yield facts.finding("F15", "suspicion", reason, insert.call, advice)
             return

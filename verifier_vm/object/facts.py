@@ -6,16 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Level
 from verifier_vm.object.kernel import DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LOCAL_ON, INSERTS, MOVES
 from verifier_vm.object.ops import Ops
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Record
 from verifier_vm.object.values import Expr, Value, sure_bits
-
-Level = Literal["reject", "unknown", "note"]
 
 
 @dataclass(frozen=True, slots=True)

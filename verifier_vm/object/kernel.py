@@ -27,6 +27,8 @@ DISPATCH = frozenset(("dispatch", "sub_ecaps_updated"))
 SELECT = frozenset(("select_cpu", "enqueue")) | UNLOCKED
 INSERTING = frozenset(("select_cpu", "enqueue", "dispatch", "sub_ecaps_updated"))
 
+MOST_TASKS = 1 << 22  # PID_MAX_LIMIT
+
 INSERTS = ("scx_bpf_dsq_insert", "scx_bpf_dsq_insert_vtime", "__scx_bpf_dsq_insert_vtime")
 MOVES = ("scx_bpf_dsq_move", "scx_bpf_dsq_move_vtime")
 CONSUMES = ("scx_bpf_dsq_move_to_local",)
@@ -56,7 +58,22 @@ ENDING = ("scx_bpf_error_bstr", "scx_bpf_exit_bstr")
 KEEPING = ("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl", "bpf_list_push_back_impl",
            "bpf_rbtree_add", "bpf_rbtree_add_impl")  # fmt: skip
 
-KEEP_BUILTIN_IDLE, ENQ_LAST, ENQ_EXITING, PER_NODE, ALL_FLAGS = 1, 2, 4, 64, 511
+# Numbers that the kernel never gives otherwise, so that a branch which asks is not taken: (least, most).
+CPU_NUMBERS = (0, (1 << 31) - 1)
+ARGUMENT_RANGES = {"prev_cpu": CPU_NUMBERS, "cpu": CPU_NUMBERS, "weight": (1, 10_000)}
+RESULT_RANGES = {"scx_bpf_task_cpu": CPU_NUMBERS, "get_smp_processor_id": CPU_NUMBERS,
+                 "scx_bpf_nr_cpu_ids": (1, (1 << 31) - 1), "scx_bpf_nr_node_ids": (1, (1 << 31) - 1)}  # fmt: skip
+FIELD_RANGES = {"scx.weight": (1, 10_000), "nr_cpus_allowed": (1, (1 << 31) - 1), "pid": (1, MOST_TASKS)}
+# What a look-up gives, NULL where it finds nothing: the BPF verifier demands a branch for it, whether it can be or not.
+NULLABLE = frozenset(("bpf_task_from_pid", "bpf_task_from_vpid", "bpf_task_acquire", "bpf_cgroup_from_id",
+                      "bpf_cgroup_acquire", "bpf_cgroup_ancestor", "bpf_cpumask_create", "bpf_cpumask_acquire",
+                      "bpf_obj_new_impl", "bpf_percpu_obj_new_impl", "bpf_refcount_acquire_impl", "kptr_xchg",
+                      "per_cpu_ptr", "ringbuf_reserve", "scx_bpf_cpu_curr", "scx_bpf_tid_to_task"))  # fmt: skip
+# A callback that is called for every task, or cgroup, before any other is, and what it may make then.
+FIRST = {"init_task": "task_storage_get", "cgroup_init": "cgrp_storage_get"}
+DELETES = frozenset((157, 211))  # task_storage_delete, cgrp_storage_delete
+
+KEEP_BUILTIN_IDLE, ENQ_LAST, ENQ_EXITING, PER_NODE, ENQ_MIGRATION_DISABLED, ALL_FLAGS = 1, 2, 4, 64, 16, 511
 ENQ_LAST_BIT, ENQ_IMMED_BIT, ENQ_PREEMPT_BIT = 1 << 41, 1 << 33, 1 << 32
 KICK_IDLE, KICK_PREEMPT, KICK_WAIT = 1, 2, 4
 DSQ_BUILTIN, DSQ_LOCAL_ON = 1 << 63, 3 << 62

@@ -9,13 +9,17 @@ from typing import NamedTuple
 from verifier_vm.object import limits
 from verifier_vm.object.values import Expr, Value
 
+SOME_QUEUE, FOUND = -1, -2
+
 
 class Path(NamedTuple):
     """What has happened to the callback's task so far on one path.
 
     inserted: pcs of its inserts, at most two; kept: 0 no, 1 perhaps, 2 in a queue, list or map of the policy's own;
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
-    local queue; checked: the result that says whether the last of these worked.
+    local queue; checked: the result that says whether the last of these worked; looked: ids of the queues that dispatch
+    looked into, SOME_QUEUE where it is not known which, FOUND where one had something; made: maps that hold something
+    for the task or cgroup, where the kernel first shows it.
     """
 
     inserted: tuple[int, ...] = ()
@@ -24,6 +28,8 @@ class Path(NamedTuple):
     compared: bool = False
     moved: bool = False
     checked: Expr | None = None
+    looked: frozenset[int] = frozenset()
+    made: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,10 @@ class Record:
     """All that the walk saw, each once.
 
     masks: (callback, argument, bits) of flags that were looked at; reads: (callback, field of p, after an insert?,
-    pc), with a line; tested: results that some branch looked at; asked: callbacks that read p's affinity; stopping:
-    functions that can end the bpf_loop they are called from; indexed: (callback, pc) where the executing CPU's id is an
-    index; constants: (section, offset) of what was read of .rodata; incomplete: by callback, why it was not walked to
-    its end.
+    pc), with a line; tested: results that some branch looked at; ordered: those that were held to be more or less than
+    some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
+    called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
+    was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -91,11 +97,13 @@ class Record:
     masks: set[tuple[str, str, int]] = field(default_factory=set)
     reads: dict[tuple[str, str, bool, int], int] = field(default_factory=dict)
     tested: set[Expr] = field(default_factory=set)
+    ordered: set[Expr] = field(default_factory=set)
     stopping: set[int] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     indexed: dict[tuple[str, int], int] = field(default_factory=dict)
     constants: set[tuple[str, int]] = field(default_factory=set)
     incomplete: dict[str, str] = field(default_factory=dict)
+    walked: set[int] = field(default_factory=set)
     steps: int = 0
 
     def add_call(self, call: Call) -> None:

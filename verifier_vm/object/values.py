@@ -12,7 +12,7 @@ from verifier_vm.object import limits
 
 MASK = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
-LEAVES = ("arg", "ret", "load", "any", "storage", "element")
+LEAVES = ("arg", "ret", "load", "any", "storage", "element", "share")
 POINTERS = ("frame", "data", "element", "storage", "sure", "off")
 COMMUTATIVE = ("add", "or", "and", "mul", "xor")
 KEPT_DEPTH = 6
@@ -26,6 +26,7 @@ class Expr:
     ctx; arg (its name); frame (depth: the stack's end); data (section); map, extern (name); function (pc);
     ret (callee), load (field or offset), any (place): each with the place it came from in `key`;
     mix (the place): a result of arithmetic, of which only the telling leaves are kept;
+    share (the place): a small number over `a`, which is not known, or a multiple of that: it can be 0;
     storage (map, of the task `a`); element (map, of the key `a`); sure (`a` that cannot be NULL);
     off (`a` plus the number `key`); low (the lower 32 bits of `a`); and the ALU's names over `a` and `b`.
     `leaves` are what it is made of.

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from verifier_vm.object import limits
 from verifier_vm.object.alu import Alu
-from verifier_vm.object.branch import JEQ, JNE, JSET, OPPOSITE, ORDERED, assume, below_zero
+from verifier_vm.object.branch import JNE, JSET, OPPOSITE, ORDERED, assume, below_zero
 from verifier_vm.object.calls import Calls
 from verifier_vm.object.decode import ALU, ALU64, BY_REGISTER, CALL, EXIT, JA, JMP, JMP32, LD, LDX, ST, Instruction
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.flow import read_flow
 from verifier_vm.object.frames import LOOPS, Frames
-from verifier_vm.object.kernel import HELPERS, INSERTS, kernel_name
+from verifier_vm.object.kernel import DELETES, ENDING, FIRST, HELPERS, kernel_name
 from verifier_vm.object.memory import Memory, is_atomic
+from verifier_vm.object.outcomes import heed_missing, heed_result
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Ending, Record
 from verifier_vm.object.state import State
@@ -56,7 +57,7 @@ class Walk:
 
     def _run(self, state: State) -> None:
         """Follow one path until it ends, joins one that was walked, or splits."""
-        code, joins, size = self._code, self._flow.joins, len(self._code)
+        code, joins, size, walked = self._code, self._flow.joins, len(self._code), self.record.walked
         while True:
             pc = state.pc
             instruction = code[pc] if 0 <= pc < size else None
@@ -64,6 +65,7 @@ class Walk:
                 raise ObjectError(f"control in .{self._entry} runs out of the code", "code")
             if pc in joins and self._walked(state):
                 return
+            walked.add(pc)
             if pc in self._own_lines:
                 state.line = pc
             cost = 1 + state.weight()
@@ -152,12 +154,13 @@ class Walk:
         taken = state.fork(target)
         can_take = assume(taken, op, a, b, wide=wide)
         can_pass = assume(state, OPPOSITE[op], a, b, wide=wide)
-        _heed_result(taken, op, a, b)
-        _heed_result(state, OPPOSITE[op], a, b)
+        for way, holds in ((taken, op), (state, OPPOSITE[op])):
+            heed_result(way, holds, a, b)
+            heed_missing(way, holds, a, b, first=self._entry in FIRST)
         if can_take and can_pass:
             self._pending.append(taken)
         elif can_take:
-            state.pc, state.known, state.path = target, taken.known, taken.path
+            state.pc, state.known, state.path, state.exact = target, taken.known, taken.path, taken.exact
             return True
         state.pc += 1
         return can_pass
@@ -166,6 +169,8 @@ class Walk:
         for value in (a, b):
             if isinstance(value, Expr):
                 self.record.tested |= value.leaves
+                if op in ORDERED and a not in (0, 1) and b not in (0, 1):
+                    self.record.ordered |= value.leaves
                 if op in ORDERED and not state.path.compared and any(map(is_vtime, value.leaves)):
                     state.path = state.path._replace(compared=True)
 
@@ -188,8 +193,24 @@ class Walk:
             if followed:
                 return True
         self._calls.apply(state, reference, self._entry, looping=looping)
+        if name in ENDING:  # what comes after it runs for nobody: the kernel has taken the policy off
+            self.record.add_ending(Ending(self._entry, state.path, 0, state.pc, state.line, state.exact))
+            return False
         state.pc += 1
         return True
+
+    def note_always(self) -> None:
+        """Remember which maps hold something for every task, or cgroup: the callbacks that see it first are walked."""
+        called = (code.reference for code in self._code if code and code.reference)
+        if any(reference.kind == "helper" and reference.offset in DELETES for reference in called):
+            return
+        always = set[str]()
+        for entry in FIRST:
+            made = [ending.path.made for ending in self.record.endings.values()
+                    if ending.entry == entry and not ending.negative and not ending.path.ended]  # fmt: skip
+            if made and entry not in self.record.incomplete:
+                always |= frozenset.intersection(*made)
+        self._calls.always = frozenset(always)
 
     def _exit(self, state: State) -> bool:
         if state.frames:
@@ -202,19 +223,6 @@ class Walk:
         self.record.add_ending(
             Ending(self._entry, state.path, result, state.pc, state.line, state.exact, negative))  # fmt: skip
         return False
-
-
-def _heed_result(state: State, op: int, a: Value, b: Value) -> None:
-    """Where the result of keeping the task turns out an error, it was not kept; where that of an insert turns out
-    false, the task is gone or the policy is being ended, and a second insert is none."""
-    result = state.path.checked
-    if result is None or not isinstance(a, Expr) or not isinstance(b, int) or result not in a.leaves:
-        return
-    if isinstance(result.key, tuple) and result.key[0] in INSERTS:
-        if (op, b) in ((JEQ, 0), (JNE, 1)):
-            state.path = state.path._replace(inserted=state.path.inserted[:-1], ended=True, checked=None)
-    elif (op == JNE and b == 0) or (op not in (JEQ, JNE) and below_zero(state, a)):
-        state.path = state.path._replace(kept=0, checked=None)
 
 
 def own_lines(program: Program) -> set[int]:

@@ -10,11 +10,11 @@ from clang import cindex
 
 from verifier_vm.source import directives, parse
 from verifier_vm.source.checks import charge, cpus, credit, order, returns, text, time
-from verifier_vm.source.skipped import skipped_lines
 from verifier_vm.source.tree import Found
 
 FAMILIES = (cpus, order, returns, time, credit, charge)
 PRECOMPILED = "-include-pch"
+FATAL = 4  # clang reads no further after one, a header that is not there for example
 ENOUGH = 200  # findings; nobody reads more of one policy
 
 
@@ -35,24 +35,19 @@ def analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> 
 
 
 def _analyse(source: str, flags: Sequence[str], constants: Mapping[str, int]) -> dict[str, Any]:
-    findings = _taken(list(directives.check(source)), source, flags)
+    findings = list(directives.check(source, lambda marked: _taken(marked, flags)))
     unit, errors = _parsed(source, flags)
     if not errors:
         findings += _in_tree(unit, constants)
     return {"found": list(dict.fromkeys(findings))[:ENOUGH], "errors": errors[:5]}
 
 
-def _taken(findings: list[Found], source: str, flags: Sequence[str]) -> list[Found]:
-    """Those in lines that are compiled: upstream's headers have branches for editors that nothing else takes."""
-    skipped = skipped_lines(source, _without_precompiled(flags)) if findings else []
-    return [found for found in findings if not any(first < found.line < last for first, last in skipped)]
-
-
-def _without_precompiled(flags: Sequence[str]) -> list[str]:
-    if PRECOMPILED not in flags:
-        return list(flags)
-    at = list(flags).index(PRECOMPILED)
-    return [*flags[:at], *flags[at + 2 :]]
+def _taken(marked: str, flags: Sequence[str]) -> frozenset[int] | None:
+    """Which marks of directives.py are compiled; None where the preprocessor did not come to the end to tell."""
+    unit, errors = _parsed(marked, [*flags, "-ferror-limit=0"])
+    if any(diagnostic.severity >= FATAL for diagnostic in unit.diagnostics):
+        return None
+    return directives.reached(errors)
 
 
 def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, list[str]]:
@@ -63,7 +58,8 @@ def _parsed(source: str, flags: Sequence[str]) -> tuple[cindex.TranslationUnit, 
     """
     if PRECOMPILED not in flags:
         return parse.parse(source, flags)
-    without = _without_precompiled(flags)
+    at = list(flags).index(PRECOMPILED)
+    without = [*flags[:at], *flags[at + 2 :]]
     try:
         unit, errors = parse.parse(source, flags)
     except cindex.TranslationUnitLoadError:

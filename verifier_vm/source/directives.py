@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files a source asks for: read off its preprocessor lines, those that no parser takes, too (skipped.py)."""
+"""Which files a source asks for: read off its preprocessor lines, those that no parser takes, too."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from verifier_vm.source.tree import Found
 
@@ -16,8 +17,24 @@ _NAME = re.compile(r"\s*[\"<]([^\">\n]*)[\">]")
 _SPLICE = re.compile(r"\\[ \t]*\r?\n")
 
 
-def check(source: str) -> Iterator[Found]:
-    """Names that lead out of the include directories, and files taken in as data."""
+_MARK = "a file is asked for: "
+
+
+class Asked(NamedTuple):
+    """A directive that asks for a file where it may not: its finding, and where it stands in the text."""
+
+    found: Found
+    start: int
+    end: int
+
+
+def check(source: str, taken: Callable[[str], frozenset[int] | None]) -> Iterator[Found]:
+    """Names that lead out of the include directories, and files taken in as data, in branches that are compiled.
+
+    `taken` says of a text with such directives marked (`reached`) which marks a preprocessor comes by; None if it
+    cannot tell. Nothing is looked up for it: a directive is gone from that text. In a condition (`__has_include`) the
+    question itself is the looking, and always rejects.
+    """
     splices = [match.end() for match in _SPLICE.finditer(source)]
     lengths = [match.end() - match.start() for match in _SPLICE.finditer(source)]
     text = _TOKENS.sub(_blank, _SPLICE.sub("", source))
@@ -25,17 +42,49 @@ def check(source: str) -> Iterator[Found]:
     def line(at: int) -> int:
         return _line(source, splices, lengths, at)
 
+    asked = list(_directives(text, line))
+    seen: frozenset[int] | None = frozenset()
+    if asked:  # a condition that asks for its own line could see that this is not the source
+        seen = None if "__LINE__" in text else taken(_marked(text, asked, splices, lengths))
+    for number, one in enumerate(asked):
+        if seen is None or number in seen:
+            yield one.found
+    for match in _ASKS.finditer(text):
+        if _leads_out(match[1]):
+            yield _out(match[1], line(match.start()))
+
+
+def _marked(text: str, asked: list[Asked], splices: list[int], lengths: list[int]) -> str:
+    """The text with an error in place of each directive, and each line at its number in the source."""
+    edits = [(one.start, one.end, f'#error "{_MARK}{number}"') for number, one in enumerate(asked)]
+    joined = 0
+    for end, length in zip(splices, lengths, strict=True):
+        joined += length
+        newline = text.find("\n", end - joined)
+        edits.append((newline, newline, "\n") if newline >= 0 else (len(text), len(text), ""))
+    marked, at = "", 0
+    for start, end, put in sorted(edits):
+        marked, at = f"{marked}{text[at:start]}{put}", max(at, end)
+    return marked + text[at:]
+
+
+def reached(errors: Iterable[str]) -> frozenset[int]:
+    """The marks that stand in clang's errors."""
+    pattern = re.compile(re.escape(_MARK) + r"(\d+)")
+    return frozenset(int(match[1]) for error in errors if (match := pattern.search(error)))
+
+
+def _directives(text: str, line: Callable[[int], int]) -> Iterator[Asked]:
     for match in _DIRECTIVE.finditer(text):
-        what = match[1]
+        what, found = match[1], None
         if what == "embed":
-            yield Found("include", "reject", "#embed takes a file in as data", line(match.start(1)), "leave it out")
+            found = Found("include", "reject", "#embed takes a file in as data", line(match.start(1)), "leave it out")
         elif what in ("include", "include_next", "import"):
             name = _NAME.match(match[2])
             if name and _leads_out(name[1]):
-                yield _out(name[1], line(match.start(1)))
-    for asked in _ASKS.finditer(text):
-        if _leads_out(asked[1]):
-            yield _out(asked[1], line(asked.start()))
+                found = _out(name[1], line(match.start(1)))
+        if found:
+            yield Asked(found, match.start(), match.end())
 
 
 def _blank(match: re.Match[str]) -> str:

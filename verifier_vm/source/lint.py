@@ -14,7 +14,7 @@ from verifier_vm.source.parser_process import ask_parser
 from verifier_vm.verdict import stage_of
 
 SOURCE_LIMIT = 4 << 20  # characters
-LEVELS = ("reject", "unknown", "note")
+LEVELS = ("reject", "suspicion", "note")
 NAMES = re.compile(r"\b(?:__)?([A-Z][A-Z0-9_]+)\b")  # of enumerators, and of the variables that mirror them
 _DEEP = "nest less deeply, and expand macros less often"
 

@@ -24,6 +24,7 @@ KINDS = {
     K.CONDITIONAL_OPERATOR: "choose", K.INTEGER_LITERAL: "number", K.StmtExpr: "block", K.INIT_LIST_EXPR: "list",
 }  # fmt: skip
 _KINDS = {kind.value: name for kind, name in KINDS.items()}
+_JUMPS = {K.BREAK_STMT.value: "break", K.GOTO_STMT.value: "goto", K.INDIRECT_GOTO_STMT.value: "goto"}
 _TEXTS = frozenset({"variable", "name", "field", "binary"})
 # Kinds that say nothing once their one kid is kept: implicit casts, parentheses, casts, sizeof.
 _WRAPPERS = frozenset({K.UNEXPOSED_EXPR.value, K.PAREN_EXPR.value, K.CSTYLE_CAST_EXPR.value, K.UNEXPOSED_STMT.value})
@@ -140,9 +141,25 @@ def _node(cursor: Any, depth: int, constants: Mapping[str, int]) -> Node | None:
         return Node(kind, cursor.spelling, kids[1:], cursor)
     if kind == "unary":
         return Node(kind, _UNARY.get(cindex.conf.lib.clang_getCursorUnaryOperatorKind(cursor), "?"), kids, cursor)
-    if kind == "name" and cursor.spelling.startswith("__") and cursor.spelling[2:] in constants:
-        return Mirror(cursor.spelling[2:], constants[cursor.spelling[2:]], cursor)
-    return Node(kind, cursor.spelling if kind in _TEXTS else "", kids, cursor)
+    if kind in ("if", "choose") and len(kids) > 1 and (taken := _settled(kids)) is not None:
+        return taken
+    text = _JUMPS.get(number, "")  # "" of a `continue`, which does not leave its loop
+    plain = Node(kind, cursor.spelling if kind in _TEXTS else text, kids, cursor)
+    return (_mirror(cursor, constants) or plain) if kind == "name" else plain
+
+
+def _mirror(cursor: Any, constants: Mapping[str, int]) -> Node | None:
+    """What a variable such as `__SCX_SLICE_DFL` will hold; None for a name that mirrors nothing of the kernel's."""
+    name = cursor.spelling.removeprefix("__")
+    return Mirror(name, constants[name], cursor) if name != cursor.spelling and name in constants else None
+
+
+def _settled(kids: list[Node]) -> Node | None:
+    """Of a branch whose condition is a constant, the side that is compiled; None where it is none."""
+    value = kids[0].value
+    if value is None:
+        return None
+    return kids[1] if value else kids[2] if len(kids) > 2 else Node("block", "", [])
 
 
 def _unwrapped(cursor: Any, children: list[Any], kids: list[Node]) -> Node:

@@ -22,7 +22,10 @@ from verifier_vm.tokens.terms import CLOCK_SKEW, VERIFIER_VERSION, RolloutStage,
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What is about to be attached, with which words for the loader, to which kernel of which host, at which stage."""
+    """What is about to be attached, with which words for the loader, to which kernel of which host, at which stage.
+
+    `hotplug`: the host takes no policy that ends when a CPU goes or comes.
+    """
 
     object_sha256: str
     arguments: tuple[str, ...]
@@ -30,6 +33,7 @@ class Attachment:
     btf_sha256: str
     audience: str
     stage: RolloutStage = "canary"
+    hotplug: bool = False
 
 
 def check_token(
@@ -80,6 +84,9 @@ def _other_use(token: Token, what: Attachment) -> Refusal | None:
     if what.stage not in order or order.index(what.stage) > order.index(token.rollout_limit):
         reason = f"the token ends at the rollout stage {token.rollout_limit!r}, before {what.stage!r}"
         return Refusal(Code.LATER_STAGE, reason)
+    if what.hotplug and token.hotplug != "goes on":
+        reason = "the token says that the policy ends when a CPU goes or comes, and this host takes none that does"
+        return Refusal(Code.ENDS_BY_HOTPLUG, reason)
     return None
 
 

@@ -25,6 +25,7 @@ class Code(StrEnum):
     OTHER_AUDIENCE = "other_audience"
     OTHER_VERIFIER = "other_verifier"
     LATER_STAGE = "later_stage"  # beyond the token's rollout limit
+    ENDS_BY_HOTPLUG = "ends_by_hotplug"  # and the host takes no such policy
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
     REVOKED = "revoked"

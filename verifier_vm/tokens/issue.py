@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 from policy_lake.coverage import counted, shortfall
 from policy_lake.model import Stage
 from policy_lake.scores import Ratio, Score
+from verifier_vm.answers import answered, not_tried
+from verifier_vm.situations import in_order
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
 from verifier_vm.tokens.report import digest_of, stage_digests
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.revocation import RevocationList
 from verifier_vm.tokens.statement import payload_of, refusal_of
 from verifier_vm.tokens.terms import LIMITS_OF_BUGS, LONGEST_TEXT, LONGEST_VALID_FOR, LogPlace, Token, Tried
+from verifier_vm.verdict import goes_on_with_hotplug
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         score_sha256=digest_of(score) if score else "",
         tier=request.tier,
         coverage=_tried(request),
+        hotplug="goes on" if goes_on_with_hotplug(request.stages) else "ends",
+        tried=in_order(situation for stage in request.stages for situation in stage.situations),
+        not_tried=not_tried(answered(request.stages)),
     )
 
 
@@ -118,7 +124,7 @@ def _doubt(stages: tuple[Stage, ...]) -> Refusal | None:
         if any(finding.level == "reject" for finding in stage.findings):
             return Refusal(Code.REJECTED, f"the stage {stage.name!r} has a finding that rejects")
     for finding in stages[-1].findings if stages else ():
-        if finding.level == "unknown":  # left to a later stage, of which there is none
+        if finding.is_open:  # left to a later stage, of which there is none
             reason = f"the last stage, {stages[-1].name!r}, left {finding.bug} open: {finding.reason[:120]}"
             return Refusal(Code.REJECTED, reason)
     return None

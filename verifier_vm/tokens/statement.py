@@ -27,7 +27,7 @@ from verifier_vm.tokens.terms import (
 OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version", "log"),
     *("stages", "score_sha256", "rollout_limit", "breaker", "last_known_good", "limits", "provenance"),
-    *("workload", "ratio", "tier", "coverage"),
+    *("workload", "ratio", "tier", "coverage", "hotplug", "tried", "not_tried"),
 )
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -130,6 +130,7 @@ def _wrong_words(token: Token) -> str:
         if not getattr(token, name):
             return f"{name} is empty"
     words = [token.policy, token.kernel, token.audience, token.workload, *token.limits]
+    words += [*token.tried, *token.not_tried]
     for text in (*words, token.provenance.planner, token.provenance.model, *(stage.name for stage in token.stages)):
         if len(text) > LONGEST_TEXT or not text.isprintable():  # they are printed on terminals
             return f"{text[:40]!r} is longer than {LONGEST_TEXT} characters or cannot be printed"

@@ -24,6 +24,8 @@ LEVELS = {
 VERIFIED, SCORED = "SCHEDCP_VERIFIED", "SCHEDCP_SCORED"
 # What a host must know of a policy that was let through with such a note.
 LIMITS_OF_BUGS = {
+    "F30": "it ends, tidily, when a CPU goes or comes, and the kernel's own scheduler goes on",
+    "F35": "how it ended will not be known",
     "F16": "nice levels are not honoured",
     "F41": "cgroup weights and quotas (cpu.weight, cpu.max) are not honoured",
 }
@@ -36,6 +38,7 @@ LARGEST_P99_RATIO = 2.0
 LONGEST_TEXT = 300
 
 RolloutStage = Literal["canary", "host", "fleet"]  # how far a rollout may go, in order
+Hotplug = Literal["goes on", "ends"]  # what becomes of the policy when a CPU goes or comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Token:
     """What a token says. Digests are SHA-256 in hex, times in UTC, `arguments` the loader's `KNOB=VALUE` words.
 
     `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
-    empty, `limits` in words, `coverage` None where nobody saw what was executed.
+    empty, `limits` in words, `coverage` None where nobody saw what was executed. `tried` are the situations that it
+    met, `not_tried` the open questions that none answered, each as `BUG: situations`.
     """
 
     policy: str
@@ -125,6 +129,9 @@ class Token:
     score_sha256: str = ""
     tier: SuiteTier = "short"
     coverage: Tried | None = None
+    hotplug: Hotplug = "ends"
+    tried: tuple[str, ...] = ()
+    not_tried: tuple[str, ...] = ()
     verifier_version: str = VERIFIER_VERSION
 
     @property

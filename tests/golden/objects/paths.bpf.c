@@ -236,7 +236,7 @@ CASE(ok_subprogram_says_what_it_did)
 		INSERT(QUEUE);
 }
 
-CASE(f01_no_record)
+CASE(open_no_record)
 {
 	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
 

@@ -25,12 +25,12 @@ def check(program: Program) -> Iterator[Found]:
             paid = leaves_of(program, function, value)
             by_slice = _subtracts_slice(program, function, value)
             if by_slice:
-                yield Found("F17", "reject", BY_SLICE, node.line, BY_RUNTIME)
+                yield Found("F17", "suspicion", BY_SLICE, node.line, BY_RUNTIME)
             used = by_slice or paid.read(_USED) or bool(paid.calls & words.CPU_TIME)
             if used and _multiplies_by_weight(program, function, value, paid):
-                yield Found("F16", "reject", INVERTED, node.line, DIVIDE)
+                yield Found("F16", "suspicion", INVERTED, node.line, DIVIDE)
             elif used and not knows_weight:
-                yield Found("F16", "reject", IGNORED, node.line, DIVIDE)
+                yield Found("F16", "suspicion", IGNORED, node.line, DIVIDE)
 
 
 def _knows_weight(program: Program) -> bool:

@@ -24,7 +24,7 @@ def check(program: Program) -> Iterator[Found]:
     for function in program.reached_from("running", "stopping"):
         for node in function.body.calls({"bpf_get_smp_processor_id"}):
             yield Found(
-                "F39", "unknown", "bpf_get_smp_processor_id in running or stopping, where it may be another CPU",
+                "F39", "suspicion", "bpf_get_smp_processor_id in running or stopping, where it may be another CPU",
                 node.line, "use sx_task_cpu(p) (scx_bpf_task_cpu)",
             )  # fmt: skip
 
@@ -85,7 +85,7 @@ class _MaybeNegative(Walk):
 
     def _say(self, reason: str, node: Node) -> None:
         advice = "ask whether the number is 0 or more; else use prev_cpu, or kick nobody"
-        self.found.append(Found("F11", "reject", reason, node.line, advice))
+        self.found.append(Found("F11", "suspicion", reason, node.line, advice))
 
 
 def _negative(node: Node, facts: Facts) -> bool:
@@ -114,7 +114,7 @@ def _sent_anywhere(program: Program, function: Function) -> Iterator[Found]:
             continue
         if came_from.operators or came_from.constants or not (came_from.params or came_from.fields):
             yield Found(
-                "F10", "reject", "a task is sent to a CPU by its number, where it may not run", node.line,
+                "F10", "suspicion", "a task is sent to a CPU by its number, where it may not run", node.line,
                 "ask sx_can_run_on(p, cpu) first, or insert into a queue of your own and let sx_move_to_local choose",
             )  # fmt: skip
 
@@ -154,6 +154,6 @@ def _chosen_anywhere(program: Program) -> Iterator[Found]:
         computed = chosen.operators & {"+", "-", "%", "&", "^", "*", "++"} or not chosen.params
         if computed:
             yield Found(
-                "F12", "reject", "select_cpu proposes a CPU computed from numbers alone, where the task may not run",
+                "F12", "suspicion", "select_cpu proposes a CPU computed from numbers alone, where the task may not run",
                 node.line, "return what sx_select_cpu_dfl or sx_pick_idle_cpu(p->cpus_ptr, 0) gives, or prev_cpu",
             )  # fmt: skip

@@ -23,15 +23,15 @@ def check(program: Program) -> Iterator[Found]:
     by_vtime = [node for node, paid in ordered if paid.read("scx.dsq_vtime") and not paid.calls & words.CLOCKS]
     if by_vtime and not _has_lower_limit(program):
         yield Found(
-            "F14", "reject", "a task comes back from sleep with all the credit it saved up, and runs till it is used",
+            "F14", "suspicion", "a task comes back from sleep with all the credit it saved, and runs till it is used",
             by_vtime[0].line, "clamp before inserting: vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, lag, lead)",
         )  # fmt: skip
     if by_vtime and not _given_at_start(program) and not _has_lower_limit(program):
         yield Found(
-            "F15", "unknown", "a new task has no vtime of its own: nothing sets it in enable", by_vtime[0].line,
+            "F15", "suspicion", "a new task has no vtime of its own: nothing sets it in enable", by_vtime[0].line,
             "add an enable callback with sx_set_vtime(p, clock)",
         )  # fmt: skip
-    for function in program.functions.values():
+    for function in program.functions.values() if ordered else ():  # without a queue by vtime it is nobody's clock
         yield from _clock_goes_back(program, function)
 
 
@@ -107,7 +107,7 @@ def _clock_goes_back(program: Program, function: Function) -> Iterator[Found]:
             continue
         if _is_task_vtime(program, function, value, clock):
             yield Found(
-                "F18", "reject", f"{clock} goes back whenever a task with less vtime comes to run", node.line,
+                "F18", "suspicion", f"{clock} goes back whenever a task with less vtime comes to run", node.line,
                 f"only move it on: sx_advance_vtime(&{clock}, p->scx.dsq_vtime)",
             )  # fmt: skip
 

@@ -24,7 +24,7 @@ def check(program: Program) -> Iterator[Found]:
         for node in function.body.calls(words.DESTROYS):
             if function not in last:
                 yield Found(
-                    "F34", "unknown", "a queue is destroyed while the policy goes on", node.line,
+                    "F34", "suspicion", "a queue is destroyed while the policy goes on", node.line,
                     "leave it: the kernel frees all queues when a policy goes",
                 )  # fmt: skip
 
@@ -47,8 +47,8 @@ class _ReadsBack(Walk):
             for field in ("slice", "dsq_vtime"):
                 if node.path.endswith(f"scx.{field}"):
                     self.found.append(Found(
-                        "F38", "reject", f"p->scx.{field} is read after the insert: 7.3 gives the old one", node.line,
-                        "keep what was given to the insert in a variable",
+                        "F38", "suspicion", f"p->scx.{field} is read after the insert: 7.3 gives the old one",
+                        node.line, "keep what was given to the insert in a variable",
                     ))  # fmt: skip
         return facts
 
@@ -63,6 +63,6 @@ def _another_task(function: Function, op: str) -> Iterator[Found]:
         given = function.given.get(task.text, [])
         if given and all(value.kind == "call" for value in given):
             yield Found(
-                "F08", "unknown", f"{op} inserts another task than the one it was called for", node.line,
+                "F08", "suspicion", f"{op} inserts another task than the one it was called for", node.line,
                 "insert others from dispatch only",
             )  # fmt: skip

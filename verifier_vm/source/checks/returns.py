@@ -17,7 +17,7 @@ def check(program: Program) -> Iterator[Found]:
     for function in program.functions.values():
         for node in _unread(function, words.CREATES):
             yield Found(
-                "F02", "reject", f"nobody looks at whether {node.called} made the queue", node.line,
+                "F02", "suspicion", f"nobody looks at whether {node.called} made the queue", node.line,
                 "return the error from init: without the queue, the first insert ends the policy",
             )  # fmt: skip
     for function in program.reached_from("enqueue"):
@@ -26,7 +26,7 @@ def check(program: Program) -> Iterator[Found]:
     for function in program.reached_from(*_OFTEN):
         for node in function.body.calls(words.ERRORS):
             yield Found(
-                "F29", "unknown", "a callback that runs while tasks, CPUs and cgroups come and go ends the policy",
+                "F29", "suspicion", "a callback that runs while tasks, CPUs and cgroups come and go ends the policy",
                 node.line, "end it only for what can never happen: what was not found is a race, and no failure",
             )  # fmt: skip
 
@@ -73,7 +73,7 @@ def _lost_in_a_map(function: Function) -> Iterator[Found]:
     """F26: the only place that keeps the task is a map that may be full."""
     kept_besides = any(function.body.calls(words.PLACES))
     for node in _unread(function, words.PUSHES):
-        level = "note" if kept_besides else "reject"
+        level = "note" if kept_besides else "suspicion"
         yield Found(
             "F26", level, f"nobody looks at whether {node.called} had room: a task that finds none never runs again",
             node.line, "where it fails, insert the task into a queue",
@@ -89,4 +89,4 @@ def _fails_always(program: Program) -> Iterator[Found]:
         values = [node.kids[0].value if node.kids else None for node in function.returns]
         if all(value is not None and value < 0 for value in values):
             reason = f"{op} always fails, and with it every {what}"
-            yield Found(bug, "reject", reason, function.returns[0].line, "return 0 where it went well")
+            yield Found(bug, "suspicion", reason, function.returns[0].line, "return 0 where it went well")

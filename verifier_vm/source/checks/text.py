@@ -43,4 +43,4 @@ def _write(path: str, line: int) -> Iterator[Found]:
             f"call {_SETTERS[field]}",
         )  # fmt: skip
     else:
-        yield Found("write", "reject", f"p->scx.{field} is the kernel's, and may not be written", line, "leave it")
+        yield Found("write", "suspicion", f"p->scx.{field} is the kernel's, and may not be written", line, "leave it")

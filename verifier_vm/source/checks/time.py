@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time that is given away: slices that do not end or are nothing (F19, F20), long loops (F36), yields ignored (F40)."""
+"""Time that is given away: slices that do not end (F19), long loops (F36), yields ignored (F40)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check(program: Program) -> Iterator[Found]:
         handler = program.ops.get(op)
         if handler and not any(node.kind in ("call", "binary") for node in handler.body.walk()):
             yield Found(
-                "F41", "unknown", f"{op} is there and does nothing: the cgroup's share is void", handler.line,
+                "F41", "suspicion", f"{op} is there and does nothing: the cgroup's share is void", handler.line,
                 "keep what it is told and honour it in enqueue, or leave the callback out",
             )  # fmt: skip
 
@@ -36,38 +36,54 @@ def _slice(node: Node, given: Node) -> Iterator[Found]:
     if value is None:
         return
     if value & _ENDLESS == _ENDLESS:
-        reason, bug = "a slice without end: whoever gets it keeps its CPU until somebody kicks it", "F19"
+        reason = "a slice without end: whoever gets it keeps its CPU until somebody kicks it"
     elif value > LONG_SLICE_NS:
-        reason, bug = f"a slice of {value / 1e9:.3g} s", "F19"
-    elif value == 0:
-        reason, bug = "a slice of 0: the kernel takes its default and warns", "F20"
+        reason = f"a slice of {value / 1e9:.3g} s"
     else:
         return
-    yield Found(bug, "unknown", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
+    yield Found("F19", "suspicion", reason, node.line, "give a few milliseconds, fewer the more tasks wait")
 
 
 def _loops(program: Program, function: Function) -> Iterator[Found]:
     for node in function.body.walk():
         rounds = _rounds(node)
-        if rounds is not None and rounds > LONG_LOOP:
+        if rounds is not None and rounds > LONG_LOOP and not _ends_early(program, node):
             yield Found(
-                "F36", "reject", f"a loop of {rounds} rounds while the run queue is locked", node.line,
+                "F36", "suspicion", f"a loop of {rounds} rounds while the run queue is locked", node.line,
                 "do a few per call, or do it in a timer",
             )  # fmt: skip
-    del program
 
 
 def _rounds(node: Node) -> int | None:
-    if node.kind == "call" and node.called == "bpf_iter_num_new" and len(node.kids) == 3:  # bpf_for, bpf_repeat
-        start, end = node.kids[1].value, node.kids[2].value
-        return None if start is None or end is None else end - start
     if node.kind == "call" and node.called == "bpf_loop" and node.kids:
         return node.kids[0].value
-    if node.kind == "for" and len(node.kids) > 1:  # for (i = 0; i < N; i++)
-        for kid in node.kids[:-1]:
-            if kid.kind == "binary" and kid.text in ("<", "<=", "!="):
-                return kid.kids[1].value
+    if node.kind != "for" or len(node.kids) < 2:
+        return None
+    for kid in node.kids[:-1]:
+        for call in kid.calls({"bpf_iter_num_new"}):  # bpf_for, bpf_repeat
+            start, end = (call.kids[1].value, call.kids[2].value) if len(call.kids) == 3 else (None, None)
+            return None if start is None or end is None else end - start
+        if kid.kind == "binary" and kid.text in ("<", "<=", "!="):  # for (i = 0; i < N; i++)
+            return kid.kids[1].value
     return None
+
+
+def _ends_early(program: Program, node: Node) -> bool:
+    """Whether a loop, or the function that bpf_loop calls, can say that it is enough."""
+    if node.kind == "for":
+        return _is_left(node.kids[-1])
+    called = program.function(node.kids[1].text) if len(node.kids) > 1 and node.kids[1].kind == "name" else None
+    return called is None or any(given.kids and given.kids[0].value != 0 for given in called.returns)
+
+
+def _is_left(node: Node, *, in_loop: bool = False) -> bool:
+    """Whether a loop's body can end the loop: its bound, which BPF demands, then says nothing of how long it takes."""
+    if node.kind == "return" or (node.kind == "jump" and node.text == "goto"):
+        return True
+    if node.kind == "jump" and node.text == "break" and not in_loop:
+        return True
+    inner = in_loop or node.kind in ("for", "while", "do", "switch")
+    return any(_is_left(kid, in_loop=inner) for kid in node.kids)
 
 
 def _yield_ignored(program: Program) -> Iterator[Found]:
@@ -82,6 +98,6 @@ def _yield_ignored(program: Program) -> Iterator[Found]:
             if written and "slice" in node.kids[0].text:
                 return
     yield Found(
-        "F40", "reject", "yield leaves the slice as it is: who yields keeps the CPU", handler.line,
+        "F40", "suspicion", "yield leaves the slice as it is: who yields keeps the CPU", handler.line,
         "end the slice, sx_set_slice(from, 0), or leave the callback out: the kernel then does it",
     )  # fmt: skip

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* init_task makes storage and then does more that can fail; only a task that has it comes to enqueue. */
+#include "sx/sx.h"
+#include "primitives/idle.bpf.h"
+
+enum { QUEUE = 1 };
+struct task_ctx {
+	u64 times;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} tasks SEC(".maps");
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(storage_then_more)
+
+s32 SX_OP(storage_then_more_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, SCX_SLICE_DFL);
+}
+
+void SX_OP(storage_then_more_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *mine = bpf_task_storage_get(&tasks, p, 0, 0);
+
+	if (mine) {
+		mine->times++;
+		sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
+		sx_wake_idle_cpu_for(p);
+	}
+}
+
+void SX_OP(storage_then_more_dispatch, s32 cpu, struct task_struct *prev)
+{
+	sx_move_to_local(QUEUE);
+}
+
+s32 SX_OP_SLEEPABLE(storage_then_more_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
+	struct task_ctx *mine = bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!mine)
+		return -ENOMEM;
+	mine->times = args->fork ? 1 : 0;
+	return mine->times > 1 ? -EINVAL : 0;
+}
+
+s32 SX_OP_SLEEPABLE(storage_then_more_init)
+{
+	return sx_create_dsq(QUEUE);
+}
+
+void SX_OP_SLEEPABLE(storage_then_more_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(storage_then_more,
+       .select_cpu = (void *)storage_then_more_select_cpu,
+       .enqueue = (void *)storage_then_more_enqueue,
+       .dispatch = (void *)storage_then_more_dispatch,
+       .init_task = (void *)storage_then_more_init_task,
+       .init = (void *)storage_then_more_init,
+       .cpu_online = (void *)storage_then_more_cpu_online,
+       .cpu_offline = (void *)storage_then_more_cpu_offline,
+       .exit = (void *)storage_then_more_exit,
+       .timeout_ms = 5000);

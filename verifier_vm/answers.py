@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open questions of the static stages, and what became of them: proven, witnessed, not seen, not tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from policy_lake.codes import Code
+from policy_lake.model import Answer, Finding, Stage
+from verifier_vm.situations import SHOWS, STARVES, in_order
+
+IN_A_GUEST = ("kernel", "survive", "fair")
+# A guest shows these alike, whichever bug is behind: what was suspected before explains more than a thread's name.
+_SYMPTOMS = frozenset({Code.STALL, Code.NO_PROGRESS, Code.NEVER_RAN, Code.HUNG})
+
+
+def answered(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages with each open finding's situations and outcome; a guest's stall named after the one suspicion that it
+    fits. Doing it again with further stages is as good as doing it once.
+    """
+    stages = [_explained(stage, _suspected(stages)) if stage.name in IN_A_GUEST else stage for stage in stages]
+    met = {situation for stage in stages for situation in stage.situations}
+    return [
+        replace(stage, findings=tuple(_answer(finding, stages[index + 1 :], met) for finding in stage.findings))
+        for index, stage in enumerate(stages)
+    ]
+
+
+def not_tried(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Of the open questions that no guest's situation answered: `BUG: situation, situation`, each once."""
+    missing: dict[str, set[str]] = {}
+    met = {situation for stage in stages for situation in stage.situations}
+    for finding in (finding for stage in stages for finding in stage.findings):
+        if finding.is_open and finding.outcome in ("", "not tried"):
+            missing.setdefault(finding.bug, set()).update(set(finding.situations) - met)
+    return tuple(f"{bug}: {', '.join(in_order(missing[bug])) or 'no situation known'}" for bug in sorted(missing))
+
+
+def _answer(finding: Finding, later: Sequence[Stage], met: set[str]) -> Finding:
+    if not finding.is_open:
+        return finding
+    situations = finding.situations or SHOWS.get(finding.bug, ())
+    same = [stage for stage in later if any(_shows(other, finding) for other in stage.findings)]
+    outcome: Answer = "not tried"
+    if any(stage.name in IN_A_GUEST for stage in same):
+        outcome = "witnessed"
+    elif same:
+        outcome = "proven"
+    elif situations and met.issuperset(situations):
+        outcome = "not seen"
+    return replace(finding, situations=tuple(map(str, situations)), outcome=outcome)
+
+
+def _shows(other: Finding, suspected: Finding) -> bool:
+    """A later stage's note of a bug is a guest's figure; the object stage's says only what the table lacks."""
+    return other.bug == suspected.bug and not other.is_open and (other.level == "reject" or other.code != Code.STATIC)
+
+
+def _suspected(stages: Sequence[Stage]) -> Finding | None:
+    """The one suspicion that could starve somebody; none where there are several, for then it would be a guess."""
+    suspicions = {
+        finding.bug: finding
+        for stage in stages
+        for finding in stage.findings
+        if finding.level == "suspicion" and finding.bug in STARVES
+    }
+    return next(iter(suspicions.values())) if len(suspicions) == 1 else None
+
+
+def _explained(stage: Stage, suspected: Finding | None) -> Stage:
+    if suspected is None:
+        return stage
+    findings = tuple(
+        replace(
+            finding, bug=suspected.bug, advice=suspected.advice,
+            reason=f"{finding.reason}; as suspected at {suspected.place}: {suspected.reason}",
+        )
+        if finding.level == "reject" and finding.code in _SYMPTOMS and finding.bug != suspected.bug
+        else finding
+        for finding in stage.findings
+    )  # fmt: skip
+    return replace(stage, findings=findings)
