@@ -19,8 +19,8 @@ from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 from tasks.tokens.check import _object_digest
 from tasks.trial import trial
+from tasks.trial.parts import read_source
 from tasks.trial.trial import measured, scored
-from tasks.verify import read_source
 from verifier_vm.judge.console import shorten_verifier_log, verifier_complaint, why_disabled
 from verifier_vm.machine.topology import Topology
 from verifier_vm.tokens import host_state

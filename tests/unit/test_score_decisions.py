@@ -21,9 +21,10 @@ from policy_lake.scores import MeasurementPlan
 from tasks import score as scoring
 from tasks import verify as verifying
 from tasks.score import ScoreRequest, find_control, find_policy, score
+from tasks.trial.parts import SOURCE_LIMIT, read_source
 from tasks.trial.spec import Trial
 from tasks.trial.static import Checked
-from tasks.verify import SOURCE_LIMIT, VerifyOptions, read_source, verify
+from tasks.verify import VerifyOptions, verify
 from verifier_vm.verdict import stage_of, verdict_of
 
 LJF = candidate("ljf-1")
