@@ -33,6 +33,7 @@ class Code(StrEnum):
     NEVER_RAN = "never_ran"
     WRONG_CPU = "wrong_cpu"
     FOREIGN_INSERT = "foreign_insert"
+    NO_SLICE = "no_slice"  # in records of before: nothing says so any more
     LOAD_BESIDE = "load_beside"
     NOT_DETACHED = "not_detached"
     NO_EXIT_RECORD = "no_exit_record"

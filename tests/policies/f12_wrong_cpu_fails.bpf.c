@@ -1,5 +1,5 @@
-// fails: source: may not run
-// bug: F12
+// fails: survive: could not be taken off
+// bug: F12, seen as F36
 // SPDX-License-Identifier: GPL-2.0-only
 /* Spreads wake-ups over the CPUs in turn, also over those where the task may not run. */
 #include "sx/sx.h"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from corpus import BEFORE_A_GUEST, good, planted, sets_of
+from corpus import BEFORE_A_GUEST, POLICIES, good, planted, sets_of
 
 from tasks.host.settings import load_settings
 from tasks.trial.static import check_statically
@@ -68,6 +68,16 @@ def test_a_policy_without_a_bug_is_accepted(guest, path):
     verdict = verify(path, load_settings(), sets=sets_of(path)).verdict
     assert verdict.accepted, verdict.rejection
     assert [stage.name for stage in verdict.stages] == ["source", "build", "object", "kernel", "survive", "fair"]
+
+
+@pytest.mark.parametrize(("target", "bugs"), [("1", set()), ("0x8000000000000001", {"F05"}), ("7", {"F02", "F03"})])
+def test_a_constant_counts_as_the_loader_sets_it(guest, target, bugs):
+    path = POLICIES / "f05_vtime_by_rodata_fails.bpf.c"
+    checked = check_statically(
+        path.read_text(), name=path.name, kernel=guest.kernel, arguments=(f"target={target}",), source_dir=path.parent
+    )
+    rejected = {finding.bug for finding in checked.stages[-1].findings if finding.level == "reject"}
+    assert checked.stages[-1].name == "object" and rejected == bugs
 
 
 def test_the_policies_that_go_through_a_guest_are_there():
