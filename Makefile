@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix mutants fuzz lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -44,6 +44,9 @@ matrix: setup ## every stage of the verifier on every planted bug and every poli
 
 mutants: setup ## whether the tests notice faults in the code that decides, for hours; or MODULES="a.py b.py" MOST=40
 	@nice -n 10 $(PYTHON) tests/mutants.py $(if $(MOST),--most $(MOST)) $(MODULES)
+
+fuzz: ## 10,000 hostile inputs for every parser of what comes from outside (nightly), and objects; or COUNT=300
+	@$(PYTHON) tests/fuzz.py --count $(or $(COUNT),10000)
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .
