@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -57,6 +57,9 @@ wheel-test: setup ## nightly: the wheel in an empty virtual environment, set up 
 
 attack: setup ## SIGKILL of each process of a run at 10 random moments each, and 200 starts, for hours; or MOMENTS=1 STARTS=10
 	@nice $(PYTHON) tests/attack.py $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(STARTS),--starts $(STARTS)) $(if $(ROLES),--roles $(ROLES))
+
+fuzz: ## 10,000 hostile inputs for every parser of what comes from outside (nightly), and objects; or COUNT=300
+	@$(PYTHON) tests/fuzz.py --count $(or $(COUNT),10000)
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .

@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def inputs(parser: Parser, count: int, seed: int) -> Iterator[bytes]:
     rng, seeds = random.Random(f"{parser.name} {seed}"), parser.seeds()
     made = 0
     sizes = (10, 1000, 50_000, parser.most) if count >= 1000 else (1000,)
-    for data in chain(seeds[: count // 10], *map(monsters, sizes)):
+    for data in islice(chain(seeds[: count // 10], *map(monsters, sizes)), count):
         made += 1
         yield data
     for _ in range(count - made):
