@@ -38,6 +38,10 @@ def toolchain_files() -> Iterator[tuple[str, Path]]:
             path = Path(line)
             if _WITHIN.match(line) and not _WITHOUT.search(line) and _is_wanted(path):
                 yield line, path
+                # From Debian 13 on it is listed below /usr alone; programs name the loader, and libc.so its parts,
+                # by the paths without, which are there by a link of the host's that no file of a guest can replace.
+                if name == "libc6" and line.startswith("/usr/lib"):
+                    yield line.removeprefix("/usr"), path
     for link, target in LINKS:
         yield link, Path(target)
 

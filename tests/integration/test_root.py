@@ -63,6 +63,17 @@ def test_a_toolchain_is_whole_and_without_what_no_build_needs():
     assert sum(path.lstat().st_size for path in files.values()) < 200e6
 
 
+def test_what_debian_13_lists_below_usr_is_found_where_programs_name_it(monkeypatch):
+    """The loader, and what libc.so's script joins."""
+    for needed in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
+        assert needed in dict(toolchain.toolchain_files())
+    listed = {"libc6": "/usr/lib/os-release\n/usr/share/doc", "gcc": "/usr/lib/os-release"}
+    monkeypatch.setattr(toolchain, "_closure", lambda: set(listed))
+    monkeypatch.setattr(toolchain, "_dpkg", lambda _, name: listed[name])
+    names = [name for name, _ in toolchain.toolchain_files() if name.endswith("os-release")]
+    assert sorted(names) == ["/lib/os-release", "/usr/lib/os-release", "/usr/lib/os-release"]
+
+
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setattr(toolchain, "PACKAGES", ("gcc", "no-such-package"))
     with pytest.raises(InfraError, match="needs no-such-package: run `apt-get install gcc no-such-package`"):
