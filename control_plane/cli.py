@@ -254,7 +254,7 @@ def score(
         raise typer.Exit(again_command(again, settings, as_json=json))
     if not policy or not workload:
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
-    most = (pairs if tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
+    most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     sets = sets_of(set_, ops, ops_flag)
     request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto, sets)
     raise typer.Exit(score_command(request, settings, as_json=json))

@@ -13,6 +13,7 @@ from flow_cases import score as score_of
 from trial_cases import BATCH, guest_in, spec
 
 from bpf.build import PolicyObject
+from policy_lake.coverage import Coverage
 from policy_lake.errors import InputError
 from policy_lake.events import Hello, Ran, Started
 from policy_lake.limits import PAIRS
@@ -25,9 +26,10 @@ from tasks.trial.parts import SOURCE_LIMIT, read_source
 from tasks.trial.spec import Trial
 from tasks.trial.static import Checked
 from tasks.verify import VerifyOptions, verify
-from verifier_vm.verdict import stage_of, verdict_of
+from verifier_vm.verdict import bugs_of, stage_of, verdict_of
 
 LJF = candidate("ljf-1")
+TRIED = Coverage("only a test says so")
 WON = score_of(LJF)
 GOOD = verdict_of([stage_of("source", 0.1)], ops="ljf", data=b"object", kernel="7")
 
@@ -144,11 +146,11 @@ def test_a_source_is_a_text_of_bounded_size(tmp_path: Path) -> None:
 
 
 def test_options_that_are_none_of_ours_are_refused() -> None:
-    assert (VerifyOptions().bugs, VerifyOptions(require=("cgroups",)).bugs) == (frozenset(), {"F41"})
+    assert (bugs_of(VerifyOptions().require), bugs_of(VerifyOptions(require=("cgroups",)).require)) == (set(), {"F41"})
     assert VerifyOptions(tier="full").check_all is False
     with pytest.raises(InputError, match="--tier half: not one of short, full"):
         VerifyOptions(tier="half")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="--require speed: not one of cgroups"):
+    with pytest.raises(InputError, match="--require speed: not one of hotplug, exit-record, cgroups, nice"):
         VerifyOptions(require=("cgroups", "speed"))
 
 
@@ -164,14 +166,17 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         made = made or PolicyObject(b"object", "", 0.1, True)
         stages = (stage_of("source", 0.1), stage_of("build", 0.1), stage_of("object", 0.1))
 
-        def in_guest(checked: Any, guest: Any, settings: Any, arguments: Any, options: Any, on_stage: Any) -> Any:
-            asked.append((checked.made, options.check_all, arguments))
+        def in_guest(checked: Any, guest: Any, settings: Any, options: Any, on_stage: Any) -> Any:
+            asked.append((checked.made, options.check_all, checked.arguments))
             bad = [] if accepted else [Finding("F01", "reject", "it stalled")]
-            return verdict_of([*stages, stage_of("survive", 0.1, bad)], ops="fifo", data=b"object", kernel="7")
+            stage = stage_of("survive", 0.1, bad)
+            return verdict_of([*stages, stage], ops="fifo", data=b"object", kernel="7", coverage=TRIED)
 
-        def check(source: str, **given: Any) -> Checked:
+        def check(parts: Any, kernel: Any, *, words_of: Any, **given: Any) -> Checked:
+            assert [part.name for part in parts] == ["mine.bpf.c"]
             asked.append(given["check_all"])
-            return Checked(stages, made if made != "none" else None)
+            compiled = made if made != "none" else None
+            return Checked(stages, compiled, words_of(compiled.data) if compiled else ())
 
         def run_here(steps: Any, given: Any, lake: Any, *, what: str) -> Any:
             assert what == "score: mine on batch"
@@ -182,7 +187,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(
             verifying, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path)
         )
-        monkeypatch.setattr(verifying, "check_statically", check)
+        monkeypatch.setattr(verifying, "check_parts", check)
         monkeypatch.setattr(verifying, "verify_in_guest", in_guest)
         monkeypatch.setattr(verifying, "run_here", run_here)
         monkeypatch.setattr(verifying, "open_lake", lambda settings: None)
@@ -207,6 +212,7 @@ def test_with_a_workload_what_is_accepted_is_measured_and_held_to_its_rails(judg
     assert made.verdict.accepted and begun == ["score"] and made.verdict.stages[-1].name == "score"
     assert asked[-1].plan == MeasurementPlan(5, 15, 1) and asked[-1].workload.id == "batch"
     assert (made.verdict.ops, made.verdict.kernel, bool(made.verdict.object_sha256)) == ("fifo", "7", True)
+    assert made.verdict.coverage is TRIED, "a score takes nothing from what the suite executed"
     made, begun, _ = judge(workload="batch", rail=False)
     assert not made.verdict.accepted and made.verdict.rejection.stage == "score"
     made, begun, asked = judge(workload="batch", accepted=False)

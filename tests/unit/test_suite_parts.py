@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policy_lake.guest import GuestStep
 from verifier_vm.judge.gate import STALL_LIMITS_MS
 from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, parts
 from verifier_vm.machine.topology import Topology
+from verifier_vm.situations import Situation, made_by
 
 PART = Part("small", (Exercise("a", "W1", 2.0, ("x=1",), base_s=0.5), Exercise("b", "W2", 3.0)), reloads=2)
 
@@ -26,6 +29,7 @@ def test_a_part_s_steps_are_these_in_this_order() -> None:
     ]
     assert PART.steps(("k=1",), 2000) == (
         GuestStep("attach", attach, "attach"),
+        GuestStep("layout", label="layout"),
         GuestStep("run", ("adversary", "W1", "seconds=2", "limit_ms=2000", "x=1"), "policy:a", timeout_s=42.0),
         GuestStep("run", ("adversary", "W2", "seconds=3", "limit_ms=2000"), "policy:b", timeout_s=43.0),
         GuestStep("start", ("adversary", "W1", "hogs=4", "seconds=60"), "load"),
@@ -35,7 +39,40 @@ def test_a_part_s_steps_are_these_in_this_order() -> None:
         GuestStep("run", ("adversary", "W1", "seconds=0.5", "limit_ms=2000", "x=1"), "baseline:a", timeout_s=40.5),
     )
     assert PART.compared == PART.exercises[:1] and STEP_LIMIT_S == 40.0
-    assert len(Part("none", PART.exercises).steps((), 2000)) == 7
+    assert len(Part("none", PART.exercises).steps((), 2000)) == 8
+
+
+def test_what_ends_the_policy_comes_after_all_else_each_with_an_attachment_of_its_own() -> None:
+    attach = ("policy.bpf.o", "k=1", "ops.timeout_ms=2000")
+    last = (Exercise("W9", "W9", 0.5), Exercise("c", "W9+W5", 3.0))
+    steps = replace(PART, last=last).steps(("k=1",), 2000)
+    assert steps[:-4] == PART.steps(("k=1",), 2000)
+    assert steps[-4:] == (
+        GuestStep("attach", attach, "attach-W9"),
+        GuestStep("run", ("adversary", "W9", "seconds=0.5", "limit_ms=2000"), "policy:W9", timeout_s=40.5),
+        GuestStep("attach", attach, "attach-c"),
+        GuestStep("run", ("adversary", "W9+W5", "seconds=3", "limit_ms=2000"), "policy:c", timeout_s=43.0),
+    )
+
+
+def test_before_a_policy_is_given_the_guest_rests_and_takes_a_cpu_off_line() -> None:
+    rest = GuestStep("rest", ("4283",), "rest")
+    offline = GuestStep("run", ("adversary", "offline"), "offline", timeout_s=40.0)
+    both = replace(PART, uptime_s=4283, offline=True)
+    assert both.before(virtual=True) == (rest, offline)
+    assert both.before(virtual=False) == (offline,), "nobody waits for an hour of the host's own time"
+    assert replace(both, offline=False).before(virtual=True) == (rest,)
+    assert PART.before(virtual=True) == PART.before(virtual=False) == ()
+
+
+@pytest.mark.parametrize("part", (SHORT, *FULL), ids=lambda part: part.name)
+def test_what_a_hotplug_ends_meets_one_last_and_no_cpu_that_comes_late(part: Part) -> None:
+    assert part.for_policy(hotplug=True) is part and part.last == ()
+    ended = part.for_policy(hotplug=False)
+    hotplug = (Situation.HOTPLUG, Situation.LATE_CPU)
+    assert not any(set(hotplug) & set(made_by(one.workloads)) for one in ended.exercises)
+    assert [one.name for one in ended.last] == ["W9"] and not ended.offline
+    assert {one.name for one in part.exercises} - {one.name for one in (*ended.exercises, *ended.last)} <= {"W28"}
 
 
 def test_a_tier_is_its_parts() -> None:

@@ -260,11 +260,12 @@ def test_a_full_tier_is_one_guest_a_part_and_one_verdict(tier: Any) -> None:
     verdict, heard, seen = tier()
     assert verdict.accepted and heard == [(part.name, True) for part in PARTS] and seen["ready"] == 1
     assert [order.index for order in seen["orders"]] == list(range(len(PARTS))) and seen["host_cpus"] == 1
-    assert all((order.check_all, order.cgroups, order.cold) == (False, False, False) for order in seen["orders"])
+    asked = {(order.check_all, order.cgroups, order.hotplug, order.cold) for order in seen["orders"]}
+    assert asked == {(False, False, True, False)}
     assert seen["deadline_s"] == seen["orders"][0].settings.trial_deadline_s * len(PARTS)
-    verdict, heard, seen = tier(rejected=[1], check_all=True, cgroups=True)
+    verdict, heard, seen = tier(rejected=[1], check_all=True, cgroups=True, hotplug=False)
     assert not verdict.accepted and [ok for _, ok in heard].count(False) == 1
-    assert all((order.check_all, order.cgroups) == (True, True) for order in seen["orders"])
+    assert {(order.check_all, order.cgroups, order.hotplug) for order in seen["orders"]} == {(True, True, False)}
     assert tier(hear=False)[0].accepted
 
 
@@ -286,8 +287,12 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
     monkeypatch.setattr(full, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path))
     monkeypatch.setattr(full, "verify_part", verify)
     settings = spec(tmp_path).settings
-    assert full.do_part(full.PartWork(index, b"o", ("a=1",), True, False, True, settings)) == "verdict"
+    order = full.PartWork(
+        index, b"o", ("a=1",), check_all=True, cgroups=False, hotplug=False, cold=True, settings=settings
+    )
+    assert full.do_part(order) == "verdict"
     shape, (data, arguments, part, more) = asked
     assert (shape.topology, shape.clock, shape.cold) == (PARTS[index].topology, settings.clock, True)
     assert (data, arguments, part) == (b"o", ("a=1",), PARTS[index])
-    assert more == {"check_all": True, "cgroups": False, "deadline_s": settings.trial_deadline_s}
+    told = {"check_all": True, "cgroups": False, "hotplug": False}
+    assert more == {**told, "deadline_s": settings.trial_deadline_s}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,24 +15,35 @@ from trial_cases import BATCH, POLICY, guest_in, spec, use_guest
 from benchmarks.scoring import BASELINE
 from bpf.build import PolicyObject
 from policy_lake.errors import BuildError, InfraError
-from policy_lake.model import Finding, Stage
+from policy_lake.model import Finding
 from tasks.host.guest import Shape
 from tasks.trial import build, floor, static
 from tasks.trial.build import arguments_of, loadable, provenance_of
 from tasks.trial.floor import measure_floor
 from tasks.trial.static import Checked, check_statically
 from verifier_vm.machine.topology import Topology
+from verifier_vm.object.analyse import Analysis
+from verifier_vm.object.filled import KernelValues
 from verifier_vm.verdict import stage_of
 
 MADE = PolicyObject(b"object", "", 0.1, True)
+VALUES = KernelValues({"SCX_SLICE_DFL": 20_000_000}, {}, "7.3.4")
 REJECTS = [Finding("F03", "reject", "never consumed", "source/mine.bpf.c:7")]
+
+
+def is_made(built: PolicyObject | None) -> bool:
+    """Whether it is what the compiler gave, under its own digest."""
+    assert built is not None
+    return (built.data, built.confined, built.sha256) == (MADE.data, MADE.confined, sha256(MADE.data).hexdigest())
 
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The static stages with these answers of lint, compiler and analysis; what came of it, and the stages begun."""
 
-    def run(lint: Any = (), made: Any = MADE, found: Any = (), **options: Any) -> tuple[Checked, list[str], list[Any]]:
+    def run(
+        lint: Any = (), made: Any = MADE, found: Any = (), knows: Any = (), **options: Any
+    ) -> tuple[Checked, list[str], list[Any]]:
         begun: list[str] = []
         analysed: list[Any] = []
 
@@ -40,15 +52,16 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
                 raise made
             return made
 
-        def analyse(data: bytes, arguments: Any) -> Stage:
-            analysed.append((data, arguments))
-            return stage_of("object", 0.1, found)
+        def analyse(data: bytes, arguments: Any, values: Any) -> Analysis:
+            analysed.append((data, arguments, values))
+            return Analysis(stage_of("object", 0.1, found), *knows)
 
         monkeypatch.setattr(static, "front_end_flags", lambda *_, **__: ())
         monkeypatch.setattr(static, "front_end_launcher", lambda **_: None)
         monkeypatch.setattr(static, "lint_source", lambda *_, **__: stage_of("source", 0.1, lint))
         monkeypatch.setattr(static, "compile_policy", compile_policy)
-        monkeypatch.setattr(static, "analyse_object", analyse)
+        monkeypatch.setattr(static, "analyse", analyse)
+        monkeypatch.setattr(static, "kernel_values", lambda given: VALUES if given is kernel else None)
         kernel: Any = SimpleNamespace(headers=Path("/headers"))
         given = {"on_stage": begun.append, **options}
         return check_statically("/* C */", name="mine.bpf.c", kernel=kernel, **given), begun, analysed
@@ -58,8 +71,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_sound_policy_goes_through_all_three(check: Any) -> None:
     checked, begun, analysed = check(arguments=("a=1",))
-    assert checked.ok and checked.made is MADE and begun == ["source", "build", "object"]
-    assert [stage.name for stage in checked.stages] == begun and analysed == [(b"object", ("a=1",))]
+    assert checked.ok and is_made(checked.made) and begun == ["source", "build", "object"]
+    assert [stage.name for stage in checked.stages] == begun and analysed == [(b"object", ("a=1",), VALUES)]
     assert check(on_stage=static.check_statically.__kwdefaults__["on_stage"])[0].ok
 
 
@@ -67,13 +80,24 @@ def test_a_rejected_source_is_not_compiled_unless_all_is_wanted(check: Any) -> N
     checked, begun, _ = check(lint=REJECTS)
     assert not checked.ok and checked.made is None and begun == ["source"]
     checked, begun, _ = check(lint=REJECTS, check_all=True)
-    assert not checked.ok and checked.made is MADE and begun == ["source", "build", "object"]
+    assert not checked.ok and is_made(checked.made) and begun == ["source", "build", "object"]
 
 
 def test_a_rejected_object_is_no_guest_s_and_is_named_as_the_user_does(check: Any) -> None:
     checked, _, _ = check(found=REJECTS)
-    assert not checked.ok and checked.made is MADE
+    assert not checked.ok and is_made(checked.made)
     assert checked.stages[-1].findings[0].place == "mine.bpf.c:7"
+
+
+def test_suspicions_of_the_source_that_the_object_knows_better_are_gone(check: Any) -> None:
+    lint = [
+        Finding("F14", "suspicion", "in a line that no path reaches", "mine.bpf.c:7"),
+        Finding("F20", "suspicion", "refuted", "mine.bpf.c:8"),
+        Finding("F14", "suspicion", "executed", "mine.bpf.c:9"),
+        Finding("F14", "note", "no question", "mine.bpf.c:7"),
+    ]
+    checked, _, _ = check(lint, knows=(frozenset({("source/mine.bpf.c", 7)}), frozenset({"F20"})))
+    assert {finding.reason for finding in checked.stages[0].findings} == {"executed", "no question"}
 
 
 @pytest.mark.parametrize(
@@ -126,8 +150,12 @@ def test_a_candidate_is_loaded_with_its_own_knobs(tmp_path: Path, monkeypatch: p
     source = '/* t */\nconst volatile u64 slice_ns = 5; /* @knob slice_ns 1..9 ns "a slice" */\n'
     candidate = replace(spec(tmp_path).candidate, source=source, knob_values={})
     monkeypatch.setattr(build, "compile_policy", lambda *_, **__: MADE)
-    made = loadable(candidate, guest_in(tmp_path))
-    assert (made.data, made.name, made.arguments) == (b"object", "ljf", ()) and arguments_of(candidate) == ()
+    guest = guest_in(tmp_path)
+    made = loadable(candidate, guest)
+    assert (made.data, made.name, made.arguments) == (b"object", "ljf", ())
+    assert arguments_of(candidate, b"object", guest.kernel) == ()
+    set_to_7 = replace(candidate, knob_values={"slice_ns": 7})
+    assert loadable(set_to_7, guest).arguments == arguments_of(set_to_7, b"object", guest.kernel) == ("slice_ns=7",)
 
 
 def test_a_floor_is_eevdf_twice_on_seeds_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
