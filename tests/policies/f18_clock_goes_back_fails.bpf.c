@@ -1,6 +1,5 @@
-// suspected: source: goes back
+// fails: survive: as suspected at
 // bug: F18
-// ends: not seen: a bound on credit keeps shares nearly even
 // SPDX-License-Identifier: GPL-2.0-only
 /* The queue's clock is whatever the last task to run had, also when that is less. */
 #include "sx/sx.h"

@@ -80,7 +80,11 @@ def test_a_run_from_snapshots_taken_anew_is_the_same(settings, first, name, tmp_
 def test_a_run_for_another_user_with_files_of_its_own_is_the_same(settings, first, name, tmp_path):
     made = prepare_guest(settings, works(settings, name)[0].shape)
     cache = tmp_path / "cache"
-    shutil.copytree(settings.cache_dir, cache, ignore=shutil.ignore_patterns("snapshots", "pch*", "verdicts"))
+    shutil.copytree(
+        settings.cache_dir,
+        cache,
+        ignore=shutil.ignore_patterns("snapshots", "pch*", "verdicts", "upstream", "kernel-source", "apt-*"),
+    )
     theirs = settings.model_copy(update={"cache_dir": cache, "data_dir": tmp_path / "data"})
     assert prepare_guest(theirs, works(theirs, name)[0].shape).machine.kernel != made.machine.kernel
     assert [measure_run(work) for work in works(theirs, name)] == first[name]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rejections that hang on a constant which a loader fills and nobody filled: said so, with the option that mends it.
+"""What is said because of a constant that a loader fills and nobody filled: said so, with the option that mends it.
 
 Each constant that is 0, was read and was not set is taken for unknown, and the object walked again: what is then no
-longer rejected was about a policy that nobody runs.
+longer said was about a policy that nobody runs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Again = Callable[[Collection[str]], Sequence[Finding]]  # the findings with thes
 
 
 def explain(findings: Sequence[Finding], facts: Facts, arguments: Sequence[str], again: Again) -> list[Finding]:
-    """The findings, where a constant that is not filled is behind a rejection with its name and what to set."""
-    rejected = [finding for finding in findings if finding.level == "reject"]
+    """The findings, where a constant that is not filled is behind one with its name and what to set."""
+    rejected = [finding for finding in findings if _is_against_it(finding)]
     candidates = [constant.name for constant in _unset(facts, arguments)][:MOST] if rejected else []
     if not candidates:
         return list(findings)
@@ -43,7 +43,12 @@ def _behind(
 
 
 def _keys(findings: Iterable[Finding]) -> set[tuple[str, str, str]]:
-    return {_key(finding) for finding in findings if finding.level == "reject"}
+    return {_key(finding) for finding in findings if _is_against_it(finding)}
+
+
+def _is_against_it(finding: Finding) -> bool:
+    """What rejects, what may come to, and slices of 0, which nobody means."""
+    return finding.level in ("reject", "suspicion") or finding.bug == "F20"
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

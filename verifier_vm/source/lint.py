@@ -10,6 +10,7 @@ from typing import Any
 
 from policy_lake.errors import InfraError
 from policy_lake.model import Finding, Stage
+from verifier_vm.situations import Situation
 from verifier_vm.source.parser_process import ask_parser
 from verifier_vm.verdict import stage_of
 
@@ -72,11 +73,14 @@ def _findings(answer: dict[str, Any], name: str) -> list[Finding]:
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def _finding(name: str, bug: str, level: str, reason: str, line: int, advice: str) -> Finding:
+def _finding(
+    name: str, bug: str, level: str, reason: str, line: int, advice: str, situations: Sequence[str] = ()
+) -> Finding:
     if level not in LEVELS:
         raise ValueError(level)
     place = f"{name}:{int(line)}" if line else name
-    return Finding(str(bug), level, str(reason), place, str(advice))  # type: ignore[arg-type]
+    would_show = tuple(Situation(situation) for situation in situations)
+    return Finding(str(bug), level, str(reason), place, str(advice), situations=would_show)  # type: ignore[arg-type]
 
 
 def _end(answer: dict[str, Any], name: str) -> Finding:

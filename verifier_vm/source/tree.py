@@ -12,13 +12,17 @@ KEEPS_VALUE = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<
 
 
 class Found(NamedTuple):
-    """A finding before it has the policy's name: `line` of the source, 0 for none."""
+    """A finding before it has the policy's name: `line` of the source, 0 for none.
+
+    `situations` would show it, where others than all of that bug would (verifier_vm/situations.py).
+    """
 
     bug: str
     level: str
     reason: str
     line: int
     advice: str
+    situations: tuple[str, ...] = ()
 
 
 class Node:

@@ -8,7 +8,7 @@
  * halted.
  * A main thread that waits for a condition variable (to stop the vCPUs, say) lets the vCPU thread run meanwhile.
  *
- * Every wait is bounded. One that is given up is counted: that run is no longer deterministic and must not be scored.
+ * Every wait is bounded, by progress. One that is given up is counted: that run is no longer deterministic and must not be scored.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -24,6 +24,7 @@
 #include "vclock.h"
 
 #define WAIT_LIMIT_S 20
+#define PROGRESS_NS 1000000	/* more than what waking up to look costs */
 /* The main thread also looks outside (QMP, the port) this often; by virtual time, so that the guest cannot tell. */
 #define LOOK_OUTSIDE_PS (10 * 1000000 * PS_PER_NS)
 
@@ -53,9 +54,30 @@ static bool may_act(int whom)
 	return atomic_load(&holder) == whom && !(whom == WITH_VCPUS && atomic_load(&vcpus_idle));
 }
 
+static uint64_t cpu_time_ns(void)
+{
+	struct timespec used;
+
+	syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &used);	/* past our own clock_gettime */
+	return used.tv_sec * 1000000000ull + used.tv_nsec;
+}
+
+/*
+ * Whether a wait is over for good: the limit has passed, and this process has had no CPU time in it. On a busy host the other
+ * thread may take minutes for what it is at; one that waits for us takes none.
+ */
+static bool hangs(uint64_t *used_ns)
+{
+	uint64_t before_ns = *used_ns;
+
+	*used_ns = cpu_time_ns();
+	return *used_ns - before_ns < PROGRESS_NS;
+}
+
 static void await(int whom)
 {
 	const struct timespec limit = { .tv_sec = WAIT_LIMIT_S };
+	uint64_t used_ns = cpu_time_ns();
 
 	for (;;) {
 		unsigned int seen = atomic_load(&changes);
@@ -65,7 +87,7 @@ static void await(int whom)
 		if (!syscall(SYS_futex, &changes, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0) || errno != ETIMEDOUT)
 			continue;
 		/* A guest without anything to do may wait for the outside world as long as it likes. */
-		if (whom != WITH_VCPUS || !atomic_load(&vcpus_idle)) {
+		if ((whom != WITH_VCPUS || !atomic_load(&vcpus_idle)) && hangs(&used_ns)) {
 			stats->fallbacks++;
 			atomic_store(&holder, whom);
 		}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from verifier_vm.source import words
 from verifier_vm.source.tree import Found, Function, Node, Program
 
+NO_MEMORY = ("an allocation that fails",)  # nothing else keeps a queue from being made
 _OFTEN = ("select_cpu", "enqueue", "dequeue", "dispatch", "runnable", "running", "stopping", "quiescent", "tick",
           "init_task", "exit_task", "enable", "disable", "set_cpumask", "cgroup_init", "cgroup_move")  # fmt: skip
 
@@ -19,6 +20,7 @@ def check(program: Program) -> Iterator[Found]:
             yield Found(
                 "F02", "suspicion", f"nobody looks at whether {node.called} made the queue", node.line,
                 "return the error from init: without the queue, the first insert ends the policy",
+                NO_MEMORY,
             )  # fmt: skip
     for function in program.reached_from("enqueue"):
         yield from _lost_in_a_map(function)
