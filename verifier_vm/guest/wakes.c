@@ -54,7 +54,7 @@ static void w2_told(void)
 	report_samples(&probe_late, "late");
 }
 
-/* W7: as many hogs as CPUs, and sleepers=N that come back after nap_ms and burn for as long. */
+/* W7: as many hogs as CPUs, and sleepers=N, twice as many, that come back after nap_ms and burn for as long. */
 static void burst_after_nap(struct worker *w)
 {
 	uint64_t nap = option("nap_ms", 2800) * MS;
@@ -70,7 +70,7 @@ static void burst_after_nap(struct worker *w)
 static void w7(void)
 {
 	add("W7-hog", hog, cpus);
-	add("W7-sleeper", burst_after_nap, option("sleepers", cpus));
+	add("W7-sleeper", burst_after_nap, option("sleepers", 2 * cpus));
 }
 
 /*
