@@ -1,4 +1,4 @@
-// fails: survive: could not be taken off
+// fails: survive: could not be taken off | the kernel warned while it was taken off
 // bug: F12, seen as F36
 // SPDX-License-Identifier: GPL-2.0-only
 /* Spreads wake-ups over the CPUs in turn, also over those where the task may not run. */

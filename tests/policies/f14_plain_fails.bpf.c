@@ -1,6 +1,5 @@
-// suspected: source: sleep
+// fails: survive: made no progress
 // bug: F14
-// ends: not seen: hogs beside sleepers that come back still run every tenth of a second
 // SPDX-License-Identifier: GPL-2.0-only
 /* Takes a task's vtime as it is, however long ago it was set. */
 #include "vmlinux.h"

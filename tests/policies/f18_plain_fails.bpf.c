@@ -1,5 +1,6 @@
-// fails: survive: as suspected at
+// suspected: source: goes back
 // bug: F18
+// ends: not seen: a bound on credit keeps shares nearly even
 // SPDX-License-Identifier: GPL-2.0-only
 /* The clock follows whoever stops, forwards and back. */
 #include "vmlinux.h"
