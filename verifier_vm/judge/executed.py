@@ -16,7 +16,7 @@ DIED = "the guest did not live to tell"
 
 
 def coverage_of(data: bytes, report: GuestReport, arguments: Sequence[str] = ()) -> Coverage:
-    """What ran of the callbacks of the object as it was loaded; not known where guest or clock did not tell all of it."""
+    """What ran of the object's callbacks as it was loaded; not known where guest or clock did not tell all of it."""
     if report.executed is None:
         return Coverage(BY_WALL_CLOCK)
     layout = next((event for event in report.events if isinstance(event, LaidOut)), None)
