@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpf.launch import Limits, launch
 from bpf.toolchain import LIBRARIES
-from policy_lake.errors import BuildError, InfraError
+from policy_lake.errors import SETUP, BuildError, InfraError
 
 LIMITS = Limits(cpu_s=20)
 MOST_BYTES = 16 << 20  # of each object, as the object stage reads them
@@ -25,7 +25,7 @@ def link_objects(objects: Sequence[tuple[str, bytes]], *, timeout_s: float = 60)
     """
     bpftool = shutil.which("bpftool", path=f"{os.environ.get('PATH', '')}{os.pathsep}{SEARCHED}")
     if bpftool is None:
-        raise InfraError("bpftool is not installed: run `make setup`")
+        raise InfraError(f"bpftool is not installed: run `{SETUP}`")
     names = ", ".join(name for name, _ in objects)
     for name, data in objects:
         if len(data) > MOST_BYTES:

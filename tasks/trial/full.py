@@ -23,7 +23,7 @@ GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take tur
 
 @dataclass(frozen=True, slots=True)
 class PartWork:
-    """One guest of the full tier, by its index among `aimed_parts(data, "full")`, and the object to verify there."""
+    """One guest of the full tier, by its index among the `aimed_parts`, and the object to verify there."""
 
     index: int
     data: bytes
@@ -50,7 +50,7 @@ def verify_full_tier(
     `on_part` hears of each as it ends. InfraError when one ends without a verdict: nothing is known then, and half a
     tier is no tier.
     """
-    wanted = aimed_parts(data, "full")
+    wanted = aimed_parts(data, "full", arguments)
     orders = [
         PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings) for i in range(len(wanted))
     ]
@@ -79,7 +79,7 @@ def verify_full_tier(
 def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
-    part = aimed_parts(order.data, "full")[order.index]
+    part = aimed_parts(order.data, "full", order.arguments)[order.index]
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from bpf.link import link_objects
-from policy_lake.errors import BuildError, InfraError
+from policy_lake.errors import SETUP, BuildError, InfraError
 from policy_lake.model import Finding, Stage
 from tasks.trial.parts import Part
 from verifier_vm.machine.kernel import Kernel
@@ -31,7 +31,7 @@ UNCONFINED = Finding(
 
 NOT_SEEN = "not seen: an object was given, and what only its source shows was not looked for"
 NOT_BUILT = "not compiled here: it is taken as it was given"
-NO_CONFIG = "run `make setup`, or put the config-RELEASE of a kernel of your own beside it"
+NO_CONFIG = f"run `{SETUP}`, or put the config-RELEASE of a kernel of your own beside it"
 
 
 class Headers(TypedDict):

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from bpf.toolchain import find_toolchain
+from verifier_vm.coverage.conditions import read_conditions
 from verifier_vm.judge.aim import Aims, aimed_parts, read_aims
 from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.machine.topology import Topology
@@ -23,15 +24,20 @@ struct {
 } table SEC(".maps");
 SEC("struct_ops/e") int e(void *ctx) { return 0; }
 SEC(".struct_ops.link") struct sched_ext_ops ops = { .enqueue = (void *)e, .flags = %(flags)d, .name = "x" };
+%(more)s
+"""
+SECOND = """
+SEC("struct_ops/f") int f(void *ctx) { return 0; }
+SEC(".struct_ops.link") struct sched_ext_ops second = { .enqueue = (void *)f, .name = "y" };
 """
 HASH, ARRAY, LRU_HASH = 1, 2, 9
 
 
 @pytest.fixture
 def made(tmp_path):
-    def compile_it(kind=ARRAY, entries=1, flags=0):
+    def compile_it(kind=ARRAY, entries=1, flags=0, more=""):
         source, out = tmp_path / "x.c", tmp_path / "x.o"
-        source.write_text(SOURCE % {"kind": kind, "entries": entries, "flags": flags})
+        source.write_text(SOURCE % {"kind": kind, "entries": entries, "flags": flags, "more": more})
         subprocess.run([find_toolchain().clang, "--target=bpf", "-O2", "-g", "-w", "-c", source, "-o", out], check=True)
         return out.read_bytes()
 
@@ -71,6 +77,16 @@ def test_a_count_of_cpus_that_the_tier_has_is_not_tried_again(made):
 def test_tasks_that_cannot_migrate_are_made_for_whoever_takes_them(made):
     assert "W24" in names(aimed_parts(made(flags=16), "short")) and "W24" in names(aimed_parts(made(flags=18), "full"))
     assert "W24" not in names(aimed_parts(made(flags=15), "short"))
+    for word, asked in (("SCX_OPS_ENQ_LAST,SCX_OPS_ENQ_MIGRATION_DISABLED", True), ("SCX_OPS_ENQ_LAST", False)):
+        assert ("W24" in names(aimed_parts(made(), "short", (f"ops.flag={word}",)))) is asked, "set by the loader"
+
+
+def test_of_several_policies_the_one_that_is_loaded_is_asked(made):
+    two = made(flags=16, more=SECOND)
+    assert read_aims(two, "short") == Aims(), "which one is not known"
+    assert read_aims(two, "short", ("ops.use=ops",)).migration_disabled
+    assert not read_aims(two, "short", ("ops.use=second",)).migration_disabled
+    assert (read_conditions(two, "ops").callbacks, read_conditions(two, "second").callbacks) == ({"e"}, {"f"})
 
 
 @pytest.mark.parametrize("data", [b"", b"object", b"\x7fELF" + bytes(60)])

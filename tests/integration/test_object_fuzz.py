@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_inputs():
 
 
 def test_a_failure_of_the_analysis_is_counted_and_is_a_rejection(monkeypatch):
-    monkeypatch.setattr(analyse, "read_ops", lambda program: program.functions[-1])
+    monkeypatch.setattr(analyse, "read_ops", lambda program, _: program.functions[-1])
     summary = fuzz.fuzz([object_bytes("plain_subprograms")], 28, seed=1)
     assert summary.failed and "KeyError" in summary.failures[0]
     stage = analyse.analyse_object(object_bytes("plain_subprograms"))

@@ -1,6 +1,6 @@
 // noted: object: slice_ns is const volatile and 0, which a loader fills
 // bug: F20
-// ends: note: what has no slice gets the kernel's 20 ms
+// ends: note: a task with slice 0 runs on to the next tick: more switches, and no failure
 // SPDX-License-Identifier: GPL-2.0-only
 /* The slice is its loader's to give, and nobody gave it: `--set slice_ns=5000000` is all that is missing. */
 #include "sx/sx.h"

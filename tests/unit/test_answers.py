@@ -13,6 +13,7 @@ from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, Ran
 from policy_lake.model import Finding, Stage
 from tasks.trial.static import as_the_object_knows
 from verifier_vm.answers import answered, not_tried
+from verifier_vm.judge.oracles import Facts, survived
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.object.analyse import Analysis
@@ -116,6 +117,19 @@ def test_a_policy_that_a_hotplug_ends_is_tried_to_that_end_and_noted():
     survived = next(stage for stage in found.stages if stage.name == "survive")
     assert ("F30", "note", Code.ENDED_BY_HOTPLUG) in [(f.bug, f.level, f.code) for f in survived.findings]
     assert Situation.HOTPLUG in survived.situations
+
+
+@pytest.mark.parametrize(("place", "reason", "level"), [
+    ("W9", "unregistered from the main kernel", "note"),
+    ("W2", "unregistered from the main kernel", "reject"),
+    ("W9", "runtime error", "reject"),
+])  # fmt: skip
+def test_without_a_record_a_tidy_end_while_a_cpu_went_is_the_hotplug_s(place, reason, level):
+    event = next(event for event in ended_by_hotplug() if event.label == "policy:W9" and not event.ok)
+    log = f'sched_ext: BPF scheduler "x" disabled ({reason})'
+    facts = Facts(frozenset({"enqueue"}))
+    (found,) = survived(replace(event, label=f"policy:{place}"), (log,), ExitRecord(), facts, LIMIT_MS)
+    assert (found.level, found.code == Code.ENDED_BY_HOTPLUG) == (level, level == "note")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from fake_vm import PANIC, SCENARIOS, VIRTUAL, WALL, FakeVM, Scenario, limit_of
 
 from policy_lake.codes import Code
-from policy_lake.errors import LostVMError
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
 from verifier_vm.judge import gate
@@ -122,6 +122,14 @@ def test_the_guest_has_been_up_for_more_than_an_hour_before_it_is_given_a_policy
     assert [job.steps for job in vm.warm_ups[0]] == [SHORT.before(virtual=True)] and vm.warm_ups[0][0].stays
     assert rest not in vm.jobs[0].steps and isinstance(result.report.events[0], Attached)
     assert {part.uptime_s for part in FULL} == {0, SHORT.uptime_s}  # what fails in the first hour is seen, too
+
+
+@pytest.mark.parametrize("machine", [WALL, replace(VIRTUAL, snapshots=None), replace(VIRTUAL, snapshots=Path("kept"))])
+def test_a_guest_that_could_not_be_made_ready_for_the_policy_says_nothing_of_it(monkeypatch, machine):
+    with pytest.raises(InfraError, match="step 'offline': the guest could not be made ready"):
+        verified(monkeypatch, Scenario(fails_at="offline"), machine)
+    with pytest.raises(LostVMError):
+        verified(monkeypatch, Scenario(dies_at="offline"), machine)
 
 
 def test_a_guest_that_is_lost_before_it_has_the_policy_says_nothing_of_it(monkeypatch):

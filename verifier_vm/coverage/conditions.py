@@ -48,10 +48,10 @@ class Conditions:
     callbacks: frozenset[str] = frozenset()
 
 
-def read_conditions(data: bytes) -> Conditions:
-    """The conditional jumps of an object; ObjectError when it is none."""
+def read_conditions(data: bytes, wanted: str = "") -> Conditions:
+    """The conditional jumps of an object, whose policy is `wanted` or the only one; ObjectError when it is none."""
     program = read_program(data)
-    ops = read_ops(program)
+    ops = read_ops(program, wanted)
     places = _places(program)
     found = Conditions()
     found.callbacks = frozenset(

@@ -64,12 +64,15 @@ class _Function:
         return (line.file, line.line, line.column)
 
 
-def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: Executed) -> Coverage:
-    """What ran of an object's callbacks in one guest. Never raises: what does not fit is coverage that is not known."""
+def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: Executed, *, ops: str = "") -> Coverage:
+    """What ran of an object's callbacks in one guest, of its policy `ops` where it has several.
+
+    Never raises: what does not fit is coverage that is not known.
+    """
     if executed.dropped:
         return Coverage(f"more blocks ran than there was room for ({executed.dropped} were dropped)")
     try:
-        conditions = read_conditions(data)
+        conditions = read_conditions(data, ops)
         wanted = [program for program in programs if program.name in conditions.callbacks]
         if missing := conditions.callbacks - {program.name for program in wanted}:
             return Coverage(f"the guest does not tell where the code of {', '.join(sorted(missing))} lies")

@@ -5,15 +5,16 @@ cannot migrate. A suite of fixed sizes meets none of them but by luck.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from verifier_vm.judge.suite import Exercise, Part, SuiteTier, parts
 from verifier_vm.machine.topology import Topology
 from verifier_vm.object.errors import ObjectError
-from verifier_vm.object.ops import read_ops
+from verifier_vm.object.ops import FLAG, USE, read_ops, word_value
 from verifier_vm.object.program import Program, read_program
 
-ENQ_MIGRATION_DISABLED = 1 << 4  # SCX_OPS_ENQ_MIGRATION_DISABLED
+ENQ_MIGRATION_DISABLED, BY_NAME = 1 << 4, "SCX_OPS_ENQ_MIGRATION_DISABLED"
 HASHES = (1, 5, 9, 10)  # BPF_MAP_TYPE_HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
 ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
@@ -32,14 +33,15 @@ class Aims:
     migration_disabled: bool = False
 
 
-def read_aims(data: bytes, tier: SuiteTier) -> Aims:
-    """The aims of an object; none of one that cannot be read, which the object stage or the kernel refuses."""
+def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
+    """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
         program = read_program(data)
-        flags = read_ops(program).numbers["flags"]
+        flags = read_ops(program, word_value(arguments, USE)).numbers["flags"]
     except (ObjectError, ValueError, ArithmeticError, LookupError, TypeError):
         return Aims()
-    return Aims(_tasks(program, MOST_TASKS[tier]), _cpus(program), bool(flags & ENQ_MIGRATION_DISABLED))
+    disabled = bool(flags & ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
+    return Aims(_tasks(program, MOST_TASKS[tier]), _cpus(program), disabled)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -54,9 +56,12 @@ def _cpus(program: Program) -> tuple[int, ...]:
     return tuple(sorted(size + 1 for size in sizes if 1 < size < MOST_CPUS)[-CPU_ARRAYS:])
 
 
-def aimed_parts(data: bytes, tier: SuiteTier) -> tuple[Part, ...]:
-    """The tier's guests with what the object asks for, and further guests for CPU counts of its own."""
-    aims, known = read_aims(data, tier), parts(tier)
+def aimed_parts(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> tuple[Part, ...]:
+    """The tier's guests with what the object asks for, and further guests for CPU counts of its own.
+
+    `arguments` are its loader's `NAME=VALUE` words, which may choose another of its policies, or set flags.
+    """
+    aims, known = read_aims(data, tier, arguments), parts(tier)
     tried = {part.topology.cpus for part in known if part.topology}
     more = [_beyond(cpus) for cpus in aims.cpus if cpus not in tried]
     return (*(_aimed(part, aims, tier) for part in known), *more)

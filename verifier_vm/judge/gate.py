@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.coverage import Coverage
-from policy_lake.errors import LostVMError
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Verdict
 from verifier_vm.judge.aim import aimed_parts
@@ -62,7 +62,7 @@ def verify_object(
     """
     verdicts: list[Verdict] = []
     report: GuestReport | None = None
-    for part in aimed_parts(data, tier):
+    for part in aimed_parts(data, tier, knob_arguments):
         first = not verdicts
         result = verify_part(
             data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
@@ -111,13 +111,20 @@ def verify_part(
         job = GuestJob({**(files or {}), OBJECT: data}, steps if before else (*ready, *steps), seed)
         try:
             report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=on_event)
-            report = replace(report, events=report.events[len(ready) :])
+            report = _made_ready(report, len(ready))
         except WarmUpError:  # says nothing of the policy
             raise
         except LostVMError as error:
             return ObjectVerdict(replace(verdict_of_death(error, data), coverage=Coverage(DIED)), None)
         verdict = reader.read(report.events, kernel=report.kernel)
-        result = ObjectVerdict(replace(verdict, coverage=coverage_of(data, report)), report)
+        result = ObjectVerdict(replace(verdict, coverage=coverage_of(data, report, knob_arguments)), report)
         if not may_be_the_host(result.verdict):
             break
     return result
+
+
+def _made_ready(report: GuestReport, steps: int) -> GuestReport:
+    """The report from where the policy came; InfraError when a step before it failed, which says nothing of it."""
+    if failed := next((event for event in report.events[:steps] if not event.ok), None):
+        raise InfraError(f"step '{failed.label}': the guest could not be made ready for the policy")
+    return replace(report, events=report.events[steps:])

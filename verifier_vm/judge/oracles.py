@@ -17,6 +17,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit, cause_of_stall, place_of
 from verifier_vm.judge.readings import Reading, read_run
+from verifier_vm.situations import Situation, made_by
 from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
@@ -90,7 +91,7 @@ def survived(
     kmsg = (*event.kmsg, *(later_kmsg if fell or not event.ok else ()))
     if warnings := kernel_warnings(kmsg):
         yield _warned("the kernel warned", warnings[0], place)
-    if fell and facts.ends_by_hotplug and _ended_by_hotplug(why_disabled(kmsg), record):
+    if fell and facts.ends_by_hotplug and _ended_by_hotplug(why_disabled(kmsg), record, place):
         why = "the kernel ended it when a CPU went, as it does without cpu_online and cpu_offline; EEVDF went on"
         advice = "Give it both callbacks if it is to go on, or attach it again after each hotplug."
         yield Finding("F30", "note", why, place, advice, Code.ENDED_BY_HOTPLUG)
@@ -106,9 +107,14 @@ def survived(
         yield from _read_findings(read_run(event), place, facts, limit_ms, event.err)
 
 
-def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord) -> bool:
-    """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error."""
+def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord, place: str) -> bool:
+    """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error.
+
+    Of a tidy end the log has no reason. Where the policy keeps none either, it is the CPU that went in this exercise.
+    """
     ended = logged or record
+    if not record.stored and logged is not None and logged.kind == ExitKind.UNREG_KERN:
+        return Situation.HOTPLUG in made_by(place)
     tidy = not record.stored or record.kind == ExitKind.UNREG_KERN
     cause = cause_of_exit(ended.words)
     return tidy and (cause.bug == "F30" or (cause == UNKNOWN and bool(record.code & HOTPLUG_CODE)))

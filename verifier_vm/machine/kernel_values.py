@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SETUP, InfraError
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.object.filled import KernelValues
 from verifier_vm.object.kconfig import read_kconfig
@@ -26,5 +26,5 @@ def _read(header: Path, config: Path | None, release: str) -> KernelValues:
         text = header.read_text(encoding="utf-8", errors="replace")
         configured = read_kconfig(config.read_text(encoding="utf-8", errors="replace")) if config else None
     except OSError as error:
-        raise InfraError(f"{error.filename}: {error.strerror}: run `make setup`") from error
+        raise InfraError(f"{error.filename}: {error.strerror}: run `{SETUP}`") from error
     return KernelValues({name: int(value) for name, value in _ENUMERATOR.findall(text)}, configured, release)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said because of a constant that a loader fills and nobody filled: said so, with the option that mends it.
+"""Findings that hang on a constant which a loader fills and nobody filled: said so, with the option that mends it.
 
 Each constant that is 0, was read and was not set is taken for unknown, and the object walked again: what is then no
-longer said was about a policy that nobody runs.
+longer found was about a policy that nobody runs. Asked of rejections, and of notes about a value (a slice of 0).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from policy_lake.model import Finding
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.filled import Constant, constants
 
+OF_VALUES = frozenset(("F20",))  # bugs of which a note may hang on a constant
 MOST = 6  # constants that are looked at one by one; each walk may take half a second
 SLICE_NS = 20_000_000  # SCX_SLICE_DFL
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
@@ -22,19 +23,17 @@ Again = Callable[[Collection[str]], Sequence[Finding]]  # the findings with thes
 
 def explain(findings: Sequence[Finding], facts: Facts, arguments: Sequence[str], again: Again) -> list[Finding]:
     """The findings, where a constant that is not filled is behind one with its name and what to set."""
-    rejected = [finding for finding in findings if _is_against_it(finding)]
-    candidates = [constant.name for constant in _unset(facts, arguments)][:MOST] if rejected else []
+    asked = [finding for finding in findings if _may_hang(finding)]
+    candidates = [constant.name for constant in _unset(facts, arguments)][:MOST] if asked else []
     if not candidates:
         return list(findings)
-    names = _behind(rejected, candidates, again)
+    names = _behind(asked, candidates, again)
     return [_told(finding, names[_key(finding)]) if _key(finding) in names else finding for finding in findings]
 
 
-def _behind(
-    rejected: Sequence[Finding], candidates: Sequence[str], again: Again
-) -> dict[tuple[str, str, str], list[str]]:
+def _behind(asked: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str, str], list[str]]:
     """By finding, the constants that it hangs on: those each of which alone would do, else all of them."""
-    keys = {_key(finding) for finding in rejected}
+    keys = {_key(finding) for finding in asked}
     hanging = keys - _keys(again(candidates))
     if not hanging or len(candidates) == 1:
         return {key: list(candidates) for key in hanging}
@@ -43,12 +42,11 @@ def _behind(
 
 
 def _keys(findings: Iterable[Finding]) -> set[tuple[str, str, str]]:
-    return {_key(finding) for finding in findings if _is_against_it(finding)}
+    return {_key(finding) for finding in findings if _may_hang(finding)}
 
 
-def _is_against_it(finding: Finding) -> bool:
-    """What rejects, what may come to, and slices of 0, which nobody means."""
-    return finding.level in ("reject", "suspicion") or finding.bug == "F20"
+def _may_hang(finding: Finding) -> bool:
+    return finding.level == "reject" or (finding.level == "note" and finding.bug in OF_VALUES)
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

@@ -39,7 +39,7 @@ def verify(
 
     With a `workload` (an id or the path of a .toml) an accepted policy is measured on it, too, and its guard rails are
     the stage `score`. It stops at the first rejection unless `check_all`. `require` names what the hosts need:
-    `cgroups`. Seconds for the suite tier `short`, minutes for `full`.
+    `hotplug`, `exit-record`, `cgroups`, `nice`. Seconds for the suite tier `short`, minutes for `full`.
 
     Returns the verdict with, when accepted, the path of a token that this machine's key has signed. Raises InputError
     for a path that is no policy or a knob that it has not, and InfraError when nothing can be said of it.
