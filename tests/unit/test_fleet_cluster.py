@@ -111,6 +111,7 @@ def test_a_cluster_is_joined_where_one_is_named(
 def our_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Makes a cluster whose Ray is a fake; `seen` is what was asked of it."""
     seen = SimpleNamespace(connects=[], down=0, warmed=0, resources={"microvm": 3.0}, faults=[], initialized=False)
+    seen.waited_for = threading.Event()
     fake = ModuleType("ray")
     fake.cluster_resources = lambda: seen.resources  # type: ignore[attr-defined]
     fake.is_initialized = lambda: seen.initialized  # type: ignore[attr-defined]
@@ -121,9 +122,18 @@ def our_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any
     def connect(slots: int, scratch: Path) -> None:
         seen.connects.append(slots)
         if seen.faults:
+            seen.waited_for.wait(10)
+            seen.waited_for.clear()
             raise seen.faults.pop(0)
 
+    class Waited(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            seen.waited_for.set()
+            return super().wait(timeout)
+
     monkeypatch.setattr(cluster, "_connect", connect)
+    # A start that fails does so when it is waited for: one that failed before is tried anew without a word.
+    monkeypatch.setattr(cluster, "threading", SimpleNamespace(Event=Waited, Thread=threading.Thread))
     monkeypatch.setattr(cluster, "_warm_workers", lambda warm, slots: setattr(seen, "warmed", slots))
     monkeypatch.setattr(cluster, "_short_directory", lambda: str(tmp_path))
     monkeypatch.setattr(cluster, "prepare_environment", lambda: None)
