@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,14 +18,15 @@ from policy_lake.measurement import Measurement
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
-from tasks.tokens.check import _object_digest
+from tasks.tokens import check as checks
+from tasks.tokens.check import ReportState, _object_digest, what_to_revoke
 from tasks.trial import trial
 from tasks.trial.parts import read_source
 from tasks.trial.trial import measured, scored
 from verifier_vm.judge.console import shorten_verifier_log, verifier_complaint, why_disabled
 from verifier_vm.machine.topology import Topology
 from verifier_vm.tokens import host_state
-from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.host_state import HostState, create_host_state, read_host_state, write_host_state
 
@@ -75,6 +77,36 @@ def test_a_host_s_state_begins_at_nothing_and_has_room_for_a_megabyte(
     monkeypatch.setattr(host_state, "STATE_LIMIT", size - 1)
     with refusal(Code.HOST_STATE):
         write_host_state(tmp_path / "host", HostState())
+
+
+def test_what_is_revoked_is_named_in_full(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert what_to_revoke("ab" * 16, settings) == ("nonce", "ab" * 16)
+    assert what_to_revoke("ab" * 32, settings) == ("object", "ab" * 32)
+    for word in ("zz" * 16, "ab" * 15, "ab" * 17):
+        with pytest.raises(InputError, match="is no file, no nonce"):
+            what_to_revoke(word, settings)
+
+
+@pytest.mark.parametrize("state", list(ReportState))
+def test_of_the_reports_beside_a_token_only_a_changed_one_refuses_it(
+    state: ReportState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = TokenError("another", Code.REPORT_OTHER) if state in (ReportState.OTHER, ReportState.CHANGED) else None
+    token: Any = SimpleNamespace(object_sha256="o", arguments=())
+    for name in ("read_file", "_public_key", "unseal", "_host_state", "read_revocations", "token_digest"):
+        monkeypatch.setattr(checks, name, lambda *_, **__: None)
+    monkeypatch.setattr(checks, "parse_payload", lambda payload: token)
+    monkeypatch.setattr(checks, "check_token", lambda *_, **__: token)
+    head = SimpleNamespace(head=SimpleNamespace(revocations=0))
+    monkeypatch.setattr(checks, "read_signed_log", lambda settings: head)
+    monkeypatch.setattr(checks, "_report_beside", lambda *_: (state, error))
+    here = checks.Here(kernel="7", btf_sha256="b")
+    if state is ReportState.CHANGED:
+        with refusal(Code.REPORT_OTHER):
+            checks.check_file(tmp_path / "t", here, Settings(data_dir=tmp_path))
+    else:
+        assert checks.check_file(tmp_path / "t", here, Settings(data_dir=tmp_path)).report is state
 
 
 BEGIN, END = "libbpf: prog 'x': -- BEGIN PROG LOAD LOG --", "-- END PROG LOAD LOG --"

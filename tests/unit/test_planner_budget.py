@@ -131,6 +131,17 @@ def test_the_model_s_plans_come_first_and_the_rest_is_filled_up(monkeypatch: pyt
     assert made[:2] == own and len(made) == 4 and both.usage == Usage(3)
     assert all(plan.planner == "embedded" and "without the model" not in plan.reason for plan in made[2:])
     assert [plan.policy for plan in both.plan(context(limit=2))] == ["rr", "ljf"]
+    own[:] = [replace(plan, planner="model:tiny") for plan in planner().plan(context(limit=2))]
+    assert len(both.plan(context(limit=4))) == 4, "what the embedded planner repeats is not all that it has"
+
+
+def test_an_answer_comes_from_no_cache() -> None:
+    import dspy
+
+    from tasks.planners import question
+
+    assert question.MOST_RECORDS == 20
+    assert (dspy.cache.enable_disk_cache, dspy.cache.enable_memory_cache) == (False, False)
 
 
 def test_a_question_has_the_latest_records_and_the_nearest_policies() -> None:

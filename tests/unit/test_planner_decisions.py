@@ -13,6 +13,7 @@ from policy_lake.scores import Ratio
 from tasks.planners.embedded import EmbeddedPlanner, _worth, roundrobin
 from tasks.planners.knobs import attempt
 from tasks.planners.openings import openings
+from tasks.planners.protocol import PlanContext
 from tasks.planners.refine import at_bound, lenders, loans, neighbours, steps
 from tasks.planners.selection import attempts, earlier_best, measured, select_plans, tried
 
@@ -25,6 +26,10 @@ def plan(id: str, **knob_values: object) -> PolicyPlan:
 
 def ids(plans: list[PolicyPlan]) -> list[str]:
     return [made.policy for made in plans]
+
+
+def test_a_context_asks_for_four_first_plans() -> None:
+    assert PlanContext(BATCH, LIBRARY) == PlanContext(BATCH, LIBRARY, (), (), (), 0, 4, "")
 
 
 def test_what_may_not_go_on_does_not_hold_up_what_comes_behind_it() -> None:
