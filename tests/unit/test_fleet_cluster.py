@@ -61,6 +61,10 @@ def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
     assert environment.joins_a_cluster() is ("h:1" in given.values())
 
 
+def test_prefect_s_page_shows_our_own_lines() -> None:
+    assert environment.PREFECT["PREFECT_LOGGING_EXTRA_LOGGERS"] == cluster.log.name.partition(".")[0] == "tasks"
+
+
 def test_a_child_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
     child = child_environment(MORE="1")

@@ -121,7 +121,7 @@ def cause_of_exit(words: str, *, needs_a_program: bool = False, everybody: bool 
     return next((cause for pattern, cause in _CAUSES if pattern.search(words)), UNKNOWN)
 
 
-def cause_of_stall(comm: str, *, needs_a_program: bool = False) -> Cause:
+def cause_of_stall(comm: str, *, needs_a_program: bool) -> Cause:
     """What most likely keeps a thread of that name from running."""
     if needs_a_program:
         return _OUTSIDE
