@@ -80,8 +80,8 @@ def shown(browser: str, url: str, home: Path) -> Page:
         "--dump-dom",
     )
     done = subprocess.run(
-        [browser, *words, "--dump-dom", f"--user-data-dir={home}", url], capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "HOME": str(home)},
+        [browser, *words, "--dump-dom", f"--user-data-dir={home}", url], capture_output=True, text=True, timeout=200,
+        check=False, env={**os.environ, "HOME": str(home)},
     )  # fmt: skip
     return Page(done.stdout)
 
