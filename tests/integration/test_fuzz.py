@@ -46,10 +46,11 @@ def test_the_same_seed_gives_the_same_inputs():
 def test_a_parser_that_fails_is_found(tmp_path):
     """A traceback, a hang, and gigabytes, each in a module that takes the parser's place."""
     for wrong, told in {
-        "raise KeyError(1)": "KeyError", "sum(range(10**8))": "takes", "bytearray(4 << 30)": "MemoryError",
+        "raise KeyError(1)": "KeyError", "sum(range(2 * 10**8))": "takes", "bytearray(4 << 30)": "MemoryError",
     }.items():  # fmt: skip
         (tmp_path / "sitecustomize.py").write_text(
             f"import verifier_vm.machine.wire as wire\ndef parse_exit_record(text, *, where):\n    {wrong}\n"
+            "    raise wire.InfraError('told')\n"
             "wire.parse_exit_record = parse_exit_record\n"
         )
         command = [sys.executable, str(TESTS / "fuzz.py"), "--parser", "exit record", "--count", "1"]
