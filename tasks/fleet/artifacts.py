@@ -7,7 +7,7 @@ import re
 from typing import Any
 from uuid import UUID
 
-from policy_lake.show import for_terminal
+from policy_lake.show import for_markdown
 
 
 def artifact_key(*parts: str) -> str:
@@ -23,17 +23,17 @@ async def publish_markdown(key: str, markdown: str, description: str) -> None:
 
 
 async def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
-    """A table under `key`, from within an async flow; its texts are escaped here, as cells that hold text alone."""
+    """A table under `key`, from within an async flow; its texts are escaped here: Prefect takes cells for Markdown."""
     from prefect.artifacts import acreate_table_artifact
 
     shown = [
-        {name: for_terminal(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
+        {name: for_markdown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
     ]
     await acreate_table_artifact(shown, key=key, description=description)
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: for_terminal(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+    return {name: for_markdown(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
 class Progress:
