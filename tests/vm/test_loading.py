@@ -116,6 +116,24 @@ def test_what_cannot_be_set_is_told_by_the_loader(guest, words, complaint):
     assert (event.ok, event.phase) == (False, "open") and complaint in event.log
 
 
+def test_programs_beside_the_ops_are_attached_too(guest):
+    """The exit record's code is what a tracepoint of the policy's counted."""
+    beside = """u64 switches;
+SEC("tp_btf/sched_switch")
+int BPF_PROG(count, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__sync_fetch_and_add(&switches, 1);
+	return 0;
+}
+
+SEC("struct_ops/"""
+    text = (GOOD / "plain_global.bpf.c").read_text().replace('SEC("struct_ops/', beside, 1)
+    text = text.replace("uei.exit_code = ei->exit_code", "uei.exit_code = switches")
+    steps = (GuestStep("attach", ("a.o",)), GuestStep("run", ("adversary", "W1", "seconds=0.3")), GuestStep("detach"))
+    report = run(GuestJob({"a.o": compiled(guest, text)}, steps), guest.machine)
+    assert report.events[-1].exit_record.code > 10, report.events[-1]
+
+
 def test_another_subsystems_struct_ops_is_named(guest):
     files = {"a.o": compiled(guest, (POLICIES / "other_ops_fails.bpf.c").read_text())}
     (event,) = attached(guest, [GuestStep("attach", ("a.o",))], files)

@@ -53,6 +53,24 @@ static bool configure(struct bpf_object *obj, const struct ops *ops, int argc, c
 	return true;
 }
 
+/*
+ * Programs beside the ops, as a skeleton's attach has it: on tracepoints and functions, where some policies learn of real-time
+ * tasks and the like. Their links end with this process. What attaches to nothing by itself (SYSCALL) is left alone.
+ */
+static bool attach_others(struct bpf_object *obj)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, obj) {
+		if (bpf_program__type(program) == BPF_PROG_TYPE_STRUCT_OPS || !bpf_program__autoload(program) ||
+		    !bpf_program__autoattach(program) || bpf_program__attach(program) || errno == EOPNOTSUPP)
+			continue;
+		fprintf(stderr, "loader: cannot attach %s: %s\n", bpf_program__name(program), strerror(errno));
+		return false;
+	}
+	return true;
+}
+
 static void wait_for_disabled(void)
 {
 	char state[16] = "";
@@ -93,7 +111,7 @@ int main(int argc, char **argv)
 	if (!name || !memchr(name, '\0', 128) || bpf_object__load(obj))
 		return answer("load", "");
 	name = ops_field(obj, &ops, "name");
-	link = bpf_map__attach_struct_ops(ops.map);
+	link = attach_others(obj) ? bpf_map__attach_struct_ops(ops.map) : NULL;
 	if (!link) {
 		fprintf(stderr, "loader: cannot attach: %s\n", strerror(errno));
 		return answer("attach", name ? name : "");
