@@ -25,8 +25,8 @@ evenly spaced over its lines: of how many, the table says.
 """
 
 
-def page(records: Sequence[dict], equivalent: Sequence[dict], note: str = "") -> str:
-    """The page: figures a module, then the survivors, then those with a reason."""
+def page(records: Sequence[dict], equivalent: Sequence[dict], note: str = "", named: Sequence[str] = ()) -> str:
+    """The page: figures a module, then the survivors, then those with a reason; and of `named`, what was not run."""
     last = {_key(made): made for made in records}
     first = {_key(made): made for made in reversed(records)}
     modules: dict[str, list[dict]] = {}
@@ -45,6 +45,8 @@ def page(records: Sequence[dict], equivalent: Sequence[dict], note: str = "") ->
         "At first: with the tests that were there before this target; survivors with a reason count there, too.",
     ]
     lines += ["", note.strip()] if note else []
+    left = [f"`{module}`" for module in named if module not in modules]
+    lines += ["", f"Named in `tests/mutants.toml` and not run yet: {', '.join(left)}."] if left else []
     lines += ["", "## Survivors without a reason", ""]
     survived = [made for made in last.values() if made["ended"] == "survived"]
     lines += [f"- `{made['module']}:{made['line']}` `{made['before']}` as `{made['after']}`" for made in survived]
@@ -61,4 +63,4 @@ def _key(made: dict) -> tuple:
 if __name__ == "__main__":
     results = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
     config = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())
-    sys.stdout.write(page(results, config["equivalent"], config["note"]))
+    sys.stdout.write(page(results, config["equivalent"], config["note"], list(config["modules"])))

@@ -58,6 +58,8 @@ def test_the_page_counts_each_module_and_lists_what_survived():
         record("equivalent", 4, "if a is 1:"),
     ]  # fmt: skip
     text = page(records, [{"module": "m.py", "before": "if a:", "after": "if a is 1:", "why": "a is never 1"}])
+    assert "not run yet" not in text
+    assert "not run yet: `other.py`." in page(records, [], named=["m.py", "other.py"])
     assert "| `m.py` | 4 | 9 | 3 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
 
 
