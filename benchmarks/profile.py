@@ -118,6 +118,6 @@ def _command(row: Any, where: str) -> CommandProfile:
 
 def _histogram(row: Mapping[str, Any], name: str, where: str) -> list[int]:
     counts: list[Any] = take(row, name, list[Any], where=where)
-    if len(counts) > _BUCKETS or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in counts):
+    if len(counts) > _BUCKETS or not all(type(n) is int and 0 <= n < 2**64 for n in counts):
         raise InfraError(f"{where}: field '{name}' must be a list of at most {_BUCKETS} counts")
     return counts

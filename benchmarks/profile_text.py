@@ -27,6 +27,7 @@ def describe(
     """
     total_ms = sum(command.cpu_ms for command in commands)
     rivals = [command for command in commands if command.cpu_ms >= COMPETES * total_ms]
+    rivals = rivals or list(commands)  # of hundreds of commands none may have a hundredth
     tasks = sum(command.tasks for command in rivals)
     contention = f"compete for {_count(cpus, 'CPU')}" if tasks > cpus else f"have {_count(cpus, 'CPU')} to themselves"
     sentences = [
