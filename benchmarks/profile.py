@@ -16,7 +16,9 @@ from benchmarks.workloads import Accel, Workload, arguments, job_files, program_
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.limits import TRACE_CPUS
 from policy_lake.model import CommandProfile, WorkloadProfile
+from policy_lake.show import shortened
 
 PROBE = "observe"
 LABEL = "observe"
@@ -50,8 +52,8 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
     unsorted = [_command(row, f"{where}, command {index}") for index, row in enumerate(rows)]
     commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
     cpu_s = sum(command.cpu_ms for command in commands) / 1e3
-    if cpus < 1:
-        raise InfraError(f"{where}: field 'cpus' must be at least 1, not {cpus}")
+    if not 1 <= cpus <= TRACE_CPUS:
+        raise InfraError(f"{where}: field 'cpus' must be from 1 to {TRACE_CPUS}, not {shortened(cpus, 40)}")
     if cpu_s <= 0:
         raise InfraError(f"{where}: field 'commands' shows no CPU time at all")
     result = result_of(workload, take(probed, "out", str, where=where), run.err, where=f"workload '{workload.id}'")
@@ -118,6 +120,6 @@ def _command(row: Any, where: str) -> CommandProfile:
 
 def _histogram(row: Mapping[str, Any], name: str, where: str) -> list[int]:
     counts: list[Any] = take(row, name, list[Any], where=where)
-    if len(counts) > _BUCKETS or not all(type(n) is int and 0 <= n < 2**64 for n in counts):
+    if len(counts) > _BUCKETS or not all(type(count) is int and 0 <= count < 2**64 for count in counts):
         raise InfraError(f"{where}: field '{name}' must be a list of at most {_BUCKETS} counts")
     return counts

@@ -108,6 +108,7 @@ def test_a_missing_field_of_a_command_is_named(field):
         ({"wall_ns": 0}, "wall_ns"),
         ({"wall_ns": float("nan")}, "wall_ns"),
         ({"cpus": 0}, "cpus"),
+        ({"cpus": 10**400}, "cpus"),
         ({"cpus": "2"}, "cpus"),
         ({"commands": []}, "commands"),
         ({"commands": {}}, "commands"),
