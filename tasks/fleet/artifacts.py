@@ -26,10 +26,7 @@ async def publish_table(key: str, rows: list[dict[str, Any]], description: str) 
     """A table under `key`, from within an async flow; its texts are escaped here: Prefect takes cells for Markdown."""
     from prefect.artifacts import acreate_table_artifact
 
-    shown = [
-        {name: for_markdown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
-    ]
-    await acreate_table_artifact(shown, key=key, description=description)
+    await acreate_table_artifact([_cells(row) for row in rows], key=key, description=description)
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:

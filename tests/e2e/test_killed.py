@@ -6,6 +6,7 @@ Here one deterministic moment of each; `make attack` has the random ones.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -128,7 +129,8 @@ def test_a_run_that_was_killed_is_known_for_dead_and_leaves_nothing(guest, tmp_p
         [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert child.stderr
-    assert any("] plan: " in line for line in child.stderr)
+    said = list(itertools.takewhile(lambda line: "] plan: " not in line, child.stderr))
+    assert child.poll() is None, "".join(said)
     assert [run["status"] for run in contract(home.run("runs", "--json").stdout)["runs"]] == ["running"]
     child.kill()
     child.wait()

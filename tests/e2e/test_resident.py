@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,10 +160,24 @@ def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home:
 def test_down_ends_one_that_is_still_starting(home: Home) -> None:
     home.run("down")
     starting = subprocess.Popen([SCHEDCP, "up"], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    until(lambda: any(runs(int(path.read_text() or 0)) for path in (home.root / "tmp").glob("schedcp-*/*.lock")))
-    done = home.run("down", "--json")
-    assert done.returncode == 0, done.stderr
-    ended = json.loads(done.stdout)["pid"]
-    assert ended and not runs(ended)
+    pid = until(lambda: held(home))
+    os.kill(pid, signal.SIGSTOP)  # or a busy host lets it finish its start before `down` has begun
+    ends = subprocess.Popen([SCHEDCP, "down", "--json"], env=home.env, stdout=subprocess.PIPE, text=True)
+    until(lambda: told_to_end(pid))
+    os.kill(pid, signal.SIGCONT)
+    assert json.loads(ends.communicate(timeout=120)[0])["pid"] == pid
+    assert ends.returncode == 0 and not runs(pid)
     assert starting.wait(60) == 4
     assert home.left_running() == []
+
+
+def held(home: Home) -> int:
+    """The process that has the resident's lock, 0 if none has."""
+    known = (int(path.read_text() or 0) for path in (home.root / "tmp").glob("schedcp-*/*.lock"))
+    return next(filter(runs, known), 0)
+
+
+def told_to_end(pid: int) -> bool:
+    lines = (line.partition(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    pending = next(value for name, _, value in lines if name == "ShdPnd")
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)

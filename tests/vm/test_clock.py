@@ -146,6 +146,12 @@ def test_sleeps_and_timers_end_when_they_should(machine, program):
     assert len(late) == 10 and min(late) >= 0 and max(late) < 1_000_000
 
 
+def test_a_cpu_that_spins_keeps_step_with_one_that_works(machine, program):
+    bursts = 10_000  # of 10 us
+    pauses = told(run(GuestJob({"clock": program}, (step("step", bursts),)), machine))["pauses"]  # of 1 us
+    assert 0.9 < pauses / (10 * bursts) < 1.1
+
+
 def test_a_program_that_spins_is_ended_at_its_limit_in_virtual_time(machine, program):
     report = run(GuestJob({"clock": program}, (step("spin", timeout_s=0.4),)), machine)
     event = report.events[0]

@@ -39,10 +39,7 @@ static void really_work(unsigned int us)
 		x = x * 6364136223846793005ull + 1442695040888963407ull;
 }
 
-/*
- * In bursts of 10 us, half the virtual clock's quantum. With longer ones and more than two CPUs, a vCPU in a burst is so far ahead
- * of those that spin for it that interrupts reach it late by hundreds of ms: EEVDF itself then seems to stall.
- */
+/* In bursts of 10 us, half the virtual clock's quantum: with longer ones a vCPU is ahead of those that interrupt it by as much. */
 void burn(struct worker *w, unsigned int us)
 {
 	w->work_us += us;

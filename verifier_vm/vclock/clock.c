@@ -23,6 +23,7 @@
 
 #define FNV_OFFSET 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
+#define WITHIN_CALL 2			 /* a call's return address less this is within the call, as QEMU counts */
 #define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
 
 struct vcpu {
@@ -154,11 +155,15 @@ static struct vcpu *find(void *cpu)
 	return v;
 }
 
-/* The slot is used up, or something happened in it, or QEMU went on to another vCPU; then the block is executed. */
-static void __attribute__((noinline)) slot_ends(void *cpu)
+/*
+ * The slot is used up, or something happened in it, or QEMU went on to another vCPU. The block that begins at the host's
+ * `pc` is executed then, unless the vCPU is ahead of others: QEMU goes on to the next whenever one spins, and a block of each
+ * that it comes to would take them further ahead, by as much as their blocks are charged.
+ */
+static void __attribute__((noinline)) slot_ends(void *cpu, uintptr_t pc)
 {
 	uint64_t happened = end_slot();
-	bool alone, leave;
+	bool alone, before = false, after;
 
 	if (current->cpu != cpu) {
 		current = find(cpu);
@@ -175,22 +180,23 @@ static void __attribute__((noinline)) slot_ends(void *cpu)
 		horizon_ps = min(horizon_ps, max(due_ps, current->local_ps + LEAST_STEP_PS));
 	}
 	alone = current->left_at == progress;	/* it left before, and nobody has run since */
-	leave = !alone && happened & YIELDED && another_sleeps();
+	after = !alone && happened & YIELDED && another_sleeps();
 	if (current->local_ps >= horizon_ps) {
-		if (alone || !another_before(horizon_ps)) {
+		before = !alone && another_before(horizon_ps);
+		if (!before) {
 			while (current->local_ps >= horizon_ps)
 				move_horizon();
-			leave |= another_before(current->local_ps);
-		} else {
-			leave = true;
+			before = another_before(current->local_ps);
 		}
 	}
-	if (leave) {
+	if (before || after) {
 		current->left_at = progress;
 		qemu.cpu_exit(cpu);
-	} else {
-		start_slot();
 	}
+	if (before)
+		qemu.leave_before(cpu, pc);
+	if (!after)
+		start_slot();
 }
 
 void clock_block(unsigned int unreliable, void *charged)
@@ -199,7 +205,7 @@ void clock_block(unsigned int unreliable, void *charged)
 
 	(void)unreliable;	/* with thread=single, QEMU 10 passes the vCPU for which the block was translated */
 	if (counter >= LIMIT || cpu != current->cpu)
-		slot_ends(cpu);
+		slot_ends(cpu, (uintptr_t)__builtin_return_address(0) - WITHIN_CALL);
 	counter += (uint64_t)charged;
 }
 

@@ -92,6 +92,7 @@ const char *qemu_api_load(void)
 		{ "qemu_plugin_insn_data", &qemu.insn_data },
 		{ "qemu_plugin_register_vcpu_tb_exec_cb", &qemu.tb_call },
 		{ "cpu_exit", &qemu.cpu_exit },
+		{ "cpu_loop_exit_restore", &qemu.leave_before },
 		{ "qemu_get_cpu", &qemu.get_cpu },
 		{ "cpu_get_clock", &qemu.virtual_clock_ns },
 		{ "cpu_get_ticks", &qemu.get_ticks },

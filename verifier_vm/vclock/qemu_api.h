@@ -42,7 +42,8 @@ struct qemu_api {
 	size_t (*insn_data)(const struct qemu_plugin_insn *insn, void *into, size_t size);
 	void (*tb_call)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, void *data);
 	/* Not of the plugin interface: */
-	void (*cpu_exit)(void *cpu);	     /* this vCPU leaves its loop after the block it executes */
+	void (*cpu_exit)(void *cpu);	     /* this vCPU leaves its loop when it gets there */
+	void (*leave_before)(void *cpu, uintptr_t pc); /* to the loop, before the guest's instruction at the host's pc; no return */
 	void *(*get_cpu)(int index);
 	int64_t (*virtual_clock_ns)(void);   /* QEMU_CLOCK_VIRTUAL: carried over by snapshots */
 	void **(*current_cpu)(void);	     /* where the calling thread keeps the vCPU that it executes */

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +178,36 @@ static int waits(void)
 	return 0;
 }
 
+static int bursts;
+static atomic_bool done;
+
+static void *work(void *unused)
+{
+	(void)unused;
+	pin(0);
+	for (int i = 0; i < bursts; i++)
+		__asm__ volatile("nopl 0x5ced0064(%rax)");	/* 10 us each */
+	atomic_store(&done, true);
+	return NULL;
+}
+
+/* One CPU works, another spins until that is done, a microsecond a PAUSE: both take the same time. */
+static int keep_step(int n)
+{
+	pthread_t worker;
+	long pauses = 0;
+
+	bursts = n;
+	if (pthread_create(&worker, NULL, work, NULL))
+		return 3;
+	pin(1);
+	for (; !atomic_load(&done); pauses++)
+		__builtin_ia32_pause();
+	pthread_join(worker, NULL);
+	printf("{\"pauses\":%ld}\n", pauses);
+	return 0;
+}
+
 static void field(const char *name, const char *format, int n)
 {
 	char path[200], text[200] = "";
@@ -226,6 +257,8 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
+	if (!strcmp(what, "step") && argc == 3)
+		return keep_step(atoi(argv[2]));
 	if (!strcmp(what, "times") && argc == 4)
 		return times(atoi(argv[2]), atoi(argv[3]));
 	if (!strcmp(what, "waits"))
