@@ -20,6 +20,8 @@ from tasks.fleet.reach import check_ray
 
 SIGACTION_BYTES = 512  # struct sigaction has 152 on x86-64
 DIES = ("setpriv", "--pdeathsig", "KILL")
+# Else the driver's registration waits for the first workers, with the GIL held: for ever, when one of them dies.
+NO_WORKERS_YET = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB, its default 30 % of memory; ours carries small records
 
 
@@ -43,7 +45,7 @@ def start(slots: int, scratch: Path) -> None:
     ray.init(
         address="local", num_cpus=slots, resources={MICROVM: slots}, _temp_dir=str(scratch),
         object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR,
+        logging_level=logging.ERROR, _system_config=NO_WORKERS_YET,
     )  # fmt: skip
 
 

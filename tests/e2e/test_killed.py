@@ -53,6 +53,37 @@ with cluster.running(Settings(microvm_slots=1), host_cpus=1) as ours:
         ours.ready()
         print(ours.lost() or "again", [o.value for o in fan_out(ray_cases.fail, ["a"], deadline_s=60, label="x")])
 """
+# Kills the first worker of our cluster as soon as there is one; a process of its own, for the other may hold the GIL.
+KILLER = """
+import os, signal, sys, time
+from pathlib import Path
+ends = time.monotonic() + 100
+while time.monotonic() < ends and os.getppid() == int(sys.argv[1]):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\\0")
+            ours = f"schedcp-ray-{sys.argv[1]}-".encode() in b" ".join(words)
+            if ours and any(word.endswith(b"/default_worker.py") for word in words):  # the raylet has it within a word
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                sys.exit(3)
+        except OSError:
+            pass
+    time.sleep(0.02)
+"""
+FIRST_WORKER = f"""
+import os, subprocess, sys
+killer = subprocess.Popen([sys.executable, "-c", {KILLER!r}, str(os.getpid())])
+from tasks.fleet import cluster
+from tasks.fleet.environment import prepare_environment
+from tasks.fleet.fan_out import fan_out
+from tasks.host.settings import Settings
+import ray_cases
+prepare_environment()
+with cluster.running(Settings(microvm_slots=2), host_cpus=2) as ours:
+    ours.ready()
+    print([outcome.value for outcome in fan_out(ray_cases.fail, ["a", "b"], deadline_s=60, label="x")])
+print(killer.wait())
+"""
 BREAKS_OFF = """
 import time
 from tasks.fleet import cluster
@@ -83,6 +114,11 @@ def test_a_ray_that_is_killed_is_told_and_begun_again_and_moves_no_environment()
     assert done.stdout.splitlines() == [
         "Ray's raylet ended (signal 9)", "again ['a']", "Ray's gcs_server ended (signal 9)", "again ['a']",
     ], done.stdout + done.stderr  # fmt: skip
+
+
+def test_a_worker_that_is_killed_while_ray_starts_holds_nothing_up() -> None:
+    done = python(FIRST_WORKER)
+    assert done.stdout.splitlines() == ["['a', 'b']", "3"], done.stdout + done.stderr
 
 
 def test_a_start_of_ray_is_broken_off_at_once() -> None:
