@@ -31,6 +31,7 @@ from control_plane.options import (
     Sets,
     Smt,
     Tier,
+    Topologies,
     Work,
     chosen,
     number,
@@ -103,6 +104,7 @@ def tune(
     seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
     tier: Tier = None,
     require: Require = None,
+    topology: Topologies = None,
     work: Work = None,
     schbench: Schbench = None,
     clock: Clock = None,
@@ -118,8 +120,8 @@ def tune(
     from control_plane.tune import tune_command
 
     settings = chosen(
-        tier=tier, require=require, work=work, schbench=schbench, clock=clock, cpus=cpus, llcs=llcs, smt=smt,
-        nodes=nodes, cold=cold, min_coverage=min_coverage,
+        tier=tier, require=require, topology=topology, work=work, schbench=schbench, clock=clock, cpus=cpus,
+        llcs=llcs, smt=smt, nodes=nodes, cold=cold, min_coverage=min_coverage,
     )  # fmt: skip
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
@@ -177,6 +179,7 @@ def verify(
         str, typer.Option("--tier", metavar="short|full", help="The whole adversarial suite takes minutes.")
     ] = "short",
     require: Require = None,
+    topology: Topologies = None,
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Print the source with what the suite executed of it.")
     ] = False,
@@ -190,7 +193,7 @@ def verify(
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()))
     raise typer.Exit(
         verify_command(
-            file, chosen(min_coverage=min_coverage), include or [], knob or [], options, workload,
+            file, chosen(min_coverage=min_coverage, topology=topology), include or [], knob or [], options, workload,
             sets=sets_of(set_, ops, ops_flag), linked=link or (), sources=coverage, as_json=json,
         )
     )  # fmt: skip

@@ -58,6 +58,14 @@ Require = Annotated[
         help="What the hosts need, repeatable: a note that it is missing then rejects.",
     ),
 ]
+Topologies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topology",
+        metavar="cpus=N,llcs=N,smt=N,nodes=N",
+        help="Try it on that, too, repeatable; on one like this host it is always tried.",
+    ),
+]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 Sets = Annotated[
@@ -87,10 +95,16 @@ def set_beside(context: typer.Context, taken: set[str]) -> list[str]:
 
 
 def chosen(
-    *, work: list[str] | None = None, require: list[str] | None = None, cold: bool = False, **options: Any
+    *,
+    work: list[str] | None = None,
+    require: list[str] | None = None,
+    topology: list[str] | None = None,
+    cold: bool = False,
+    **options: Any,
 ) -> Settings:
     """The environment's settings with the options that are given in place of its own; InputError names a wrong one."""
     from tasks.host.settings import load_settings
 
-    words = {"work": " ".join(work) if work else None, "require": " ".join(require) if require else None}
+    lists = {"work": work, "require": require, "topologies": topology}
+    words = {name: " ".join(given) if given else None for name, given in lists.items()}
     return load_settings(cold=cold or None, **words, **options)

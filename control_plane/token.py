@@ -17,6 +17,7 @@ from control_plane.outputs import (
 )
 from policy_lake.errors import InputError
 from policy_lake.model import from_json
+from policy_lake.topology import HostCpus, parse_topology
 from tasks.host.settings import load_settings
 from tasks.tokens.check import (
     Here,
@@ -65,6 +66,7 @@ def check_command(
     btf: str | None,
     stage: str,
     require: Sequence[str] = (),
+    topology: str = "",
     as_json: bool,
 ) -> int:
     """Say whether a token is good on this host, now; a refusal is a TokenError."""
@@ -75,7 +77,14 @@ def check_command(
     if unknown := [word for word in require if word != "hotplug"]:
         raise InputError(f"--require {unknown[0][:80]}: of a token only hotplug can be required")
     here = Here(
-        object, None if knobs is None else tuple(knobs), kernel, btf, cast(RolloutStage, stage), sets, bool(require)
+        object,
+        None if knobs is None else tuple(knobs),
+        kernel,
+        btf,
+        cast(RolloutStage, stage),
+        sets,
+        bool(require),
+        _cpus(topology),
     )
     shown = check_file(file, here, load_settings())
     if as_json:
@@ -89,6 +98,14 @@ def check_command(
         _say(f"  {escape(line)}")
     _say(f"  report beside it: {REPORTS[shown.report]}")
     return HOLDS
+
+
+def _cpus(text: str) -> HostCpus | None:
+    """Another host's CPUs, as `--topology` gives them; None for this one's."""
+    if not text:
+        return None
+    asked = parse_topology(text, "--topology")
+    return HostCpus(asked.cpus, asked.llcs, asked.smt, asked.nodes)
 
 
 def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
@@ -168,6 +185,7 @@ def _tried(tried: Tried | None) -> str:
 
 def _situations(token: Token) -> list[str]:
     lines = [f"hotplug: {token.hotplug}", f"tried: {', '.join(token.tried) or 'nothing'}"]
+    lines.append(f"on: {'; '.join(map(str, token.topologies))}, and on hosts with no more than that")
     return [*lines, *(f"not tried: {words}" for words in token.not_tried)]
 
 

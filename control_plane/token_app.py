@@ -39,6 +39,9 @@ def token_check(
         list[str] | None,
         typer.Option("--require", metavar="hotplug", help="Refuse a policy that ends when a CPU goes or comes."),
     ] = None,
+    topology: Annotated[
+        str, typer.Option("--topology", metavar="cpus=N,llcs=N,smt=N,nodes=N", help="Its CPUs.  [default: this host's]")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Say whether a token is good here and now, with nothing used up; exit status 3 and the reason if not."""
@@ -47,7 +50,7 @@ def token_check(
     raise typer.Exit(
         check_command(
             file, object=object, knobs=knob, sets=sets_of(set_, ops, ops_flag), kernel=kernel, btf=btf, stage=stage,
-            require=require or (), as_json=json,
+            require=require or (), topology=topology, as_json=json,
         )
     )  # fmt: skip
 

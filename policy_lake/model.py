@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from policy_lake.codes import Code
 from policy_lake.coverage import Coverage
+from policy_lake.topology import Topology
 
 KnobValue = int | float | str | bool
 Clock = Literal["wall", "virtual"]
@@ -166,7 +167,7 @@ class Stage:
     """One step of a verdict, in order: source, build, object, kernel, survive, fair, score.
 
     `callbacks` are the members of sched_ext_ops that the policy implements, where the stage read them: `object` does.
-    `situations` are those that the policy met in it.
+    `situations` are those that the policy met in it, `topologies` the guests in which it met the suite to its end.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Stage:
     evidence: str = ""
     callbacks: tuple[str, ...] = ()
     situations: tuple[str, ...] = ()
+    topologies: tuple[Topology, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from policy_lake.knobs import settle
 from policy_lake.limits import PAIRS, SEED, most_pairs
 from policy_lake.model import Clock, Policy, Verdict
 from policy_lake.scores import MeasurementPlan
+from tasks.host.cpus import topologies_for
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
@@ -142,15 +143,17 @@ def verify_in_guest(
     if checked.made is None or not (sound or options.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
     on_stage("boot")
+    topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
         in_guest = verify_full_tier(
             checked.made.data, checked.arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
-            hotplug=checked.hotplug, on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
+            hotplug=checked.hotplug, topologies=topologies,
+            on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
         )  # fmt: skip
     else:
         in_guest = verify_object(
             checked.made.data, checked.arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
-            hotplug=checked.hotplug, on_event=lambda event: on_stage(_stage_of(event)),
+            hotplug=checked.hotplug, topologies=topologies, on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
     return verdict_of(

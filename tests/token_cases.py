@@ -20,6 +20,7 @@ from policy_lake.coverage import Branch, FileCoverage, counted
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import Finding, Stage, to_json
 from policy_lake.scores import Pair, Ratio, Score
+from policy_lake.topology import HostCpus, Topology
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.audit_log import read_log
 from verifier_vm.tokens.check import Attachment, check_token
@@ -37,7 +38,11 @@ def sha(text: str) -> str:
 
 
 NO_CGROUPS = Finding("F41", "note", "it has no cgroup ops, so weights and quotas of cgroups are void")
-STAGES = tuple(Stage(name, True, 1.5, (NO_CGROUPS,) if name == "build" else ()) for name in REQUIRED_STAGES)
+TRIED = (Topology(2), Topology(8, llcs=2, smt=2))
+STAGES = tuple(
+    Stage(name, True, 1.5, (NO_CGROUPS,) if name == "build" else (), topologies=TRIED if name == "survive" else ())
+    for name in REQUIRED_STAGES
+)
 KERNEL = "7.3.4+deb13-cloud-amd64"
 SCORE = Score(
     "score-1", "batch", "ljf", "eevdf", {}, "makespan_s", "s", "virtual", 2, (Pair(1.5, 1.2), Pair(1.5, 1.25)),
@@ -51,7 +56,9 @@ REQUEST = TokenRequest(
     "ljf", sha("object"), sha("source"), ("slice_us=500", "long_comms=transcode"), KERNEL, sha("btf"), "host-1", STAGES,
     workload="batch", score=SCORE, coverage=COVERAGE,
 )  # fmt: skip
-HERE = Attachment(REQUEST.object_sha256, REQUEST.arguments, REQUEST.kernel, REQUEST.btf_sha256, REQUEST.audience)
+HERE = Attachment(
+    REQUEST.object_sha256, REQUEST.arguments, REQUEST.kernel, REQUEST.btf_sha256, REQUEST.audience, HostCpus(2)
+)
 ERRORS = {2: InputError, 4: InfraError}
 
 

@@ -14,6 +14,7 @@ from benchmarks.workloads import workload
 from bpf.build import PolicyObject
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import MeasurementPlan
+from policy_lake.topology import Topology
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
@@ -24,7 +25,6 @@ from verifier_vm.judge import gate
 from verifier_vm.machine import snapshot
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 from verifier_vm.verdict import stage_of
 
 BATCH = workload("batch")

@@ -26,12 +26,12 @@ from policy_lake.errors import InfraError
 from policy_lake.events import Attached, Detached, Event, NotDone, ProgramEvent, Ran, StepEvent
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Clock
+from policy_lake.topology import Topology
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import load_settings
 from tasks.host.workloads import find_workload
 from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
 DEADLINE_S = 600.0

@@ -14,6 +14,7 @@ from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
+from policy_lake.topology import Topology
 from tasks.host.in_use import hold
 from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
@@ -24,7 +25,6 @@ from verifier_vm.machine.image import GUEST_DIR, LIBBPF, LIBELF_REST, Program, b
 from verifier_vm.machine.kernel import Kernel, installed_kernel
 from verifier_vm.machine.kernel_config import guest_files
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 
 _PROBES = Path(bpf.__file__).parent / "probes"
 PROBE = "observe"

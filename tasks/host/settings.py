@@ -15,6 +15,7 @@ from policy_lake import limits
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
 from policy_lake.show import for_terminal
+from policy_lake.topology import Topology, parse_topology
 from verifier_vm.verdict import REQUIREMENTS, bugs_of
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     min_coverage: int = number(
         limits.MIN_COVERAGE, description="per cent of a policy's branches to be tried for a token beyond the canary"
     )
+    topologies: str = Field(default="", description="what else to try a policy on, words such as cpus=8,smt=2")
     require: str = Field(default="", description="what the hosts need of any policy, words by spaces")
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     clock: Literal["auto", "virtual", "wall"] = "auto"
@@ -109,6 +111,16 @@ class Settings(BaseSettings):
             raise ValueError(f"{unknown[0][:80]!r} is not one of {', '.join(REQUIREMENTS)}")
         return value
 
+    @field_validator("topologies")
+    @classmethod
+    def _known_topologies(cls, value: str) -> str:
+        try:
+            for word in value.split():
+                parse_topology(word, "topologies")
+        except InputError as error:
+            raise ValueError(str(error).removeprefix("topologies: ")) from error
+        return value
+
     def __getstate__(self) -> dict[Any, Any]:
         # What is pickled goes to other processes and hosts, and none of them asks the model.
         state = super().__getstate__()
@@ -118,6 +130,11 @@ class Settings(BaseSettings):
     def required_bugs(self) -> frozenset[str]:
         """The bugs that `require` does not bear."""
         return bugs_of(self.require.split())
+
+    @property
+    def more_topologies(self) -> tuple[Topology, ...]:
+        """What else than the tier's topologies a policy is tried on."""
+        return tuple(parse_topology(word, "topologies") for word in self.topologies.split())
 
     @property
     def lake_dir(self) -> Path:

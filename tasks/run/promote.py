@@ -15,6 +15,7 @@ from policy_lake.errors import InfraError
 from policy_lake.model import Candidate, Stage, Verdict
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.show import logger
+from tasks.host.cpus import topologies_for
 from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.batch import Evidence, read_evidence
@@ -23,10 +24,11 @@ from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.tokens.issue import token_for_verdict
 from tasks.trial.drive import RunStore
-from tasks.trial.full import verify_full_tier
+from tasks.trial.full import verify_elsewhere, verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
+from verifier_vm.judge.stages import merged
 from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.terms import Provenance, RolloutStage
 from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, require, verdict_of
@@ -55,10 +57,10 @@ def promote(
     if again is None or again.outcome != "win":
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
-    verdict = evidence.verdict if tier == "short" else _full(scope, evidence)
+    verdict = _beyond_this_guest(scope, evidence) if tier == "short" else _full(scope, evidence)
     name = describe(best.policy, best.knob_values)
     if verdict.rejection is not None:
-        log.warning("learn: %s won, and the full tier rejects it: %s", name, verdict.rejection.reason)
+        log.warning("learn: %s won, and is rejected when it is tried further: %s", name, verdict.rejection.reason)
         return None
     limit: RolloutStage = "canary"
     if tier == "full":
@@ -104,16 +106,37 @@ def _attempt(spec: TrialSpec, store: RunStore, *, on_span: OnSpan) -> Trial:
     return run_here(trial(spec), spec, store, on_span=on_span, what=what)
 
 
-def _full(scope: Scope, evidence: Evidence) -> Verdict:
-    """The verdict with the full tier's stages in place of the short tier's."""
+def _beyond_this_guest(scope: Scope, evidence: Evidence) -> Verdict:
+    """The verdict, and what the winner did on topologies that it did not meet as a candidate, such as this host's."""
+    met = {topology for stage in evidence.verdict.stages for topology in stage.topologies}
+    wanted = [topology for topology in topologies_for(scope.settings, "short") if topology not in met]
+    if not wanted:
+        return evidence.verdict
+    cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
+    data, bugs = _object(scope, evidence), scope.settings.required_bugs
+    more = verify_elsewhere(data, evidence.arguments, scope.settings, wanted, cgroups=cgroups, hotplug=hotplug)
+    both = merged([evidence.verdict, *more])
+    stages = [require(stage, bugs) for stage in both.stages]
+    return verdict_of(stages, ops=both.ops, data=data, kernel=both.kernel, coverage=both.coverage)
+
+
+def _object(scope: Scope, evidence: Evidence) -> bytes:
     path = scope.settings.object_dir / f"{evidence.verdict.object_sha256}.bpf.o"
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from error
+
+
+def _full(scope: Scope, evidence: Evidence) -> Verdict:
+    """The verdict with the full tier's stages in place of the short tier's."""
+    data = _object(scope, evidence)
     cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
     doing("learn: the winner goes through the full tier")
-    full = verify_full_tier(data, evidence.arguments, scope.settings, cgroups=cgroups, hotplug=hotplug)
+    full = verify_full_tier(
+        data, evidence.arguments, scope.settings, cgroups=cgroups, hotplug=hotplug,
+        topologies=topologies_for(scope.settings, "full"),
+    )  # fmt: skip
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
     in_guests = [require(stage, scope.settings.required_bugs) for stage in full.stages]
     stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *in_guests]

@@ -16,6 +16,8 @@ from typing import Any
 from policy_lake.errors import InputError
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
+from policy_lake.topology import HostCpus
+from tasks.host.cpus import read_host_cpus
 from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
 from verifier_vm.object.errors import ObjectError
@@ -51,6 +53,7 @@ class Here:
     stage: RolloutStage = "canary"
     sets: Mapping[str, str] = field(default_factory=dict)
     hotplug: bool = False
+    cpus: HostCpus | None = None
 
 
 class ReportState(StrEnum):
@@ -105,6 +108,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
         kernel=here.kernel or platform.release(),
         btf_sha256=here.btf_sha256 or _host_btf(),
         audience=audience(settings),
+        cpus=here.cpus or read_host_cpus(),
         stage=here.stage,
         hotplug=here.hotplug or "hotplug" in settings.require.split(),
     )

@@ -10,13 +10,13 @@ from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate
 from policy_lake.scores import Provenance, Score
+from policy_lake.topology import Topology
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
-from verifier_vm.machine.topology import Topology
 
 # What of a score's provenance was asked for and is so again; the rest is what may have changed meanwhile.
 _ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file"})

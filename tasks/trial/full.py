@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from policy_lake.model import Verdict
+from policy_lake.topology import Topology
 from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest
@@ -16,7 +17,7 @@ from tasks.host.settings import Settings
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.gate import verify_part
 from verifier_vm.judge.stages import merged
-from verifier_vm.machine.topology import Topology
+from verifier_vm.judge.suite import elsewhere
 
 GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
 
@@ -33,6 +34,7 @@ class PartWork:
     hotplug: bool
     cold: bool
     settings: Settings
+    topologies: tuple[Topology, ...]
 
 
 def verify_full_tier(
@@ -43,6 +45,7 @@ def verify_full_tier(
     check_all: bool = False,
     cgroups: bool = False,
     hotplug: bool = True,
+    topologies: tuple[Topology, ...] = (),
     on_part: Callable[[str, bool], None] = lambda name, ok: None,
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
@@ -50,9 +53,10 @@ def verify_full_tier(
     `on_part` hears of each as it ends. InfraError when one ends without a verdict: nothing is known then, and half a
     tier is no tier.
     """
-    wanted = aimed_parts(data, "full", arguments)
+    wanted = aimed_parts(data, "full", arguments, topologies)
     orders = [
-        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings) for i in range(len(wanted))
+        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings, topologies)
+        for i in range(len(wanted))
     ]
 
     left = {part.name for part in wanted}
@@ -76,10 +80,32 @@ def verify_full_tier(
     return merged([outcome.value for outcome in outcomes if outcome.value is not None])
 
 
+def verify_elsewhere(
+    data: bytes,
+    arguments: tuple[str, ...],
+    settings: Settings,
+    topologies: Sequence[Topology],
+    *,
+    cgroups: bool = False,
+    hotplug: bool = True,
+) -> list[Verdict]:
+    """A verdict from a guest of each topology, one after another here."""
+    verdicts = []
+    for topology in topologies:
+        doing("verify: %s", topology)
+        guest = prepare_guest(settings, Shape(topology, settings.clock, settings.cold))
+        made = verify_part(
+            data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
+            deadline_s=settings.trial_deadline_s,
+        )  # fmt: skip
+        verdicts.append(made.verdict)
+    return verdicts
+
+
 def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
-    part = aimed_parts(order.data, "full", order.arguments)[order.index]
+    part = aimed_parts(order.data, "full", order.arguments, order.topologies)[order.index]
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,

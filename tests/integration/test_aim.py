@@ -8,10 +8,10 @@ import subprocess
 import pytest
 
 from bpf.toolchain import find_toolchain
+from policy_lake.topology import Topology
 from verifier_vm.coverage.conditions import read_conditions
 from verifier_vm.judge.aim import Aims, aimed_parts, read_aims
 from verifier_vm.judge.suite import FULL, SHORT
-from verifier_vm.machine.topology import Topology
 
 SOURCE = """
 #define __uint(name, val) int(*name)[val]

@@ -17,6 +17,7 @@ from token_cases import SCORE, STAGES, payload, refusal, sha
 from control_plane import cli
 from policy_lake.errors import InfraError
 from policy_lake.model import Rejection, Verdict
+from policy_lake.topology import HostCpus
 from tasks.host.settings import Settings
 from tasks.tokens import issue
 from tasks.tokens.check import HOST_BTF
@@ -241,7 +242,7 @@ def test_check_tells_of_what_this_host_has_admitted(refused, schedcp, data, toke
 
     settings = Settings()
     key = read_public_key(settings.key_dir / PUBLIC)
-    what = Attachment(sha("object"), KNOBS, SCORE.kernel, sha("btf"), "host-1")
+    what = Attachment(sha("object"), KNOBS, SCORE.kernel, sha("btf"), "host-1", HostCpus(2))
     create_host_state(host_state_dir(settings))
     assert schedcp("token", "check", token, *THERE)[0] == 0
     known = {"revocations": read_revocations(settings.key_dir / REVOCATIONS, key), "log": read_signed_log(settings)}

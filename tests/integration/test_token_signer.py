@@ -213,7 +213,8 @@ from tasks.host.settings import load_settings
 from tasks.tokens.issue import token_for_verdict
 from tasks.planners import choose
 from verifier_vm.tokens.terms import REQUIRED_STAGES
-stages = tuple(Stage(name, True, 1.0) for name in REQUIRED_STAGES)
+from policy_lake.topology import Topology
+stages = tuple(Stage(name, True, 1.0, topologies=(Topology(2),)) for name in REQUIRED_STAGES)
 verdict = Verdict(True, None, stages, "x", hashlib.sha256(b"o").hexdigest(), "7.3")
 path = token_for_verdict(verdict, "source", load_settings(), btf_sha256="ab" * 32)
 secret = [name for name in sys.modules if name.split(".")[-1] in ("private_key", "key_store", "signer")]

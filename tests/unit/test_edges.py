@@ -15,6 +15,7 @@ from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import ExitKind, ExitRecord
 from policy_lake.measurement import Measurement
+from policy_lake.topology import Topology
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
@@ -24,7 +25,6 @@ from tasks.trial import trial
 from tasks.trial.parts import read_source
 from tasks.trial.trial import measured, scored
 from verifier_vm.judge.console import shorten_verifier_log, verifier_complaint, why_disabled
-from verifier_vm.machine.topology import Topology
 from verifier_vm.tokens import host_state
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import read_bounded

@@ -14,12 +14,12 @@ from benchmarks.workloads import at_size, descriptor_sha256, workload
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
 from policy_lake.scores import Pair, Ratio, Score
+from policy_lake.topology import Topology
 from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
 from tasks.trial import floor
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 
 BATCH = at_size(workload("batch"), "smoke")
 SHAPE = Shape(Topology(2))

@@ -13,10 +13,10 @@ from policy_lake.codes import Code
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
+from policy_lake.topology import Topology
 from verifier_vm.judge import gate
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.snapshot import WarmUpError
-from verifier_vm.machine.topology import Topology
 
 
 def verified(monkeypatch, scenario, machine=WALL, **options):

@@ -13,11 +13,11 @@ import pytest
 from trial_cases import BATCH
 
 from policy_lake.errors import InputError
+from policy_lake.topology import Topology
 from tasks.host import guest, root
 from tasks.host.guest import Shape, prepare_guest, shape_for, shape_of
 from tasks.host.settings import Settings, load_settings
 from verifier_vm.machine.kernel import Kernel
-from verifier_vm.machine.topology import Topology
 
 
 @pytest.fixture

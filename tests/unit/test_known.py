@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from policy_lake.model import Finding, Stage, Verdict
+from policy_lake.topology import Topology
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
 from tasks.trial import known
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 from verifier_vm.verdict import stage_of, verdict_of
 
 DATA, ARGUMENTS = b"object", ("slice_ns=5",)

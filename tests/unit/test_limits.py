@@ -21,10 +21,10 @@ from policy_lake import limits
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import Limit
+from policy_lake.topology import Topology
 from tasks.host.settings import Settings, load_settings
 from tasks.run.spec import define_run
 from tasks.score import ScoreRequest
-from verifier_vm.machine.topology import Topology
 
 ALL = [value for value in vars(limits).values() if isinstance(value, Limit)]
 # What a command needs besides the option, so that only the option can be what is wrong.

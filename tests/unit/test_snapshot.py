@@ -12,11 +12,11 @@ import pytest
 
 from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.topology import Topology
 from verifier_vm.machine import snapshot, snapshot_files
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import _key, origin_of, snapshot_key
 from verifier_vm.machine.snapshot_files import STATE, TABLE, copy_data, digest_of_data, holds, prune
-from verifier_vm.machine.topology import Topology
 
 MIB = 1 << 20
 

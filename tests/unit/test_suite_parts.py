@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from policy_lake.guest import GuestStep
+from policy_lake.topology import Topology
 from verifier_vm.judge.gate import STALL_LIMITS_MS
 from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, parts
-from verifier_vm.machine.topology import Topology
 from verifier_vm.situations import Situation, made_by
 
 PART = Part("small", (Exercise("a", "W1", 2.0, ("x=1",), base_s=0.5), Exercise("b", "W2", 3.0)), reloads=2)
@@ -80,13 +80,14 @@ def test_a_tier_is_its_parts() -> None:
     assert (SHORT.topology, SHORT.reloads, SHORT.deadline_s) == (None, 0, 240.0)
     assert [part.topology for part in FULL] == [
         Topology(1), Topology(2), Topology(4, llcs=2, smt=2), Topology(8, llcs=2, nodes=2),
+        Topology(16, llcs=4, smt=2, nodes=2),
     ]  # fmt: skip
-    assert [part.reloads for part in FULL] == [2, 4, 2, 2] and {part.deadline_s for part in FULL} == {900.0}
+    assert [part.reloads for part in FULL] == [2, 4, 2, 2, 2] and {part.deadline_s for part in FULL} == {900.0}
     crowds = [
         next(word for word in exercise.args if word.startswith("crowd="))
         for part in FULL for exercise in part.exercises if exercise.name == "W3"
     ]  # fmt: skip
-    assert crowds == ["crowd=150"] * 3 + ["crowd=300"], "thousands of threads where there are nodes"
+    assert crowds == ["crowd=150"] * 3 + ["crowd=300"] * 2, "thousands of threads where there are nodes"
 
 
 @pytest.mark.parametrize("part", (SHORT, *FULL), ids=lambda part: part.name)

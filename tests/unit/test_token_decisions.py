@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from token_cases import NO_CGROUPS, REQUEST, SCORE, check, issue, refusal, revoke, sha, trust
+from token_cases import NO_CGROUPS, REQUEST, SCORE, STAGES, TRIED, check, issue, refusal, resigned, revoke, sha, trust
 
 from policy_lake.errors import InputError
 from policy_lake.model import Finding, Stage
 from policy_lake.scores import Ratio
+from policy_lake.topology import HostCpus
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code
 from verifier_vm.tokens.files import SIZE_LIMIT
@@ -151,3 +152,25 @@ def test_the_first_list_is_version_1_and_none_before_it_is_believed(tmp_path):
         else:
             with refusal(Code.OLD_REVOCATIONS):
                 read_revocations(tmp_path / REVOCATIONS, key.public)
+
+
+@pytest.mark.parametrize("host", [HostCpus(2), HostCpus(8, llcs=2, smt=2), HostCpus(5, smt=2)], ids=str)
+def test_a_token_holds_on_hosts_that_have_no_more_than_was_tried(tmp_path, host):
+    envelope = issue(tmp_path)
+    assert check(tmp_path, envelope, cpus=host).topologies == TRIED
+
+
+@pytest.mark.parametrize("host", [HostCpus(9), HostCpus(2, nodes=2), HostCpus(2, unequal=True)], ids=str)
+def test_a_token_is_refused_on_a_host_outside_them(tmp_path, host):
+    envelope = issue(tmp_path)
+    with refusal(Code.OTHER_TOPOLOGY):
+        check(tmp_path, envelope, cpus=host)
+
+
+def test_a_verdict_that_names_no_topology_gets_no_token(tmp_path):
+    stages = tuple(replace(stage, topologies=()) for stage in STAGES)
+    with refusal(Code.TERMS):
+        issue(tmp_path, stages=stages)
+    forged = resigned(tmp_path, issue(tmp_path), lambda said: said["predicate"]["schedcp"].update(topologies=[]))
+    with refusal(Code.MALFORMED):
+        check(tmp_path, forged)

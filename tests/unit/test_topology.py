@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from policy_lake.errors import InputError
 from policy_lake.limits import CPUS
-from verifier_vm.machine.topology import Topology
+from policy_lake.topology import HostCpus, Topology, outside, parse_topology
+from verifier_vm.machine.qemu import topology_arguments
 
 
 @st.composite
@@ -26,7 +27,7 @@ def topologies(draw: st.DrawFn) -> Topology:
 
 def options(topology: Topology, memory_mib: int = 512) -> tuple[dict[str, int], list[dict[str, str]]]:
     """QEMU's options as it reads them: -smp as numbers, and each -numa."""
-    arguments = topology.arguments(memory_mib, tuple(f"ram{node}" for node in range(topology.nodes)))
+    arguments = topology_arguments(topology, memory_mib, tuple(f"ram{node}" for node in range(topology.nodes)))
     pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
     smp = next(value for name, value in pairs if name == "-smp")
     first, *rest = smp.split(",")
@@ -87,3 +88,57 @@ def test_a_topology_is_told_as_people_say_it() -> None:
 def test_what_cannot_be_is_refused_before_a_guest_is_started(wrong: tuple[int, int, int, int]) -> None:
     with pytest.raises(InputError):
         Topology(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        (HostCpus(1), ""), (HostCpus(2), ""), (HostCpus(4, smt=2), ""), (HostCpus(4, llcs=2, smt=2), ""),
+        (HostCpus(3), ""),  # of four, which has more to get wrong
+        (HostCpus(5), "5 CPUs are more than the 4 that were tried"),
+        (HostCpus(2, nodes=2), "2 CPUs, 2 nodes are another kind of machine than was tried"),
+        (HostCpus(2, unequal=True), "CPUs of unequal speed were not tried"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_host_is_within_what_was_tried_or_is_told_why_not(host: HostCpus, why: str) -> None:
+    assert outside(host, [Topology(2), Topology(4, llcs=2, smt=2)]) == why
+
+
+def test_what_two_guests_had_apart_was_not_tried_together() -> None:
+    apart = [Topology(8, llcs=2), Topology(4, smt=2)]
+    assert not outside(HostCpus(8, llcs=4), apart) and not outside(HostCpus(4, smt=2), apart)
+    assert outside(HostCpus(4, llcs=2, smt=2), apart) and outside(HostCpus(8, smt=2), apart)
+    assert outside(HostCpus(1), []) == "1 CPUs are more than the 0 that were tried"
+
+
+@given(st.integers(1, 80), st.integers(1, 9), st.integers(1, 8), st.integers(1, 5))
+def test_a_guest_that_is_like_a_host_has_all_that_it_has(cpus: int, llcs: int, smt: int, nodes: int) -> None:
+    host = HostCpus(cpus, llcs, smt, nodes)
+    like = host.like_it()
+    if like is None:
+        assert cpus > CPUS.high - 4
+    else:
+        assert outside(host, [like]) == "" and like.cpus < cpus + 4
+
+
+@pytest.mark.parametrize(
+    ("text", "topology"),
+    [
+        ("cpus=8,llcs=2,smt=2,nodes=2", Topology(8, 2, 2, 2)),
+        ("smt=2,cpus=4", Topology(4, 1, 2)),
+        ("cpus=3", Topology(3)),
+    ],
+)
+def test_a_topology_is_read_from_words(text: str, topology: Topology) -> None:
+    assert parse_topology(text, "--topology") == topology
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8", "cpus=", "cpus=8,cpus=8", "cores=4", "cpus=-1", "cpus=65", "cpus=3,smt=2", "cpus=²",
+             "cpus=" + "9" * 5000, "cpus=4,nodes=2", "cpus=2\n", "cpus=2,,", ",".join(["cpus=2"] * 4000)],
+)  # fmt: skip
+def test_words_that_are_no_topology_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError, match=r"^--topology: ") as caught:
+        parse_topology(text, "--topology")
+    assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)

@@ -288,7 +288,15 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
     monkeypatch.setattr(full, "verify_part", verify)
     settings = spec(tmp_path).settings
     order = full.PartWork(
-        index, b"o", ("a=1",), check_all=True, cgroups=False, hotplug=False, cold=True, settings=settings
+        index,
+        b"o",
+        ("a=1",),
+        check_all=True,
+        cgroups=False,
+        hotplug=False,
+        cold=True,
+        settings=settings,
+        topologies=(),
     )
     assert full.do_part(order) == "verdict"
     shape, (data, arguments, part, more) = asked

@@ -16,12 +16,12 @@ from benchmarks.scoring import BASELINE
 from bpf.build import PolicyObject
 from policy_lake.errors import BuildError, InfraError
 from policy_lake.model import Finding
+from policy_lake.topology import Topology
 from tasks.host.guest import Shape
 from tasks.trial import build, floor, static
 from tasks.trial.build import arguments_of, loadable, provenance_of
 from tasks.trial.floor import measure_floor
 from tasks.trial.static import Checked, check_statically
-from verifier_vm.machine.topology import Topology
 from verifier_vm.object.analyse import Analysis
 from verifier_vm.object.filled import KernelValues
 from verifier_vm.verdict import stage_of

@@ -13,11 +13,11 @@ import pytest
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.guest import ClockCounts
+from policy_lake.topology import Topology
 from tasks.host import guest
 from tasks.host.settings import Settings
 from verifier_vm.machine import clock
 from verifier_vm.machine.executed import BlockTable
-from verifier_vm.machine.topology import Topology
 
 FIELDS = ("magic", "fallbacks", "virtual_ns", "hash", "slots", "switches", "switch_hash", "moves", "error")
 

@@ -10,10 +10,10 @@ import pytest
 from benchmarks.toolchain import toolchain_files
 from benchmarks.workloads import at_size, workload
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.topology import Topology
 from tasks.host import guest as guests
 from tasks.host import root
 from tasks.host.settings import load_settings
-from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

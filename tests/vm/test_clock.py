@@ -23,8 +23,8 @@ from skipping import skip_or_fail
 
 from policy_lake.errors import LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
+from policy_lake.topology import Topology
 from verifier_vm.machine.qemu import Machine
-from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

@@ -16,8 +16,8 @@ from skipping import skip_or_fail
 
 from policy_lake.errors import InfraError
 from policy_lake.guest import ClockCounts, GuestJob, GuestStep
+from policy_lake.topology import Topology
 from verifier_vm.machine.clock import Stats
-from verifier_vm.machine.topology import Topology
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

@@ -15,6 +15,7 @@ from bpf.library import policies, policy
 from policy_lake.events import Attached, ExitKind
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import knob_words
+from policy_lake.topology import Topology
 from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.vm import run
 
@@ -87,3 +88,11 @@ def test_the_command_prints_the_fixed_shape_and_its_exit_status(guest):
     printed = contract(rejected.stdout)
     assert rejected.returncode == 3 and printed["accepted"] is False and printed["token"] is None
     assert set(printed["rejection"]) >= {"stage", "reason", "evidence"}
+
+
+def test_a_verdict_names_the_topologies_that_it_holds_for(guest):
+    made = compile_policy(policy("percpu").source, name="percpu", vmlinux_dir=guest.kernel.headers)
+    large = Topology(8, llcs=2, smt=2)
+    verdict = verify_object(made.data, (), guest.machine, topologies=(large,)).verdict
+    assert verdict.accepted, verdict.rejection
+    assert [stage.topologies for stage in verdict.stages] == [(), (guest.machine.topology, large), ()]

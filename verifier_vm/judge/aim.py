@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from verifier_vm.judge.suite import Exercise, Part, SuiteTier, parts
-from verifier_vm.machine.topology import Topology
+from policy_lake.topology import Topology
+from verifier_vm.judge.suite import Exercise, Part, SuiteTier, elsewhere, parts
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.ops import FLAG, USE, read_ops, word_value
 from verifier_vm.object.program import Program, read_program
@@ -56,14 +56,19 @@ def _cpus(program: Program) -> tuple[int, ...]:
     return tuple(sorted(size + 1 for size in sizes if 1 < size < MOST_CPUS)[-CPU_ARRAYS:])
 
 
-def aimed_parts(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> tuple[Part, ...]:
+def aimed_parts(
+    data: bytes, tier: SuiteTier, arguments: Sequence[str] = (), topologies: Sequence[Topology] = ()
+) -> tuple[Part, ...]:
     """The tier's guests with what the object asks for, and further guests for CPU counts of its own.
 
-    `arguments` are its loader's `NAME=VALUE` words, which may choose another of its policies, or set flags.
+    `arguments` are its loader's `NAME=VALUE` words, which may choose another of its policies, or set flags. On
+    `topologies` it is tried, too, each in a guest of its own, where none of the tier's is such.
     """
     aims, known = read_aims(data, tier, arguments), parts(tier)
     tried = {part.topology.cpus for part in known if part.topology}
     more = [_beyond(cpus) for cpus in aims.cpus if cpus not in tried]
+    known_topologies = {part.topology or Topology() for part in known}
+    more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
     return (*(_aimed(part, aims, tier) for part in known), *more)
 
 
@@ -79,4 +84,4 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
 
 def _beyond(cpus: int) -> Part:
     exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)))
-    return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0)
+    return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0, counts=False)

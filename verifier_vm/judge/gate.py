@@ -14,6 +14,7 @@ from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Verdict
+from policy_lake.topology import Topology
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
@@ -51,18 +52,19 @@ def verify_object(
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
+    topologies: Sequence[Topology] = (),
 ) -> ObjectVerdict:
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
-    what does not honour cgroup weights; without `hotplug` a CPU that goes may end it, tidily. A guest
-    that dies saying why rejects the policy; one that is lost without a word is a LostVMError: nothing is known. Guests
-    run one after another here, each in its part's topology, and `deadline_s` is each one's; to run them at once, call
-    `verify_part` on each of `aimed_parts` and `merged`.
+    what does not honour cgroup weights; without `hotplug` a CPU that goes may end it, tidily. `topologies` are tried
+    beside the tier's. A guest that dies saying why rejects the policy; one that is lost without a word is a
+    LostVMError: nothing is known. Guests run one after another here, each in its part's topology, and `deadline_s` is
+    each one's; to run them at once, call `verify_part` on each of `aimed_parts` and `merged`.
     """
     verdicts: list[Verdict] = []
     report: GuestReport | None = None
-    for part in aimed_parts(data, tier, knob_arguments):
+    for part in aimed_parts(data, tier, knob_arguments, topologies):
         first = not verdicts
         result = verify_part(
             data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
@@ -97,7 +99,7 @@ def verify_part(
     `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take. `hotplug` as
     for `verify_object`.
     """
-    part = part.for_policy(hotplug=hotplug)
+    part = replace(part.for_policy(hotplug=hotplug), topology=machine.topology)
     if deadline_s is None:
         deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
     # In virtual time a stall is the policy's own, and is not looked at twice.

@@ -94,7 +94,8 @@ class Reader:
                 evidence += [*event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
         stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
-        return replace(stage, situations=self._met(events, findings))
+        tried = (self.part.topology,) if stage.ok and self.part.topology and self.part.counts else ()
+        return replace(stage, situations=self._met(events, findings), topologies=tried)
 
     def _met(self, events: Sequence[StepEvent], findings: Sequence[Finding]) -> tuple[str, ...]:
         """The situations that the policy met to their end, or that ended it as it says of itself."""
@@ -160,7 +161,9 @@ def merged(verdicts: Sequence[Verdict]) -> Verdict:
         evidence = [part for part in (known.evidence, stage.evidence) if part]
         findings = list(_once([*known.findings, *stage.findings]))
         made = _stage(stage.name, known.seconds + stage.seconds, findings, evidence)
-        stages[stage.name] = replace(made, situations=in_order((*known.situations, *stage.situations)))
+        met = in_order((*known.situations, *stage.situations))
+        tried = tuple(dict.fromkeys((*known.topologies, *stage.topologies)))
+        stages[stage.name] = replace(made, situations=met, topologies=tried)
     rejection = next((verdict.rejection for verdict in verdicts if verdict.rejection), None)
     ran = joined([verdict.coverage or Coverage(NO_GUEST) for verdict in verdicts])
     return replace(

@@ -14,7 +14,7 @@ from typing import Literal
 
 from policy_lake.events import exercise_label
 from policy_lake.guest import GuestStep
-from verifier_vm.machine.topology import Topology
+from policy_lake.topology import Topology
 from verifier_vm.situations import Situation, made_by
 
 OBJECT = "policy.bpf.o"
@@ -53,7 +53,7 @@ class Part:
     `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
     time is virtual. With `offline` the policy is attached while the last CPU is off line, which W28 brings back. `last`
     end the policy, which is then attached anew for each, after all else. `deadline_s` of wall time ends a guest that
-    hangs; on a quiet host a tenth of it is enough.
+    hangs; on a quiet host a tenth of it is enough. `counts`: who passes it was tried on such a topology.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Part:
     offline: bool = False
     deadline_s: float = 240.0
     last: tuple[Exercise, ...] = ()
+    counts: bool = True
 
     @property
     def compared(self) -> tuple[Exercise, ...]:
@@ -193,7 +194,20 @@ FULL = (
     _full("2 CPUs", Topology(2), reloads=4, uptime_s=UPTIME_S),
     _full("4 CPUs, SMT", Topology(4, llcs=2, smt=2)),
     _full("8 CPUs, 2 nodes", Topology(8, llcs=2, nodes=2), crowd=300),
+    _full("16 CPUs, SMT, 2 nodes", Topology(16, llcs=4, smt=2, nodes=2), crowd=300),
 )
+
+
+def elsewhere(topology: Topology) -> Part:
+    """What a topology that the short tier has not is tried with: everything at once, a crowd, a CPU that comes late."""
+    exercises = (
+        *((Exercise("W28", "W28", 0.9),) if topology.cpus > 1 else ()),
+        Exercise("mix", _ALL, 3.6, _RARE),
+        Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
+        Exercise("W1", "W1", 2.0, base_s=0.5),
+        Exercise("W10", "W10", 0.8, base_s=0.4),
+    )
+    return Part(f"short, {topology}", exercises, topology, offline=topology.cpus > 1)
 
 
 def parts(tier: SuiteTier) -> tuple[Part, ...]:

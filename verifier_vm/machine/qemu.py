@@ -14,7 +14,7 @@ from typing import Literal
 
 from policy_lake.errors import SETUP, InfraError
 from policy_lake.model import Clock
-from verifier_vm.machine.topology import Topology
+from policy_lake.topology import Topology
 
 Accel = Literal["kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
@@ -96,7 +96,7 @@ def command_line(
         "setpriv", "--pdeathsig", "KILL", *(["env", f"LD_PRELOAD={machine.clock}"] if machine.clock else []),
         QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-M", board, "-accel", _accel(machine), "-cpu", "host" if machine.accel == "kvm" else "max",
-        *backends, *machine.topology.arguments(machine.node_mib * machine.topology.nodes, ram),
+        *backends, *topology_arguments(machine.topology, machine.node_mib * machine.topology.nodes, ram),
         "-kernel", str(machine.kernel), "-initrd", str(machine.initrd), "-append", append,
         "-serial", "stdio",
         "-chardev", f"socket,id=job,fd={port_fd}",
@@ -134,3 +134,17 @@ def _version_of(path: str, mtime_ns: int, size: int) -> tuple[int, ...]:
         return tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
     except (OSError, subprocess.TimeoutExpired, IndexError) as error:
         raise InfraError(f"{QEMU} does not tell its version ({type(error).__name__}): run `{SETUP}`") from error
+
+
+def topology_arguments(topology: Topology, memory_mib: int, ram: Sequence[str]) -> list[str]:
+    """QEMU's options for the CPUs; `ram` names one memory backend a node, all of them of `memory_mib` together.
+
+    An LLC is a socket: with `dies` QEMU 10 shows the guest one L3 for all of them.
+    """
+    cores = topology.cpus // (topology.llcs * topology.smt)
+    smp = f"{topology.cpus},sockets={topology.llcs},dies=1,cores={cores},threads={topology.smt}"
+    numa: list[str] = []
+    each = topology.cpus // topology.nodes
+    for node, backend in enumerate(ram):
+        numa += ["-numa", f"node,nodeid={node},memdev={backend},cpus={node * each}-{(node + 1) * each - 1}"]
+    return ["-smp", smp, "-m", str(memory_mib), *numa]

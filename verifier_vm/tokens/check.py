@@ -11,6 +11,7 @@ from typing import Any, get_args
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy_lake.errors import InputError
+from policy_lake.topology import HostCpus, outside
 from verifier_vm.tokens.audit_log import Log
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError
@@ -32,6 +33,7 @@ class Attachment:
     kernel: str
     btf_sha256: str
     audience: str
+    cpus: HostCpus
     stage: RolloutStage = "canary"
     hotplug: bool = False
 
@@ -80,6 +82,8 @@ def _other_use(token: Token, what: Attachment) -> Refusal | None:
     ):
         if getattr(token, name) != here:
             return Refusal(code, f"the token is for {name} {getattr(token, name)!r}, not {here!r}")
+    if reason := outside(what.cpus, token.topologies):
+        return Refusal(Code.OTHER_TOPOLOGY, f"{reason}: verify it with --topology, and take that token")
     order = get_args(RolloutStage)
     if what.stage not in order or order.index(what.stage) > order.index(token.rollout_limit):
         reason = f"the token ends at the rollout stage {token.rollout_limit!r}, before {what.stage!r}"

@@ -25,6 +25,7 @@ class Code(StrEnum):
     OTHER_AUDIENCE = "other_audience"
     OTHER_VERIFIER = "other_verifier"
     LATER_STAGE = "later_stage"  # beyond the token's rollout limit
+    OTHER_TOPOLOGY = "other_topology"  # more CPUs than were tried, or another kind of machine
     ENDS_BY_HOTPLUG = "ends_by_hotplug"  # and the host takes no such policy
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"

@@ -84,6 +84,7 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         hotplug="goes on" if goes_on_with_hotplug(request.stages) else "ends",
         tried=in_order(situation for stage in request.stages for situation in stage.situations),
         not_tried=not_tried(answered(request.stages)),
+        topologies=tuple(dict.fromkeys(one for stage in request.stages for one in stage.topologies)),
     )
 
 

@@ -27,7 +27,7 @@ from verifier_vm.tokens.terms import (
 OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version", "log"),
     *("stages", "score_sha256", "rollout_limit", "breaker", "last_known_good", "limits", "provenance"),
-    *("workload", "ratio", "tier", "coverage", "hotplug", "tried", "not_tried"),
+    *("workload", "ratio", "tier", "coverage", "hotplug", "tried", "not_tried", "topologies"),
 )
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -163,6 +163,7 @@ def _wrong_terms(token: Token) -> str:
         f"the breaker's stall_ms is not in 1..{LONGEST_STALL_MS}": 1 <= breaker.stall_ms <= LONGEST_STALL_MS,
         f"the breaker's p99_ratio is not in 1..{LARGEST_P99_RATIO:g}": 1 <= breaker.p99_ratio <= LARGEST_P99_RATIO,
         "cost_usd is no cost": cost is None or 0 <= cost < float("inf"),
+        "it names no topology that was tried": bool(token.topologies),
         "its coverage is no coverage": tried is None or _is_coverage(tried),
         "a rollout beyond the canary needs the coverage that is asked for": token.rollout_limit == "canary"
         or (tried is not None and tried.branches.percent >= tried.min_percent),

@@ -9,9 +9,10 @@ from typing import Literal
 
 from policy_lake.coverage import Share
 from policy_lake.scores import Ratio
+from policy_lake.topology import Topology
 from verifier_vm.judge.suite import SuiteTier
 
-VERIFIER_VERSION = "3"  # of the checks a token stands for: raised when they change, and old tokens end with it
+VERIFIER_VERSION = "4"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
 REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
@@ -102,7 +103,8 @@ class Token:
 
     `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
     empty, `limits` in words, `coverage` None where nobody saw what was executed. `tried` are the situations that it
-    met, `not_tried` the open questions that none answered, each as `BUG: situations`.
+    met, `not_tried` the open questions that none answered, each as `BUG: situations`, `topologies` the guests in which
+    it passed: a host outside them may not load it.
     """
 
     policy: str
@@ -132,6 +134,7 @@ class Token:
     hotplug: Hotplug = "ends"
     tried: tuple[str, ...] = ()
     not_tried: tuple[str, ...] = ()
+    topologies: tuple[Topology, ...] = ()
     verifier_version: str = VERIFIER_VERSION
 
     @property

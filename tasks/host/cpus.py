@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This host's CPUs, as its kernel tells of them, and the guests that a policy for it has to pass in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from policy_lake.errors import InfraError
+from policy_lake.topology import HostCpus, Topology, outside
+from tasks.host.settings import Settings
+from verifier_vm.judge.suite import SuiteTier, parts
+
+SYS = Path("/sys")
+CPUS = "devices/system/cpu"
+
+
+def read_host_cpus(sys: Path = SYS) -> HostCpus:
+    """All CPUs that are there, off line or not: any of them may come. InfraError where the kernel does not say."""
+    try:
+        present = _numbers((sys / CPUS / "present").read_text())
+        cores = _groups(sys, "topology/thread_siblings_list")
+        packages = _groups(sys, "topology/physical_package_id")
+        caches = set(_last_level_caches(sys))
+        nodes = _numbers(_text(sys / "devices/system/node/has_cpu") or "0")
+        speeds = _groups(sys, "cpu_capacity")
+    except (OSError, ValueError) as error:
+        raise InfraError(f"{sys / CPUS}: which CPUs this host has cannot be read: {error}") from error
+    smt = max((len(_numbers(core)) for core in cores), default=1)
+    hybrid = bool(_text(sys / "devices/cpu_atom/cpus")) and bool(_text(sys / "devices/cpu_core/cpus"))
+    return HostCpus(
+        len(present), len(caches) or len(packages) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1
+    )
+
+
+def topologies_for(settings: Settings, tier: SuiteTier) -> tuple[Topology, ...]:
+    """What to try a policy on beside the tier's own guests: what the settings ask for, and what this host is like.
+
+    A host that no guest can be like is left out: a token then does not hold there, and `token check` says why.
+    """
+    asked = settings.more_topologies
+    host = read_host_cpus()
+    if not outside(host, [*asked, *(part.topology or Topology() for part in parts(tier))]):
+        return asked
+    like = host.like_it()
+    return asked if like is None or outside(host, [like]) else (*asked, like)
+
+
+def _last_level_caches(sys: Path) -> Iterator[str]:
+    for cpu in sorted((sys / CPUS).glob("cpu[0-9]*/cache")):
+        levels = [(int(text), at.parent) for at in cpu.glob("index*/level") if (text := _text(at))]
+        if levels:
+            yield _text(max(levels)[1] / "shared_cpu_list")
+
+
+def _groups(sys: Path, name: str) -> set[str]:
+    """What the CPUs that are on line say of themselves, each different answer once."""
+    return {text for path in (sys / CPUS).glob(f"cpu[0-9]*/{name}") if (text := _text(path))}
+
+
+def _numbers(text: str) -> set[int]:
+    """The numbers of a list as the kernel writes it: `0-3,8`."""
+    numbers: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return numbers
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
