@@ -54,10 +54,10 @@ class BoundedAdapter(dspy.JSONAdapter):  # type: ignore[misc]
 def _depth(text: str) -> int:
     depth = most = 0
     for character in text:
-        if character in "[{":
+        if character in "[{(":  # a parenthesis begins an array, too, for what mends JSON
             depth += 1
             most = max(most, depth)
-        elif character in "]}":
+        elif character in "]})":
             depth = max(0, depth - 1)
     return most
 
