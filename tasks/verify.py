@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +28,7 @@ from tasks.trial.parts import Part, read_parts
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage, check_parts
 from tasks.trial.trial import scored
+from tasks.trial.trusted import trusted_object
 from tasks.trial.words import with_constants, words_for
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
@@ -153,7 +155,8 @@ def verify_in_guest(
     else:
         in_guest = verify_object(
             checked.made.data, checked.arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
-            hotplug=checked.hotplug, topologies=topologies, on_event=lambda event: on_stage(_stage_of(event)),
+            hotplug=checked.hotplug, topologies=topologies,
+            trusted=partial(trusted_object, guest.kernel), on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
     return verdict_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
@@ -14,6 +15,7 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
+from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.gate import verify_part
 from verifier_vm.judge.stages import merged
@@ -96,7 +98,7 @@ def verify_elsewhere(
         guest = prepare_guest(settings, Shape(topology, settings.clock, settings.cold))
         made = verify_part(
             data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
-            deadline_s=settings.trial_deadline_s,
+            deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
         )  # fmt: skip
         verdicts.append(made.verdict)
     return verdicts
@@ -109,5 +111,5 @@ def do_part(order: PartWork) -> Verdict:
     guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
-        hotplug=order.hotplug, deadline_s=settings.trial_deadline_s,
+        hotplug=order.hotplug, deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
     ).verdict  # fmt: skip

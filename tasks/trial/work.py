@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.measurement import measure
 from benchmarks.rounds import Rounds as RoundPlan
@@ -22,6 +23,7 @@ from tasks.trial.parts import Part
 from tasks.trial.run import POLICY, measure_run
 from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
 from tasks.trial.static import Checked, check_parts
+from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.machine.vm import run
 from verifier_vm.verdict import require, verdict_of
@@ -78,8 +80,9 @@ def _guest_verdict(spec: TrialSpec, checked: Checked, data: bytes, arguments: Se
         return known
     deadline_s = spec.settings.trial_deadline_s
     verdict = verify_object(
-        data, arguments, guest.machine, cgroups=checked.cgroups, hotplug=checked.hotplug, deadline_s=deadline_s
-    ).verdict
+        data, arguments, guest.machine, cgroups=checked.cgroups, hotplug=checked.hotplug, deadline_s=deadline_s,
+        trusted=partial(trusted_object, guest.kernel),
+    ).verdict  # fmt: skip
     remember(verdict, data, arguments, guest, spec.settings)
     return verdict
 

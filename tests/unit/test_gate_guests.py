@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.snapshot import WarmUpError
 
 
-def verified(monkeypatch, scenario, machine=WALL, **options):
+def verified(monkeypatch, scenario, machine=WALL, *, alike=None, **options):
     vm = FakeVM(scenario).install(monkeypatch, gate)
+    monkeypatch.setattr(gate, "who_fails_alike", lambda *_, **__: alike)
     return gate.verify_object(b"object", ("slice_ns=1",), machine, **options), vm
 
 
@@ -165,3 +167,21 @@ def test_every_scenario_is_a_guest_of_both_clocks(monkeypatch, scenario):
         except LostVMError:
             continue
         assert result.verdict.stages and (result.report is None or (result.report.counts is None) == (machine is WALL))
+
+
+@pytest.mark.parametrize("alike", ["EEVDF", "a trusted policy"])
+def test_a_failure_that_is_not_the_policys_is_noted_and_the_rest_is_tried_without_it(monkeypatch, alike):
+    result, vm = verified(monkeypatch, "kernel warns", alike=alike)
+    tried = [[step.label for step in job.steps if step.label.startswith("policy:")] for job in vm.jobs]
+    assert len(tried) > 1 and all(len(more) == len(less) + 1 for more, less in pairwise(tried))
+    notes = [f for stage in result.verdict.stages for f in stage.findings if f.code == Code.KERNEL_WARNING]
+    assert {note.level for note in notes[: len(tried) - 1]} <= {"note", "reject"}
+    assert any(note.reason.startswith(f"{alike} fails alike") and not note.advice for note in notes)
+
+
+def test_what_ended_a_policy_elsewhere_and_ends_a_trusted_one_alike_gives_no_verdict(monkeypatch):
+    large = replace(VIRTUAL, topology=Topology(8))
+    with pytest.raises(InfraError, match="8 CPUs, mix: a trusted policy fails alike"):
+        verified(monkeypatch, "stall at the first limit only", large, alike="a trusted policy")
+    result, _ = verified(monkeypatch, "stall at the first limit only", VIRTUAL, alike="a trusted policy")
+    assert result.verdict.rejection.code == Code.STALL, "on the usual guest nobody else is asked"

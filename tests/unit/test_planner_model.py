@@ -215,7 +215,8 @@ def test_a_refused_key_ends_no_run_and_is_told(
 
 
 HOSTILE = {
-    "deep": "[" * 100_000, "parentheses": "(" * 50_000, "deep objects": '{"plans":' * 20_000, "long": "a" * 3_000_000, "quotes": '"' * 60_000,
+    "deep": "[" * 100_000, "parentheses": "(" * 50_000, "deep objects": '{"plans":' * 20_000, "long": "a" * 3_000_000,
+    "quotes": '"' * 60_000,
     "digits": '{"plans": [{"policy": "rr", "knob_values": [{"knob": "slice_ns", "value": ' + "9" * 10_000 + "}]}]}",
     "halves": '{"plans": [{"policy": "\\ud800", "reason": "\\udfff"}]}', "infinite": '{"plans": Infinity}',
 }  # fmt: skip

@@ -7,15 +7,16 @@ its log while the suite runs, the record that the policy left, and what EEVDF ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
-from policy_lake.model import Verdict
+from policy_lake.model import Finding, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge.aim import aimed_parts
+from verifier_vm.judge.control import ENDING, doubtful, note_of, who_fails_alike, with_notes
 from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier
@@ -53,6 +54,7 @@ def verify_object(
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
     topologies: Sequence[Topology] = (),
+    trusted: Callable[[], bytes] | None = None,
 ) -> ObjectVerdict:
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
@@ -69,7 +71,7 @@ def verify_object(
         result = verify_part(
             data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
             check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then if first else (),
-            files=files if first else None, seed=seed, deadline_s=deadline_s, on_event=on_event,
+            files=files if first else None, seed=seed, deadline_s=deadline_s, on_event=on_event, trusted=trusted,
         )  # fmt: skip
         verdicts.append(result.verdict)
         if first or not result.verdict.accepted:
@@ -93,36 +95,76 @@ def verify_part(
     seed: int = 0,
     deadline_s: float | None = None,
     on_event: OnEvent | None = None,
+    trusted: Callable[[], bytes] | None = None,
 ) -> ObjectVerdict:
     """Verify `data` in one guest that does one part of the suite; `machine` has the part's topology.
 
     `deadline_s` is wall time for all of it, by default the part's own, and more for what `then` may take. `hotplug` as
-    for `verify_object`.
+    for `verify_object`. `trusted` makes the object of a policy that is known to be sound: what fails with it, too, is
+    not this one's failure.
     """
     part = replace(part.for_policy(hotplug=hotplug), topology=machine.topology)
+    told = Told(data, tuple(knob_arguments), check_all, cgroups, tuple(then), files or {}, seed, deadline_s, on_event)
+    notes: list[Finding] = []
+    for _ in part.exercises:
+        result, limit_ms = _in_a_guest(told, machine, part)
+        failed = result.verdict.rejection
+        exercise = doubtful(failed, part) if failed else None
+        if failed is None or exercise is None:
+            break
+        who = who_fails_alike(failed, exercise, machine, part, limit_ms=limit_ms, seed=seed, trusted=trusted)
+        if not who:
+            break
+        if failed.code in ENDING:  # what it would have done afterwards is not known
+            raise InfraError(f"{machine.topology}, {exercise.name}: {who} fails alike: {failed.reason}")
+        notes.append(note_of(failed, who))
+        part = part.without(exercise)
+    return replace(result, verdict=with_notes(result.verdict, notes)) if notes else result
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What `verify_part` was told of the object and of its guest."""
+
+    data: bytes
+    knob_arguments: tuple[str, ...]
+    check_all: bool
+    cgroups: bool
+    then: tuple[GuestStep, ...]
+    files: Mapping[str, bytes]
+    seed: int
+    deadline_s: float | None
+    on_event: OnEvent | None
+
+
+def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
+    """The verdict of one guest, and the limit for stalls that it had."""
+    deadline_s = told.deadline_s
     if deadline_s is None:
-        deadline_s = part.deadline_s + sum(step.timeout_s for step in then)
+        deadline_s = part.deadline_s + sum(step.timeout_s for step in told.then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        reader = Reader(data, part, limit_ms, check_all=check_all, cgroups=cgroups)
-        steps, last = part.steps(knob_arguments, limit_ms), 2 * len(part.last)
+        reader = Reader(told.data, part, limit_ms, check_all=told.check_all, cgroups=told.cgroups)
+        steps, last = part.steps(told.knob_arguments, limit_ms), 2 * len(part.last)
         at = len(steps) - last  # what ends the policy ends the job
-        steps = (*steps[:at], *then, *steps[at:])
+        steps = (*steps[:at], *told.then, *steps[at:])
         ready = part.before(virtual=machine.clock is not None)  # once, for a snapshot
         before = [GuestJob({}, ready, stays=True)] if ready and machine.snapshots else []
-        job = GuestJob({**(files or {}), OBJECT: data}, steps if before else (*ready, *steps), seed)
+        job = GuestJob({**told.files, OBJECT: told.data}, steps if before else (*ready, *steps), told.seed)
         try:
-            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=on_event)
+            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=told.on_event)
             report = _made_ready(report, len(ready))
         except WarmUpError:  # says nothing of the policy
             raise
         except LostVMError as error:
-            return ObjectVerdict(replace(verdict_of_death(error, data), coverage=Coverage(DIED)), None)
+            died = replace(verdict_of_death(error, told.data), coverage=Coverage(DIED))
+            return ObjectVerdict(died, None), limit_ms
         verdict = reader.read(report.events, kernel=report.kernel)
-        result = ObjectVerdict(replace(verdict, coverage=coverage_of(data, report, knob_arguments)), report)
+        covered = coverage_of(told.data, report, told.knob_arguments)
+        result = ObjectVerdict(replace(verdict, coverage=covered), report)
         if not may_be_the_host(result.verdict):
             break
-    return result
+    return result, limit_ms
 
 
 def _made_ready(report: GuestReport, steps: int) -> GuestReport:

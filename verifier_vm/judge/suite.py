@@ -91,6 +91,11 @@ class Part:
         rest = tuple(one for one in self.exercises if not set(ends) & set(ending[one.name]))
         return replace(self, exercises=rest, last=last, offline=False)
 
+    def without(self, exercise: Exercise) -> Part:
+        """The part with all but that one; who has passed it all the same was tried on its topology."""
+        kept = tuple(one for one in self.exercises if one != exercise)
+        return replace(self, exercises=kept, offline=self.offline and kept[:1] == self.exercises[:1])
+
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
         attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
