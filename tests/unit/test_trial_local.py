@@ -302,5 +302,6 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
     shape, (data, arguments, part, more) = asked
     assert (shape.topology, shape.clock, shape.cold) == (PARTS[index].topology, settings.clock, True)
     assert (data, arguments, part) == (b"o", ("a=1",), PARTS[index])
+    assert more.pop("trusted").func is full.trusted_object
     told = {"check_all": True, "cgroups": False, "hotplug": False}
     assert more == {**told, "deadline_s": settings.trial_deadline_s}
