@@ -180,6 +180,13 @@ def verify(
     ] = "short",
     require: Require = None,
     topology: Topologies = None,
+    only: Annotated[
+        str,
+        typer.Option("--only", metavar="SITUATION", help="That one alone, as --minimize prints it; no token."),
+    ] = "",
+    minimize: Annotated[
+        bool, typer.Option("--minimize", help="Of a failure, find the smallest situation that shows it, and keep it.")
+    ] = False,
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Print the source with what the suite executed of it.")
     ] = False,
@@ -189,8 +196,10 @@ def verify(
     """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
     from control_plane.verify import verify_command
     from tasks.verify import VerifyOptions
+    from verifier_vm.judge.case import parse_case
 
-    options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()))
+    case = parse_case(only, "--only") if only else None
+    options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize)
     raise typer.Exit(
         verify_command(
             file, chosen(min_coverage=min_coverage, topology=topology), include or [], knob or [], options, workload,

@@ -15,6 +15,7 @@ class VerifyResult(Verdict):
     """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage.
 
     `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
+    `smallest` is the situation that `--minimize` found, as `--only` takes it.
     """
 
     token: str | None
@@ -22,6 +23,7 @@ class VerifyResult(Verdict):
     tier: Literal["short", "full"]
     rejections: tuple[Rejection, ...] = ()
     coverage_shortfall: str = ""
+    smallest: str = ""
     warnings: tuple[str, ...] = ()
 
 

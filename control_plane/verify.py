@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,9 +61,19 @@ def verify_command(
         _show_not_tried(done.verdict.coverage)
     if result.coverage_shortfall and done.verdict.accepted:
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
+    if options.minimize and not done.verdict.accepted:
+        _show_smallest(done, file)
     if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
+
+
+def _show_smallest(done: Verified, file: Path) -> None:
+    if done.smallest is None:
+        out().print("no situation by itself shows this failure: there is nothing to minimize", soft_wrap=True)
+        return
+    command = shlex.join(["schedcp", "verify", str(file), "--only", done.smallest.situation])
+    out().print(f"smallest of {done.smallest.guests} situations tried: {escape(command)}", soft_wrap=True)
 
 
 def verified(
@@ -91,12 +102,13 @@ def verified(
     if on_verdict:
         on_verdict(file, done)
     token = None
-    if done.verdict.accepted:
+    if done.verdict.accepted and options.only is None:
         token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
     result: VerifyResult = extended(
         done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=options.tier,
         rejections=tuple(rejection for stage in done.verdict.stages if (rejection := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
+        smallest=done.smallest.situation if done.smallest else "",
         coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage),
     )  # fmt: skip
     return result, done

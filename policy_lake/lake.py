@@ -21,7 +21,7 @@ from policy_lake.limits import FOUND
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy, WorkloadProfile
 from policy_lake.ranking import best
-from policy_lake.records import KINDS, Entry, LakeError, RankedPolicy, Record, Rejected, Run
+from policy_lake.records import KINDS, Entry, LakeError, RankedPolicy, Record, Regression, Rejected, Run
 from policy_lake.scores import Score
 from policy_lake.state import State
 from policy_lake.store import Store
@@ -105,6 +105,10 @@ class Lake:
     def rejections(self, workload: str | None = None, run: str | None = None) -> list[Rejected]:
         """Rejections with their candidates, in the order they came."""
         return self._records("rejections", workload=workload, run_id=run)
+
+    def regressions(self, policy: str) -> list[Regression]:
+        """The situations that policies of that name were seen to fail in, oldest first."""
+        return self._records("regressions", policy=policy)
 
     def lessons(self, workload: str | None = None) -> list[Lesson]:
         """Lessons, in the order they came."""

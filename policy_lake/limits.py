@@ -73,6 +73,7 @@ MOST_PAIRS = Limit("most pairs", DECIDES_FROM, PAIRS_A_SEED, why=FEW)
 GUEST_PAIRS = Limit("pairs in a guest", 1, A_GUEST)
 # Exact in JSON and 64 bits wide after 100 s + n, with room for the fresh seeds of a confirmation.
 SEED = Limit("seed", 0, 2**32 - 1, default=1)
+UPTIME = Limit("uptime_s", 0, 10_000_000, unit="s", default=0)
 FOUND = Limit("limit", 1, 100, unit="policies", default=5)
 
 MIN_COVERAGE = Limit("min_coverage", 0, 100, unit="% of branches", default=95)

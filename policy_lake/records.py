@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lake keeps: eight kinds of record, the columns one filters by, and the records only the lake speaks of."""
+"""What the lake keeps: nine kinds of record, the columns one filters by, and the records only the lake speaks of."""
 
 from __future__ import annotations
 
@@ -58,7 +58,21 @@ class Entry:
     data: dict[str, Any]
 
 
-Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """The smallest situation that a policy of that name (of its ops) was seen to fail in; those after it meet it, too.
+
+    `situation` is what `schedcp verify --only` takes, `bug` and `reason` what was wrong.
+    """
+
+    id: str
+    policy: str
+    situation: str
+    bug: str
+    reason: str
+
+
+Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement | Regression
 
 KINDS: dict[str, type[Any]] = {
     "policies": Policy,
@@ -69,6 +83,7 @@ KINDS: dict[str, type[Any]] = {
     "lessons": Lesson,
     "runs": Run,
     "measurements": Measurement,
+    "regressions": Regression,
 }
 
 

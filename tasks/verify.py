@@ -21,6 +21,7 @@ from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
+from tasks.minimize import Alone, Smallest, meet_again, minimize
 from tasks.plan import candidate_of
 from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
@@ -30,6 +31,7 @@ from tasks.trial.static import Checked, OnStage, check_parts
 from tasks.trial.trial import scored
 from tasks.trial.trusted import trusted_object
 from tasks.trial.words import with_constants, words_for
+from verifier_vm.judge.case import Case
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import REQUIREMENTS, bugs_of, require, verdict_of
@@ -37,11 +39,16 @@ from verifier_vm.verdict import REQUIREMENTS, bugs_of, require, verdict_of
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS)."""
+    """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS).
+
+    `only`: that situation alone, which is no verdict to sign. `minimize`: make the situation of a failure small.
+    """
 
     tier: SuiteTier = "short"
     check_all: bool = False
     require: tuple[str, ...] = ()
+    only: Case | None = None
+    minimize: bool = False
 
     def __post_init__(self) -> None:
         if self.tier not in get_args(SuiteTier):
@@ -61,6 +68,7 @@ class Verified:
     arguments: tuple[str, ...] = ()
     clock: Clock = "wall"
     warning: str = ""
+    smallest: Smallest | None = None
 
 
 def verify(
@@ -113,8 +121,9 @@ def verify(
         verdict = verdict_of(
             [*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel, coverage=verdict.coverage
         )
+    smallest = minimize(verdict, checked, guest, settings, options.tier) if options.minimize else None
     source = "\n".join(part.source for part in parts)
-    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, guest.warning)
+    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, guest.warning, smallest)
 
 
 def policy_of(part: Part) -> Policy:
@@ -145,6 +154,10 @@ def verify_in_guest(
     if checked.made is None or not (sound or options.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
     on_stage("boot")
+    if options.only:
+        in_guest = Alone(checked, settings)(options.only)
+        stages += in_guest.stages
+        return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
     topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
         in_guest = verify_full_tier(
@@ -158,6 +171,8 @@ def verify_in_guest(
             hotplug=checked.hotplug, topologies=topologies,
             trusted=partial(trusted_object, guest.kernel), on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
+    if in_guest.accepted:
+        in_guest = meet_again(in_guest, checked, settings, lambda case: on_stage(f"as others once failed: {case}"))
     stages += [require(stage, bugs) for stage in in_guest.stages]
     return verdict_of(
         stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage

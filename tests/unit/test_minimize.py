@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of a failure, and what the policies of that name then have to pass; the guests are stood in for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from trial_cases import spec
+
+from policy_lake.codes import Code
+from policy_lake.errors import LostVMError
+from policy_lake.model import Finding, Rejection, Verdict
+from policy_lake.topology import Topology
+from tasks import minimize as made
+from tasks.host.lake import open_lake
+from verifier_vm.judge.case import Case, parse_case
+from verifier_vm.verdict import stage_of, verdict_of
+
+PASSED = verdict_of([stage_of("survive", 1.0, ())], ops="mine")
+STALL = Finding("F13", "reject", "a task waits", "W6", code=Code.STALL)
+FAILED = verdict_of([stage_of("survive", 1.0, (STALL,))], ops="mine")
+GUEST: Any = SimpleNamespace(machine=SimpleNamespace(topology=Topology()))
+CHECKED: Any = SimpleNamespace(made=SimpleNamespace(data=b"no object"), arguments=(), cgroups=False, hotplug=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Any:
+    return spec(tmp_path).settings
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, verdict_in: Any) -> list[Case]:
+    asked: list[Case] = []
+
+    def verdict(self: Any, case: Case) -> Any:
+        asked.append(case)
+        return verdict_in(case)
+
+    monkeypatch.setattr(made.Alone, "__call__", verdict)
+    return asked
+
+
+def failing_with(workload: str) -> Any:
+    return lambda case: FAILED if workload in case.exercise.workloads.split("+") else PASSED
+
+
+def test_the_smallest_is_kept_under_the_policys_name_and_met_by_the_next(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone(monkeypatch, failing_with("W6"))
+    found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
+    assert found and parse_case(found.situation, "x").exercise.workloads == "W6"
+    (known,) = open_lake(settings).regressions("mine")
+    assert (known.situation, known.bug, known.policy) == (found.situation, "F13", "mine")
+    made.minimize(FAILED, CHECKED, GUEST, settings, "short")
+    assert len(open_lake(settings).regressions("mine")) == 1, "the same failure is kept once"
+    said: list[str] = []
+    again = made.meet_again(PASSED, CHECKED, settings, said.append)
+    assert said == [found.situation] and not again.accepted
+    assert again.rejection and again.rejection.code == Code.STALL
+    assert made.meet_again(replace(PASSED, ops="another"), CHECKED, settings, said.append).accepted
+
+
+def test_one_that_passes_what_others_failed_in_is_accepted(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.keep("mine", parse_case("W6 seconds=1", "x"), Rejection("survive", "a task waits", ""), settings)
+    asked = alone(monkeypatch, lambda case: PASSED)
+    assert made.meet_again(PASSED, CHECKED, settings, lambda _: None).accepted
+    assert [str(case) for case in asked] == ["W6 seconds=1 cpus=2"]
+
+
+@pytest.mark.parametrize("stage", ["source", "build", "object", "kernel"])
+def test_what_no_situation_showed_is_not_made_small(stage: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = alone(monkeypatch, lambda case: FAILED)
+    assert made.minimize(verdict_of([stage_of(stage, 1.0, (STALL,))]), CHECKED, GUEST, settings, "short") is None
+    assert made.minimize(PASSED, CHECKED, GUEST, settings, "short") is None and asked == []
+
+
+@pytest.mark.parametrize("other", [PASSED, verdict_of([stage_of("survive", 1.0, (replace(STALL, code=Code.HUNG),))])])
+def test_another_failure_is_not_the_same(other: Verdict, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone(monkeypatch, lambda case: other)
+    assert made.minimize(FAILED, CHECKED, GUEST, settings, "short") is None
+    assert open_lake(settings).regressions("mine") == []
+
+
+def test_a_guest_that_is_lost_shows_nothing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(case: Case) -> Verdict:
+        if case.exercise.workloads != "W1+W2+W5+W6+W8+W20":
+            raise LostVMError("gone")
+        return FAILED
+
+    alone(monkeypatch, lost)
+    found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
+    assert found and found.situation.startswith("W1+W2+W5+W6+W8+W20 ")
