@@ -18,7 +18,7 @@ from policy_lake.model import (
     Verdict,
     WorkloadProfile,
 )
-from policy_lake.records import Rejected, Run
+from policy_lake.records import Regression, Rejected, Run
 from policy_lake.scores import MeasurementPlan, Pair, Provenance, Ratio, Score
 
 # No lone surrogates: JSON cannot carry them, and the lake refuses them (test_journal.py).
@@ -162,7 +162,10 @@ runs = st.builds(
 )
 rejecteds = st.builds(Rejected, candidate=candidates, rejection=rejections, workload=texts)
 
-records = st.one_of(policies, profiles, candidates, scores, rejecteds, lessons, runs, measurements)
+regressions = st.builds(Regression, id=ids, policy=texts, situation=texts, bug=texts, reason=texts)
+records = st.one_of(
+    policies, profiles, candidates, scores, rejecteds, lessons, runs, measurements, regressions
+)  # fmt: skip
 
 
 def policy(id: str, good_for: str = "tests", **fields) -> Policy:
