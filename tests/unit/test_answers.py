@@ -13,7 +13,8 @@ from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, Ran
 from policy_lake.model import Finding, Stage
 from tasks.trial.static import as_the_object_knows
 from verifier_vm.answers import answered, not_tried
-from verifier_vm.judge.oracles import Facts, survived
+from verifier_vm.judge.facts import Facts
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.object.analyse import Analysis

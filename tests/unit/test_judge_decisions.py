@@ -16,9 +16,11 @@ from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
 from policy_lake.model import Stage, Verdict
 from verifier_vm.judge import gate
+from verifier_vm.judge.ended import HOTPLUG_CODE, everybody_waited
+from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
-from verifier_vm.judge.oracles import HOTPLUG_CODE, Facts, everybody_waited, read_facts, survived
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.readings import read_run
 from verifier_vm.judge.stages import EVIDENCE_LINES, merged, verdict_of_death
 from verifier_vm.judge.suite import SHORT

@@ -9,8 +9,10 @@ import pytest
 
 from policy_lake.codes import Code
 from policy_lake.events import Counters, ExitRecord, Ran, SchedState, Watch
+from verifier_vm.judge.ended import everybody_waited
+from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.fairness import compare
-from verifier_vm.judge.oracles import Facts, everybody_waited, survived
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.readings import Group, Reading
 
 LIMIT_MS = 2000
