@@ -128,9 +128,10 @@ class Finding:
     `code` is its kind, by which code decides; `reason` is for people. `reject` is a proof or a witnessed failure, and
     ends the candidate. `suspicion` looks like a mistake, by a heuristic; `unknown` could not be settled there: both are
     open questions to the guest, `situations` name what would show it, and `outcome` says what came of it (empty before
-    there is a verdict). `note` is said and allowed. `place` is FILE:LINE, or a callback, or where in the guest. `basis` is how
-    a guest's finding comes by its `bug`: `evidence` shows it, a `guess` is the likeliest, empty where that is no
-    question. `witness` tells in lines who ran and who waited, and for how long.
+    there is a verdict). `note` is said and allowed. `place` is FILE:LINE, or a callback, or where in the guest.
+
+    `basis` is how a guest's finding comes by its `bug`: `evidence` shows it, a `guess` is the likeliest, empty where
+    that is no question. `witness` tells in lines who ran and who waited, and for how long.
     """
 
     bug: str

@@ -121,6 +121,8 @@ def bound_go_first(scene: Scene) -> Explained | None:
     if any(task.bound for task in scene.beside):
         return None
     local = [task for task in scene.dump.waiting if task.dsq == LOCAL_DSQ and scene.is_young(task)]
+    if not local and behind_in_vtime(scene):
+        return None
     task = running[0]
     how = "that are inserted into the local queue of their CPU" if local else "that are bound to their CPU and go first"
     why = (

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
 from policy_lake.events import Detached, ExitKind, ExitRecord, Ran
@@ -10,7 +12,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.cause import Explained, Scene, explain, stuck_task
 from verifier_vm.judge.dump import Dump, Task, parse_dump
 from verifier_vm.judge.facts import Facts
-from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit, place_of
+from verifier_vm.judge.kernel_words import LOST, UNKNOWN, cause_of_exit, place_of
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.witness import from_dump, from_reading
 
@@ -52,14 +54,17 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         dump = parse_dump(detach.dump)
         stuck = stuck_task(dump, words)
         witness = from_dump(dump, stuck, reading)
-        if found := _explained(dump, stuck, facts, place):
+        # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
+        eaten = _eaten(reading) if reading else 0.0
+        found = _explained(dump, stuck, facts, place)
+        if found and (eaten <= MOST_EATEN or found.cause == LOST):
             why = f"{words}: {found.why}"
             bug, advice = found.cause.bug, found.cause.advice
             return Finding(bug, "reject", why, place, advice, kind, basis=found.basis, witness=witness)
     everybody = reading is not None and everybody_waited(reading, limit_ms)
     cause = cause_of_exit(words, needs_a_program=facts.needs_a_program, everybody=everybody)
-    if cause.bug == "F19" and reading and (eaten := _eaten(reading)) > MOST_EATEN:
-        cause = cause_of_exit("soft lockup")
+    if kind == Code.STALL and reading and cause != LOST and (eaten := _eaten(reading)) > MOST_EATEN:
+        cause = replace(cause_of_exit("soft lockup"), basis="evidence")
         words = f"{words}; callbacks took {eaten:.0%} of the CPU time"
     if cause == UNKNOWN and detach.exit_record.code & HOTPLUG_CODE:
         cause = cause_of_exit("cpu 0 going offline")

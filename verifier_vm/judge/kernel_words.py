@@ -110,8 +110,8 @@ _DISABLED = (
     (
         "F10",
         r"not allowed for|cannot move migration disabled",
-        "Before SCX_DSQ_LOCAL_ON test that the CPU is in the task's cpus_ptr, and that the task may migrate; else insert"
-        " it into a queue that all its CPUs look into.",
+        "Before SCX_DSQ_LOCAL_ON test that the CPU is in the task's cpus_ptr, and that the task may migrate; else"
+        " insert it into a queue that all its CPUs look into.",
     ),
     ("F11", r"invalid CPU", "Check a CPU's number before it is returned, kicked or used in SCX_DSQ_LOCAL_ON."),
     (
