@@ -92,7 +92,8 @@ class Reader:
             own = list(self._of_event(event, detach, facts, fell=_fell_before(events[:at])))
             findings += own
             if any(finding.level == "reject" for finding in own):
-                evidence += [*event.kmsg, *detach.kmsg, detach.dump]
+                # The end is what is kept: the words of the kernel, of which the dump is the longest and least read.
+                evidence += [detach.dump, *event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
         stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
         return replace(stage, situations=self._met(events, findings))
