@@ -180,14 +180,17 @@ def _answer(finding: Finding) -> str:
 
 def _show_rejection(rejection: Rejection) -> None:
     console = out()
-    bug = f" ({escape(rejection.bug)})" if rejection.bug else ""
+    likely = "likely " if rejection.basis == "guess" else ""
+    bug = f" ({likely}{escape(rejection.bug)})" if rejection.bug else ""
     console.print(f"[red]rejected[/] at {escape(rejection.stage)}{bug}: {escape(rejection.reason)}", soft_wrap=True)
     if rejection.place:
         console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
     if rejection.advice:
         console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
-    if rejection.evidence.strip():
-        evidence = escape_lines(rejection.evidence.strip())
+    # The kernel's own words are pages of registers and task states: --json has them.
+    shown = "\n".join(rejection.witness) or rejection.evidence.strip()
+    if shown:
+        evidence = escape_lines(shown)
         err().print(Panel(evidence, title=f"{escape(rejection.stage)}: evidence", title_align="left"))
 
 

@@ -173,8 +173,8 @@ class StepEvent:
 class Attached(StepEvent):
     """An object was given to the kernel, with success if `ok`; `log` is libbpf's and the BPF verifier's.
 
-    Where it failed, `exit_record` is that of a policy that was attached and ended at once, `timed_out` and
-    `loader_signal` say how the loader ended.
+    Where it failed, `exit_record` is that of a policy that was attached and ended at once and `dump` what the kernel
+    wrote down then, `timed_out` and `loader_signal` say how the loader ended.
     """
 
     phase: Phase
@@ -183,6 +183,7 @@ class Attached(StepEvent):
     sched: SchedState
     log: str = ""
     exit_record: ExitRecord = ExitRecord()
+    dump: str = ""
     timed_out: bool = False
     loader_signal: int = 0
 
@@ -197,10 +198,14 @@ class LaidOut(StepEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached(StepEvent):
-    """A policy was taken off. One that a failed step left on is taken off under an empty label."""
+    """A policy was taken off. One that a failed step left on is taken off under an empty label.
+
+    `dump` is what the kernel wrote down of all CPUs and runnable tasks, without backtraces, if it ended in error.
+    """
 
     sched: SchedState
     exit_record: ExitRecord = ExitRecord()
+    dump: str = ""
     log: str = ""
 
 

@@ -131,6 +131,7 @@ OUTPUT_BYTES = 4 << 20  # verifier_vm/guest/run.c keeps 1 MiB of each stream
 EVENT_BYTES = 16 << 20  # a line with two of them, each of their bytes escaped, and the kernel's log
 EVENT_BRACKETS = 2 << 20  # an empty list takes 64 bytes where it took 3 in the line
 TIMELINE_CPUS = 1024
+DUMP_BYTES = 64 << 10  # verifier_vm/guest/dump.c keeps no more
 KERNEL_LINE = 8192  # the kernel's own have 1 KiB; what is looked for in one takes time that grows with its square
 
 LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log

@@ -20,6 +20,7 @@ Clock = Literal["wall", "virtual"]
 Level = Literal["reject", "suspicion", "unknown", "note"]
 # Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
 Answer = Literal["", "proven", "witnessed", "not seen", "not tried"]
+Basis = Literal["", "evidence", "guess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a stage saw. `bug` is its id in docs/bugs.md (F01 to F42) or a word, `advice` what to change.
+    """One thing that a stage saw. `bug` is its id in docs/bugs.md (F01 to F43) or a word, `advice` what to change.
 
     `code` is its kind, by which code decides; `reason` is for people. `reject` is a proof or a witnessed failure, and
     ends the candidate. `suspicion` looks like a mistake, by a heuristic; `unknown` could not be settled there: both are
     open questions to the guest, `situations` name what would show it, and `outcome` says what came of it (empty before
     there is a verdict). `note` is said and allowed. `place` is FILE:LINE, or a callback, or where in the guest.
+
+    `basis` is how a guest's finding comes by its `bug`: `evidence` shows it, a `guess` is the likeliest, empty where
+    that is no question. `witness` tells in lines who ran and who waited, and for how long.
     """
 
     bug: str
@@ -139,6 +143,8 @@ class Finding:
     code: Code = Code.STATIC
     situations: tuple[str, ...] = ()
     outcome: Answer = ""
+    basis: Basis = ""
+    witness: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -150,7 +156,7 @@ class Finding:
 class Rejection:
     """Why a candidate may not run: the stage that said no, the reason in one line, the evidence in full words.
 
-    `bug`, `place`, `advice` and `code` are the finding's.
+    `bug`, `place`, `advice`, `code`, `basis` and `witness` are the finding's.
     """
 
     stage: str
@@ -160,6 +166,8 @@ class Rejection:
     place: str = ""
     advice: str = ""
     code: Code = Code.STATIC
+    basis: Basis = ""
+    witness: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

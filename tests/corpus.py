@@ -62,6 +62,7 @@ BUGS = {
     "F40": "sched_yield is ignored",
     "F41": "weights and quotas of cgroups are void",
     "F42": "idle CPUs by node and of the whole machine are mixed up",
+    "F43": "tasks bound to a CPU go first there, and starve all others",
 }
 # What no planted policy can show, and why.
 IMPOSSIBLE = {

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from policy_lake.events import ExitRecord
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
 from verifier_vm.machine.wire import parse_event
@@ -60,3 +61,8 @@ def told(label, changes, given=None):
                 report["figures"][key] = value
 
     return reported(label, change, given)
+
+
+def taken_off(**fields):
+    """How a policy was taken off in order, save what is said to be otherwise."""
+    return replace(labelled(events("accepted"), "detach"), **{"exit_record": ExitRecord(), "kmsg": (), **fields})

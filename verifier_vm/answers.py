@@ -71,13 +71,17 @@ def _suspected(stages: Sequence[Stage]) -> Finding | None:
 def _explained(stage: Stage, suspected: Finding | None) -> Stage:
     if suspected is None:
         return stage
+    said = f"; as suspected at {suspected.place}: {suspected.reason}"
     findings = tuple(
-        replace(
-            finding, bug=suspected.bug, advice=suspected.advice,
-            reason=f"{finding.reason}; as suspected at {suspected.place}: {suspected.reason}",
-        )
-        if finding.level == "reject" and finding.code in _SYMPTOMS and finding.bug != suspected.bug
+        replace(finding, bug=suspected.bug, advice=suspected.advice, reason=f"{finding.reason}{said}")
+        if _fits(finding, suspected) and said not in finding.reason
         else finding
         for finding in stage.findings
-    )  # fmt: skip
+    )
     return replace(stage, findings=findings)
+
+
+def _fits(finding: Finding, suspected: Finding) -> bool:
+    """Whether a guest's stall may be what was suspected: one that was witnessed to be another bug is not."""
+    symptom = finding.level == "reject" and finding.code in _SYMPTOMS
+    return symptom and (finding.bug == suspected.bug or finding.basis != "evidence")

@@ -92,12 +92,13 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F40": (S.YIELDS,),
     "F41": (S.CGROUP_SHARES,),
     "F42": (S.NODES,),
+    "F43": (S.PINNED,),
     "walk": (S.HOGS, S.CROWD, S.NICE, S.AFFINITY, S.PINNED, S.FORKS),
     "cid": (S.ATTACH, S.HOGS),
     "write": (S.ATTACH,),
 }
 # A task that waits too long shows any of these alike.
-STARVES = frozenset({"F01", "F03", "F13", "F14", "F15", "F18", "F19", "F24", "F25", "F26", "F36"})
+STARVES = frozenset({"F01", "F03", "F13", "F14", "F15", "F18", "F19", "F24", "F25", "F26", "F36", "F43"})
 
 
 def made_by(workloads: str) -> tuple[Situation, ...]:

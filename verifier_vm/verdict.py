@@ -26,7 +26,10 @@ def rejection_of(stage: Stage) -> Rejection | None:
     first = next((finding for finding in stage.findings if finding.level == "reject"), None)
     if first is None:  # a stage that failed without saying why still lets nothing through
         return Rejection(stage.name, "it failed without saying why", stage.evidence, code=Code.UNEXPLAINED)
-    return Rejection(stage.name, first.reason, stage.evidence, first.bug, first.place, first.advice, first.code)
+    return Rejection(
+        stage.name, first.reason, stage.evidence, first.bug, first.place, first.advice, first.code, first.basis,
+        first.witness,
+    )  # fmt: skip
 
 
 def verdict_of(

@@ -150,7 +150,8 @@ def markdown_report(
     for attempt in tried:
         if attempt.rejection is not None:
             lines += ["", f"## Rejected: {attempt.candidate.id}", "", *wrapped(attempt.rejection.reason), ""]
-            lines += folded(attempt.rejection.evidence, indent="    ")
+            shown = "\n".join(attempt.rejection.witness) or attempt.rejection.evidence
+            lines += folded(shown, indent="    ")
     sure = [part for line in certainty(best, tried) for part in wrapped(line, first="- ", rest="  ")]
     return "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning)]) + "\n"
 

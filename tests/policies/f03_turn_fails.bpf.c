@@ -1,5 +1,5 @@
 // fails: survive: runnable task stall
-// bug: F03, seen as F01
+// bug: F03
 // SPDX-License-Identifier: GPL-2.0-only
 /* Two queues, and dispatch takes from the one whose turn it is; but the turn never changes. */
 #include "sx/sx.h"

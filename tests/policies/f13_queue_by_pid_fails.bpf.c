@@ -1,5 +1,5 @@
 // fails: survive: runnable task stall
-// bug: F13, seen as F01
+// bug: F13, seen as F03
 // SPDX-License-Identifier: GPL-2.0-only
 /* A queue per CPU, chosen by the task's number: a task bound to another CPU is never reached by it. */
 #include "sx/sx.h"

@@ -6,14 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from gate_events import LIMIT_MS, changed, events, labelled, verdict
+from gate_events import LIMIT_MS, changed, events, labelled, taken_off, verdict
 
 from policy_lake.codes import Code
 from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, Ran
 from policy_lake.model import Finding, Stage
 from tasks.trial.static import as_the_object_knows
 from verifier_vm.answers import answered, not_tried
-from verifier_vm.judge.oracles import Facts, survived
+from verifier_vm.judge.facts import Facts
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.object.analyse import Analysis
@@ -128,7 +129,7 @@ def test_without_a_record_a_tidy_end_while_a_cpu_went_is_the_hotplug_s(place, re
     event = next(event for event in ended_by_hotplug() if event.label == "policy:W9" and not event.ok)
     log = f'sched_ext: BPF scheduler "x" disabled ({reason})'
     facts = Facts(frozenset({"enqueue"}))
-    (found,) = survived(replace(event, label=f"policy:{place}"), (log,), ExitRecord(), facts, LIMIT_MS)
+    (found,) = survived(replace(event, label=f"policy:{place}"), taken_off(kmsg=(log,)), facts, LIMIT_MS)
     assert (found.level, found.code == Code.ENDED_BY_HOTPLUG) == (level, level == "note")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fake_scenarios import PANIC, Scenario
 from fake_vm import VIRTUAL, FakeVM
-from gate_events import changed, events, labelled, verdict
+from gate_events import changed, events, labelled, taken_off, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
@@ -16,9 +16,11 @@ from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
 from policy_lake.model import Stage, Verdict
 from verifier_vm.judge import gate
+from verifier_vm.judge.ended import HOTPLUG_CODE
+from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
-from verifier_vm.judge.oracles import HOTPLUG_CODE, Facts, everybody_waited, read_facts, survived
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.readings import read_run
 from verifier_vm.judge.stages import EVIDENCE_LINES, merged, verdict_of_death
 from verifier_vm.judge.suite import SHORT
@@ -137,7 +139,7 @@ def test_shares_beside_new_tasks_are_of_each_runs_own_time(run_ms, found):
 @pytest.mark.parametrize(("misses", "found"), [(15, 0), (16, 1)])
 def test_of_a_hundred_masks_fifteen_may_be_missed(misses, found):
     event = ran({"W5-narrow": raw()}, counters={"SCX_EV_SELECT_CPU_FALLBACK": misses}, narrow_wakes=100)
-    findings = list(survived(event, (), ExitRecord(), Facts(), 2000))
+    findings = list(survived(event, taken_off(), Facts(), 2000))
     assert [finding.code for finding in findings] == [Code.WRONG_CPU] * found
 
 
@@ -152,14 +154,14 @@ WARNINGS = ("WARNING: CPU: 0 PID: 9 at kernel/sched/ext.c:1", "WARNING: CPU: 1 P
 
 
 def test_the_kernels_first_warning_is_the_reason():
-    (found,) = survived(ran({"W1-hog": raw()}, kmsg=WARNINGS), (), ExitRecord(), Facts(), 2000)
+    (found,) = survived(ran({"W1-hog": raw()}, kmsg=WARNINGS), taken_off(), Facts(), 2000)
     assert WARNINGS[0] in found.reason
 
 
 @pytest.mark.parametrize(("changes", "later"), [({}, False), ({"ok": False, "exit": 1}, True)])
 def test_what_the_kernel_says_later_belongs_to_a_run_that_failed(changes, later):
     event = replace(ran({"W1-hog": raw()}), **changes)
-    codes = [finding.code for finding in survived(event, WARNINGS, ExitRecord(), Facts(), 2000)]
+    codes = [finding.code for finding in survived(event, taken_off(kmsg=WARNINGS), Facts(), 2000)]
     assert (Code.KERNEL_WARNING in codes) == later
 
 
@@ -167,22 +169,21 @@ def test_what_the_kernel_says_later_belongs_to_a_run_that_failed(changes, later)
 def test_a_workload_that_failed_is_judged_by_its_report_if_it_made_one(out, found):
     event = replace(ran({"W1-hog": raw()}), ok=False, exit=1)
     event = event if out is None else replace(event, out=out)
-    assert [finding.code for finding in survived(event, (), ExitRecord(), Facts(), 2000)] == found
+    assert [finding.code for finding in survived(event, taken_off(), Facts(), 2000)] == found
 
 
 def test_without_a_report_nobody_is_known_to_have_waited():
-    assert everybody_waited(replace(ran({"W1-hog": raw()}), out=""), 2000) is False
     off = SchedState("disabled", "", 1)
     words = ('sched_ext: BPF scheduler "x" disabled (runnable task stall)', "sched_ext: x: watchdog failed to check in")
     event = replace(ran({"W1-hog": raw()}, after=off, kmsg=words), out="")
-    (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
+    (found,) = survived(event, taken_off(), Facts(), 2000)
     assert found.bug == "F19"
 
 
 def fell(words, code=0, *, kind=1024, label="policy:W3"):
     """What is found when the policy's own record says these words."""
     event = replace(ran({"W1-hog": raw()}, after=SchedState("disabled", "", 1)), label=label)
-    (found,) = survived(event, (), ExitRecord(kind, code, words), Facts(), 2000)
+    (found,) = survived(event, taken_off(exit_record=ExitRecord(kind, code, words)), Facts(), 2000)
     return found
 
 
@@ -201,13 +202,13 @@ def test_a_policy_fell_off_where_the_kernel_says_or_else_in_the_exercise_that_ra
 
 def test_a_group_without_progress_is_placed_in_its_workload():
     event = ran({"W6-pinned": raw(gap_ms=2500.0), "W1-hog": raw()})
-    (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
+    (found,) = survived(event, taken_off(), Facts(), 2000)
     assert (found.code, found.place) == (Code.NO_PROGRESS, "W6")
 
 
 def test_the_workloads_first_error_is_in_the_reason():
     event = replace(ran({"W1-hog": raw()}, fork_errors=2), err="\nfork: out of memory\nmore\n")
-    (found,) = survived(event, (), ExitRecord(), Facts(), 2000)
+    (found,) = survived(event, taken_off(), Facts(), 2000)
     assert found.reason.endswith("2 times: fork: out of memory")
 
 

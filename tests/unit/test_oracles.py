@@ -9,9 +9,9 @@ from gate_events import altered, changed, events, labelled, reported, told, verd
 from benchmarks.attachment import bad_detach
 from policy_lake.codes import Code
 from policy_lake.events import ExitKind, ExitRecord
+from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import cause_of_exit, place_of
-from verifier_vm.judge.oracles import Facts, read_facts
 from verifier_vm.judge.readings import Group, Reading, read_run
 from verifier_vm.judge.refusal_words import cause_of_refusal
 from verifier_vm.judge.suite import FULL, SHORT, parts

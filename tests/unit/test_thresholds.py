@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from gate_events import taken_off
 
 from policy_lake.codes import Code
-from policy_lake.events import Counters, ExitRecord, Ran, SchedState, Watch
+from policy_lake.events import Counters, Ran, SchedState, Watch
+from verifier_vm.judge.ended import everybody_waited
+from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.fairness import compare
-from verifier_vm.judge.oracles import Facts, everybody_waited, survived
-from verifier_vm.judge.readings import Group, Reading
+from verifier_vm.judge.oracles import survived
+from verifier_vm.judge.readings import Group, Reading, read_run
 
 LIMIT_MS = 2000
 ON = SchedState("enabled", "x", 1)
@@ -174,7 +177,7 @@ def raw(**figures):
 
 
 def survive(event):
-    return [(f.level, f.code, f.bug) for f in survived(event, (), ExitRecord(), Facts(), LIMIT_MS)]
+    return [(f.level, f.code, f.bug) for f in survived(event, taken_off(), Facts(), LIMIT_MS)]
 
 
 @pytest.mark.parametrize(("gap_ms", "found"), [(1999.9, 0), (2000.0, 0), (2000.1, 1)])
@@ -233,7 +236,7 @@ def test_a_fifth_of_the_cpu_time_may_be_eaten_before_callbacks_are_blamed(work_m
 )
 def test_everybody_waited_where_most_kinds_of_threads_did_for_half_the_limit(gaps_ms, start_ms, everybody):
     groups = {f"W{i}-x": raw(gap_ms=gap) for i, gap in enumerate(gaps_ms)}
-    assert everybody_waited(ran(groups, start_ms=start_ms), LIMIT_MS) == everybody
+    assert everybody_waited(read_run(ran(groups, start_ms=start_ms)), LIMIT_MS) == everybody
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ bool step_attach(const struct step *s, struct text *event)
 			field(event, "exit_record", last.data);
 		text_free(&last);
 		status = end_loader();
+		dump_json(event);
 		text_printf(event, "\"timed_out\":%s,\"loader_signal\":%d,",
 			    !phase && status == STILL_RUNNING ? "true" : "false",
 			    status != STILL_RUNNING && WIFSIGNALED(status) ? WTERMSIG(status) : 0);
@@ -235,6 +236,7 @@ bool step_detach(struct text *event)
 	field(event, "log", log.data ? (text_add(&log, "", 1), log.data) : "");
 	end_loader();
 	off = wait_for("disabled", &s, STATE_WAIT_MS);
+	dump_json(event);
 	text_printf(event, "\"sched\":");
 	sched_state_json(event, &s);
 	text_printf(event, ",");

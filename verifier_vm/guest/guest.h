@@ -55,6 +55,9 @@ bool port_host_gone(void);		/* the host closed its end: there is nobody left to 
 void kmsg_open(void);
 void kmsg_json(struct text *t);		/* "kmsg":[…]: what the kernel logged since the last call, if it matters */
 
+void dump_open(void);
+void dump_json(struct text *t);		/* "dump":"…": what it wrote down of CPUs and tasks on an error since the last call */
+
 unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the kernel does not tell */
 
 uint64_t now_ns(void);

@@ -226,6 +226,7 @@ int main(void)
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &fifo);
 	be_impatient();
 	kmsg_open();
+	dump_open();
 	if (port_open()) {
 		fprintf(stderr, "init: no port to the host\n");
 		reboot(RB_POWER_OFF);

@@ -14,7 +14,7 @@ from typing import Literal
 
 from policy_lake.codes import Code
 from policy_lake.model import Finding
-from verifier_vm.judge.oracles import Facts
+from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.readings import Reading
 
 LEAST_WORK = 0.8  # of EEVDF's

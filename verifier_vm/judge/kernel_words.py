@@ -1,43 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which bug the words mean with which sched_ext (7.3) takes a policy off, and what to change.
 
-A message that several bugs cause gets the likeliest, and the advice names the others. Ids are those of docs/bugs.md.
+A message that several bugs cause gets the likeliest, which is a guess, and the advice names the others; cause.py knows
+better where the kernel wrote down who ran. Advice must not be another bug of the list. Ids are those of docs/bugs.md.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from policy_lake.model import Basis
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A bug's id, and what to change."""
+    """A bug's id, what to change, and whether the words alone show that it is this bug."""
 
     bug: str
     advice: str
+    basis: Basis = "evidence"
 
 
-_LOST = Cause(
+LOST = Cause(
     "F01",
-    "A runnable task was not run in time: look for a path of enqueue that neither inserts nor keeps it, and for a queue"
-    " that dispatch does not empty (F03).",
+    "A runnable task was not run in time: look for a path of enqueue that neither inserts nor keeps it, for one that is"
+    " kept in a map and never taken out, and for a queue that dispatch does not empty (F03).",
 )
-_PINNED = Cause(
+PINNED = Cause(
     "F13",
-    "A task bound to one CPU waits in a queue that this CPU does not reach: insert such tasks into SCX_DSQ_LOCAL, or"
-    " let every CPU look at every queue before it keeps the previous task.",
+    "A task bound to one CPU waits in a queue that this CPU does not reach: let every CPU look at every queue in which"
+    " tasks of that CPU may stand, bound ones in order with all others.",
 )
-_CROWDED = Cause(
+CROWDED = Cause(
     "F26", "With many tasks some are lost or never reached: a full map, a bounded queue, an error that is ignored."
 )
-_SLEEPERS_FIRST = Cause(
+SLEEPERS_FIRST = Cause(
     "F14", "Tasks that slept long monopolise the CPUs: let none wake with a vtime before now - slice."
 )
-_NEWBORN_FIRST = Cause("F15", "New tasks run before all others: start them at the current vtime, in enable.")
-_LAST_IDLES = Cause("F24", "A CPU idles while its only task is runnable: handle SCX_ENQ_LAST, or do not set the flag.")
-_BEHIND_RT = Cause(
-    "F31", "Tasks wait on the local queue of a CPU that a real-time task holds: keep them in a shared queue."
+NEWBORN_FIRST = Cause("F15", "New tasks run before all others: start them at the current vtime, in enable.")
+BACKWARDS = Cause(
+    "F18",
+    "Some are put ahead of the others again and again: let the queue's clock only go forward, charge every task what it"
+    " used, and let none wake (F14) or start (F15) far behind the clock.",
+)
+LAST_IDLES = Cause(
+    "F24",
+    "A CPU idles while its only task is runnable: without SCX_OPS_ENQ_LAST the kernel keeps it on; with the flag,"
+    " enqueue must put a task that comes with SCX_ENQ_LAST where this CPU finds it.",
+)
+BEHIND_RT = Cause(
+    "F31", "Tasks wait on the local queue of a CPU that a real-time task holds: keep them in a shared queue until a CPU"
+    " asks for one in dispatch."
+)  # fmt: skip
+ENDLESS = Cause(
+    "F19",
+    "Nobody else runs before a slice ends: give slices of milliseconds, or kick a CPU with SCX_KICK_PREEMPT when a task"
+    " waits for it.",
+)
+NOT_EMPTIED = Cause(
+    "F03",
+    "No CPU that may run the task takes from its queue: let dispatch look into every queue that tasks of that CPU may"
+    " stand in, the longest unserved first where there are several, and whatever a look-up or a test there finds.",
+)
+BOUND_FIRST = Cause(
+    "F43",
+    "A CPU's local queue is served before all others, so whoever is always inserted there goes first: let bound tasks"
+    " stand in order with the others (in a queue of each CPU that dispatch compares with the shared one, or takes from"
+    " by turns).",
+)
+KICK_LOST = Cause(
+    "kernel",
+    "The kernel waits for a kick that was never delivered, in its own clean-up: look at what the policy kicks with"
+    " SCX_KICK_WAIT, and try it on another kernel.",
+    "guess",
 )
 _REFILLED = Cause(
     "F19",
@@ -48,18 +85,19 @@ _OUTSIDE = Cause(
     "F37",
     "The policy has a ring buffer to a program in user space, and nothing runs beside it here: it must schedule all"
     " tasks, that program's too, while such a program is late.",
+    "guess",
 )
 # By the thread that the kernel names (COMM[PID] failed to run): what its workload was made to bring out.
 _STALLED = (
-    (re.compile(r"kworker|ksoftirqd|migration|rcu|cpuhp"), _PINNED),
-    (re.compile(r"W5-(?:wanderer|driven|narrow)|W6-pinned|W13-pinned|W10-walker"), _PINNED),
-    (re.compile(r"W3-"), _CROWDED),
-    (re.compile(r"W7-hog"), _SLEEPERS_FIRST),
-    (re.compile(r"W8-hog"), _NEWBORN_FIRST),
-    (re.compile(r"W11-"), _LAST_IDLES),
-    (re.compile(r"W13-"), _BEHIND_RT),
+    (re.compile(r"kworker|ksoftirqd|migration|rcu|cpuhp"), PINNED),
+    (re.compile(r"W5-(?:wanderer|driven|narrow)|W6-pinned|W13-pinned|W10-walker"), PINNED),
+    (re.compile(r"W3-"), CROWDED),
+    (re.compile(r"W7-hog"), SLEEPERS_FIRST),
+    (re.compile(r"W8-hog"), NEWBORN_FIRST),
+    (re.compile(r"W11-"), LAST_IDLES),
+    (re.compile(r"W13-"), BEHIND_RT),
     (re.compile(r"W21-pinned"), _REFILLED),
-    (re.compile(r"W23-|W25-herd"), _CROWDED),
+    (re.compile(r"W23-|W25-herd"), CROWDED),
 )
 _DISABLED = (
     ("F02", r"non-existent DSQ", "Create the queue in init, and return its error."),
@@ -72,7 +110,8 @@ _DISABLED = (
     (
         "F10",
         r"not allowed for|cannot move migration disabled",
-        "Test the task's cpus_ptr and nr_cpus_allowed before SCX_DSQ_LOCAL_ON, or use SCX_DSQ_LOCAL.",
+        "Before SCX_DSQ_LOCAL_ON test that the CPU is in the task's cpus_ptr, and that the task may migrate; else"
+        " insert it into a queue that all its CPUs look into.",
     ),
     ("F11", r"invalid CPU", "Check a CPU's number before it is returned, kicked or used in SCX_DSQ_LOCAL_ON."),
     (
@@ -85,30 +124,35 @@ _DISABLED = (
         r"per-node idle tracking",
         "With SCX_OPS_BUILTIN_IDLE_PER_NODE call the _node functions only, without it only the others.",
     ),
-    ("F24", r"ENQ_LAST", "SCX_OPS_ENQ_LAST needs an enqueue that puts such a task on its CPU's local queue."),
+    ("F24", r"ENQ_LAST", "SCX_OPS_ENQ_LAST needs an enqueue: without the flag the kernel keeps the last task on."),
     ("F32", r"SCX_ENQ_IMMED on a non-local|reenqueue limit", "SCX_ENQ_IMMED is for local queues of idle CPUs only."),
     ("F33", r"cannot be used with SCX_KICK_IDLE", "Kick with SCX_KICK_IDLE or with SCX_KICK_PREEMPT, not with both."),
     ("F34", r"in-use dsq|destroyed dsq", "Let the kernel free queues; destroy none that may hold tasks."),
     ("F30", r"cpu \d+ going", "Give the policy cpu_online and cpu_offline: without them any hotplug ends it."),
     (
-        "F19",
+        "F19?",
         r"watchdog failed to check in",
         "Nothing let the kernel's own tasks run: a slice without end, whose task nobody preempts, or a callback that"
         " takes too long (F36).",
     ),
     (
-        "F36",
+        "F36?",
         r"soft lockup|hard LOCKUP|rcu.*(?:stall|starved)",
         "A callback runs too long: bound its loops and its walks over queues.",
     ),
     ("init", r"ops\.init\(\) failed", "init returned the error in brackets: test every call in it."),
     ("F27", r"ops\.init_task\(\) failed", "init_task must not fail: it returned the error in brackets."),
     ("exit", r"unregistered from BPF", "The policy ended itself with scx_bpf_exit: leave that to its loader."),
-    ("F29", r"scx_bpf_error", "The policy ended itself: a look-up that misses is a task that came or went, no error."),
+    ("F29?", r"scx_bpf_error", "The policy ended itself: a look-up that misses is a task that came or went, no error."),
 )
-_CAUSES = tuple((re.compile(pattern), Cause(bug, advice)) for bug, pattern, advice in _DISABLED)
+# A question mark: several bugs end like that, and this is the likeliest.
+_CAUSES = tuple(
+    (re.compile(pattern), Cause(bug.rstrip("?"), advice, "guess" if bug.endswith("?") else "evidence"))
+    for bug, pattern, advice in _DISABLED
+)
+_KICK = re.compile(r"free_kick_syncs|irq_work_sync")
 _COMM = re.compile(r"(?P<comm>\S+)\[\d+\] failed to run for")
-UNKNOWN = Cause("kernel", "")
+UNKNOWN = Cause("kernel", "", "guess")
 
 
 def cause_of_exit(words: str, *, needs_a_program: bool = False, everybody: bool = False) -> Cause:
@@ -121,11 +165,19 @@ def cause_of_exit(words: str, *, needs_a_program: bool = False, everybody: bool 
     return next((cause for pattern, cause in _CAUSES if pattern.search(words)), UNKNOWN)
 
 
+def cause_of_warnings(lines: Iterable[str], first: str) -> Cause:
+    """What made the kernel warn, by its `first` warning and the backtrace in its log."""
+    return KICK_LOST if any(map(_KICK.search, (*lines, first))) else cause_of_exit(first)
+
+
 def cause_of_stall(comm: str, *, needs_a_program: bool) -> Cause:
-    """What most likely keeps a thread of that name from running."""
-    if needs_a_program:
-        return _OUTSIDE
-    return next((cause for pattern, cause in _STALLED if pattern.search(comm)), _LOST)
+    """What most likely keeps a thread of that name from running: a guess."""
+    return _OUTSIDE if needs_a_program else replace(cause_of_name(comm), basis="guess")
+
+
+def cause_of_name(comm: str) -> Cause:
+    """What the workload of a thread of that name was made to bring out."""
+    return next((cause for pattern, cause in _STALLED if pattern.search(comm)), LOST)
 
 
 def place_of(words: str) -> str:

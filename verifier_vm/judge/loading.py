@@ -10,7 +10,7 @@ from policy_lake.codes import Code
 from policy_lake.events import Attached
 from policy_lake.model import Finding
 from verifier_vm.judge.console import kernel_warnings, verifier_complaint, why_disabled
-from verifier_vm.judge.kernel_words import UNKNOWN, Cause, cause_of_exit
+from verifier_vm.judge.kernel_words import UNKNOWN, Cause, cause_of_exit, cause_of_warnings
 from verifier_vm.judge.refusal_words import cause_of_refusal
 
 
@@ -18,7 +18,7 @@ def load_findings(event: Attached) -> Iterator[Finding]:
     """Why it was not loaded or attached, or what the kernel said meanwhile."""
     if warnings := kernel_warnings(event.kmsg):
         code = Code.KERNEL_WARNING
-        cause = cause_of_exit(warnings[0])
+        cause = cause_of_warnings(event.kmsg, warnings[0])
         why = f"the kernel warned while it was loaded: {warnings[0]}"
     elif event.ok:
         return
@@ -38,7 +38,7 @@ def load_findings(event: Attached) -> Iterator[Finding]:
         cause = cause_of_exit(why)
         if cause == UNKNOWN:
             cause = cause_of_refusal(why)
-    yield Finding(cause.bug, "reject", why, _place_in(why) or "load", cause.advice, code)
+    yield Finding(cause.bug, "reject", why, _place_in(why) or "load", cause.advice, code, basis=cause.basis)
 
 
 def _place_in(complaint: str) -> str:

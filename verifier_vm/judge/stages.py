@@ -13,10 +13,11 @@ from policy_lake.events import Attached, Detached, LaidOut, NotDone, ProgramEven
 from policy_lake.model import Finding, Stage, Verdict
 from verifier_vm.coverage.joined import joined
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
+from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import ALONE, compare
-from verifier_vm.judge.kernel_words import cause_of_exit
+from verifier_vm.judge.kernel_words import cause_of_warnings
 from verifier_vm.judge.loading import load_findings
-from verifier_vm.judge.oracles import Facts, left_cleanly, partly, read_facts, survived
+from verifier_vm.judge.oracles import left_cleanly, partly, survived
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.suite import Part
 from verifier_vm.situations import Situation, in_order, made_by
@@ -91,7 +92,8 @@ class Reader:
             own = list(self._of_event(event, detach, facts, fell=_fell_before(events[:at])))
             findings += own
             if any(finding.level == "reject" for finding in own):
-                evidence += [*event.kmsg, *detach.kmsg]
+                # The end is what is kept: the words of the kernel, of which the dump is the longest and least read.
+                evidence += [detach.dump, *event.kmsg, *detach.kmsg]
                 evidence += [event.out, event.err] if isinstance(event, ProgramEvent) else []
         stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
         tried = (self.part.topology,) if stage.ok and self.part.topology and self.part.counts else ()
@@ -115,7 +117,7 @@ class Reader:
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:
             case Ran():
-                yield from survived(event, detach.kmsg, detach.exit_record, facts, self.limit_ms)
+                yield from survived(event, detach, facts, self.limit_ms)
             case Detached():
                 # A policy that fell off is judged where it fell.
                 if event.exit_record.clean or not fell:
@@ -146,9 +148,9 @@ def verdict_of_death(error: LostVMError, data: bytes) -> Verdict:
     death = kernel_death(error.console)
     if death is None:
         raise error
-    cause = cause_of_exit(death)
+    cause = cause_of_warnings(error.console.splitlines(), death)
     why = f"the guest's kernel died: {death}"
-    findings = (Finding(cause.bug, "reject", why, "kernel", cause.advice, Code.KERNEL_DEATH),)
+    findings = (Finding(cause.bug, "reject", why, "kernel", cause.advice, Code.KERNEL_DEATH, basis=cause.basis),)
     stage = _stage("survive", 0.0, findings, error.console.splitlines()[-EVIDENCE_LINES:])
     return verdict_of((stage,), data=data)
 

@@ -49,7 +49,7 @@ def _guest(
 
 
 OWN_PROGRAMS: Mapping[str, Program] = {
-    "init": _guest("init", "attach", "run", "child", "port", "kernel", "text", headers=("guest", "run")),
+    "init": _guest("init", "attach", "run", "child", "port", "kernel", "dump", "text", headers=("guest", "run")),
     "loader": _guest(
         "loader",
         "ops",

@@ -34,7 +34,7 @@ from policy_lake.events import (
     Verb,
     Watch,
 )
-from policy_lake.limits import EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
+from policy_lake.limits import DUMP_BYTES, EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
 from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
@@ -167,7 +167,9 @@ def _step(event: Fields, wall_s: float) -> StepEvent:
         return _laid_out(event.text("layout"), known)
     if verb == "detach":
         record = parse_exit_record(event.text("exit_record"), where=event.where)
-        return Detached(**known, sched=_state(event.inner("sched")), exit_record=record, log=event.text("log"))
+        return Detached(
+            **known, sched=_state(event.inner("sched")), exit_record=record, log=event.text("log"), dump=_dump(event)
+        )
     if verb in ("start", "rest"):
         return Started(**known) if verb == "start" else Rested(**known)
     return Stopped(**_program(event, known)) if verb == "stop" else Ran(**_program(event, known))
@@ -179,12 +181,20 @@ def _attached(event: Fields, known: dict[str, Any]) -> Attached:
         record = event.text("exit_record") if "exit_record" in event else ""
         ended = {
             "exit_record": parse_exit_record(record, where=event.where), "timed_out": event.flag("timed_out"),
-            "loader_signal": event.integer("loader_signal", least=0),
+            "loader_signal": event.integer("loader_signal", least=0), "dump": _dump(event),
         }  # fmt: skip
     return Attached(
         **known, **ended, phase=event.word("phase", get_args(Phase)), ops=event.text("ops"),
         enable_seq=event.integer("enable_seq", least=0), sched=_state(event.inner("sched")), log=event.text("log"),
     )  # fmt: skip
+
+
+def _dump(event: Fields) -> str:
+    """The kernel's dump; events that were kept before init sent one have none."""
+    dump = event.text("dump") if "dump" in event else ""
+    if len(dump) > DUMP_BYTES:
+        raise InfraError(f"{event.where}: field 'dump' must have at most {DUMP_BYTES} characters, not {len(dump)}")
+    return dump
 
 
 def _laid_out(layout: str, known: dict[str, Any]) -> LaidOut:

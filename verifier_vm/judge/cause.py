@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a task was not run, by the kernel's dump of that moment: one rule for one cause, the first that holds.
+
+A rule looks at where the task stands and at who has the CPUs that it may use. `evidence`: the dump shows it. `guess`:
+the dump shows that somebody else is preferred, and what makes the policy do so is only likely. Without any rule that
+holds the thread's name is all there is (kernel_words.py), and that is a guess, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policy_lake.model import Basis
+from verifier_vm.judge import kernel_words as words
+from verifier_vm.judge.dump import BUILT_IN, ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump, Task
+from verifier_vm.judge.kernel_words import Cause
+
+OWN_REALTIME = ("init", "loader", "adversary")  # the verifier's: they run for a moment, and always did
+REALTIME = ("rt_sched_class", "dl_sched_class", "stop_sched_class")
+YOUNG = 0.25  # of what the stuck one waited: who waits no longer than that had his turn since
+ENQ_LAST = 1 << 1  # SCX_OPS_ENQ_LAST
+_STUCK = re.compile(r"(?P<comm>.{1,32})\[(?P<pid>[0-9]{1,10})\] failed to run for")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A cause, and in one clause what shows it."""
+
+    cause: Cause
+    why: str
+    basis: Basis = "evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The stuck task, the moment, the ops' flags, and the exercise's workloads ("W1+W6")."""
+
+    stuck: Task
+    dump: Dump
+    flags: int = 0
+    place: str = ""
+
+    @property
+    def cpus(self) -> tuple[Cpu, ...]:
+        """The CPUs that could have run it: in a local queue its own alone."""
+        return tuple(
+            cpu for cpu in self.dump.cpus
+            if (cpu.number == self.stuck.cpu if self.stuck.dsq == LOCAL_DSQ else self.stuck.may_use(cpu.number))
+        )  # fmt: skip
+
+    @property
+    def free(self) -> Cpu | None:
+        """One of them that had nothing to do."""
+        return next((cpu for cpu in self.cpus if self.dump.is_free(cpu)), None)
+
+    @property
+    def beside(self) -> tuple[Task, ...]:
+        """Who else waits in its queue."""
+        return tuple(task for task in self.dump.waiting if task.dsq == self.stuck.dsq and task is not self.stuck)
+
+    def is_young(self, task: Task) -> bool:
+        return task.waited_ms <= YOUNG * self.stuck.waited_ms
+
+
+def stuck_task(dump: Dump, said: str) -> Task | None:
+    """The task that the kernel's words name, else the one that waited longest; None where nobody waits."""
+    waiting = dump.waiting
+    named = _STUCK.search(said)
+    pid = int(named["pid"]) if named else -1
+    return next((task for task in waiting if task.pid == pid), waiting[0] if waiting else None)
+
+
+def explain(scene: Scene) -> Explained | None:
+    """Why the stuck task was not run; None where no rule holds."""
+    return next((found for rule in RULES if (found := rule(scene))), None)
+
+
+def in_no_queue(scene: Scene) -> Explained | None:
+    """F01: enqueue was given the task, and it is in no queue of the kernel's."""
+    stuck = scene.stuck
+    if not stuck.in_custody or stuck.dsq is not None:
+        return None
+    others = sum(task.in_custody and task.dsq is None for task in scene.dump.waiting) - 1
+    why = f"{stuck.name} is in no queue: the policy was given it {_s(stuck)} ago and has not inserted it since"
+    why += f", and {others} more" if others else ""
+    on = next((cpu for cpu in scene.dump.cpus if cpu.number == stuck.cpu), None)
+    if scene.flags & ENQ_LAST and on and scene.dump.is_free(on) and not others:
+        return Explained(words.LAST_IDLES, why, "guess")
+    named = words.cause_of_name(stuck.comm)
+    if named is words.CROWDED:
+        return Explained(words.CROWDED, why, "guess")
+    return Explained(words.LOST, why)
+
+
+def behind_realtime(scene: Scene) -> Explained | None:
+    """F31: a class above sched_ext has every CPU that the task may use."""
+    if not scene.cpus or any(cpu.kind not in REALTIME or cpu.comm in OWN_REALTIME for cpu in scene.cpus):
+        return None
+    cpu = scene.cpus[0]
+    return Explained(words.BEHIND_RT, f"{_waits(scene.stuck)}, while {cpu.comm}[{cpu.pid}] has CPU {cpu.number} in"
+                     " real time")  # fmt: skip
+
+
+def slice_without_end(scene: Scene) -> Explained | None:
+    """F19: what is left of the slice of whoever runs is as long as the wait."""
+    running = _running(scene)
+    if not running or any(task.slice_ns < scene.stuck.waited_ms * 1_000_000 for task in running):
+        return None
+    task = running[0]
+    left = "never ends" if task.slice_ns == ENDLESS_SLICE else f"has {task.slice_ns / 1e9:.1f} s left"
+    return Explained(words.ENDLESS, f"{_waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slice {left}")
+
+
+def bound_go_first(scene: Scene) -> Explained | None:
+    """F43: every CPU runs a task that is bound to it, and nobody who is bound waits in the stuck one's queue."""
+    running = _running(scene)
+    if not running or scene.stuck.dsq in (None, LOCAL_DSQ) or scene.stuck.bound or not all(t.bound for t in running):
+        return None
+    if any(task.bound for task in scene.beside):
+        return None
+    local = [task for task in scene.dump.waiting if task.dsq == LOCAL_DSQ and scene.is_young(task)]
+    if not local and behind_in_vtime(scene):
+        return None
+    task = running[0]
+    how = "that are inserted into the local queue of their CPU" if local else "that are bound to their CPU and go first"
+    why = (
+        f"starved by tasks {how}: {_waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slices end"
+        f" ({task.slice_ns / 1e6:.1f} ms left)"
+    )
+    return Explained(words.BOUND_FIRST, why, "evidence" if local else "guess")
+
+
+def behind_in_vtime(scene: Scene) -> Explained | None:
+    """F14, F15, F18: in a queue ordered by vtime, behind others that came later."""
+    stuck = scene.stuck
+    before = [task for task in scene.beside if task.vtime < stuck.vtime and task.waited_ms < stuck.waited_ms]
+    if not stuck.by_vtime or not before:
+        return None
+    ahead = max(stuck.vtime - task.vtime for task in before)
+    why = (
+        f"{_waits(stuck)}, behind {len(before)} that came later, since its vtime is up to {ahead / 1e6:.1f} ms after"
+        " theirs"
+    )
+    by_name = {"W7": words.SLEEPERS_FIRST, "W8": words.NEWBORN_FIRST}
+    return Explained(by_name.get(scene.place, words.BACKWARDS), why, "guess")
+
+
+def own_cpu_does_not_look(scene: Scene) -> Explained | None:
+    """F13: the one CPU that the task may use was free; who waited as long could run nowhere else."""
+    if not _own_queue(scene) or scene.free is None or not scene.stuck.bound:
+        return None
+    if any(not task.bound for task in scene.beside if not scene.is_young(task)):
+        return None
+    why = f"{_waits(scene.stuck)}, bound to CPU {scene.free.number}, which had nothing else to run"
+    return Explained(words.PINNED, why)
+
+
+def nobody_looks(scene: Scene) -> Explained | None:
+    """F03: a CPU that the task may use had nothing to do, and does not look into its queue."""
+    if not _own_queue(scene) or scene.free is None:
+        return None
+    more = f" beside {len(scene.beside)} more" if scene.beside else ""
+    return Explained(
+        words.NOT_EMPTIED, f"{_waits(scene.stuck)}{more}, while CPU {scene.free.number} had nothing else to run"
+    )
+
+
+def another_queue_first(scene: Scene) -> Explained | None:
+    """F03: all in its queue wait as long as it does, and those of another queue had their turn."""
+    if not _own_queue(scene) or scene.free is not None or any(map(scene.is_young, scene.beside)):
+        return None
+    served = next((t for t in scene.dump.waiting if t.dsq not in (None, scene.stuck.dsq) and scene.is_young(t)), None)
+    if served is None:
+        return None
+    why = f"{_waits(scene.stuck)}, while those in {_queue(served.dsq)} have their turns"
+    return Explained(words.NOT_EMPTIED, why, "guess")
+
+
+# The order matters: what is said of the task itself, of who runs, then of its queue.
+RULES: tuple[Callable[[Scene], Explained | None], ...] = (
+    in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks, bound_go_first,
+    behind_in_vtime, another_queue_first,
+)  # fmt: skip
+
+
+def place_in_words(task: Task) -> str:
+    """Where a task stands, for people."""
+    if task.dsq is None:
+        return "in no queue" if task.in_custody else "between queues"
+    return f"in {_queue(task.dsq)}"
+
+
+def _queue(dsq: int | None) -> str:
+    if dsq == LOCAL_DSQ:
+        return "its CPU's local queue"
+    return "the global queue" if dsq == GLOBAL_DSQ else f"queue 0x{dsq or 0:x}"
+
+
+def _waits(task: Task) -> str:
+    return f"{task.name} has waited {place_in_words(task)} for {_s(task)}"
+
+
+def _s(task: Task) -> str:
+    return f"{task.waited_ms / 1000:.1f} s"
+
+
+def _running(scene: Scene) -> tuple[Task, ...]:
+    """Who has the CPUs that the task may use, where all of them run tasks of the policy; else nobody."""
+    current = [cpu.current for cpu in scene.cpus if not scene.dump.is_free(cpu)]
+    running = tuple(task for task in current if task is not None)
+    return running if len(running) == len(scene.cpus) else ()
+
+
+def _own_queue(scene: Scene) -> bool:
+    """Whether it is in a queue that the policy made: those that are built in the kernel empties itself."""
+    return scene.stuck.dsq is not None and scene.stuck.dsq < BUILT_IN
