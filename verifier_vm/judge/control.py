@@ -13,11 +13,12 @@ from typing import Literal
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
-from policy_lake.events import ExitRecord, Ran
+from policy_lake.events import Detached, Ran, SchedState
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.model import Finding, Rejection, Verdict
 from policy_lake.topology import Topology
-from verifier_vm.judge.oracles import Facts, survived
+from verifier_vm.judge.facts import Facts
+from verifier_vm.judge.oracles import survived
 from verifier_vm.judge.suite import ATTACH, DETACH, OBJECT, Exercise, Part
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.vm import run
@@ -32,6 +33,7 @@ DOUBTFUL = frozenset(
 # to every situation by our own tests; elsewhere it is asked.
 ENDING = frozenset({Code.STALL, Code.EXIT_ERROR, Code.FELL_OFF, Code.NO_PROGRESS})
 USUAL = Topology()
+OFF = Detached(label="", ok=True, seconds=0.0, sched=SchedState("disabled", "", 0))  # nothing was on
 
 
 def doubtful(failed: Rejection, part: Part) -> Exercise | None:
@@ -91,5 +93,5 @@ def _fails(code: Code, job: GuestJob, machine: Machine, limit_ms: int) -> bool:
     ran = [event for event in report.events if isinstance(event, Ran) and event.exercise]
     if not ran:
         raise LostVMError("the guest reported no end of what a control did in the policy's place")
-    findings = [found for event in ran for found in survived(event, (), ExitRecord(), Facts(), limit_ms)]
+    findings = [found for event in ran for found in survived(event, OFF, Facts(), limit_ms)]
     return any(found.level == "reject" and found.code == code for found in findings)
