@@ -94,12 +94,13 @@ def judged_run(given: argparse.Namespace) -> Run:
         raise SystemExit(f"the generator is at fault: {bad[0].mutation.kind} of {bad[0].design} does not compile")
     left = [one for one in mutants if known[_mutated(one, "short").digest].accepted] if given.tier == "full" else []
     known |= judge("full tier", [_mutated(one, "full") for one in left], 1)
-    explained = [Explanation(**entry) for entry in tomllib.loads(EXPLAINED.read_text()).get("accepted", [])]
+    read = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
+    explained = [Explanation(**entry) for entry in read.get("accepted", [])]
     fates = [
         Fate.of(one, known[_mutated(one, "short").digest], known.get(_mutated(one, "full").digest), explained)
         for one in mutants
     ]
-    return Run(given.seed, verifier_digest(), sound, tuple(fates), unseen_kinds(designs))
+    return Run(given.seed, verifier_digest(), sound, tuple(fates), unseen_kinds(designs), tuple(read.get("found", ())))
 
 
 def _sound(design: Design, need: str = "") -> Work:

@@ -107,7 +107,8 @@ def enqueue(design: Design, queues: Queues, slice_ns: str) -> Lines:
 
 
 # A kick is an interrupt to the kicking CPU, which a leaving one no longer takes: the kernel (7.3) then holds it to be
-# pending for ever, and spins where it takes the policy off. Who stays on prev_cpu is enqueued there while it leaves.
+# pending for ever, and spins where it takes the policy off. Who is sent straight to an idle CPU needs no kick.
+KICKS_ALL = ("prev", "kick")
 ON_LIVE_CPU = "if (sx_cpu_online(bpf_get_smp_processor_id()))"
 
 
@@ -128,7 +129,7 @@ def wake_of(design: Design) -> Lines:
 
 def on_live_cpu(design: Design, lines: Lines) -> Lines:
     """What wakes a CPU, as one block, and where it must be, not on a CPU that leaves."""
-    return (line("wake", ON_LIVE_CPU if design.select == "prev" else "", *lines),)
+    return (line("wake", ON_LIVE_CPU if design.select in KICKS_ALL else "", *lines),)
 
 
 def init(queues: Queues) -> Lines:
@@ -168,7 +169,8 @@ def _prev(_: str) -> Lines:
 
 
 def _kick(slice_ns: str) -> Lines:
-    kick = line("if_idle", "if (idle)", line("kick", "sx_kick_cpu(cpu, SX_KICK_IDLE);"))
+    live = ON_LIVE_CPU.removeprefix("if (").removesuffix(")")
+    kick = line("if_idle", f"if (idle && {live})", line("kick", "sx_kick_cpu(cpu, SX_KICK_IDLE);"))
     return tuple(kick if one.role == "if_idle" else one for one in _direct(slice_ns))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from policy_fuzz.compose import without_flag
+from policy_fuzz.compose import KICKS_ALL, without_flag
 from policy_fuzz.designs import Design
 from policy_fuzz.faults_inserts import is_unordered
 from policy_fuzz.mutation import mutation
@@ -70,8 +70,8 @@ def _(program: Program, design: Design) -> Program:
     return program.change("select_cpu", "return", cpu="-1")
 
 
-@mutation("next-cpu-selected", "F12", "a bound task is proposed for another CPU, which the kernel is slow to mend",
-          only=_stays)  # fmt: skip
+@mutation("next-cpu-selected", "F12", "a bound task is proposed for another CPU", only=_stays,
+          unseen=lambda _: "the kernel ignores a proposal that the task's mask forbids")  # fmt: skip
 def _(program: Program, design: Design) -> Program:
     return program.change("select_cpu", "return", cpu="((u32)prev_cpu + 1) % (cpus ?: 1)")
 
@@ -157,7 +157,8 @@ def _(program: Program, design: Design) -> Program:
     return program.after("cpu_online", "count", line("error", 'sx_error("a CPU comes");'))
 
 
-@mutation("kicks-on-leaving-cpu", "F30", "a kick by a CPU that goes off line is pending for ever", only=_stays)
+@mutation("kicks-on-leaving-cpu", "F30", "a kick by a CPU that goes off line is pending for ever",
+          only=lambda design: design.select in KICKS_ALL)  # fmt: skip
 def _(program: Program, design: Design) -> Program:
     return program.edit("enqueue", "wake", lambda one: (replace(one, text=""),))
 

@@ -77,6 +77,7 @@ class Run:
     sound: Mapping[Design, Judged]
     fates: tuple[Fate, ...]
     unseen: Mapping[str, Mapping[str, int]]
+    found: tuple[str, ...] = ()
 
     @property
     def judged(self) -> tuple[Fate, ...]:
@@ -113,8 +114,8 @@ def figures(run: Run) -> str:
 
 def document(run: Run) -> str:
     """The whole page."""
-    parts = [INTRODUCTION, _summary(run), _by_kind(run), _accepted(run), _sound(run), _uncounted(run)]
-    return "\n".join(parts)
+    parts = [INTRODUCTION, _summary(run), _by_kind(run), _accepted(run), _sound(run), _found(run), _uncounted(run)]
+    return "\n".join(part for part in parts if part)
 
 
 def _summary(run: Run) -> str:
@@ -179,6 +180,10 @@ def _sound(run: Run) -> str:
     lines = ["## Sound policies that were rejected", ""]
     lines += [f"- {one.stage}, {one.bug}: {_plain(one.reason)}  \n  `{design}`" for design, one in run.sound_rejected]
     return "\n".join([*(lines if run.sound_rejected else [*lines, "None."]), ""])
+
+
+def _found(run: Run) -> str:
+    return "\n".join(["## What it found", "", *(f"- {one}" for one in run.found), ""]) if run.found else ""
 
 
 def _uncounted(run: Run) -> str:
