@@ -156,14 +156,19 @@ def _several(design: Design) -> Queues:
         # The heaviest first, but every fourth turn each in its turn, so that none is left out.
         queue, first = "band_of(p->scx.weight)", f"(turn % 4 ? 0 : turn / 4 % {number})"
         helpers["static __always_inline u32 band_of(u32 weight)"] = _band(int(number))
-    look = line("move", "if (sx_move_to_local($queue))", line("moved", "return;"), queue=f"($first + i) % {number}",
-                first=first)  # fmt: skip
-    look = line(look.role, look.text, *look.body, queue=f"({first} + i) % {number}")
+    turn = line("turn", "u64 turn = __sync_fetch_and_add(&turns, 1);")
+    found: Lines = (line("moved", "return;"),)
+    if (design.queues, number) == ("hash", "8"):
+        # By turns the first of eight queues after many that are empty would get eight times what the next one gets. A
+        # CPU's own place in the round, for by a common one others' steps can leave out the same queue each time.
+        turn = line("turn", "u64 turn = place[cpu & 1023];")
+        found = (line("last", f"place[cpu & 1023] = (turn + i) % {number} + 1;"), *found)
+    look = line("move", "if (sx_move_to_local($queue))", *found, queue=f"({first} + i) % {number}")
     return Queues(
         {"QUEUES": number},
         (insert_line(design, queue),),
         (
-            line("turn", "u64 turn = __sync_fetch_and_add(&turns, 1);"),
+            turn,
             line("i", "s32 i;"),
             line("all", "bpf_for(i, $from, $to)", look, **{"from": "0", "to": "QUEUES"}),
             *keep_lines(design),
@@ -177,7 +182,7 @@ def _several(design: Design) -> Queues:
                  line("yes", "return true;")), **{"from": "0", "to": "QUEUES"}),
             line("no", "return false;"),
         )} if design.recheck == "yes" else helpers,
-        ("static u64 turns;",),
+        ("static u64 place[1024];" if found[1:] else "static u64 turns;",),
     )  # fmt: skip
 
 
