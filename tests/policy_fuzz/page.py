@@ -106,9 +106,10 @@ def figures(run: Run) -> str:
     whole = len(run.judged)
     short, full = sum(fate.by_short for fate in run.judged), sum(fate.by_full for fate in run.judged)
     lost = sum(bool(fate.short.infra) for fate in run.fates) + sum(bool(one.infra) for one in run.sound.values())
+    least = "at least " if any(fate.full is None for fate in run.accepted) else ""
     return (
-        f"{whole} mutants: {percent(short, whole)} rejected by the short tier, {percent(full, whole)} with the full one"
-        f"; {len(run.sound)} sound policies: {len(run.sound_rejected)} rejected; {lost} of which nothing can be said"
+        f"{whole} mutants: {percent(short, whole)} rejected by the short tier, {least}{percent(full, whole)} with the "
+        f"full one; {len(run.sound)} sound policies: {len(run.sound_rejected)} rejected; {lost} of which nothing can be said"
     )
 
 
@@ -123,6 +124,7 @@ def _summary(run: Run) -> str:
     short, full = sum(fate.by_short for fate in run.judged), sum(fate.by_full for fate in run.judged)
     untried = sum(fate.full is None or bool(fate.full.infra) for fate in run.accepted)
     named = sum(fate.named for fate in run.judged)
+    with_full = f"{full} ({percent(full, whole)})" + (f" or more: {untried} have not met it" if untried else "")
     lost = sum(bool(one.infra) for one in run.sound.values())
     stages: dict[str, int] = {}
     for fate in run.judged:
@@ -136,7 +138,7 @@ def _summary(run: Run) -> str:
 | kinds of mutation | {len(MUTATIONS)}, of which {len({fate.mutant.mutation.kind for fate in run.judged})} here |
 | mutants with a fault that a long run can show | {whole} |
 | rejected by the short tier | {short} ({percent(short, whole)}); first by {by_stage} |
-| rejected with the full tier | {full} ({percent(full, whole)}); {untried} have not met it |
+| rejected with the full tier | {with_full} |
 | the rejection names the bug that was put in | {named} |
 | sound policies | {len(run.sound)}, rejected {len(run.sound_rejected)} |
 | nothing can be said (lost guests) | {len(run.fates) - whole} mutants, {lost} sound |
@@ -153,8 +155,9 @@ def _by_kind(run: Run) -> str:
         whole = len(fates)
         short, full = sum(fate.by_short for fate in fates), sum(fate.by_full for fate in fates)
         need = f" (`--require {change.need}`)" if change.need else ""
+        told = f"{100 * full // whole} %" if all(one.by_short or one.full for one in fates) else "not tried"
         lines.append(
-            f"| {kind} | {change.breaks} | {whole} | {100 * short // whole} % | {100 * full // whole} % "
+            f"| {kind} | {change.breaks} | {whole} | {100 * short // whole} % | {told} "
             f"| {sum(fate.named for fate in fates)} | {change.shows}{need} |"
         )
     return "\n".join([*lines, ""])
