@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -60,6 +60,9 @@ attack: setup ## SIGKILL of each process of a run at 10 random moments each, and
 
 fuzz: ## 10,000 hostile inputs for every parser of what comes from outside (nightly), and objects; or COUNT=300
 	@$(PYTHON) tests/fuzz.py --count $(or $(COUNT),10000)
+
+fuzz-policies: setup ## nightly: sound policies and mutants of them through the verifier, into docs/fuzz-policies.md; or COUNT=80 SOUND=40 TIER=short
+	@nice $(PYTHON) tests/fuzz_policies.py $(if $(COUNT),--count $(COUNT)) $(if $(SOUND),--sound $(SOUND)) $(if $(SEED),--seed $(SEED)) $(if $(TIER),--tier $(TIER)) $(foreach kind,$(ONLY),--only $(kind))
 
 lint: ## ruff, mypy, direction of imports
 	@.venv/bin/ruff check .
