@@ -106,10 +106,11 @@ def figures(run: Run) -> str:
     whole = len(run.judged)
     short, full = sum(fate.by_short for fate in run.judged), sum(fate.by_full for fate in run.judged)
     lost = sum(bool(fate.short.infra) for fate in run.fates) + sum(bool(one.infra) for one in run.sound.values())
+    wrong = len(run.sound_rejected)
     least = "at least " if any(fate.full is None for fate in run.accepted) else ""
     return (
         f"{whole} mutants: {percent(short, whole)} rejected by the short tier, {least}{percent(full, whole)} with the "
-        f"full one; {len(run.sound)} sound policies: {len(run.sound_rejected)} rejected; {lost} of which nothing can be said"
+        f"full one; {len(run.sound)} sound policies: {wrong} rejected; {lost} of which nothing can be said"
     )
 
 
