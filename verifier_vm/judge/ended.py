@@ -12,7 +12,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.cause import Explained, Scene, explain, stuck_task
 from verifier_vm.judge.dump import Dump, Task, parse_dump
 from verifier_vm.judge.facts import Facts
-from verifier_vm.judge.kernel_words import LOST, UNKNOWN, cause_of_exit, place_of
+from verifier_vm.judge.kernel_words import LOST, NOT_EMPTIED, UNKNOWN, cause_of_exit, place_of
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.witness import from_dump, from_reading
 
@@ -57,7 +57,9 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
         eaten = _eaten(reading) if reading else 0.0
         found = _explained(dump, stuck, facts, place)
-        if found and (eaten <= MOST_EATEN or found.cause == LOST):
+        # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well.
+        idles = found is not None and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19"
+        if found and not idles and (eaten <= MOST_EATEN or found.cause == LOST):
             why = f"{words}: {found.why}"
             bug, advice = found.cause.bug, found.cause.advice
             return Finding(bug, "reject", why, place, advice, kind, basis=found.basis, witness=witness)
