@@ -59,7 +59,9 @@ def verify_command(
         _show_sources(done.verdict.coverage, file)
     else:
         _show_not_tried(done.verdict.coverage)
-    if result.coverage_shortfall and done.verdict.accepted:
+    if options.only and done.verdict.accepted:
+        out().print("no token: one situation alone is no verdict", soft_wrap=True)
+    elif result.coverage_shortfall and done.verdict.accepted:
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
     if options.minimize and not done.verdict.accepted:
         _show_smallest(done, file)

@@ -151,6 +151,17 @@ def test_the_verdict_has_the_cause_and_the_witness_and_keeps_the_raw_words():
     assert "dsq_vtime=" in rejection.evidence and verdict(events("accepted")).accepted
 
 
+@pytest.mark.parametrize(
+    ("said", "bug", "basis"), [("rcu_preempt[15] failed to run for 2.036s", "F03", "evidence"), ("", "F19", "guess")]
+)
+def test_where_the_watchdog_was_held_up_a_cpu_that_looks_idle_shows_nothing(said, bug, basis):
+    words = ("runnable task stall", said) if said else WATCHDOG.split(": ", 1)
+    record = ExitRecord(ExitKind.ERROR_STALL, 0, *words)
+    made = changed("policy:W1", "sched.after.state", "disabled")
+    made = changed("detach", "exit_record", record, changed("detach", "dump", told("not_emptied"), made))
+    assert (verdict(made).rejection.bug, verdict(made).rejection.basis) == (bug, basis)
+
+
 def test_a_stall_without_a_dump_is_a_guess_by_the_threads_name():
     record = ExitRecord(ExitKind.ERROR_STALL, 0, "runnable task stall", "W6-pinned[3] failed to run for 2.9s")
     made = changed("detach", "exit_record", record, changed("policy:W1", "sched.after.state", "disabled"))

@@ -15,7 +15,7 @@ from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import ExitKind, ExitRecord
 from policy_lake.measurement import Measurement
-from policy_lake.topology import Topology
+from policy_lake.topology import HostCpus, Topology
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
@@ -101,7 +101,7 @@ def test_of_the_reports_beside_a_token_only_a_changed_one_refuses_it(
     head = SimpleNamespace(head=SimpleNamespace(revocations=0))
     monkeypatch.setattr(checks, "read_signed_log", lambda settings: head)
     monkeypatch.setattr(checks, "_report_beside", lambda *_: (state, error))
-    here = checks.Here(kernel="7", btf_sha256="b")
+    here = checks.Here(kernel="7", btf_sha256="b", cpus=HostCpus(2))
     if state is ReportState.CHANGED:
         with refusal(Code.REPORT_OTHER):
             checks.check_file(tmp_path / "t", here, Settings(data_dir=tmp_path))

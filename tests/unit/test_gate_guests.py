@@ -16,6 +16,7 @@ from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate
+from verifier_vm.judge.case import parse_case
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.snapshot import WarmUpError
 
@@ -63,6 +64,14 @@ def test_by_the_wall_clock_what_the_host_may_have_caused_is_looked_at_twice(monk
 def test_in_virtual_time_a_stall_is_the_policys_own(monkeypatch, scenario):
     result, vm = verified(monkeypatch, scenario, VIRTUAL)
     assert not result.verdict.accepted and limits(vm) == [2000]
+
+
+@pytest.mark.parametrize("situation", ["W9 seconds=1", "W28 seconds=1", "W9+W5 seconds=1"])
+def test_one_situation_that_is_all_hotplug_is_read_for_a_policy_without_the_callbacks(monkeypatch, situation):
+    vm = FakeVM("good policy").install(monkeypatch, gate)
+    case = parse_case(situation, "x")
+    verdict = gate.verify_part(b"object", (), VIRTUAL, case.part, hotplug=False).verdict
+    assert len(vm.jobs) == 1 and [stage.name for stage in verdict.stages] == ["kernel", "survive", "fair"]
 
 
 def test_a_death_in_words_rejects_without_a_report(monkeypatch):

@@ -134,7 +134,8 @@ class Reader:
                 yield Finding("kernel", "reject", why, "W17", code=Code.LOAD_BESIDE)
 
     def _fair_stage(self, policy: dict[str, Reading], base: dict[str, Reading], facts: Facts, seconds: float) -> Stage:
-        findings = (*partly(next(iter(policy.values()))), *compare(policy, base, facts, cgroups=self.cgroups))
+        some = next(iter(policy.values()), None)  # none where all that was tried is what ends the policy
+        findings = (*(partly(some) if some else ()), *compare(policy, base, facts, cgroups=self.cgroups))
         evidence = [
             f"{name}: {_totals(policy[name])}" + (f"; EEVDF: {_totals(base[name])}" if name in base else "")
             for name in policy
