@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from policy_lake.errors import InfraError
@@ -33,16 +33,16 @@ def read_host_cpus(sys: Path = SYS) -> HostCpus:
     )
 
 
-def topologies_for(settings: Settings, tier: SuiteTier) -> tuple[Topology, ...]:
-    """What to try a policy on beside the tier's own guests: what the settings ask for, and what this host is like.
+def topologies_for(settings: Settings, tier: SuiteTier, met: Sequence[Topology] = ()) -> tuple[Topology, ...]:
+    """What to try a policy on beside what it has `met`, by default the tier's own guests: what the settings ask for,
+    and what this host is like.
 
     A host that no guest can be like is left out: a token then does not hold there, and `token check` says why.
     """
-    asked = settings.more_topologies
+    known = list(met) or [part.topology or Topology() for part in parts(tier)]
+    asked = tuple(topology for topology in settings.more_topologies if topology not in known)
     host = read_host_cpus()
-    if not outside(host, [*asked, *(part.topology or Topology() for part in parts(tier))]):
-        return asked
-    like = host.like_it()
+    like = host.like_it() if outside(host, [*asked, *known]) else None
     return asked if like is None or outside(host, [like]) else (*asked, like)
 
 

@@ -108,8 +108,8 @@ def _attempt(spec: TrialSpec, store: RunStore, *, on_span: OnSpan) -> Trial:
 
 def _beyond_this_guest(scope: Scope, evidence: Evidence) -> Verdict:
     """The verdict, and what the winner did on topologies that it did not meet as a candidate, such as this host's."""
-    met = {topology for stage in evidence.verdict.stages for topology in stage.topologies}
-    wanted = [topology for topology in topologies_for(scope.settings, "short") if topology not in met]
+    met = [topology for stage in evidence.verdict.stages for topology in stage.topologies]
+    wanted = topologies_for(scope.settings, "short", met)
     if not wanted:
         return evidence.verdict
     cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))

@@ -14,6 +14,7 @@ from flow_cases import REJECTION
 from policy_lake.errors import BuildError, InfraError, InputError, LostVMError
 from policy_lake.measurement import Measurement
 from policy_lake.model import Stage
+from policy_lake.topology import Topology
 from tasks.host.guest import prepare_guest
 from tasks.trial.run import run_inputs
 from tasks.trial.spec import Loadable, Prepared, RunWork, VerifyWork, Work
@@ -82,7 +83,9 @@ def played_work(work: Work) -> Done:
 def _prepared(name: str) -> Prepared:
     if name == "vtime":
         raise InfraError("the guest's disk is full")
-    stages = [Stage(stage, True, 0.1) for stage in REQUIRED_STAGES]
+    # A guest that has whatever the host may have that the tests run on.
+    anywhere = (Topology(64, llcs=8, smt=2, nodes=2),)
+    stages = [Stage(stage, True, 0.1, topologies=anywhere) for stage in REQUIRED_STAGES]
     verdict = verdict_of(stages, ops=name, data=name.encode(), kernel="7.3.4")
     if name == "fifo":
         verdict = replace(verdict, accepted=False, rejection=REJECTION)
