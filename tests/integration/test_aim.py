@@ -63,11 +63,13 @@ def test_the_full_tier_has_time_for_larger_tables(made):
     assert read_aims(made(HASH, 2000), "short").tasks == 0 and read_aims(made(HASH, 2000), "full").tasks == 2060
 
 
-@pytest.mark.parametrize(("entries", "cpus"), [(1, ()), (2, (3,)), (4, (5,)), (8, (9,)), (9, ()), (64, ())])
+@pytest.mark.parametrize(
+    ("entries", "cpus"), [(1, 0), (2, 6), (4, 6), (5, 10), (8, 10), (9, 18), (16, 18), (17, 0), (64, 0)]
+)
 def test_an_array_may_be_one_of_cpus(made, entries, cpus):
     parts = aimed_parts(made(ARRAY, entries), "short")
     assert read_aims(made(ARRAY, entries), "short").cpus == cpus
-    assert [part.topology for part in parts] == [None, *(Topology(count) for count in cpus)]
+    assert [part.topology for part in parts] == [None, *([Topology(cpus)] if cpus else [])]
 
 
 def test_a_count_of_cpus_that_the_tier_has_is_not_tried_again(made):

@@ -136,6 +136,9 @@ def test_a_cpu_that_may_not_be_used_is_counted_by_the_kernel():
     [
         ("runtime error: non-existent DSQ 0x7", "F02"),
         ("runtime error: invalid DSQ ID 0x8000000000000002", "F04"),
+        ("runtime error: invalid DSQ ID 0xc000000000000001", "F04"),
+        ("runtime error: invalid DSQ ID 0x0000000000000001", "F02"),
+        ("runtime error: invalid DSQ ID 0x7fffffffffffffff", "F02"),
         ("runtime error: cannot use vtime ordering for built-in DSQs", "F05"),
         ("runtime error: DSQ ID 0x0 already had FIFO-enqueued tasks", "F06"),
         ("runtime error: x[9] already direct-dispatched", "F07"),

@@ -10,38 +10,39 @@ from dataclasses import dataclass, replace
 
 from policy_lake.topology import Topology
 from verifier_vm.judge.suite import Exercise, Part, SuiteTier, elsewhere, parts
+from verifier_vm.object.analyse import read_facts
+from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
-from verifier_vm.object.ops import FLAG, USE, read_ops, word_value
-from verifier_vm.object.program import Program, read_program
+from verifier_vm.object.facts import Facts
+from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED
+from verifier_vm.object.ops import FLAG, word_value
+from verifier_vm.object.program import Program
 
-ENQ_MIGRATION_DISABLED, BY_NAME = 1 << 4, "SCX_OPS_ENQ_MIGRATION_DISABLED"
+BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
 HASHES = (1, 5, 9, 10)  # BPF_MAP_TYPE_HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
-ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
 MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB bears, and that the tier has time for
 MORE = 60  # than there are places, the guest's own tasks not counted
-MOST_CPUS = 9
-CPU_ARRAYS = 2  # guests of their own that an object's arrays may ask for
+CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
-    """What is to be tried: so many `tasks` at once, these counts of `cpus`, tasks that cannot migrate."""
+    """What is to be tried: so many `tasks` at once, so many `cpus`, tasks that cannot migrate."""
 
     tasks: int = 0
-    cpus: tuple[int, ...] = ()
+    cpus: int = 0
     migration_disabled: bool = False
 
 
 def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
     """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
-        program = read_program(data)
-        flags = read_ops(program, word_value(arguments, USE)).numbers["flags"]
+        facts = read_facts(data, arguments)
     except (ObjectError, ValueError, ArithmeticError, LookupError, TypeError):
         return Aims()
-    disabled = bool(flags & ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
-    return Aims(_tasks(program, MOST_TASKS[tier]), _cpus(program), disabled)
+    disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
+    return Aims(_tasks(facts.program, MOST_TASKS[tier]), _cpus(facts), disabled)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -50,10 +51,11 @@ def _tasks(program: Program, most: int) -> int:
     return max(wanted, default=0)
 
 
-def _cpus(program: Program) -> tuple[int, ...]:
-    """One CPU more than each small array has places: some are by CPU, and which cannot be told."""
-    sizes = {table.max_entries for table in program.maps.values() if table.kind == ARRAY}
-    return tuple(sorted(size + 1 for size in sizes if 1 < size < MOST_CPUS)[-CPU_ARRAYS:])
+def _cpus(facts: Facts) -> int:
+    """CPUs with numbers that it may not have provided for: what comes with more shows what comes with fewer."""
+    # `cpu > 3` is a matter of the fifth CPU.
+    largest = max((count for count in provided(facts) if 0 < count <= CPU_COUNTS[-1] - 2), default=0)
+    return next(cpus for cpus in CPU_COUNTS if cpus >= largest + 2) if largest else 0
 
 
 def aimed_parts(
@@ -66,7 +68,7 @@ def aimed_parts(
     """
     aims, known = read_aims(data, tier, arguments), parts(tier)
     tried = {part.topology.cpus for part in known if part.topology}
-    more = [_beyond(cpus) for cpus in aims.cpus if cpus not in tried]
+    more = [_beyond(aims.cpus)] if aims.cpus > max(tried, default=0) else []
     known_topologies = {part.topology or Topology() for part in known}
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
     return (*(_aimed(part, aims, tier) for part in known), *more)
@@ -83,5 +85,6 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
 
 
 def _beyond(cpus: int) -> Part:
-    exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)))
+    # The last for longer than a stall takes to be found: with much idle time, and so cheap under the virtual clock.
+    exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)), Exercise("W5", "W5", 2.2))
     return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0, counts=False)

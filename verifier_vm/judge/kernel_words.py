@@ -100,8 +100,16 @@ _STALLED = (
     (re.compile(r"W23-|W25-herd"), CROWDED),
 )
 _DISABLED = (
-    ("F02", r"non-existent DSQ", "Create the queue in init, and return its error."),
-    ("F04", r"invalid DSQ ID", "Only queues of your own can be created or consumed: ids below 1 << 63."),
+    (
+        "F04",
+        r"invalid DSQ ID 0x[89a-f][0-9a-f]{15}",
+        "Only queues of your own can be created or consumed: ids below 1 << 63.",
+    ),
+    (
+        "F02",
+        r"non-existent DSQ|invalid DSQ ID",
+        "Create the queue in init, and return its error: for every CPU that there may be, not only those online then.",
+    ),
     ("F05", r"cannot use vtime ordering", "Built-in queues are FIFO: insert by vtime into a queue of your own."),
     ("F06", r"already had (?:FIFO|PRIQ)", "A queue is FIFO or ordered by vtime, never both: use two."),
     ("F07", r"already direct-dispatched", "Insert a task once on every path, and return after it."),

@@ -58,6 +58,11 @@ ENDING = ("scx_bpf_error_bstr", "scx_bpf_exit_bstr")
 KEEPING = ("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl", "bpf_list_push_back_impl",
            "bpf_rbtree_add", "bpf_rbtree_add_impl")  # fmt: skip
 
+# What gives a CPU's number: kfuncs and helpers, and arguments.
+CPU_GIVERS = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and", "scx_bpf_pick_idle_cpu",
+              "scx_bpf_pick_any_cpu", "scx_bpf_pick_idle_cpu_node", "scx_bpf_pick_any_cpu_node", "scx_bpf_task_cpu",
+              "get_smp_processor_id", "prev_cpu", "cpu")  # fmt: skip
+
 # Numbers that the kernel never gives otherwise, so that a branch which asks is not taken: (least, most).
 CPU_NUMBERS = (0, (1 << 31) - 1)
 ARGUMENT_RANGES = {"prev_cpu": CPU_NUMBERS, "cpu": CPU_NUMBERS, "weight": (1, 10_000)}
@@ -101,7 +106,8 @@ READ_ONLY_HELPERS = frozenset(("map_lookup_elem", "map_update_elem", "map_delete
                                "trace_printk", "trace_vprintk", "ringbuf_output", "map_lookup_percpu_elem",
                                "task_storage_get"))  # fmt: skip
 READ_ONLY_KFUNCS = frozenset((*INSERTS, "__scx_bpf_select_cpu_and", *ENDING, "scx_bpf_dump_bstr"))
-ARRAYS = (2, 6)  # map types: array, per-CPU array
+ARRAY, PERCPU_ARRAY = 2, 6  # map types
+ARRAYS = (ARRAY, PERCPU_ARRAY)
 
 
 def kernel_name(extern: str) -> str:

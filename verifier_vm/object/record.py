@@ -88,7 +88,8 @@ class Record:
     pc), with a line; tested: results that some branch looked at; ordered: those that were held to be more or less than
     some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
-    was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by.
+    was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
+    cpu_limits: numbers that a CPU's number was compared with.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Record:
     constants: set[tuple[str, int]] = field(default_factory=set)
     incomplete: dict[str, str] = field(default_factory=dict)
     walked: set[int] = field(default_factory=set)
+    cpu_limits: set[int] = field(default_factory=set)
     steps: int = 0
 
     def add_call(self, call: Call) -> None:

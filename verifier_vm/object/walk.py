@@ -13,9 +13,10 @@ from verifier_vm.object.branch import JNE, JSET, OPPOSITE, ORDERED, assume, belo
 from verifier_vm.object.calls import Calls
 from verifier_vm.object.decode import ALU, ALU64, BY_REGISTER, CALL, EXIT, JA, JMP, JMP32, LD, LDX, ST, Instruction
 from verifier_vm.object.errors import ObjectError
+from verifier_vm.object.facts import comes_from
 from verifier_vm.object.flow import read_flow
 from verifier_vm.object.frames import LOOPS, Frames
-from verifier_vm.object.kernel import DELETES, ENDING, FIRST, HELPERS, kernel_name
+from verifier_vm.object.kernel import CPU_GIVERS, DELETES, ENDING, FIRST, HELPERS, kernel_name
 from verifier_vm.object.memory import Memory, is_atomic
 from verifier_vm.object.outcomes import heed_missing, heed_result
 from verifier_vm.object.program import Program
@@ -166,6 +167,9 @@ class Walk:
         return can_pass
 
     def _note_test(self, state: State, op: int, a: Value, b: Value) -> None:
+        for value, number in ((a, b), (b, a)):
+            if isinstance(number, int) and comes_from(value, *CPU_GIVERS):
+                self.record.cpu_limits.add(number)
         for value in (a, b):
             if isinstance(value, Expr):
                 self.record.tested |= value.leaves
