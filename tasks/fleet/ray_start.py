@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policy_lake.secrets import SECRETS
+from policy_lake.secrets import secret_names
 from tasks.fleet.children import start_plainly
 from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.reach import check_ray
@@ -111,7 +111,7 @@ def _keep_secrets() -> None:
         return
 
     def started(*args: Any, env_updates: dict[str, str] | None = None, **more: Any) -> Any:
-        blank = {name: "" for name in SECRETS if name in os.environ}  # as good as unset, which it cannot do
+        blank = dict.fromkeys(secret_names(), "")  # as good as unset, which it cannot do
         return start(*args, env_updates={**(env_updates or {}), **blank}, **more)
 
     started.keeps_secrets = True  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import threading
@@ -17,7 +16,6 @@ from typing import Any
 import pytest
 
 from policy_lake.errors import InfraError
-from policy_lake.secrets import child_environment
 from tasks.fleet import cluster, environment
 from tasks.fleet.reach import PREFACE, check_ray
 
@@ -63,12 +61,6 @@ def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
 
 def test_prefect_s_page_shows_our_own_lines() -> None:
     assert environment.PREFECT["PREFECT_LOGGING_EXTRA_LOGGERS"] == cluster.log.name.partition(".")[0] == "tasks"
-
-
-def test_a_child_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    child = child_environment(MORE="1")
-    assert "OPENAI_API_KEY" not in child and child["MORE"] == "1" and child["PATH"] == os.environ["PATH"]
 
 
 def test_scratch_lies_where_a_socket_s_path_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
