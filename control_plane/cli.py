@@ -331,10 +331,10 @@ def main() -> None:
     except SchedcpError as error:
         _fail(str(error), error.exit_status, code=getattr(error, "code", ""))
     except KeyboardInterrupt:
-        _end(INTERRUPTED, f"{ENDINGS[INTERRUPTED]}; {ENDED}")
+        _ended(INTERRUPTED, ENDED)
     except SystemExit as ending:
         if ending.code in ENDINGS:  # typer has taken the interrupt and says nothing
-            _end(int(ending.code), f"{ENDINGS[int(ending.code)]}; {ENDED}")
+            _ended(int(ending.code), ENDED)
         raise
     except OSError as error:
         if error.filename is None and error.errno is None:
@@ -350,12 +350,17 @@ def _run() -> None:
 
 
 def _cut_short(status: int) -> None:
-    """The end of a command that a signal ended, or something that it lost, and that does not clear away in time."""
+    """The end of a command that does not clear away in time."""
+    _ended(status, "what did not end by itself was cut short")
+
+
+def _ended(status: int, cleared: str) -> None:
+    """The end by a signal of that status, or by the loss of something that the run could not do without."""
     from tasks.fleet.lost import lost
 
     if reason := lost():
         _end(InfraError.exit_status, reason)
-    _end(status, f"{ENDINGS[status]}; what did not end by itself was cut short")
+    _end(status, f"{ENDINGS[status]}; {cleared}")
 
 
 def _end(status: int, line: str) -> None:

@@ -62,7 +62,7 @@ def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | 
     with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
         try:
             result = asyncio.run(tune_run(run, began, spans))
-        except KeyboardInterrupt:
+        except BaseException:  # as it ends, a request that is refused may take the place of the interrupt
             if reason := lost():
                 raise InfraError(reason) from None
             raise
