@@ -6,10 +6,12 @@ Here one deterministic moment of each; `make attack` has the random ones.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -203,7 +205,10 @@ def test_a_run_that_was_killed_is_known_for_dead_and_leaves_nothing(guest, tmp_p
     child.wait()
     child.stderr.close()
     assert home.left_running() == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "prefect/prefect.db")) as database:
+        left = database.execute("SELECT tags FROM flow_run WHERE state_type = 'RUNNING'").fetchall()
     (run,) = contract(home.run("runs", "--json").stdout)["runs"]
     assert run["status"] == "killed"
+    assert left and set(left) == {(json.dumps([run["id"]]),)}, "by this the next run knows that they are dead"
     (entry,) = json.loads(home.run("lake", "show", run["id"], "--json").stdout)["entries"]
     assert entry["data"]["status"] == "killed"
