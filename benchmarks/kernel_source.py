@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from policy_lake.errors import InfraError
+from policy_lake.secrets import child_environment
 
 PACKAGE = "linux-source-6.1"
 NEEDS = ("gcc", "make", "flex", "bison", "bc", "perl", "xz")
@@ -62,7 +63,7 @@ def source_files(tree: Path) -> Iterator[Path]:
 
 def run_in(command: Sequence[str], folder: Path) -> str:
     """What a command printed; InfraError with its first words if it fails."""
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False, env=dict(os.environ))
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False, env=child_environment())
     if done.returncode:
         raise InfraError(f"{' '.join(command[:3])} … ended with {done.returncode}")
     return done.stdout

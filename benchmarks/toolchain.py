@@ -6,13 +6,13 @@ Debian's dpkg says which files those are. What no build of C needs is left out.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from policy_lake.errors import InfraError
+from policy_lake.secrets import child_environment
 
 PACKAGES = (
     "bc", "bison", "coreutils", "dash", "diffutils", "findutils", "flex", "gcc", "grep", "gzip", "libc6-dev", "make",
@@ -76,7 +76,7 @@ def _closure() -> set[str]:
 def _dpkg(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["dpkg-query", *arguments], capture_output=True, text=True, check=False, env=dict(os.environ)
+            ["dpkg-query", *arguments], capture_output=True, text=True, check=False, env=child_environment()
         )
     except OSError:
         raise InfraError("a build in the guest takes its toolchain from Debian packages, and here is no dpkg") from None

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.errors import SETUP, InfraError
+from policy_lake.secrets import child_environment
 
 MIN_CLANG = 19
 NEWEST_CLANG = 40  # how far up versioned names are looked for; plain `clang` comes last
@@ -66,7 +66,7 @@ def find_toolchain() -> Toolchain:
 
 def _version(clang: str) -> int:
     out = subprocess.run(
-        [clang, "--version"], capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ)
+        [clang, "--version"], capture_output=True, text=True, timeout=20, check=False, env=child_environment()
     ).stdout
     match = re.search(r"version (\d+)", out)
     return int(match[1]) if match else 0

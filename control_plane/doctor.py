@@ -14,6 +14,7 @@ from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
 from policy_lake.errors import SETUP, SchedcpError
 from policy_lake.guest import GuestJob
+from policy_lake.secrets import child_environment
 from tasks.host.settings import Settings, load_settings
 
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
@@ -59,7 +60,7 @@ TOOLS = {
 def _tool(name: str, command: tuple[str, ...]) -> CheckedPart:
     if not shutil.which(command[0]):
         return CheckedPart(name, False, f"{command[0]} is not installed", SETUP)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=child_environment())
     version = next((line.strip() for line in done.stdout.splitlines() if any(c.isdigit() for c in line)), "")
     return CheckedPart(name, done.returncode == 0, version or f"{command[0]} does not answer", SETUP)
 

@@ -4,7 +4,7 @@
 On a terminal the last line is drawn anew several times a second. Where stderr is a file or a pipe nothing is drawn
 anew: after a minute without a line there is one, so that a log stays short, and whoever follows it (or ends what is
 silent, as CI systems do after ten minutes) sees that work goes on. A terminal that cannot move its cursor gets one
-every ten seconds.
+every ten seconds, as does one that a command of the user's writes to meanwhile.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ LOGGERS = ("control_plane", "tasks", "verifier_vm", "policy_lake")
 class Shown(logging.Handler):
     """Takes log records and `say`: what is being done is shown as such, other lines stay."""
 
-    def __init__(self, console: Console, first: str, *, began: float | None, level: int, label: str = "") -> None:
+    def __init__(
+        self, console: Console, first: str, *, began: float | None, level: int, label: str = "", alone: bool = True
+    ) -> None:
         super().__init__(logging.INFO)
         self.console, self._began, self._least, self._label = console, began, level, label
-        self.live = console.is_terminal and not console.is_dumb_terminal
+        self.live = alone and console.is_terminal and not console.is_dumb_terminal
         self._quiet_s = DUMB_QUIET_S if console.is_terminal else QUIET_S
         self._text, self._since, self._said = first, time.monotonic(), time.monotonic()
         self._start, self._over = time.time(), threading.Event()
@@ -86,14 +88,15 @@ class Shown(logging.Handler):
 
 @contextmanager
 def shown(
-    console: Console, first: str, *, began: float | None = None, level: int = logging.WARNING, label: str = ""
-) -> Iterator[Shown]:
+    console: Console, first: str, *, began: float | None = None, level: int = logging.WARNING, label: str = "",
+    alone: bool = True,
+) -> Iterator[Shown]:  # fmt: skip
     """Show on the console what goes on while the `with` lasts.
 
     With `began` (seconds since the epoch) lines bear the time since then, `label` before it. Records of the log from
-    `level` on become lines.
+    `level` on become lines. Where others write to the terminal meanwhile (not `alone`), nothing is drawn anew.
     """
-    handler = Shown(console, first, began=began, level=level, label=label)
+    handler = Shown(console, first, began=began, level=level, label=label, alone=alone)
     with _listening(handler), _drawing(handler):
         try:
             yield handler

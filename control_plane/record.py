@@ -12,6 +12,7 @@ from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
 from control_plane.output import err, escape, out, print_json, working
 from control_plane.outputs import RecordOutput
+from control_plane.progress import shown
 from policy_lake.errors import InputError
 from tasks.host.settings import load_settings
 from tasks.traces.record import record
@@ -23,13 +24,17 @@ def record_command(
     """Record, write, print; the command's own output goes through before. Nothing is written if anything fails."""
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
-    with ExitStack() as shown:
+    with ExitStack() as going_on:
 
         def tell(runs: bool) -> None:
-            if runs and err().is_terminal:  # and no more until it ends: the terminal is the command's
-                err().print(f"recording {escape(command[0])} until it ends", soft_wrap=True)
+            going_on.close()
             if not runs:
-                shown.enter_context(working("ending the recording"))
+                going_on.enter_context(working("ending the recording"))
+                return
+            until = f"recording {command[0]} until it ends"
+            if err().is_terminal:
+                err().print(escape(until), soft_wrap=True)
+            going_on.enter_context(shown(err(), until, alone=False))  # the terminal is the command's
 
         recording = record(
             command, allow_failure=allow_failure, buffer_mib=load_settings().record_buffer_mib, on_phase=tell

@@ -30,6 +30,7 @@ from control_plane.wire import Message, differences, identity, messages, peer_is
 from policy_lake.doing import is_doing
 from policy_lake.errors import InfraError, SchedcpError
 from tasks.fleet.environment import prepare_environment
+from tasks.fleet.lost import lost
 from tasks.host.interrupts import interruptible
 from tasks.host.settings import load_settings
 from tasks.run.spec import RunSpec, run_in
@@ -135,6 +136,8 @@ def _run(connection: socket.socket, run: RunSpec, began: float, services: Servic
         answer = {"kind": "error", "message": str(error), "exit_status": error.exit_status}
     except (KeyboardInterrupt, SystemExit) as ending:
         answer = {"kind": "interrupted"}
+        if reason := lost():
+            answer = {"kind": "error", "message": reason, "exit_status": InfraError.exit_status}
         state.ending |= isinstance(ending, SystemExit)
     except Exception as error:
         log.exception("run %s", run.run_id)

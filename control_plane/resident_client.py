@@ -21,6 +21,7 @@ from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, pee
 from policy_lake.doing import MARK
 from policy_lake.errors import InfraError, InputError
 from policy_lake.model import to_json
+from policy_lake.secrets import MODEL_KEY
 from policy_lake.show import logger
 from tasks.fleet.cluster import sweep
 from tasks.host.interrupts import interruptible
@@ -165,7 +166,7 @@ def _first_line(child: subprocess.Popen[bytes]) -> Message:
 def _environment(settings: Settings) -> dict[str, str]:
     """This command's own, without the model's key: each run brings its own."""
     places = {"SCHEDCP_DATA_DIR": str(settings.data_dir), "SCHEDCP_CACHE_DIR": str(settings.cache_dir)}
-    return {name: value for name, value in os.environ.items() if name != "SCHEDCP_MODEL_API_KEY"} | places
+    return {name: value for name, value in os.environ.items() if name.upper() != MODEL_KEY} | places
 
 
 def _starting(settings: Settings) -> int | None:

@@ -48,6 +48,8 @@ class Services:
 
     def tune(self, run: RunSpec, began: float) -> dict[str, Any]:
         """The result of the run, as `flows.local.run_tune` returns it."""
+        if self._server is not None:
+            self._server.revive()
         cpus = host_cpus(run)
         if not joins_a_cluster() and run.settings.slots(cpus) != self._slots:
             self._connect(run.settings, cpus)  # guests by the wall clock must not share a CPU

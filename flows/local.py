@@ -13,11 +13,13 @@ from typing import Any
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
 from tasks.fleet import cluster
+from tasks.fleet.crashed import crash_dead
 from tasks.fleet.environment import prepare_environment
 from tasks.fleet.lost import forget, lost
 from tasks.fleet.prefect_server import Server, drain, serving
 from tasks.fleet.reach import check_reachable
 from tasks.run.ahead import Ahead
+from tasks.run.alive import WHY, is_dead
 from tasks.run.scope import host_cpus
 from tasks.run.spec import RunSpec
 from tasks.run.warm import import_trial
@@ -48,6 +50,7 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
 
 def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | None = None) -> dict[str, Any]:
     """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
+    from prefect import tags
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.tune import tune_run
@@ -59,10 +62,11 @@ def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | 
         doing("waiting for the guest that runs ahead")
         ahead.stop()
     spans = ahead.spans if ahead is not None else []
-    with temporary_settings({PREFECT_API_URL: server.url} if server else {}):
+    with temporary_settings({PREFECT_API_URL: server.url} if server else {}), tags(run.run_id):
         try:
+            crash_dead(lambda other: is_dead(other, run.settings), why=WHY)
             result = asyncio.run(tune_run(run, began, spans))
-        except KeyboardInterrupt:
+        except BaseException:  # as it ends, a request that is refused may take the place of the interrupt
             if reason := lost():
                 raise InfraError(reason) from None
             raise

@@ -27,3 +27,17 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def children(parent: int) -> list[tuple[int, str]]:
+    """Ids and names of a process's children, those that have ended and that it has not reaped among them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "stat").read_text()
+        except OSError:
+            continue
+        name, _, rest = words.partition("(")[2].rpartition(") ")
+        if int(rest.split()[1]) == parent:
+            found.append((int(entry.name), name))
+    return found

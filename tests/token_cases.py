@@ -117,3 +117,11 @@ def refusal(*codes: Code) -> Iterator[None]:
 
 
 DAY = timedelta(days=1)
+
+
+def history(directory: Path) -> Path:
+    """A signer's directory in which things have happened, made there."""
+    for number in range(3):
+        issue(directory, audience=f"host-{number}")
+    revoke(directory, "object", sha("bad"))
+    return directory

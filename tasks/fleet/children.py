@@ -9,14 +9,17 @@ without it: a blocked signal is inherited, and `setpriv` asks the kernel for the
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 # util-linux, of which the confined compiler needs it already; it executes the command, so that the id stays the same.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+REAP_S = 5.0  # for a process that was killed already
+_started: set[PlainPopen] = set()
 
 
 class PlainPopen(subprocess.Popen[bytes]):
@@ -25,9 +28,10 @@ class PlainPopen(subprocess.Popen[bytes]):
     def __init__(self, command: Sequence[str], *, preexec_fn: Any = None, **more: Any) -> None:
         if preexec_fn is None:
             super().__init__(command, **more)
-            return
-        with _blocked(signal.SIGINT):
-            super().__init__([*WITH_PARENT, *command], **more)
+        else:
+            with _blocked(signal.SIGINT):
+                super().__init__([*WITH_PARENT, *command], **more)
+        _started.add(self)
 
 
 @contextmanager
@@ -38,6 +42,16 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def reap(killed: Collection[int]) -> None:
+    """Wait for those of our children that were killed: a start of Ray's that fails forgets what it has started."""
+    for process in list(_started):
+        if process.pid in killed:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(REAP_S)
+        if process.poll() is not None:
+            _started.discard(process)
 
 
 def start_plainly() -> None:

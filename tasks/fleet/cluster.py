@@ -65,6 +65,8 @@ class Cluster:
             self._thread.join(self._deadline_s)
             self._begin()
         if not self._connected.wait(self._deadline_s):
+            if not joins_a_cluster():
+                kill_processes(self._scratch)
             raise InfraError(f"Ray did not start within {self._deadline_s:g} s")
         if isinstance(self._error, InfraError):
             raise InfraError(str(self._error))
@@ -109,8 +111,11 @@ class Cluster:
             self.slots = int(ray.cluster_resources().get(MICROVM, 0))
             if self.slots < 1:
                 raise InfraError(f"the Ray cluster has no '{MICROVM}' resource: start its nodes with --resources")
-        except BaseException as error:
+        except BaseException as error:  # a SystemExit of Ray's, too
             self._error = error
+            if owned and not joins_a_cluster():
+                # Before anybody is told: this thread, with which they would die, goes on a while.
+                kill_processes(self._scratch)
         self._connected.set()
         if self._error is None:
             self._watch(owned)

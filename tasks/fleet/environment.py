@@ -17,6 +17,7 @@ PREFECT = {
     # The caller reports a failure in one line; Prefect's tracebacks, and our own lines, are in its UI.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": (__package__ or "").removesuffix(".fleet"),
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # what watches servers and Ray is in no flow
 }
 
 

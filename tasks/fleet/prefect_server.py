@@ -28,6 +28,7 @@ from policy_lake.show import logger
 from tasks.fleet.environment import prepare_environment
 from tasks.fleet.lost import lose
 from tasks.fleet.reach import check_prefect
+from tasks.fleet.refuse import refuse
 
 START_S = 180.0  # of which it needs six, by itself on a host; whether it has ended is seen at once
 STARTS, STARTS_S = 3, 120.0  # as often within so many seconds: whoever kills it more often means it
@@ -51,7 +52,12 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/api"
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe, which nobody would read while a run goes on
-        self._over, self._answered, self._lost = threading.Event(), False, ""
+        self._over = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._answered, self._lost = False, ""
+        self._refused_enough = threading.Event()
         self._process = self._start()
         # A thread for the whole of its life: a server dies with the thread that started it.
         self._keeper = threading.Thread(target=self._keep, name="prefect-server", daemon=True)
@@ -86,6 +92,18 @@ class Server:
         self._lost = f"the Prefect server ended {when} ({_ending(status)}): {lines[-1]}"
         if self._answered:
             lose(self._lost)
+        refuse(self._listener, self._refused_enough)
+
+    def revive(self) -> None:
+        """Begin anew if it was lost, on the same socket: what ended one run need not end the next."""
+        if not self._lost:
+            return
+        log.warning("%s; it is started again for this run", self._lost)
+        self._refused_enough.set()
+        self._keeper.join()
+        self._said.seek(0)
+        self._said.truncate()
+        self._begin()
 
     def ready(self) -> None:
         """Wait until it answers; InfraError with its last line of stderr when it ends first or takes too long."""
@@ -105,6 +123,7 @@ class Server:
     def end(self, limit_s: float = STOP_S) -> None:
         """Stop it, and kill it if that takes longer."""
         self._over.set()
+        self._refused_enough.set()
         self._process.terminate()
         try:
             self._process.wait(limit_s)

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policy_lake.secrets import SECRETS
-from tasks.fleet.children import start_plainly
+from policy_lake.secrets import secret_names
+from tasks.fleet.children import reap, start_plainly
 from tasks.fleet.fan_out import MICROVM
 from tasks.fleet.reach import check_ray
 
@@ -111,7 +111,7 @@ def _keep_secrets() -> None:
         return
 
     def started(*args: Any, env_updates: dict[str, str] | None = None, **more: Any) -> Any:
-        blank = {name: "" for name in SECRETS if name in os.environ}  # as good as unset, which it cannot do
+        blank = dict.fromkeys(secret_names(), "")  # as good as unset, which it cannot do
         return start(*args, env_updates={**(env_updates or {}), **blank}, **more)
 
     started.keeps_secrets = True  # type: ignore[attr-defined]
@@ -119,8 +119,11 @@ def _keep_secrets() -> None:
 
 
 def kill_processes(scratch: Path) -> None:
-    """Kill what a cluster runs in this directory, whose name is no other's; workers die with their raylet."""
+    """Kill what a cluster runs in this directory, whose name is no other's, and reap it; workers die with it."""
+    killed = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             if os.fsencode(scratch) in path.read_bytes():
                 os.kill(int(path.parent.name), signal.SIGKILL)
+                killed.add(int(path.parent.name))
+    reap(killed)

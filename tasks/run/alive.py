@@ -39,6 +39,14 @@ def alive(run: RunSpec) -> Iterator[None]:
             os.close(fd)
 
 
+def is_dead(run_id: str, settings: Settings) -> bool:
+    """Whether it is the id of a run of this data directory whose process has ended; False where that is not known."""
+    if not RUN_ID.fullmatch(run_id):
+        return False
+    with _dead(settings.run_dir / run_id / LOCK) as dead:
+        return dead
+
+
 def past_runs(lake: Lake, settings: Settings) -> list[Run]:
     """The lake's runs, the latest first; one that says `running` and whose process has ended becomes `killed`.
 

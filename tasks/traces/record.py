@@ -34,6 +34,7 @@ from benchmarks.trace.tracepoints import (
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
 from policy_lake.limits import PERF_BYTES
+from policy_lake.secrets import child_environment
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _START_S, _STOP_S, _END_S = 20.0, 60.0, 5.0
@@ -158,7 +159,7 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
     process = subprocess.Popen(
         [perf_path, *arguments, "--control", f"fd:{control_out},{answer_in}", *events, *soft, "-o", str(data)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        pass_fds=(control_out, answer_in), env=dict(os.environ),
+        pass_fds=(control_out, answer_in), env=child_environment(),
         start_new_session=True,  # the terminal's interrupt is not perf's to take
     )  # fmt: skip
     os.close(control_out)
@@ -182,7 +183,7 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
 def _run(command: Sequence[str], program: str) -> tuple[int, int]:
     """The command's process id and its exit status."""
     try:
-        process = subprocess.Popen(list(command), executable=program, env=dict(os.environ))
+        process = subprocess.Popen(list(command), executable=program, env=dict(os.environ))  # the user's own
     except OSError as error:
         raise InputError(f"{command[0]}: cannot be started: {error.strerror}") from None
     try:

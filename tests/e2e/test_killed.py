@@ -6,10 +6,12 @@ Here one deterministic moment of each; `make attack` has the random ones.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -83,6 +85,27 @@ with cluster.running(Settings(microvm_slots=2), host_cpus=2) as ours:
     print([outcome.value for outcome in fan_out(ray_cases.fail, ["a", "b"], deadline_s=60, label="x")])
 print(killer.wait())
 """
+FAILS = """
+import os
+from leftovers import children
+from policy_lake.errors import InfraError
+from tasks.fleet import cluster
+from tasks.fleet.environment import prepare_environment
+from tasks.host.settings import Settings
+prepare_environment()  # before Ray is imported
+from ray._private import services
+def fails(*_, **__):
+    print("there", *(comm for _, comm in children(os.getpid())), flush=True)
+    ours._ends = 0.0  # no time for another
+    raise fault
+services.start_raylet = fails
+with cluster.running(Settings(microvm_slots=1), host_cpus=1) as ours:
+    for fault in (RuntimeError("no room"), SystemExit(1)):
+        try:
+            ours.ready()
+        except InfraError:
+            print("left", *children(os.getpid()), flush=True)
+"""
 BREAKS_OFF = """
 import time
 from tasks.fleet import cluster
@@ -118,6 +141,12 @@ def test_a_ray_that_is_killed_is_told_and_begun_again_and_moves_no_environment()
 def test_a_worker_that_is_killed_while_ray_starts_holds_nothing_up() -> None:
     done = python(FIRST_WORKER)
     assert done.stdout.splitlines() == ["['a', 'b']", "3"], done.stdout + done.stderr
+
+
+def test_a_start_of_ray_that_failed_leaves_nothing_when_it_is_told() -> None:
+    done = python(FAILS)
+    assert set(done.stdout.splitlines()) == {"there gcs_server", "left"}, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "left"
 
 
 def test_a_start_of_ray_is_broken_off_at_once() -> None:
@@ -176,7 +205,10 @@ def test_a_run_that_was_killed_is_known_for_dead_and_leaves_nothing(guest, tmp_p
     child.wait()
     child.stderr.close()
     assert home.left_running() == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "prefect/prefect.db")) as database:
+        left = database.execute("SELECT tags FROM flow_run WHERE state_type = 'RUNNING'").fetchall()
     (run,) = contract(home.run("runs", "--json").stdout)["runs"]
     assert run["status"] == "killed"
+    assert left and set(left) == {(json.dumps([run["id"]]),)}, "by this the next run knows that they are dead"
     (entry,) = json.loads(home.run("lake", "show", run["id"], "--json").stdout)["entries"]
     assert entry["data"]["status"] == "killed"

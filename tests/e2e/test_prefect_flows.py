@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,16 @@ import pytest
 import ray_cases
 from flow_cases import PROFILE, Scripted
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Pending, Running
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
 from policy_lake.model import PolicyPlan
+from tasks.fleet.crashed import crash_dead
 from tasks.fleet.fan_out import Pool
+from tasks.fleet.refuse import refuse
 from tasks.fleet.retry import retryable
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
@@ -53,6 +60,45 @@ def test_only_an_infra_error_is_tried_again(error: Exception, attempts: int) -> 
     with pytest.raises(type(error)):
         asyncio.run(attempt())
     assert len(made) == attempts
+
+
+def test_flow_runs_whose_process_is_gone_are_crashed_and_no_others() -> None:
+    @flow(name="tune")
+    def tune() -> None: ...
+
+    with get_client(sync_client=True) as client:
+        made = {
+            (tag, state.name): client.create_flow_run(tune, state=state, tags=[tag]).id
+            for tag, state in (
+                ("dead-1", Running()),
+                ("dead-1", Pending()),
+                ("dead-1", Completed()),
+                ("live-1", Running()),
+            )
+        }
+        assert crash_dead("dead-1".__eq__, why="it was killed") == 2
+        states = {key: client.read_flow_run(id).state for key, id in made.items()}
+        assert {key: state.name for key, state in states.items() if state} == {
+            ("dead-1", "Running"): "Crashed", ("dead-1", "Pending"): "Crashed",
+            ("dead-1", "Completed"): "Completed", ("live-1", "Running"): "Running",
+        }  # fmt: skip
+        assert states["dead-1", "Running"].message == "it was killed"  # type: ignore[union-attr]
+        client.set_flow_run_state(made["live-1", "Running"], Completed(), force=True)
+        assert crash_dead(lambda _: True, why="") == 0
+
+
+def test_a_server_that_cannot_be_told_holds_nothing_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        over = threading.Event()
+        answering = threading.Thread(target=refuse, args=(listener, over))
+        answering.start()
+        try:
+            with temporary_settings({PREFECT_API_URL: url}):
+                assert crash_dead(lambda _: True, why="") == 0
+        finally:
+            over.set()
+            answering.join()
 
 
 @pytest.mark.timeout(60, method="thread")  # Prefect wants SIGALRM for itself

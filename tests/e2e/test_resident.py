@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from contract_cases import contract
 from homes import SCHEDCP, SMALL, Home
-from leftovers import runs
+from leftovers import children, processes, runs
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -134,6 +134,25 @@ def test_a_client_that_is_killed_is_a_run_that_is_cancelled(home: Home, resident
     until(lambda: not home.guests())
     until(lambda: "idle" in state(home))
     assert runs(resident)
+
+
+def test_a_server_that_dies_again_and_again_ends_the_run_in_one_line_and_not_the_next(
+    home: Home, resident: int
+) -> None:
+    child = tuning(home)
+    while (servers := until(lambda: [*prefect_servers(resident), child.poll()])) != [4]:  # it has ended
+        for pid in servers[:-1]:
+            os.kill(pid, signal.SIGKILL)
+    assert "the Prefect server ended in the middle of the run (signal 9)" in child.stderr.read()  # type: ignore[union-attr]
+    second = tuning(home)
+    second.send_signal(signal.SIGINT)
+    assert second.wait(60) == 130
+    assert "it is started again for this run" in second.stderr.read()  # type: ignore[union-attr]
+    assert runs(resident)
+
+
+def prefect_servers(resident: int) -> list[int]:
+    return [pid for pid, _ in children(resident) if pid in processes("-m", "tasks.fleet.prefect_server")]
 
 
 def test_down_ends_a_run_too(home: Home, resident: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from policy_lake.errors import InfraError
 from policy_lake.records import Run
 from tasks.host.settings import Settings
-from tasks.run.alive import LOCK, alive, past_runs
+from tasks.run.alive import LOCK, alive, is_dead, past_runs
 
 RUN = Run("batch-1", "batch", "running", "2026-11-22T10:00:00Z")
 
@@ -54,6 +54,13 @@ def test_it_runs_as_long_as_its_process_holds_the_lock(settings: Settings) -> No
         assert statuses(lake, settings) == ["running"]
     assert statuses(lake, settings) == ["killed"]
     assert lake.rows[0].status == "killed" and lake.rows[0].ended == "" and "killed" in lake.rows[0].summary["error"]
+
+
+def test_a_run_is_dead_when_its_process_is_and_of_others_nothing_is_known(settings: Settings) -> None:
+    with alive(of(settings)):
+        assert not is_dead(RUN.id, settings)
+    assert is_dead(RUN.id, settings)
+    assert not any(is_dead(other, settings) for other in ("batch-2", "", "..", f"../runs/{RUN.id}", "a tag"))
 
 
 def test_a_process_that_is_killed_lets_go_of_it(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from flow_cases import score
 from trial_cases import spec
 
 from benchmarks.workloads import outside
-from control_plane import cli
+from control_plane import cli, ending
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import most_pairs
@@ -58,7 +58,7 @@ def test_in_another_tier_more_where_they_settle_it(asked, monkeypatch):
 def test_words_behind_two_dashes_are_the_recorded_command_s(monkeypatch, capsys, words, as_json):
     monkeypatch.setattr(sys, "argv", ["schedcp", "record", "-o", "f", *words])
     with pytest.raises(SystemExit):
-        cli._fail("it failed", 2)
+        ending._fail("it failed", 2)
     out, err = capsys.readouterr()
     assert err == "schedcp: it failed\n"
     assert (json.loads(out)["error"] == "it failed") if as_json else out == ""
@@ -90,3 +90,26 @@ def test_a_placeholder_without_a_number_says_where_to_give_one(tmp_path, taken, 
     path.write_text(re.sub(rf"\[work\.{taken}\]\nwork = \d+\n", "", text))
     with pytest.raises(InputError, match=re.escape(words)):
         outside(path)
+
+
+@pytest.mark.parametrize(
+    ("lost", "ends"),
+    [([], (130, "interrupted; guests and workers are ended")), (["the server ended"], (4, "the server ended"))],
+)
+def test_what_a_run_cannot_do_without_is_no_interrupt_of_the_user_s(monkeypatch, lost, ends):
+    told = []
+    monkeypatch.setattr("tasks.fleet.lost._reasons", lost)
+
+    def end(*how):
+        told.append(how)
+        raise SystemExit
+
+    monkeypatch.setattr(ending, "_end", end)
+    monkeypatch.setattr(ending, "guard_streams", lambda: None)
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        ending.run(interrupted, "schedcp")
+    assert told == [ends]

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Guest:
     """A guest that is lost before it says hello."""
 
     def __init__(self, started: list[int], error: LostVMError) -> None:
-        self.started, self.error, self.hello = started, error, None
+        self.started, self.error, self.said = started, error, SimpleNamespace(hello=None)
 
     def __call__(self, *_: Any) -> Guest:
         self.started.append(1)

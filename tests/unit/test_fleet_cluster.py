@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,7 +15,6 @@ from typing import Any
 import pytest
 
 from policy_lake.errors import InfraError
-from policy_lake.secrets import child_environment
 from tasks.fleet import cluster, environment
 from tasks.fleet.reach import PREFACE, check_ray
 
@@ -63,12 +60,6 @@ def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
 
 def test_prefect_s_page_shows_our_own_lines() -> None:
     assert environment.PREFECT["PREFECT_LOGGING_EXTRA_LOGGERS"] == cluster.log.name.partition(".")[0] == "tasks"
-
-
-def test_a_child_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    child = child_environment(MORE="1")
-    assert "OPENAI_API_KEY" not in child and child["MORE"] == "1" and child["PATH"] == os.environ["PATH"]
 
 
 def test_scratch_lies_where_a_socket_s_path_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +199,13 @@ def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(
         assert len(our_cluster.seen.connects) == 8, "one every 10 s of 60, and one that ends after them"
 
 
+def test_a_start_that_ray_breaks_off_with_an_exit_leaves_nothing_when_it_is_told(our_cluster: Any) -> None:
+    our_cluster.seen.always = SystemExit(1)
+    with pytest.raises(InfraError, match="did not start: SystemExit: 1"):
+        our_cluster().ready()
+    assert our_cluster.seen.killed
+
+
 def test_a_cluster_that_dies_is_lost_and_begun_anew(our_cluster: Any) -> None:
     made, seen = our_cluster(), our_cluster.seen
     made.ready()
@@ -225,6 +223,7 @@ def test_a_cluster_without_a_slot_is_none(our_cluster: Any, resources: dict[str,
     our_cluster.seen.resources = resources
     with pytest.raises(InfraError, match="has no 'microvm' resource"):
         our_cluster().ready()
+    assert our_cluster.seen.killed, "what it started is gone when it is told"
     our_cluster.seen.resources = {"microvm": 1.0}
     our_cluster().ready()
 
@@ -236,12 +235,9 @@ def test_a_start_that_hangs_is_broken_off_and_told(our_cluster: Any, monkeypatch
     made = our_cluster()
     with pytest.raises(InfraError, match=r"did not start within 0\.05 s"):
         made.ready()
-    ends = time.monotonic() + 5
-    while not our_cluster.seen.killed and time.monotonic() < ends:
-        time.sleep(0.01)
     assert our_cluster.seen.killed
     release.set()
-    made._thread.join(5)
+    assert made._connected.wait(5)
     made._deadline_s = 5.0
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -97,6 +98,40 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         server.end()
 
 
+def lost(server: Server) -> Server:
+    ends = time.monotonic() + 5
+    while not server._lost:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    return server
+
+
+def test_what_is_asked_of_one_that_ended_for_good_is_refused_at_once(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = [Process() for _ in range(4)]
+    server = start(processes, 200)
+    server.ready()
+    place = server._listener.getsockname()
+    waiting = socket.create_connection(place, timeout=5)  # accepted by no server
+    waiting.sendall(b"POST /api/flow_runs/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{ }")
+    for process in processes:
+        process.end(-9)
+    with waiting:
+        assert waiting.recv(64).startswith(b"HTTP/1.0 410 Gone\r\n")
+    for request in (
+        b"nonsense\r\n\r\n",
+        b"PATCH / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ):
+        with socket.create_connection(place, timeout=5) as last:
+            last.sendall(request)
+            last.shutdown(socket.SHUT_WR)
+            answer = last.recv(64)
+    assert answer.startswith(b"HTTP/1.0 410 Gone\r\n")
+
+
 REFUSED = urllib.error.URLError("refused")
 
 
@@ -133,8 +168,27 @@ def test_a_server_that_ends_for_good_in_the_middle_of_a_run_ends_the_run(start: 
     server.ready()
     for process in processes:
         process.end(1)
-    server._keeper.join(5)
+    lost(server)
     assert start.seen.lost == ["the Prefect server ended in the middle of the run (status 1): nothing on stderr"]
+
+
+def test_one_that_ended_for_good_is_begun_anew_for_another_run_at_the_same_address(start: Any) -> None:
+    processes = [Process(words=b"no room\n") for _ in range(4)]
+    server = start([*processes, Process(1, b"again\n"), Process()], 200)
+    url = server.url
+    server.ready()
+    server.revive()
+    assert len(start.seen.started) == 1, "there is nothing to revive"
+    for process in processes:
+        process.end(1)
+    with pytest.raises(InfraError, match="no room"):
+        lost(server).ready()
+    server.revive()
+    with pytest.raises(InfraError, match=r"ended at its start .*: again$"):
+        lost(server).ready()
+    server.revive()
+    server.ready()
+    assert server.url == url and len(start.seen.started) == 6 and len(start.seen.lost) == 1
 
 
 def test_a_server_that_never_answers_is_given_up(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_a_writer_is_seen_by_a_reader_that_was_open_before(lake):
 def test_many_writes_are_kept_compact(lake, monkeypatch):
     import lancedb
 
-    monkeypatch.setattr("policy_lake.lake.OPTIMIZE_EVERY", 8)
+    monkeypatch.setattr("policy_lake.tables.OPTIMIZE_EVERY", 8)
     for n in range(12):
         lake.put(policy(f"p{n}"))
     assert len(lake.policies()) == 12

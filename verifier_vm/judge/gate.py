@@ -20,8 +20,8 @@ from verifier_vm.judge.control import ENDING, doubtful, note_of, who_fails_alike
 from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
 from verifier_vm.judge.suite import OBJECT, Part, SuiteTier
-from verifier_vm.machine.process import OnEvent
 from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.said import OnEvent
 from verifier_vm.machine.snapshot import WarmUpError
 from verifier_vm.machine.vm import run
 

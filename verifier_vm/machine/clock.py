@@ -16,6 +16,7 @@ from pathlib import Path
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.guest import ClockCounts
+from policy_lake.secrets import child_environment
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.qemu import QEMU, qemu_version
 
@@ -79,7 +80,7 @@ def clock_object(cache_dir: Path) -> Path:
         command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ)
+                command, capture_output=True, text=True, timeout=120, check=False, env=child_environment()
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InfraError(f"cannot compile the virtual clock: {error}") from error
@@ -112,7 +113,7 @@ def usable_clock(cache_dir: Path) -> Path:
             timeout=PROBE_S,
             pass_fds=(stats.fd,),
             check=False,
-            env=dict(os.environ),
+            env=child_environment(),
         )
         counts = stats.read()
         if isinstance(counts, str) or done.returncode:

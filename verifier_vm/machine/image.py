@@ -18,6 +18,7 @@ from pathlib import Path
 
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write, beyond
+from policy_lake.secrets import child_environment
 from verifier_vm.machine.cpio import TRAILER, entry
 
 GUEST_DIR = Path(__file__).parents[1] / "guest"
@@ -127,7 +128,9 @@ def _compile(name: str, program: Program, into: Path) -> bytes:
     libraries += [f"-Wl,--wrap={function}" for function in program.wrapped]
     command = ["gcc", *CFLAGS, "-o", str(out), *map(str, program.sources), *libraries, "-s"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False, env=child_environment()
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"cannot compile the guest's '{name}': {error}") from error
     if done.returncode:

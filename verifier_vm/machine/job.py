@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 
 from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob
+
+# A guest of the virtual clock must never wait for the host to send the rest of its job.
+SOCKET_BYTES = 4 << 20
 
 
 def encode_job(job: GuestJob) -> bytes:
@@ -23,3 +28,11 @@ def encode_job(job: GuestJob) -> bytes:
         parts.append(b"step " + "\t".join(fields).encode() + b"\n")
     parts.append(b"seed %d\n" % job.seed)
     return b"".join(parts) + (b"stay\n" if job.stays else b"go\n")
+
+
+def enlarge(end: socket.socket) -> None:
+    """Room for a whole job; the kernel may grant less (net.core.wmem_max): the rest is sent as the guest reads."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+    # Linux's SO_SNDBUFFORCE, for root; Python has no name for it.
+    with contextlib.suppress(PermissionError):
+        end.setsockopt(socket.SOL_SOCKET, 32, SOCKET_BYTES)

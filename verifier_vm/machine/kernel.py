@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.files import atomic_write
+from policy_lake.secrets import child_environment
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.machine.kernel_config import NAME, config_package, find_config, keep_config
 from verifier_vm.object.elf import read_sections, section_named
@@ -191,7 +191,7 @@ def _btf_digest(vmlinux: bytes, image: Path) -> str:
 def _call(command: list[str], name: str, *, cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, env=dict(os.environ)
+            command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, env=child_environment()
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"{name} failed: {error}; run `{SETUP}`") from error

@@ -7,8 +7,6 @@ started it.
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
 import selectors
 import socket
@@ -19,30 +17,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from policy_lake.errors import EndedVMError, InfraError, LostVMError
-from policy_lake.events import Done, Event, Hello, Ready, StepEvent
+from policy_lake.events import Ready
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport
 from policy_lake.secrets import child_environment
+from verifier_vm.machine.boot import boot_limit_s, boots_too_long
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.executed import BlockTable
-from verifier_vm.machine.job import encode_job
+from verifier_vm.machine.job import encode_job, enlarge
 from verifier_vm.machine.qemu import Machine, Memory, command_line
 from verifier_vm.machine.qmp import encode_commands, load_commands
-from verifier_vm.machine.wire import parse_event, parse_step
+from verifier_vm.machine.said import REPORT_LIMIT, OnEvent, Said
+from verifier_vm.machine.wire import parse_step
 
-BOOT_LIMIT_S = 90.0  # twenty times a boot on a quiet host without KVM
-BOOT_CPU_S, PATIENCE = 30.0, 4  # of QEMU's CPU time, six times what a boot takes
-UNPACKED_A_SECOND = 4 << 20  # of an initramfs, by an emulated kernel on a busy host
 CONSOLE_LIMIT = 1 << 20
-REPORT_LIMIT = 32 << 20
 POWER_OFF_S = 5.0
-# A guest of the virtual clock must never wait for the host to read its console or to send the rest of its job.
+# A guest of the virtual clock must never wait for the host to read its console.
 PIPE_BYTES = 1 << 20
-SOCKET_BYTES = 4 << 20
 # A parent that was killed before the wish to die with it was heard is not the parent any more.
 UNLESS_ORPHANED = 'test "$PPID" = "$0" && exec "$@"'
-OnEvent = Callable[[Event], None]
-
-
 _running: set[subprocess.Popen[bytes]] = set()
 _ended: set[subprocess.Popen[bytes]] = set()
 
@@ -79,29 +71,20 @@ class GuestProcess:
         self.machine = machine
         self.started = time.monotonic()
         self.console = bytearray()
-        self.ready: Ready | None = None
-        self.hello: Hello | None = None
-        self.steps: list[StepEvent] = []
-        self.step_lines: list[str] = []
-        self._done = False
-        self._last_event = self.started
+        self.said = Said(self.started)
         self._origin = origin or Origin()
         self._qmp = qmp
         self._control: socket.socket | None = None
         self._pending = memoryview(encode_job(job) if job else b"")
+        self._limit_s = boot_limit_s(machine)
         self._asks_what_ran = job is not None and any(step.verb == "layout" for step in job.steps)
-        self._partial = bytearray()
-        self._received = 0
-        # Its vCPUs take turns on one host CPU, and its boot takes the longer the more there are.
-        self._boot_limit_s = BOOT_LIMIT_S * (1 + (machine.cpus // 8 if machine.clock else 0))
-        self._boot_limit_s += machine.initrd.stat().st_size / UNPACKED_A_SECOND if machine.initrd.exists() else 0.0
 
     def __enter__(self) -> GuestProcess:
         self._port, guest_end = socket.socketpair()
         self._stats = Stats() if self.machine.clock else None
         self._blocks = BlockTable() if self.machine.clock and self._asks_what_ran else None
         for end in (self._port, guest_end):
-            _enlarge(end)
+            enlarge(end)
         self._port.setblocking(False)
         if self._pending:
             self._pending = self._pending[self._send(self._pending) :]
@@ -155,11 +138,11 @@ class GuestProcess:
 
     def finish(self, deadline: float, on_event: OnEvent | None = None) -> GuestReport:
         """Wait for the end of the job, at most until `deadline` (monotonic); LostVMError when it does not come."""
-        self._await(lambda: self._done, deadline, on_event)
+        self._await(lambda: self.said.done, deadline, on_event)
         self._wait_for_power_off()
         return GuestReport(
-            events=(*map(parse_step, self._origin.steps), *self.steps),
-            kernel=self.hello.kernel if self.hello else "",
+            events=(*map(parse_step, self._origin.steps), *self.said.steps),
+            kernel=self.said.hello.kernel if self.said.hello else "",
             accel=self.machine.accel,
             seconds=time.monotonic() - self.started,
             console=self._console_text(),
@@ -170,9 +153,9 @@ class GuestProcess:
 
     def await_ready(self, deadline: float) -> Ready:
         """Wait until the guest is ready for its job; returns what it says of itself."""
-        self._await(lambda: self.ready is not None, deadline, None)
-        assert self.ready is not None
-        return self.ready
+        self._await(lambda: self.said.ready is not None, deadline, None)
+        assert self.said.ready is not None
+        return self.said.ready
 
     def exited(self, limit_s: float) -> int:
         """QEMU's exit status; InfraError when it does not end in time."""
@@ -201,7 +184,7 @@ class GuestProcess:
             while not done():
                 if time.monotonic() > deadline:
                     raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
-                if not self.ready and not self.hello and self._boots_too_long():
+                if not self.said.begun and boots_too_long(self._qemu.pid, started=self.started, limit_s=self._limit_s):
                     raise self._lost("the guest did not boot", ending=False)
                 for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
                     if key.fileobj is self._qemu.stdout:
@@ -213,13 +196,6 @@ class GuestProcess:
                             selector.modify(self._port, selectors.EVENT_READ)
                     if mask & selectors.EVENT_READ:
                         self._read_port(on_event)
-
-    def _boots_too_long(self) -> bool:
-        """Past its limit, unless a busy host gave it too little CPU time to boot; four times that at most."""
-        spent_s = time.monotonic() - self.started
-        if spent_s <= self._boot_limit_s:
-            return False
-        return spent_s > PATIENCE * self._boot_limit_s or _cpu_s(self._qemu.pid) > BOOT_CPU_S
 
     def _send(self, data: memoryview) -> int:
         try:
@@ -243,34 +219,9 @@ class GuestProcess:
             data = b""
         if not data:
             raise self._lost("the guest ended in the middle of its job")
-        self._received += len(data)
-        if self._received > REPORT_LIMIT:
+        if self.said.takes_no_more(data):
             raise self._lost(f"the guest reported more than {REPORT_LIMIT >> 20} MiB")
-        self._partial += data
-        *lines, rest = self._partial.split(b"\n")
-        self._partial = bytearray(rest)
-        for line in lines:
-            self._take(bytes(line), on_event)
-
-    def _take(self, line: bytes, on_event: OnEvent | None) -> None:
-        now = time.monotonic()
-        event = parse_event(line, wall_s=now - self._last_event)
-        self._last_event = now
-        if isinstance(event, Ready):
-            if (self.ready or self.hello) and not self._done:
-                raise InfraError("event 'ready': the guest had begun before it")
-            self.ready = event
-            return
-        if (self.hello is None) != isinstance(event, Hello) or self._done:
-            raise InfraError(f"the guest sent an event out of turn: {event!r:.120}")
-        if isinstance(event, Hello):
-            self.hello = event
-        elif isinstance(event, StepEvent):
-            self.steps.append(event)
-            self.step_lines.append(line.decode("ascii", "replace"))
-        self._done = isinstance(event, Done)
-        if on_event:
-            on_event(event)
+        self.said.hear(data, on_event)
 
     def _wait_for_power_off(self, limit_s: float = POWER_OFF_S) -> None:
         """A guest that has reported everything gets a moment to power off; killing one that does not loses nothing."""
@@ -293,20 +244,3 @@ class GuestProcess:
         last = next((line for line in reversed(console.splitlines()) if line.strip()), "nothing on its console")
         panic = next((line for line in console.splitlines() if "Kernel panic" in line or "qemu-system" in line), last)
         return LostVMError(f"{why} (console: {panic.strip()[:200]})", console[-65536:])
-
-
-def _enlarge(end: socket.socket) -> None:
-    """Room for a whole job; the kernel may grant less (net.core.wmem_max): the rest is sent as the guest reads."""
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-    # Linux's SO_SNDBUFFORCE, for root; Python has no name for it.
-    with contextlib.suppress(PermissionError):
-        end.setsockopt(socket.SOL_SOCKET, 32, SOCKET_BYTES)
-
-
-def _cpu_s(pid: int) -> float:
-    """The CPU time that a process has had; a great deal if it is gone (proc(5): utime and stime, in ticks)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return math.inf
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Literal
 
 from policy_lake.errors import SETUP, InfraError
 from policy_lake.model import Clock
+from policy_lake.secrets import child_environment
 from policy_lake.topology import Topology
 
 Accel = Literal["kvm", "tcg"]
@@ -129,7 +129,7 @@ def _version_of(path: str, mtime_ns: int, size: int) -> tuple[int, ...]:
     """Asked once of each binary: a run's name is made of it, and to ask takes a tenth of what a run takes."""
     try:
         out = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=20, check=False, env=dict(os.environ)
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=False, env=child_environment()
         ).stdout
         return tuple(int(part) for part in out.split("version ")[-1].split()[0].split(".")[:3] if part.isdigit())
     except (OSError, subprocess.TimeoutExpired, IndexError) as error:

@@ -160,7 +160,7 @@ def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) ->
         try:
             ready = guest.await_ready(time.monotonic() + BOOT_DEADLINE_S)
         except LostVMError as error:
-            failed = next((event for event in guest.steps if not event.ok), None)
+            failed = next((event for event in guest.said.steps if not event.ok), None)
             if failed is None:
                 raise
             raise WarmUpError(f"step '{failed.label}' of the warm-up failed", str(error)) from error
@@ -169,4 +169,4 @@ def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) ->
             qmp.save(made / STATE)
             qmp.quit()
         guest.exited(SAVE_LIMIT_S)
-    return Table(ready.switch_address, tuple(guest.step_lines), {})
+    return Table(ready.switch_address, tuple(guest.said.step_lines), {})

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from policy_lake.errors import EndedVMError, InputError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport
 from policy_lake.show import logger
-from verifier_vm.machine.process import GuestProcess, OnEvent
+from verifier_vm.machine.process import GuestProcess
 from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.said import OnEvent
 from verifier_vm.machine.snapshot import origin_of
 
 BOOT_ALLOWANCE_S = 60.0
@@ -48,7 +49,7 @@ def run(
             except EndedVMError:
                 raise
             except LostVMError:
-                if guest.hello or attempt == boots or time.monotonic() > deadline:
+                if guest.said.hello or attempt == boots or time.monotonic() > deadline:
                     raise
                 log.warning("a guest did not start and is started again")
     raise AssertionError("the last attempt returns or raises")
