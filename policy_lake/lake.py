@@ -92,8 +92,8 @@ class Lake:
         """Rejections with their candidates, in the order they came."""
         return self._records("rejections", workload=workload, run_id=run)
 
-    def regressions(self, policy: str) -> list[Regression]:
-        """The situations that policies of that name were seen to fail in, oldest first."""
+    def regressions(self, policy: str | None = None) -> list[Regression]:
+        """The situations that policies (of that name) were seen to fail in, oldest first."""
         return self._records("regressions", policy=policy)
 
     def lessons(self, workload: str | None = None) -> list[Lesson]:

@@ -4,28 +4,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from policy_lake.doing import doing
 from policy_lake.errors import LostVMError
 from policy_lake.model import Rejection, Verdict
 from policy_lake.records import Regression
 from policy_lake.show import logger
-from tasks.host.guest import Guest, Shape, prepare_guest
+from tasks.host.guest import Guest
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
+from tasks.trial.alone import Alone
 from tasks.trial.static import Checked
-from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
-from verifier_vm.judge.case import Case, cases_of, minimized, parse_case
-from verifier_vm.judge.gate import verify_part
-from verifier_vm.judge.stages import merged
+from verifier_vm.judge.case import Case, cases_of, minimized
 from verifier_vm.judge.suite import SuiteTier
 
 IN_A_SITUATION = ("survive", "fair")
-MOST_REGRESSIONS = 5  # of one policy, the latest
 log = logger(__name__)
 
 
@@ -35,23 +30,6 @@ class Smallest:
 
     situation: str
     guests: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """Verifies an object in one situation by itself."""
-
-    checked: Checked
-    settings: Settings
-
-    def __call__(self, case: Case) -> Verdict:
-        assert self.checked.made
-        guest = prepare_guest(self.settings, Shape(case.topology, self.settings.clock, self.settings.cold))
-        return verify_part(
-            self.checked.made.data, self.checked.arguments, guest.machine, case.part, cgroups=self.checked.cgroups,
-            hotplug=self.checked.hotplug, seed=case.seed, deadline_s=self.settings.trial_deadline_s,
-            trusted=partial(trusted_object, guest.kernel),
-        ).verdict  # fmt: skip
 
 
 def minimize(verdict: Verdict, checked: Checked, guest: Guest, settings: Settings, tier: SuiteTier) -> Smallest | None:
@@ -75,17 +53,6 @@ def keep(ops: str, case: Case, failed: Rejection, settings: Settings) -> None:
     """Have the policies of that name meet the situation from now on."""
     digest = hashlib.sha256(f"{ops}\0{case}".encode()).hexdigest()[:16]
     open_lake(settings).put(Regression(digest, ops, str(case), failed.bug, failed.reason[:400]))
-
-
-def meet_again(verdict: Verdict, checked: Checked, settings: Settings, on_case: Callable[[str], None]) -> Verdict:
-    """The verdict of one that was accepted so far, after the situations that others of its name once failed in."""
-    for known in open_lake(settings).regressions(verdict.ops)[-MOST_REGRESSIONS:]:
-        on_case(known.situation)
-        again = Alone(checked, settings)(parse_case(known.situation, f"lake, regression {known.id}"))
-        verdict = merged([verdict, again])
-        if not verdict.accepted:
-            break
-    return verdict
 
 
 def _first(failed: Rejection, checked: Checked, guest: Guest, tier: SuiteTier, alone: Alone) -> Case | None:

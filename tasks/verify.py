@@ -21,8 +21,9 @@ from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
-from tasks.minimize import Alone, Smallest, meet_again, minimize
+from tasks.minimize import Smallest, minimize
 from tasks.plan import candidate_of
+from tasks.trial.alone import Alone, meet_again
 from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.parts import Part, read_parts
@@ -156,7 +157,7 @@ def verify_in_guest(
     on_stage("boot")
     if options.only:
         in_guest = Alone(checked, settings)(options.only)
-        stages += in_guest.stages
+        stages += [require(stage, bugs) for stage in in_guest.stages]
         return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
     topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
@@ -172,7 +173,10 @@ def verify_in_guest(
             trusted=partial(trusted_object, guest.kernel), on_event=lambda event: on_stage(_stage_of(event)),
         ).verdict  # fmt: skip
     if in_guest.accepted:
-        in_guest = meet_again(in_guest, checked, settings, lambda case: on_stage(f"as others once failed: {case}"))
+        in_guest = meet_again(
+            in_guest, checked, settings, open_lake(settings).regressions(in_guest.ops),
+            lambda case: on_stage(f"as others once failed: {case}"),
+        )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
     return verdict_of(
         stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage

@@ -98,7 +98,13 @@ def _specs(scope: Scope, candidates: Sequence[Candidate]) -> list[TrialSpec]:
     run = scope.run
     plan = MeasurementPlan(run.pairs, most_pairs(run.pairs), run.seed)
     floor = floor_for(run.workload, run.settings, run.shape, scope.lake)
-    return [TrialSpec(candidate, run.workload, run.shape, run.settings, plan, floor=floor) for candidate in candidates]
+    regressions = tuple(scope.lake.regressions())
+    return [
+        TrialSpec(
+            candidate, run.workload, run.shape, run.settings, plan, floor=floor, regressions=regressions
+        )
+        for candidate in candidates
+    ]  # fmt: skip
 
 
 def _shared_runs(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], None]:

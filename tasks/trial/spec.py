@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from benchmarks.measurement import Measured
 from benchmarks.workloads import Workload
 from policy_lake.model import Candidate, Rejection, Verdict
+from policy_lake.records import Regression
 from policy_lake.scores import MeasurementPlan, Score
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
@@ -28,7 +29,8 @@ class TrialSpec:
 
     `control` is a second policy to measure beside it, `confirms` the score that this one repeats, `floor` the ratio by
     which equal runs differ where that is known (by the wall clock; else it is measured). With `known_suffices` a
-    candidate that was accepted here before is only measured: enough for a score, never for a token.
+    candidate that was accepted here before is only measured: enough for a score, never for a token. Of `regressions`
+    it meets those of its own policy.
     """
 
     candidate: Candidate
@@ -40,6 +42,7 @@ class TrialSpec:
     floor: float | None = None
     confirms: str = ""
     known_suffices: bool = False
+    regressions: tuple[Regression, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

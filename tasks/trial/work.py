@@ -17,6 +17,7 @@ from policy_lake.measurement import Measurement
 from policy_lake.model import Verdict
 from tasks.host.guest import Guest, prepare_guest
 from tasks.host.spans import Span
+from tasks.trial.alone import meet_again
 from tasks.trial.build import arguments_of, loadable
 from tasks.trial.known import known_verdict, remember
 from tasks.trial.parts import Part
@@ -65,6 +66,8 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
     if checked.made is None or not all(stage.ok for stage in static):
         return Prepared(verdict_of(static), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
+    if in_guest.accepted:
+        in_guest = meet_again(in_guest, checked, spec.settings, spec.regressions)
     verdict = verdict_of(
         [*static, *(require(stage, bugs) for stage in in_guest.stages)], ops=in_guest.ops, data=checked.made.data,
         kernel=in_guest.kernel, coverage=in_guest.coverage,

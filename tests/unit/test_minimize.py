@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 from trial_cases import spec
 
+from bpf.build import PolicyObject
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
 from policy_lake.model import Finding, Rejection, Verdict
+from policy_lake.records import Regression
 from policy_lake.topology import Topology
 from tasks import minimize as made
 from tasks.host.lake import open_lake
+from tasks.trial import alone as alone_cases
+from tasks.trial import work as worker
+from tasks.trial.static import Checked
 from verifier_vm.judge.case import Case, parse_case
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -58,16 +63,17 @@ def test_the_smallest_is_kept_under_the_policys_name_and_met_by_the_next(
     made.minimize(FAILED, CHECKED, GUEST, settings, "short")
     assert len(open_lake(settings).regressions("mine")) == 1, "the same failure is kept once"
     said: list[str] = []
-    again = made.meet_again(PASSED, CHECKED, settings, said.append)
+    again = alone_cases.meet_again(PASSED, CHECKED, settings, [known], said.append)
     assert said == [found.situation] and not again.accepted
     assert again.rejection and again.rejection.code == Code.STALL
-    assert made.meet_again(replace(PASSED, ops="another"), CHECKED, settings, said.append).accepted
+    assert alone_cases.meet_again(replace(PASSED, ops="another"), CHECKED, settings, [known], said.append).accepted
 
 
 def test_one_that_passes_what_others_failed_in_is_accepted(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made.keep("mine", parse_case("W6 seconds=1", "x"), Rejection("survive", "a task waits", ""), settings)
     asked = alone(monkeypatch, lambda case: PASSED)
-    assert made.meet_again(PASSED, CHECKED, settings, lambda _: None).accepted
+    known = open_lake(settings).regressions()
+    assert alone_cases.meet_again(PASSED, CHECKED, settings, known).accepted
     assert [str(case) for case in asked] == ["W6 seconds=1 cpus=2"]
 
 
@@ -94,3 +100,19 @@ def test_a_guest_that_is_lost_shows_nothing(settings: Any, monkeypatch: pytest.M
     alone(monkeypatch, lost)
     found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
     assert found and found.situation.startswith("W1+W2+W5+W6+W8+W20 ")
+
+
+@pytest.mark.parametrize(("policy", "accepted"), [("mine", False), ("another", True)])
+def test_a_candidate_meets_what_its_policys_others_failed_in(
+    policy: str, accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Regression("r1", policy, "W6 seconds=1", "F13", "a task waits")
+    asked = alone(monkeypatch, lambda case: FAILED)
+    checked = Checked((stage_of("object", 0.1, ()),), PolicyObject(b"no object", "", 0.0, True))
+    guest = SimpleNamespace(kernel=SimpleNamespace(btf_sha256=""), machine=None, warning="")
+    monkeypatch.setattr(worker, "prepare_guest", lambda *_: guest)
+    monkeypatch.setattr(worker, "check_parts", lambda *_, **__: checked)
+    monkeypatch.setattr(worker, "_guest_verdict", lambda *_: PASSED)
+    prepared = worker.verify_candidate(replace(spec(tmp_path), regressions=(known,)))
+    assert prepared.verdict.accepted is accepted and len(asked) == (not accepted)
+    assert prepared.verdict.ops == "mine"

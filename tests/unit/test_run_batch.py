@@ -14,6 +14,7 @@ from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
+from policy_lake.records import Regression
 from tasks.fleet.fan_out import Failure
 from tasks.run import batch as module
 from tasks.run.batch import Batch, Evidence, batch_deadline_s, candidates_of, read_evidence, run_batch
@@ -131,3 +132,10 @@ def test_evidence_that_is_gone_or_damaged_is_our_failure(scope, damage):
         path.write_bytes(damage)
     with pytest.raises(InfraError, match="the verdict cannot be read"):
         read_evidence(scope, "ljf-9")
+
+
+def test_candidates_are_told_what_others_failed_in(scope, attempt):
+    known = Regression("r1", "ops", "W6 seconds=1", "F13", "a task waits")
+    scope.lake.put(known)
+    _, works, _ = attempt()
+    assert {work.spec.regressions for work in works if isinstance(work, VerifyWork)} == {(known,)}
