@@ -10,7 +10,7 @@ FROM ${BASE} AS machine
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3 python3-venv ca-certificates tini \
  && rm -rf /var/lib/apt/lists/*
-COPY control_plane/packages.sh /tmp/
+COPY control_plane/packages.sh control_plane/say.sh /tmp/
 RUN XDG_CACHE_HOME=/tmp/cache bash /tmp/packages.sh && rm -rf /tmp/* /var/cache/apt/*
 COPY requirements.in requirements.lock requirements-bootstrap.lock requirements-overrides.txt /opt/schedcp/
 # What is needed to run, without the tests' and linters', as the lock has it.

@@ -72,7 +72,7 @@ def test_the_page_is_laid_out_as_in_vclock_h(tmp_path):
 
 def test_the_plugin_is_told_its_rates(stats, tmp_path):
     option = clock.plugin_option(tmp_path / "v.so", stats)
-    assert option == f"{tmp_path}/v.so,stats={stats.fileno()},insn_ps=1000,pause_ps=1000000,quantum_ns=20000"
+    assert option == f"file={tmp_path}/v.so,stats={stats.fileno()},insn_ps=1000,pause_ps=1000000,quantum_ns=20000"
     rates = clock.Rates(insn_ps=500, pause_ps=7, quantum_ns=1)
     option = clock.plugin_option(tmp_path / "v.so", stats, rates, switch_address=0xFFFFFFFF81000000)
     assert option.endswith(",insn_ps=500,pause_ps=7,quantum_ns=1,switch=18446744071578845184")
@@ -104,13 +104,20 @@ REFUSALS = {
 }
 
 
+def no_library(cache):
+    """A file that the dynamic loader only warns of."""
+    cache.mkdir(exist_ok=True)
+    (cache / "vclock.so").touch()
+    return cache / "vclock.so"
+
+
 @pytest.fixture(params=REFUSALS.values(), ids=REFUSALS.keys())
 def refusing(request, tmp_path, monkeypatch):
     """A QEMU that has no virtual clock, and what is to be said of it."""
     script, version, says = request.param
     fake_qemu(tmp_path, monkeypatch, script, version)
     monkeypatch.setattr(clock, "PROBE_S", 0.5)
-    monkeypatch.setattr(clock, "clock_object", lambda cache: cache / "vclock.so")  # env only warns of one not there
+    monkeypatch.setattr(clock, "clock_object", no_library)
     return says
 
 
@@ -124,7 +131,7 @@ def test_a_qemu_without_a_virtual_clock_is_refused_in_one_line(refusing, tmp_pat
 
 def test_a_refusal_is_not_remembered(tmp_path, monkeypatch):
     fake_qemu(tmp_path, monkeypatch, "exit 1")
-    monkeypatch.setattr(clock, "clock_object", lambda cache: cache / "vclock.so")
+    monkeypatch.setattr(clock, "clock_object", no_library)
     for _ in range(2):
         with pytest.raises(InfraError):
             clock.usable_clock(tmp_path)

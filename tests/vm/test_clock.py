@@ -21,9 +21,10 @@ import pytest
 from leftovers import processes
 from skipping import skip_or_fail
 
-from policy_lake.errors import LostVMError
+from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.topology import Topology
+from verifier_vm.machine import clock
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.vm import run
 
@@ -267,6 +268,22 @@ def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
     report = run(GuestJob({}, ()), replace(machine, topology=Topology(2), snapshots=tmp_path))
     assert report.counts.switches > 0
     assert not list(tmp_path.glob("taking-*")), "what the killed one left stays for ever"
+
+
+def test_places_of_any_name_will_do(machine, tmp_path):
+    """The dynamic loader ends a name at a blank or a colon, QEMU an option at a comma."""
+    place = tmp_path / "a stranger's: home, x=1"
+    place.mkdir()
+    odd = replace(machine, clock=clock.usable_clock(place), snapshots=place)
+    assert odd.clock.parent.parent == place
+    assert run(GuestJob({}, ()), odd).counts.switches > 0
+    assert list(place.glob("*/ram0"))
+
+
+def test_a_clock_that_is_not_loaded_first_is_refused(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(clock, "preloading", lambda fd: ["env"])
+    with pytest.raises(InfraError, match=r"^no virtual clock with this QEMU: .*not preloaded"):
+        clock.usable_clock(tmp_path)
 
 
 def test_a_cold_guest_scores_as_a_warm_one(machine):

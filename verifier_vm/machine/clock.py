@@ -18,7 +18,7 @@ from policy_lake.files import atomic_write
 from policy_lake.guest import ClockCounts
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.executed import BlockTable
-from verifier_vm.machine.qemu import QEMU, qemu_version
+from verifier_vm.machine.qemu import QEMU, escaped, preloading, qemu_version
 
 SOURCES = Path(__file__).parents[1] / "vclock"
 CFLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
@@ -100,21 +100,22 @@ def usable_clock(cache_dir: Path) -> Path:
     qemu_version()  # says so when it is too old
     path, stats = clock_object(cache_dir), Stats()
     try:
-        command = [
-            "env", f"LD_PRELOAD={path}", QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-M", "none", "-S",
-            "-accel", "tcg,thread=single", "-name", "debug-threads=on", "-plugin", plugin_option(path, stats),
-            "-monitor", "stdio",
-        ]  # fmt: skip
-        done = subprocess.run(
-            command,
-            input="quit\n",
-            capture_output=True,
-            text=True,
-            timeout=PROBE_S,
-            pass_fds=(stats.fd,),
-            check=False,
-            env=child_environment(),
-        )
+        with path.open("rb") as library:
+            command = [
+                *preloading(library.fileno()), QEMU, "-nodefaults", "-no-user-config", "-display", "none",
+                "-M", "none", "-S", "-accel", "tcg,thread=single", "-name", "debug-threads=on",
+                "-plugin", plugin_option(path, stats), "-monitor", "stdio",
+            ]  # fmt: skip
+            done = subprocess.run(
+                command,
+                input="quit\n",
+                capture_output=True,
+                text=True,
+                timeout=PROBE_S,
+                pass_fds=(stats.fd, library.fileno()),
+                check=False,
+                env=child_environment(),
+            )
         counts = stats.read()
         if isinstance(counts, str) or done.returncode:
             complaints = done.stderr.strip().splitlines()
@@ -140,6 +141,7 @@ def plugin_option(
     What runs of BPF programs is marked in `blocks`.
     """
     rates = rates or Rates()
-    option = f"{path},stats={stats.fd},insn_ps={rates.insn_ps},pause_ps={rates.pause_ps},quantum_ns={rates.quantum_ns}"
+    option = f"file={escaped(path)},stats={stats.fd},insn_ps={rates.insn_ps}"
+    option += f",pause_ps={rates.pause_ps},quantum_ns={rates.quantum_ns}"
     option += f",switch={switch_address}" if switch_address else ""
     return option + (f",blocks={blocks.fd}" if blocks else "")

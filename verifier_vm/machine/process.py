@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 
 from policy_lake.errors import EndedVMError, InfraError, LostVMError
@@ -24,7 +25,7 @@ from verifier_vm.machine.boot import boot_limit_s, boots_too_long
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.job import encode_job, enlarge
-from verifier_vm.machine.qemu import Machine, Memory, command_line
+from verifier_vm.machine.qemu import Machine, Memory, command_line, unless_orphaned
 from verifier_vm.machine.qmp import encode_commands, load_commands
 from verifier_vm.machine.said import REPORT_LIMIT, OnEvent, Said
 from verifier_vm.machine.wire import parse_step
@@ -33,8 +34,6 @@ CONSOLE_LIMIT = 1 << 20
 POWER_OFF_S = 5.0
 # A guest of the virtual clock must never wait for the host to read its console.
 PIPE_BYTES = 1 << 20
-# A parent that was killed before the wish to die with it was heard is not the parent any more.
-UNLESS_ORPHANED = 'test "$PPID" = "$0" && exec "$@"'
 _running: set[subprocess.Popen[bytes]] = set()
 _ended: set[subprocess.Popen[bytes]] = set()
 
@@ -75,6 +74,7 @@ class GuestProcess:
         self._origin = origin or Origin()
         self._qmp = qmp
         self._control: socket.socket | None = None
+        self._library: BufferedReader | None = None
         self._pending = memoryview(encode_job(job) if job else b"")
         self._limit_s = boot_limit_s(machine)
         self._asks_what_ran = job is not None and any(step.verb == "layout" for step in job.steps)
@@ -92,7 +92,10 @@ class GuestProcess:
             self._control, self._qmp = socket.socketpair()
             self._control.sendall(encode_commands(load_commands(self._origin.incoming)))
         try:
-            fds = [guest_end.fileno(), *(end.fileno() for end in (self._stats, self._blocks, self._qmp) if end)]
+            if self.machine.clock:
+                self._library = self.machine.clock.open("rb")
+            given = (guest_end, self._stats, self._blocks, self._qmp, self._library)
+            fds = [end.fileno() for end in given if end]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pipesize=PIPE_BYTES, env=child_environment(),
@@ -106,9 +109,9 @@ class GuestProcess:
         else:
             _running.add(self._qemu)
         finally:
-            guest_end.close()
-            if self._control and self._qmp:
-                self._qmp.close()
+            for held in (guest_end, self._library, self._qmp if self._control else None):
+                if held:
+                    held.close()
         return self
 
     def _command(self, port_fd: int) -> list[str]:
@@ -121,8 +124,11 @@ class GuestProcess:
             more += ["-incoming", "defer"]
         if self._qmp:
             more += ["-chardev", f"socket,id=qmp,fd={self._qmp.fileno()}", "-mon", "chardev=qmp,mode=control"]
-        line = command_line(self.machine, port_fd, plugin=plugin, memory=self._origin.memory, more=more)
-        return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", UNLESS_ORPHANED, str(os.getpid()), *line]
+        line = command_line(
+            self.machine, port_fd, plugin=plugin, clock_fd=self._library.fileno() if self._library else -1,
+            memory=self._origin.memory, more=more,
+        )  # fmt: skip
+        return unless_orphaned(line)
 
     def __exit__(self, *_: object) -> None:
         self._port.close()

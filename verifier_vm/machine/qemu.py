@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -74,16 +75,45 @@ class Memory:
             # readonly opens the file only for reading, rom=off lets a guest write to its own copy of it.
             mode = "share=on" if self.shared else "share=off,readonly=on,rom=off"
             mode = f"{size},{mode}"
-            objects = [f"memory-backend-file,id={name},mem-path={self.directory / name},{mode}" for name in names]
+            places = [escaped(self.directory / name) for name in names]
+            objects = [
+                f"memory-backend-file,id={name},mem-path={place},{mode}"
+                for name, place in zip(names, places, strict=True)
+            ]
         return [part for memory in objects for part in ("-object", memory)], names
 
 
+def escaped(path: Path) -> str:
+    """A path as a value among QEMU's options, where a comma begins the next one."""
+    return str(path).replace(",", ",,")
+
+
+def unless_orphaned(line: Sequence[str]) -> list[str]:
+    """The command, not begun where this process has ended before the wish to die with it was heard."""
+    asked = 'test "$PPID" = "$0" && exec "$@"'
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", asked, str(os.getpid()), *line]
+
+
+def preloading(fd: int) -> list[str]:
+    """The words before a command that has the open library `fd` loaded first.
+
+    Not by its path: the dynamic loader takes blanks and colons for the ends of names, and goes on without them.
+    """
+    return ["env", f"LD_PRELOAD=/proc/self/fd/{fd}"]
+
+
 def command_line(
-    machine: Machine, port_fd: int, *, plugin: str = "", memory: Memory | None = None, more: Sequence[str] = ()
+    machine: Machine,
+    port_fd: int,
+    *,
+    plugin: str = "",
+    clock_fd: int = -1,
+    memory: Memory | None = None,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """QEMU's command line: console on its stdout, the job's port on the socket `port_fd`, no disk, no network.
 
-    `plugin` is the virtual clock's option where `machine` has one.
+    `plugin` is the virtual clock's option where `machine` has one, and `clock_fd` its object, open.
     """
     backends, ram = (memory or Memory()).arguments(machine)
     append, board, clock = KERNEL_ARGUMENTS, "q35", []
@@ -93,7 +123,7 @@ def command_line(
         clock = ["-name", "debug-threads=on", "-plugin", plugin, "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
     return [
         # Dies with the thread that started it, however that ends: nothing to clean up after a SIGKILL.
-        "setpriv", "--pdeathsig", "KILL", *(["env", f"LD_PRELOAD={machine.clock}"] if machine.clock else []),
+        "setpriv", "--pdeathsig", "KILL", *(preloading(clock_fd) if machine.clock else []),
         QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-M", board, "-accel", _accel(machine), "-cpu", "host" if machine.accel == "kvm" else "max",
         *backends, *topology_arguments(machine.topology, machine.node_mib * machine.topology.nodes, ram),

@@ -82,9 +82,17 @@ def snapshot_key(machine: Machine, warm_ups: Sequence[GuestJob] = ()) -> str:
 def _key(machine: Machine) -> str:
     # Where the files lie does not matter, what is in them does; the clock's object is named after its sources.
     line = command_line(machine, 0, plugin="", memory=Memory())
-    for path in (machine.kernel, machine.initrd, *([machine.clock] if machine.clock else [])):
+    for path in (machine.kernel, machine.initrd):
         line = [word.replace(str(path), path.name) for word in line]
-    parts = [str(PROTOCOL), str(qemu_version()), *line, content_sha256(machine.kernel), content_sha256(machine.initrd)]
+    clock = machine.clock.name if machine.clock else ""
+    parts = [
+        str(PROTOCOL),
+        str(qemu_version()),
+        clock,
+        *line,
+        content_sha256(machine.kernel),
+        content_sha256(machine.initrd),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -191,7 +191,7 @@ QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info,
 	missing = qemu_api_load();
 	if (missing)
 		return refuse("this QEMU does not export ", missing);
-	if (dlsym(RTLD_DEFAULT, "ppoll") != (void *)ppoll)
+	if (!is_preloaded())
 		return refuse("not preloaded", "");
 	if (!info->system_emulation || info->system.max_vcpus > MAX_VCPUS)
 		return refuse("more vCPUs than it can count", "");

@@ -86,6 +86,8 @@ bool baton_taken(void);			/* the main thread acts although the vCPU thread did n
 
 /* interpose.c */
 extern bool interposing;
+/* Do the program's calls come here? */
+bool is_preloaded(void);
 int real_ppoll(void *fds, unsigned long n, const struct timespec *timeout, const void *mask);
 
 /* placement.c: all threads on one host CPU, moved when it is busy */
