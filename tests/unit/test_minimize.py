@@ -18,6 +18,7 @@ from policy_lake.topology import Topology
 from tasks import minimize as made
 from tasks.host.lake import open_lake
 from verifier_vm.judge.case import Case, parse_case
+from verifier_vm.judge.suite import SHORT
 from verifier_vm.verdict import stage_of, verdict_of
 
 PASSED = verdict_of([stage_of("survive", 1.0, ())], ops="mine")
@@ -94,3 +95,30 @@ def test_a_guest_that_is_lost_shows_nothing(settings: Any, monkeypatch: pytest.M
     alone(monkeypatch, lost)
     found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
     assert found and found.situation.startswith("W1+W2+W5+W6+W8+W20 ")
+
+
+def test_the_five_latest_are_met_in_their_order_until_one_shows_the_failure(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        made.keep("mine", parse_case(f"W6 seconds={number + 1}", "x"), Rejection("survive", "x" * 500, ""), settings)
+    kept = [known.situation for known in open_lake(settings).regressions("mine")]
+    assert len(kept) == 7 and {len(known.reason) for known in open_lake(settings).regressions("mine")} == {400}
+    asked = alone(monkeypatch, lambda case: PASSED)
+    assert made.meet_again(PASSED, CHECKED, settings, lambda _: None).accepted
+    assert [str(case) for case in asked] == kept[-5:]
+    asked.clear()
+    alone(monkeypatch, lambda case: asked.append(case) or (FAILED if str(case) == kept[-4] else PASSED))
+    said: list[str] = []
+    assert not made.meet_again(PASSED, CHECKED, settings, said.append).accepted
+    assert said == kept[-5:-3], "what comes after it is not tried"
+
+
+def test_it_is_looked_for_as_it_was_and_then_in_a_guest_that_has_just_booted(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = alone(monkeypatch, lambda case: PASSED)
+    assert made.minimize(FAILED, CHECKED, GUEST, settings, "short") is None
+    part = SHORT.uptime_s
+    assert part and {case.seed for case in asked} == {0}
+    assert [case.uptime_s for case in asked] == [part, 0] * (len(asked) // 2) and len(asked) >= 2
