@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mutants import CONFIG, ROOT, main, sample, survivors
-from mutants_page import page
+from mutants_page import page, told
 from skipping import skip_or_fail
 
 LIST = tomllib.loads(CONFIG.read_text())
@@ -86,6 +86,17 @@ def test_the_page_counts_each_module_and_lists_what_survived():
     assert "not run yet" not in text
     assert "not run yet: `other.py`." in page(records, [], named=["m.py", "other.py"])
     assert "| `m.py` | 4 | 9 | 3 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
+
+
+def test_of_modules_that_were_not_run_again_the_page_keeps_what_it_says():
+    before = page([record("survived"), {**record("survived"), "module": "n.py"}], [], named=["n.py", "m.py"])
+    assert list(told(before)) == ["n.py", "m.py"] and [len(lines) for lines in told(before).values()] == [2, 2]
+    after = page([record("killed")], [], named=["n.py", "m.py"], before=before)
+    assert "| `m.py` | 1 | 9 | 0 | 1 | 0 | 0 |" in after and "`m.py:3`" not in after
+    assert "| `n.py` | 1 | 9 | 1 | 0 | 0 | 1 |" in after and "- `n.py:3` `if a:` as `if not (a):`" in after
+    assert after.index("`n.py` |") < after.index("`m.py` |") and "not run yet" not in after
+    gone = page([record("killed")], [], named=["m.py"], before=before)
+    assert "n.py" not in gone and "None." in gone, "a module that is no longer named is not told of"
 
 
 SOURCE = '''\

@@ -7,7 +7,6 @@ import fcntl
 import os
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from clean_cases import left, prepared

@@ -101,7 +101,8 @@ def test_its_processes_get_no_key(ray: Any, tmp_path: Path, monkeypatch: pytest.
     assert once("raylet", "x", env_updates={"A": "1", "OPENAI_API_KEY": "y"}, fate_share=True) == "started"
     once("gcs")
     assert ray.started == [
-        (("raylet", "x"), {"A": "1", "OPENAI_API_KEY": ""}, {"fate_share": True}), (("gcs",), {"OPENAI_API_KEY": ""}, {}),
+        (("raylet", "x"), {"A": "1", "OPENAI_API_KEY": ""}, {"fate_share": True}),
+        (("gcs",), {"OPENAI_API_KEY": ""}, {}),
     ]  # fmt: skip
 
 

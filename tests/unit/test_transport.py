@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits on what a model's server sends and on what is made of it; tests/unit/test_planner_model.py has a real server."""
+"""Limits on what a model's server sends and on what is made of it; test_planner_model.py has a real server."""
 
 from __future__ import annotations
 
