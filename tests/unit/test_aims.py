@@ -47,6 +47,8 @@ def test_a_table_by_task_is_to_be_filled_and_sixty_more(given: Given, kind: int)
         assert read_aims(b"", "short").tasks == tasks
     given((kind, 3940))
     assert (read_aims(b"", "full").tasks, read_aims(b"", "short").tasks) == (4000, 0)
+    given((kind, 3941))
+    assert read_aims(b"", "full").tasks == 0
 
 
 def test_of_several_tables_the_largest_that_can_be_filled_counts(given: Given) -> None:

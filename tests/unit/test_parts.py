@@ -22,7 +22,7 @@ def test_a_source_brings_its_directory_and_an_object_its_bytes(tmp_path: Path) -
     assert read_part(made(tmp_path / "v1.2.bpf.o", b"\x7fELF")) == Part("v1.2.bpf.o", data=b"\x7fELF")
     both = read_parts(tmp_path / "a.bpf.c", [tmp_path / "v1.2.bpf.o"])
     assert [part.name for part in both] == ["a.bpf.c", "v1.2.bpf.o"]
-    assert read_source(made(tmp_path / "v1.2.bpf.c")) == "int x;\n"
+    assert read_source(made(tmp_path / "v1.2.bpf.c")) == "int x;\n" == read_part(tmp_path / "v1.2.bpf.c").source
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_one_that_is_packed_is_not_read(asked: Any, coding: str) -> None:
     ("text", "depth"),
     [
         ("", 0), ("plain", 0), ("[]", 1), ("{}", 1), ("()", 1), ("[{([", 4), ("[][][]", 1), ("[[]][[[]]][]", 3),
-        ("]]]]", 0), ("]]]][", 1), ("}{)(", 1), ("[[[[]]]][", 4), ("[]]][[", 2),
+        ("]]]]", 0), ("]]]][", 1), ("}{)(", 1), ("[[[[]]]][", 4), ("[]]][[", 2), ("[[][[", 3),
     ],
 )  # fmt: skip
 def test_depth_is_that_of_brackets_that_are_open_at_once(text: str, depth: int) -> None:
