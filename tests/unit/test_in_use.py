@@ -84,7 +84,7 @@ def test_it_is_held_once(tmp_path: Path, held: dict[Path, int]) -> None:
     hold(tmp_path)
     before = dict(held)
     hold(tmp_path)
-    assert held == before
+    assert held == before and mode(tmp_path) == 0o644
 
 
 @pytest.mark.parametrize(

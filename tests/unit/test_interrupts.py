@@ -24,6 +24,8 @@ def handlers() -> dict[int, Any]:
 @pytest.fixture(autouse=True)
 def _put_back() -> Iterator[None]:
     before, hook = handlers(), sys.unraisablehook
+    for number in SIGNALS:  # what is started in the background ignores some
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -85,6 +85,6 @@ def test_a_kept_verdict_turned_into_a_rejection_is_not_known(guest, settings):
 
 
 def test_a_trial_that_says_nothing_of_it_is_judged_anew_and_its_runs_are_measured_ones(settings):
-    spec = TrialSpec(Candidate("c", "", 0, "ljf", "", {}, "", ""), workload("batch"), Shape(), settings)
+    spec = TrialSpec(Candidate("c", "", 0, "ljf", "", {}, "", ""), workload("batch"), Shape(Topology()), settings)
     assert spec.known_suffices is False, "a verdict that is known is enough for a score, never for a token"
     assert RunWork(spec.workload, spec.shape, settings, None, 1, 1).traced is False

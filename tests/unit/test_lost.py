@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -13,9 +14,11 @@ from tasks.fleet.lost import forget, lose, lost
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     forget()
     yield
     forget()
+    signal.signal(signal.SIGINT, before)
 
 
 def losing(*reasons: str) -> None:

@@ -13,7 +13,6 @@ import pytest
 from policy_lake.errors import InfraError
 from tasks.fleet import reach
 
-
 LIMIT_S = reach.REACH_S
 
 
