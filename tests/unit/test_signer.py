@@ -8,6 +8,8 @@ import io
 import json
 import os
 import resource
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,7 @@ def test_a_lost_list_is_made_anew_from_the_log_and_a_revoked_object_stays_so(tmp
     assert [one.value for one in after] == [one.value for one in before.revoked] == [sha("evil")]
     with refusal(Code.REVOKED):
         issue(keys, object_sha256=sha("evil"), score=None)
-    assert after[0].at.microsecond == 0 and after[0].at.tzinfo is not None
+    assert {one.at.microsecond for one in (*before.revoked, *after)} == {0} and after[0].at.tzinfo is not None
 
 
 def test_who_revokes_says_what_and_not_when(tmp_path: Path) -> None:
@@ -155,3 +157,15 @@ def test_a_message_as_long_as_there_may_be_is_read_whole(tmp_path: Path) -> None
         return json.loads(sink.getvalue())["ok"]
 
     assert in_a_child(ask) is True
+
+
+def test_started_as_a_program_it_answers_on_its_output_for_the_directory_it_is_given(tmp_path: Path) -> None:
+    def start() -> Any:
+        sink = io.BytesIO()
+        sys.argv = ["signer", str(tmp_path / "keys")]
+        sys.stdin, sys.stdout = io.TextIOWrapper(io.BytesIO(MESSAGE)), io.TextIOWrapper(sink)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(signer.__file__, run_name="__main__")
+        return ended.value.code, json.loads(sink.getvalue())["ok"]
+
+    assert in_a_child(start) == [0, True] and (tmp_path / "keys" / PRIVATE).is_file()
