@@ -58,8 +58,9 @@ def test_a_host_that_says_little_has_one_of_each(tmp_path: Path) -> None:
     (root / "devices/system/cpu/present").write_text("0-1\n")
     assert read_host_cpus(root) == HostCpus(2, 1, 1, 1)
     (root / "devices/system/node").mkdir(parents=True)
-    (root / "devices/system/node/has_cpu").write_text("\n")
-    assert read_host_cpus(root) == HostCpus(2, 1, 1, 1)
+    for nothing in ("\n", ",\n"):
+        (root / "devices/system/node/has_cpu").write_text(nothing)
+        assert read_host_cpus(root) == HostCpus(2, 1, 1, 1)
 
 
 def test_where_no_cache_is_told_a_package_has_one(tmp_path: Path) -> None:
