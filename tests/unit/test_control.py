@@ -139,3 +139,19 @@ def test_a_control_that_ran_well_under_nothing_fails_in_nothing(monkeypatch: pyt
     FakeVM("good policy").install(monkeypatch, control)
     job = GuestJob({}, Part("x", (W7,)).steps((), 2000))
     assert not any(control._fails(code, job, VIRTUAL, 2000) for code in Code)
+
+
+def test_what_makes_a_guest_ready_is_no_failure_in_an_exercise(monkeypatch: pytest.MonkeyPatch) -> None:
+    from policy_lake.guest import GuestJob
+
+    FakeVM("kernel warns").install(monkeypatch, control)
+    job, guest = GuestJob({}, Part("x", (W7,)).steps((), 2000)), control.run
+
+    def before(job: Any, machine: Any) -> Any:
+        report = guest(job, machine)
+        (ran,) = [event for event in report.events if event.label == "policy:W7"]
+        well = replace(ran, kmsg=())
+        return replace(report, events=(replace(ran, label="offline"), well)) if ran.kmsg else report
+
+    monkeypatch.setattr(control, "run", before)
+    assert not control._fails(Code.KERNEL_WARNING, job, VIRTUAL, 2000)
