@@ -23,6 +23,7 @@ CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "
 DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host")
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 SCRATCH = "schedcp-ray-"  # and the process id of the run that Ray's directory is of
+SHARED = "/tmp"  # where it lies if the usual place has too long a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _remove(path: Path, cleaned: Cleaned, dry_run: bool) -> None:
 
 def _scratch() -> Iterator[Path]:
     """What runs that were killed left of Ray; that of a process that lives is its own."""
-    for place in sorted({tempfile.gettempdir(), "/tmp"}):
+    for place in sorted({tempfile.gettempdir(), SHARED}):
         for path in sorted(Path(place).glob(f"{SCRATCH}*-*")):
             pid = path.name.removeprefix(SCRATCH).partition("-")[0]
             with suppress(OSError):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import subprocess
@@ -13,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from clean_cases import left, prepared
 from contract_cases import contract
 
-from tasks.host.places import CACHE, DATA, KERNELS, SCRATCH, SETUP_LOCK, clean
-from tasks.host.settings import load_settings
+from tasks.host.places import CACHE, DATA, KERNELS, clean
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -31,50 +30,7 @@ time.sleep(60)
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """A cache and a data directory with something of everything, and a file of somebody else's in each."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    (tmp_path / "tmp").mkdir()
-    for folder, names in (("cache", CACHE), ("data", DATA)):
-        for name in names:
-            (tmp_path / folder / name).mkdir(parents=True)
-            (tmp_path / folder / name / "file").write_bytes(bytes(8192))
-        (tmp_path / folder / "letter.txt").write_text("mine")
-    for name in ("now", "old"):
-        for part in ("bzImage", "pch-1/header.pch"):
-            path = tmp_path / "cache" / KERNELS / name / part
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bytes(4096))
-    (tmp_path / "cache" / KERNELS / "current.json").write_text(json.dumps({"directory": "/elsewhere/kernels/now"}))
-    return load_settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data")
-
-
-def left(directory: Path) -> set[str]:
-    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()} - {"in-use.lock"}
-
-
-def test_what_is_made_again_goes_and_the_kernel_and_the_findings_stay(settings):
-    before = left(settings.data_dir)
-    cleaned = clean(settings)
-    assert left(settings.cache_dir) == {"letter.txt", f"{KERNELS}/current.json", f"{KERNELS}/now/bzImage"}
-    assert left(settings.data_dir) == before and cleaned.kept == []
-    assert min(part.size for part in cleaned.removed) >= 8192
-
-
-def test_a_dry_run_says_the_same_and_removes_nothing(settings):
-    before = left(settings.cache_dir) | left(settings.data_dir)
-    said = clean(settings, everything=True, dry_run=True)
-    assert left(settings.cache_dir) | left(settings.data_dir) == before
-    assert clean(settings, everything=True).removed == said.removed
-
-
-def test_all_leaves_only_what_is_not_ours(settings):
-    clean(settings, everything=True)
-    assert left(settings.cache_dir) == left(settings.data_dir) == {"letter.txt"}
-    (settings.data_dir / "letter.txt").unlink()
-    (settings.data_dir / "runs").mkdir()
-    clean(settings, everything=True)
-    assert not settings.data_dir.exists()
+    return prepared(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("which", ["cache_dir", "data_dir"])
@@ -109,36 +65,6 @@ def test_a_process_that_begins_meanwhile_waits_until_it_is_through(settings):
     finally:
         holder.kill()
         holder.communicate()
-
-
-def test_a_set_up_that_runs_keeps_the_cache(settings):
-    with (settings.cache_dir / SETUP_LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert {part.why for part in clean(settings).kept} == {"in use by a set-up"}
-    assert clean(settings).kept == []
-
-
-def test_scratch_of_a_killed_run_goes_and_that_of_a_live_one_stays(settings, tmp_path):
-    dead, live = (tmp_path / "tmp" / f"{SCRATCH}{pid}-x" for pid in (2**22 + 1, os.getpid()))
-    dead.mkdir()
-    live.mkdir()
-    clean(settings)
-    assert live.is_dir() and not dead.exists()
-
-
-def test_a_lake_elsewhere_is_left_to_the_user(settings, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    chosen = settings.model_copy(update={"lake": tmp_path / "elsewhere"})
-    assert [part.path for part in clean(chosen, everything=True).kept] == [tmp_path / "elsewhere"]
-    assert (tmp_path / "elsewhere").is_dir()
-
-
-def test_a_link_goes_and_what_it_leads_to_stays(settings, tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "disk" / "file").touch()
-    (settings.cache_dir / "images" / "link").symlink_to(tmp_path / "disk")
-    clean(settings)
-    assert (tmp_path / "disk" / "file").exists()
 
 
 def test_the_command_prints_its_contract(settings):

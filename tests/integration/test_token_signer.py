@@ -101,19 +101,6 @@ def test_every_required_stage_is_required(keys, required):
         issue(keys, stages=tuple(stage for stage in STAGES if stage.name != required))
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        b"", b"[]", b"{}", b'{"do":"sign"}', b"[" * 100_000, b'{"do":"issue"}', b" " * (2 << 20),
-        b'{"do":"issue","do":"issue","data":{}}', b'{"do":"revoke","data":{"kind":"key","value":"","reason":"x"}}',
-        b'{"do":"issue","data":[]}', b'{"do":"revoke","data":[1]}', b'{"do":["issue"]}', b"\xff\xfe",
-    ],
-)  # fmt: skip
-def test_a_message_out_of_shape_is_told_in_one_line(tmp_path, message):
-    reply = signer.answer(tmp_path / "keys", message)
-    assert reply["ok"] is False and reply["exit_status"] == 2 and "\n" not in reply["error"], reply
-
-
 @pytest.mark.parametrize("more", [{"nonce": "00" * 16}, {"version": 1}, {"expires": "2099-01-01"}, {"log": {}}])
 def test_what_only_the_signer_may_say_cannot_be_asked_for(keys, more):
     with pytest.raises(InputError, match=f"unknown: {next(iter(more))}"):

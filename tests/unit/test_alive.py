@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -104,3 +106,27 @@ def test_a_lake_that_takes_nothing_is_listed_all_the_same(settings: Settings) ->
         pass
     assert (of(settings).directory / LOCK).exists()
     assert statuses(Kept(RUN, full=True), settings) == ["killed"]
+
+
+def test_where_no_lock_can_be_kept_the_run_goes_on_and_nothing_else_is_closed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.run_dir.mkdir(parents=True)
+    of(settings).directory.touch()
+    closed: list[int] = []
+    with monkeypatch.context() as here:
+        here.setattr(os, "close", closed.append)
+        with alive(of(settings)):
+            pass
+    assert closed == [] and statuses(Kept(RUN), settings) == ["running"]
+
+
+def test_its_lock_is_kept_in_a_directory_that_is_there_for_others_to_read(settings: Settings) -> None:
+    of(settings).directory.mkdir(parents=True)
+    before = os.umask(0o022)
+    try:
+        with alive(of(settings)):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((of(settings).directory / LOCK).stat().st_mode) == 0o644

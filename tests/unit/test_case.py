@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lake.errors import InputError
 from policy_lake.topology import Topology
-from verifier_vm.judge.case import MOST_GUESTS, NUMBERS, Case, cases_of, minimized, parse_case, smaller
+from verifier_vm.judge.case import MOST_GUESTS, NUMBERS, SIZES, Case, cases_of, minimized, parse_case, smaller
 from verifier_vm.judge.suite import FULL, SHORT, Exercise
 from verifier_vm.situations import OF_WORKLOAD
 
+GUEST = Path(__file__).parents[2] / "verifier_vm" / "guest"
 SUITE = [case for part in (SHORT, *FULL) for case in cases_of(part, Topology(), 7)]
 MIX = next(case for case in SUITE if case.exercise.name == "mix")
 
@@ -94,3 +98,13 @@ def test_it_stops_at_its_limit() -> None:
     asked: list[Case] = []
     least, tried = minimized(MIX, lambda case: not asked.append(case), most=3)
     assert tried == len(asked) == 3 and least == asked[-1]
+
+
+def test_how_many_a_workload_makes_by_itself_is_what_its_program_says() -> None:
+    told: set[tuple[str, int, bool]] = set()
+    for path in GUEST.glob("*.c"):
+        for name, default in re.findall(r'option\("(\w+)",([^;]*?)\)', path.read_text()):
+            if count := re.search(r"(\d+)( \* cpus)?", default):
+                told.add((name, int(count[1]), bool(count[2])))
+    sizes = {size for sizes in SIZES.values() for size in sizes}
+    assert sizes <= told and all(workload in OF_WORKLOAD for workload in SIZES)

@@ -109,6 +109,12 @@ def test_bound_tasks_that_were_not_seen_in_a_local_queue_are_a_guess():
     assert bound_go_first(scene(stuck())).basis == "guess"
 
 
+@pytest.mark.parametrize(("dsq", "bug"), [((1 << 62) | 5, "F03"), ((1 << 63) - 1, "F03"), (1 << 63, None)])
+def test_a_queue_whose_highest_bit_is_not_set_is_the_policys(dsq, bug):
+    found = nobody_looks(scene(stuck(dsq=dsq), running=[runner(1)], idle=[0]))
+    assert (found.cause.bug if found else None) == bug
+
+
 def test_who_waits_under_enq_last_beside_an_idle_cpu_is_likely_its_last_task():
     lost = stuck(dsq=None, in_custody=True)
     found = in_no_queue(scene(lost, running=[runner(1)], idle=[0], flags=1 << 1))

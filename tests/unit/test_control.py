@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_vm import VIRTUAL, FakeVM
+from fake_vm import VIRTUAL, WALL, FakeVM
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
@@ -15,6 +16,7 @@ from policy_lake.topology import Topology
 from verifier_vm.judge import control
 from verifier_vm.judge.control import DOUBTFUL, ENDING, doubtful, who_fails_alike
 from verifier_vm.judge.suite import OBJECT, Exercise, Part
+from verifier_vm.verdict import stage_of, verdict_of
 
 W3, W7 = Exercise("W3", "W3", 1.0), Exercise("W7", "W7", 1.0)
 MIX = Exercise("mix", "W1+W6", 3.0)
@@ -94,3 +96,62 @@ def test_a_lost_control_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeVM("good policy").install(monkeypatch, control)
     with pytest.raises(LostVMError):
         control._fails(Code.HUNG, GuestJob({}, ()), VIRTUAL, 2000)
+
+
+def controls(
+    monkeypatch: pytest.MonkeyPatch, exercise: Exercise, part: Part, machine: Any = VIRTUAL, **more: Any
+) -> Any:
+    """The jobs of both controls."""
+    jobs: list[Any] = []
+    monkeypatch.setattr(control, "_fails", lambda code, job, machine, limit_ms: bool(jobs.append(job)))
+    who_fails_alike(failed(Code.HUNG), exercise, machine, part, limit_ms=2000, trusted=lambda: b"sound", **more)
+    return jobs
+
+
+@pytest.mark.parametrize("machine", [VIRTUAL, WALL])
+def test_a_guest_is_made_ready_as_it_was_where_the_exercise_was_the_first(
+    monkeypatch: pytest.MonkeyPatch, machine: Any
+) -> None:
+    virtual = machine.clock is not None
+    part = Part("late", (W7, W3), Topology(8), uptime_s=4000, offline=True)
+    for exercise, offline in ((W7, True), (W3, False)):
+        expected = replace(part, offline=offline).before(virtual=virtual)
+        for job in controls(monkeypatch, exercise, part, machine):
+            assert job.steps[: len(expected)] == expected
+            assert (job.steps[len(expected)].label, job.seed) in ((f"policy:{exercise.name}", 0), ("attach", 0))
+    never = Part("part", (W7, W3), Topology(8))
+    assert [job.steps[0].label for job in controls(monkeypatch, W7, never, machine)] == ["policy:W7", "attach"]
+    assert [job.seed for job in controls(monkeypatch, W7, never, machine, seed=7)] == [7, 7]
+
+
+def test_what_is_left_of_a_failure_is_a_note_of_the_stage_that_survived() -> None:
+    note = control.note_of(failed(Code.HUNG), "EEVDF")
+    assert (note.level, note.place, note.code) == ("note", "W3", Code.HUNG) and note.reason.startswith(
+        "EEVDF fails alike"
+    )
+    verdict = verdict_of([stage_of(name, 1.0, []) for name in ("kernel", "survive", "fair")])
+    assert [stage.findings for stage in control.with_notes(verdict, [note]).stages] == [(), (note,), ()]
+
+
+def test_a_control_that_ran_well_under_nothing_fails_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from policy_lake.guest import GuestJob
+
+    FakeVM("good policy").install(monkeypatch, control)
+    job = GuestJob({}, Part("x", (W7,)).steps((), 2000))
+    assert not any(control._fails(code, job, VIRTUAL, 2000) for code in Code)
+
+
+def test_what_makes_a_guest_ready_is_no_failure_in_an_exercise(monkeypatch: pytest.MonkeyPatch) -> None:
+    from policy_lake.guest import GuestJob
+
+    FakeVM("kernel warns").install(monkeypatch, control)
+    job, guest = GuestJob({}, Part("x", (W7,)).steps((), 2000)), control.run
+
+    def before(job: Any, machine: Any) -> Any:
+        report = guest(job, machine)
+        (ran,) = [event for event in report.events if event.label == "policy:W7"]
+        well = replace(ran, kmsg=())
+        return replace(report, events=(replace(ran, label="offline"), well)) if ran.kmsg else report
+
+    monkeypatch.setattr(control, "run", before)
+    assert not control._fails(Code.KERNEL_WARNING, job, VIRTUAL, 2000)

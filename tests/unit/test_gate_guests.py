@@ -14,11 +14,13 @@ from policy_lake.codes import Code
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
+from policy_lake.model import Finding
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate
 from verifier_vm.judge.case import parse_case
 from verifier_vm.judge.suite import FULL, OBJECT, SHORT
 from verifier_vm.machine.snapshot import WarmUpError
+from verifier_vm.verdict import stage_of, verdict_of
 
 
 def verified(monkeypatch, scenario, machine=WALL, *, alike=None, **options):
@@ -194,3 +196,37 @@ def test_what_ended_a_policy_elsewhere_and_ends_a_trusted_one_alike_gives_no_ver
         verified(monkeypatch, "stall at the first limit only", large, alike="a trusted policy")
     result, _ = verified(monkeypatch, "stall at the first limit only", VIRTUAL, alike="a trusted policy")
     assert result.verdict.rejection.code == Code.STALL, "on the usual guest nobody else is asked"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "report"), [((True, True, True), 0), ((True, True, False), 2), ((True, False, True), 1), ((False,), 0)]
+)
+def test_the_report_is_of_the_first_guest_or_of_the_one_that_rejects(monkeypatch, accepted, report):
+    made = iter(enumerate(accepted))
+
+    def one(*_, **__):
+        number, good = next(made)
+        findings = [] if good else [Finding("F01", "reject", "a task is lost")]
+        return gate.ObjectVerdict(verdict_of([stage_of("survive", 1.0, findings)]), number)
+
+    monkeypatch.setattr(gate, "verify_part", one)
+    monkeypatch.setattr(gate, "aimed_parts", lambda *_: (SHORT,) * len(accepted))
+    found = gate.verify_object(b"object", (), WALL)
+    assert found.report == report and found.verdict.accepted is all(accepted)
+
+
+def test_a_part_by_itself_is_for_a_policy_that_outlives_a_hotplug_unless_it_is_said(monkeypatch):
+    for told, part in (({}, SHORT), ({"hotplug": False}, SHORT.for_policy(hotplug=False))):
+        vm = FakeVM("good policy").install(monkeypatch, gate)
+        gate.verify_part(b"object", (), WALL, SHORT, **told)
+        assert vm.jobs[0].steps == (*part.before(virtual=False), *part.steps((), 2000))
+
+
+def test_what_follows_comes_before_what_ends_the_policy(monkeypatch):
+    then = (GuestStep("run", ("batch",), "baseline-0", timeout_s=30), GuestStep("run", ("batch",), "policy-0"))
+    ending = SHORT.for_policy(hotplug=False)
+    assert len(ending.last) == 1
+    vm = FakeVM("good policy").install(monkeypatch, gate)
+    gate.verify_part(b"object", (), WALL, SHORT, hotplug=False, then=then)
+    suite = ending.steps((), 2000)
+    assert vm.jobs[0].steps == (*ending.before(virtual=False), *suite[:-2], *then, *suite[-2:])

@@ -52,6 +52,32 @@ def test_cpus_of_unequal_speed_by_either_sign(tmp_path: Path) -> None:
     assert not read_host_cpus(sysfs(tmp_path / "c", ["0", "1"], ["0-1"] * 2, **same)).unequal
 
 
+def test_a_host_that_says_little_has_one_of_each(tmp_path: Path) -> None:
+    root = tmp_path / "bare"
+    (root / "devices/system/cpu").mkdir(parents=True)
+    (root / "devices/system/cpu/present").write_text("0-1\n")
+    assert read_host_cpus(root) == HostCpus(2, 1, 1, 1)
+    (root / "devices/system/node").mkdir(parents=True)
+    for nothing in ("\n", ",\n"):
+        (root / "devices/system/node/has_cpu").write_text(nothing)
+        assert read_host_cpus(root) == HostCpus(2, 1, 1, 1)
+
+
+def test_where_no_cache_is_told_a_package_has_one(tmp_path: Path) -> None:
+    root = sysfs(tmp_path, list("0123"), [""] * 4)
+    for number in range(4):
+        at = root / f"devices/system/cpu/cpu{number}"
+        (at / "topology/physical_package_id").write_text(f"{number // 2}\n")
+        (at / "cache/index0/level").unlink()
+    assert read_host_cpus(root) == HostCpus(4, 2, 1, 1)
+
+
+def test_cores_of_one_kind_alone_are_equal(tmp_path: Path) -> None:
+    for kind in ("atom", "core"):
+        given = {f"devices__cpu_{kind}__cpus": "0-1"}
+        assert not read_host_cpus(sysfs(tmp_path / kind, ["0", "1"], ["0-1"] * 2, **given)).unequal
+
+
 @pytest.mark.parametrize("present", [None, "many"])
 def test_a_host_that_cannot_be_read_is_not_taken_for_small(tmp_path: Path, present: str | None) -> None:
     root = sysfs(tmp_path, ["0"], ["0"], present=present or "0")

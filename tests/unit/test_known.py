@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from policy_lake.model import Finding, Stage, Verdict
+from benchmarks.workloads import workload
+from policy_lake.model import Candidate, Finding, Stage, Verdict
 from policy_lake.topology import Topology
-from tasks.host.guest import Guest
+from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
 from tasks.trial import known
+from tasks.trial.spec import RunWork, TrialSpec
 from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.verdict import stage_of, verdict_of
@@ -80,3 +82,9 @@ def test_a_kept_verdict_turned_into_a_rejection_is_not_known(guest, settings):
     (kept,) = (settings.cache_dir / "verdicts").iterdir()
     kept.write_text(kept.read_text().replace('"accepted": true', '"accepted": false'))
     assert known.known_verdict(DATA, ARGUMENTS, guest, settings) is None
+
+
+def test_a_trial_that_says_nothing_of_it_is_judged_anew_and_its_runs_are_measured_ones(settings):
+    spec = TrialSpec(Candidate("c", "", 0, "ljf", "", {}, "", ""), workload("batch"), Shape(Topology()), settings)
+    assert spec.known_suffices is False, "a verdict that is known is enough for a score, never for a token"
+    assert RunWork(spec.workload, spec.shape, settings, None, 1, 1).traced is False

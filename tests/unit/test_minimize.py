@@ -23,6 +23,7 @@ from tasks.trial import alone as alone_cases
 from tasks.trial import work as worker
 from tasks.trial.static import Checked
 from verifier_vm.judge.case import Case, parse_case
+from verifier_vm.judge.suite import SHORT
 from verifier_vm.verdict import stage_of, verdict_of
 
 PASSED = verdict_of([stage_of("survive", 1.0, ())], ops="mine")
@@ -116,3 +117,31 @@ def test_a_candidate_meets_what_its_policys_others_failed_in(
     prepared = worker.verify_candidate(replace(spec(tmp_path), regressions=(known,)))
     assert prepared.verdict.accepted is accepted and len(asked) == (not accepted)
     assert prepared.verdict.ops == "mine"
+
+
+def test_the_five_latest_are_met_in_their_order_until_one_shows_the_failure(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        made.keep("mine", parse_case(f"W6 seconds={number + 1}", "x"), Rejection("survive", "x" * 500, ""), settings)
+    kept = [known.situation for known in open_lake(settings).regressions("mine")]
+    assert len(kept) == 7 and {len(known.reason) for known in open_lake(settings).regressions("mine")} == {400}
+    asked = alone(monkeypatch, lambda case: PASSED)
+    regressions = open_lake(settings).regressions()
+    assert alone_cases.meet_again(PASSED, CHECKED, settings, regressions).accepted
+    assert [str(case) for case in asked] == kept[-5:]
+    asked.clear()
+    alone(monkeypatch, lambda case: asked.append(case) or (FAILED if str(case) == kept[-4] else PASSED))
+    said: list[str] = []
+    assert not alone_cases.meet_again(PASSED, CHECKED, settings, regressions, said.append).accepted
+    assert said == kept[-5:-3], "what comes after it is not tried"
+
+
+def test_it_is_looked_for_as_it_was_and_then_in_a_guest_that_has_just_booted(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = alone(monkeypatch, lambda case: PASSED)
+    assert made.minimize(FAILED, CHECKED, GUEST, settings, "short") is None
+    part = SHORT.uptime_s
+    assert part and {case.seed for case in asked} == {0}
+    assert [case.uptime_s for case in asked] == [part, 0] * (len(asked) // 2) and len(asked) >= 2

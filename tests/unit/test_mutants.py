@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from pathlib import Path
 
 import pytest
 from mutants import CONFIG, ROOT, main, sample, survivors
-from mutants_page import page
+from mutants_page import page, told
 from skipping import skip_or_fail
 
 LIST = tomllib.loads(CONFIG.read_text())
@@ -19,6 +20,30 @@ def test_a_module_and_the_tests_named_for_it_are_there(module):
     tests = LIST["modules"][module]
     assert (ROOT / module).is_file() and tests and len(set(tests)) == len(tests)
     assert [name for name in tests if not list((ROOT / "tests").glob(f"*/{name}"))] == []
+
+
+DECIDING = ("tasks", "verifier_vm/judge", "verifier_vm/tokens")  # the folders of which no module is forgotten
+
+
+def test_every_module_that_decides_is_damaged_or_left_out_for_a_reason():
+    there = {str(path.relative_to(ROOT)) for folder in DECIDING for path in (ROOT / folder).rglob("*.py")}
+    there = {name for name in there if not name.endswith("/__init__.py")} | {"verifier_vm/verdict.py"}
+    left_out = LIST["left_out"]
+    assert there - set(LIST["modules"]) - set(left_out) == set(), "name its tests in mutants.toml, or say why not"
+    assert set(left_out) <= there and not set(left_out) & set(LIST["modules"])
+    assert all(len(why.split()) > 3 for why in left_out.values())
+
+
+@pytest.mark.parametrize("folder", DECIDING)
+def test_a_package_itself_decides_nothing(folder):
+    for path in (ROOT / folder).rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body), path
+
+
+@pytest.mark.parametrize("module", LIST["left_out"])
+def test_in_a_module_that_is_left_out_there_is_no_fault_to_make(module):
+    assert _mutants()((ROOT / module).read_text()) == []
 
 
 @pytest.mark.parametrize("entry", LIST["equivalent"], ids=lambda entry: f"{entry['module']}: {entry['after']}"[:80])
@@ -61,6 +86,17 @@ def test_the_page_counts_each_module_and_lists_what_survived():
     assert "not run yet" not in text
     assert "not run yet: `other.py`." in page(records, [], named=["m.py", "other.py"])
     assert "| `m.py` | 4 | 9 | 3 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
+
+
+def test_of_modules_that_were_not_run_again_the_page_keeps_what_it_says():
+    before = page([record("survived"), {**record("survived"), "module": "n.py"}], [], named=["n.py", "m.py"])
+    assert list(told(before)) == ["n.py", "m.py"] and [len(lines) for lines in told(before).values()] == [2, 2]
+    after = page([record("killed")], [], named=["n.py", "m.py"], before=before)
+    assert "| `m.py` | 1 | 9 | 0 | 1 | 0 | 0 |" in after and "`m.py:3`" not in after
+    assert "| `n.py` | 1 | 9 | 1 | 0 | 0 | 1 |" in after and "- `n.py:3` `if a:` as `if not (a):`" in after
+    assert after.index("`n.py` |") < after.index("`m.py` |") and "not run yet" not in after
+    gone = page([record("killed")], [], named=["m.py"], before=before)
+    assert "n.py" not in gone and "None." in gone, "a module that is no longer named is not told of"
 
 
 SOURCE = '''\

@@ -13,6 +13,8 @@ import pytest
 from policy_lake.errors import InfraError
 from tasks.fleet import reach
 
+LIMIT_S = reach.REACH_S
+
 
 @contextmanager
 def answering(answer: bytes | None) -> Iterator[int]:
@@ -97,6 +99,37 @@ def test_what_speaks_http_2_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))) as port:
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
         reach.check_reachable()
+
+
+def test_what_we_send_first_is_a_preface_and_one_empty_frame_of_settings() -> None:
+    preface, frame = reach.PREFACE[:24], reach.PREFACE[24:]
+    assert preface == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" and len(frame) == 9
+    length, kind, flags, stream = int.from_bytes(frame[:3]), frame[3], frame[4], int.from_bytes(frame[5:])
+    assert (length, kind, flags, stream) == (0, 4, 0, 0)
+
+
+@pytest.mark.parametrize("address", ["auto", "https://host:1", "ray://https://host"])
+def test_an_address_that_only_ray_understands_is_left_to_it(address: str) -> None:
+    reach.check_ray(address)
+
+
+def test_nothing_of_ours_is_asked_where_both_are_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for name in ("check_loopback", "check_prefect", "check_ray"):
+        monkeypatch.setattr(reach, name, lambda *given, name=name: asked.append(name))
+    for prefect, ray, expected in (
+        ("", "", ["check_loopback"]), ("http://h/api", "", ["check_loopback", "check_prefect"]),
+        ("", "h:1", ["check_loopback", "check_ray"]), ("http://h/api", "h:1", ["check_prefect", "check_ray"]),
+    ):  # fmt: skip
+        monkeypatch.setenv("PREFECT_API_URL", prefect)
+        monkeypatch.setenv("RAY_ADDRESS", ray)
+        asked.clear()
+        reach.check_reachable()
+        assert asked == expected
+
+
+def test_the_whole_takes_less_than_ten_seconds_and_a_slow_host_has_some() -> None:
+    assert LIMIT_S * 2 + 1 <= 10 and LIMIT_S >= 2
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

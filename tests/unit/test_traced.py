@@ -123,6 +123,43 @@ def test_a_run_that_does_not_end_well_is_an_error_that_says_why_and_is_not_kept(
     assert not kept(tmp_path)
 
 
+def test_of_its_last_line_200_characters_are_told(guest, trace, monkeypatch):
+    class Silent(Tracing):
+        def __call__(self, job, machine, **options):
+            report = super().__call__(job, machine, **options)
+            says = {"out": self.events, "ok": False, "err": ""}
+            made = [replace(event, **says) if hasattr(event, "out") else event for event in report.events]
+            return replace(report, events=tuple(made))
+
+    for said, told in (("one\ntwo\nthree" + "x" * 300, "three" + "x" * 195), ("", "it said nothing")):
+        vm = Silent("good policy")
+        vm.events = said
+        use_vm(monkeypatch, vm)
+        with pytest.raises(InfraError) as error:
+            trace()
+        assert str(error.value) == f"a traced run of batch did not end well: {told}"
+
+
+def test_a_file_that_another_process_removed_is_no_failure(guest, trace, tmp_path, monkeypatch):
+    use_vm(monkeypatch, Tracing("good policy"))
+    trace()
+    monkeypatch.setattr(traced, "KEPT", 1)
+    unlink = Path.unlink
+
+    def gone_before(path, **how):
+        if path.suffix == ".z":
+            unlink(path)
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", gone_before)
+    trace(seed=4)
+    assert len(kept(tmp_path)) == 1
+
+
+def test_so_much_is_kept_and_so_much_of_a_file_is_read():
+    assert 16 <= traced.KEPT <= 1024 and 1 << 24 <= traced.LARGEST <= 1 << 28
+
+
 def test_events_that_are_not_whole_name_the_run_and_are_not_kept(guest, trace, tmp_path, monkeypatch):
     vm = Tracing("good policy")
     vm.events = "S 1 2\nE 0 0 0\n"

@@ -4,9 +4,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from policy_lake.model import Finding, Stage
-from verifier_vm.verdict import rejection_of, require, stage_of, verdict_of
+from verifier_vm.judge.facts import Facts
+from verifier_vm.verdict import (
+    HOTPLUG_CALLBACKS,
+    goes_on_with_hotplug,
+    merged_by_reason,
+    rejection_of,
+    require,
+    stage_of,
+    verdict_of,
+)
 
 NOTE = Finding("F41", "note", "no cgroup ops: shares and quotas are void")
 UNKNOWN = Finding("F02", "unknown", "the queue's id is computed")
@@ -46,3 +56,21 @@ def test_what_a_host_needs_turns_a_note_into_a_rejection():
     assert require(stage, {"F41"}).ok is False
     assert rejection_of(require(stage, {"F41"})).bug == "F41"
     assert require(stage, {"F30"}) == stage and require(stage, ()) == stage
+
+
+def test_what_is_said_of_several_places_is_one_finding_that_counts_them():
+    places = [f"mine.bpf.c:{line}" for line in (3, 5, 8)]
+    for count, more in ((1, ""), (2, " (and at 1 more place)"), (3, " (and at 2 more places)")):
+        stage = stage_of("object", 0.1, [replace(UNKNOWN, place=place) for place in places[:count]])
+        (found,) = merged_by_reason(stage).findings
+        assert (found.place, found.reason) == ("mine.bpf.c:3", UNKNOWN.reason + more)
+    made = merged_by_reason(stage_of("object", 0.1, [NOTE, REJECT, replace(REJECT, place="mine.bpf.c:19"), UNKNOWN]))
+    assert made.findings == (REJECT, replace(REJECT, place="mine.bpf.c:19"), NOTE, UNKNOWN), "each rejection is its own"
+
+
+def test_who_has_both_callbacks_goes_on_when_a_cpu_goes_or_comes():
+    both, one, more = (frozenset(names) for names in (HOTPLUG_CALLBACKS, {"cpu_online"}, {*HOTPLUG_CALLBACKS, "x"}))
+    for callbacks, goes_on in ((both, True), (one, False), (frozenset({"x"}), False), (more, True)):
+        stages = [Stage("kernel", True, 0.0), Stage("survive", True, 0.0, callbacks=tuple(callbacks))]
+        assert goes_on_with_hotplug(stages) is goes_on and Facts(callbacks).ends_by_hotplug is not goes_on
+    assert not goes_on_with_hotplug([])

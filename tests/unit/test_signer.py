@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signer's answers and its hardened process; tests/integration asks it in a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import os
+import resource
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from token_cases import REQUEST, issue, refusal, revoke, sha, tell, trust
+
+from policy_lake.errors import InputError
+from policy_lake.model import to_json
+from verifier_vm.tokens import signer
+from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.files import SIZE_LIMIT
+from verifier_vm.tokens.private_key import PRIVATE
+from verifier_vm.tokens.revocation import REVOCATIONS
+from verifier_vm.tokens.terms import LONGEST_TEXT
+
+MESSAGE = json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"", b"[]", b"{}", b'{"do":"sign"}', b"[" * 100_000, b'{"do":"issue"}', b" " * (2 << 20), b"[1]",
+        b'{"do":"issue","do":"issue","data":{}}', b'{"do":"revoke","data":{"kind":"key","value":"","reason":"x"}}',
+        b'{"do":"issue","data":[]}', b'{"do":"revoke","data":[1]}', b'{"do":["issue"]}', b"\xff\xfe",
+        b'{"do":"revoke"}',
+    ],
+)  # fmt: skip
+def test_a_message_out_of_shape_is_told_in_one_short_line(tmp_path: Path, message: bytes) -> None:
+    reply = signer.answer(tmp_path / "keys", message)
+    assert reply["ok"] is False and reply["exit_status"] == 2 and "code" not in reply
+    assert "\n" not in reply["error"] and len(reply["error"]) < 250
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        (json.dumps({"do": "x" * 400}).encode(), "not a message for the signer: "),
+        (json.dumps({"do": "revoke", "data": {"y" * 400: 1}}).encode(), "not a revocation: "),
+    ],
+)
+def test_of_a_long_complaint_200_characters_are_told(tmp_path: Path, message: bytes, begins: str) -> None:
+    error = signer.answer(tmp_path / "keys", message)["error"]
+    assert error.startswith(begins) and len(error) == len(begins) + 200
+
+
+def test_each_kind_of_answer_has_its_exit_status_and_a_refusal_its_code(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    given = signer.answer(keys, MESSAGE)
+    assert given["ok"] is True and set(given["answer"]) == {"envelope", "token_sha256"}
+    told = json.dumps({"do": "issue", "data": {**to_json(REQUEST), "stages": []}}).encode()
+    refused = signer.answer(keys, told)
+    assert (refused["ok"], refused["exit_status"], refused["code"]) == (False, 3, Code.INCOMPLETE)
+    (keys / PRIVATE).chmod(0o640)
+    ours = signer.answer(keys, MESSAGE)
+    assert (
+        (ours["ok"], ours["exit_status"]) == (False, 4) and "others may use it" in ours["error"] and "code" not in ours
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(OSError(28, "No space left on device", "/a/log"), "/a/log: No space left on device"),
+                        (OSError(28, "No space left on device"), "{keys}: No space left on device")]
+)  # fmt: skip
+def test_a_disk_that_is_full_is_our_failure_and_names_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str
+) -> None:
+    def issue(directory: Path, data: Any) -> Any:
+        raise error
+
+    monkeypatch.setitem(signer.HANDLERS, "issue", issue)
+    keys = tmp_path / "keys"
+    assert signer.answer(keys, MESSAGE) == {"ok": False, "error": told.format(keys=keys), "exit_status": 4}
+
+
+def test_what_was_refused_is_logged_without_what_cannot_be_printed(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    with refusal(Code.TERMS):
+        issue(keys, policy="\x1b[2J")
+    entry = trust(keys)["log"].entries[-1]
+    assert entry.event == "refused" and entry.reason and entry.reason.isprintable()
+    assert signer._printable("a\x1b\nb" + "x" * 400) == ("a  b" + "x" * 400)[:LONGEST_TEXT]
+
+
+def test_a_lost_list_is_made_anew_from_the_log_and_a_revoked_object_stays_so(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    assert issue(keys)
+    made = revoke(keys, "object", sha("evil"))
+    before = trust(keys)["revocations"]
+    (keys / REVOCATIONS).unlink()
+    with pytest.raises(Exception, match="revo"):
+        issue(keys)
+    assert set(tell(keys, "restore", {})) == set(made)
+    after = trust(keys)["revocations"].revoked
+    assert [one.value for one in after] == [one.value for one in before.revoked] == [sha("evil")]
+    with refusal(Code.REVOKED):
+        issue(keys, object_sha256=sha("evil"), score=None)
+    assert {one.at.microsecond for one in (*before.revoked, *after)} == {0} and after[0].at.tzinfo is not None
+
+
+def test_who_revokes_says_what_and_not_when(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no nonce"):
+        revoke(tmp_path / "keys", "nonce", "xyz")
+    with pytest.raises(InputError, match="not a revocation"):
+        tell(tmp_path / "keys", "revoke", {"kind": "object", "value": sha("evil")})
+    said = {"kind": "object", "value": sha("evil"), "reason": "x", "at": "2001-01-01T00:00:00Z"}
+    assert "2001" not in json.dumps(tell(tmp_path / "keys", "revoke", said))
+
+
+def in_a_child(work: Callable[[], Any]) -> Any:
+    """What work gives in a copy of this process, which ends then: it changes the process for good."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writes, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        answer = told.read()
+    os.waitpid(child, 0)
+    return json.loads(answer)
+
+
+def test_the_process_leaves_no_core_no_readable_file_and_cannot_be_traced(tmp_path: Path) -> None:
+    def harden() -> Any:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        libc = ctypes.CDLL(None)
+        libc.prctl(4, 1, 0, 0, 0)
+        sink = io.BytesIO()
+        status = signer.main([str(tmp_path / "keys")], io.BytesIO(b" " * (SIZE_LIMIT + 2)), sink)
+        limits = resource.getrlimit(resource.RLIMIT_CORE)
+        return status, json.loads(sink.getvalue()), libc.prctl(3, 0, 0, 0, 0), limits, os.umask(0)
+
+    status, reply, dumpable, limits, umask = in_a_child(harden)
+    assert (status, dumpable, limits, umask) == (0, 0, [0, 0], 0o077)
+    assert reply["exit_status"] == 2 and "larger than" in reply["error"], reply
+
+
+def test_a_message_as_long_as_there_may_be_is_read_whole(tmp_path: Path) -> None:
+    def ask() -> Any:
+        sink = io.BytesIO()
+        signer.main([str(tmp_path / "keys")], io.BytesIO(MESSAGE + b" " * (SIZE_LIMIT - len(MESSAGE))), sink)
+        return json.loads(sink.getvalue())["ok"]
+
+    assert in_a_child(ask) is True
+
+
+def test_started_as_a_program_it_answers_on_its_output_for_the_directory_it_is_given(tmp_path: Path) -> None:
+    def start() -> Any:
+        sink = io.BytesIO()
+        sys.argv = ["signer", str(tmp_path / "keys")]
+        sys.stdin, sys.stdout = io.TextIOWrapper(io.BytesIO(MESSAGE)), io.TextIOWrapper(sink)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(signer.__file__, run_name="__main__")
+        return ended.value.code, json.loads(sink.getvalue())["ok"]
+
+    assert in_a_child(start) == [0, True] and (tmp_path / "keys" / PRIVATE).is_file()
