@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which situations an object asks for: as many tasks as its tables hold and more, at once or one after the other, CPUs
-beyond its arrays, tasks that cannot migrate, cgroups with weights. A suite of fixed sizes meets none of them but by luck.
+beyond its arrays, tasks that cannot migrate, cgroups with weights. A suite of fixed sizes meets none but by luck.
 """
 
 from __future__ import annotations
