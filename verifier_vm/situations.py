@@ -23,6 +23,7 @@ class Situation(StrEnum):
     ONE_A_CPU = "one hog a CPU"
     CGROUPS = "cgroups made and removed"
     CGROUP_SHARES = "weights and quotas of cgroups"
+    CGROUPS_BEFORE = "cgroups weighted before it came"
     REALTIME = "a real-time hog"
     YIELDS = "two that yield"
     CONVOY = "a convoy at one lock"
@@ -37,6 +38,7 @@ class Situation(StrEnum):
     PULSE = "a periodic real-time task beside bound hogs"
     LATE_CPU = "attached while a CPU is off line, which comes"
     FULL_TABLES = "more tasks than its tables hold"
+    TURNOVER = "more tasks, one after the other, than its tables hold"
     NO_MEMORY = "an allocation that fails"
     PREEMPTED = "one that is preempted again and again"
     UNEQUAL_CPUS = "CPUs of unequal speed"
@@ -48,10 +50,11 @@ S = Situation
 # By the words with which suite.py names workloads.
 OF_WORKLOAD = {
     "W1": S.HOGS, "W2": S.LATENCY, "W3": S.CROWD, "W4": S.NICE, "W5": S.AFFINITY, "W6": S.PINNED, "W7": S.SLEEPERS,
-    "W8": S.FORKS, "W9": S.HOTPLUG, "W10": S.SPARSE, "W11": S.ONE_A_CPU, "W12": S.CGROUPS,
-    "W12-shares": S.CGROUP_SHARES, "W13": S.REALTIME, "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
+    "W8": S.FORKS, "W9": S.HOTPLUG, "W10": S.SPARSE, "W11": S.ONE_A_CPU,
+    "W12": S.CGROUPS, "W12-shares": S.CGROUP_SHARES, "W12-before": S.CGROUPS_BEFORE, "W13": S.REALTIME,
+    "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
     "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
-    "W27": S.PERIODS, "W28": S.LATE_CPU,
+    "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {

@@ -70,15 +70,11 @@ s32 SX_OP(rr_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 void SX_OP(rr_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	bool woken = enq_flags & SX_ENQ_WAKEUP;
-	s32 idle_cpu;
 
 	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
 		return;
 	sx_insert_due(p, RR_QUEUE, slice_ns, woken ? 0 : expired_wait_ns, enq_flags);
-	idle_cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);
-	if (idle_cpu >= 0)
-		sx_kick_cpu(idle_cpu, SX_KICK_IDLE);
-	else if (woken && preempt)
+	if (!sx_wake_idle_cpu_for(p) && woken && preempt)
 		preempt_for(p);
 }
 

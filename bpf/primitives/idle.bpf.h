@@ -20,28 +20,30 @@ static __always_inline s32 sx_place_on_idle_cpu(struct task_struct *p, s32 prev_
 }
 
 /*
- * After inserting a task into a queue of one's own: wake an idle CPU that may run it. Needed on every enqueue, since
- * select_cpu is skipped for pinned tasks and for those whose slice ended.
+ * After inserting a task into a queue of one's own: wake an idle CPU that may run it; whether there was one. Needed on every
+ * enqueue, since select_cpu is skipped for pinned tasks and for those whose slice ended. A CPU that goes offline kicks
+ * nobody, so it claims none: what its last steps wake is found by the CPU that the kernel reschedules for it.
  */
-static __always_inline void sx_wake_idle_cpu_for(const struct task_struct *p)
+static __always_inline bool sx_wake_idle_cpu_for(const struct task_struct *p)
 {
-	s32 cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);
+	s32 cpu;
 
+	if (!sx_can_kick())
+		return false;
+	cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);
 	if (cpu >= 0)
-		sx_kick_cpu(cpu, SX_KICK_IDLE);
+		scx_bpf_kick_cpu___sx(cpu, SX_KICK_IDLE);
+	return cpu >= 0;
 }
 
 /*
  * The body of update_idle, with SCX_OPS_KEEP_BUILTIN_IDLE: a CPU that found its queues empty and goes idle looks again
  * if something was queued meanwhile. The kernel sets the idle bit before this call, so either the enqueuer saw the bit
  * and kicked, or this CPU sees the task. Called for real transitions only: a task that it may not run costs one look.
- *
- * Not on a CPU that goes offline: a kick is an interrupt to the kicking CPU itself, which a dying CPU no longer takes. The
- * kernel (7.3) then believes one to be pending for ever, and whoever waits for one there spins: the policy's own removal.
  */
 static __always_inline void sx_recheck_before_idle(s32 cpu, bool idle, bool work_waits)
 {
-	if (idle && work_waits && sx_cpu_online(cpu))
+	if (idle && work_waits)
 		sx_kick_cpu(cpu, 0);
 }
 

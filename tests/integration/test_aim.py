@@ -17,7 +17,7 @@ SOURCE = """
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 #define SEC(name) __attribute__((section(name), used))
-struct sched_ext_ops { void (*enqueue)(void); unsigned long long flags; char name[128]; };
+struct sched_ext_ops { void (*enqueue)(void); void (*cgroup_init)(void); unsigned long long flags; char name[128]; };
 char _license[] SEC("license") = "GPL";
 struct {
 	__uint(type, %(kind)d); __uint(max_entries, %(entries)d); __type(key, int); __type(value, long);
@@ -61,6 +61,24 @@ def test_a_table_of_tasks_is_to_be_filled_and_one_more(made, kind, entries, task
 
 def test_the_full_tier_has_time_for_larger_tables(made):
     assert read_aims(made(HASH, 2000), "short").tasks == 0 and read_aims(made(HASH, 2000), "full").tasks == 2060
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "in_turn"), [(HASH, 1141, 1201), (HASH, 4140, 4200), (HASH, 4141, 0), (HASH, 31, 0)]
+)
+def test_a_table_that_is_too_large_to_be_filled_at_once_is_filled_one_after_the_other(made, kind, entries, in_turn):
+    data = made(kind, entries)
+    assert read_aims(data, "short").in_turn == in_turn
+    turns = [exercise for exercise in aimed_parts(data, "short")[0].exercises if exercise.name == "W29"]
+    assert [exercise.args for exercise in turns] == ([(f"tasks={in_turn}",)] if in_turn else [])
+
+
+def test_cgroups_have_weights_before_a_policy_comes_that_asks_for_them(made):
+    plain, asking = made(), made(more=SECOND.replace("enqueue", "cgroup_init"))
+    (part,) = aimed_parts(asking, "short", ("ops.use=second",))
+    assert part.weighted and [one.name for one in part.exercises[:3]] == ["W28", "mix", "W12-before"]
+    assert [step.label for step in part.before(virtual=False)] == ["offline", "weigh"]
+    assert not aimed_parts(plain, "short")[0].weighted and not SHORT.weighted
 
 
 @pytest.mark.parametrize(

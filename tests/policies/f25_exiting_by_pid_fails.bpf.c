@@ -1,6 +1,5 @@
-// suspected: object: SCX_OPS_ENQ_EXITING
-// bug: F25
-// ends: not seen: every exiting task of the suite is dispatched before its number goes
+// fails: survive: is in no queue
+// bug: F25, seen as F01
 // SPDX-License-Identifier: GPL-2.0-only
 /* Wants exiting tasks too, keeps tasks by pid, and an exiting task has none that could be looked up. */
 #include "sx/sx.h"

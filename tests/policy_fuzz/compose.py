@@ -106,16 +106,14 @@ def enqueue(design: Design, queues: Queues, slice_ns: str) -> Lines:
     return (*lines, *queues.insert, *wake_of(design))
 
 
-# A kick is an interrupt to the kicking CPU, which a leaving one no longer takes: the kernel (7.3) then holds it to be
-# pending for ever, and spins where it takes the policy off. Who is sent straight to an idle CPU needs no kick.
+# Who is sent straight to an idle CPU needs no kick: these two kick for all that wake.
 KICKS_ALL = ("prev", "kick")
-ON_LIVE_CPU = "if (sx_cpu_online(bpf_get_smp_processor_id()))"
 
 
 def wake_of(design: Design) -> Lines:
     """Waking an idle CPU for the task that was just queued."""
     if design.wake == "primitive":
-        return on_live_cpu(design, (line("wakes", "sx_wake_idle_cpu_for(p);"),))
+        return (line("wake", "", line("wakes", "sx_wake_idle_cpu_for(p);")),)
     kick = line("kick", "sx_kick_cpu(idle_cpu, SX_KICK_IDLE);")
     if design.wake == "own":
         pick: Lines = (line("wakes", "s32 idle_cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);"),)
@@ -124,12 +122,7 @@ def wake_of(design: Design) -> Lines:
             line("wakes", "s32 idle_cpu = sx_pick_idle_cpu(p->cpus_ptr, SX_PICK_IDLE_CORE);"),
             line("wakes", "if (idle_cpu < 0)", line("again", "idle_cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);")),
         )
-    return on_live_cpu(design, (*pick, line("wakes", "if (idle_cpu >= 0)", kick)))
-
-
-def on_live_cpu(design: Design, lines: Lines) -> Lines:
-    """What wakes a CPU, as one block, and where it must be, not on a CPU that leaves."""
-    return (line("wake", ON_LIVE_CPU if design.select in KICKS_ALL else "", *lines),)
+    return (line("wake", "", *pick, line("wakes", "if (idle_cpu >= 0)", kick)),)
 
 
 def init(queues: Queues) -> Lines:
@@ -169,8 +162,7 @@ def _prev(_: str) -> Lines:
 
 
 def _kick(slice_ns: str) -> Lines:
-    live = ON_LIVE_CPU.removeprefix("if (").removesuffix(")")
-    kick = line("if_idle", f"if (idle && {live})", line("kick", "sx_kick_cpu(cpu, SX_KICK_IDLE);"))
+    kick = line("if_idle", "if (idle)", line("kick", "sx_kick_cpu(cpu, SX_KICK_IDLE);"))
     return tuple(kick if one.role == "if_idle" else one for one in _direct(slice_ns))
 
 

@@ -29,6 +29,7 @@ def _wake(program: Program, *lines: str) -> Program:
     return program.edit("enqueue", "wake", lambda one: (replace(one, body=made),))
 
 
+UNGUARDED = "scx_bpf_kick_cpu___sx"  # sx_kick_cpu asks first whether the executing CPU may kick
 PICK = "s32 idle_cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);"
 
 
@@ -160,12 +161,12 @@ def _(program: Program, design: Design) -> Program:
 @mutation("kicks-on-leaving-cpu", "F30", "a kick by a CPU that goes off line is pending for ever",
           only=lambda design: design.select in KICKS_ALL)  # fmt: skip
 def _(program: Program, design: Design) -> Program:
-    return program.edit("enqueue", "wake", lambda one: (replace(one, text=""),))
+    return _wake(program, PICK, f"if (idle_cpu >= 0) {UNGUARDED}(idle_cpu, SX_KICK_IDLE);")
 
 
 @mutation("kicks-leaving-cpu", "F30", "a kick of a CPU that goes off line is pending for ever")
 def _(program: Program, design: Design) -> Program:
-    unguarded = "if (idle && ($waits)) sx_kick_cpu(cpu, 0);"
+    unguarded = f"if (idle && ($waits)) {UNGUARDED}(cpu, 0);"
     return program.edit("update_idle", "recheck", lambda one: (replace(one, text=unguarded),))
 
 

@@ -34,6 +34,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
             bits = by_name[word_value(words, USE)]
             return SimpleNamespace(
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
+                ops=SimpleNamespace(callbacks={"enqueue"}),
                 record=SimpleNamespace(cpu_limits=set(compared)),
             )  # fmt: skip
 

@@ -162,6 +162,21 @@ def test_cgroups_count_from_a_ratio_of_1_4_and_up_to_half_above_the_quota(heavy,
     assert required == ([] if not level else ["reject"] if heavy < 1400 else ["note"])
 
 
+@pytest.mark.parametrize(
+    ("heavy", "callbacks", "level"),
+    [
+        (1400.0, ("cgroup_set_weight",), ""),
+        (1399.0, ("cgroup_set_weight",), "reject"),
+        (1399.0, ("cgroup_init",), "note"),
+    ],
+)
+def test_weights_from_before_the_policy_count_by_the_same_ratio(heavy, callbacks, level):
+    groups = {"W12-heavy": group(run_ms=heavy), "W12-light": group(run_ms=1000.0)}
+    policy = {"W12-before": reading("W12-before", groups, 2)}
+    findings = compare(policy, {}, Facts(frozenset(callbacks)), cgroups=False)
+    assert [(one.level, one.bug) for one in findings] == ([(level, "F41")] if level else [])
+
+
 def ran(groups, *, cpus=4, counters=None, after=ON, kmsg=(), **figures):
     out = json.dumps({"cpus": cpus, "wall_ms": 1000, "groups": groups, "figures": figures})
     return Ran(

@@ -68,6 +68,8 @@ int main(int argc, char **argv)
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (!strcmp(argv[1], "offline"))
 		return take_last_cpu();	/* before a policy is attached: W28 brings it back */
+	if (!strcmp(argv[1], "weigh"))
+		return weigh_cgroups();	/* before a policy is attached: W12-before fills them */
 	snprintf(names, sizeof(names), "%s", argv[1]);
 	if (!gather(names, all, 15))
 		return 2;

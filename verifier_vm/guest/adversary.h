@@ -69,6 +69,8 @@ void report_samples(const struct samples *s, const char *name);	/* figures NAME_
 
 int take_last_cpu(void);	/* 0 if it is offline afterwards, or this is no guest for that */
 
+int weigh_cgroups(void);	/* 0 if they have their weights afterwards */
+
 /* A workload: `crew` adds the workers; `told` adds figures at the end. */
 struct workload {
 	const char *name;

@@ -116,6 +116,57 @@ static void w12_shares(void)
 	}
 }
 
+/*
+ * W12-before: as many hogs as CPUs in a cgroup of weight 300 as in one of 100, both of which had their weights before the policy
+ * came ("weigh" gave them). Whoever leaves them is moved by hand: they are no children of this program's cgroup.
+ */
+static const char *const before[] = { TOP "/before-heavy", TOP "/before-light" };
+
+int weigh_cgroups(void)
+{
+	control(TOP, "cgroup.subtree_control", "+cpu");
+	for (int i = 0; i < 2; i++) {
+		make(before[i]);
+		control(before[i], "cpu.weight", i ? "100" : "300");
+	}
+	return access(TOP "/before-light/cpu.weight", F_OK) ? 1 : 0;
+}
+
+static void join_heavy(struct worker *w)
+{
+	if (!w->state)
+		move(getpid(), before[0]);
+	w->state = 1;
+	burn(w, 200);
+}
+
+static void join_light(struct worker *w)
+{
+	if (!w->state)
+		move(getpid(), before[1]);
+	w->state = 1;
+	burn(w, 200);
+}
+
+static void w12_before(void)
+{
+	struct worker *heavy = add("W12-heavy", join_heavy, cpus), *light = add("W12-light", join_light, cpus);
+
+	weigh_cgroups();	/* which they are already, unless the policy came first */
+	for (int i = 0; i < cpus; i++)
+		heavy[i].process = light[i].process = true;
+}
+
+static void w12_before_told(void)
+{
+	for (int i = 0; i < nr_workers; i++)
+		if (workers[i].process)
+			move(workers[i].tid, JOB);
+	for (int i = 0; i < 2; i++)
+		rmdir(before[i]);
+	control(TOP, "cgroup.subtree_control", "-cpu");
+}
+
 const struct workload cgroup_workloads[] = {
-	{ "W12", w12, end }, { "W12-shares", w12_shares, end }, {},
+	{ "W12", w12, end }, { "W12-shares", w12_shares, end }, { "W12-before", w12_before, w12_before_told }, {},
 };

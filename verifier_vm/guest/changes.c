@@ -143,12 +143,61 @@ static void kill_one(struct worker *w)
 	}
 }
 
+/*
+ * One that waits is queued anew, becomes real-time, which no policy has, and ends: a number kept for it leads to nobody. All on one
+ * CPU, and above its hogs, so that its policy is not asked for a task before the number is gone.
+ */
+static void kill_in_another_class(struct worker *w)
+{
+	pid_t pid;
+
+	bind_to(0, w->progress / 6 % cpus);
+	pid = fork();
+	if (pid == 0) {
+		set_class(0, ordinary_class(), 0);
+		for (;;)
+			burn(w, 400);
+	}
+	rest(w, 2 * MS);
+	if (pid > 0) {
+		setpriority(PRIO_PROCESS, pid, 1);
+		set_class(pid, SCHED_FIFO, DIRECTOR_PRIORITY - 1);
+		kill(pid, SIGKILL);
+		wait_for(pid, w);
+	}
+	bind_to_all(0);
+}
+
+/*
+ * One that has all but ended is queued anew: its parent, real-time on the same CPU, runs as soon as it is told of the end, before
+ * the child's last steps, and then takes the child's number away. The kernel spares policies such tasks unless they ask for them.
+ */
+static void queue_while_it_ends(struct worker *w)
+{
+	siginfo_t told;
+	pid_t pid;
+
+	bind_to(0, w->progress / 6 % cpus);
+	pid = fork();
+	if (pid == 0) {
+		set_class(0, ordinary_class(), 0);
+		_exit(0);
+	}
+	if (pid > 0) {
+		w->rests_until_ns = UINT64_MAX;
+		waitid(P_PID, pid, &told, WEXITED | WNOWAIT | __WALL);
+		setpriority(PRIO_PROCESS, pid, 1);
+		wait_for(pid, w);
+	}
+	bind_to_all(0);
+}
+
 static void stop_and_go(struct worker *w)
 {
 	struct worker *victim = &stopped[w->progress % (2 * cpus)];
 
 	victim->rests_until_ns = UINT64_MAX;
-	switch (w->progress % 4) {
+	switch (w->progress % 6) {
 	case 0:
 		kill(victim->tid, SIGSTOP);
 		rest(w, 8 * MS);
@@ -161,6 +210,12 @@ static void stop_and_go(struct worker *w)
 		break;
 	case 2:
 		freeze(victim->tid, w);
+		break;
+	case 3:
+		kill_in_another_class(w);
+		break;
+	case 4:
+		queue_while_it_ends(w);
 		break;
 	default:
 		kill_one(w);

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,6 +44,50 @@ static void w23(void)
 {
 	add("W23-hog", hog, cpus);
 	add("W23-task", seldom, option("tasks", 300));
+}
+
+/*
+ * W29: tasks=N one after the other, none of which stays: who never takes a task that ended out of its table has no room in the end.
+ * Threads, since these are the cheapest tasks.
+ */
+static _Atomic uint64_t came;
+
+static void *come_and_go(void *)
+{
+	return NULL;
+}
+
+static void turnover(struct worker *w)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (came >= option("tasks", 300)) {
+		rest(w, 100 * MS);
+		return;
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 32768);
+	w->rests_until_ns = UINT64_MAX;	/* it waits for a thread that is new, which others may make wait */
+	if (pthread_create(&thread, &attr, come_and_go, NULL)) {
+		figure("fork_errors", 1);
+		w->rests_until_ns = 1;
+		rest(w, 10 * MS);
+		return;
+	}
+	pthread_join(thread, NULL);
+	w->rests_until_ns = 1;
+	came++;
+}
+
+static void w29(void)
+{
+	add("W29-turnover", turnover, cpus);
+}
+
+static void w29_told(void)
+{
+	figure("came", came);
 }
 
 /* W25: one that wakes herd=N with a single call, so that one CPU queues them all. */
@@ -99,5 +144,6 @@ static void w27(void)
 }
 
 const struct workload crowd_workloads[] = {
-	{ "W21", w21, NULL }, { "W23", w23, NULL }, { "W25", w25, NULL }, { "W27", w27, NULL }, {},
+	{ "W21", w21, NULL }, { "W23", w23, NULL }, { "W25", w25, NULL }, { "W27", w27, NULL },
+	{ "W29", w29, w29_told }, {},
 };

@@ -37,11 +37,14 @@ static void w3(void)
 	add("W3-crowd", crowd, most(option("crowd", 100) * cpus));
 }
 
-/* W4: nice levels -5, 0 and 5 (weights 3121, 1024 and 335), each=N of each; at=CPU binds all to one. */
+/*
+ * W4: nice levels -5, 0 and 5 (weights 3121, 1024 and 335), each=N of each, two a CPU; at=CPU binds all to one. Two, since
+ * between the turns of a single task its CPU looks into every queue, and of two that stand in its own it need not.
+ */
 static void w4(void)
 {
 	static const struct { const char *group; int nice; } levels[] = { { "W4-high", -5 }, { "W4-mid", 0 }, { "W4-low", 5 } };
-	int cpu = option("at", FLOATING), each = option("each", cpu == FLOATING ? 2 * cpus : 1);
+	int cpu = option("at", FLOATING), each = option("each", cpu == FLOATING ? 2 * cpus : 2);
 
 	for (int i = 0; i < 3; i++) {
 		struct worker *w = add(levels[i].group, hog, each);
@@ -53,13 +56,14 @@ static void w4(void)
 	}
 }
 
-/* W6: one hog bound to each CPU, among twice as many that float. */
+/* W6: pinned=N hogs bound to each CPU (two, as in W4), among as many that float. */
 static void w6(void)
 {
-	struct worker *w = add("W6-pinned", hog, cpus);
+	int n = cpus * option("pinned", 2);
+	struct worker *w = add("W6-pinned", hog, n);
 
-	for (int i = 0; i < cpus; i++)
-		w[i].cpu = i;
+	for (int i = 0; i < n; i++)
+		w[i].cpu = i % cpus;
 	add("W6-floating", hog, option("floating", 2 * cpus));
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which situations an object asks for: as many tasks as its tables hold and more, CPUs beyond its arrays, tasks that
-cannot migrate. A suite of fixed sizes meets none of them but by luck.
+"""Which situations an object asks for: as many tasks as its tables hold and more, at once or one after the other, CPUs
+beyond its arrays, tasks that cannot migrate, cgroups with weights. A suite of fixed sizes meets none but by luck.
 """
 
 from __future__ import annotations
@@ -20,19 +20,25 @@ from verifier_vm.object.program import Program
 
 BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
 HASHES = (1, 5, 9, 10)  # BPF_MAP_TYPE_HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
+CGROUP_CALLBACKS = frozenset({"cgroup_init", "cgroup_set_weight"})
 FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
 MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB bears, and that the tier has time for
+MOST_IN_TURN = {"short": 4200, "full": 16500}  # threads that come and go: what the tier has time for
 MORE = 60  # than there are places, the guest's own tasks not counted
 CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
-    """What is to be tried: so many `tasks` at once, so many `cpus`, tasks that cannot migrate."""
+    """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, tasks that cannot migrate, cgroups
+    that are `weighted` before it comes.
+    """
 
     tasks: int = 0
+    in_turn: int = 0
     cpus: int = 0
     migration_disabled: bool = False
+    weighted: bool = False
 
 
 def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
@@ -42,7 +48,9 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     except (ObjectError, ValueError, ArithmeticError, LookupError, TypeError):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
-    return Aims(_tasks(facts.program, MOST_TASKS[tier]), _cpus(facts), disabled)
+    tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
+    weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
+    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -77,8 +85,13 @@ def aimed_parts(
 def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
     seconds = 1.0 if tier == "short" else 3.0
     exercises = list(part.exercises)
+    if aims.weighted:  # before any other that has cgroups: theirs end with the controller turned off
+        first = next(at for at, one in enumerate(exercises) if one.name == "mix") + 1
+        exercises.insert(first, Exercise("W12-before", "W12-before", seconds))
     if aims.tasks:
         exercises.append(Exercise("W23", "W23", seconds, (f"tasks={aims.tasks}",)))
+    if aims.in_turn:
+        exercises.append(Exercise("W29", "W29", 2 * seconds, (f"tasks={aims.in_turn}",)))
     if aims.migration_disabled:
         exercises.append(Exercise("W24", "W24", seconds / 4))
     return replace(part, exercises=tuple(exercises))

@@ -30,7 +30,7 @@ LEAST_HANDOVERS = 0.05  # of all yields
 LEAST_WEIGHT_RATIO = 1.4  # of cgroups with weights 300 and 100
 QUOTA = 0.1  # of all CPU time, as cgroups.c sets it
 QUOTA_SLACK = 1.5  # times the quota
-ALONE = ("W4", "W4-same", "W12-shares")  # checked by themselves: what EEVDF makes of weights is known
+ALONE = ("W4", "W4-same", "W12-shares", "W12-before")  # checked by themselves: what EEVDF makes of weights is known
 _IDLE_ADVICE = (
     "Kick an idle CPU that may run the task on every enqueue (select_cpu is not always called), look again before a CPU"
     " idles, and give back one that was claimed and not used (F23)."
@@ -58,6 +58,8 @@ def compare(
         findings += _nice(policy["W4"], policy["W4-same"])
     if "W12-shares" in policy:
         findings += _cgroups(policy["W12-shares"], facts, cgroups)
+    if "W12-before" in policy:
+        findings += _weights_before(policy["W12-before"], facts, cgroups)
     return tuple(findings)
 
 
@@ -193,6 +195,16 @@ def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding
     )
     level: Literal["reject", "note"] = "reject" if promised else "note"
     yield Finding("F41", level, "; ".join(broken), "W12", advice, Code.CGROUP_SHARE)
+
+
+def _weights_before(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding]:
+    """Cgroups that had their weights when the policy came: that these count is promised with cgroup_set_weight, too."""
+    ratio = reading["W12-heavy"].run_ms / max(reading["W12-light"].run_ms, 0.001)
+    if ratio < LEAST_WEIGHT_RATIO:
+        promised = required or "cgroup_set_weight" in facts.callbacks
+        why = f"a cgroup of weight 300 gets {ratio:.2f} times what one of 100 gets, where both had them before it came"
+        advice = "Take a cgroup's weight from args->weight in cgroup_init, which is called for all that there are."
+        yield Finding("F41", "reject" if promised else "note", why, "W12", advice, Code.CGROUP_SHARE)
 
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {

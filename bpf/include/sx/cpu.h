@@ -52,12 +52,6 @@ static __always_inline bool sx_claim_idle_cpu(s32 cpu)
 	return scx_bpf_test_and_clear_cpu_idle___sx(cpu);
 }
 
-/* Make a CPU look for work. SX_KICK_IDLE: only if idle; SX_KICK_PREEMPT: end the running task's slice; never both. */
-static __always_inline void sx_kick_cpu(s32 cpu, u64 flags)
-{
-	scx_bpf_kick_cpu___sx(cpu, flags);
-}
-
 /* The CPU a task is on. In running and stopping use this, never the executing CPU's id: the two can differ. */
 static __always_inline s32 sx_task_cpu(const struct task_struct *p)
 {
@@ -83,14 +77,14 @@ static __always_inline u32 sx_nr_cpu_ids(void)
 	return scx_bpf_nr_cpu_ids___sx();
 }
 
-/* How many CPUs are online; at least 1. */
+/* How many CPUs are online; at least 1, which is the one that asks. */
 static __always_inline u32 sx_nr_online_cpus(void)
 {
 	const struct cpumask *online = scx_bpf_get_online_cpumask___sx();
 	u32 cpus = bpf_cpumask_weight___sx(online);
 
 	scx_bpf_put_cpumask___sx(online);
-	return cpus ?: 1;
+	return cpus;
 }
 
 static __always_inline bool sx_cpu_online(s32 cpu)
@@ -100,6 +94,26 @@ static __always_inline bool sx_cpu_online(s32 cpu)
 
 	scx_bpf_put_cpumask___sx(online);
 	return is_online;
+}
+
+/*
+ * Whether the executing CPU may kick another: not while it goes offline. A kick is an interrupt to the kicking CPU itself,
+ * which a dying CPU no longer takes. The kernel (7.3) then believes one to be pending for ever, and whoever waits for one
+ * there spins: the policy's own removal. Such a CPU still runs enqueue and update_idle, for what its last steps wake.
+ */
+static __always_inline bool sx_can_kick(void)
+{
+	return sx_cpu_online(bpf_get_smp_processor_id());
+}
+
+/*
+ * Make a CPU look for work. SX_KICK_IDLE: only if idle; SX_KICK_PREEMPT: end the running task's slice; never both. Does
+ * nothing where sx_can_kick() is false: ask that before an idle CPU is claimed in order to be kicked.
+ */
+static __always_inline void sx_kick_cpu(s32 cpu, u64 flags)
+{
+	if (sx_can_kick())
+		scx_bpf_kick_cpu___sx(cpu, flags);
 }
 
 /* Monotonic ns; cheap, and the same throughout one scheduling decision where the kernel caches it (6.14). */
