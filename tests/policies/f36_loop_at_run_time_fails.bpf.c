@@ -1,5 +1,5 @@
 // fails: survive: soft lockup | watchdog failed to check in
-// bug: F36, seen as F19
+// bug: F36
 // SPDX-License-Identifier: GPL-2.0-only
 /* Now and then dispatch goes over rows and columns whose numbers are read at run time: a hundred million entries. */
 #include "sx/sx.h"
