@@ -84,7 +84,7 @@ def test_a_prefect_server(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
         reach.check_reachable()
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+@pytest.mark.parametrize("answer", [None, b"", bytes(3), b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_no_ray_cluster(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -> None:
     with answering(answer) as port:
         refused(monkeypatch, "RAY_ADDRESS", f"127.0.0.1:{port}")
@@ -96,9 +96,25 @@ def test_no_address_of_a_ray_cluster(monkeypatch: pytest.MonkeyPatch, value: str
 
 
 def test_what_speaks_http_2_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))) as port:
-        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
-        reach.check_reachable()
+    settings = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+    for answer in (settings, settings[:4]):  # of which the kernel may bring the first part alone
+        with answering(answer) as port:
+            monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+            reach.check_reachable()
+
+
+def test_the_last_port_is_one_and_the_next_is_none() -> None:
+    with pytest.raises(InfraError, match="no Ray cluster can be reached"):
+        reach.check_ray("127.0.0.1:65535")
+    with pytest.raises(InfraError, match="not a HOST:PORT"):
+        reach.check_ray("127.0.0.1:65536")
+
+
+def test_the_loopback_interface_is_tried_on_a_port_of_the_kernels_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, create = [], socket.create_server
+    monkeypatch.setattr(socket, "create_server", lambda address: asked.append(address) or create(address))
+    reach.check_loopback()
+    assert asked == [("127.0.0.1", 0)]
 
 
 def test_what_we_send_first_is_a_preface_and_one_empty_frame_of_settings() -> None:
@@ -136,3 +152,5 @@ def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest
     monkeypatch.setattr(reach, "check_loopback", lambda: None)
     monkeypatch.setattr(reach, "check_ray", lambda _: threading.Event().wait(5))
     assert "no answer within 0.5 s" in refused(monkeypatch, "RAY_ADDRESS", "nowhere.example:6379")
+    waiting = [thread for thread in threading.enumerate() if thread.name == "reach"]
+    assert waiting and all(thread.daemon for thread in waiting), "no exit waits for it"
