@@ -26,14 +26,19 @@ def special_files(directory: Path) -> list[Path]:
 
 
 def without(directory: Path, special: list[Path]) -> Iterator[Path]:
-    """What to allow to have all that is below a directory but these: itself, or what lies in it."""
+    """What to allow to have all that is below a directory but these: itself, or what lies in it.
+
+    No symbolic links: to allow one is to allow what it points to, wherever that lies.
+    """
     if not any(path.is_relative_to(directory) for path in special):
         yield directory
         return
     with os.scandir(directory) as entries:
         inner = [Path(entry.path) for entry in entries]
     for path in inner:
-        if path.is_dir() and not path.is_symlink():
+        if path.is_symlink():
+            continue
+        if path.is_dir():
             yield from without(path, special)
         elif path not in special:
             yield path

@@ -161,6 +161,21 @@ def test_no_file_from_elsewhere_comes_into_diagnostics_or_object(theft, secret, 
     assert "secret_word" not in printed and "error: " in printed
 
 
+@pytest.mark.skipif(not launch.can_confine(), reason="this kernel has no Landlock")
+@pytest.mark.parametrize("theft", ["a link", "a linked directory"])
+def test_beside_a_fifo_a_link_leads_no_further(theft, secret, vmlinux_dir):
+    """Then what lies in the directory is allowed one by one, and a link would be what it points to."""
+    beside = secret.parents[1] / "beside"
+    os.mkfifo(beside / "pipe.h")
+    (beside / "loop.h").symlink_to("loop.h")
+    (beside / "real.h").write_text("typedef int real_t;\n")
+    (beside / "alias.h").symlink_to("real.h")
+    with pytest.raises(BuildError) as caught:
+        compile_here(THEFTS[theft] + "\nint x;\n", vmlinux_dir, include_dirs=(beside,))
+    assert "secret_word" not in f"{caught.value} {caught.value.diagnostics}"
+    assert compile_here('#include "alias.h"\nreal_t x;\n', vmlinux_dir, include_dirs=(beside,)).data
+
+
 def test_a_line_of_another_file_does_not_come_into_the_btf(secret, vmlinux_dir):
     source = f'#line 1 "{secret}"\n__attribute__((section("a"))) int f(int x) {{ return x + 1; }}\n'
     assert b"secret_word" not in compile_here(source, vmlinux_dir).data
