@@ -23,6 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 _PROGRAM = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
 _OURS = ("file", "tier", "binary", "asked")
+MOST_DIGITS = "not valid TOML: a number has too many digits"
 
 
 def read_workload(path: Path) -> Workload:
@@ -54,8 +55,10 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise InputError(f"{path}: not a descriptor: it is nested too deep") from None
-    except ValueError as error:  # also for a number of thousands of digits, which is no TOMLDecodeError
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {for_terminal(shortened(error, 200))}") from None
+    except ValueError:
+        raise InputError(f"{path}: {MOST_DIGITS}") from None
 
 
 def _validated(path: Path, data: dict[str, Any]) -> Workload:
@@ -71,6 +74,8 @@ def _validated(path: Path, data: dict[str, Any]) -> Workload:
         raise InputError(f"{path}: field '{name}': {for_terminal(why)}") from None
     except RecursionError:
         raise InputError(f"{path}: not a descriptor: it is nested too deep") from None
+    except ValueError:  # in hexadecimal it can be read, and not be written
+        raise InputError(f"{path}: {MOST_DIGITS}") from None
 
 
 def _trace_path(path: Path, trace: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import threading
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from policy_lake.errors import InfraError
 from tasks.fleet.environment import joins_a_cluster
 
+MOST_BYTES = 1 << 16  # of a health check's answer
 REACH_S = 4.0  # two of these, and the start of Python, within ten seconds
 # HTTP/2's client preface with empty SETTINGS (RFC 9113, 3.4); a gRPC server answers with SETTINGS, type 4, of its own.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -52,13 +54,14 @@ def check_prefect(url: str) -> None:
     try:
         if urlsplit(url).scheme not in ("http", "https"):
             raise InfraError(f"PREFECT_API_URL={url}: not an http:// or https:// address")
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=REACH_S):
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=REACH_S) as answer:
+            json.loads(answer.read(MOST_BYTES))  # `true`; what is no JSON is no Prefect
             return
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):  # it is there, and wants a key that Prefect's own client brings
             return
         why = f"HTTP {error.code}"
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, RecursionError) as error:
         why = type(getattr(error, "reason", error)).__name__
     raise InfraError(f"PREFECT_API_URL={url}: no Prefect server answers there ({why})")
 

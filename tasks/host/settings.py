@@ -168,6 +168,9 @@ class Settings(BaseSettings):
         return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // host_cpus)
 
 
+OPTIONS = {"topologies": "topology"}  # settings of which an option gives one at a time, repeatable
+
+
 def load_settings(**options: Any) -> Settings:
     """The settings of this process's environment, with the options that are given (not None) in place of theirs.
 
@@ -179,7 +182,7 @@ def load_settings(**options: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         field, value, wrong = first_fault(error)
-        name = f"--{field.replace('_', '-')} " if field in given else f"SCHEDCP_{field.upper()}="
+        name = f"--{OPTIONS.get(field, field).replace('_', '-')} " if field in given else f"SCHEDCP_{field.upper()}="
         raise InputError(f"{name}{value}: {wrong}") from None
 
 
@@ -195,5 +198,5 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
         "less_than_equal": f"more than {context.get('le')}",
         "int_parsing": "not a whole number", "int_from_float": "not a whole number", "float_parsing": "not a number",
         "bool_parsing": "neither true nor false", "extra_forbidden": "there is no such setting",
-    }.get(first["type"], first["msg"])  # fmt: skip
+    }.get(first["type"], first["msg"].removeprefix("Value error, "))  # fmt: skip
     return field, value, wrong

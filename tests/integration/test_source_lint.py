@@ -24,18 +24,6 @@ RIGHT = [(path.name, path) for path in good()]
 WRONG = [policy for policy in planted() if policy.stage == "source"]
 
 
-@pytest.fixture(scope="session")
-def vmlinux_dir():
-    """The newest vmlinux.h that a set-up has made."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "schedcp"
-    headers = sorted(cache.glob("kernel*/**/vmlinux.h"), key=lambda path: path.stat().st_mtime)
-    if not headers:
-        if os.environ.get("REQUIRE_VM") == "1":
-            pytest.fail("no vmlinux.h in the cache: run `make setup`")
-        pytest.skip("no vmlinux.h in the cache: run `make setup`")
-    return headers[-1].parent
-
-
 @pytest.fixture
 def look(vmlinux_dir):
     """The stage of a source, looked at as a command would."""

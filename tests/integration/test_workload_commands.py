@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import workload_cases
 from contract_cases import contract
 
 from benchmarks.workloads import workload_ids
@@ -17,21 +18,7 @@ from tasks.host.workloads import add_workload, find_workload, list_workloads
 
 ROOT = Path(__file__).parents[2]
 SCHEDCP = Path(sys.executable).parent / "schedcp"
-MINE = """
-id = "mine"
-title = "Mine"
-goal = "Be quick."
-program = "batch"
-args = ["--jobs", "{jobs}", "--seed", "{seed}"]
-metric = "makespan_ms"
-unit = "ms"
-direction = "lower"
-timeout_s = 5
-cpus = 4
-runs_s = { smoke = 1.0, standard = 2.0 }
-[work.all]
-jobs = 8
-"""
+MINE = workload_cases.MINE.replace("[work.all]", "runs_s = { smoke = 1.0, standard = 2.0 }\n[work.all]")
 
 
 @pytest.fixture

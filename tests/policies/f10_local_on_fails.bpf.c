@@ -1,4 +1,4 @@
-// fails: survive: not allowed for
+// fails: object: may not run
 // bug: F10
 // SPDX-License-Identifier: GPL-2.0-only
 /* Spreads tasks over the CPUs by their number, and does not ask whether they may run there. */

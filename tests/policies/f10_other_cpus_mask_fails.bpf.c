@@ -1,4 +1,4 @@
-// fails: survive: not allowed for
+// fails: object: may not run
 // bug: F10
 // SPDX-License-Identifier: GPL-2.0-only
 /* Asks whether the CPU is online, and not whether the task may run there. */

@@ -103,7 +103,8 @@ def test_a_named_pipe_a_device_and_a_huge_file_are_no_descriptor(tmp_path):
         ("[" + "a." * 30_000 + "a]", "dots"), ("id = " + "9" * 10_000, "not valid TOML"),
         ("id = 1e999", "field"), ("id = nan", "field"), ("id = 1979-05-27", "field"), ('id = "\\ud800"', "not valid"),
         ("\x1b = 1", "not valid TOML"), (MINE + '"\\u001b[31m" = 1', r"field 'work.all'"),
-        ("id = '\x00'", "not valid TOML"),
+        ("id = '\x00'", "not valid TOML"), ("id = 0x" + "f" * 4_000, "a number has too many digits"),
+        (MINE.replace("cpus = 4", "cpus = 0x" + "f" * 9_000), "a number has too many digits"),
     ],
 )  # fmt: skip
 def test_hostile_toml_is_one_line_and_soon(tmp_path, text, told):

@@ -36,6 +36,21 @@ def test_a_gap_or_an_error_rejects_and_names_the_bug_that_its_workload_brings_ou
     assert found.advice and found.evidence
 
 
+@pytest.mark.parametrize(
+    ("bound_ms", "floating_ms", "stuck", "bug"),
+    [
+        (1.0, 0.02, "W5-wanderer", "F43"), (1.0, 0.03, "W5-wanderer", "F13"), (0.99, 0.02, "W5-wanderer", "F13"),
+        (1.0, 0.02, "W6-pinned", "F13"),
+    ],
+)  # fmt: skip
+def test_who_waits_beside_bound_hogs_that_have_the_time_is_most_likely_behind_them(bound_ms, floating_ms, stuck, bug):
+    capacity = labelled(told("policy:mix", {}), "policy:mix")
+    half = read_run(capacity).capacity_ms / 2
+    figures = {f"{stuck}.gap_ms": 2100.0, "W6-pinned.run_ms": bound_ms * half, "W1-hog.run_ms": 2 * floating_ms * half}
+    found = verdict(told("policy:mix", figures)).rejection
+    assert (found.bug, found.basis) == (bug, "guess")
+
+
 def test_a_gap_just_within_the_limit_is_none():
     assert verdict(told("policy:mix", {"W6-pinned.gap_ms": 2000.0})).accepted
 

@@ -65,8 +65,9 @@ def test_without_either_nothing_is_asked_but_the_loopback_interface(monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "answer", [None, b"", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n", b"SSH-2.0-OpenSSH\r\n"]
-)
+    "answer", [None, b"", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n", b"SSH-2.0-OpenSSH\r\n",
+     b"HTTP/1.1 200 OK\r\n\r\n\0\xff<html>", b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 65_536],
+)  # fmt: skip
 def test_no_prefect_server(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -> None:
     with answering(answer) as port:
         refused(monkeypatch, "PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
@@ -79,7 +80,7 @@ def test_no_address_of_a_prefect_server(monkeypatch: pytest.MonkeyPatch, value: 
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "403 Forbidden"])
 def test_a_prefect_server(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
-    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 4\r\n\r\ntrue".encode()) as port:
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
         reach.check_reachable()
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from token_cases import refusal
 
 from verifier_vm.tokens.dsse import pae, seal, unseal
-from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT, read_bounded
 from verifier_vm.tokens.private_key import SigningKey
 
@@ -99,7 +99,7 @@ def test_no_other_file_is_a_token(content):
         json.dumps(ENVELOPE).replace('"payload":', '"payload": "", "payload":').encode(),
     ],
 )
-def test_an_envelope_out_of_shape_is_refused(content):
+def test_an_envelope_out_of_shape_is_refused(content):  # and told in our words
     with refusal(Code.MALFORMED):
         unseal(content, KEY.public)
 
@@ -112,3 +112,16 @@ def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):
             read_bounded(tmp_path / name)
     with refusal(Code.UNREADABLE):
         read_bounded(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"[]", "a member is of another type"), (b"[" * 100_000, "it is nested too deep"),
+        (b"{}", "the member 'signatures' is missing"), (b'{"a": ' + b"9" * 5000 + b"}", "a number has 5000 digits"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_envelope_is_told_in_our_words(content, why):
+    with pytest.raises(TokenError) as refused:
+        unseal(content, KEY.public)
+    assert str(refused.value).endswith(why)

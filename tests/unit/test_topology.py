@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from policy_lake.errors import InputError
 from policy_lake.limits import CPUS
 from policy_lake.topology import HostCpus, Topology, outside, parse_topology
+from tasks.host.settings import load_settings
 from verifier_vm.machine.qemu import topology_arguments
 
 
@@ -142,3 +143,11 @@ def test_words_that_are_no_topology_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^--topology: ") as caught:
         parse_topology(text, "--topology")
     assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
+
+
+def test_a_wrong_topology_is_told_by_its_option_and_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"^--topology 'cpus=8,smt=3': (?!Value error)"):
+        load_settings(topologies="cpus=8,smt=3")
+    monkeypatch.setenv("SCHEDCP_TOPOLOGIES", "cpus=8,smt=3")
+    with pytest.raises(InputError, match=r"^SCHEDCP_TOPOLOGIES='cpus=8,smt=3': "):
+        load_settings()

@@ -8,6 +8,7 @@ or counts that must be 0; what is a matter of degree is compared with EEVDF (fai
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from policy_lake.codes import Code
 from policy_lake.events import Detached, ExitKind, ExitRecord, Ran
@@ -16,6 +17,7 @@ from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.ended import HOTPLUG_CODE, ended_by_itself, fell_off
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import (
+    BOUND_FIRST,
     KICK_LOST,
     UNKNOWN,
     Cause,
@@ -109,6 +111,8 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
     group, gap_ms = reading.longest_gap()
     if gap_ms > limit_ms:
         cause = cause_of_stall(group, needs_a_program=facts.needs_a_program)
+        if _bound_have_it(reading, group) and not facts.needs_a_program:
+            cause = replace(BOUND_FIRST, basis="guess")
         why = f"a {group} made no progress for {gap_ms:.0f} ms (limit {limit_ms} ms)"
         yield Finding(
             cause.bug, "reject", why, group.partition("-")[0], cause.advice, Code.NO_PROGRESS, basis=cause.basis,
@@ -119,6 +123,14 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
             first_error = next((f": {line}" for line in errors.splitlines() if line), "")
             yield Finding(bug, "reject", f"{what} {count:.0f} times{first_error}", place, advice, code)
     yield from _counter_findings(reading, place)
+
+
+def _bound_have_it(reading: Reading, stuck: str) -> bool:
+    """Whether hogs that are bound to a CPU had half of the time and more, and those that float next to nothing."""
+    bound, floating = reading.groups.get("W6-pinned"), reading.groups.get("W1-hog")
+    if bound is None or floating is None or stuck == "W6-pinned":
+        return False
+    return bound.run_ms >= reading.capacity_ms / 2 and floating.run_ms <= reading.capacity_ms / 50
 
 
 def partly(reading: Reading) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from verifier_vm.object.btf import FUNC, PTR
 from verifier_vm.object.decode import Reference
+from verifier_vm.object.facts import comes_from
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import (
     ARRAYS,
@@ -33,6 +34,8 @@ ARGUMENT_STRUCTS: dict[str, tuple[int, tuple[tuple[str, int, int], ...]]] = {
 }
 CPU_ID = "get_smp_processor_id"
 MAY_KEEP = ("ringbuf_output", "kptr_xchg", "timer_start")
+# Masks that say of no task where it may run.
+OF_NO_TASK = ("scx_bpf_get_online_cpumask", "scx_bpf_get_possible_cpumask")
 ASKS = (
     "bpf_cpumask_test_cpu",
     "bpf_cpumask_intersects",
@@ -183,7 +186,7 @@ class Calls:
             path = path._replace(kept=2, checked=result)
         elif name in MAY_KEEP and path.kept == 0:
             path = path._replace(kept=1)
-        elif name in ASKS:
+        elif name in ASKS and not any(comes_from(value, *OF_NO_TASK) for value in args):
             self._record.asked.add(entry)
         return path
 

@@ -18,6 +18,7 @@ from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.public_key import key_id
 
+MOST_DIGITS = 20  # of a number: 64 bits and a sign
 TOKEN_TYPE = "application/vnd.in-toto+json"
 REVOCATIONS_TYPE = "application/vnd.schedcp.revocations+json"
 HEAD_TYPE = "application/vnd.schedcp.log-head+json"
@@ -64,8 +65,7 @@ def open_unverified(envelope: bytes | Mapping[str, Any], *, kind: str = TOKEN_TY
             raise ValueError(f"payloadType is {data['payloadType']!r}")
         return _base64(data["payload"]), signature["keyid"], _base64(signature["sig"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        cause = error if isinstance(error, ValueError) else repr(error)
-        raise TokenError(f"not a {NAMES[kind]}: {in_one_line(cause)}", Code.MALFORMED) from error
+        raise TokenError(f"not a {NAMES[kind]}: {in_one_line(fault(error))}", Code.MALFORMED) from error
 
 
 def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, kind: str = TOKEN_TYPE) -> bytes:
@@ -80,6 +80,15 @@ def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *,
         reason = f"the {NAMES[kind]}'s signature is wrong: it was changed, or made with another key"
         raise TokenError(reason, Code.BAD_SIGNATURE) from None
     return payload
+
+
+def fault(error: Exception) -> str:
+    """What is wrong with a document on which a reader of it failed so, in our words."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, KeyError):
+        return f"the member {str(error.args[0])[:80]!r} is missing"
+    return "a member is of another type" if isinstance(error, TypeError) else str(error)
 
 
 def canonical_json(data: Any) -> bytes:
@@ -97,7 +106,12 @@ def strict_json(content: bytes) -> Any:
             raise ValueError("a member is named twice")
         return members
 
-    return json.loads(content, object_pairs_hook=once)
+    def number(digits: str) -> int:
+        if len(digits) > MOST_DIGITS:
+            raise ValueError(f"a number has {len(digits)} digits")
+        return int(digits)
+
+    return json.loads(content, object_pairs_hook=once, parse_int=number)
 
 
 def _base64(text: str) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy_lake.model import from_json, to_json
-from verifier_vm.tokens.dsse import canonical_json, strict_json
+from verifier_vm.tokens.dsse import canonical_json, fault, strict_json
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
 from verifier_vm.tokens.terms import (
     LARGEST_P99_RATIO,
@@ -60,7 +60,7 @@ def parse_payload(payload: bytes) -> Token:
         if canonical_json(_statement(token)) != payload:
             raise ValueError("a member is unknown or not written as the signer writes it")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TokenError(f"the token is not well formed: {in_one_line(error)}", Code.MALFORMED) from error
+        raise TokenError(f"the token is not well formed: {in_one_line(fault(error))}", Code.MALFORMED) from error
     return token
 
 
