@@ -35,9 +35,9 @@ def run(app: Callable[..., Any], name: str) -> None:
         guard_streams()
         with interruptible(_cut_short):
             status = app(standalone_mode=False)  # none of one that has done what it should
+            sys.stdout.flush()  # a verdict that nobody could hear is none, whatever it was
             if status:
                 sys.exit(status)
-            sys.stdout.flush()
     except TyperException as error:
         _usage(error, name)
     except SchedcpError as error:

@@ -27,6 +27,22 @@ def test_a_full_device_is_one_line_and_exit_4(words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (4, "schedcp: standard output: No space left on device\n")
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_a_verdict_that_is_lost_is_told_and_not_returned() -> None:
+    rejects = "from control_plane.ending import run; run(lambda **_: print('rejected') or 3, 'schedcp')"
+    for target, status, told in (("/dev/full", 4, "standard output: No space left"), ("/dev/null", 3, "")):
+        with Path(target).open("w") as stdout:
+            done = subprocess.run(
+                [sys.executable, "-c", rejects],
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        assert done.returncode == status and told in done.stderr
+
+
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_a_reader_that_is_gone_ends_it_quietly(words: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
