@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from policy_lake.topology import Topology
 from verifier_vm.judge.suite import Exercise, Part, SuiteTier, elsewhere, parts
-from verifier_vm.object.analyse import read_facts
+from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
@@ -45,7 +45,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
         facts = read_facts(data, arguments)
-    except (ObjectError, ValueError, ArithmeticError, LookupError, TypeError):
+    except (ObjectError, *OURS):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))

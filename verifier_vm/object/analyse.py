@@ -26,6 +26,7 @@ from verifier_vm.object.unfilled import explain
 from verifier_vm.object.walk import Walk
 
 NOTHING = KernelValues()
+OURS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)  # to mend
 FAILED = "the analysis failed"
 CHECKS = (
     check_paths,
@@ -83,7 +84,7 @@ def analyse(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = N
         text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
-    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+    except OURS as error:
         # Ours to mend; but nothing is known of such an object, so it must not pass.
         text = f"{FAILED}: {type(error).__name__}: {error}"
         findings = (Finding("elf", "reject", text, "", "Report this object."),)
