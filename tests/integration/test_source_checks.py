@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from test_source_lint import look, vmlinux_dir  # noqa: F401  fixtures
+from test_source_lint import look  # noqa: F401  a fixture
 
 HEAD = """#include "sx/sx.h"
 #include "primitives/vtime.bpf.h"
