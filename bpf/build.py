@@ -26,6 +26,7 @@ from policy_lake.errors import BuildError, InfraError, InputError
 MEMORY_LIMIT = 2 << 30
 CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
+_QUOTED = re.compile(rb"'([^'\n]*)'")  # how clang names a file that it could not open
 REFUSED = 1  # clang's status for a source that it does not take
 BUG_REPORT, OUT_OF_MEMORY = b"PLEASE submit a bug report", b"LLVM ERROR: out of memory"
 MISSING = re.compile(r"error: '([^']+)' file not found")
@@ -157,8 +158,9 @@ def _refuse_unreadable(source: str, name: str) -> None:
 
 def _refuse_special(headers: Headers, done: subprocess.CompletedProcess[bytes]) -> None:
     """InputError for a FIFO, socket or device that the compiler was to take for a header: no fault of the policy's."""
+    wanted = [Path(os.fsdecode(name)).parts for name in _QUOTED.findall(done.stderr)]
     for path in headers.special():
-        if os.fsencode(path.name) in done.stderr:
+        if any(parts and path.parts[-len(parts) :] == parts for parts in wanted):
             raise InputError(f"{path}: {kind_of(path)}, where a header should be")
 
 

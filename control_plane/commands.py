@@ -9,6 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from policy_lake.errors import InfraError
+from policy_lake.process_limits import GUEST, LAKE, RUN, Needs, shortage
+
 # By a command's words after `schedcp`. A test parses each and asks that no command is without.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "setup": ("schedcp setup", "SCHEDCP_KERNEL=/boot/vmlinuz-mine schedcp setup"),
@@ -47,10 +50,24 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token restore": ("schedcp token restore",),
     "token log": ("schedcp token log", "schedcp token log --check"),
 }
+# By a command's first word; the others need what any small process does.
+NEEDS: dict[str, Needs] = {
+    **dict.fromkeys(("tune", "up"), RUN),
+    **dict.fromkeys(("verify", "score", "record", "fidelity", "setup"), GUEST),
+    **dict.fromkeys(("lake", "runs"), LAKE),
+}
 
 
 class Commands(TyperGroup):
     """A command of commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that these words name; InfraError at once if this process may not have what it needs."""
+        found = super().resolve_command(ctx, args)
+        needs = None if ctx.parent else NEEDS.get(found[0] or "")
+        if needs and not {"--help", "-h"} & set(args) and (short := shortage(needs)):
+            raise InfraError(short)
+        return found
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name with its examples, or None."""

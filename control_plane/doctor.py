@@ -14,6 +14,7 @@ from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
 from policy_lake.errors import SETUP, SchedcpError
 from policy_lake.guest import GuestJob
+from policy_lake.process_limits import RUN, shortage
 from policy_lake.secrets import child_environment
 from tasks.host.settings import Settings, load_settings
 
@@ -26,7 +27,7 @@ def examine() -> list[CheckedPart]:
     with working("looking") as say:
         findings = [_tool(name, command) for name, command in TOOLS.items()]
         findings += [_checked("qemu", _qemu), _checked("libbpf", _libbpf), _checked("python", _python)]
-        findings += [_checked("memory", _memory), _checked("disk", lambda: _disk(settings))]
+        findings += [_limits(), _checked("memory", _memory), _checked("disk", lambda: _disk(settings))]
         findings += [_checked("kernel", lambda: _kernel(settings))]
         say("booting a guest")
         findings += [_checked("guest", lambda: _guest(settings)), _checked("kvm", lambda: _kvm(settings))]
@@ -93,6 +94,11 @@ def _libbpf() -> str:
 def _python() -> str:
     names = ("prefect", "ray", "lancedb", "dspy")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def _limits() -> CheckedPart:
+    short = shortage(RUN)
+    return CheckedPart("limits", not short, short or "`ulimit` leaves what a run needs")
 
 
 def _memory() -> str:

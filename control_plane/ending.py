@@ -48,6 +48,8 @@ def run(app: Callable[..., Any], name: str) -> None:
         if ending.code in ENDINGS:  # typer has taken the interrupt and says nothing
             _ended(int(ending.code), ENDED)
         raise
+    except MemoryError:
+        _fail("the system: out of memory", InfraError.exit_status)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

@@ -21,8 +21,8 @@ RANGES = {
     for bits in (8, 16, 32, 64)
 } | {"char": (-128, 127), "bool": (0, 1)}
 WIDEST = (-(1 << 63), (1 << 64) - 1)  # what the loader can write where nobody knows the type
-# No leading zero: C would read the rest as octal.
-INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,19}|0[xX][0-9a-fA-F]{1,16})", re.ASCII)
+# No leading zero: C would read the rest as octal. Longer than any type holds: that is another refusal than no number.
+INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,999}|0[xX][0-9a-fA-F]{1,999})", re.ASCII)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Settings of the ops themselves, kept beside the knobs under names that no variable can have.
 OPS_USE, OPS_FLAG = "ops.use", "ops.flag"  # which sched_ext_ops of the object; flags that are set besides, by name

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_lake import rows
-from policy_lake.address_space import AMPLE, LEAST, too_little
 from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.process_limits import LAKE, shortage
 from policy_lake.records import KINDS, Entry, LakeError
 from policy_lake.state import State
 
@@ -64,10 +64,11 @@ class LanceTables:
 
     def index(self) -> None:
         """See Tables."""
-        from lancedb.index import FTS
-
         with self._sound("policies"):
-            self._table("policies").create_index("text", config=FTS())
+            table = self._table("policies")
+            from lancedb.index import FTS
+
+            table.create_index("text", config=FTS())
 
     def known(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
         """See Tables."""
@@ -90,16 +91,17 @@ class LanceTables:
 
     def search(self, vector: Any, text: str, *, where: str, limit: int) -> list[tuple[Entry, float]]:
         """Policies by vector and by words, with the sums of their reciprocal ranks."""
-        from lancedb.rerankers import RRFReranker
-
         with self._sound("policies"):
-            query = self._table("policies").search(query_type="hybrid").vector(vector).text(text)
+            table = self._table("policies")
+            from lancedb.rerankers import RRFReranker
+
+            query = table.search(query_type="hybrid").vector(vector).text(text)
             query = query.where(where) if where else query
             ranked = query.rerank(RRFReranker(K=RRF_K)).limit(max(limit, RANK_DEPTH)).to_list()
             return [(rows.to_entry(row), row["_relevance_score"]) for row in ranked[:limit]]
 
     def _connect(self) -> Any:
-        if short := too_little(LEAST):  # what cannot get it aborts the process, deep in LanceDB
+        if short := shortage(LAKE):  # what cannot get it aborts the process, deep in LanceDB, or passes for damage
             raise InfraError(f"the lake in {self.path}: {short}")
         import lancedb
 
@@ -130,8 +132,6 @@ class LanceTables:
             code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
             if code not in (None, errno.ENOENT, errno.EIO, errno.EINVAL):
                 raise InfraError(f"the lake in {self.path}: {os.strerror(code or 0)}") from error
-            if short := too_little(AMPLE):  # nothing tells damage from a mapping that was refused
-                raise InfraError(f"the lake in {self.path} cannot be read: {short}") from error
             why = " ".join(str(error).split(", /")[0].split())[:200]
             raise LakeError(
                 f"table {kind} of the lake in {self.path} is damaged ({why}); "

@@ -15,7 +15,7 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
 from policy_lake.topology import Topology
-from tasks.host.in_use import hold
+from tasks.host.in_use import claim
 from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
 from tasks.host.settings import Settings
@@ -82,10 +82,10 @@ def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
 
     The clock is virtual under TCG and the host's under KVM, unless the shape says otherwise. Where this QEMU has no
     virtual clock, the guest comes with the host's and a warning. InfraError, with the command that mends it, when the
-    kernel or a compiler is missing; InputError for a virtual clock under KVM.
+    kernel or a compiler is missing, or a directory cannot be used; InputError for a virtual clock under KVM.
     """
     for directory in (settings.cache_dir, settings.data_dir):
-        hold(directory)
+        claim(directory)
     shape = shape or shape_of(settings)
     memory_mib = max(settings.memory_mib, shape.memory_mib)
     return _prepare(settings.cache_dir, settings.kernel, settings.accel, memory_mib, shape)

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from policy_lake.errors import InfraError
+
 LOCK = "in-use.lock"
+OTHERWISE = "name another place in SCHEDCP_DATA_DIR and SCHEDCP_CACHE_DIR"
 _held: dict[Path, int] = {}
 
 
@@ -34,6 +37,17 @@ def hold(directory: Path) -> None:
             _held[path] = fd
             return
         os.close(fd)  # removed with its directory while we waited
+
+
+def claim(directory: Path) -> None:
+    """Make the directory if it is not there, and hold it; InfraError, before any work, if nothing can be kept in it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfraError(f"{directory}: {os.strerror(error.errno or 0)}; {OTHERWISE}") from error
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise InfraError(f"{directory}: it cannot be written to; {OTHERWISE}")
+    hold(directory)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from policy_lake.files import atomic_write
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import to_json
 from tasks.host.guest import Shape, shape_for
+from tasks.host.in_use import claim
 from tasks.host.settings import Settings, load_settings
 from tasks.host.workloads import find_workload
 
@@ -57,10 +58,14 @@ def define_run(
     seed: int = SEED.preset,
     run_id: str | None = None,
 ) -> RunSpec:
-    """A new run's definition; the workload's descriptor is read here and nowhere later. InputError on bad input."""
+    """A new run's definition; the workload's descriptor is read here and nowhere later.
+
+    InputError on bad input, InfraError when nothing can be kept in the data directory.
+    """
     for limit, number in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
         limit.check(number)
     described = find_workload(workload, settings)
+    claim(settings.data_dir)
     return RunSpec(
         _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,
         iterations, per_iteration, pairs, seed,

@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -82,11 +83,21 @@ def read_file(path: Path) -> bytes:
     return read_bounded(path)
 
 
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Refusals of what a file holds name the file."""
+    try:
+        yield
+    except TokenError as error:
+        raise TokenError(f"{path}: {error}", error.code) from error
+
+
 def show_token(path: Path, settings: Settings) -> Shown:
     """What a token file says, and whether our key signed it; TokenError if it is no token at all."""
     content = read_file(path)
-    payload, _, _ = open_unverified(content)
-    token = parse_payload(payload)
+    with _told_of(path):
+        payload, _, _ = open_unverified(content)
+        token = parse_payload(payload)
     try:
         unseal(content, _public_key(settings))
         distrust = refusal_of(token)
@@ -100,8 +111,9 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
     """The token, if it is good here and now; TokenError if not, or if that cannot be known. Changes nothing."""
     content = read_file(path)
     key = _public_key(settings)
-    payload = unseal(content, key)
-    token = parse_payload(payload)
+    with _told_of(path):
+        payload = unseal(content, key)
+        token = parse_payload(payload)
     what = Attachment(
         object_sha256=_object_digest(here.object_path) if here.object_path else token.object_sha256,
         arguments=_words(here, token, settings),
@@ -142,9 +154,11 @@ def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
     if not path.exists():
         raise InputError(f"{word[:80]!r} is no file, no nonce (32 digits in hex) and no object's SHA-256 (64)")
     try:
-        return "nonce", parse_payload(unseal(read_bounded(path), _public_key(settings))).nonce
+        content, key = read_bounded(path), _public_key(settings)
+        with _told_of(path):
+            return "nonce", parse_payload(unseal(content, key)).nonce
     except TokenError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(str(error)) from error
 
 
 def host_state_dir(settings: Settings) -> Path:

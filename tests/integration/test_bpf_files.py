@@ -76,6 +76,8 @@ def test_what_is_no_file_is_no_header(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"inner/pipe\.h: a FIFO, where a header should be"):
             compile_policy('#include "pipe.h"\n', **given)
         assert time.monotonic() - started < 30
+        with pytest.raises(BuildError, match=r"'x' does not compile"):  # it is missing, and no FIFO's fault
+            compile_policy('#include "nopipe.h"\n', **given)
 
 
 def test_the_whole_file_system_is_no_directory_of_headers(tmp_path: Path) -> None:

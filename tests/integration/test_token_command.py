@@ -200,7 +200,9 @@ def test_bad_input_is_told_in_one_line(refused, schedcp, token, tmp_path):
         for command in ("show", "check"):
             code, out, err = schedcp("token", command, tmp_path / "x")
             assert code == 3 and out == "" and err.count("\n") == 1, err
-        assert schedcp("token", "revoke", tmp_path / "x", "--reason", "x")[0] == 2
+            assert err.count(str(tmp_path / "x")) == 1, err
+        code, _, err = schedcp("token", "revoke", tmp_path / "x", "--reason", "x")
+        assert code == 2 and err.count(str(tmp_path / "x")) == 1, err
     assert contract(schedcp("token", "check", "/none", "--json")[1])["exit_status"] == 2
 
 

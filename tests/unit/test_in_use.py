@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from policy_lake.errors import InfraError
 from tasks.host import in_use
-from tasks.host.in_use import LOCK, alone, hold, holders
+from tasks.host.in_use import LOCK, alone, claim, hold, holders
 
 HOLDER = """
 import fcntl, sys
@@ -128,3 +129,28 @@ def test_the_kernels_list_is_read_for_this_file_and_whole_lines_alone(
     monkeypatch.setattr(in_use, "Path", lambda path: listed if path == "/proc/locks" else Path(path))
     assert holders(fd) == [1, 71, 72]
     os.close(fd)
+
+
+def test_a_directory_that_is_claimed_is_made_and_held(tmp_path: Path, held: dict[Path, int]) -> None:
+    for _ in range(2):
+        claim(tmp_path / "a" / "b")
+        assert list(held) == [tmp_path / "a" / "b" / LOCK]
+
+
+@pytest.mark.parametrize(("place", "why"), [
+    ("/dev/null/x", "Not a directory"), ("/proc/none/x", "No such file or directory"), ("/dev/null", "File exists"),
+])  # fmt: skip
+def test_a_place_where_nothing_can_be_kept_is_named(place: str, why: str, held: dict[Path, int]) -> None:
+    with pytest.raises(InfraError, match=rf"^{place}: {why}; name another place in SCHEDCP_DATA_DIR"):
+        claim(Path(place))
+    assert held == {}
+
+
+@pytest.mark.parametrize("missing", [os.R_OK, os.W_OK, os.X_OK])
+def test_a_directory_that_is_not_ours_to_use_is_refused(
+    tmp_path: Path, held: dict[Path, int], monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    monkeypatch.setattr(in_use.os, "access", lambda path, wanted: not wanted & missing)  # root may do everything
+    with pytest.raises(InfraError, match="it cannot be written to"):
+        claim(tmp_path)
+    assert held == {}
