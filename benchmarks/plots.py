@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmarks.statistics import doubt_word, four_digits
-from benchmarks.timeline import OTHERS, Timeline, busiest
+from benchmarks.timeline import OTHERS, Timeline, busiest, longest_waiting
 from policy_lake.scores import Score
 from policy_lake.show import lines_for_terminal
 
@@ -22,6 +22,7 @@ Form = Literal["png", "svg"]
 # Okabe and Ito's colours, which people who see colours differently can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 GREY = "#999999"
+MOST_TASKS = 16
 LABEL = 34  # characters of a bar's name on one line
 
 
@@ -36,6 +37,30 @@ def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form 
         panel.set_ylim(timeline.cpus - 0.5, -0.5)
         lost = f" ({timeline.lost} events lost)" if timeline.lost else ""
         panel.set_title(f"{run}: {timeline.wall_us / 1e3:.0f} ms{lost}", loc="left", fontsize=9)
+    panels[-1].set_xlabel("ms since the start")
+    panels[-1].set_xlim(0, max([1, *(t.wall_us for t in timelines.values())]) / 1e3)
+    _legend(figure, panels[0], title)
+    return _bytes(figure, form)
+
+
+def draw_states(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
+    """One panel a run, one row a task: when it ran and when it was runnable and waited; those that waited longest."""
+    figure, panels = _figure(len(timelines), height=1.1 + 0.2 * MOST_TASKS)
+    for panel, (run, timeline) in zip(panels, timelines.items(), strict=True):
+        rows = {pid: row for row, pid in enumerate(longest_waiting(timeline, MOST_TASKS))}
+        names = {span.pid: span.comm for span in timeline.spans} | {wait.pid: wait.comm for wait in timeline.waits}
+        for records, colour, label in (
+            (timeline.spans, COLOURS[0], "runs"),
+            ([wait for wait in timeline.waits if wait.served], COLOURS[1], "waits, runnable"),
+            ([wait for wait in timeline.waits if not wait.served], COLOURS[5], "waits until the end"),
+        ):
+            for pid, row in rows.items():
+                own = [record for record in records if record.pid == pid]
+                bars = [(each.start_us / 1e3, max(each.end_us - each.start_us, 1) / 1e3) for each in own]
+                panel.broken_barh(bars, (row - 0.4, 0.8), color=colour, linewidth=0, label=None if row else label)
+        panel.set_yticks(range(len(rows)), [f"{names[pid][:LABEL]} [{pid}]" for pid in rows], fontsize=7)
+        panel.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+        panel.set_title(f"{run}: {timeline.wall_us / 1e3:.0f} ms", loc="left", fontsize=9)
     panels[-1].set_xlabel("ms since the start")
     panels[-1].set_xlim(0, max([1, *(t.wall_us for t in timelines.values())]) / 1e3)
     _legend(figure, panels[0], title)

@@ -26,17 +26,33 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """A task that was runnable and not run; `served`: it ran at `end_us`, else the run was over first."""
+
+    pid: int
+    comm: str
+    start_us: int
+    end_us: int
+    served: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """One run: spans in order of their start, waits from runnable to running in us, and the number of events lost."""
+    """One run: spans in order of their start, waits from runnable to running, and the number of events lost."""
 
     spans: tuple[Span, ...]
-    waits_us: tuple[int, ...]
+    waits: tuple[Wait, ...]
     wall_us: int
     lost: int
 
     @property
     def cpus(self) -> int:
         return 1 + max((span.cpu for span in self.spans), default=0)
+
+    @property
+    def waits_us(self) -> tuple[int, ...]:
+        """How long each wait was that came to an end."""
+        return tuple(wait.end_us - wait.start_us for wait in self.waits if wait.served)
 
 
 def read_timeline(out: str, *, where: str) -> Timeline:
@@ -65,7 +81,7 @@ class _Reader:
         self._running: dict[int, tuple[int, int]] = {}  # CPU: pid, since
         self._runnable: dict[int, int] = {}  # pid: since
         self._spans: list[Span] = []
-        self._waits: list[int] = []
+        self._waits: list[Wait] = []
 
     def take(self, fields: Sequence[str], line: str) -> None:
         if fields[0] == "C":
@@ -87,15 +103,20 @@ class _Reader:
                 self._runnable[before] = at_us
         self._running[cpu] = (pid, at_us)
         if pid != IDLE and (runnable := self._runnable.pop(pid, None)) is not None:
-            self._waits.append(at_us - runnable)
+            self._waits.append(Wait(pid, self._name(pid), runnable, at_us))
 
     def _close(self, cpu: int, pid: int, since: int, at_us: int) -> None:
-        self._spans.append(Span(cpu, pid, self._names.get(pid, str(pid)), since, at_us))
+        self._spans.append(Span(cpu, pid, self._name(pid), since, at_us))
+
+    def _name(self, pid: int) -> str:
+        return self._names.get(pid, str(pid))
 
     def timeline(self, end_us: int) -> Timeline:
         for cpu, (pid, since) in self._running.items():
             if pid != IDLE:
                 self._close(cpu, pid, since, end_us)
+        for pid, since in self._runnable.items():
+            self._waits.append(Wait(pid, self._name(pid), since, end_us, served=False))
         spans = tuple(sorted(self._spans, key=lambda span: (span.start_us, span.cpu)))
         return Timeline(spans, tuple(self._waits), end_us, self._lost)
 
@@ -108,3 +129,11 @@ def busiest(timelines: Sequence[Timeline], most: int) -> list[str]:
     least = sum(ran.values()) / 100
     named = (comm for comm in ran if ran[comm] >= least)
     return sorted(named, key=lambda comm: (-ran[comm], comm))[:most]
+
+
+def longest_waiting(timeline: Timeline, most: int) -> list[int]:
+    """The ids of the tasks that waited longest at one time, at most so many, the longest first."""
+    longest: dict[int, int] = {}
+    for wait in timeline.waits:
+        longest[wait.pid] = max(longest.get(wait.pid, 0), wait.end_us - wait.start_us)
+    return sorted(longest, key=lambda pid: (-longest[pid], pid))[:most]

@@ -48,15 +48,14 @@ def _way(branch: Branch, to: int) -> str:
 
 def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
     """The policy's own file line by line, each with its mark and number, then headers in short."""
-    own = next((file for file in coverage.files if Path(file.file).name == source.name), None)
+    own = own_file(coverage, source)
     if own is None:
         yield f"no line of {source.name} has code"
         return
-    notes = _notes(coverage, own.file)
+    notes = notes_of(coverage, own.file)
     yield f"{source.name}: {LEGEND}"
-    for number, text in enumerate(source.read_text(encoding="utf-8", errors="replace")[:MOST_BYTES].splitlines(), 1):
-        shown = "".join(char if char.isprintable() else "?" for char in text.expandtabs())
-        yield f"{_mark(own, number)} {number:>5} {shown}".rstrip()
+    for number, text in enumerate(source_lines(source), 1):
+        yield f"{mark(own, number)} {number:>5} {text}".rstrip()
         for note in notes.get(number, ()):
             yield f"{'':>8}^ not tried: {note}"
     for file in coverage.files:
@@ -64,7 +63,22 @@ def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
             yield f"{_name(file.file)}: lines not tried: {', '.join(map(str, file.not_tried))}"
 
 
-def _notes(coverage: Coverage, file: str) -> dict[int, list[str]]:
+def own_file(coverage: Coverage, source: Path) -> FileCoverage | None:
+    """What is known of the policy's own file; None where no line of it has code."""
+    return next((file for file in coverage.files if Path(file.file).name == source.name), None)
+
+
+def source_lines(source: Path) -> list[str]:
+    """The lines of a policy's file, what cannot be printed replaced; none of one that is an object or is gone."""
+    try:
+        text = source.read_bytes()[:MOST_BYTES].decode(errors="replace") if source.suffix == ".c" else ""
+    except OSError:
+        text = ""
+    return ["".join(c if c.isprintable() else "?" for c in line.expandtabs()) for line in text.splitlines()]
+
+
+def notes_of(coverage: Coverage, file: str) -> dict[int, list[str]]:
+    """Which ways of the branches of a line were not tried, in words, by line."""
     notes: dict[int, list[str]] = defaultdict(list)
     for branch, to in coverage.not_tried():
         if branch.file == file:
@@ -72,7 +86,8 @@ def _notes(coverage: Coverage, file: str) -> dict[int, list[str]]:
     return notes
 
 
-def _mark(file: FileCoverage, line: int) -> str:
+def mark(file: FileCoverage, line: int) -> str:
+    """One of RAN, NOT_TRIED, ERROR, NO_CODE."""
     if line in file.not_tried:
         return NOT_TRIED
     if line in file.error:

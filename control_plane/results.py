@@ -15,7 +15,7 @@ class VerifyResult(Verdict):
     """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage.
 
     `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
-    `smallest` is the situation that `--minimize` found, as `--only` takes it.
+    `smallest` is the situation that `--minimize` found, as `--only` takes it. `pictures` are paths by name.
     """
 
     token: str | None
@@ -25,6 +25,7 @@ class VerifyResult(Verdict):
     coverage_shortfall: str = ""
     smallest: str = ""
     warnings: tuple[str, ...] = ()
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.panel import Panel
 
 from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
+from control_plane.coverage_page import coverage_page
 from control_plane.output import err, escape, escape_lines, out, print_json, working
 from control_plane.results import VerifyResult, extended
 from policy_lake.coverage import Coverage, shortfall
+from policy_lake.files import atomic_write
 from policy_lake.knobs import parse_knob_values
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
 from tasks.host.settings import Settings
@@ -52,6 +55,10 @@ def verify_command(
             workload=workload, sets=sets, linked=linked,
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip
+    if options.plots and done.verdict.coverage:
+        page = options.plots / "coverage.html"
+        atomic_write(page, coverage_page(done.verdict.coverage, file).encode())
+        result = replace(result, pictures={"coverage": str(page), **result.pictures})
     if as_json:
         print_json("verify", result)
         return ACCEPTED if done.verdict.accepted else REJECTED
@@ -65,6 +72,8 @@ def verify_command(
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
     if options.minimize and not done.verdict.accepted:
         _show_smallest(done, file)
+    for name, path in result.pictures.items():
+        out().print(f"{name}: {escape(path)}", soft_wrap=True)
     if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
     return ACCEPTED if done.verdict.accepted else REJECTED
@@ -111,6 +120,7 @@ def verified(
         rejections=tuple(rejection for stage in done.verdict.stages if (rejection := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
         smallest=done.smallest.situation if done.smallest else "",
+        pictures={name: str(path) for name, path in done.pictures.files.items()},
         coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage),
     )  # fmt: skip
     return result, done

@@ -54,6 +54,10 @@ def verify(
         bool, typer.Option("--coverage", help="Print the source with what the suite executed of it.")
     ] = False,
     min_coverage: MinCoverage = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="Directory for coverage.html and, of a failure, pictures of its situation."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Take a policy through every stage: source, build, object, and in a guest kernel, survive, fair (and score)."""
@@ -62,7 +66,7 @@ def verify(
     from verifier_vm.judge.case import parse_case
 
     case = parse_case(only, "--only") if only else None
-    options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize)
+    options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize, plots)
     raise typer.Exit(
         verify_command(
             file, chosen(min_coverage=min_coverage, topology=topology), include or [], knob or [], options, workload,

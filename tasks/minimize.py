@@ -37,13 +37,10 @@ def minimize(verdict: Verdict, checked: Checked, guest: Guest, settings: Setting
 
     It is kept in the lake under the policy's name.
     """
-    failed = verdict.rejection
-    if failed is None or failed.stage not in IN_A_SITUATION or checked.made is None:
+    failed, begin = verdict.rejection, case_that_shows(verdict, checked, guest, settings, tier)
+    if failed is None or begin is None:
         return None
     alone = Alone(checked, settings)
-    begin = _first(failed, checked, guest, tier, alone)
-    if begin is None:
-        return None
     case, guests = minimized(begin, lambda less: _fails(less, failed, alone))
     keep(verdict.ops, case, failed, settings)
     return Smallest(str(case), guests)
@@ -55,9 +52,13 @@ def keep(ops: str, case: Case, failed: Rejection, settings: Settings) -> None:
     open_lake(settings).put(Regression(digest, ops, str(case), failed.bug, failed.reason[:400]))
 
 
-def _first(failed: Rejection, checked: Checked, guest: Guest, tier: SuiteTier, alone: Alone) -> Case | None:
-    """The first exercise of the suite that shows the failure by itself; those that the rejection names come first."""
-    assert checked.made
+def case_that_shows(
+    verdict: Verdict, checked: Checked, guest: Guest, settings: Settings, tier: SuiteTier
+) -> Case | None:
+    """The first exercise, of those that the rejection names, that shows the failure by itself; None if none does."""
+    failed, alone = verdict.rejection, Alone(checked, settings)
+    if failed is None or failed.stage not in IN_A_SITUATION or checked.made is None:
+        return None
     parts = aimed_parts(checked.made.data, tier, checked.arguments)
     cases = [case for part in parts for case in cases_of(part, guest.machine.topology, 0)]
     named = [case for case in cases if failed.place in (case.exercise.name, *case.exercise.workloads.split("+"))]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from tasks.plan import candidate_of
 from tasks.trial.floor import floor_for
 from tasks.trial.local import run_here
 from tasks.trial.parts import read_source
-from tasks.trial.pictures import Pictures, draw
+from tasks.trial.pictures import Pictures, check_directory, draw
 from tasks.trial.spec import Loadable, Trial, TrialSpec
 from tasks.trial.traced import trace_runs
 from tasks.trial.trial import trial
@@ -76,7 +75,7 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     """
     workload, chosen = find_workload(request.workload, settings), find_policy(request.policy)
     if request.directory:  # before the minutes of measuring
-        _check_directory(request.directory)
+        check_directory(request.directory)
     spec = TrialSpec(
         candidate=_candidate(chosen, request, settings),
         workload=workload,
@@ -110,15 +109,6 @@ def _candidate(chosen: Policy, request: ScoreRequest, settings: Settings) -> Can
     values = {**knobs, **request.sets}
     words_for(chosen, values, made.data, kernel)
     return candidate_of(with_constants(chosen, made.data), values)
-
-
-def _check_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--plots {directory}: {error.strerror}") from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise InputError(f"--plots {directory}: nothing can be written there")
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:

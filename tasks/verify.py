@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from bpf.library import read_policy
-from policy_lake.errors import InputError
+from policy_lake.doing import doing
+from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Event, Hello, Ran
 from policy_lake.knobs import settle
 from policy_lake.limits import PAIRS, SEED, most_pairs
@@ -21,18 +22,20 @@ from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
-from tasks.minimize import Smallest, minimize
+from tasks.minimize import IN_A_SITUATION, Smallest, case_that_shows, minimize
 from tasks.plan import candidate_of
 from tasks.trial.alone import Alone, meet_again
+from tasks.trial.failure import draw_failure, trace_failure
 from tasks.trial.full import verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.parts import Part, read_parts
+from tasks.trial.pictures import Pictures, check_directory
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage, check_parts
 from tasks.trial.trial import scored
 from tasks.trial.trusted import trusted_object
 from tasks.trial.words import with_constants, words_for
-from verifier_vm.judge.case import Case
+from verifier_vm.judge.case import Case, parse_case
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import REQUIREMENTS, bugs_of, require, verdict_of
@@ -43,6 +46,7 @@ class VerifyOptions:
     """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS).
 
     `only`: that situation alone, which is no verdict to sign. `minimize`: make the situation of a failure small.
+    `plots`: a directory for pictures of it.
     """
 
     tier: SuiteTier = "short"
@@ -50,6 +54,7 @@ class VerifyOptions:
     require: tuple[str, ...] = ()
     only: Case | None = None
     minimize: bool = False
+    plots: Path | None = None
 
     def __post_init__(self) -> None:
         if self.tier not in get_args(SuiteTier):
@@ -70,6 +75,7 @@ class Verified:
     clock: Clock = "wall"
     warning: str = ""
     smallest: Smallest | None = None
+    pictures: Pictures = field(default_factory=lambda: Pictures({}))
 
 
 def verify(
@@ -94,6 +100,8 @@ def verify(
     InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
     options = options or VerifyOptions()
+    if options.plots:
+        check_directory(options.plots)
     parts = read_parts(path, linked)
     for directory in include_dirs:
         if not directory.is_dir():
@@ -124,7 +132,28 @@ def verify(
         )
     smallest = minimize(verdict, checked, guest, settings, options.tier) if options.minimize else None
     source = "\n".join(part.source for part in parts)
-    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, guest.warning, smallest)
+    pictures, missing = _pictures(verdict, smallest, checked, guest, settings, options)
+    warning = "; ".join(text for text in (guest.warning, missing) if text)
+    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures)
+
+
+def _pictures(
+    verdict: Verdict, smallest: Smallest | None, checked: Checked, guest: Guest, settings: Settings,
+    options: VerifyOptions,
+) -> tuple[Pictures, str]:  # fmt: skip
+    """Pictures of the situation that shows a failure in a guest, and why there are none if it cannot be traced."""
+    failed = verdict.rejection
+    if options.plots is None or failed is None or failed.stage not in IN_A_SITUATION:
+        return Pictures({}), ""
+    case = parse_case(smallest.situation, "minimize") if smallest else options.only
+    case = case or case_that_shows(verdict, checked, guest, settings, options.tier)
+    if case is None:
+        return Pictures({}), "--plots: no situation by itself shows this failure: there is nothing to draw"
+    doing("tracing %s", case)
+    try:
+        return draw_failure(options.plots, case, trace_failure(case, checked, settings, policy=verdict.ops)), ""
+    except InfraError as error:
+        return Pictures({}), f"--plots: the failure could not be traced: {error}"
 
 
 def policy_of(part: Part) -> Policy:
@@ -158,7 +187,9 @@ def verify_in_guest(
     if options.only:
         in_guest = Alone(checked, settings)(options.only)
         stages += [require(stage, bugs) for stage in in_guest.stages]
-        return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel)
+        return verdict_of(
+            stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
+        )
     topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
         in_guest = verify_full_tier(

@@ -3,6 +3,8 @@
  * timeline PROGRAM ARG…: runs a program, and then tells who ran where and who became runnable when, from the kernel's
  * own scheduler tracepoints. Not for a measurement: tracing costs time.
  *
+ * SIGTERM ends the program at once: what it did until then is told.
+ *
  * After the program's own output, one line an event, times in us since the first:
  *	C PID NAME		before the first event of that task, and whenever it has taken another name
  *	S US CPU PID STATE	from now on PID runs on CPU (0: idle); the one before it is left in STATE (R: still runnable)
@@ -12,6 +14,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +33,15 @@ static struct {
 	char comm[32];
 } told[NAMES];	/* names that were told, by hash of the pid; a collision only repeats a C line */
 static size_t written;
+static volatile pid_t program;
+
+/* Who is asked to end is not kept waiting by what it runs. */
+static void end_program(int signal)
+{
+	(void)signal;
+	if (program > 0)
+		kill(-program, SIGKILL);
+}
 
 static int put(const char *file, const char *text)
 {
@@ -68,6 +80,7 @@ static int run(char **argv)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		setpgid(0, 0);
 		snprintf(path, sizeof(path), "/bin/%s", argv[0]);
 		execv(path, argv);
 		snprintf(path, sizeof(path), "/job/%s", argv[0]);
@@ -75,8 +88,13 @@ static int run(char **argv)
 		fprintf(stderr, "timeline: %s: %s\n", argv[0], strerror(errno));
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+	if (pid < 0)
 		return 126;
+	setpgid(pid, pid);	/* by whichever of the two comes first */
+	program = pid;
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			return 126;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -178,7 +196,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: timeline PROGRAM ARG...\n");
 		return 2;
 	}
-	if (start_tracing())
+	if (sigaction(SIGTERM, &(struct sigaction){ .sa_handler = end_program }, NULL) || start_tracing())
 		return 1;
 	status = run(argv + 1);
 	stop_tracing();

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.timeline import Timeline
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
 from policy_lake.scores import Score
 
@@ -41,6 +43,16 @@ def _data_uri(path: Path) -> str:
     except OSError:
         return ""
     return f"data:image/png;base64,{base64.b64encode(data).decode()}" if len(data) <= MOST_BYTES else ""
+
+
+def check_directory(directory: Path) -> None:
+    """Make it if it is not there; InputError, before any work, if no picture can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--plots {directory}: {error.strerror}") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError(f"--plots {directory}: nothing can be written there")
 
 
 def draw(

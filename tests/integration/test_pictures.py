@@ -12,8 +12,8 @@ import pytest
 from hostile import NAMES, unseen
 
 from benchmarks import plots
-from benchmarks.plots import draw_scores, draw_timelines, draw_waits
-from benchmarks.timeline import Span, Timeline, read_timeline
+from benchmarks.plots import draw_scores, draw_states, draw_timelines, draw_waits
+from benchmarks.timeline import Span, Timeline, Wait, read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair, Ratio, Score
 from tasks.trial.pictures import MOST_BYTES, Pictures, draw
@@ -100,10 +100,11 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
 @pytest.mark.parametrize("name", [" ".join(NAMES.values()), r"$\frac{$", "$x$", r"\$"], ids=range(4))
 def test_names_from_outside_are_drawn_as_they_are(name):
     scores = [replace(SCORE, policy=name, metric=name, unit=name, baseline=name)]
-    timeline = Timeline((Span(0, 1, name, 0, 1000),), (5, 6), 1000, 0)
+    timeline = Timeline((Span(0, 1, name, 0, 1000),), (Wait(1, name, 0, 5), Wait(2, name, 3, 9, served=False)), 1000, 0)
     pictures = [
         draw_scores(scores, title=name, form="svg"), draw_timelines({name: timeline}, title=name, form="svg"),
         draw_waits({name: timeline}, title=name, form="svg"),
+        draw_states({name: timeline}, title=name, form="svg"),
     ]  # fmt: skip
     for picture in pictures:
         assert not unseen(picture.decode(), lines=True)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.perfetto import trace_events
 from benchmarks.plots import draw_scores, draw_timelines, draw_waits
-from benchmarks.timeline import Span, busiest, read_timeline
+from benchmarks.timeline import Span, Wait, busiest, longest_waiting, read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair, Ratio, Score
 
@@ -42,6 +42,14 @@ def test_spans_bear_the_name_a_task_had_when_it_left():
 def test_a_wait_begins_with_a_wake_up_or_with_being_pushed_off():
     # 102 woke at 100 and ran at 250; 103 from 300 to 1000; 101 was pushed off at 1000 and ran again at 1500.
     assert timeline().waits_us == (150, 700, 500)
+
+
+def test_who_still_waits_at_the_end_is_told_and_is_no_finished_wait():
+    out = OUT.replace("E 2500 8 3", "W 2100 104\nE 2500 8 3")
+    waiting = read_timeline(out, where="baseline")
+    assert [wait for wait in waiting.waits if not wait.served] == [Wait(104, "104", 2100, 2500, served=False)]
+    assert waiting.waits_us == timeline().waits_us
+    assert longest_waiting(waiting, 3) == [103, 101, 104]
 
 
 def test_names_by_time():

@@ -10,6 +10,7 @@ import base64
 import copy
 import json
 import os
+import re
 import subprocess
 import zlib
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.coverage import annotated, coverage_line, not_tried
+from control_plane.coverage_page import coverage_page
 from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage, Share, counted, shortfall
 from policy_lake.errors import InfraError
 from policy_lake.events import LaidOut
@@ -194,6 +196,21 @@ def test_the_source_is_shown_with_what_was_not_tried(tmp_path):
     hostile = tmp_path / SOURCE.name
     hostile.write_text(SOURCE.read_text().replace("/* One queue", "/* \x1b[2J"))
     assert all(line.isprintable() for line in annotated(coverage, hostile))
+
+
+def test_the_page_has_every_line_its_mark_and_nothing_of_the_policys_as_markup(tmp_path):
+    hostile = tmp_path / SOURCE.name
+    hostile.write_text(SOURCE.read_text().replace("/* One queue", "/* </td><script>x</script> \x1b[2J"))
+    page = coverage_page(measured(), hostile)
+    rows = re.findall(r'<tr class="(\w+)"><td class="mark">(.)</td><td class="number">(\d+)</td>', page)
+    assert len(rows) == len(hostile.read_text().splitlines())
+    assert ("ran", "+", "19") in rows and ("missed", "!", "10") in rows
+    assert "<script>" not in page and "&lt;script&gt;" in page and "\x1b" not in page
+    assert "not tried: to line 17 (column 6, in hour_dispatch)" in page and "90 % (9 of 10) of lines" in page
+    for path in (tmp_path / "mine.bpf.o", tmp_path / SOURCE.name.replace("hour", "none")):
+        assert f"no line of {path.name} has code" in coverage_page(measured(), path)
+    hostile.unlink()
+    assert "<tr" not in coverage_page(measured(), hostile)
 
 
 def test_the_table_is_read_as_the_clock_writes_it(tmp_path):

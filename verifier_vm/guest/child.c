@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #define KILL_GRACE_MS 5000
-#define LAST_WORDS_MS 300
+#define LAST_WORDS_MS 300		/* to begin with them, and from one to the next */
+#define MOST_WORDS_MS 5000
 
 struct run beside = { .pid = -1 };
 
@@ -87,12 +88,14 @@ void drain(int fd, struct text *into)
 /* A program that was not done may say what it saw until now, if it does so at once. */
 void ask_to_end(struct run *r)
 {
-	struct pollfd ended = { .fd = r->pidfd, .events = POLLIN };
+	struct pollfd fds[] = { { .fd = r->pidfd, .events = POLLIN }, { .fd = r->out, .events = POLLIN } };
+	uint64_t limit = now_ns() + MOST_WORDS_MS * 1000000ull;
 
-	if (poll(&ended, 1, 0) == 0) {
-		kill(r->pid, SIGTERM);
-		poll(&ended, 1, LAST_WORDS_MS);
-	}
+	if (poll(fds, 1, 0))
+		return;
+	kill(r->pid, SIGTERM);
+	while (now_ns() < limit && poll(fds, 2, LAST_WORDS_MS) > 0 && !fds[0].revents && !(fds[1].revents & POLLHUP))
+		drain(r->out, &r->out_text);
 }
 
 static bool cgroup_empty(const struct run *r)
