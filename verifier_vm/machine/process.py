@@ -25,6 +25,7 @@ from verifier_vm.machine.boot import boot_limit_s, boots_too_long
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.job import encode_job, enlarge
+from verifier_vm.machine.patience import Patience
 from verifier_vm.machine.qemu import Machine, Memory, command_line, unless_orphaned
 from verifier_vm.machine.qmp import encode_commands, load_commands
 from verifier_vm.machine.said import REPORT_LIMIT, OnEvent, Said
@@ -143,7 +144,7 @@ class GuestProcess:
                 end.close()
 
     def finish(self, deadline: float, on_event: OnEvent | None = None) -> GuestReport:
-        """Wait for the end of the job, at most until `deadline` (monotonic); LostVMError when it does not come."""
+        """Wait for the end of the job, until `deadline` (monotonic) as Patience has it; LostVMError when none comes."""
         self._await(lambda: self.said.done, deadline, on_event)
         self._wait_for_power_off()
         return GuestReport(
@@ -181,18 +182,23 @@ class GuestProcess:
             raise InfraError(f"the virtual clock gave up waiting {counts.fallbacks} times: the run counts for nothing")
         return counts
 
+    def _own_s(self) -> float | None:
+        counts = self._stats.read() if self._stats else None
+        return counts.virtual_s if isinstance(counts, ClockCounts) else None
+
     def _await(self, done: Callable[[], bool], deadline: float, on_event: OnEvent | None) -> None:
         assert self._qemu.stdout
         with selectors.DefaultSelector() as selector:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
             selector.register(self._port, wanted)
             selector.register(self._qemu.stdout, selectors.EVENT_READ)
+            patience = Patience(self.started, deadline, self._own_s)
             while not done():
-                if time.monotonic() > deadline:
+                if (left := patience.left(time.monotonic())) <= 0:
                     raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
                 if not self.said.begun and boots_too_long(self._qemu.pid, started=self.started, limit_s=self._limit_s):
                     raise self._lost("the guest did not boot", ending=False)
-                for key, mask in selector.select(timeout=min(1.0, max(0.0, deadline - time.monotonic()))):
+                for key, mask in selector.select(timeout=min(1.0, left)):
                     if key.fileobj is self._qemu.stdout:
                         self._read_console(selector)
                         continue
