@@ -22,6 +22,7 @@ from policy_lake.scores import MeasurementPlan
 from tasks import score as scoring
 from tasks import verify as verifying
 from tasks.score import ScoreRequest, find_control, find_policy, score
+from tasks.trial import pictures
 from tasks.trial.parts import SOURCE_LIMIT, read_source
 from tasks.trial.spec import Trial
 from tasks.trial.static import Checked
@@ -101,7 +102,7 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_a_run(
     with pytest.raises(InputError, match=r"^--plots .*file"):
         measure(directory=tmp_path / "file")
     asked: list[int] = []
-    monkeypatch.setattr(scoring.os, "access", lambda path, mode: asked.append(mode) or False)
+    monkeypatch.setattr(pictures.os, "access", lambda path, mode: asked.append(mode) or False)
     with pytest.raises(InputError, match="nothing can be written there"):
         measure(directory=tmp_path / "b")
     assert measure.seen.specs == [] and asked == [3], "to write and to search"

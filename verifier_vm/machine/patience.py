@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a guest is waited for: until its deadline, and beyond it while its own time goes on: it is slow, not hung.
+"""How long a guest is waited for: until its deadline, and beyond it while its own time goes on.
 
 A policy that switches a hundred thousand times a second makes a guest slow, not hung: ended by the wall clock alone it
 would get no verdict.
