@@ -69,6 +69,23 @@ def test_four_fifths_of_eevdfs_work_must_be_done(name, work_ms, run_ms, found):
     assert fair(name, reading(name, made), reading(name, {f"{name}-hog": group()})) == found
 
 
+@pytest.mark.parametrize(
+    ("switches", "under_eevdf", "bug"), [(10_000, 9, "F36"), (10_001, 9, "F33"), (10_001, 10_001, "F36")]
+)
+def test_work_that_is_lost_to_switches_is_the_kicks_fault(switches, under_eevdf, bug):
+    (finding,) = compare(
+        {"W1": hogs(work_ms=700.0, switches=switches)}, {"W1": hogs(switches=under_eevdf)}, Facts(), cgroups=False
+    )
+    assert (finding.bug, finding.code, finding.level) == (bug, Code.OVERHEAD, "reject")
+    assert not fair("W1", hogs(work_ms=800.0, switches=switches), hogs()), "work that gets done is nobody's fault"
+
+
+def test_a_storm_is_of_those_who_never_wait():
+    sleeping = {"W2-ping": group(switches=90_000), "W2-hog": group(switches=900)}
+    assert reading("W2", sleeping).storm() == "" and reading("W2", {"W2-hog": group(run_ms=0.0)}).storm() == ""
+    assert reading("W2", {"W2-hog": group(switches=90_000)}).storm().startswith("hogs were switched 90,000 times")
+
+
 @pytest.mark.parametrize(("run_ms", "found"), [(300.0, []), (299.0, [("reject", Code.SHARE)]), (301.0, [])])
 def test_hogs_beside_new_tasks_get_three_tenths_of_what_eevdf_gives(run_ms, found):
     assert fair("W8", reading("W8", {"W8-hog": group(run_ms=run_ms)}), reading("W8", {"W8-hog": group()})) == found
@@ -198,6 +215,8 @@ def survive(event):
 @pytest.mark.parametrize(("gap_ms", "found"), [(1999.9, 0), (2000.0, 0), (2000.1, 1)])
 def test_no_thread_may_stand_still_for_longer_than_the_stall_limit(gap_ms, found):
     assert survive(ran({"W1-hog": raw(gap_ms=gap_ms)})) == [("reject", Code.NO_PROGRESS, "F01")] * found
+    storm = raw(gap_ms=gap_ms, run_ms=1000.0, switches=10_001)
+    assert survive(ran({"W1-hog": storm})) == [("reject", Code.NO_PROGRESS, "F33")] * found
 
 
 @pytest.mark.parametrize(

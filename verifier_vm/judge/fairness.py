@@ -15,6 +15,7 @@ from typing import Literal
 from policy_lake.codes import Code
 from policy_lake.model import Finding
 from verifier_vm.judge.facts import Facts
+from verifier_vm.judge.kernel_words import STORM
 from verifier_vm.judge.readings import Reading
 
 LEAST_WORK = 0.8  # of EEVDF's
@@ -100,7 +101,10 @@ def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
     if done >= LEAST_WORK * base:
         return
     busy = both.policy[group].run_ms / both.policy.capacity_ms
-    if busy < LEAST_WORK * base:
+    if (storm := both.policy.storm()) and not both.base.storm():
+        why = f"{storm}, and got {done:.0%} of the CPU time's work done, under EEVDF {base:.0%}"
+        yield Finding(STORM.bug, "reject", why, place, STORM.advice, Code.OVERHEAD, basis=STORM.basis)
+    elif busy < LEAST_WORK * base:
         bug = "F24" if place == "W11" and not both.facts.tracks_idle_itself else _idle_bug(both)
         yield Finding(bug, "reject", f"CPUs idled while hogs waited: hogs used {busy:.0%} of the CPU time, under EEVDF"
                       f" {base:.0%}", place, _IDLE_ADVICE, Code.IDLE_CPU)  # fmt: skip

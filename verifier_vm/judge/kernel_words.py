@@ -70,6 +70,12 @@ BOUND_FIRST = Cause(
     " stand in order with the others (in a queue of each CPU that dispatch compares with the shared one, or takes from"
     " by turns).",
 )
+STORM = Cause(
+    "F33",
+    "The CPUs are made to switch before anybody gets work done: kick with SCX_KICK_PREEMPT only for a task that is to"
+    " run before the one that does. Who is preempted is enqueued again: to kick at each enqueue never ends.",
+    "evidence",
+)
 KICK_LOST = Cause(
     "kernel",
     "The kernel waits for a kick that was never delivered, in its own clean-up: look at what the policy kicks with"

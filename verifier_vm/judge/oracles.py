@@ -19,6 +19,7 @@ from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import (
     BOUND_FIRST,
     KICK_LOST,
+    STORM,
     UNKNOWN,
     Cause,
     cause_of_exit,
@@ -114,6 +115,8 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
         if _bound_have_it(reading, group) and not facts.needs_a_program:
             cause = replace(BOUND_FIRST, basis="guess")
         why = f"a {group} made no progress for {gap_ms:.0f} ms (limit {limit_ms} ms)"
+        if storm := reading.storm():
+            cause, why = STORM, f"{why}: {storm}"
         yield Finding(
             cause.bug, "reject", why, group.partition("-")[0], cause.advice, Code.NO_PROGRESS, basis=cause.basis,
             witness=from_reading(reading),

@@ -12,6 +12,8 @@ from typing import Any
 from policy_lake.errors import LostVMError
 from policy_lake.events import Counters, ProgramEvent
 
+STORM_PER_S = 10_000.0  # of hogs, which leaves each turn 100 us: EEVDF's are switched some 500 times
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -34,6 +36,11 @@ class Group:
     def jain(self) -> float:
         """Jain's index of the CPU times (Jain, Chiu and Hawe, 1984): 1 for equal shares, 1/n where one has all."""
         return self.run_ms**2 / (self.n * self.square_ms2) if self.square_ms2 else 1.0
+
+    @property
+    def switches_per_s(self) -> float:
+        """How often they were switched for each second that they ran."""
+        return self.switches / self.run_ms * 1000 if self.run_ms else 0.0
 
     @property
     def least_share(self) -> float:
@@ -65,6 +72,12 @@ class Reading:
 
     def figure(self, name: str) -> float:
         return self.figures.get(name, 0.0)
+
+    def storm(self) -> str:
+        """What hogs, who never wait, were switched, in words; empty where that is no storm."""
+        hogs = [group for name, group in self.groups.items() if name.endswith("-hog")]
+        most = max((group.switches_per_s for group in hogs), default=0.0)
+        return f"hogs were switched {most:,.0f} times in each second that they ran" if most > STORM_PER_S else ""
 
     def longest_gap(self) -> tuple[str, float]:
         """Which group's thread went longest without progress, and for how many ms."""
