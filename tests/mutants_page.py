@@ -28,12 +28,10 @@ evenly spaced over its lines: of how many, the table says.
 """
 
 
-def page(
-    records: Sequence[dict], equivalent: Sequence[dict], note: str = "", named: Sequence[str] = (), before: str = ""
-) -> str:
+def page(records: Sequence[dict], config: dict, note: str = "", named: Sequence[str] = (), before: str = "") -> str:
     """The page: figures a module, then the survivors, then those with a reason; and of `named`, what was not run.
 
-    The page as it was `before` tells of the modules in `named` that no record is of.
+    `config` is mutants.toml; the page as it was `before` tells of the modules in `named` that no record is of.
     """
     last = {_key(made): made for made in records}
     first = {_key(made): made for made in reversed(records)}
@@ -65,7 +63,14 @@ def page(
     alive += [line for kept_lines in kept.values() for line in kept_lines[1:]]
     lines += alive or ["None."]
     lines += ["", "## Survivors with a reason", ""]
-    lines += [f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}" for made in equivalent]
+    lines += [
+        f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}"
+        for made in config.get("equivalent", [])
+    ]
+    lines += [
+        f"- `{made['module']}` any other number in `{made['before']}`…: {made['why']}"
+        for made in config.get("figures", [])
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -86,4 +91,4 @@ if __name__ == "__main__":
     results = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
     config = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())
     before = PAGE.read_text() if PAGE.exists() else ""
-    PAGE.write_text(page(results, config["equivalent"], config["note"], list(config["modules"]), before))
+    PAGE.write_text(page(results, config, config["note"], list(config["modules"]), before))
