@@ -21,7 +21,8 @@ HEAD = """# Mutants
 comparison or a condition turned round, `and` for `or`, a limit moved, a handler that catches nothing, a loop that does
 nothing. A mutant is killed when a test fails (or works without end), and survives when none does. Words for people
 (f-strings), types, imports and decorators are not damaged. `tests/mutants.toml` names the tests for each module, and
-gives the reason for each survivor that no test can or should notice; any other survivor fails the target.
+gives the reason for each survivor that no test can or should notice, for figures that decide nothing by themselves one
+for all lines that begin alike; any other survivor fails the target.
 
 `make mutants MODULES="verifier_vm/judge/gate.py" MOST=40` takes some modules, and of each at most so many mutants,
 evenly spaced over its lines: of how many, the table says.
@@ -67,10 +68,8 @@ def page(records: Sequence[dict], config: dict, note: str = "", named: Sequence[
         f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}"
         for made in config.get("equivalent", [])
     ]
-    lines += [
-        f"- `{made['module']}` any other number in `{made['before']}`…: {made['why']}"
-        for made in config.get("figures", [])
-    ]
+    for made in config.get("figures", []):
+        lines.append(f"- `{made['module']}` `{made['before']}`, whatever number stands there: {made['why']}")
     return "\n".join(lines) + "\n"
 
 

@@ -122,7 +122,7 @@ def test_the_page_counts_each_module_and_lists_what_survived():
     assert "not run yet" not in text
     assert "not run yet: `other.py`." in page(records, {}, named=["m.py", "other.py"])
     assert "| `m.py` | 4 | 9 | 3 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
-    assert "- `m.py` any other number in `Run(`…: seconds" in text
+    assert "- `m.py` `Run(`, whatever number stands there: seconds" in text
 
 
 def test_of_modules_that_were_not_run_again_the_page_keeps_what_it_says():
@@ -170,6 +170,14 @@ def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
         (8, "return any(part for part in [count] if not (part))"),
     }  # fmt: skip
     assert all(mutant.code.count("\n") == SOURCE.count("\n") for mutant in mutants(SOURCE))
+
+
+@pytest.mark.parametrize("module", ["tasks/fleet/crashed.py", "tasks/fleet/refuse.py", "tasks/trial/traced.py"])
+def test_of_the_faults_that_there_are_figures_explain_steps_alone(module):
+    config = {"figures": LIST["figures"]}
+    made = _mutants()((ROOT / module).read_text())
+    explained = {mutant.operator for mutant in made if reason(config, module, mutant.before, mutant.after)}
+    assert explained == {"Step"} and any(mutant.operator != "Step" for mutant in made)
 
 
 def test_a_handler_of_any_form_catches_something_else():
