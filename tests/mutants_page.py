@@ -21,19 +21,18 @@ HEAD = """# Mutants
 comparison or a condition turned round, `and` for `or`, a limit moved, a handler that catches nothing, a loop that does
 nothing. A mutant is killed when a test fails (or works without end), and survives when none does. Words for people
 (f-strings), types, imports and decorators are not damaged. `tests/mutants.toml` names the tests for each module, and
-gives the reason for each survivor that no test can or should notice; any other survivor fails the target.
+gives the reason for each survivor that no test can or should notice, for figures that decide nothing by themselves one
+for all lines that begin alike; any other survivor fails the target.
 
 `make mutants MODULES="verifier_vm/judge/gate.py" MOST=40` takes some modules, and of each at most so many mutants,
 evenly spaced over its lines: of how many, the table says.
 """
 
 
-def page(
-    records: Sequence[dict], equivalent: Sequence[dict], note: str = "", named: Sequence[str] = (), before: str = ""
-) -> str:
+def page(records: Sequence[dict], config: dict, note: str = "", named: Sequence[str] = (), before: str = "") -> str:
     """The page: figures a module, then the survivors, then those with a reason; and of `named`, what was not run.
 
-    The page as it was `before` tells of the modules in `named` that no record is of.
+    `config` is mutants.toml; the page as it was `before` tells of the modules in `named` that no record is of.
     """
     last = {_key(made): made for made in records}
     first = {_key(made): made for made in reversed(records)}
@@ -65,7 +64,12 @@ def page(
     alive += [line for kept_lines in kept.values() for line in kept_lines[1:]]
     lines += alive or ["None."]
     lines += ["", "## Survivors with a reason", ""]
-    lines += [f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}" for made in equivalent]
+    lines += [
+        f"- `{made['module']}` `{made['before']}` as `{made['after']}`: {made['why']}"
+        for made in config.get("equivalent", [])
+    ]
+    for made in config.get("figures", []):
+        lines.append(f"- `{made['module']}` `{made['before']}`, whatever number stands there: {made['why']}")
     return "\n".join(lines) + "\n"
 
 
@@ -86,4 +90,4 @@ if __name__ == "__main__":
     results = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
     config = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())
     before = PAGE.read_text() if PAGE.exists() else ""
-    PAGE.write_text(page(results, config["equivalent"], config["note"], list(config["modules"]), before))
+    PAGE.write_text(page(results, config, config["note"], list(config["modules"]), before))

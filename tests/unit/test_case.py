@@ -55,7 +55,8 @@ def test_any_situation_can_be_written_and_read(
     "text",
     ["", " ", "W99", "W1+", "W1 hogs", "W1 hogs=", "W1 hogs=-1", "W1 hogs=1 hogs=2", "W1 shell=1", "W1 seconds=0",
      "W1 seconds=31", "W1 seconds=1 base_s=2", "W1 cpus=65", "W1 cpus=1.5", "W1 cpus=3 smt=2", "W1 hogs=1e9",
-     "W1 hogs=99999999999", "W1 seconds=1.2.3", "W1 hogs=٣", "W1 seed=4294967296", "W1 " + "x" * 400, "W1;reboot"],
+     "W1 hogs=99999999999", "W1 hogs=4294967296", "W1 seconds=30.1", "W1 seconds=0.0099",
+     "W1 seconds=1.2.3", "W1 hogs=٣", "W1 seed=4294967296", "W1 " + "x" * 400, "W1;reboot"],
 )  # fmt: skip
 def test_what_is_no_situation_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^--only: ") as caught:

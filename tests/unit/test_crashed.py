@@ -41,7 +41,7 @@ class Client:
 
 
 def asked(client: Client, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(orchestration, "get_client", lambda sync_client: client)
+    monkeypatch.setattr(orchestration, "get_client", lambda sync_client: client if sync_client else None)
     return crash_dead(lambda tag: tag == "gone", why="it was killed")
 
 

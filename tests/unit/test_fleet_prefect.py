@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from uuid import UUID
 import pytest
 
 from policy_lake.errors import InfraError
+from policy_lake.show import for_markdown
 from tasks.fleet import prefect_server
-from tasks.fleet.artifacts import Progress, artifact_key
+from tasks.fleet.artifacts import Progress, artifact_key, publish_table
 from tasks.fleet.prefect_server import Server, serving
 from tasks.fleet.retry import retryable
 
@@ -258,6 +260,22 @@ def test_progress_counts_to_its_total(known: bool, monkeypatch: pytest.MonkeyPat
     for _ in range(4):
         progress.advance()
     assert told == [0.0, *([(5, 25.0), (5, 50.0), (5, 75.0), (5, 100.0)] if known else [])]
+
+
+def test_the_texts_of_a_table_are_escaped_and_its_numbers_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import artifacts
+
+    told: list[Any] = []
+
+    async def create(rows: list[dict[str, Any]], **named: str) -> None:
+        told.append((rows, named))
+
+    monkeypatch.setattr(artifacts, "acreate_table_artifact", create)
+    asyncio.run(publish_table("k", [{"policy": "a|b", "ratio": 1.5, "none": None}], "what it is"))
+    assert told == [
+        ([{"policy": for_markdown("a|b"), "ratio": 1.5, "none": None}], {"key": "k", "description": "what it is"})
+    ]
+    assert for_markdown("a|b") != "a|b"
 
 
 def test_a_task_is_tried_twice_more_on_our_failures_and_keeps_nothing() -> None:

@@ -154,3 +154,31 @@ def test_a_score_of_an_earlier_version_is_inconclusive_without_a_why() -> None:
     old = Tried(LJF, score(LJF, 1.01, outcome="inconclusive"))
     assert old.result.endswith(", inconclusive")
     assert "was inconclusive on batch on 2 CPUs (" in lesson_text(old, "batch")
+
+
+def test_what_has_no_room_in_a_line_goes_on_under_its_own_first_word() -> None:
+    job = PROFILE.commands[0]
+    many = tuple(replace(job, comm="-".join(["a-long-name"] * 6) + str(number)) for number in range(3))
+    lines = text_report(replace(PROFILE, commands=many), [WON], token=None, seconds=SECONDS).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("  longest"))
+    parts = [line for line in lines[:at] if line.startswith(" " * 15)]
+    assert parts and all(line[:16] == " " * 16 and line[16] != " " for line in parts)
+    assert lines[at][15] == " " != lines[at][16]
+
+
+def test_a_text_says_of_each_candidate_its_ratio_its_outcome_and_below_it_the_rest() -> None:
+    lines = text_report(PROFILE, [Tried(LONG, score(LONG)), GONE, BAD], token=None, seconds=SECONDS).splitlines()
+    at = lines.index("  1.31x [1.29, 1.33], win: vtime, iteration 1")
+    assert all(line[:6] == " " * 6 and line[6] != " " for line in (lines[at + 1], lines[at + 2]))
+    heads = [line for line in lines if ", iteration 1" in line]
+    assert heads[1:] == ["  no result: vtime, iteration 1", "  rejected at survive: fifo, iteration 1"]
+
+
+def test_the_table_of_a_report_has_a_row_for_each_candidate() -> None:
+    lines = markdown_report(PROFILE, [WON, BAD], token=None, seconds=SECONDS).splitlines()
+    at = lines.index("|---|---|---|---|")
+    assert lines[at + 1 : at + 4] == [
+        "| 1.31x [1.29, 1.33] | win | ljf | 1 |",
+        "|  | rejected at survive | fifo | 1 |",
+        "",
+    ]

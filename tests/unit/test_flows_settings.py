@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from policy_lake.errors import InputError
+from policy_lake.topology import Topology
 from tasks.host.settings import load_settings
 
 
@@ -50,4 +51,39 @@ def test_settings_can_be_walked_like_a_mapping() -> None:
 
 def test_a_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCHEDCP_MODEL_API_KEY", "sesame")
-    assert "sesame" not in repr(load_settings())
+    assert "sesame" not in repr(load_settings()) and "model_api_key" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("accel", "xen", "'xen': not one of auto, kvm, tcg"), ("verify_tier", "half", "'half': not one of short, full"),
+        ("cpus", "many", "'many': not a whole number"), ("smt", "0", "'0': less than 1"),
+        ("cpus", "65", "'65': more than 64"),
+        ("cold", "perhaps", "'perhaps': neither true nor false"), ("trial_deadline_s", "late", "'late': not a number"),
+        ("require", "cgroups speed", "'cgroups speed': 'speed' is not one of hotplug, exit-record, cgroups, nice"),
+        ("topologies", "cpus=2 cpus=8,smt=3", "'cpus=2 cpus=8,smt=3': 8 CPUs, 3 threads a core: the CPUs cannot be"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_value_is_told_with_what_it_may_be(name: str, value: str, wrong: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_settings(**{name: value})
+    assert str(error.value).startswith(f"--{'topology' if name == 'topologies' else name.replace('_', '-')} {wrong}")
+
+
+def test_what_hosts_need_and_what_else_is_tried_are_words() -> None:
+    assert load_settings(require="cgroups nice").required_bugs == {"F41", "F16"} and not load_settings().required_bugs
+    given = load_settings(topologies="cpus=8,smt=2 cpus=1")
+    assert given.more_topologies == (Topology(8, smt=2), Topology(1)) and load_settings().more_topologies == ()
+
+
+def test_what_is_made_lies_under_the_data(tmp_path: Path) -> None:
+    known = load_settings(data_dir=tmp_path)
+    made = [known.token_dir, known.object_dir, known.run_dir, known.workload_dir]
+    assert made == [tmp_path / name for name in ("tokens", "objects", "runs", "workloads")]
+
+
+def test_slots_go_by_the_cpus_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: asked.append(pid) or {0, 1})
+    assert load_settings().slots(1) == 2 and set(asked) == {0}

@@ -89,6 +89,15 @@ def test_a_shape_with_a_root_gets_it_and_is_warned_of_without_kvm(here: Any, cap
     assert plain.machine.snapshots == here.path / "cache" / "snapshots"
 
 
+def test_the_directories_of_a_guest_are_made_and_held_first(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed: list[Path] = []
+    monkeypatch.setattr(guest, "claim", claimed.append)
+    known = settings(here)
+    for _ in range(2):  # also where the guest is there already
+        prepare_guest(known)
+    assert claimed == [known.cache_dir, known.data_dir] * 2
+
+
 def test_a_guest_is_made_once_for_the_same_shape(here: Any) -> None:
     first = prepare_guest(settings(here))
     assert prepare_guest(settings(here)) is first and prepare_guest(settings(here), Shape(Topology(4))) is not first

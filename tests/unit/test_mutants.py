@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from mutants import CONFIG, ROOT, main, sample, survivors
+from mutants import CONFIG, DECIDES, ROOT, main, only_a_figure, reason, sample, survivors
 from mutants_page import page, told
 from skipping import skip_or_fail
 
@@ -53,6 +53,36 @@ def test_what_survives_for_a_reason_is_still_in_the_code(entry):
     assert entry["before"] in lines
 
 
+@pytest.mark.parametrize("entry", LIST["figures"], ids=lambda entry: f"{entry['module']}: {entry['before']}"[:80])
+def test_figures_that_decide_nothing_are_still_in_the_code_and_ask_nothing(entry):
+    lines = [line.strip() for line in (ROOT / entry["module"]).read_text().splitlines()]
+    meant = [line for line in lines if line.startswith(entry["before"])]
+    assert entry["module"] in LIST["modules"] and entry["why"].strip() and meant
+    assert [line for line in meant if DECIDES.search(line.partition("#")[0])] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "figure"),
+    [
+        ('Run("W1", 2.0, base_s=0.5),', 'Run("W1", 2.2, base_s=0.5),', True),
+        ("KEPT = 1 << 20", "KEPT = 1 << 21", True),
+        ("at = 0", "at = (-1)", True), ("S = 1e-3  # in [0, 1]", "S = 0.0011  # in [0, 1]", True),
+        ("KEPT = 1 << 20", "KEPT = 1 >> 20", False), ("at = 3 - 1", "at = 3 + 1", False), ("at = -1", "at = +1", False),
+        ('Run("W1", 2.0)', 'Run("W2", 2.0)', False), ("a = 1, 2", "a = 2, 3", False), ("w1 = 0", "w2 = 0", False),
+        ("a = b > 1", "a = b > 2", False), ("a = b <= 1", "a = b <= 2", False),
+        ("a = 1 if b else 2", "a = 2 if b else 2", False),
+        ("a = b == 1", "a = b == 2", False), ("a = b[0]", "a = b[1]", False), ("deep = False", "deep = True", False),
+    ],
+)  # fmt: skip
+def test_a_figure_is_a_number_in_a_line_that_asks_nothing(before, after, figure):
+    assert only_a_figure(before, after) is figure
+    config = {"figures": [{"module": "m.py", "before": before[:4], "why": "so long"}]}
+    assert reason(config, "m.py", before, after) == ("so long" if figure else "")
+    assert reason(config, "n.py", before, after) == reason({}, "m.py", before, after) == ""
+    config = {"equivalent": [{"module": "m.py", "before": before, "after": after, "why": "alike"}]}
+    assert reason(config, "m.py", before, after) == "alike" and reason(config, "m.py", before, before) == ""
+
+
 @pytest.mark.parametrize("words", [["verifier_vm/nowhere.py"], ["--most", "-1"], ["--again", "/nowhere/results"]])
 def test_bad_input_ends_with_status_2_before_anything_runs(words, capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
@@ -77,25 +107,32 @@ def test_only_survivors_are_met_again(tmp_path):
     assert survivors(results) == {("m", "a", "b")} and survivors(None) is None
 
 
+CONFIG_OF_M = {
+    "equivalent": [{"module": "m.py", "before": "if a:", "after": "if a is 1:", "why": "a is never 1"}],
+    "figures": [{"module": "m.py", "before": "Run(", "why": "seconds"}],
+}
+
+
 def test_the_page_counts_each_module_and_lists_what_survived():
     records = [
         record("survived"), record("killed"), record("timeout", 5), record("survived", 6),
         record("equivalent", 4, "if a is 1:"),
     ]  # fmt: skip
-    text = page(records, [{"module": "m.py", "before": "if a:", "after": "if a is 1:", "why": "a is never 1"}])
+    text = page(records, CONFIG_OF_M)
     assert "not run yet" not in text
-    assert "not run yet: `other.py`." in page(records, [], named=["m.py", "other.py"])
+    assert "not run yet: `other.py`." in page(records, {}, named=["m.py", "other.py"])
     assert "| `m.py` | 4 | 9 | 3 | 2 | 1 | 1 |" in text and "a is never 1" in text and "`if not (a):`" in text
+    assert "- `m.py` `Run(`, whatever number stands there: seconds" in text
 
 
 def test_of_modules_that_were_not_run_again_the_page_keeps_what_it_says():
-    before = page([record("survived"), {**record("survived"), "module": "n.py"}], [], named=["n.py", "m.py"])
+    before = page([record("survived"), {**record("survived"), "module": "n.py"}], {}, named=["n.py", "m.py"])
     assert list(told(before)) == ["n.py", "m.py"] and [len(lines) for lines in told(before).values()] == [2, 2]
-    after = page([record("killed")], [], named=["n.py", "m.py"], before=before)
+    after = page([record("killed")], {}, named=["n.py", "m.py"], before=before)
     assert "| `m.py` | 1 | 9 | 0 | 1 | 0 | 0 |" in after and "`m.py:3`" not in after
     assert "| `n.py` | 1 | 9 | 1 | 0 | 0 | 1 |" in after and "- `n.py:3` `if a:` as `if not (a):`" in after
     assert after.index("`n.py` |") < after.index("`m.py` |") and "not run yet" not in after
-    gone = page([record("killed")], [], named=["m.py"], before=before)
+    gone = page([record("killed")], {}, named=["m.py"], before=before)
     assert "n.py" not in gone and "None." in gone, "a module that is no longer named is not told of"
 
 
@@ -133,6 +170,14 @@ def test_the_faults_are_in_what_decides_and_not_in_words_or_types():
         (8, "return any(part for part in [count] if not (part))"),
     }  # fmt: skip
     assert all(mutant.code.count("\n") == SOURCE.count("\n") for mutant in mutants(SOURCE))
+
+
+@pytest.mark.parametrize("module", ["tasks/fleet/crashed.py", "tasks/fleet/refuse.py", "tasks/trial/traced.py"])
+def test_of_the_faults_that_there_are_figures_explain_steps_alone(module):
+    config = {"figures": LIST["figures"]}
+    made = _mutants()((ROOT / module).read_text())
+    explained = {mutant.operator for mutant in made if reason(config, module, mutant.before, mutant.after)}
+    assert explained == {"Step"} and any(mutant.operator != "Step" for mutant in made)
 
 
 def test_a_handler_of_any_form_catches_something_else():

@@ -174,7 +174,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return verdict_of([*stages, stage], ops="fifo", data=b"object", kernel="7", coverage=TRIED)
 
         def check(parts: Any, kernel: Any, *, words_of: Any, **given: Any) -> Checked:
-            assert [part.name for part in parts] == ["mine.bpf.c"]
+            assert [part.name for part in parts] == ["mine.bpf.c", *(path.name for path in more.get("linked", ()))]
             asked.append(given["check_all"])
             compiled = made if made != "none" else None
             return Checked(stages, compiled, words_of(compiled.data) if compiled else ())
@@ -206,6 +206,21 @@ def test_without_a_workload_a_verdict_is_the_guest_s(judge: Any, tmp_path: Path)
     with pytest.raises(InputError, match="no such directory"):
         judge(include_dirs=[tmp_path, tmp_path / "file"])
     assert judge(include_dirs=[tmp_path])[0].verdict.accepted
+
+
+def test_a_failure_is_made_small_only_if_it_is_asked_for(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(verifying, "minimize", lambda *given: asked.append(given[-1]) or "smallest")
+    assert judge(accepted=False)[0].smallest is None and asked == [] and VerifyOptions().minimize is False
+    made, _, _ = judge(accepted=False, options=VerifyOptions(minimize=True))
+    assert (made.smallest, asked) == ("smallest", ["short"])
+
+
+def test_of_several_files_the_first_is_the_policy(judge: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other.bpf.c"
+    other.write_text("/* no policy of its own */")
+    made, _, asked = judge(workload="batch", linked=[other])
+    assert asked[-1].candidate.policy == "mine" and made.source.endswith("/* no policy of its own */")
 
 
 def test_with_a_workload_what_is_accepted_is_measured_and_held_to_its_rails(judge: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from policy_lake.guest import GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.judge.gate import STALL_LIMITS_MS
-from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, parts
+from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, elsewhere, parts
 from verifier_vm.situations import Situation, made_by
 
 PART = Part("small", (Exercise("a", "W1", 2.0, ("x=1",), base_s=0.5), Exercise("b", "W2", 3.0)), reloads=2)
@@ -97,3 +97,41 @@ def test_everything_at_once_lasts_longer_than_a_stall_takes_to_be_found(part: Pa
     limit_ms = STALL_LIMITS_MS[0] if part is SHORT else STALL_LIMITS_MS[1]
     assert mix.name == "mix" and mix.seconds > 1.5 * limit_ms / 1000
     assert all(0 <= exercise.base_s <= exercise.seconds for exercise in part.exercises)
+
+
+WRAPS_S = 2**32 / 1e6  # where a 32-bit number of microseconds overflows
+COMES_S = 1.2  # after the rest the policy is attached
+
+
+@pytest.mark.parametrize("part", [part for part in (SHORT, *FULL) if part.uptime_s], ids=lambda part: part.name)
+def test_32_bits_of_microseconds_overflow_in_the_mix_with_time_left_to_find_a_stall(part: Part) -> None:
+    late, mix = part.exercises[:2]
+    limit_ms = STALL_LIMITS_MS[0] if part is SHORT else STALL_LIMITS_MS[1]
+    begins = part.uptime_s + COMES_S + late.seconds
+    assert begins < WRAPS_S and part.uptime_s > 3600
+    assert begins + mix.seconds - WRAPS_S > 1.2 * limit_ms / 1000  # it is found from one to one and a half limits on
+
+
+def test_without_an_exercise_a_part_is_the_same_and_a_cpu_comes_late_only_to_the_first() -> None:
+    late = Exercise("W28", "W28", 0.9)
+    part = replace(PART, exercises=(late, *PART.exercises), offline=True)
+    assert part.without(late) == replace(PART, offline=False)
+    for other in PART.exercises:
+        kept = tuple(one for one in part.exercises if one != other)
+        assert part.without(other) == replace(part, exercises=kept) and part.without(other).offline
+    assert not PART.without(PART.exercises[1]).offline
+    alone = replace(PART, exercises=(late,), offline=True)
+    assert alone.without(late).exercises == () and not alone.without(late).offline
+    assert replace(alone, exercises=(late, *PART.exercises[:1])).without(PART.exercises[0]).offline
+
+
+def test_a_part_counts_as_a_try_of_its_topology_unless_it_says_not() -> None:
+    assert PART.counts and all(part.counts for part in (SHORT, *FULL))
+
+
+@pytest.mark.parametrize(("cpus", "late"), [(1, False), (2, True), (3, True)])
+def test_elsewhere_a_cpu_comes_late_where_there_are_two(cpus: int, late: bool) -> None:
+    part = elsewhere(Topology(cpus))
+    names = [one.name for one in part.exercises]
+    assert names == ["W28"] * late + ["mix", "W3", "W1", "W10"] and part.offline is late
+    assert (part.topology, part.counts, part.reloads) == (Topology(cpus), True, 0)

@@ -279,6 +279,7 @@ def test_everybody_waited_where_most_kinds_of_threads_did_for_half_the_limit(gap
         (25.0, 250.0, []),
         (24.9, 250.0, [("reject", Code.SHARE)]),
         (24.9, 25.1, [("reject", Code.SHARE)]),
+        (24.9, 25.0, []),
         (24.9, 24.9, []),
     ],
 )

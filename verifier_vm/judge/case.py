@@ -81,7 +81,7 @@ def parse_case(text: str, where: str) -> Case:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     seconds, base_s = numbers.pop("seconds", 1.0), numbers.pop("base_s", 0.0)
-    if not SHORTEST_S <= seconds <= LONGEST_S or not 0 <= base_s <= seconds:
+    if not SHORTEST_S <= seconds <= LONGEST_S or base_s > seconds:  # no number here is below 0
         raise InputError(f"{where}: seconds is not from {SHORTEST_S:g} to {LONGEST_S:g}, or base_s is longer")
     args = tuple(f"{name}={value:.10g}" for name, value in numbers.items())
     name = "W4-same" if words[0] == "W4" and "at=0" in args else words[0]  # as the suite calls it
