@@ -43,6 +43,10 @@ LOGGERS = tuple(logging.getLogger(f"{ABOVE}{name}") for name in SHOWN)
 log = logging.getLogger("schedcp.resident")
 
 
+class TakenError(InfraError):
+    """Another process is this data directory's resident one, or is about to be."""
+
+
 @dataclass(slots=True)
 class State:
     """What a second thread may say of the process while the first one is busy."""
@@ -79,7 +83,7 @@ def serve() -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise InfraError("another one is starting, or runs") from None
+        raise TakenError("another one is starting, or runs") from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
@@ -228,5 +232,5 @@ if __name__ == "__main__":
     try:
         serve()
     except SchedcpError as failure:
-        _say(ready=False, error=str(failure), exit_status=failure.exit_status)
+        _say(ready=False, taken=isinstance(failure, TakenError), error=str(failure), exit_status=failure.exit_status)
         sys.exit(failure.exit_status)

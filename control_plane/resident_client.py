@@ -29,21 +29,38 @@ from tasks.host.settings import Settings
 from tasks.run.spec import RunSpec
 
 START_S, END_S, CANCEL_S, ABANDON_S = 120.0, 120.0, 60.0, 1.5
+ASK_EVERY_S = 0.2
 log = logger(__name__)
 
 
 def up(settings: Settings) -> tuple[int, bool]:
-    """The resident process's id, and whether it is new; InfraError with its reason when it cannot start."""
-    known = status(settings)
-    if known is not None:
-        return int(known["pid"]), False
+    """The resident process's id, and whether it is new; InfraError with its reason when it cannot start.
+
+    One that somebody else is starting is waited for.
+    """
+    ends = time.monotonic() + START_S
+    while time.monotonic() < ends:
+        if (known := status(settings)) is not None:
+            return int(known["pid"]), False
+        pid, answer = _start(settings)
+        if answer.get("ready"):
+            return pid, True
+        if not answer.get("taken"):
+            raise InfraError(f"the resident process did not start: {answer.get('error', 'it gave no reason')}")
+        while time.monotonic() < ends and _starting(settings) and status(settings) is None:
+            time.sleep(ASK_EVERY_S)
+    raise InfraError(f"the resident process that another `schedcp up` started is not ready after {START_S:g} s")
+
+
+def _start(settings: Settings) -> tuple[int, Message]:
+    """Start one; its process id and what it says first."""
     child = subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.resident"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env=_environment(settings),
     )  # fmt: skip
     try:
         with interruptible():
-            answer = _first_line(child)
+            return child.pid, _first_line(child)
     except BaseException:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -52,9 +69,6 @@ def up(settings: Settings) -> tuple[int, bool]:
         child.wait()
         sweep()
         raise
-    if not answer.get("ready"):
-        raise InfraError(f"the resident process did not start: {answer.get('error', 'it gave no reason')}")
-    return child.pid, True
 
 
 def down(settings: Settings) -> int | None:

@@ -38,8 +38,8 @@ class EmbeddedPlanner:
 
     def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
-            where = f"in run {again.run_id}" if again.run_id else "outside a run"
-            reason = f"won {again.ratio.median:.2f}x {where}, perhaps on another kernel: measured again"
+            won = f"won {again.ratio.median:.2f}x {_where(context, again)}"
+            reason = f"{won}: measured again, since the kernel or the machine may be another"
             yield PolicyPlan(again.policy, again.knob_values, reason, self.name)
         if at_bound(best):
             return
@@ -70,6 +70,12 @@ class EmbeddedPlanner:
         if kept and avoided:
             kept[0] = replace(kept[0], reason=f"{kept[0].reason}. {avoided}")
         return kept
+
+
+def _where(context: PlanContext, score: Score) -> str:
+    """Whose score it is; one that confirms another is that one's run's."""
+    origin = next((known for known in context.scores if known.id == score.confirms), score)
+    return f"in run {origin.run_id}" if origin.run_id else "outside a run"
 
 
 def _worth(ranked: list[Opening]) -> list[Opening]:

@@ -176,6 +176,16 @@ def test_killed_it_takes_everything_with_it_and_its_socket_does_not_matter(home:
     assert again["started"] and again["pid"] != resident
 
 
+def test_of_several_that_are_started_at_once_one_stays_and_all_tell_it(home: Home) -> None:
+    home.run("down")
+    words = [SCHEDCP, "up", "--json"]
+    children = [subprocess.Popen(words, env=home.env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [json.loads(child.communicate(timeout=180)[0]) for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert len({one["pid"] for one in told}) == 1 and sorted(one["started"] for one in told) == [False, False, True]
+    assert runs(told[0]["pid"])
+
+
 def test_down_ends_one_that_is_still_starting(home: Home) -> None:
     home.run("down")
     starting = subprocess.Popen([SCHEDCP, "up"], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -60,6 +60,17 @@ def test_this_run_s_word_counts_where_it_has_one() -> None:
     assert measured(context(scores=(replace(old, run_id=""), new))) == [replace(old, run_id=""), new]
 
 
+def test_a_winner_that_is_met_again_is_told_with_the_run_that_found_it() -> None:
+    found = replace(score("fifo", 1.2, run="old"), id="found")
+    confirming = replace(score("fifo", 1.3), id="again", confirms="found")
+    for known, where in (
+        ((found, confirming), "in run old"), ((confirming,), "outside a run"), ((found,), "in run old"),
+        ((replace(found, run_id=""),), "outside a run"),
+    ):  # fmt: skip
+        plan = EmbeddedPlanner().plan(context(scores=known, run_id="new"))[0]
+        assert where in plan.reason and plan.reason.endswith("since the kernel or the machine may be another"), known
+
+
 def test_an_earlier_winner_is_met_again_until_this_run_has_met_it() -> None:
     old = score("fifo", 1.3, run="old")
     assert earlier_best(context(scores=(old,), run_id="new")) is old
