@@ -88,18 +88,39 @@ def test_what_is_revoked_is_named_in_full(tmp_path: Path) -> None:
             what_to_revoke(word, settings)
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, token: Any) -> list[Any]:
+    """A token that holds; returns the attachments that it is held against."""
+    asked: list[Any] = []
+    for name in ("read_file", "_public_key", "unseal", "_host_state", "read_revocations", "token_digest"):
+        monkeypatch.setattr(checks, name, lambda *_, **__: None)
+    monkeypatch.setattr(checks, "parse_payload", lambda payload: token)
+    monkeypatch.setattr(checks, "check_token", lambda content, what, **_: asked.append(what) or token)
+    head = SimpleNamespace(head=SimpleNamespace(revocations=0))
+    monkeypatch.setattr(checks, "read_signed_log", lambda settings: head)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("here", "require", "asked"),
+    [({}, "", False), ({"hotplug": True}, "", True), ({}, "cgroups hotplug", True), ({}, "cgroups", False)],
+)
+def test_a_host_whose_cpus_come_and_go_is_one_that_says_so(
+    here: dict[str, bool], require: str, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = stand_in(monkeypatch, SimpleNamespace(object_sha256="o", arguments=()))
+    monkeypatch.setattr(checks, "_report_beside", lambda *_: (ReportState.MISSING, None))
+    where = checks.Here(kernel="7", btf_sha256="b", cpus=HostCpus(2), **here)
+    checks.check_file(tmp_path / "t", where, Settings(data_dir=tmp_path, require=require))
+    assert [what.hotplug for what in held] == [asked]
+
+
 @pytest.mark.parametrize("state", list(ReportState))
 def test_of_the_reports_beside_a_token_only_a_changed_one_refuses_it(
     state: ReportState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = TokenError("another", Code.REPORT_OTHER) if state in (ReportState.OTHER, ReportState.CHANGED) else None
     token: Any = SimpleNamespace(object_sha256="o", arguments=())
-    for name in ("read_file", "_public_key", "unseal", "_host_state", "read_revocations", "token_digest"):
-        monkeypatch.setattr(checks, name, lambda *_, **__: None)
-    monkeypatch.setattr(checks, "parse_payload", lambda payload: token)
-    monkeypatch.setattr(checks, "check_token", lambda *_, **__: token)
-    head = SimpleNamespace(head=SimpleNamespace(revocations=0))
-    monkeypatch.setattr(checks, "read_signed_log", lambda settings: head)
+    stand_in(monkeypatch, token)
     monkeypatch.setattr(checks, "_report_beside", lambda *_: (state, error))
     here = checks.Here(kernel="7", btf_sha256="b", cpus=HostCpus(2))
     if state is ReportState.CHANGED:

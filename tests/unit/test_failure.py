@@ -60,6 +60,10 @@ def test_each_guest_does_the_situation_alone_the_second_under_the_policy(
         "timeline", "adversary", "W6", "seconds=2", "limit_ms=2000", "floating=3",
     )  # fmt: skip
     assert [[step.verb for job in before for step in job.steps] for before in vm.warm_ups] == [ready] * 2
+    assert (
+        all(job.stays for before in vm.warm_ups for job in before)
+        and [len(before) for before in vm.warm_ups] == [len(ready)] * 2
+    )
 
 
 REJECTED = verdict_of([stage_of("survive", 1.0, [Finding("F13", "reject", "a task waits")])], ops="mine")

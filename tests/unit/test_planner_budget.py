@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -157,6 +158,12 @@ def test_a_question_has_the_latest_records_and_the_nearest_policies() -> None:
     assert asked["rejections"][0].endswith("reason 5") and asked["lessons"][-1].endswith("lesson 24")  # type: ignore[index]
     assert str(asked["policies"]).count('"id"') == 12 and '"p0"' in str(asked["policies"]) and asked["limit"] == 3
     assert "source" not in str(question(context(policies=LIBRARY))["policies"])
+    known = context()
+    profile = known.profile
+    commands = tuple(replace(profile.commands[0], cpu_ms=float(n)) for n in range(25))
+    told = question(replace(known, profile=replace(profile, commands=commands)))["profile"]
+    shown = json.loads(str(told))["commands"]
+    assert [command["cpu_ms"] for command in shown] == list(range(24, 4, -1))
     without = question(context(scores=(score("fifo", 1.1, bound=None), score("fifo", 1.1))))["scores"]
     assert ["bound" in line for line in without] == [False, True]  # type: ignore[attr-defined]
 

@@ -3,15 +3,53 @@
 
 import math
 import statistics as plain
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from flow_cases import candidate
+from flow_cases import score as score_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from benchmarks.statistics import floor_of, four_digits, orders, outcome, ratio
+from benchmarks.statistics import (
+    doubt_text,
+    doubt_word,
+    floor_of,
+    four_digits,
+    orders,
+    outcome,
+    outcome_text,
+    percent,
+    ratio,
+)
 from policy_lake.scores import Pair, Ratio
+
+NARROW, WIDE = (0.99, 1.01), (0.99, 1.03)
+
+
+@pytest.mark.parametrize(("doubt", "interval", "text", "word"), [
+    ("floor", WIDE, "the difference is within the A/A floor of 1.5 %", "within floor 1.5 %"),
+    ("effect", WIDE, "the difference is below 2 %", "below 2 %"),
+    ("interval", NARROW, "no difference of 2 % or more: the anytime-valid 95 % CI is that narrow", "no difference"),
+    ("interval", (0.97, 1.01), None, "interval holds 1"),
+    ("interval", WIDE, "too noisy: the anytime-valid 95 % CI includes 1, the minimum detectable effect is unknown",
+     "interval holds 1"),
+    ("interval", None, None, "interval holds 1"),
+    ("", NARROW, "", ""),
+])  # fmt: skip
+def test_a_doubt_is_told_in_a_sentence_and_in_a_word(doubt, interval, text, word):
+    score = replace(score_of(candidate("one")), outcome="inconclusive", doubt=doubt, anytime95=interval, floor=1.015)
+    if text is None:
+        text = "too noisy: the anytime-valid 95 % CI includes 1, the minimum detectable effect is unknown"
+    assert (doubt_text(score), doubt_word(score)) == (text, word)
+    assert outcome_text(score) == ("inconclusive" if not text else f"inconclusive ({text})")
+
+
+def test_an_effect_is_told_as_how_far_it_is_from_one():
+    assert (percent(1.006), percent(None)) == ("0.6 %", "unknown")
+
 
 times = st.floats(min_value=1e-3, max_value=1e6)
 pair_lists = st.lists(st.builds(Pair, times, times), min_size=2, max_size=12)

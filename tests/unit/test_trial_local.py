@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +82,33 @@ def test_leaving_in_mid_work_ends_the_guests_and_starts_none(monkeypatch: pytest
         slots.submit(lambda item: release.wait(10), 1)  # type: ignore[arg-type, return-value]
         slots.submit(ran.append, 2)  # type: ignore[arg-type, return-value, func-returns-value]
     assert ended == [1] and ran == [] and time.monotonic() - begun < 5, "nobody waits for what is ended"
+
+
+@pytest.mark.parametrize(("why", "waits"), [(KeyboardInterrupt, False), (ValueError, True), (None, True)])
+def test_only_who_ends_the_process_leaves_work_behind(
+    why: type[BaseException] | None, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, done, turns = threading.Event(), [], []
+    monkeypatch.setattr(local, "ENDING_S", 0.25)
+
+    def end_guests() -> None:  # which a compiler is deaf to
+        turns.append(1)
+        if len(turns) == 8:
+            release.set()
+
+    monkeypatch.setattr(local, "end_guests", end_guests)
+    with contextlib.suppress(KeyboardInterrupt, ValueError), LocalSlots(1) as slots:
+        slots.submit(lambda item: (release.wait(10), done.append(item)), 1)  # type: ignore[arg-type, return-value, func-returns-value]
+        until(slots._futures[0].running)
+        if why:
+            raise why
+    assert bool(done) is waits and (len(turns) == 8 if waits else 2 <= len(turns) < 8)
+    release.set()
+
+
+def until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
