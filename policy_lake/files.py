@@ -24,7 +24,8 @@ def atomic_write(path: Path, data: Content, *, durable: bool = False, mode: int 
 
     `data` may come in pieces. `durable`: it survives a power loss (file and name are fsynced). `mode`: the file's
     permissions, whatever the umask; without it, what the umask leaves of 0666. InfraError names the file and the reason
-    (a full disk, no permission, a file in a directory's place), and the old file stays.
+    (a full disk, no permission, a file in a directory's place), and the old file stays. InputError where no plain file
+    is: a device, a named pipe, a symbolic link.
     """
     atomic_write_together({path: data}, durable=durable, mode=mode)
 
@@ -39,6 +40,7 @@ def atomic_write_together(contents: Mapping[Path, Content], *, durable: bool = F
     try:
         for path, data in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
+            _require_plain(path)
             parts[path] = _part_of(path)
             _write_part(parts[path], data, durable=durable, mode=mode)
         for path, part in parts.items():
@@ -68,6 +70,19 @@ def atomic_create(path: Path, data: bytes, *, mode: int | None = None) -> bool:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return True
+
+
+def check_writable(path: Path) -> None:
+    """InputError, before any work, where `atomic_write` could put no file: it is tried with an empty one beside it."""
+    try:
+        _require_plain(path)
+        if path.is_dir():
+            raise InputError(f"{path}: cannot be written: it is a directory")
+        part = _part_of(path)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        part.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def read_outside(path: Path | str, most: int) -> bytes:
@@ -149,9 +164,28 @@ def beyond(paths: Iterable[Path], *, room: int, least_age_s: float = 86_400.0) -
     return gone
 
 
+def _require_plain(path: Path) -> None:
+    """InputError where another thing than a plain file is, or no name; OSError where nothing can be looked up.
+
+    A rename puts a file in the place of a device and of a link, too. A link is not followed: who made it in a directory
+    that all may write to would choose what we write over.
+    """
+    if not path.name:
+        raise InputError(f"'{path}': cannot be written: it names no file")
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(kind):
+        raise InputError(f"{path}: cannot be written: a symbolic link, not a plain file: name what it points to")
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a rename leaves a directory, and says so
+        raise InputError(f"{path}: cannot be written: not a plain file")
+
+
 def _part_of(path: Path) -> Path:
     # Beside the file, since a rename works within one file system only; its name leaves room below the 255 bytes.
-    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}.part")
+    name = os.fsdecode(os.fsencode(path.name)[:150])
+    return path.with_name(f".{name}.{secrets.token_hex(6)}.part")
 
 
 def _write_part(part: Path, data: Content, *, durable: bool, mode: int | None) -> None:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where nothing may be written, or can be: told before any work, and what is there stays as it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from control_plane import record
+from policy_lake.errors import InputError
+from policy_lake.files import atomic_write, atomic_write_together, check_writable
+
+HAS_OTHER_KINDS = {
+    "pipe": "not a plain file", "socket": "not a plain file", "link": "a symbolic link", "loop": "a symbolic link",
+    "dangling": "a symbolic link",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with one of each kind that is no plain file."""
+    (tmp_path / "file").write_text("old")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        here = os.open(tmp_path, os.O_RDONLY)
+        made.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "dir").mkdir()
+    return tmp_path
+
+
+def kinds(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IFMT(path.lstat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("name", "why"), HAS_OTHER_KINDS.items())
+def test_what_is_no_plain_file_is_never_replaced(folder: Path, name: str, why: str) -> None:
+    before = kinds(folder)
+    for write in (check_writable, lambda path: atomic_write(path, b"new")):
+        with pytest.raises(InputError, match=why) as error:
+            write(folder / name)
+        assert str(error.value).startswith(f"{folder / name}: ") and "\n" not in str(error.value)
+    assert kinds(folder) == before and (folder / "file").read_text() == "old"
+
+
+def test_of_files_that_belong_together_none_is_replaced(folder: Path) -> None:
+    with pytest.raises(InputError):
+        atomic_write_together({folder / "file": b"new", folder / "pipe": b"new"})
+    assert (folder / "file").read_text() == "old" and not list(folder.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("dir", "it is a directory"), ("file/x", "Not a directory"), ("none/x", "No such file"), ("x" * 300, "too long")],
+)
+def test_where_no_file_can_be_made_it_is_told(folder: Path, name: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        check_writable(folder / name)
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_path_without_a_name_is_told(path: str) -> None:
+    for write in (check_writable, lambda where: atomic_write(where, b"new")):
+        with pytest.raises(InputError, match="names no file"):
+            write(Path(path))
+
+
+def test_a_check_leaves_nothing_and_changes_nothing(folder: Path) -> None:
+    before = kinds(folder)
+    for name in ("file", "new", "é" * 127, os.fsdecode(b"\xff" * 255)):
+        check_writable(folder / name)
+    assert kinds(folder) == before and (folder / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["pipe", "link", "dir", "x" * 300, "none/x"])
+def test_no_command_is_recorded_for_nothing(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[object] = []
+    monkeypatch.setattr(record, "record", lambda *given, **more: ran.append(given))
+    with pytest.raises(InputError):
+        record.record_command(["true"], folder / name, hashed=False, allow_failure=False, check=False, as_json=False)
+    assert ran == []
