@@ -91,21 +91,22 @@ def read_outside(path: Path | str, most: int) -> bytes:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            kind = os.fstat(fd).st_mode
-            if not stat.S_ISREG(kind):
-                raise InputError(
-                    f"{path}: cannot be read: {'Is a directory' if stat.S_ISDIR(kind) else 'no plain file'}"
-                )
-            content = bytearray()
-            while len(content) <= most and (piece := os.read(fd, min(1 << 20, most + 1 - len(content)))):
-                content += piece
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                what = "Is a directory" if stat.S_ISDIR(status.st_mode) else "no plain file"
+                raise InputError(f"{path}: cannot be read: {what}")
+            pieces, left = [], most + 1 if status.st_size <= most else 0
+            # In one piece where it can be, since this may be a kernel of a gigabyte: joined, two would take twice that.
+            while left and (piece := os.read(fd, min(left, max(1 << 16, status.st_size + 1)))):
+                pieces.append(piece)
+                left -= len(piece)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > most:
+    if not left:
         raise InputError(f"{path}: larger than {f'{most >> 20} MiB' if most >= 1 << 20 else f'{most >> 10} KiB'}")
-    return bytes(content)
+    return b"".join(pieces)
 
 
 def write_all(fd: int, content: bytes) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from control_plane import record
-from policy_lake.errors import InputError
-from policy_lake.files import atomic_write, atomic_write_together, check_writable
+from policy_lake.embed import embedder
+from policy_lake.errors import InfraError, InputError, SchedcpError
+from policy_lake.files import atomic_write, atomic_write_together, check_writable, read_outside
+from policy_lake.lake import Lake
+from tasks.host.settings import Settings
+from tasks.run.spec import define_run
+from verifier_vm.machine.kernel import prepare_kernel
 
 HAS_OTHER_KINDS = {
     "pipe": "not a plain file", "socket": "not a plain file", "link": "a symbolic link", "loop": "a symbolic link",
@@ -86,3 +91,54 @@ def test_no_command_is_recorded_for_nothing(folder: Path, name: str, monkeypatch
     with pytest.raises(InputError):
         record.record_command(["true"], folder / name, hashed=False, allow_failure=False, check=False, as_json=False)
     assert ran == []
+
+
+@pytest.mark.parametrize("name", ["pipe", "socket", "dir", "nothing"])
+def test_what_is_no_plain_file_is_not_read_as_a_kernel(folder: Path, name: str) -> None:
+    with pytest.raises(InputError, match=rf"^kernel {folder / name}: cannot be read: "):
+        prepare_kernel(folder / name, folder / "cache")
+    assert not (folder / "cache").exists()
+
+
+def test_a_file_beyond_the_limit_is_told_before_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (folder / "file").open("w") as file:
+        file.truncate(100 << 30)
+
+    def read(*_: object) -> bytes:
+        raise AssertionError("nothing of it is to be read")
+
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(InputError, match="larger than 1024 MiB"):
+        prepare_kernel(folder / "file", folder / "cache")
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 70_000])
+def test_a_file_is_read_whole_or_not_at_all(folder: Path, size: int) -> None:
+    content = os.urandom(size)
+    (folder / "file").write_bytes(content)
+    assert read_outside(folder / "file", max(10, size)) == content
+    if size > 10:
+        with pytest.raises(InputError, match="larger than"):
+            read_outside(folder / "file", size - 1)
+
+
+def test_a_file_that_says_nothing_of_its_size_has_the_limit_too() -> None:
+    whole = read_outside("/proc/self/maps", 1 << 20)
+    assert len(whole) > 4096 and os.stat("/proc/self/maps").st_size == 0
+    with pytest.raises(InputError, match="larger than 4 KiB"):
+        read_outside("/proc/self/maps", 4096)
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "tables.json"])
+def test_a_pipe_among_the_files_of_the_lake_holds_nobody(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    lake = Lake(tmp_path, embedder=embedder("hash"))
+    with pytest.raises(SchedcpError, match=f"{name}: no plain file"):
+        lake.counts()
+
+
+@pytest.mark.parametrize("name", ["file", "pipe", "loop"])
+def test_a_lake_that_is_no_directory_is_told_before_any_work(folder: Path, name: str) -> None:
+    settings = Settings(data_dir=folder / "data", lake=folder / name)
+    with pytest.raises(InfraError, match=r"(File exists|Too many).*SCHEDCP_LAKE$"):
+        define_run("batch", settings)
