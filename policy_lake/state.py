@@ -30,7 +30,7 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State | None:
-        """The state in this file; None if there is none, or one that a crash left unreadable; InputError for no file."""
+        """The state in this file; None if there is none that can be read; InputError for no plain file."""
         if path.exists() and not path.is_file():  # a named pipe would hold us for ever
             raise InputError(f"{path}: no plain file")
         try:

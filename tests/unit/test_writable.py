@@ -124,7 +124,7 @@ def test_a_file_is_read_whole_or_not_at_all(folder: Path, size: int) -> None:
 
 def test_a_file_that_says_nothing_of_its_size_has_the_limit_too() -> None:
     whole = read_outside("/proc/self/maps", 1 << 20)
-    assert len(whole) > 4096 and os.stat("/proc/self/maps").st_size == 0
+    assert len(whole) > 4096 and Path("/proc/self/maps").stat().st_size == 0
     with pytest.raises(InputError, match="larger than 4 KiB"):
         read_outside("/proc/self/maps", 4096)
 
