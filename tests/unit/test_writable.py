@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from control_plane import record
+from control_plane.verify import verified
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.files import atomic_write, atomic_write_together, check_writable, read_outside
 from policy_lake.lake import Lake
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
+from tasks.tokens.issue import check_key_store
+from tasks.verify import VerifyOptions
 from verifier_vm.machine.kernel import prepare_kernel
+from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.private_key import PRIVATE, signing_key
 
 HAS_OTHER_KINDS = {
     "pipe": "not a plain file", "socket": "not a plain file", "link": "a symbolic link", "loop": "a symbolic link",
@@ -142,3 +147,31 @@ def test_a_lake_that_is_no_directory_is_told_before_any_work(folder: Path, name:
     settings = Settings(data_dir=folder / "data", lake=folder / name)
     with pytest.raises(InfraError, match=r"(File exists|Too many).*SCHEDCP_LAKE$"):
         define_run("batch", settings)
+
+
+@pytest.mark.parametrize("name", ["file", "pipe", "loop", "open"])
+def test_a_key_store_that_cannot_be_used_is_told_before_any_work(folder: Path, name: str) -> None:
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o755)
+    settings = Settings(data_dir=folder / "data", key_store=folder / name)
+    options = VerifyOptions("short", False, (), None, False, None)
+    for begin in (
+        lambda: define_run("batch", settings),
+        lambda: verified(folder / "no-policy.bpf.c", settings, options=options),
+    ):
+        with pytest.raises(KeyFileError, match=rf"^key store: {folder / name}: .*SCHEDCP_KEY_STORE$"):
+            begin()
+
+
+def test_a_key_store_is_made_for_its_owner_alone(folder: Path) -> None:
+    settings = Settings(data_dir=folder / "data", key_store=folder / "a" / "keys")
+    check_key_store(settings)
+    check_key_store(settings)
+    assert stat.S_IMODE((folder / "a" / "keys").stat().st_mode) == 0o700
+
+
+def test_a_pipe_in_place_of_the_key_holds_no_signer(folder: Path) -> None:
+    (folder / "keys").mkdir(mode=0o700)
+    os.mkfifo(folder / "keys" / PRIVATE, 0o600)
+    with pytest.raises(KeyFileError, match="not an unencrypted private key"):
+        signing_key(folder / "keys")
