@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from policy_lake.errors import InfraError, InputError
 
 PARTS = ".*.part"  # glob of what a killed writer leaves: nobody reads it, and whoever holds a lock may remove it
+SCRATCH = "schedcp-"  # of a name below /tmp; then its kind, and the id of the process that it is of
 Content = bytes | Iterable[bytes]
 
 
@@ -123,6 +125,14 @@ def fsync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def scratch(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """A temporary directory for one kind of work, with this process's id in its name.
+
+    By that `schedcp clean` knows it when the process was killed.
+    """
+    return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-{os.getpid()}-")
 
 
 @contextmanager
