@@ -18,7 +18,7 @@ from tasks.host.interrupts import interruptible
 from tasks.traces import command
 from tasks.traces.command import run_command
 
-BEGUN = 20.0
+BEGUN = 10.0
 
 
 @pytest.fixture
@@ -81,13 +81,16 @@ def test_an_interrupt_ends_all_that_the_command_started(
     monkeypatch.setenv(*mark.split("=", 1))
     monkeypatch.setenv("HEARD", str(tmp_path / "heard"))
     monkeypatch.setattr(command, "END_S", 0.5)
+    monkeypatch.setattr(command, "KILLED_S", 5.0)
     before = zombies()
     with subprocess.Popen(["sleep", "60"]) as other:
-        interrupt_when(lambda: len(marked(mark)) == processes + 1, number)
-        with pytest.raises((SystemExit, KeyboardInterrupt)), interruptible():
-            run_command(["sh", "-c", script], "/bin/sh")
-        assert marked(mark) == {other.pid}, "what was there before is left alone"
-        other.kill()
+        try:
+            interrupt_when(lambda: len(marked(mark)) == processes + 1, number)
+            with pytest.raises((SystemExit, KeyboardInterrupt)), interruptible():
+                run_command(["sh", "-c", script], "/bin/sh")
+            assert marked(mark) == {other.pid}, "what was there before is left alone"
+        finally:
+            other.kill()
     assert zombies() == before
 
 
