@@ -22,6 +22,7 @@ from tasks.tokens.issue import check_key_store
 from tasks.verify import VerifyOptions
 from verifier_vm.machine.kernel import prepare_kernel
 from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.files import LOCK
 from verifier_vm.tokens.private_key import PRIVATE, signing_key
 
 HAS_OTHER_KINDS = {
@@ -161,6 +162,20 @@ def test_a_key_store_that_cannot_be_used_is_told_before_any_work(folder: Path, n
     ):
         with pytest.raises(KeyFileError, match=rf"^key store: {folder / name}: .*SCHEDCP_KEY_STORE$"):
             begin()
+
+
+def test_nobody_is_advised_to_close_a_directory_of_other_things(folder: Path) -> None:
+    folder.chmod(0o755)
+    with pytest.raises(KeyFileError, match=r"it holds other things: name a directory of its own") as error:
+        check_key_store(Settings(data_dir=folder / "data", key_store=folder))
+    assert "chmod" not in str(error.value)
+    for name in ("", LOCK):
+        (folder / "keys").mkdir(exist_ok=True)
+        (folder / "keys").chmod(0o755)
+        if name:
+            (folder / "keys" / name).touch()
+        with pytest.raises(KeyFileError, match=rf"`chmod 700 {folder / 'keys'}`"):
+            check_key_store(Settings(data_dir=folder / "data", key_store=folder / "keys"))
 
 
 def test_a_key_store_is_made_for_its_owner_alone(folder: Path) -> None:
