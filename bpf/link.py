@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from bpf.launch import Limits, launch
 from bpf.toolchain import LIBRARIES
 from policy_lake.errors import SETUP, BuildError, InfraError
+from policy_lake.files import scratch
 
 LIMITS = Limits(cpu_s=20)
 MOST_BYTES = 16 << 20  # of each object, as the object stage reads them
@@ -30,7 +30,7 @@ def link_objects(objects: Sequence[tuple[str, bytes]], *, timeout_s: float = 60)
     for name, data in objects:
         if len(data) > MOST_BYTES:
             raise BuildError(f"'{name}' is larger than the {MOST_BYTES >> 20} MiB that are linked")
-    with tempfile.TemporaryDirectory(prefix="schedcp-link-") as work:
+    with scratch("link") as work:
         parts = [Path(work, f"{index}.o") for index in range(len(objects))]  # not by names of strangers
         for path, (_, data) in zip(parts, objects, strict=True):
             path.write_bytes(data)

@@ -16,7 +16,7 @@ from pathlib import Path
 from bpf.launch import Limits, launch
 from bpf.toolchain import Toolchain
 from policy_lake.errors import InfraError
-from policy_lake.files import beyond
+from policy_lake.files import beyond, scratch
 
 LIMITS = Limits(cpu_s=60)
 HEADER, KFUNCS = "header.pch", "kfuncs.h"
@@ -82,7 +82,7 @@ def stored(directory: Path) -> Path:
 
 @functools.cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="schedcp-front-")
+    return scratch("front")
 
 
 def _make(home: Path, text: str, vmlinux: Path, flags: Sequence[str], reads: Sequence[str], tools: Toolchain) -> bool:

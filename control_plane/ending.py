@@ -24,8 +24,9 @@ ENDINGS = {
     INTERRUPTED: "interrupted",
     128 + signal.SIGTERM: "ended by SIGTERM",
     128 + signal.SIGHUP: "ended, as its terminal was closed (SIGHUP)",
+    128 + signal.SIGQUIT: "ended by SIGQUIT",
 }
-ENDED = "guests and workers are ended"
+ENDED = "what it had started is ended"
 
 
 def run(app: Callable[..., Any], name: str) -> None:

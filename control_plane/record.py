@@ -14,6 +14,7 @@ from control_plane.output import err, escape, out, print_json, working
 from control_plane.outputs import RecordOutput
 from control_plane.progress import shown
 from policy_lake.errors import InputError
+from policy_lake.files import check_writable
 from tasks.host.settings import load_settings
 from tasks.traces.record import record
 
@@ -21,9 +22,13 @@ from tasks.traces.record import record
 def record_command(
     command: Sequence[str], output: Path, *, hashed: bool, allow_failure: bool, check: bool, as_json: bool
 ) -> int:
-    """Record, write, print; the command's own output goes through before. Nothing is written if anything fails."""
+    """Record, write, print; the command's own output goes through before. Nothing is written if anything fails.
+
+    InputError, before the command runs, for an `output` that could not be written.
+    """
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
+    check_writable(output)
     with ExitStack() as going_on:
 
         def tell(runs: bool) -> None:

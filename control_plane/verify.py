@@ -102,10 +102,13 @@ def verified(
 ) -> tuple[VerifyResult, Verified]:
     """The verdict on `file`, and the token of an accepted one; `on_verdict` is called between the two.
 
-    The signer may refuse for a reason of its own (TokenError), when the verdict has been shown already.
+    The signer may refuse for a reason of its own (TokenError), when the verdict has been shown already. A key store
+    that cannot be used (KeyFileError) is told before any work.
     """
-    from tasks.tokens.issue import token_for_verdict
+    from tasks.tokens.issue import check_key_store, token_for_verdict
 
+    if options.only is None:
+        check_key_store(settings)
     done = verify(
         file, settings, include_dirs=include_dirs, knobs=knobs, sets=sets, linked=linked, options=options,
         workload=workload, on_stage=on_stage,

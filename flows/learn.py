@@ -20,9 +20,11 @@ promote_task = retryable(promote, name="promote-best")
 
 
 @flow(name="learn", flow_run_name="learn {run} {iteration}")
-async def learn(run: RunSpec | str, iteration: int = 1) -> tuple[Path | None, list[Span]]:
-    """The token of the run's best policy so far (None when nothing has won), and when guests ran."""
+async def learn(run: RunSpec | str, iteration: int = 1) -> tuple[Path | None, str, list[Span]]:
+    """The token of the run's best policy so far (None when nothing has won), why it has none, and when guests ran."""
     scope = open_scope(run_of(run))
     learn_task(scope, tally(scope, {}, iteration=iteration))
     spans: list[Span] = []
-    return promote_task(scope, tally(scope, {}), on_span=spans.append), spans
+    refusals = [""]
+    token = promote_task(scope, tally(scope, {}), on_span=spans.append, on_refusal=refusals.append)
+    return token, refusals[-1], spans

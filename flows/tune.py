@@ -83,6 +83,7 @@ async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[s
 async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> dict[str, Any]:
     run = scope.run
     token: Path | None = None
+    refusal = ""
     failures: dict[str, str] = {}
     with phases.phase("observe"):
         profile_id, observed = await observe(run)
@@ -98,10 +99,12 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> dict[
         spans += batch.spans
         failures |= batch.failures
         with phases.phase("learn"):
-            token, confirmed = await learn(run, iteration)
+            token, refusal, confirmed = await learn(run, iteration)
         spans += confirmed
     with phases.phase("pictures"):
         pictures = illustrate_task(scope, on_span=spans.append)
-    ending = conclude_task(scope, profile_id, failures, token=token, spans=spans, phases=phases, pictures=pictures)
+    ending = conclude_task(
+        scope, profile_id, failures, token=token, refusal=refusal, spans=spans, phases=phases, pictures=pictures
+    )
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")
     return ending.result

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from policy_lake.errors import InfraError, InputError
 
 PARTS = ".*.part"  # glob of what a killed writer leaves: nobody reads it, and whoever holds a lock may remove it
+SCRATCH = "schedcp-"  # of a name below /tmp; then its kind, and the id of the process that it is of
 Content = bytes | Iterable[bytes]
 
 
@@ -24,7 +26,8 @@ def atomic_write(path: Path, data: Content, *, durable: bool = False, mode: int 
 
     `data` may come in pieces. `durable`: it survives a power loss (file and name are fsynced). `mode`: the file's
     permissions, whatever the umask; without it, what the umask leaves of 0666. InfraError names the file and the reason
-    (a full disk, no permission, a file in a directory's place), and the old file stays.
+    (a full disk, no permission, a file in a directory's place), and the old file stays. InputError where no plain file
+    is: a device, a named pipe, a symbolic link.
     """
     atomic_write_together({path: data}, durable=durable, mode=mode)
 
@@ -39,6 +42,7 @@ def atomic_write_together(contents: Mapping[Path, Content], *, durable: bool = F
     try:
         for path, data in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
+            _require_plain(path)
             parts[path] = _part_of(path)
             _write_part(parts[path], data, durable=durable, mode=mode)
         for path, part in parts.items():
@@ -70,27 +74,41 @@ def atomic_create(path: Path, data: bytes, *, mode: int | None = None) -> bool:
     return True
 
 
+def check_writable(path: Path) -> None:
+    """InputError, before any work, where `atomic_write` could put no file: it is tried with an empty one beside it."""
+    try:
+        _require_plain(path)
+        if path.is_dir():
+            raise InputError(f"{path}: cannot be written: it is a directory")
+        part = _part_of(path)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        part.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def read_outside(path: Path | str, most: int) -> bytes:
     """The content of a plain file, of at most `most` bytes, that anybody may have written; InputError that names it."""
     try:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            kind = os.fstat(fd).st_mode
-            if not stat.S_ISREG(kind):
-                raise InputError(
-                    f"{path}: cannot be read: {'Is a directory' if stat.S_ISDIR(kind) else 'no plain file'}"
-                )
-            content = bytearray()
-            while len(content) <= most and (piece := os.read(fd, min(1 << 20, most + 1 - len(content)))):
-                content += piece
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                what = "Is a directory" if stat.S_ISDIR(status.st_mode) else "no plain file"
+                raise InputError(f"{path}: cannot be read: {what}")
+            pieces, left = [], most + 1 if status.st_size <= most else 0
+            # In one piece where it can be, since this may be a kernel of a gigabyte: joined, two would take twice that.
+            while left and (piece := os.read(fd, min(left, max(1 << 16, status.st_size + 1)))):
+                pieces.append(piece)
+                left -= len(piece)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > most:
+    if not left:
         raise InputError(f"{path}: larger than {f'{most >> 20} MiB' if most >= 1 << 20 else f'{most >> 10} KiB'}")
-    return bytes(content)
+    return b"".join(pieces)
 
 
 def write_all(fd: int, content: bytes) -> None:
@@ -107,6 +125,14 @@ def fsync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def scratch(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """A temporary directory for one kind of work, with this process's id in its name.
+
+    By that `schedcp clean` knows it when the process was killed.
+    """
+    return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-{os.getpid()}-")
 
 
 @contextmanager
@@ -149,9 +175,28 @@ def beyond(paths: Iterable[Path], *, room: int, least_age_s: float = 86_400.0) -
     return gone
 
 
+def _require_plain(path: Path) -> None:
+    """InputError where another thing than a plain file is, or no name; OSError where nothing can be looked up.
+
+    A rename puts a file in the place of a device and of a link, too. A link is not followed: who made it in a directory
+    that all may write to would choose what we write over.
+    """
+    if not path.name:
+        raise InputError(f"'{path}': cannot be written: it names no file")
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(kind):
+        raise InputError(f"{path}: cannot be written: a symbolic link, not a plain file: name what it points to")
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a rename leaves a directory, and says so
+        raise InputError(f"{path}: cannot be written: not a plain file")
+
+
 def _part_of(path: Path) -> Path:
     # Beside the file, since a rename works within one file system only; its name leaves room below the 255 bytes.
-    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}.part")
+    name = os.fsdecode(os.fsencode(path.name)[:150])
+    return path.with_name(f".{name}.{secrets.token_hex(6)}.part")
 
 
 def _write_part(part: Path, data: Content, *, durable: bool, mode: int | None) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +116,15 @@ class Journal:
     def size(self) -> int:
         """Bytes in the file, a torn tail included; 0 when there is none."""
         try:
-            return self.path.stat().st_size
+            status = self.path.stat()
         except FileNotFoundError:
             return 0
+        self._require_plain(status.st_mode)
+        return status.st_size
 
     def append(self, lines: Sequence[Line]) -> None:
         """Adds lines and fsyncs them; InfraError (and a journal as before) if the disk will not take them."""
-        new = not self.path.exists()
+        new = not self._is_there()
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             before = os.fstat(fd).st_size
@@ -141,7 +144,7 @@ class Journal:
 
         Such a line was never acknowledged: it is dropped, unless only its newline is missing.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return ""
         with self.path.open("r+b") as file:
             content = file.read() if not _ends_with_newline(file) else b""
@@ -161,7 +164,7 @@ class Journal:
 
     def read(self, start: int = 0) -> Iterator[Line]:
         """The lines from byte `start` on, a torn last one left out; LakeError naming file:line for a damaged one."""
-        if not self.path.exists():
+        if not self._is_there():
             return
         with self.path.open("rb") as file:
             file.seek(start)
@@ -175,6 +178,17 @@ class Journal:
                 if line is None or line.kind not in KINDS:
                     raise self._damaged(start - len(raw), line)
                 yield line
+
+    def _is_there(self) -> bool:
+        try:
+            self._require_plain(self.path.stat().st_mode)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _require_plain(self, mode: int) -> None:
+        if not stat.S_ISREG(mode):  # a named pipe in its place would hold a reader for ever
+            raise LakeError(f"{self.path}: no plain file")
 
     def _damaged(self, offset: int, line: Line | None) -> LakeError:
         with self.path.open("rb") as file:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
 
 
@@ -29,7 +30,9 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State | None:
-        """The state in this file; None if there is none, or one that a crash left unreadable."""
+        """The state in this file; None if there is none that can be read; InputError for no plain file."""
+        if path.exists() and not path.is_file():  # a named pipe would hold us for ever
+            raise InputError(f"{path}: no plain file")
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, ValueError, TypeError):

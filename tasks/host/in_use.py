@@ -41,13 +41,18 @@ def hold(directory: Path) -> None:
 
 def claim(directory: Path) -> None:
     """Make the directory if it is not there, and hold it; InfraError, before any work, if nothing can be kept in it."""
+    require_usable(directory, OTHERWISE)
+    hold(directory)
+
+
+def require_usable(directory: Path, otherwise: str) -> None:
+    """Make the directory if it is not there; InfraError, which ends with `otherwise`, if nothing can be kept in it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InfraError(f"{directory}: {os.strerror(error.errno or 0)}; {OTHERWISE}") from error
+        raise InfraError(f"{directory}: {os.strerror(error.errno or 0)}; {otherwise}") from error
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise InfraError(f"{directory}: it cannot be written to; {OTHERWISE}")
-    hold(directory)
+        raise InfraError(f"{directory}: it cannot be written to; {otherwise}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 CLEARING_S, AGAIN_S = 10.0, 0.02
 LastResort = Callable[[int], None]
 _active: list[_Interrupt] = []  # at most one: a process has one handler for each signal
@@ -60,7 +60,7 @@ class _Interrupt:
 
 @contextmanager
 def interruptible(last_resort: LastResort | None = None) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP end what runs now, once; a second one must not disturb the clearing away.
+    """Let Ctrl-C, SIGTERM, SIGHUP and SIGQUIT end what runs now, once; a second one must not disturb the clearing.
 
     asyncio would only mark its task as cancelled and let a guest run on to its end. SIGINT raises KeyboardInterrupt,
     the others SystemExit with 128 and their number. Clearing away that takes longer than CLEARING_S is cut short by

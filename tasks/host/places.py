@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from policy_lake import files
 from policy_lake.errors import InfraError
 from tasks.host.in_use import LOCK, alone
 from tasks.host.settings import Settings
@@ -22,8 +24,10 @@ CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "
          "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
 DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host")
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
-SCRATCH = "schedcp-ray-"  # and the process id of the run that Ray's directory is of
+RAY = "ray"
+SCRATCH = f"{files.SCRATCH}{RAY}-"  # and the process id of the run that Ray's directory is of
 SHARED = "/tmp"  # where it lies if the usual place has too long a name
+_OURS = re.compile(rf"{files.SCRATCH}([a-z]+)-([0-9]+)-.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +130,19 @@ def _remove(path: Path, cleaned: Cleaned, dry_run: bool) -> None:
         path.unlink(missing_ok=True)
 
 
-def _scratch() -> Iterator[Path]:
-    """What runs that were killed left of Ray; that of a process that lives is its own."""
+def remove_dead_scratch(kind: str) -> None:
+    """Remove what processes that were killed left of one kind of temporary directory, as far as that can be done."""
+    for path in _scratch(kind):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _scratch(kind: str = "") -> Iterator[Path]:
+    """What processes that were killed left, of one kind or all; that of a process that lives is its own."""
     for place in sorted({tempfile.gettempdir(), SHARED}):
-        for path in sorted(Path(place).glob(f"{SCRATCH}*-*")):
-            pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+        for path in sorted(Path(place).glob(f"{files.SCRATCH}{kind or '*'}-*-*")):
+            ours = _OURS.fullmatch(path.name)
             with suppress(OSError):
-                if pid.isdigit() and not Path("/proc", pid).exists() and path.stat().st_uid == os.getuid():
+                if ours and not Path("/proc", ours[2]).exists() and path.lstat().st_uid == os.getuid():
                     yield path
 
 

@@ -51,11 +51,15 @@ def conclude(
     failures: Mapping[str, str],
     *,
     token: Path | None,
+    refusal: str = "",
     spans: Sequence[Span],
     phases: Phases,
     pictures: Pictures | None = None,
 ) -> Ending:
-    """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake."""
+    """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake.
+
+    `refusal` is why the winner could not be signed.
+    """
     doing("writing the report")
     profile = profile_of(scope, profile_id)
     tried = tally(scope, failures)
@@ -63,14 +67,15 @@ def conclude(
     directory = scope.settings.run_dir / scope.run_id
     token_path = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
-    markdown = markdown_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
+    markdown = markdown_report(profile, tried, token=token_path, seconds=seconds, warning=warning, refusal=refusal)
     times = time_table(seconds)
     drawn = pictures.markdown() if pictures else ""
     atomic_write(directory / "report.md", f"{markdown}\n{times}\n{drawn}".encode())
-    text = text_report(profile, tried, token=token_path, seconds=seconds, warning=warning)
+    text = text_report(profile, tried, token=token_path, seconds=seconds, warning=warning, refusal=refusal)
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
-    result["warnings"] = [warning] if warning else []
+    unsigned = f"no token: {refusal}" if refusal else ""
+    result["warnings"] = [text for text in (warning, unsigned) if text]
     result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.statistics import outcome_text
 from policy_lake.coverage import shortfall
 from policy_lake.doing import doing
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.model import Candidate, Stage, Verdict
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.show import logger
@@ -29,7 +29,6 @@ from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
 from verifier_vm.judge.stages import merged
-from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.terms import Provenance, RolloutStage
 from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, require, verdict_of
 
@@ -41,13 +40,15 @@ log = logger(__name__)
 
 
 def promote(
-    scope: Scope, tried: Sequence[Tried], *, attempt: Attempt | None = None, on_span: OnSpan = lambda _: None
-) -> Path | None:
+    scope: Scope, tried: Sequence[Tried], *, attempt: Attempt | None = None, on_span: OnSpan = lambda _: None,
+    on_refusal: Callable[[str], None] = lambda _: None,
+) -> Path | None:  # fmt: skip
     """The token of the run's winner, signed and written; None when nothing won, not twice, or the signer refuses.
 
     The winner is the luckiest of several, so it is measured again on fresh seeds before anybody may load it. With
     SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary, if enough of its own
-    code was tried. `on_span` hears when guests ran.
+    code was tried. `on_span` hears when guests ran, `on_refusal` why a winner could not be signed: the run's findings
+    hold without its token.
     """
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
@@ -75,8 +76,9 @@ def promote(
             btf_sha256=evidence.btf_sha256, workload=best.workload, score=again, tier=tier,
             rollout_limit=limit, provenance=Provenance(planner, model),
         )  # fmt: skip
-    except TokenError as refusal:  # as final as a rejection, and no more a failure of ours than one
+    except SchedcpError as refusal:
         log.warning("learn: %s won and is not promoted: %s", name, refusal)
+        on_refusal(str(refusal))
         return None
     log.info("learn: promoted, token %s: %s", path, name)
     return path

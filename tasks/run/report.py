@@ -104,8 +104,9 @@ def change(score: Score) -> str:
 
 
 def text_report(
-    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
-) -> str:
+    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
+    warning: str = "", refusal: str = "",
+) -> str:  # fmt: skip
     """The whole report as plain text, in lines of at most WIDTH columns."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
@@ -118,7 +119,7 @@ def text_report(
     for attempt in tried:
         lines += _attempt_lines(attempt)
     lines += ["", *(part for line in certainty(best, tried) for part in wrapped(line, rest="  "))]
-    return "\n".join([*lines, *_ending(best, token, seconds, warning)]) + "\n"
+    return "\n".join([*lines, *_ending(best, token, seconds, warning, for_terminal(refusal))]) + "\n"
 
 
 def _attempt_lines(attempt: Tried) -> list[str]:
@@ -131,8 +132,9 @@ def _attempt_lines(attempt: Tried) -> list[str]:
 
 
 def markdown_report(
-    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float], warning: str = ""
-) -> str:
+    profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
+    warning: str = "", refusal: str = "",
+) -> str:  # fmt: skip
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
@@ -153,7 +155,7 @@ def markdown_report(
             shown = "\n".join(attempt.rejection.witness) or attempt.rejection.evidence
             lines += folded(shown, indent="    ")
     sure = [part for line in certainty(best, tried) for part in wrapped(line, first="- ", rest="  ")]
-    return "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning)]) + "\n"
+    return "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning, for_markdown(refusal))]) + "\n"
 
 
 def _reasons(attempt: Tried) -> str:
@@ -185,17 +187,19 @@ def profile_page(profile: WorkloadProfile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ending(best: Score | None, token: str | None, seconds: dict[str, float], warning: str) -> list[str]:
+def _ending(best: Score | None, token: str | None, seconds: dict[str, float], warning: str, refusal: str) -> list[str]:
     spent = f"Time: {seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests."
     kernel = f" Kernel {best.kernel}." if best is not None and best.kernel else ""
     warned = ["", *wrapped(f"Warning: {warning}.")] if warning else []
     claim = wrapped(not_claimed(best.clock if best else "wall"))
-    return [*wrapped(_token_line(best, token)), "", *wrapped(spent + kernel), *warned, "", *claim]
+    return [*wrapped(_token_line(best, token, refusal)), "", *wrapped(spent + kernel), *warned, "", *claim]
 
 
-def _token_line(best: Score | None, token: str | None) -> str:
+def _token_line(best: Score | None, token: str | None, refusal: str) -> str:
     if token:
         return f"Token: {token}"
+    if refusal:
+        return f"Token: none: {refusal}."
     if best is not None and best.outcome == "win":
         return "Token: none: the best was not promoted (the lines of `learn` say why)."
     return "Token: none, as nothing won."

@@ -16,11 +16,13 @@ from policy_lake.files import atomic_write
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import to_json
 from tasks.host.guest import Shape, shape_for
-from tasks.host.in_use import claim
+from tasks.host.in_use import claim, require_usable
 from tasks.host.settings import Settings, load_settings
 from tasks.host.workloads import find_workload
+from tasks.tokens.issue import check_key_store
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it names a directory
+OTHER_LAKE = "name another place for the lake in SCHEDCP_LAKE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,15 @@ def define_run(
 ) -> RunSpec:
     """A new run's definition; the workload's descriptor is read here and nowhere later.
 
-    InputError on bad input, InfraError when nothing can be kept in the data directory.
+    InputError on bad input, InfraError when nothing can be kept in the data directory or the lake, KeyFileError when
+    no key can in the key store.
     """
     for limit, number in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
         limit.check(number)
     described = find_workload(workload, settings)
     claim(settings.data_dir)
+    require_usable(settings.lake_dir, OTHER_LAKE)
+    check_key_store(settings)
     return RunSpec(
         _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,
         iterations, per_iteration, pairs, seed,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.files import atomic_write_together
 from policy_lake.model import Verdict
 from policy_lake.scores import Ratio, Score
@@ -20,12 +21,28 @@ from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.tokens.client import request_token
+from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.files import private_directory
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.terms import UNKNOWN, Provenance, RolloutStage
 
 MACHINE_ID = Path("/etc/machine-id")
+OTHER_STORE = "mend it, or name another place in SCHEDCP_KEY_STORE"
 SUFFIX, REPORT_SUFFIX = ".dsse.json", ".report.json"
+
+
+def check_key_store(settings: Settings) -> None:
+    """KeyFileError, before any work, if the signer could keep no key there; the directory is made if it is not there.
+
+    What lies in it, the signer alone looks at.
+    """
+    try:
+        with private_directory(settings.key_dir):
+            if not os.access(settings.key_dir, os.R_OK | os.W_OK | os.X_OK):
+                raise KeyFileError(f"{settings.key_dir}: it cannot be written to")
+    except SchedcpError as error:
+        raise KeyFileError(f"key store: {error}; {OTHER_STORE}") from error
 
 
 def token_for_verdict(

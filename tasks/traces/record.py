@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +32,11 @@ from benchmarks.trace.tracepoints import (
 )
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
+from policy_lake.files import scratch
 from policy_lake.limits import PERF_BYTES
 from policy_lake.secrets import child_environment
+from tasks.host.places import remove_dead_scratch
+from tasks.traces.command import end_process, run_command
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _START_S, _STOP_S, _END_S = 20.0, 60.0, 5.0
@@ -52,6 +54,9 @@ class Recording:
     status: int
 
 
+SCRATCH = "record"
+# perf outlives a recorder that is killed otherwise, and goes on writing. It is setpriv's process that perf becomes.
+_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 # The kernel's first PID namespace has this number on every machine (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 HOST_PIDS = f"pid:[{0xEFFFFFFC}]"
 CONTAINED = "this is a container with process ids of its own"
@@ -71,13 +76,14 @@ def record(
         raise InputError(f"{command[0]}: no such command")
     if Path("/proc/self/ns/pid").readlink().name != HOST_PIDS:
         raise InfraError(f"{CONTAINED}, and perf tells those of the host: record on the host itself")
-    with tempfile.TemporaryDirectory(prefix="schedcp-record-") as folder:
+    remove_dead_scratch(SCRATCH)  # a recording of the whole host, of up to 8 GiB, that nobody reads any more
+    with scratch(SCRATCH) as folder:
         data = Path(folder) / "perf.data"
         with _perf(data, buffer_mib) as perf:
             formats = _formats()
             on_phase(True)
             before = _host_times()
-            root, status = _run(command, program)
+            root, status = run_command(command, program)
             after = _host_times()
             on_phase(False)
             doing("waiting for perf to write what it took down")
@@ -156,8 +162,9 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
         "-B",
         "-N",
     ]
+    control = ["--control", f"fd:{control_out},{answer_in}"]
     process = subprocess.Popen(
-        [perf_path, *arguments, "--control", f"fd:{control_out},{answer_in}", *events, *soft, "-o", str(data)],
+        [*_WITH_US, perf_path, *arguments, *control, *events, *soft, "-o", str(data)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         pass_fds=(control_out, answer_in), env=child_environment(),
         start_new_session=True,  # the terminal's interrupt is not perf's to take
@@ -175,31 +182,9 @@ def _perf(data: Path, buffer_mib: int) -> Iterator[_Perf]:
     finally:
         for descriptor in (control_in, answer_out):
             os.close(descriptor)
-        _end(process)
+        end_process(process, _END_S)
         if process.stderr:
             process.stderr.close()
-
-
-def _run(command: Sequence[str], program: str) -> tuple[int, int]:
-    """The command's process id and its exit status."""
-    try:
-        process = subprocess.Popen(list(command), executable=program, env=dict(os.environ))  # the user's own
-    except OSError as error:
-        raise InputError(f"{command[0]}: cannot be started: {error.strerror}") from None
-    try:
-        return process.pid, process.wait()
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _formats() -> dict[int, Format]:

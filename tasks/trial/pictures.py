@@ -13,7 +13,7 @@ from typing import Literal
 
 from benchmarks.timeline import Timeline
 from policy_lake.errors import InputError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, check_writable
 from policy_lake.scores import Score
 
 MOST_BYTES = 1 << 20  # of a picture within a page: ours have some 40 kB
@@ -45,6 +45,9 @@ def _data_uri(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode()}" if len(data) <= MOST_BYTES else ""
 
 
+NAMES = ("scores", "timeline", "waits", "tasks")
+
+
 def check_directory(directory: Path) -> None:
     """Make it if it is not there; InputError, before any work, if no picture can be written there."""
     try:
@@ -53,6 +56,12 @@ def check_directory(directory: Path) -> None:
         raise InputError(f"--plots {directory}: {error.strerror}") from None
     if not os.access(directory, os.W_OK | os.X_OK):
         raise InputError(f"--plots {directory}: nothing can be written there")
+    for name in (*(f"{picture}.{form}" for picture in NAMES for form in FORMS), "coverage.html", "perfetto.json"):
+        if os.path.lexists(directory / name):
+            try:
+                check_writable(directory / name)
+            except InputError as error:
+                raise InputError(f"--plots {error}") from None
 
 
 def draw(

@@ -94,7 +94,7 @@ def test_a_placeholder_without_a_number_says_where_to_give_one(tmp_path, taken, 
 
 @pytest.mark.parametrize(
     ("lost", "ends"),
-    [([], (130, "interrupted; guests and workers are ended")), (["the server ended"], (4, "the server ended"))],
+    [([], (130, "interrupted; what it had started is ended")), (["the server ended"], (4, "the server ended"))],
 )
 def test_what_a_run_cannot_do_without_is_no_interrupt_of_the_user_s(monkeypatch, lost, ends):
     told = []

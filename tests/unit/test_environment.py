@@ -22,7 +22,7 @@ ALONE = {"bpf/confine.py"}  # a script of one thread
 STARTS = {"Popen", "run", "call", "check_call", "check_output"}
 # What gets all of ours: the user's command that `record` runs, and the resident process, which asks for embeddings.
 ENTRUSTED = {
-    "tasks/traces/record.py": ["dict(os.environ)"],
+    "tasks/traces/command.py": ["dict(os.environ)"],
     "control_plane/resident_client.py": ["_environment(settings)"],
 }
 

@@ -118,6 +118,13 @@ def test_a_place_where_no_picture_can_be_is_refused_at_once(tmp_path: Path, monk
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"^--plots .*/file: File exists"):
         check_directory(tmp_path / "file")
+    for name in ("coverage.html", "tasks.svg", "scores.png", "perfetto.json"):
+        (tmp_path / name).symlink_to("file")
+        with pytest.raises(InputError, match=rf"^--plots .*/{name}: cannot be written: a symbolic link"):
+            check_directory(tmp_path)
+        (tmp_path / name).unlink()
+    (tmp_path / "scores.png").touch()
+    check_directory(tmp_path)
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(InputError, match="nothing can be written there"):
         check_directory(tmp_path)

@@ -40,7 +40,12 @@ def send(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "kind", "status"),
-    [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143), (signal.SIGHUP, SystemExit, 129)],
+    [
+        (signal.SIGINT, KeyboardInterrupt, None),
+        (signal.SIGTERM, SystemExit, 143),
+        (signal.SIGHUP, SystemExit, 129),
+        (signal.SIGQUIT, SystemExit, 131),
+    ],
 )
 def test_each_ends_what_runs_in_its_own_way_once_and_is_let_go(number: int, kind: type, status: int | None) -> None:
     before, hook = handlers(), sys.unraisablehook

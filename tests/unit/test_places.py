@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from clean_cases import left, prepared
 
 from policy_lake.errors import InfraError
+from policy_lake.files import scratch
 from tasks.host import places
-from tasks.host.places import KERNELS, SCRATCH, SETUP_LOCK, clean, size_of
+from tasks.host.places import KERNELS, SCRATCH, SETUP_LOCK, clean, remove_dead_scratch, size_of
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("bpf", "benchmarks", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
 
 
 @pytest.fixture
@@ -138,6 +144,41 @@ def test_a_file_that_another_process_removed_meanwhile_is_gone(settings, monkeyp
     (settings.cache_dir / "kvm.json").touch()
     monkeypatch.setattr(places, "size_of", lambda path: path.unlink() if path.name == "kvm.json" else 0)
     assert settings.cache_dir / "kvm.json" in [part.path for part in clean(settings).removed]
+
+
+def test_scratch_of_every_kind_goes_and_a_new_recording_removes_that_of_dead_ones(settings, tmp_path):
+    gone, lives = 2**22 + 1, os.getpid()
+    dead = {kind: tmp_path / "tmp" / f"schedcp-{kind}-{gone}-x" for kind in ("record", "front", "image", "ray")}
+    others = [
+        tmp_path / "tmp" / name
+        for name in (
+            f"schedcp-record-{lives}-x",
+            "schedcp-record-ab1",
+            "schedcp-0",
+            f"schedcp-{gone}-x",
+            f"a-b-{gone}-x",
+        )
+    ]
+    for path in (*dead.values(), *others):
+        (path / "in").mkdir(parents=True)
+    remove_dead_scratch("record")
+    assert not dead["record"].exists() and dead["front"].exists()
+    assert {part.path for part in clean(settings).removed} >= set(dead.values()) - {dead["record"]}
+    assert not any(path.exists() for path in dead.values()) and all(path.exists() for path in others)
+
+
+def test_scratch_bears_the_process_that_it_is_of(settings, tmp_path):
+    with scratch("record") as made:
+        assert Path(made).parent == tmp_path / "tmp" and Path(made).name.startswith(f"schedcp-record-{os.getpid()}-")
+        clean(settings)
+        remove_dead_scratch("record")
+        assert Path(made).is_dir()
+
+
+def test_nothing_makes_scratch_that_clean_would_not_know():
+    sources = [path for top in PACKAGES for path in (ROOT / top).rglob("*.py") if path.parts[-2] != "bench"]
+    made = [path for path in sources if re.search(r"(TemporaryDirectory|mkdtemp)\((?!.*dir=)", path.read_text())]
+    assert [path.relative_to(ROOT).as_posix() for path in made] == ["policy_lake/files.py"]
 
 
 def test_scratch_is_looked_for_in_both_places_and_only_ours_with_a_process_id_goes(settings, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from tasks.run.batch import write_evidence
 from tasks.run.certainty import Tried
 from tasks.run.promote import promote
 from tasks.trial.spec import Trial
-from verifier_vm.tokens.errors import Code, TokenError
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.verdict import stage_of, verdict_of
 
 STAGES = tuple(stage_of(name, 0.1) for name in ("source", "build", "object", "kernel", "survive", "fair", "score"))
@@ -156,12 +156,18 @@ def test_a_token_goes_no_further_than_the_canary_with_too_little_coverage(
     assert ("no further than the canary" in caplog.text) == (limit == "canary")
 
 
-def test_a_signer_that_refuses_is_no_failure_of_ours(scope, monkeypatch):
+@pytest.mark.parametrize(
+    "failure",
+    [TokenError("the object is revoked", Code.REVOKED), KeyFileError("others may use it"), InfraError("no space left")],
+)
+def test_a_winner_that_cannot_be_signed_does_not_cost_the_run_s_findings(scope, monkeypatch, caplog, failure):
     def refuse(*_, **__):
-        raise TokenError(Code.REVOKED, "the object is revoked")
+        raise failure
 
     monkeypatch.setattr(module, "token_for_verdict", refuse)
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None
+    heard = []
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again(), on_refusal=heard.append) is None
+    assert heard == [str(failure)] and f"is not promoted: {failure}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]"])

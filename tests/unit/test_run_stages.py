@@ -206,6 +206,15 @@ def test_a_run_without_a_winner_says_so_in_its_row(finish: Any) -> None:
         assert "Token: none" in (folder / "report.md").read_text()
 
 
+def test_a_winner_that_could_not_be_signed_is_reported_with_the_reason(finish: Any) -> None:
+    made, folder, row = finish([Tried(WON, score(WON))], refusal="/keys: \x1b[31mno space left")
+    assert (row["status"], row["best"], made.result["best"]["token"]) == ("done", "ljf", None)
+    assert made.result["warnings"] == ["no token: /keys: \x1b[31mno space left"]
+    text = (folder / "report.txt").read_text()
+    assert "Token: none: /keys: " in text and "no space left." in text and "\x1b" not in text
+    assert "Token: none: /keys: " in (folder / "report.md").read_text() and "\x1b" not in made.markdown
+
+
 @pytest.fixture
 def paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Draws a run that tried these; what was drawn, and the spans that were heard."""

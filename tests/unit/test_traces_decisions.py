@@ -19,7 +19,8 @@ from policy_lake.errors import InfraError, InputError
 from tasks.host.settings import Settings
 from tasks.traces import record as recorder
 from tasks.traces import replay as replayer
-from tasks.traces.record import CONTAINED, HOST_PIDS, _end, _formats, _host_times, _Perf, _run, record
+from tasks.traces.command import end_process, run_command
+from tasks.traces.record import CONTAINED, HOST_PIDS, _formats, _host_times, _Perf, record
 
 
 class Perf:
@@ -81,7 +82,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(recorder, "_perf", perf)
     monkeypatch.setattr(recorder, "_formats", dict)
     monkeypatch.setattr(recorder, "_host_times", lambda: seen.times.pop(0))
-    monkeypatch.setattr(recorder, "_run", lambda command, program: (77, seen.status))
+    monkeypatch.setattr(recorder, "run_command", lambda command, program: (77, seen.status))
     monkeypatch.setattr(recorder, "_events", lambda data, formats, root: (bytes(data), root))
     monkeypatch.setattr(recorder, "build_trace", build)
     return seen
@@ -174,18 +175,18 @@ def test_an_order_waits_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_is_ended_kindly_and_then_made_to() -> None:
     gone, kind, stubborn = Perf(ended=True), Perf(), Perf(waits=True)
     for process in (gone, kind, stubborn):
-        _end(process)  # type: ignore[arg-type]
+        end_process(process, 5.0)  # type: ignore[arg-type]
     assert (gone.did, kind.did) == ([], ["terminate", "wait 5"])
     assert stubborn.did == ["terminate", "wait 5", "kill", "wait"]
 
 
 def test_a_command_s_end_is_its_status(tmp_path: Path) -> None:
-    pid, status = _run(["sh", "-c", "exit 3"], "/bin/sh")
+    pid, status = run_command(["sh", "-c", "exit 3"], "/bin/sh")
     assert pid > 0 and status == 3
     (tmp_path / "broken").write_bytes(b"\x7fELF")
     (tmp_path / "broken").chmod(0o755)
     with pytest.raises(InputError, match="broken: cannot be started"):
-        _run(["broken"], str(tmp_path / "broken"))
+        run_command(["broken"], str(tmp_path / "broken"))
 
 
 def test_tracepoints_are_read_where_they_are_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,25 @@ def test_a_folder_that_is_not_there_is_told_before_the_command_runs(tmp_path):
     assert done.returncode == 2 and "no folder" in done.stderr and not (tmp_path / "ran").exists()
 
 
+def test_a_killed_recorder_takes_perf_along_and_the_next_removes_what_it_left(tmp_path, recorded):
+    line = [SCHEDCP, "record", "-o", str(tmp_path / "k.parquet"), "--", "sleep", "27.1828"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not ours_run("sleep 27.1828") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    for pid in ours_run("sleep 27.1828"):
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 2
+    while processes("perf", str(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not processes("perf", str(tmp_path)) and len(list(tmp_path.glob("schedcp-record-*"))) == 1
+    assert record(tmp_path / "n.parquet", "true", env=environment).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["n.parquet"]
+
+
 def test_an_interrupt_ends_command_and_perf_and_leaves_nothing(tmp_path, recorded):
     line = [SCHEDCP, "record", "-o", str(tmp_path / "i.parquet"), "--", "sleep", "31.4159"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}  # perf's own file is then in a folder that names this test

@@ -8,13 +8,12 @@ import mmap
 import os
 import struct
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from policy_lake.errors import InfraError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, scratch
 from policy_lake.guest import ClockCounts
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.executed import BlockTable
@@ -74,7 +73,7 @@ def clock_object(cache_dir: Path) -> Path:
     path = cache_dir / "clock" / f"vclock-{digest.hexdigest()[:32]}.so"
     if path.is_file():
         return path
-    with tempfile.TemporaryDirectory(prefix="schedcp-clock-") as build:
+    with scratch("clock") as build:
         out = Path(build) / path.name
         objects = [str(source) for source in sources if source.suffix == ".c"]
         command = ["gcc", *CFLAGS, "-o", str(out), *objects, "-ldl"]

@@ -11,13 +11,12 @@ import contextlib
 import hashlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.errors import InfraError
-from policy_lake.files import atomic_write, beyond
+from policy_lake.files import atomic_write, beyond, scratch
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.cpio import TRAILER, entry
 
@@ -92,7 +91,7 @@ def build_image(programs: Mapping[str, Program], files: Mapping[str, bytes], cac
         with contextlib.suppress(OSError):  # one who may not write there does not prune there either
             os.utime(path)
         return path
-    with tempfile.TemporaryDirectory(prefix="schedcp-image-") as build:
+    with scratch("image") as build:
         binaries = {name: _compile(name, program, Path(build)) for name, program in everything.items()}
     atomic_write(path, _archive(binaries, files))
     for old in beyond(path.parent.glob("*.cpio"), room=KEPT_BYTES):
@@ -104,7 +103,7 @@ def host_program(name: str, program: Program, cache_dir: Path) -> Path:
     """One of the guest's programs as a static binary of this host's, kept; InfraError as from `build_image`."""
     path = cache_dir / "programs" / f"{name}-{_digest({name: program}, {})}"
     if not path.is_file():
-        with tempfile.TemporaryDirectory(prefix="schedcp-program-") as build:
+        with scratch("program") as build:
             atomic_write(path, _compile(name, program, Path(build)), mode=0o755)
         for old in beyond(path.parent.iterdir(), room=KEPT_BYTES):
             old.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake.errors import SETUP, InfraError, InputError
-from policy_lake.files import atomic_write
+from policy_lake.files import atomic_write, read_outside
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.bzimage import release_of, vmlinux_of
 from verifier_vm.machine.kernel_config import NAME, config_package, find_config, keep_config
@@ -114,9 +114,9 @@ def fetch_into(work: Path, package: str, apt: list[str]) -> Path:
 def prepare_kernel(image: Path, cache_dir: Path) -> Kernel:
     """The kernel at `image` with its vmlinux.h, kept under the cache by content."""
     try:
-        data = image.read_bytes()
-    except OSError as error:
-        raise InputError(f"kernel {image}: {error.strerror}") from error
+        data = read_outside(image, VMLINUX_BYTES)
+    except InputError as error:
+        raise InputError(f"kernel {error}") from None
     digest = hashlib.sha256(data).hexdigest()
     directory = _made(cache_dir / "kernels") / digest[:32]
     if (directory / "kernel.json").is_file():

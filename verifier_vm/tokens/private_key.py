@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from policy_lake.files import atomic_create
 from verifier_vm.tokens.errors import KeyFileError
-from verifier_vm.tokens.files import require_private
+from verifier_vm.tokens.files import SIZE_LIMIT, require_private
 from verifier_vm.tokens.public_key import PUBLIC, key_id
 
 PRIVATE = "signing.key"
@@ -74,9 +74,9 @@ def signing_key(directory: Path) -> SigningKey:
 
 
 def _load(path: Path) -> SigningKey:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         require_private(path, os.fstat(file.fileno()))
-        content = file.read()
+        content = file.read(SIZE_LIMIT)
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
