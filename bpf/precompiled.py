@@ -116,6 +116,10 @@ def _prototypes(header: str) -> str:
 
 
 def _prune(newest: Path) -> None:
-    headers = sorted(newest.parent.glob("pch-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    made: dict[Path, int] = {}
+    for path in newest.parent.glob("pch-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it since
+            made[path] = path.stat().st_mtime_ns
+    headers = sorted(made, key=lambda path: made[path], reverse=True)
     for path in {*headers[KEEP:], *beyond(headers[1:], room=KEPT_BYTES, least_age_s=0.0)}:
         forget(path)  # whoever compiles with one just now has it open, or makes it again
