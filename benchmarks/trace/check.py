@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SHARES, SLEEP, THREAD, WAIT, WAKE, Trace, TraceInfo
 from policy_lake.limits import LONGEST_NAME, TRACE_CPUS, TRACE_TASKS, TRACE_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_NAME_BYTES = 15  # TASK_COMM_LEN less the zero at its end
 
 
 def first_fault(trace: Trace) -> str:
@@ -53,8 +52,8 @@ def info_fault(info: TraceInfo) -> str:
         return "field 'names', 'delays_us' or 'kernel': longer than in any trace"
     if not all(0 <= delay_us <= TRACE_US for delay_us in info.delays_us):
         return "field 'delays_us': not from 0 to a day"
-    if max(len(name.encode()) for name in (info.command, *info.names)) > _NAME_BYTES:
-        return f"field 'names': a name of more than {_NAME_BYTES} bytes is none of a task's"
+    if max(len(comm_bytes(name)) for name in (info.command, *info.names)) > COMM_BYTES:
+        return f"field 'names': a name of more than {COMM_BYTES} bytes is none of a task's"
     return ""
 
 
