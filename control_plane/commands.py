@@ -9,8 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.process_limits import GUEST, LAKE, RUN, Needs, shortage
+from policy_lake.show import for_terminal, is_utf8, shortened
 
 # By a command's words after `schedcp`. A test parses each and asks that no command is without.
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -56,6 +57,9 @@ NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("verify", "score", "record", "fidelity", "setup"), GUEST),
     **dict.fromkeys(("lake", "runs"), LAKE),
 }
+# Arguments that are an id or a path: a path has whatever bytes its file has.
+MAY_BE_FILES = ("workload", "policy", "what")
+LONGEST_SHOWN = 60
 
 
 class Commands(TyperGroup):
@@ -75,6 +79,10 @@ class Commands(TyperGroup):
         # The words below the program's own name, whatever that is.
         above = ctx.command_path.split()[1:] if ctx.parent else []
         examples = EXAMPLES.get(" ".join([*above, cmd_name]))
+        if command and not command.context_settings.get("ignore_unknown_options"):  # `record`: its words are another's
+            for parameter in command.params:
+                if parameter.callback is None:
+                    parameter.callback = _utf8
         if command and examples:
             # \b: lines are kept as they are.
             command.epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
@@ -87,6 +95,17 @@ class Commands(TyperGroup):
         with formatter.section("Commands"):
             # A command's summary is its docstring's first sentence, and no docstring has 1,000 characters.
             formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in shown])
+
+
+def _utf8(context: Any, parameter: Any, value: Any) -> Any:
+    """The value of an option or argument that is text; InputError for one that could be neither stored nor found."""
+    from pathlib import Path
+
+    for text in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(text, str) and not is_utf8(text) and not (parameter.name in MAY_BE_FILES and Path(text).exists()):
+            option = parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
+            raise InputError(f"{option} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
+    return value
 
 
 def show_version(wanted: bool) -> None:

@@ -87,3 +87,15 @@ def test_slots_go_by_the_cpus_of_this_process(monkeypatch: pytest.MonkeyPatch) -
     asked: list[int] = []
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: asked.append(pid) or {0, 1})
     assert load_settings().slots(1) == 2 and set(asked) == {0}
+
+
+TEXTS = ("DATA_DIR", "CACHE_DIR", "LAKE", "KEY_STORE", "MODEL", "MODEL_API_KEY", "REQUIRE")
+
+
+@pytest.mark.parametrize("name", [*(f"SCHEDCP_{name}" for name in TEXTS), "XDG_DATA_HOME", "HOME"])
+def test_what_is_not_utf_8_is_told_before_anything_is_kept_under_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in ("SCHEDCP_DATA_DIR", "SCHEDCP_CACHE_DIR", "XDG_DATA_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "/x/\udcff")
+    with pytest.raises(InputError, match=rf"^{name}=.*: not UTF-8$"):
+        load_settings()

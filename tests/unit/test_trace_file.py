@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from trace_cases import parent_and_child, trace
 
+from benchmarks.trace import parquet_process
 from benchmarks.trace.file import TYPES, checksum, encode_trace, hash_names, parse_trace, read_trace, write_trace
 from benchmarks.trace.parquet_process import ParquetReader
 from benchmarks.trace.tasks import COLUMNS, OPS, cpu_by_name
@@ -254,3 +255,12 @@ def test_a_trace_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "none").write_text("")
     with pytest.raises(InfraError, match=r"none/a.parquet: (File exists|Not a directory)"):
         write_trace(parent_and_child(), tmp_path / "none" / "a.parquet")
+
+
+def test_without_its_libraries_no_file_is_called_damaged(path, tmp_path, monkeypatch):
+    server = tmp_path / "server.py"
+    source = parquet_process.SERVER.read_text()
+    server.write_text(source.replace("import pyarrow as pa", "import pyarrow_of_another_python as pa"))
+    monkeypatch.setattr(parquet_process, "SERVER", server)
+    with ParquetReader(TYPES) as reader, pytest.raises(InfraError, match="pyarrow cannot be loaded"):
+        parse_trace(path.read_bytes(), "a.parquet", reader)
