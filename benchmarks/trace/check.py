@@ -14,6 +14,8 @@ from policy_lake.limits import LONGEST_NAME, TRACE_CPUS, TRACE_TASKS, TRACE_US
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_CLOCKS_APART = 1.01  # what the clocks of a host's CPUs may make of it
+
 
 def first_fault(trace: Trace) -> str:
     """What is wrong, naming the field and the row; empty if nothing is."""
@@ -23,6 +25,7 @@ def first_fault(trace: Trace) -> str:
         or _argument_fault(trace)
         or _edge_fault(trace)
         or _order_fault(trace)
+        or _time_fault(trace)
     )
 
 
@@ -78,6 +81,22 @@ def _argument_fault(trace: Trace) -> str:
             return f"field 'arg', row {row}: must be from {low} to {high}, not {trace.arg[row]}"
     if int(trace.after_us.sum()) > TRACE_US:
         return "field 'after_us': more than a day of CPU time"
+    return ""
+
+
+def _time_fault(trace: Trace) -> str:
+    """CPU time that is none, or a task's own that its command's makespan has no room for."""
+    if not trace.after_us.any():
+        return "field 'after_us': no CPU time at all, so there is nothing to replay"
+    own = np.add.reduceat(trace.after_us + np.where(trace.op == SLEEP, trace.arg, 0), trace.starts[:-1])
+    # Each operation is rounded to 1 us by itself.
+    over = np.nonzero(own > trace.info.wall_us * _CLOCKS_APART + np.diff(trace.starts))[0]
+    if len(over):
+        task = int(over[0])
+        return (
+            f"field 'wall_us': {trace.info.wall_us} us of makespan have no room for task {task}, "
+            f"which runs and sleeps for {own[task]} us"
+        )
     return ""
 
 

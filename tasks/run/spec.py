@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -68,6 +69,8 @@ def define_run(
     described = find_workload(workload, settings)
     if not is_utf8(f"{described.file}{described.trace}"):  # nor would Ray start, which is told the command line
         raise InputError(f"{workload}: its path is not UTF-8, and a run is kept with the paths of its workload")
+    if not is_utf8(place := os.getcwd()):
+        raise InputError(f"{place}: the current directory's path is not UTF-8, and Ray does not start in such a one")
     claim(settings.data_dir)
     return RunSpec(
         _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from benchmarks.attachment import check_nothing_attached
-from benchmarks.output import last_line, last_object
+from benchmarks.output import failure_of, last_line, last_object
 from benchmarks.replay_fidelity import Fidelity, compare
 from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
@@ -31,6 +31,6 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
     where, event = f"replay of {trace.info.command}", report.ran(_LABEL)
     check_nothing_attached(event, where=where)
-    if not event.ok:
-        raise InfraError(f"{where}: failed: {last_line(event.err)}")
+    if failure := failure_of(event):
+        raise InfraError(f"{where}: {failure}" + (f": {last_line(event.err)}" if event.err.strip() else ""))
     return compare(trace, last_object(event.out, where=where))

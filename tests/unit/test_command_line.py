@@ -147,6 +147,10 @@ def test_a_path_has_whatever_bytes_its_file_has(monkeypatch, capsys, tmp_path):
     assert r"\udcff.toml" in capsys.readouterr().out
     with pytest.raises(InputError, match="its path is not UTF-8"):
         define_run(str(path), load_settings(data_dir=tmp_path / "data"))
+    (tmp_path / "\udcfe").mkdir()
+    monkeypatch.chdir(tmp_path / "\udcfe")
+    with pytest.raises(InputError, match="the current directory's path is not UTF-8"):
+        define_run("batch", load_settings(data_dir=tmp_path / "data"))
     assert not (tmp_path / "data").exists()
 
 

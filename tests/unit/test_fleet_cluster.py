@@ -199,6 +199,13 @@ def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(
         assert len(our_cluster.seen.connects) == 8, "one every 10 s of 60, and one that ends after them"
 
 
+def test_what_would_fail_each_time_is_not_tried_again(our_cluster: Any) -> None:
+    our_cluster.seen.always = UnicodeEncodeError("utf-8", "/\udcff", 1, 2, "surrogates not allowed")
+    with pytest.raises(InfraError, match="^Ray did not start: the command line or the current directory"):
+        our_cluster().ready()
+    assert our_cluster.seen.killed and len(our_cluster.seen.connects) == 1
+
+
 def test_a_start_that_ray_breaks_off_with_an_exit_leaves_nothing_when_it_is_told(our_cluster: Any) -> None:
     our_cluster.seen.always = SystemExit(1)
     with pytest.raises(InfraError, match="did not start: SystemExit: 1"):

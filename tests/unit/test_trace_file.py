@@ -145,6 +145,10 @@ def test_zero_tasks_are_told(path):
         ([(0, "wake", 0, 0, 0), (0, "exit", 0, 0, 0)], "an edge is not woken once and waited for once"),
         ([(0, "wait", 0, 0, 0), (0, "wake", 0, 0, 0), (0, "exit", 0, 0, 0)], "task 0 waits for a wake-up that never"),
         ([(0, "exit", 0, 0, 0), (1, "fork", 0, 0, 1), (1, "exit", 0, 0, 0)], "a task is never made"),
+        ([(0, "sleep", 0, 0, 5), (0, "exit", 0, 0, 0)], "field 'after_us': no CPU time at all"),
+        ([(0, "sleep", 1, 0, 61_000_000), (0, "exit", 0, 0, 0)], "field 'wall_us': 10000 us of makespan have no room"),
+        ([(0, "fork", 1, 0, 1), (0, "exit", 0, 0, 0), (1, "exit", 2**32 - 1, 0, 0)], "no room for task 1, which runs"),
+        ([(0, "sleep", 10_000, 0, 103), (0, "exit", 0, 0, 0)], "which runs and sleeps for 10103 us"),
     ],
 )
 def test_what_could_not_be_replayed_to_its_end_is_told(tmp_path, rows, told):
@@ -152,6 +156,11 @@ def test_what_could_not_be_replayed_to_its_end_is_told(tmp_path, rows, told):
     with pytest.raises(InputError, match=told) as raised:
         read_trace(tmp_path / "b.parquet")
     assert "b.parquet" in str(raised.value)
+
+
+def test_a_task_may_take_the_whole_makespan_give_or_take_what_rounding_makes_of_it(tmp_path):
+    write_trace(trace([(0, "sleep", 10_000, 0, 102), (0, "exit", 0, 0, 0)]), tmp_path / "b.parquet")
+    assert read_trace(tmp_path / "b.parquet").info.wall_us == 10_000
 
 
 def test_damage_that_is_well_formed_is_told_by_the_checksum(path):
