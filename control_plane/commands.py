@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -44,7 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "lake rebuild": ("schedcp lake rebuild",),
     "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
     "workloads show": ("schedcp workloads show batch",),
-    "workloads add": ("schedcp workloads add mine.toml",),
+    "workloads add": ("schedcp workloads add mine.toml", "schedcp workloads add build.parquet"),
     "token show": ("schedcp token show mine.dsse.json",),
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
@@ -79,10 +81,8 @@ class Commands(TyperGroup):
         # The words below the program's own name, whatever that is.
         above = ctx.command_path.split()[1:] if ctx.parent else []
         examples = EXAMPLES.get(" ".join([*above, cmd_name]))
-        if command and not command.context_settings.get("ignore_unknown_options"):  # `record`: its words are another's
-            for parameter in command.params:
-                if parameter.callback is None:
-                    parameter.callback = _utf8
+        if command:
+            _look_at_words(command)
         if command and examples:
             # \b: lines are kept as they are.
             command.epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
@@ -97,15 +97,38 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in shown])
 
 
+def _look_at_words(command: Any) -> None:
+    """Let the command's options and arguments refuse words that none of them can mean."""
+    for parameter in command.params:
+        if Path in _types(parameter):
+            parameter.process_value = partial(_no_empty_path, parameter, parameter.process_value)
+        # The words of `record` are another command's.
+        elif parameter.callback is None and not command.context_settings.get("ignore_unknown_options"):
+            parameter.callback = _utf8
+
+
 def _utf8(context: Any, parameter: Any, value: Any) -> Any:
     """The value of an option or argument that is text; InputError for one that could be neither stored nor found."""
-    from pathlib import Path
-
     for text in value if isinstance(value, list | tuple) else (value,):
         if isinstance(text, str) and not is_utf8(text) and not (parameter.name in MAY_BE_FILES and Path(text).exists()):
-            option = parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
-            raise InputError(f"{option} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
+            raise InputError(f"{_name(parameter)} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
     return value
+
+
+def _no_empty_path(parameter: Any, process: Any, context: Any, value: Any) -> Any:
+    """The value of an option or argument that is a path; InputError for an empty one, which would be the directory."""
+    if "" in (value if isinstance(value, list | tuple) else (value,)):
+        raise InputError(f"{_name(parameter)} '': the path is empty")
+    return process(context, value)
+
+
+def _types(parameter: Any) -> tuple[Any, ...]:
+    annotation = parameter.type_descriptor.annotation
+    return (annotation, *get_args(annotation))
+
+
+def _name(parameter: Any) -> str:
+    return parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
 
 
 def show_version(wanted: bool) -> None:

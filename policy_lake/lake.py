@@ -72,6 +72,8 @@ class Lake:
 
     def get(self, id: str) -> list[Entry]:
         """All that has this id, over all tables; for a candidate's id also its scores and rejections."""
+        if not id:
+            return []  # it would be that of every record that names no candidate
         where = f"id = {quoted(id)} OR candidate = {quoted(id)}"
         return [entry for kind in KINDS for entry in self._entries(kind, where)]
 

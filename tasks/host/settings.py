@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from benchmarks.workloads import WorkloadSize
 from policy_lake import limits
+from policy_lake.embed import embedder
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
 from policy_lake.show import for_terminal, is_utf8
@@ -52,7 +54,9 @@ def _cache_dir() -> Path:
 class Settings(BaseSettings):
     """Where things lie, how large a guest is, how many run at once, and how long anything may take."""
 
-    model_config = SettingsConfigDict(env_prefix="SCHEDCP_", frozen=True, protected_namespaces=())
+    model_config = SettingsConfigDict(
+        env_prefix="SCHEDCP_", frozen=True, protected_namespaces=(), env_ignore_empty=True
+    )
 
     data_dir: Path = Field(default_factory=_data_dir)
     cache_dir: Path = Field(default_factory=_cache_dir)
@@ -113,6 +117,15 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, Path | str) and info.field_name not in ("kernel", "schbench") and not is_utf8(str(text)):
             raise ValueError(_NOT_UTF8)
+        return value
+
+    @field_validator("embedder")
+    @classmethod
+    def _known_embedder(cls, value: str) -> str:
+        try:
+            embedder(value)  # one that is there; its library is loaded with its first text
+        except InputError as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
         return value
 
     @field_validator("require")
@@ -210,4 +223,6 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
         "int_parsing": "not a whole number", "int_from_float": "not a whole number", "float_parsing": "not a number",
         "bool_parsing": "neither true nor false", "extra_forbidden": "there is no such setting",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))  # fmt: skip
+    if first["type"] in ("greater_than_equal", "less_than_equal") and math.isnan(float(first["input"])):
+        wrong = "not a number"
     return field, value, wrong

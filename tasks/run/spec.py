@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -69,7 +68,7 @@ def define_run(
     described = find_workload(workload, settings)
     if not is_utf8(f"{described.file}{described.trace}"):  # nor would Ray start, which is told the command line
         raise InputError(f"{workload}: its path is not UTF-8, and a run is kept with the paths of its workload")
-    if not is_utf8(place := os.getcwd()):
+    if not is_utf8(str(place := Path.cwd())):
         raise InputError(f"{place}: the current directory's path is not UTF-8, and Ray does not start in such a one")
     claim(settings.data_dir)
     return RunSpec(

@@ -208,6 +208,11 @@ def test_a_library_that_cannot_be_loaded_is_no_damage(lake, monkeypatch, library
     assert not isinstance(caught.value, LakeError)
 
 
+def test_nothing_has_an_empty_id(lake):
+    lake.put(policy("a"), *lessons(0))  # neither names a candidate
+    assert lake.get("") == [] and len(lake.get("a")) == 1
+
+
 def test_text_that_is_not_utf_8_is_none_of_a_lake_s(lake):
     lake.put(policy("a"))
     for ask in (lake.get, lake.search_policies, lambda text: lake.scores(run=text)):

@@ -138,6 +138,24 @@ def test_text_that_is_not_utf_8_is_told_at_once(monkeypatch, capsys, words, told
     assert ("--json" in words) == bool(captured.out)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["token", "show", ""], "FILE"),
+        (["fidelity", ""], "FILE"),
+        (["verify", "x.bpf.c", "-I", "include", "-I", ""], "-I"),
+        (["score", "fifo", "-w", "batch", "--plots="], "--plots"),
+        (["tune", "batch", "--schbench", ""], "--schbench"),
+        (["record", "-o", "", "--", "true", ""], "-o"),
+    ],
+)
+def test_an_empty_path_is_not_the_directory(monkeypatch, capsys, words, told):
+    monkeypatch.setattr(sys, "argv", ["schedcp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"schedcp: {told} '': the path is empty\n")
+
+
 def test_a_path_has_whatever_bytes_its_file_has(monkeypatch, capsys, tmp_path):
     path = tmp_path / "\udcff.toml"
     text = (ROOT / "benchmarks/workloads/batch.toml").read_text()

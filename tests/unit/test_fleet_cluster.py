@@ -201,7 +201,7 @@ def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(
 
 def test_what_would_fail_each_time_is_not_tried_again(our_cluster: Any) -> None:
     our_cluster.seen.always = UnicodeEncodeError("utf-8", "/\udcff", 1, 2, "surrogates not allowed")
-    with pytest.raises(InfraError, match="^Ray did not start: the command line or the current directory"):
+    with pytest.raises(InfraError, match=r"^Ray did not start: the command line or the current directory"):
         our_cluster().ready()
     assert our_cluster.seen.killed and len(our_cluster.seen.connects) == 1
 

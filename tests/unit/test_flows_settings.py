@@ -99,3 +99,26 @@ def test_what_is_not_utf_8_is_told_before_anything_is_kept_under_it(monkeypatch:
     monkeypatch.setenv(name, "/x/\udcff")
     with pytest.raises(InputError, match=rf"^{name}=.*: not UTF-8$"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [("GUEST_DEADLINE_S", "nan", "not a number"), ("MODEL_MAX_COST_USD", "-NaN", "not a number"),
+     ("GUEST_DEADLINE_S", "inf", "more than 604800.0"), ("EMBEDDER", "foo", "it must be wordllama, hash, .*"),
+     ("EMBEDDER", "hash:0", "it must be wordllama, hash, .*")],
+)  # fmt: skip
+def test_what_is_wrong_with_it_is_told_by_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, wrong: str
+) -> None:
+    monkeypatch.setenv(f"SCHEDCP_{name}", value)
+    with pytest.raises(InputError, match=rf"^SCHEDCP_{name}='{value}': {wrong}$"):
+        load_settings()
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SCHEDCP_DATA_DIR", raising=False)
+    usual = load_settings()
+    for name in ("DATA_DIR", "KERNEL", "EMBEDDER", "CPUS"):
+        monkeypatch.setenv(f"SCHEDCP_{name}", "")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings() == usual
