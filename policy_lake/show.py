@@ -70,6 +70,11 @@ def for_prompt(text: object, most: int = PROMPT_CHARACTERS) -> str:
     return _MARKER.sub(lambda match: " ".join(match[0]), line)
 
 
+def name_shown(name: str) -> str:
+    """A task's name, which may be empty or blank, as something that is seen; not yet escaped."""
+    return name if name.strip() else f"'{name}'" if name else "(no name)"
+
+
 def is_utf8(text: str) -> bool:
     """Whether the text can be written: arguments and file names of other bytes come to us with halves of surrogates."""
     return not _SURROGATE.search(text)

@@ -10,6 +10,7 @@ from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
 from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.show import name_shown
 from tasks.host.guest import prepare_guest, shape_of
 from tasks.host.settings import Settings
 from verifier_vm.machine import vm
@@ -29,7 +30,7 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
     job = GuestJob({_FILE: program(trace)}, (step,))
     report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
-    where, event = f"replay of {trace.info.command}", report.ran(_LABEL)
+    where, event = f"replay of {name_shown(trace.info.command)}", report.ran(_LABEL)
     check_nothing_attached(event, where=where)
     if failure := failure_of(event):
         raise InfraError(f"{where}: {failure}" + (f": {last_line(event.err)}" if event.err.strip() else ""))
