@@ -167,7 +167,8 @@ def test_names_of_tasks_stand_in_columns_however_wide_they_look(tmp_path, capsys
     assert "\n(no name): 9 ms on 2 CPUs" in recorded and "apart, of (no name) (wanted" in compared
     rows = [line for line in (recorded + compared).splitlines() if line.startswith("  ") and "p50" not in line]
     assert len(rows) == 7 + 8, "each on one line"
-    assert {row[2:].partition("  ")[0] for row in rows} == {
+    shown = {row[2:].partition("  ")[0] for row in rows}
+    assert shown == {
         "[bold]x[/]",
         "\u4f60\u597d",
         r"a\x1bb",
