@@ -26,6 +26,7 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     InfraError if the guest or the replayer fails.
     """
     guest = prepare_guest(settings, shape_of(settings, trace.info.cpus))
+    guest.announce()
     timeout_s = max(_LEAST_S, _TIMES * trace.info.wall_us / 1e6)
     step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
     job = GuestJob({_FILE: program(trace)}, (step,))
