@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from tasks.fleet import cluster, environment
 from tasks.fleet.reach import PREFACE, check_ray
 
@@ -99,7 +99,7 @@ def test_an_address_is_tried_before_ray_waits_for_it(monkeypatch: pytest.MonkeyP
     check_ray("auto")
     assert met == [("host", 10001), ("::1", 6379)]
     for bad in ("host", ":6379", "host:x", "host:65536"):
-        with pytest.raises(InfraError, match="not a HOST:PORT"):
+        with pytest.raises(InputError, match="not a HOST:PORT"):
             check_ray(bad)
     with pytest.raises(InfraError, match="no Ray cluster can be reached"):
         check_ray("host:9")
