@@ -47,7 +47,9 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
+        trace = data.startswith(b"PAR1")
+        wrong = "a trace: name it *.parquet, and run `schedcp workloads add`" if trace else "not a text file in UTF-8"
+        raise InputError(f"{path}: {wrong}") from None
     for number, line in enumerate(text.splitlines(), 1):
         if _QUOTED.sub("", line).count(".") > limits.DESCRIPTOR_DOTS:
             raise InputError(f"{path}: line {number}: more than {limits.DESCRIPTOR_DOTS} dots outside of quotes")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks.attachment import bad_detach, check_nothing_attached, lost_attachment
-from benchmarks.output import last_line, number
+from benchmarks.output import failure_of, last_line, number
 from benchmarks.rounds import Rounds
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Workload
@@ -74,7 +74,7 @@ def _warm_up(workload: Workload, run: Ran) -> None:
 def _baseline_run(workload: Workload, run: Ran) -> dict[str, float]:
     where = f"step '{run.label}'"
     check_nothing_attached(run, where=where)
-    if failure := _failure(run):
+    if failure := failure_of(run):
         raise InfraError(f"{where}: workload '{workload.id}' {failure} under the baseline: {last_line(run.err)}")
     return _metrics(workload, run)
 
@@ -89,7 +89,7 @@ def _attached_run(workload: Workload, steps: _Events, pair: int, role: Role) -> 
     if lost := lost_attachment(attach, run, where=f"step '{label}'"):
         reason = f"pair {pair}: the policy fell off while it was measured"
         return Rejection(STAGE, reason, _evidence(lost, run, steps.peek()), code=Code.FELL_OFF)
-    if failure := _failure(run):
+    if failure := failure_of(run):
         reason = f"pair {pair}: workload '{workload.id}' {failure} under the policy"
         evidence = _evidence(last_line(run.err), run, steps.peek())
         return Rejection(STAGE, reason, evidence, code=Code.HUNG if run.timed_out else Code.WORKLOAD_FAILED)
@@ -99,21 +99,6 @@ def _attached_run(workload: Workload, steps: _Events, pair: int, role: Role) -> 
         code = Code.EXIT_ERROR if detach.ok else Code.NOT_DETACHED
         return Rejection(STAGE, reason, _evidence(ended, run, detach), code=code)
     return _metrics(workload, run)
-
-
-def _failure(run: Ran) -> str:
-    """How the workload failed, in words; empty if it did not."""
-    if run.timed_out:
-        return f"did not end within {run.seconds:.0f} s"
-    if run.signal:
-        return f"was ended by signal {run.signal}"
-    if run.exit:
-        return f"exited with {run.exit}"
-    if not run.ended:
-        return "left processes that would not die"
-    if not run.ok:
-        raise InfraError(f"step '{run.label}': the guest calls it failed and does not say why")
-    return ""
 
 
 def _metrics(workload: Workload, run: Ran) -> dict[str, float]:

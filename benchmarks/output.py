@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin
 
 from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.events import Ran
 from policy_lake.limits import LONGEST_LINE, OUTPUT_BYTES
 from policy_lake.show import for_terminal, shortened
 
@@ -49,6 +50,21 @@ def last_line(text: object) -> str:
     """The last line of a program's stderr, where it says why it failed."""
     last = str(text or "").rstrip().rpartition("\n")[2].strip()
     return for_terminal(shortened(last, LONGEST_LINE)) or "nothing on stderr"
+
+
+def failure_of(run: Ran) -> str:
+    """How a program failed, in words; empty if it did not."""
+    if run.timed_out:
+        return f"did not end within {run.seconds:.0f} s"
+    if run.signal:
+        return f"was ended by signal {run.signal}"
+    if run.exit:
+        return f"exited with {run.exit}"
+    if not run.ended:
+        return "left processes that would not die"
+    if not run.ok:
+        raise InfraError(f"step '{run.label}': the guest calls it failed and does not say why")
+    return ""
 
 
 def last_object(text: str, *, where: str, error: type[SchedcpError] = InfraError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.attachment import check_nothing_attached
+from benchmarks.comm import comm_printed
 from benchmarks.output import last_line, last_object, number, take
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
@@ -103,7 +104,7 @@ def _command(row: Any, where: str) -> CommandProfile:
         raise InfraError(f"{where}: is not an object but {row!r:.60}")
     bursts, waits = _histogram(row, "burst_log2_us", where), _histogram(row, "wait_log2_us", where)
     return CommandProfile(
-        comm=take(row, "comm", str, where=where),
+        comm=comm_printed(take(row, "comm", str, where=where)),
         tasks=int(number(row, "tasks", where=where)),
         cpu_ms=number(row, "cpu_ns", where=where) / 1e6,
         cpu_ms_max_task=number(row, "cpu_ns_max_task", where=where) / 1e6,

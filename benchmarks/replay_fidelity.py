@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.comm import comm_printed
 from benchmarks.output import number, take
 from benchmarks.trace.program import total_us
 from benchmarks.trace.tasks import SHARES, Trace, cpu_by_name
@@ -82,7 +83,8 @@ def compare(trace: Trace, replayed: Mapping[str, Any]) -> Fidelity:
     """The trace against what the replayer printed; InfraError naming the field that it lacks."""
     where = "the replayer's output"
     commands = take(replayed, "commands", list[Any], where=where)
-    replay_ms = {take(row, "comm", str, where=where): number(row, "cpu_ms", where=where) for row in commands}
+    named = ((comm_printed(take(row, "comm", str, where=where)), row) for row in commands)
+    replay_ms = {name: number(row, "cpu_ms", where=where) for name, row in named}
     original_ms = cpu_by_name(trace)
     totals = sum(original_ms.values()), sum(replay_ms.values())
     if min(totals) <= 0:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.process_limits import GUEST, LAKE, RUN, Needs, shortage
+from policy_lake.show import for_terminal, is_utf8, shortened
 
 # By a command's words after `schedcp`. A test parses each and asks that no command is without.
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -43,7 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "lake rebuild": ("schedcp lake rebuild",),
     "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
     "workloads show": ("schedcp workloads show batch",),
-    "workloads add": ("schedcp workloads add mine.toml",),
+    "workloads add": ("schedcp workloads add mine.toml", "schedcp workloads add build.parquet"),
     "token show": ("schedcp token show mine.dsse.json",),
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
@@ -56,6 +59,9 @@ NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("verify", "score", "record", "fidelity", "setup"), GUEST),
     **dict.fromkeys(("lake", "runs"), LAKE),
 }
+# Arguments that are an id or a path: a path has whatever bytes its file has.
+MAY_BE_FILES = ("workload", "policy", "what")
+LONGEST_SHOWN = 60
 
 
 class Commands(TyperGroup):
@@ -75,6 +81,8 @@ class Commands(TyperGroup):
         # The words below the program's own name, whatever that is.
         above = ctx.command_path.split()[1:] if ctx.parent else []
         examples = EXAMPLES.get(" ".join([*above, cmd_name]))
+        if command:
+            _look_at_words(command)
         if command and examples:
             # \b: lines are kept as they are.
             command.epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
@@ -87,6 +95,40 @@ class Commands(TyperGroup):
         with formatter.section("Commands"):
             # A command's summary is its docstring's first sentence, and no docstring has 1,000 characters.
             formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in shown])
+
+
+def _look_at_words(command: Any) -> None:
+    """Let the command's options and arguments refuse words that none of them can mean."""
+    for parameter in command.params:
+        if Path in _types(parameter):
+            parameter.process_value = partial(_no_empty_path, parameter, parameter.process_value)
+        # The words of `record` are another command's.
+        elif parameter.callback is None and not command.context_settings.get("ignore_unknown_options"):
+            parameter.callback = _utf8
+
+
+def _utf8(context: Any, parameter: Any, value: Any) -> Any:
+    """The value of an option or argument that is text; InputError for one that could be neither stored nor found."""
+    for text in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(text, str) and not is_utf8(text) and not (parameter.name in MAY_BE_FILES and Path(text).exists()):
+            raise InputError(f"{_name(parameter)} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
+    return value
+
+
+def _no_empty_path(parameter: Any, process: Any, context: Any, value: Any) -> Any:
+    """The value of an option or argument that is a path; InputError for an empty one, which would be the directory."""
+    if "" in (value if isinstance(value, list | tuple) else (value,)):
+        raise InputError(f"{_name(parameter)} '': the path is empty")
+    return process(context, value)
+
+
+def _types(parameter: Any) -> tuple[Any, ...]:
+    annotation = parameter.type_descriptor.annotation
+    return (annotation, *get_args(annotation))
+
+
+def _name(parameter: Any) -> str:
+    return parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
 
 
 def show_version(wanted: bool) -> None:

@@ -170,4 +170,6 @@ def _resident(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    return f"plans with {settings.model}" if settings.model else "none configured: the embedded planner plans"
+    from tasks.run.budget import endpoint_of
+
+    return f"plans with {settings.model}" if endpoint_of(settings) else "none configured: the embedded planner plans"

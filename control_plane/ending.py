@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from control_plane.output import print_json, take_any_text
 from control_plane.streams import guard_streams
-from policy_lake.errors import InfraError, InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError, cannot_be_loaded
 from policy_lake.limits import LOG_CHARACTERS
 from policy_lake.show import for_terminal, shortened
 from tasks.host.interrupts import interruptible
@@ -51,6 +51,8 @@ def run(app: Callable[..., Any], name: str) -> None:
         raise
     except MemoryError:
         _fail("the system: out of memory", InfraError.exit_status)
+    except ImportError as error:
+        _fail(str(cannot_be_loaded(error)), InfraError.exit_status)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

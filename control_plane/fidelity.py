@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
 from benchmarks.trace.file import read_trace
-from control_plane.output import escape, out, print_json, working
+from control_plane.output import column, escape, out, print_json, working
 from control_plane.outputs import FidelityOutput, ReplayedCommand
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, name_shown
 from tasks.host.settings import Settings
 from tasks.traces.replay import replay
 
@@ -20,7 +20,7 @@ _SHOWN = 0.5
 def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
     """Replay, compare, print; 0 also where they differ, since that is a finding and no failure."""
     trace = read_trace(file)
-    with working(f"replaying {for_terminal(trace.info.command)}: {trace.tasks} tasks"):
+    with working(f"replaying {for_terminal(name_shown(trace.info.command))}: {trace.tasks} tasks"):
         fidelity = replay(trace, settings)
     if as_json:
         print_json("fidelity", compared(fidelity, str(file)))
@@ -47,7 +47,9 @@ def compared(fidelity: Fidelity, file: str) -> FidelityOutput:
 
 def _show(fidelity: Fidelity) -> None:
     console = out()
-    console.print(f"[bold]{escape(fidelity.command)}[/] on {fidelity.cpus} CPUs, under EEVDF")
+    console.print(
+        f"[bold]{escape(name_shown(fidelity.command))}[/] on {fidelity.cpus} CPUs, under EEVDF", soft_wrap=True
+    )
     console.print(
         f"makespan: original {fidelity.original_ms:.1f} ms, replay {fidelity.replay_ms:.1f} ms, "
         f"{fidelity.makespan_error:+.1%} (wanted within {MAKESPAN_LIMIT:.0%}); bound {fidelity.bound_ms:.1f} ms",
@@ -60,18 +62,19 @@ def _show(fidelity: Fidelity) -> None:
         )
     worst = fidelity.worst_share
     console.print(
-        f"CPU shares: at most {fidelity.share_error:.2f} points apart, of {escape(worst.name)} "
+        f"CPU shares: at most {fidelity.share_error:.2f} points apart, of {escape(name_shown(worst.name))} "
         f"(wanted within {SHARE_LIMIT:g})", soft_wrap=True,
     )  # fmt: skip
     for share in fidelity.shares:
         if max(share.original_share, share.replay_share) >= _SHOWN:
-            console.print(f"  {escape(share.name):<16} {share.original_ms:10.1f} ms {share.original_share:5.1f} %"
-                          f"   replay {share.replay_ms:10.1f} ms {share.replay_share:5.1f} %")  # fmt: skip
+            console.print(f"  {column(share.name, 16)} {share.original_ms:10.1f} ms {share.original_share:5.1f} %"
+                          f"   replay {share.replay_ms:10.1f} ms {share.replay_share:5.1f} %",
+                          soft_wrap=True)  # fmt: skip
     console.print(
         f"run-queue delay after {fidelity.wakeups[0]} wake-ups, in the replay {fidelity.wakeups[1]}:", soft_wrap=True
     )
     for name, (original, replayed) in fidelity.delays_us.items():
-        console.print(f"  {escape(name):<4} {original:12.1f} us   replay {replayed:12.1f} us")
+        console.print(f"  {escape(name):<4} {original:12.1f} us   replay {replayed:12.1f} us", soft_wrap=True)
     if fidelity.lost_share > MAKESPAN_LIMIT:
         console.print(
             f"[yellow]warning[/]: others had {fidelity.lost_share:.0%} of its CPUs while it was recorded: the "

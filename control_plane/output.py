@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from policy_lake.show import for_terminal, lines_for_terminal
+from policy_lake.show import for_terminal, lines_for_terminal, name_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +38,15 @@ def escape(text: object) -> str:
     from rich.markup import escape as literal
 
     return literal(for_terminal(text))
+
+
+def column(name: str, width: int) -> str:
+    """A task's name escaped and padded to so many columns, as they are seen: escapes and wide letters count."""
+    from rich.cells import cell_len
+    from rich.markup import escape as literal
+
+    text = for_terminal(name_shown(name))
+    return literal(text + " " * (width - cell_len(text)))
 
 
 def escape_lines(text: object) -> str:

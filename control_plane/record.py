@@ -10,11 +10,12 @@ from pathlib import Path
 from benchmarks.replay_fidelity import others_share
 from benchmarks.trace.file import hash_names, write_trace
 from benchmarks.trace.tasks import Trace, cpu_by_name
-from control_plane.output import err, escape, out, print_json, working
+from control_plane.output import column, err, escape, out, print_json, working
 from control_plane.outputs import RecordOutput
 from control_plane.progress import shown
 from policy_lake.errors import InputError
 from policy_lake.files import check_writable
+from policy_lake.show import name_shown
 from tasks.host.settings import load_settings
 from tasks.traces.record import record
 
@@ -74,10 +75,10 @@ def show(trace: Trace, path: Path) -> None:
     console = out()
     console.print(f"[bold]{escape(str(path))}[/]: {path.stat().st_size / 1e3:.0f} kB, {trace.tasks} tasks, "
                   f"{len(trace)} operations", soft_wrap=True)  # fmt: skip
-    console.print(f"{escape(info.command)}: {info.wall_us / 1e3:.0f} ms on {info.cpus} CPUs, "
+    console.print(f"{escape(name_shown(info.command))}: {info.wall_us / 1e3:.0f} ms on {info.cpus} CPUs, "
                   f"{sum(cpu_ms.values()):.0f} ms of CPU time, {info.wakeups} wake-ups", soft_wrap=True)  # fmt: skip
     for name, ms in sorted(cpu_ms.items(), key=lambda item: -item[1])[:8]:
-        console.print(f"  {escape(name):<16} {ms:10.1f} ms")
+        console.print(f"  {column(name, 16)} {ms:10.1f} ms", soft_wrap=True)
     if (lost := others_share(trace) + info.stolen_share) > 0.05:
         console.print(
             f"[yellow]warning[/]: others had {lost:.0%} of its CPUs meanwhile, so the original's makespan is "

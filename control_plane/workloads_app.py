@@ -35,7 +35,7 @@ def workloads_show(
 
 @workloads_app.command("add")
 def workloads_add(
-    file: Annotated[Path, typer.Argument(help="A workload's .toml.")],
+    file: Annotated[Path, typer.Argument(help="A workload's .toml, or a trace that `schedcp record` wrote, .parquet.")],
     json: Json = False,
 ) -> None:
     """Add a workload of your own: from then on its id stands for it."""

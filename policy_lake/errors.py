@@ -25,6 +25,12 @@ class InfraError(SchedcpError):
     """QEMU, disk, network or the cluster failed: nothing is known of the candidate, and a retry may help."""
 
 
+def cannot_be_loaded(error: ImportError) -> InfraError:
+    """What a library is told as that is not there, or was made for another Python: no damage of what it reads."""
+    library, why = (error.name or "a library").partition(".")[0], " ".join(str(error).split())[:200]
+    return InfraError(f"{library} cannot be loaded ({why}): run `{SETUP}`")
+
+
 class LostVMError(InfraError):
     """The guest stopped answering without saying why; `console` is the end of what it printed."""
 

@@ -17,6 +17,7 @@ from policy_lake.model import Candidate, Lesson, Policy, WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.records import KINDS, Entry, RankedPolicy, Record, Regression, Rejected, Run
 from policy_lake.scores import Score
+from policy_lake.show import is_utf8
 from policy_lake.state import State
 from policy_lake.store import Store
 from policy_lake.tables import RRF_K, LanceTables, has, quoted
@@ -57,6 +58,8 @@ class Lake:
         """
         if not text.strip():
             raise InputError("the text to search for is empty")
+        if not is_utf8(text):
+            raise InputError("the text to search for is not UTF-8")
         FOUND.check(limit)
         state = self._store.state()
         if state is None:
@@ -69,6 +72,8 @@ class Lake:
 
     def get(self, id: str) -> list[Entry]:
         """All that has this id, over all tables; for a candidate's id also its scores and rejections."""
+        if not id:
+            return []  # it would be that of every record that names no candidate
         where = f"id = {quoted(id)} OR candidate = {quoted(id)}"
         return [entry for kind in KINDS for entry in self._entries(kind, where)]
 

@@ -29,6 +29,7 @@ _MARKDOWN = re.compile(
     r"|(?:^|(?<= ))(?:#{1,6}(?= |$)|>|\+(?= |$)|[=-]+(?= |$)|\d{1,9}[.)](?= |$))",  # what opens a block when folded
     re.IGNORECASE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKER = re.compile(r"\[\[(?=\s*##)|##(?=\s*\]\])")
 
 
@@ -67,6 +68,16 @@ def for_prompt(text: object, most: int = PROMPT_CHARACTERS) -> str:
     """The text in one line of at most `most` characters; nothing in it looks like the frame of a question."""
     line = for_terminal(shortened(text, most))
     return _MARKER.sub(lambda match: " ".join(match[0]), line)
+
+
+def name_shown(name: str) -> str:
+    """A task's name, which may be empty or blank, as something that is seen; not yet escaped."""
+    return name if name.strip() else f"'{name}'" if name else "(no name)"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text can be written: arguments and file names of other bytes come to us with halves of surrogates."""
+    return not _SURROGATE.search(text)
 
 
 def shortened(text: object, most: int) -> str:

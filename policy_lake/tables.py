@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_lake import rows
-from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError, cannot_be_loaded
 from policy_lake.process_limits import LAKE, shortage
 from policy_lake.records import KINDS, Entry, LakeError
+from policy_lake.show import is_utf8
 from policy_lake.state import State
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class LanceTables:
             yield
         except (SchedcpError, TimeoutError, MemoryError):
             raise
+        except ImportError as error:
+            raise cannot_be_loaded(error) from error
         except BaseException as error:
             # A panic in LanceDB's Rust is no Exception; Ctrl-C and a task's cancellation are none either.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -140,7 +143,9 @@ class LanceTables:
 
 
 def quoted(text: str) -> str:
-    """A string in SQL."""
+    """A string in SQL; InputError for one that none of a lake's can equal."""
+    if not is_utf8(text):
+        raise InputError(f"'{text[:80]}': not UTF-8")
     return "'" + text.replace("'", "''") + "'"
 
 

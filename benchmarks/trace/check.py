@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SHARES, SLEEP, THREAD, WAIT, WAKE, Trace, TraceInfo
 from policy_lake.limits import LONGEST_NAME, TRACE_CPUS, TRACE_TASKS, TRACE_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NAME_BYTES = 15  # TASK_COMM_LEN less the zero at its end
+_CLOCKS_APART = 1.01  # what the clocks of a host's CPUs may make of it
 
 
 def first_fault(trace: Trace) -> str:
@@ -24,6 +25,7 @@ def first_fault(trace: Trace) -> str:
         or _argument_fault(trace)
         or _edge_fault(trace)
         or _order_fault(trace)
+        or _time_fault(trace)
     )
 
 
@@ -53,8 +55,8 @@ def info_fault(info: TraceInfo) -> str:
         return "field 'names', 'delays_us' or 'kernel': longer than in any trace"
     if not all(0 <= delay_us <= TRACE_US for delay_us in info.delays_us):
         return "field 'delays_us': not from 0 to a day"
-    if max(len(name.encode()) for name in (info.command, *info.names)) > _NAME_BYTES:
-        return f"field 'names': a name of more than {_NAME_BYTES} bytes is none of a task's"
+    if max(len(comm_bytes(name)) for name in (info.command, *info.names)) > COMM_BYTES:
+        return f"field 'names': a name of more than {COMM_BYTES} bytes is none of a task's"
     return ""
 
 
@@ -79,6 +81,22 @@ def _argument_fault(trace: Trace) -> str:
             return f"field 'arg', row {row}: must be from {low} to {high}, not {trace.arg[row]}"
     if int(trace.after_us.sum()) > TRACE_US:
         return "field 'after_us': more than a day of CPU time"
+    return ""
+
+
+def _time_fault(trace: Trace) -> str:
+    """CPU time that is none, or a task's own that its command's makespan has no room for."""
+    if not trace.after_us.any():
+        return "field 'after_us': no CPU time at all, so there is nothing to replay"
+    own = np.add.reduceat(trace.after_us + np.where(trace.op == SLEEP, trace.arg, 0), trace.starts[:-1])
+    # Each operation is rounded to 1 us by itself.
+    over = np.nonzero(own > trace.info.wall_us * _CLOCKS_APART + np.diff(trace.starts))[0]
+    if len(over):
+        task = int(over[0])
+        return (
+            f"field 'wall_us': {trace.info.wall_us} us of makespan have no room for task {task}, "
+            f"which runs and sleeps for {own[task]} us"
+        )
     return ""
 
 

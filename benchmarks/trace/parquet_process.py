@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from policy_lake.errors import InfraError, InputError
+from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.limits import TRACE_OPS, TRACE_ROOM_BYTES, TRACE_S
 from policy_lake.secrets import child_environment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LACKING = 69  # the status of parquet_server.py without its libraries: EX_UNAVAILABLE of sysexits.h
 SERVER = Path(__file__).with_name("parquet_server.py")
 # Arrow would else keep memory of its own, and numpy a thread for each CPU, both of which count against the limit.
 SMALL = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -67,6 +68,8 @@ class ParquetReader:
             return self._exchange(process, data)
         except (OSError, ValueError, KeyError) as error:
             self._end()
+            if process.returncode == LACKING:
+                raise InfraError(f"pyarrow cannot be loaded, so no trace can be read: run `{SETUP}`") from error
             ended = f"what reads it ended with status {process.returncode}"
             raise InputError(f"truncated or damaged, or takes too long: {ended}") from error
         finally:

@@ -13,9 +13,12 @@ import resource
 import sys
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+try:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError:
+    sys.exit(69)  # LACKING of parquet_process.py: no word of the file
 
 MOST_THINGS = 1000  # row groups, columns, encodings: Arrow makes an object of each before it says how many there are
 MOST_WORDS, LONGEST_WORD, LONGEST_TEXT = 256, 60, 4 << 20

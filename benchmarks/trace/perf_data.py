@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.comm import comm_text
 from policy_lake.errors import InfraError
 
 MAGIC = b"PERFILE2"
@@ -65,7 +66,7 @@ def read_format(name: str, text: str, wanted: tuple[str, ...]) -> Format:
 def _take(field: re.Match[str]) -> Callable[[bytes | mmap.mmap, int], Any]:
     offset, size = int(field["offset"]), int(field["size"])
     if "char" in field["type"] and size > 1:
-        return lambda data, at: data[at + offset : at + offset + size].split(b"\0", 1)[0].decode(errors="replace")
+        return lambda data, at: comm_text(data[at + offset : at + offset + size].split(b"\0", 1)[0])
     if size not in _CODES or offset > _LONGEST_SAMPLE:
         raise InfraError(f"field '{field['name']}' of a tracepoint has {size} bytes at {offset}, which none has")
     code = _CODES[size] if field["signed"] == "1" else _CODES[size].upper()

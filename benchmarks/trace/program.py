@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.cut import cut
 from benchmarks.trace.file import read_trace
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace
@@ -16,7 +17,6 @@ from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, 
 MAGIC = b"SCHEDRP1"
 _NOTHING = 8
 _LONGEST_US = (1 << 28) - 1
-_NAME_BYTES = 16
 
 
 def program(trace: Trace) -> bytes:
@@ -45,7 +45,7 @@ def program(trace: Trace) -> bytes:
         "<8s4I2Q", MAGIC, trace.tasks, len(encoded), edges, len(names), critical_us(trace), total_us(trace)
     )
     ops = np.column_stack([np.array(encoded, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
-    texts = b"".join(name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0") for name in names)
+    texts = b"".join(comm_bytes(name)[:COMM_BYTES].ljust(COMM_BYTES + 1, b"\0") for name in names)
     return header + texts + np.array(first, "<u4").tobytes() + ops
 
 

@@ -52,6 +52,7 @@ static void add(const struct observe_comm *comm, const struct observe_counts *co
 	}
 }
 
+/* A byte that is no ASCII as the character of its number: init would make a question mark of it (text_json). */
 static void print_string(const char *s, size_t limit)
 {
 	putchar('"');
@@ -60,7 +61,7 @@ static void print_string(const char *s, size_t limit)
 
 		if (c == '"' || c == '\\')
 			printf("\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
+		else if (c < 0x20 || c > 0x7e)
 			printf("\\u%04x", c);
 		else
 			putchar(c);

@@ -140,6 +140,11 @@ class Cluster:
                 with sigterm_kept():
                     start(self.slots, self._scratch)
                 return
+            except UnicodeError as error:  # it would be no other the next time
+                kill_processes(self._scratch)
+                ray.shutdown()
+                told = "the command line or the current directory, which Ray keeps, is not UTF-8"
+                raise InfraError(f"Ray did not start: {told}") from error
             except Exception as error:
                 kill_processes(self._scratch)
                 ray.shutdown()

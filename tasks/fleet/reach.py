@@ -13,7 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError, SchedcpError
+from policy_lake.show import is_utf8
 from tasks.fleet.environment import joins_a_cluster
 
 MOST_BYTES = 1 << 16  # of a health check's answer
@@ -26,9 +27,14 @@ SETTINGS = 4
 def check_reachable() -> None:
     """Before any work: InfraError in one line for what PREFECT_API_URL or RAY_ADDRESS name and is not there.
 
+    InputError for what is no address, whoever listens anywhere.
     What we start ourselves needs the loopback interface.
     """
     url = os.environ.get("PREFECT_API_URL", "")
+    if url:
+        _check_url(url)
+    if joins_a_cluster():
+        _host_and_port(os.environ["RAY_ADDRESS"])
     if not url or not joins_a_cluster():
         _within(check_loopback, "the loopback interface does not answer")
     if url:
@@ -51,9 +57,8 @@ def check_loopback() -> None:
 
 def check_prefect(url: str) -> None:
     """InfraError when no Prefect server answers at the API's address."""
+    _check_url(url)
     try:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise InfraError(f"PREFECT_API_URL={url}: not an http:// or https:// address")
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=REACH_S) as answer:
             json.loads(answer.read(MOST_BYTES))  # `true`; what is no JSON is no Prefect
             return
@@ -68,13 +73,11 @@ def check_prefect(url: str) -> None:
 
 def check_ray(address: str) -> None:
     """InfraError when no Ray cluster answers at HOST:PORT."""
-    if address == "auto" or "://" in address.removeprefix("ray://"):
+    place = _host_and_port(address)
+    if place is None:
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise InfraError(f"RAY_ADDRESS={address}: not a HOST:PORT")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S) as connection:
+        with socket.create_connection(place, timeout=REACH_S) as connection:
             connection.sendall(PREFACE)
             answer = connection.recv(9)
     except OSError as error:
@@ -83,14 +86,47 @@ def check_ray(address: str) -> None:
         raise InfraError(f"RAY_ADDRESS={address}: what answers there is no Ray cluster")
 
 
+def _check_url(url: str) -> None:
+    """InputError for what is no HTTP address."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:  # brackets that do not close, a port that is none
+        good = False
+    if not good:
+        raise InputError(f"PREFECT_API_URL={url}: not an http:// or https:// address")
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    """Where a Ray cluster listens, None for an address that only Ray understands; InputError for what is none."""
+    if address == "auto" or "://" in address.removeprefix("ray://"):
+        return None
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host = host.strip("[]")
+    if not _is_host(host) or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) < 65536:
+        raise InputError(f"RAY_ADDRESS={address}: not a HOST:PORT")
+    return host, int(port)
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be looked up at all: Python's resolver takes no label that is empty or too long."""
+    if not name or not name.isprintable() or " " in name or not is_utf8(name):
+        return False
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _within(check: Callable[[], None], late: str) -> None:
     """The check on a thread of its own: looking up a name has no time limit."""
-    failures: list[InfraError] = []
+    failures: list[SchedcpError] = []
 
     def run() -> None:
         try:
             check()
-        except InfraError as error:
+        except SchedcpError as error:
             failures.append(error)
 
     thread = threading.Thread(target=run, name="reach", daemon=True)

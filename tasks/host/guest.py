@@ -31,6 +31,7 @@ PROBE = "observe"
 EMULATED_BUILD = (
     "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
 )
+MANY_CPUS = 8  # of a guest: with more of them, taking turns, its boot alone is a wait that should be announced
 log = logger(__name__)
 
 
@@ -64,6 +65,16 @@ class Guest:
     def host_cpus(self) -> int:
         """The host CPUs that it keeps busy: with a virtual clock its CPUs take turns on one."""
         return 1 if self.machine.clock else self.machine.cpus
+
+    def announce(self) -> None:
+        """Say once in a process, before it starts, that a guest of many CPUs is slow here."""
+        if self.machine.clock and self.machine.cpus > MANY_CPUS:
+            _say_slow(self.machine.cpus)
+
+
+@lru_cache
+def _say_slow(cpus: int) -> None:
+    log.warning("a guest of %d CPUs takes turns on one CPU of the host (virtual clock): it may take minutes", cpus)
 
 
 def shape_of(settings: Settings, cpus: int = 2) -> Shape:

@@ -3,28 +3,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from benchmarks.workloads import WorkloadSize
 from policy_lake import limits
+from policy_lake.embed import embedder
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, is_utf8
 from policy_lake.topology import Topology, parse_topology
 from verifier_vm.verdict import REQUIREMENTS, bugs_of
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
 _FULL = 10.0
+_NOT_UTF8 = "not UTF-8"  # what is kept names its place, and is JSON
 
 
 def _xdg(variable: str, fallback: str) -> Path:
     # The XDG specification says that a relative value is to be ignored.
     value = Path(os.environ.get(variable) or fallback)
+    if not is_utf8(str(value)):
+        raise InputError(f"{variable if os.environ.get(variable) else 'HOME'}='{value}': {_NOT_UTF8}")
     return (value if value.is_absolute() else Path.home() / fallback) / "schedcp"
 
 
@@ -49,7 +54,9 @@ def _cache_dir() -> Path:
 class Settings(BaseSettings):
     """Where things lie, how large a guest is, how many run at once, and how long anything may take."""
 
-    model_config = SettingsConfigDict(env_prefix="SCHEDCP_", frozen=True, protected_namespaces=())
+    model_config = SettingsConfigDict(
+        env_prefix="SCHEDCP_", frozen=True, protected_namespaces=(), env_ignore_empty=True
+    )
 
     data_dir: Path = Field(default_factory=_data_dir)
     cache_dir: Path = Field(default_factory=_cache_dir)
@@ -103,6 +110,23 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("*")
+    @classmethod
+    def _utf8(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, Path | str) and info.field_name not in ("kernel", "schbench") and not is_utf8(str(text)):
+            raise ValueError(_NOT_UTF8)
+        return value
+
+    @field_validator("embedder")
+    @classmethod
+    def _known_embedder(cls, value: str) -> str:
+        try:
+            embedder(value)  # one that is there; its library is loaded with its first text
+        except InputError as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
+        return value
 
     @field_validator("require")
     @classmethod
@@ -199,4 +223,6 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
         "int_parsing": "not a whole number", "int_from_float": "not a whole number", "float_parsing": "not a number",
         "bool_parsing": "neither true nor false", "extra_forbidden": "there is no such setting",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))  # fmt: skip
+    if first["type"] in ("greater_than_equal", "less_than_equal") and math.isnan(float(first["input"])):
+        wrong = "not a number"
     return field, value, wrong

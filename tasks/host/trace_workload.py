@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.trace.file import read_trace
 from policy_lake.errors import InputError
 from policy_lake.limits import CPUS, TIMEOUT_S
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, name_shown
 
 _TEXT = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -62,7 +62,7 @@ def workload_of_trace(path: Path, id: str = "") -> str:
     total_ms = max(1, int(trace.after_us.sum()) // 1000)
     wall_s = trace.info.wall_us / 1e6
     standard_ms, smoke_ms = min(total_ms, _STANDARD_MS), min(total_ms, _SMOKE_MS)
-    command = for_terminal(trace.info.command)
+    command = for_terminal(name_shown(trace.info.command))
     return _TEXT.format(
         id=made, title=_quoted(f"{command}, recorded: {trace.tasks} tasks, {total_ms / 1e3:.1f} s of CPU time"),
         goal=_quoted(f"Shorten the makespan: the time from the start of {command} to its exit."),

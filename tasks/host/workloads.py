@@ -26,6 +26,7 @@ from tasks.host.settings import Settings
 from tasks.host.trace_workload import id_in, workload_of_trace
 
 SCHBENCH = "schbench"
+TRACE = ".parquet"
 
 
 def find_workload(name: str, settings: Settings) -> Workload:
@@ -34,6 +35,9 @@ def find_workload(name: str, settings: Settings) -> Workload:
     A path is taken from where we are. InputError that names the known ids, a tier or a number that it does not have or
     take, or what is wrong with the binary.
     """
+    if Path(name).suffix == TRACE:
+        read_outside(name, TRACE_BYTES)
+        raise InputError(f"{name}: a trace, and no workload yet: run `schedcp workloads add {name}`, then name its id")
     described = workload(str(Path(name).absolute()) if _is_path(name) else name, settings.workload_dir)
     described = asking(at_size(described, settings.tier), settings.work)
     if settings.schbench and described.family == described.program == SCHBENCH:
@@ -108,4 +112,4 @@ def _add_trace(path: Path, settings: Settings) -> Workload:
 
 
 # One function for each kind of file, by suffix.
-ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor, ".parquet": _add_trace}
+ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor, TRACE: _add_trace}

@@ -12,6 +12,7 @@ from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.limits import MODEL_TOKENS
 from policy_lake.show import for_prompt
 from tasks.planners.endpoint import ModelEndpoint
+from tasks.planners.heard import Heard
 from tasks.planners.protocol import PlanContext
 from tasks.planners.question import Answer, NextPlans, question
 from tasks.planners.transport import BoundedAdapter, engine_of
@@ -35,10 +36,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One question that is ready to be asked; `tokens_in` and `tokens_out` are the most it is thought to use."""
+    """One question that is ready to be asked; `tokens_in` and `tokens_out` are the most it is thought to use.
+
+    `heard` is what the endpoint answers with.
+    """
 
     lm: Any
     engine: Any
+    heard: Heard
     inputs: dict[str, object]
     tokens_in: int
     tokens_out: int
@@ -49,12 +54,12 @@ def prepare(endpoint: ModelEndpoint, context: PlanContext, timeout_s: float) -> 
     inputs = question(context)
     messages = dspy.JSONAdapter().format(NextPlans, [], inputs)
     tokens_in = sum(len(str(message["content"]).encode()) for message in messages) // BYTES_PER_TOKEN
-    engine = engine_of(endpoint, timeout_s)
+    engine, heard = engine_of(endpoint, timeout_s)
     try:
         lm, tokens_out = _lm(endpoint, engine, endpoint.answer_tokens), endpoint.answer_tokens
     except dspy.LMConfigurationError:
         lm, tokens_out = _lm(endpoint, engine, REASONING_TOKENS), REASONING_TOKENS
-    return Call(lm, engine, inputs, tokens_in, tokens_out)
+    return Call(lm, engine, heard, inputs, tokens_in, tokens_out)
 
 
 def ask(endpoint: ModelEndpoint, call: Call) -> Reply:
@@ -67,13 +72,14 @@ def ask(endpoint: ModelEndpoint, call: Call) -> Reply:
             message = _message(endpoint, "the answer is not in the form asked for", fault)
             return Reply(used=_used(tracker, call), error=InfraError(message), again=True)
         except (dspy.LMAuthError, dspy.LMUnsupportedModelError, dspy.LMConfigurationError) as fault:
-            return Reply(error=InputError(_message(endpoint, "the request was refused", fault)))
+            return Reply(error=InputError(_message(endpoint, "the request was refused", fault, call.heard)))
         except dspy.LMError as fault:
-            again = dspy.is_retryable_lm_error(fault)
+            again = dspy.is_retryable_lm_error(fault) and not call.heard.redirects
             # Neither refused by HTTP nor lost on the way: then there was an answer, and it has used what it used.
             made = getattr(fault, "status", None) is None and not isinstance(fault, dspy.LMTransportError)
             used = (call.tokens_in, call.tokens_out) if made else (0, 0)
-            return Reply(used=used, error=InfraError(_message(endpoint, "no answer", fault)), again=again)
+            message = _message(endpoint, "no answer", fault, call.heard)
+            return Reply(used=used, error=InfraError(message), again=again)
         except Exception as fault:  # of DSPy, of what it parses with, or for want of memory: the answer's doing
             what = f"the answer cannot be read ({type(fault).__name__})"
             return Reply(used=(call.tokens_in, call.tokens_out), error=InfraError(_message(endpoint, what, fault)))
@@ -105,11 +111,17 @@ def _lm(endpoint: ModelEndpoint, engine: Any, answer_tokens: int) -> Any:
     )
 
 
-def _message(endpoint: ModelEndpoint, what: str, fault: Exception) -> str:
-    """One line on what went wrong, free of the key, which some servers repeat."""
-    status, text = getattr(fault, "status", None), " ".join(str(getattr(fault, "message", "") or fault)[:4000].split())
-    if "<" in text:  # a proxy's error page
+def _message(endpoint: ModelEndpoint, what: str, fault: Exception, heard: Heard | None = None) -> str:
+    """One line on what went wrong, free of the key, which some servers repeat.
+
+    What was heard says it better than DSPy, whose words are for programmers, unless it broke off on the way.
+    """
+    status, text = getattr(fault, "status", None), str(getattr(fault, "message", "") or fault)
+    if heard and heard.status and (heard.redirects or not isinstance(fault, dspy.LMTransportError)):
+        status, text = heard.status, heard.reason()
+    elif "<" in text:  # a proxy's error page
         text = ""
+    text = " ".join(text[:4000].split())
     if endpoint.api_key:
         text = text.replace(endpoint.api_key, "…")
     details = ": ".join(part for part in (what, f"HTTP {status}" if status else "", for_prompt(text, 200)) if part)

@@ -9,6 +9,17 @@ from urllib.parse import urlsplit
 from policy_lake.errors import InputError, SchedcpError
 
 
+def url_fault(url: str) -> str:
+    """What is wrong with an endpoint's address, which is not repeated for what may be in it; empty if nothing is."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        good = False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return "" if good and plain else "expected http(s)://host[:port]/v1 without a user name or password"
+
+
 class BudgetError(SchedcpError):
     """The next call to the model could exceed its budget, so it was not made."""
 
@@ -32,9 +43,8 @@ class ModelEndpoint:
     answer_tokens: int = 4096
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
-            raise InputError("model url: expected http(s)://host[:port]/v1 without a user name or password")
+        if fault := url_fault(self.url):
+            raise InputError(f"model url: {fault}")
         if not self.model:
             raise InputError("model name: it is empty")
         if min(self.price_in_usd_per_mtok, self.price_out_usd_per_mtok, self.max_tokens_total, self.max_cost_usd) < 0:

@@ -10,7 +10,7 @@ from policy_lake.files import atomic_write
 from policy_lake.model import from_json, to_json
 from tasks.host.settings import Settings
 from tasks.planners.choose import planner
-from tasks.planners.endpoint import ModelEndpoint, Usage
+from tasks.planners.endpoint import ModelEndpoint, Usage, url_fault
 from tasks.planners.protocol import Planner
 from tasks.run.spec import RunSpec
 
@@ -40,6 +40,8 @@ def endpoint_of(settings: Settings) -> ModelEndpoint | None:
     if not settings.model or not settings.model_url:
         missing = "SCHEDCP_MODEL" if not settings.model else "SCHEDCP_MODEL_URL"
         raise InputError(f"{missing} is not set: a model needs a name and a URL")
+    if fault := url_fault(settings.model_url):
+        raise InputError(f"SCHEDCP_MODEL_URL: {fault}")
     return ModelEndpoint(
         url=settings.model_url,
         model=settings.model,

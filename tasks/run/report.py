@@ -12,7 +12,7 @@ from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
-from policy_lake.show import for_markdown, for_terminal
+from policy_lake.show import for_markdown, for_terminal, name_shown
 from tasks.plan import knob_text
 from tasks.run.certainty import Tried, certainty, ratio_text
 from tasks.run.layout import folded, wrapped
@@ -180,8 +180,8 @@ def profile_page(profile: WorkloadProfile) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [
-        f"| {c.comm} | {c.tasks} | {c.cpu_ms:.1f} | {c.cpu_ms_max_task:.1f} | {c.wait_ms:.1f} | {c.wakeups} "
-        f"| {c.burst_us_p50:.0f} / {c.burst_us_p99:.0f} | {c.wait_us_p50:.0f} / {c.wait_us_p99:.0f} |"
+        f"| {name_shown(c.comm)} | {c.tasks} | {c.cpu_ms:.1f} | {c.cpu_ms_max_task:.1f} | {c.wait_ms:.1f} "
+        f"| {c.wakeups} | {c.burst_us_p50:.0f} / {c.burst_us_p99:.0f} | {c.wait_us_p50:.0f} / {c.wait_us_p99:.0f} |"
         for c in profile.commands
     ]
     return "\n".join(lines) + "\n"

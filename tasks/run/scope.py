@@ -55,8 +55,10 @@ def open_scope(run: RunSpec) -> Scope:
 
 
 def host_cpus(run: RunSpec) -> int:
-    """The host CPUs that one of the run's guests keeps busy."""
-    return prepare_guest(run.settings, run.shape).host_cpus
+    """The host CPUs that one of the run's guests keeps busy; a guest that will be slow is announced."""
+    guest = prepare_guest(run.settings, run.shape)
+    guest.announce()
+    return guest.host_cpus
 
 
 def begin_run(scope: Scope) -> None:

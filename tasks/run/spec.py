@@ -15,6 +15,7 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import to_json
+from policy_lake.show import is_utf8
 from tasks.host.guest import Shape, shape_for
 from tasks.host.in_use import claim, require_usable
 from tasks.host.settings import Settings, load_settings
@@ -68,6 +69,10 @@ def define_run(
     for limit, number in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
         limit.check(number)
     described = find_workload(workload, settings)
+    if not is_utf8(f"{described.file}{described.trace}"):  # nor would Ray start, which is told the command line
+        raise InputError(f"{workload}: its path is not UTF-8, and a run is kept with the paths of its workload")
+    if not is_utf8(str(place := Path.cwd())):
+        raise InputError(f"{place}: the current directory's path is not UTF-8, and Ray does not start in such a one")
     claim(settings.data_dir)
     require_usable(settings.lake_dir, OTHER_LAKE)
     check_key_store(settings)

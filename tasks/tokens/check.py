@@ -77,9 +77,9 @@ class Shown:
 
 
 def read_file(path: Path) -> bytes:
-    """A token file; InputError if there is none, TokenError if it can be none."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    """A token file; InputError if there is no plain file, TokenError if it can be none."""
+    if not path.is_file():
+        raise InputError(f"{path}: {'no plain file' if path.exists() else 'no such file'}")
     return read_bounded(path)
 
 
@@ -216,7 +216,7 @@ def _report_beside(path: Path, token: Token, token_sha256: str) -> tuple[ReportS
 
 def _object_digest(path: Path) -> str:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'no plain file' if path.exists() else 'no such file'}")
     return hashlib.sha256(read_bounded(path, limit=OBJECT_LIMIT)).hexdigest()
 
 

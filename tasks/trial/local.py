@@ -75,6 +75,7 @@ def run_here(
     `what` is what it is said to be at.
     """
     guest = prepare_guest(spec.settings, spec.shape)
+    guest.announce()
     with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
         said = partial(doing, "%s: %d runs done, %d to go", what)
         (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span, on_count=said)

@@ -12,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks.output import failure_of
 from benchmarks.scoring import BASELINE, pair_seed
 from benchmarks.timeline import Timeline, read_timeline
 from benchmarks.workloads import Workload
@@ -61,6 +62,8 @@ def _run(work: RunWork, guest: Guest) -> str:
 
 
 def _last_line(event: Ran) -> str:
+    if event.timed_out:
+        return f"it {failure_of(event)}"
     lines = (event.err or event.out).strip().splitlines()
     return lines[-1][:200] if lines else "it said nothing"
 

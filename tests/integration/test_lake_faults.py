@@ -13,7 +13,7 @@ import pytest
 from strategies import policy
 
 from policy_lake.embed import embedder
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.journal import encode
 from policy_lake.lake import Lake
 from policy_lake.model import Lesson
@@ -197,3 +197,24 @@ def test_loading_the_lake_is_cheap():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()" and set(KINDS) >= {"policies", "runs"}
+
+
+@pytest.mark.parametrize("library", ["lancedb", "lancedb.rerankers"])
+def test_a_library_that_cannot_be_loaded_is_no_damage(lake, monkeypatch, library):
+    lake.put(policy("a"))
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InfraError, match=r"lancedb cannot be loaded \(.*\): run `make setup`") as caught:
+        open_lake(lake.path).search_policies("tests", 1)
+    assert not isinstance(caught.value, LakeError)
+
+
+def test_nothing_has_an_empty_id(lake):
+    lake.put(policy("a"), *lessons(0))  # neither names a candidate
+    assert lake.get("") == [] and len(lake.get("a")) == 1
+
+
+def test_text_that_is_not_utf_8_is_none_of_a_lake_s(lake):
+    lake.put(policy("a"))
+    for ask in (lake.get, lake.search_policies, lambda text: lake.scores(run=text)):
+        with pytest.raises(InputError, match="not UTF-8"):
+            ask("\udcff")

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from trace_cases import parent_and_child, trace
 
+import bpf
+from benchmarks.comm import comm_printed, comm_text
 from benchmarks.replay_fidelity import compare
 from benchmarks.trace.check import first_fault
 from benchmarks.trace.cut import cut
@@ -67,6 +69,26 @@ def test_what_waits_cannot_go_on_before_it_is_woken(replayer, tmp_path):
              (1, "wake", 0, 0, 0), (1, "exit", 0, 0, 0)]  # fmt: skip
     out = json.loads(replayed(replayer, tmp_path, program(trace(chain))).stdout)
     assert out["makespan_ms"] >= 50
+
+
+NAMES = ("çıkış".encode(), b"\xff\xfe\x7f\x80", b'a"\\\n\x1b', b"sixteen bytes: \xc3")
+
+
+def test_the_probe_and_the_replayer_print_a_name_s_bytes_so_that_they_are_read_again(replayer, tmp_path):
+    """In ASCII: of any other byte init makes a question mark."""
+    main = """
+        #include "observe_commands.h"
+        int main(int argc, char **argv) { for (int i = 1; i < argc; i++) { print_string(argv[i], 16); putchar(10); } }
+    """
+    probes = Path(bpf.__file__).parent / "probes"
+    flags = ["-Wno-unused-function", "-I", probes, "-o", tmp_path / "printing", "-x", "c", "-"]
+    subprocess.run(["gcc", *flags], input=main, text=True, check=True)
+    lines = subprocess.run([tmp_path / "printing", *NAMES], capture_output=True, check=True).stdout.splitlines()
+    assert [comm_printed(json.loads(line.decode("ascii"))) for line in lines] == [comm_text(name) for name in NAMES]
+    for name in NAMES:
+        done = replayed(replayer, tmp_path, program(trace([(0, "exit", 3000, 0, 0)], command=comm_text(name[:15]))))
+        (row,) = json.loads(done.stdout.encode().decode("ascii"))["commands"]
+        assert comm_printed(row["comm"]) == comm_text(name[:15])
 
 
 def test_bursts_longer_than_an_operation_holds_are_divided():

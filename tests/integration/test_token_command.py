@@ -189,6 +189,8 @@ def test_what_can_not_be_known_is_a_refusal(refused, schedcp, token, data):
 
 def test_bad_input_is_told_in_one_line(refused, schedcp, token, tmp_path):
     refused("/none: no such file", "token", "check", "/none")
+    refused("/: no plain file", "token", "show", "/")
+    refused("/dev/null: no plain file", "token", "check", token, *THERE, "--object", "/dev/null")
     refused("/none.o: no such file", "token", "check", token, *THERE, "--object", "/none.o")
     refused("--knob 'slice': not NAME=VALUE", "token", "check", token, "--knob", "slice")
     refused("--stage moon: not one of canary, host, fleet", "token", "check", token, "--stage", "moon")

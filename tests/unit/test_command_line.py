@@ -14,10 +14,12 @@ from trial_cases import spec
 
 from benchmarks.workloads import outside
 from control_plane import cli, ending
-from policy_lake.errors import InputError
+from policy_lake.errors import SETUP, InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import most_pairs
 from tasks import score as scoring
+from tasks.host.settings import load_settings
+from tasks.run.spec import define_run
 from tasks.score import AGAINST_ITSELF, ScoreRequest
 from tasks.trial.spec import Trial
 from verifier_vm.verdict import verdict_of
@@ -113,3 +115,71 @@ def test_what_a_run_cannot_do_without_is_no_interrupt_of_the_user_s(monkeypatch,
     with pytest.raises(SystemExit):
         ending.run(interrupted, "schedcp")
     assert told == [ends]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["lake", "search", "\udcff"], "TEXT"),
+        (["lake", "show", "\udcff", "--json"], "ID"),
+        (["token", "revoke", "a" * 32, "--reason", "\udcff"], "--reason"),
+        (["score", "fifo", "-w", "batch", "--knob", "a=\udcff"], "--knob"),
+        (["verify", "x.bpf.c", "--ops", "\udcff"], "--ops"),
+        (["workloads", "show", "no/\udcff.toml"], "WORKLOAD"),
+    ],
+)
+def test_text_that_is_not_utf_8_is_told_at_once(monkeypatch, capsys, words, told):
+    monkeypatch.setattr(sys, "argv", ["schedcp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert re.fullmatch(rf"schedcp: {told} '.*\\udcff.*': not UTF-8\n", captured.err)
+    assert ("--json" in words) == bool(captured.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["token", "show", ""], "FILE"),
+        (["fidelity", ""], "FILE"),
+        (["verify", "x.bpf.c", "-I", "include", "-I", ""], "-I"),
+        (["score", "fifo", "-w", "batch", "--plots="], "--plots"),
+        (["tune", "batch", "--schbench", ""], "--schbench"),
+        (["record", "-o", "", "--", "true", ""], "-o"),
+    ],
+)
+def test_an_empty_path_is_not_the_directory(monkeypatch, capsys, words, told):
+    monkeypatch.setattr(sys, "argv", ["schedcp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"schedcp: {told} '': the path is empty\n")
+
+
+def test_a_path_has_whatever_bytes_its_file_has(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "\udcff.toml"
+    text = (ROOT / "benchmarks/workloads/batch.toml").read_text()
+    path.write_text(text.replace('id = "batch"', 'id = "mine"'))
+    monkeypatch.setattr(sys, "argv", ["schedcp", "workloads", "show", str(path)])
+    cli.main()
+    assert r"\udcff.toml" in capsys.readouterr().out
+    with pytest.raises(InputError, match="its path is not UTF-8"):
+        define_run(str(path), load_settings(data_dir=tmp_path / "data"))
+    (tmp_path / "\udcfe").mkdir()
+    monkeypatch.chdir(tmp_path / "\udcfe")
+    with pytest.raises(InputError, match="the current directory's path is not UTF-8"):
+        define_run("batch", load_settings(data_dir=tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(monkeypatch, capsys):
+    def broken(**_):
+        raise ImportError("/x/_a.so: undefined symbol: PyX", name="a.b")
+
+    monkeypatch.setattr("control_plane.lake.policies_command", broken)
+    monkeypatch.setattr(sys, "argv", ["schedcp", "policies"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4
+    told = f"schedcp: a cannot be loaded (/x/_a.so: undefined symbol: PyX): run `{SETUP}`\n"
+    assert capsys.readouterr().err == told

@@ -20,7 +20,7 @@ from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 from tasks.tokens import check as checks
-from tasks.tokens.check import ReportState, _object_digest, what_to_revoke
+from tasks.tokens.check import ReportState, _object_digest, read_file, what_to_revoke
 from tasks.trial import trial
 from tasks.trial.parts import read_source
 from tasks.trial.trial import measured, scored
@@ -58,8 +58,10 @@ def test_files_are_read_up_to_their_limit(tmp_path: Path) -> None:
             else:
                 with refusal(Code.UNREADABLE):
                     read(path)
-    with pytest.raises(InputError, match="no such file"):
-        _object_digest(tmp_path)
+    for wrong, told in ((tmp_path, "no plain file"), (tmp_path / "none", "no such file")):
+        for read in (_object_digest, read_file):
+            with pytest.raises(InputError, match=told):
+                read(wrong)
 
 
 def test_a_host_s_state_begins_at_nothing_and_has_room_for_a_megabyte(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from tasks.fleet import cluster, environment
 from tasks.fleet.reach import PREFACE, check_ray
 
@@ -99,7 +99,7 @@ def test_an_address_is_tried_before_ray_waits_for_it(monkeypatch: pytest.MonkeyP
     check_ray("auto")
     assert met == [("host", 10001), ("::1", 6379)]
     for bad in ("host", ":6379", "host:x", "host:65536"):
-        with pytest.raises(InfraError, match="not a HOST:PORT"):
+        with pytest.raises(InputError, match="not a HOST:PORT"):
             check_ray(bad)
     with pytest.raises(InfraError, match="no Ray cluster can be reached"):
         check_ray("host:9")
@@ -197,6 +197,13 @@ def test_a_start_that_failed_is_made_again_and_told_in_one_line_when_time_is_up(
         with pytest.raises(InfraError, match=words):
             late.ready()
         assert len(our_cluster.seen.connects) == 8, "one every 10 s of 60, and one that ends after them"
+
+
+def test_what_would_fail_each_time_is_not_tried_again(our_cluster: Any) -> None:
+    our_cluster.seen.always = UnicodeEncodeError("utf-8", "/\udcff", 1, 2, "surrogates not allowed")
+    with pytest.raises(InfraError, match=r"^Ray did not start: the command line or the current directory"):
+        our_cluster().ready()
+    assert our_cluster.seen.killed and len(our_cluster.seen.connects) == 1
 
 
 def test_a_start_that_ray_breaks_off_with_an_exit_leaves_nothing_when_it_is_told(our_cluster: Any) -> None:

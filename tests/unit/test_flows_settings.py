@@ -87,3 +87,38 @@ def test_slots_go_by_the_cpus_of_this_process(monkeypatch: pytest.MonkeyPatch) -
     asked: list[int] = []
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: asked.append(pid) or {0, 1})
     assert load_settings().slots(1) == 2 and set(asked) == {0}
+
+
+TEXTS = ("DATA_DIR", "CACHE_DIR", "LAKE", "KEY_STORE", "MODEL", "MODEL_API_KEY", "REQUIRE")
+
+
+@pytest.mark.parametrize("name", [*(f"SCHEDCP_{name}" for name in TEXTS), "XDG_DATA_HOME", "HOME"])
+def test_what_is_not_utf_8_is_told_before_anything_is_kept_under_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in ("SCHEDCP_DATA_DIR", "SCHEDCP_CACHE_DIR", "XDG_DATA_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "/x/\udcff")
+    with pytest.raises(InputError, match=rf"^{name}=.*: not UTF-8$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [("GUEST_DEADLINE_S", "nan", "not a number"), ("MODEL_MAX_COST_USD", "-NaN", "not a number"),
+     ("GUEST_DEADLINE_S", "inf", "more than 604800.0"), ("EMBEDDER", "foo", "it must be wordllama, hash, .*"),
+     ("EMBEDDER", "hash:0", "it must be wordllama, hash, .*")],
+)  # fmt: skip
+def test_what_is_wrong_with_it_is_told_by_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, wrong: str
+) -> None:
+    monkeypatch.setenv(f"SCHEDCP_{name}", value)
+    with pytest.raises(InputError, match=rf"^SCHEDCP_{name}='{value}': {wrong}$"):
+        load_settings()
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SCHEDCP_DATA_DIR", raising=False)
+    usual = load_settings()
+    for name in ("DATA_DIR", "KERNEL", "EMBEDDER", "CPUS"):
+        monkeypatch.setenv(f"SCHEDCP_{name}", "")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings() == usual

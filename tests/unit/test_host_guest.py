@@ -89,6 +89,21 @@ def test_a_shape_with_a_root_gets_it_and_is_warned_of_without_kvm(here: Any, cap
     assert plain.machine.snapshots == here.path / "cache" / "snapshots"
 
 
+@pytest.mark.parametrize(("cpus", "accel", "clock", "told"), [
+    (9, "tcg", "auto", 1), (64, "tcg", "virtual", 1), (8, "tcg", "auto", 0), (64, "tcg", "wall", 0),
+    (64, "kvm", "auto", 0),
+])  # fmt: skip
+def test_a_guest_of_many_cpus_that_take_turns_is_announced_once(
+    here: Any, caplog: pytest.LogCaptureFixture, cpus: int, accel: str, clock: Any, told: int
+) -> None:
+    guest._say_slow.cache_clear()
+    made = prepare_guest(settings(here, accel=accel), Shape(Topology(cpus), clock=clock))
+    assert "takes turns" not in caplog.text, "only who starts it says so"
+    for _ in range(2):
+        made.announce()
+    assert caplog.text.count(f"a guest of {cpus} CPUs takes turns on one CPU of the host") == told
+
+
 def test_the_directories_of_a_guest_are_made_and_held_first(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     claimed: list[Path] = []
     monkeypatch.setattr(guest, "claim", claimed.append)

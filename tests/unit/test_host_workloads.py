@@ -179,3 +179,19 @@ def test_the_id_is_the_name_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InputError, match="must begin with a letter"):
             described(monkeypatch, [1], 1, bad)
     assert id_in(workload_of_trace(Path("2.parquet"), "chosen")) == "chosen"
+
+
+@pytest.mark.parametrize("name", ["names.parquet", "tr/names.parquet", "./names.parquet"])
+def test_a_recording_is_no_workload_until_it_is_added(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tr").mkdir()
+    for kept in ("names.parquet", "tr/names.parquet", "tr/names.toml"):
+        write_trace(parent_and_child(), Path(kept))
+    with pytest.raises(InputError, match=rf"^{name}: a trace, .*: run `schedcp workloads add {name}`"):
+        find_workload(name, settings)
+    with pytest.raises(InputError, match=r"none\.parquet: cannot be read: No such file"):
+        find_workload("none.parquet", settings)
+    with pytest.raises(InputError, match=r"tr/names\.toml: a trace: name it \*\.parquet"):
+        find_workload("tr/names.toml", settings)

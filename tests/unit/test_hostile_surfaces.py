@@ -15,7 +15,8 @@ import pytest
 from flow_cases import PROFILE, REJECTION, candidate, score
 from hostile import NAMES, unseen
 from markdown_it import MarkdownIt
-from trace_cases import parent_and_child
+from rich.cells import cell_len
+from trace_cases import parent_and_child, trace
 
 from benchmarks.replay_fidelity import CommandShare, Fidelity
 from benchmarks.trace.file import replace_info
@@ -150,6 +151,34 @@ def test_a_forgotten_name_moves_no_terminal_either(name):
     console.file = io.StringIO()
     console.print(name.replace("[", "("), soft_wrap=True)
     assert not unseen(console.file.getvalue(), lines=True)
+
+
+def test_names_of_tasks_stand_in_columns_however_wide_they_look(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    names = ("[bold]x[/]", "\u4f60\u597d", "a\x1bb", "", " ", "top\\", "x" * 30)
+    made = trace([(0, "name", 1, 0, 0), *((0, "name", 900, 0, n) for n in range(1, 7)), (0, "exit", 800, 0, 0)],
+                 names=names, command="", wall_us=9_000)  # fmt: skip
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"x")
+    record.show(made, path)
+    shares = tuple(CommandShare(name, 1.0, 1.0, 9.0, 9.0) for name in names)
+    fidelity._show(Fidelity("", 2, 1.0, 1.0, 1.0, 1.0, shares[3:4] + shares, {"p50": (1.0, 1.0)}, (1, 1), 0.0))
+    recorded, compared = capsys.readouterr().out.split("(no name) on 2 CPUs, under EEVDF\n")
+    assert "\n(no name): 9 ms on 2 CPUs" in recorded and "apart, of (no name) (wanted" in compared
+    rows = [line for line in (recorded + compared).splitlines() if line.startswith("  ") and "p50" not in line]
+    assert len(rows) == 7 + 8, "each on one line"
+    shown = {row[2:].partition("  ")[0] for row in rows}
+    assert shown == {
+        "[bold]x[/]",
+        "\u4f60\u597d",
+        r"a\x1bb",
+        "(no name)",
+        "' '",
+        "top\\",
+        "x" * 30,
+    }
+    ends = {cell_len(row[: row.index(" ms")]) for row in rows if "xxx" not in row}
+    assert ends == {2 + 16 + 1 + 10}
 
 
 def test_an_output_in_ascii_takes_every_text():

@@ -21,6 +21,7 @@ from policy_lake.model import Lesson
 from tasks.planners import model
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import ModelEndpoint
+from tasks.planners.heard import NO_COMPLETION, PAGE, REDIRECTS
 from tasks.planners.model import ModelPlanner
 
 
@@ -152,3 +153,40 @@ def test_nonsense_in_the_count_of_tokens_is_no_budget(serve: Callable[..., Endpo
 def test_an_endpoint_that_cannot_be_is_bad_input(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         ModelEndpoint(**({"url": "http://host/v1", "model": "tiny"} | wrong))
+
+
+def raw(status: int, body: bytes, **headers: str) -> Any:
+    def turn(handler: Any) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return turn
+
+
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "{}"}, "finish_reason": "stop"}
+WRONG = {"choices": [CHOICE], "usage": "lots"}
+INSTEAD: dict[str, tuple[Any, str]] = {
+    "wrong types": (
+        raw(200, json.dumps({"choices": [CHOICE], "usage": "lots"}).encode()),
+        "HTTP 200: " + NO_COMPLETION,
+    ),
+    "page": (raw(200, b"<html>secret-key</html>", Content_Type="text/html"), "HTTP 200: " + PAGE),
+    "redirect": (raw(302, b"<html>", Content_Type="text/html", Location="/login"), "HTTP 302: " + REDIRECTS),
+    "redirect with a body": (raw(308, b"{}", Location="http://127.0.0.1:1/"), "HTTP 308: " + REDIRECTS),
+    "limit": (
+        raw(429, b'{"error": {"message": "Quota of secret-key exceeded"}}'),
+        "HTTP 429: Quota of \u2026 exceeded",
+    ),
+}
+
+
+@pytest.mark.parametrize(("turn", "told"), INSTEAD.values(), ids=INSTEAD)
+def test_what_came_in_place_of_an_answer_is_told(serve: Callable[..., Endpoint], turn: Any, told: str) -> None:
+    endpoint = serve(turn)
+    with pytest.raises(InfraError) as failure:
+        ModelPlanner(endpoint.says()).plan(context())
+    assert str(failure.value) == f"model tiny at {endpoint.url}: no answer: {told}"
+    assert len(endpoint.requests) == (3 if "429" in told else 1)

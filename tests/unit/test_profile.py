@@ -44,6 +44,12 @@ def test_the_job_runs_the_workload_under_the_probe():
     assert step.timeout_s == workload("batch").timeout_s
 
 
+def test_a_name_that_is_not_ascii_is_read_from_its_bytes():
+    named = [PARENT | {"comm": "çıkış".encode().decode("latin-1")}, SHORT | {"comm": "\xff"}]
+    profile = read_profile(workload("batch"), report(SEEN | {"commands": named}))
+    assert {command.comm for command in profile.commands} == {"çıkış", r"\xff"}
+
+
 def test_the_numbers():
     profile = read_profile(workload("batch"), report())
     assert (profile.workload, profile.cpus, profile.wall_s) == ("batch", 2, 1.75)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from tasks.fleet import reach
 
 LIMIT_S = reach.REACH_S
@@ -45,10 +45,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+def refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, kind: type[SchedcpError] = InfraError) -> str:
     monkeypatch.setenv(name, value)
-    with pytest.raises(InfraError) as raised:
+    with pytest.raises(SchedcpError) as raised:
         reach.check_reachable()
+    assert isinstance(raised.value, kind)
     assert "\n" not in str(raised.value) and str(raised.value).startswith(f"{name}={value}: ")
     return str(raised.value)
 
@@ -73,9 +74,21 @@ def test_no_prefect_server(monkeypatch: pytest.MonkeyPatch, answer: bytes | None
         refused(monkeypatch, "PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
 
 
-@pytest.mark.parametrize("value", ["file:///etc/passwd", "127.0.0.1:4200", "http://127.0.0.1:1/api", "http://[::1/api"])
+NO_HOST = ("a..b", "a" * 64, "\x1b[31m", "\udcff", "a b", "")
+
+
+@pytest.mark.parametrize(
+    "value", ["file:///etc/passwd", "127.0.0.1:4200", "nonsense", "http://[::1/api", "http://h:0/api", "http://h:65536",
+              *(f"http://{host}:4200/api" for host in NO_HOST)],
+)  # fmt: skip
 def test_no_address_of_a_prefect_server(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    refused(monkeypatch, "PREFECT_API_URL", value)
+    monkeypatch.setattr(reach, "check_loopback", lambda: pytest.fail("nothing is tried before"))
+    refused(monkeypatch, "PREFECT_API_URL", value, InputError)
+
+
+@pytest.mark.parametrize(("name", "value"), [("PREFECT_API_URL", "http://127.0.0.1:1/api"), ("RAY_ADDRESS", "[::1]:1")])
+def test_nobody_at_an_address(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    refused(monkeypatch, name, value)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "403 Forbidden"])
@@ -91,9 +104,13 @@ def test_no_ray_cluster(monkeypatch: pytest.MonkeyPatch, answer: bytes | None) -
         refused(monkeypatch, "RAY_ADDRESS", f"127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize("value", ["nonsense", "host:", ":1", "127.0.0.1:99999", "127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "value",
+    ["nonsense", "host:", ":1", "h:65536", "h:0", "h:\u0661", "h:-1", *(f"{host}:1" for host in NO_HOST)],
+)
 def test_no_address_of_a_ray_cluster(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    refused(monkeypatch, "RAY_ADDRESS", value)
+    monkeypatch.setattr(reach, "check_loopback", lambda: pytest.fail("nothing is tried before"))
+    refused(monkeypatch, "RAY_ADDRESS", value, InputError)
 
 
 def test_what_speaks_http_2_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +124,7 @@ def test_what_speaks_http_2_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_port_is_one_and_the_next_is_none() -> None:
     with pytest.raises(InfraError, match="no Ray cluster can be reached"):
         reach.check_ray("127.0.0.1:65535")
-    with pytest.raises(InfraError, match="not a HOST:PORT"):
+    with pytest.raises(InputError, match="not a HOST:PORT"):
         reach.check_ray("127.0.0.1:65536")
 
 

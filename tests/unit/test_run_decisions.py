@@ -238,3 +238,13 @@ def test_a_model_needs_a_name_and_a_url(tmp_path: Path, model: str, url: str, mi
     assert endpoint_of(Settings(data_dir=tmp_path)) is None
     both = endpoint_of(Settings(data_dir=tmp_path, model="tiny", model_url="http://h/v1", model_max_tokens=7))
     assert both is not None and (both.model, both.url, both.max_tokens_total) == ("tiny", "http://h/v1", 7)
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://", "http://[::1", "http://h:99999", "http://h:0", "ftp://h/v1", "http://u:secret@h/v1",
+            "http://h/\x1b[31m", "http://\udcff/v1", "http://h /v1"],
+)  # fmt: skip
+def test_an_address_that_is_none_is_told_by_the_variables_name(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InputError, match=r"^SCHEDCP_MODEL_URL: expected http\(s\)://host") as error:
+        endpoint_of(Settings(data_dir=tmp_path, model="tiny").model_copy(update={"model_url": url}))
+    assert "secret" not in str(error.value)

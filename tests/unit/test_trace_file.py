@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from trace_cases import parent_and_child, trace
 
+from benchmarks.trace import parquet_process
 from benchmarks.trace.file import TYPES, checksum, encode_trace, hash_names, parse_trace, read_trace, write_trace
 from benchmarks.trace.parquet_process import ParquetReader
 from benchmarks.trace.tasks import COLUMNS, OPS, cpu_by_name
@@ -144,6 +145,10 @@ def test_zero_tasks_are_told(path):
         ([(0, "wake", 0, 0, 0), (0, "exit", 0, 0, 0)], "an edge is not woken once and waited for once"),
         ([(0, "wait", 0, 0, 0), (0, "wake", 0, 0, 0), (0, "exit", 0, 0, 0)], "task 0 waits for a wake-up that never"),
         ([(0, "exit", 0, 0, 0), (1, "fork", 0, 0, 1), (1, "exit", 0, 0, 0)], "a task is never made"),
+        ([(0, "sleep", 0, 0, 5), (0, "exit", 0, 0, 0)], "field 'after_us': no CPU time at all"),
+        ([(0, "sleep", 1, 0, 61_000_000), (0, "exit", 0, 0, 0)], "field 'wall_us': 10000 us of makespan have no room"),
+        ([(0, "fork", 1, 0, 1), (0, "exit", 0, 0, 0), (1, "exit", 2**32 - 1, 0, 0)], "no room for task 1, which runs"),
+        ([(0, "sleep", 10_000, 0, 103), (0, "exit", 0, 0, 0)], "which runs and sleeps for 10103 us"),
     ],
 )
 def test_what_could_not_be_replayed_to_its_end_is_told(tmp_path, rows, told):
@@ -151,6 +156,11 @@ def test_what_could_not_be_replayed_to_its_end_is_told(tmp_path, rows, told):
     with pytest.raises(InputError, match=told) as raised:
         read_trace(tmp_path / "b.parquet")
     assert "b.parquet" in str(raised.value)
+
+
+def test_a_task_may_take_the_whole_makespan_give_or_take_what_rounding_makes_of_it(tmp_path):
+    write_trace(trace([(0, "sleep", 10_000, 0, 102), (0, "exit", 0, 0, 0)]), tmp_path / "b.parquet")
+    assert read_trace(tmp_path / "b.parquet").info.wall_us == 10_000
 
 
 def test_damage_that_is_well_formed_is_told_by_the_checksum(path):
@@ -254,3 +264,12 @@ def test_a_trace_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "none").write_text("")
     with pytest.raises(InfraError, match=r"none/a.parquet: (File exists|Not a directory)"):
         write_trace(parent_and_child(), tmp_path / "none" / "a.parquet")
+
+
+def test_without_its_libraries_no_file_is_called_damaged(path, tmp_path, monkeypatch):
+    server = tmp_path / "server.py"
+    source = parquet_process.SERVER.read_text()
+    server.write_text(source.replace("import pyarrow as pa", "import pyarrow_of_another_python as pa"))
+    monkeypatch.setattr(parquet_process, "SERVER", server)
+    with ParquetReader(TYPES) as reader, pytest.raises(InfraError, match="pyarrow cannot be loaded"):
+        parse_trace(path.read_bytes(), "a.parquet", reader)

@@ -140,6 +140,19 @@ def test_of_its_last_line_200_characters_are_told(guest, trace, monkeypatch):
         assert str(error.value) == f"a traced run of batch did not end well: {told}"
 
 
+def test_a_run_that_takes_too_long_is_told_as_that(guest, trace, monkeypatch):
+    class Slow(Tracing):
+        def __call__(self, job, machine, **options):
+            report = super().__call__(job, machine, **options)
+            late = {"ok": False, "timed_out": True, "seconds": 60.0}
+            made = [replace(event, **late) if hasattr(event, "out") else event for event in report.events]
+            return replace(report, events=tuple(made))
+
+    use_vm(monkeypatch, Slow("good policy"))
+    with pytest.raises(InfraError, match=r"did not end well: it did not end within 60 s$"):
+        trace()
+
+
 def test_a_file_that_another_process_removed_is_no_failure(guest, trace, tmp_path, monkeypatch):
     use_vm(monkeypatch, Tracing("good policy"))
     trace()

@@ -212,11 +212,12 @@ def test_only_our_cpus_ticks_count(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Replays in a guest that says what it is told to; `seen` is what it was asked."""
-    seen = SimpleNamespace(ok=True, shape=None, job=None, deadline_s=0.0, wall_us=10_000)
+    good = {"ok": True, "timed_out": False, "signal": 0, "exit": 0, "ended": True, "seconds": 1.0}
+    seen = SimpleNamespace(event=good, shape=None, job=None, deadline_s=0.0)
 
     def run(job: Any, machine: Any, *, deadline_s: float) -> Any:
         seen.job, seen.deadline_s = job, deadline_s
-        return SimpleNamespace(ran=lambda label: SimpleNamespace(ok=seen.ok, err="x\nno room", out='{"a": 1}'))
+        return SimpleNamespace(ran=lambda label: SimpleNamespace(**{"err": "", "out": '{"a": 1}', **seen.event}))
 
     def prepare(settings: Settings, shape: Any) -> Any:
         seen.shape = shape
@@ -239,6 +240,19 @@ def test_a_replay_has_ten_times_its_time_and_the_trace_s_cpus(
     assert replayer.replay(made, Settings(data_dir=tmp_path)) == {"a": 1}
     (step,) = replay.job.steps
     assert (step.timeout_s, replay.deadline_s, replay.shape.topology.cpus) == (timeout_s, deadline_s, 3)
-    replay.ok = False
-    with pytest.raises(InfraError, match="failed: no room"):
-        replayer.replay(made, Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ({"timed_out": True, "seconds": 60.0}, "did not end within 60 s"),
+        ({"signal": 9}, "was ended by signal 9"),
+        ({"exit": 1, "err": "x\nno room\n"}, "exited with 1: no room"),
+        ({"ended": False}, "left processes that would not die"),
+    ],
+)
+def test_a_replay_that_fails_says_how(replay: Any, tmp_path: Path, ended: dict[str, Any], told: str) -> None:
+    replay.event |= {"ok": False, **ended}
+    with pytest.raises(InfraError) as error:
+        replayer.replay(parent_and_child(), Settings(data_dir=tmp_path))
+    assert str(error.value) == f"replay of top: {told}"

@@ -77,9 +77,27 @@ def test_an_answer_that_is_too_long_or_too_deep_is_none(monkeypatch: pytest.Monk
             adapter.parse(signature, answer)
 
 
+def test_what_came_is_heard_and_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = []
+
+    def answer(transport: Any, status: int) -> TransportResponse:
+        return TransportResponse(
+            status=status, reason="No", headers=[("Content-Type", "Text/Plain; charset=utf-8")], http_version="1.1",
+            chunks=iter([b"no ", b"room"]), release=let_go.append,
+        )  # fmt: skip
+
+    monkeypatch.setattr(StdlibTransport, "stream", answer)
+    made = CappedTransport()
+    assert made.stream(500).read() == b"no room"
+    assert (made.heard.status, made.heard.content_type, made.heard.reason()) == (500, "text/plain", "no room")
+    with pytest.raises(TransportError, match="redirect"):
+        made.stream(307)
+    assert made.heard.redirects and len(let_go) == 2 and not made.heard.body
+
+
 @pytest.mark.parametrize(("key", "sent"), [("", "none"), ("secret-key", "secret-key")])
 def test_the_engine_asks_this_endpoint_with_its_key_and_its_patience(key: str, sent: str) -> None:
-    engine = engine_of(ModelEndpoint("http://host/v1/", "tiny", api_key=key), 7.0)
+    engine, _ = engine_of(ModelEndpoint("http://host/v1/", "tiny", api_key=key), 7.0)
     config = next(value for value in vars(engine).values() if hasattr(value, "base_urls"))
     assert (config.base_urls, config.api_keys) == ({"openai-chat": "http://host/v1"}, {"openai-chat": sent})
     assert config.env == {} and isinstance(config.transport, CappedTransport)

@@ -35,11 +35,11 @@ from policy_lake.events import (
     Watch,
 )
 from policy_lake.limits import DUMP_BYTES, EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
+from policy_lake.show import is_utf8
 from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
 _INT_BITS = 64  # what the guest prints is at most an unsigned 64-bit number
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXIT_FIELDS = 5  # "exit KIND CODE REASON MESSAGE", tabs between
 
 
@@ -227,7 +227,7 @@ def _state(sched: Fields) -> SchedState:
 
 def _is_text(value: object) -> bool:
     """Text that can be written anywhere: JSON can spell halves of surrogate pairs, which init never sends."""
-    return isinstance(value, str) and not _SURROGATE.search(value)
+    return isinstance(value, str) and is_utf8(value)
 
 
 def _is_line(value: object) -> bool:
