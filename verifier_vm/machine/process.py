@@ -182,9 +182,9 @@ class GuestProcess:
             raise InfraError(f"the virtual clock gave up waiting {counts.fallbacks} times: the run counts for nothing")
         return counts
 
-    def _own_s(self) -> float | None:
+    def _switches(self) -> int | None:
         counts = self._stats.read() if self._stats else None
-        return counts.virtual_s if isinstance(counts, ClockCounts) else None
+        return counts.switches if isinstance(counts, ClockCounts) else None
 
     def _await(self, done: Callable[[], bool], deadline: float, on_event: OnEvent | None) -> None:
         assert self._qemu.stdout
@@ -192,7 +192,7 @@ class GuestProcess:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
             selector.register(self._port, wanted)
             selector.register(self._qemu.stdout, selectors.EVENT_READ)
-            patience = Patience(self.started, deadline, self._own_s)
+            patience = Patience(self.started, deadline, self._switches)
             while not done():
                 if (left := patience.left(time.monotonic())) <= 0:
                     raise self._lost("the guest did not finish before its deadline and was ended", ending=False)
