@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.show import logger
 from tasks.fleet.environment import joins_a_cluster, prepare_environment
 from tasks.fleet.fan_out import MICROVM
@@ -68,8 +68,8 @@ class Cluster:
             if not joins_a_cluster():
                 kill_processes(self._scratch)
             raise InfraError(f"Ray did not start within {self._deadline_s:g} s")
-        if isinstance(self._error, InfraError):
-            raise InfraError(str(self._error))
+        if isinstance(self._error, SchedcpError):  # told already; a new one, for it may be raised again and again
+            raise (InputError if isinstance(self._error, InputError) else InfraError)(str(self._error))
         if self._error is not None:
             raise InfraError(f"Ray did not start: {_line(self._error)}") from self._error
 

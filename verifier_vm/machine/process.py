@@ -25,7 +25,7 @@ from verifier_vm.machine.boot import boot_limit_s, boots_too_long
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.job import encode_job, enlarge
-from verifier_vm.machine.patience import Patience
+from verifier_vm.machine.patience import Look, Patience
 from verifier_vm.machine.qemu import Machine, Memory, command_line, unless_orphaned
 from verifier_vm.machine.qmp import encode_commands, load_commands
 from verifier_vm.machine.said import REPORT_LIMIT, OnEvent, Said
@@ -33,6 +33,7 @@ from verifier_vm.machine.wire import parse_step
 
 CONSOLE_LIMIT = 1 << 20
 POWER_OFF_S = 5.0
+STEP_GRACE_S = 30.0  # of its own time, for what is not a step's: its end, and what init reads after it
 # A guest of the virtual clock must never wait for the host to read its console.
 PIPE_BYTES = 1 << 20
 _running: set[subprocess.Popen[bytes]] = set()
@@ -78,6 +79,7 @@ class GuestProcess:
         self._library: BufferedReader | None = None
         self._pending = memoryview(encode_job(job) if job else b"")
         self._limit_s = boot_limit_s(machine)
+        self._silent_s = STEP_GRACE_S + max((step.timeout_s for step in job.steps), default=0.0) if job else 0.0
         self._asks_what_ran = job is not None and any(step.verb == "layout" for step in job.steps)
 
     def __enter__(self) -> GuestProcess:
@@ -182,9 +184,11 @@ class GuestProcess:
             raise InfraError(f"the virtual clock gave up waiting {counts.fallbacks} times: the run counts for nothing")
         return counts
 
-    def _switches(self) -> int | None:
+    def _look(self) -> Look | None:
         counts = self._stats.read() if self._stats else None
-        return counts.switches if isinstance(counts, ClockCounts) else None
+        if not isinstance(counts, ClockCounts):
+            return None
+        return Look(counts.switches, counts.virtual_s, len(self.said.steps))
 
     def _await(self, done: Callable[[], bool], deadline: float, on_event: OnEvent | None) -> None:
         assert self._qemu.stdout
@@ -192,7 +196,7 @@ class GuestProcess:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
             selector.register(self._port, wanted)
             selector.register(self._qemu.stdout, selectors.EVENT_READ)
-            patience = Patience(self.started, deadline, self._switches)
+            patience = Patience(self.started, deadline, self._look, silent_s=self._silent_s)
             while not done():
                 if (left := patience.left(time.monotonic())) <= 0:
                     raise self._lost("the guest did not finish before its deadline and was ended", ending=False)

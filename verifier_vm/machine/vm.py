@@ -33,7 +33,7 @@ def run(
     It starts from a snapshot where the machine keeps them (the first run takes it), else by booting; with `warm_ups`,
     jobs that `stay`, from a snapshot of a guest that has done those (InputError where none are kept), whose steps then
     come first in the report. `deadline_s` is wall time for everything, by default the steps' limits and a minute; by
-    the virtual clock up to four times that while the guest's kernel goes on switching tasks.
+    the virtual clock up to four times that while the guest is slow and not hung.
     Raises LostVMError with the console's end when the guest dies or hangs, WarmUpError when a warm-up's step fails,
     InfraError when it talks nonsense, QEMU cannot start, or its virtual clock gave up.
     """
