@@ -20,7 +20,7 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import fan_out
 from tasks.host.settings import Settings
 import ray_cases
-from policy_lake.errors import InfraError
+from policy_lake.errors import SchedcpError
 try:
     with cluster.running(Settings(microvm_slots=2), host_cpus=2) as outer:
         with cluster.running(Settings(), host_cpus=2) as inner:
@@ -33,7 +33,7 @@ try:
         print(told)
         print({c.laddr.ip.removeprefix("::ffff:") for c in sockets if c.status == "LISTEN"})
         fan_out(ray_cases.fail, ["infra"], deadline_s=60, label="x", retries=1)
-except InfraError as error:
+except SchedcpError as error:
     print(error)
 """
 
