@@ -111,14 +111,14 @@ def _utf8(context: Any, parameter: Any, value: Any) -> Any:
     """The value of an option or argument that is text; InputError for one that could be neither stored nor found."""
     for text in value if isinstance(value, list | tuple) else (value,):
         if isinstance(text, str) and not is_utf8(text) and not (parameter.name in MAY_BE_FILES and Path(text).exists()):
-            raise InputError(f"{_name(parameter)} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
+            raise InputError(f"{parameter_name(parameter)} '{for_terminal(shortened(text, LONGEST_SHOWN))}': not UTF-8")
     return value
 
 
 def _no_empty_path(parameter: Any, process: Any, context: Any, value: Any) -> Any:
     """The value of an option or argument that is a path; InputError for an empty one, which would be the directory."""
     if "" in (value if isinstance(value, list | tuple) else (value,)):
-        raise InputError(f"{_name(parameter)} '': the path is empty")
+        raise InputError(f"{parameter_name(parameter)} '': the path is empty")
     return process(context, value)
 
 
@@ -127,7 +127,8 @@ def _types(parameter: Any) -> tuple[Any, ...]:
     return (annotation, *get_args(annotation))
 
 
-def _name(parameter: Any) -> str:
+def parameter_name(parameter: Any) -> str:
+    """An option or argument as a user writes it: `--knob`, `FILE`."""
     return parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from control_plane.commands import parameter_name
 from policy_lake.knobs import ops_values, parse_knob_values
 from policy_lake.limits import CPUS, LLCS, MIN_COVERAGE, NODES, SMT, Limit
 
@@ -87,7 +88,7 @@ def sets_of(texts: list[str] | None, name: str, flags: list[str] | None) -> dict
 def set_beside(context: typer.Context, taken: set[str]) -> list[str]:
     """What the command line gives besides the parameters that are taken, as it is written there."""
     return [
-        parameter.opts[-1] if parameter.opts[0].startswith("-") else str(parameter.name).upper()
+        parameter_name(parameter)
         for parameter in context.command.params
         if parameter.name and parameter.name not in taken
         and (source := context.get_parameter_source(parameter.name)) is not None and source.name == "COMMANDLINE"

@@ -50,7 +50,7 @@ class Cluster:
     def _begin(self) -> None:
         self._connected = threading.Event()
         self._error: BaseException | None = None
-        self._lost = ""
+        self._lost, self._told = "", False
         self._ends = time.monotonic() + self._deadline_s
         # One thread from start to end: Ray's processes die with the thread that started them (PR_SET_PDEATHSIG).
         self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
@@ -61,13 +61,15 @@ class Cluster:
 
         Called again after a failure, or when the cluster was lost, it tries anew: that may well succeed later.
         """
-        if self._connected.is_set() and (self._error is not None or self._lost):
+        # A failure that nobody has heard of is told before another attempt is made, however soon it came.
+        if self._connected.is_set() and (self._told or self._lost):
             self._thread.join(self._deadline_s)
             self._begin()
         if not self._connected.wait(self._deadline_s):
             if not joins_a_cluster():
                 kill_processes(self._scratch)
             raise InfraError(f"Ray did not start within {self._deadline_s:g} s")
+        self._told = self._error is not None
         if isinstance(self._error, SchedcpError):  # told already; a new one, for it may be raised again and again
             raise (InputError if isinstance(self._error, InputError) else InfraError)(str(self._error))
         if self._error is not None:

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.scoring import BASELINE
 from benchmarks.timeline import PROGRAM as TRACER
 from benchmarks.timeline import Timeline, read_timeline
-from policy_lake.files import atomic_write
 from policy_lake.guest import GuestJob, GuestStep
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
-from tasks.trial.pictures import FORMS, Pictures
+from tasks.trial.pictures import Form, Pictures, write_pictures
 from tasks.trial.static import Checked
 from verifier_vm.judge.case import Case
-from verifier_vm.judge.gate import STALL_LIMITS_MS
+from verifier_vm.judge.gate import STALL_LIMITS_MS, after_ready
 from verifier_vm.judge.suite import ATTACH, OBJECT
 from verifier_vm.machine.vm import run
 
@@ -36,13 +36,10 @@ def trace_failure(case: Case, checked: Checked, settings: Settings, *, policy: s
 def _traced(
     case: Case, settings: Settings, files: dict[str, bytes], attach: tuple[GuestStep, ...], *, where: str
 ) -> Timeline:
-    part = case.part
     guest = prepare_guest(settings, Shape(case.topology, settings.clock, settings.cold))
     step = case.exercise.step("policy", STALL_LIMITS_MS[0])
     traced = replace(step, args=(TRACER, *step.args), label=LABEL)
-    ready = part.before(virtual=guest.machine.clock is not None)
-    before = [GuestJob({}, ready, stays=True)] if ready and guest.machine.snapshots else []
-    steps = (*attach, traced) if before else (*ready, *attach, traced)
+    before, steps = after_ready(case.part, guest.machine, (*attach, traced))
     report = run(
         GuestJob(files, steps, case.seed), guest.machine, warm_ups=before, deadline_s=settings.trial_deadline_s
     )
@@ -53,13 +50,8 @@ def draw_failure(directory: Path, case: Case, timelines: dict[str, Timeline]) ->
     """Write who ran where (`timeline`) and who waited how long (`tasks`) as PNG and SVG, each whole or not at all."""
     from benchmarks import plots  # a second of matplotlib that only who wants pictures pays
 
-    files: dict[str, Path] = {}
-    for form in FORMS:
-        drawn = {
-            "timeline": plots.draw_timelines(timelines, title=f"{case}: who ran where", form=form),
-            "tasks": plots.draw_states(timelines, title=f"{case}: who waited longest", form=form),
-        }
-        for name, data in drawn.items():
-            atomic_write(directory / f"{name}.{form}", data)
-            files.setdefault(name, directory / f"{name}.{form}")
-    return Pictures(files)
+    def drawn(form: Form) -> Iterator[tuple[str, bytes]]:
+        yield "timeline", plots.draw_timelines(timelines, title=f"{case}: who ran where", form=form)
+        yield "tasks", plots.draw_states(timelines, title=f"{case}: who waited longest", form=form)
+
+    return Pictures(write_pictures(directory, drawn))

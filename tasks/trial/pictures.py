@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,8 @@ from policy_lake.files import atomic_write, check_writable
 from policy_lake.scores import Score
 
 MOST_BYTES = 1 << 20  # of a picture within a page: ours have some 40 kB
-FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+Form = Literal["png", "svg"]
+FORMS: tuple[Form, ...] = ("png", "svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ def check_directory(directory: Path) -> None:
                 raise InputError(f"--plots {error}") from None
 
 
+def write_pictures(directory: Path, draw: Callable[[Form], Iterable[tuple[str, bytes]]]) -> dict[str, Path]:
+    """Write each picture in each form, whole or not at all; the paths of the first form by the pictures' names."""
+    files: dict[str, Path] = {}
+    for form in FORMS:
+        for name, data in draw(form):
+            atomic_write(directory / f"{name}.{form}", data)
+            files.setdefault(name, directory / f"{name}.{form}")
+    return files
+
+
 def draw(
     directory: Path,
     scores: Sequence[Score],
@@ -75,15 +86,14 @@ def draw(
     from benchmarks import plots  # a second of matplotlib that only who wants pictures pays
 
     where = f"{scores[0].workload}, {scores[0].topology or f'{scores[0].cpus} CPUs'}, {scores[0].clock} clock"
-    files: dict[str, Path] = {}
-    for form in FORMS:
-        drawn = {"scores": plots.draw_scores(scores, title=where, form=form)}
+
+    def drawn(form: Form) -> Iterator[tuple[str, bytes]]:
+        yield "scores", plots.draw_scores(scores, title=where, form=form)
         if timelines:
-            drawn["timeline"] = plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
-            drawn["waits"] = plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)
-        for name, data in drawn.items():
-            atomic_write(directory / f"{name}.{form}", data)
-            files.setdefault(name, directory / f"{name}.{form}")
+            yield "timeline", plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
+            yield "waits", plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)
+
+    files = write_pictures(directory, drawn)
     if perfetto and timelines:
         from benchmarks.perfetto import trace_events
 

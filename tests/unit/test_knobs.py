@@ -120,8 +120,8 @@ def test_any_other_value_is_refused_by_name(knob: Knob, value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["1" + "0" * 26, "-" + "9" * 500, "0x" + "f" * 17])
-def test_a_number_that_is_too_large_is_told_what_it_may_be_from_and_to(text: str) -> None:
-    with pytest.raises(KnobError, match=r"^knob 'n' is from -?[0-9]+ to [0-9]+.*, not a number of more than 64 bits$"):
+def test_a_number_that_is_too_large_is_told_what_it_may_be(text: str) -> None:
+    with pytest.raises(KnobError, match=r"^knob 'n' is from 0 to [0-9]+, not a number of more than 64 bits$"):
         canonical(Knob("n", "int", "", "", c_type="u64"), text)
 
 

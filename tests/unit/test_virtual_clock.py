@@ -137,6 +137,43 @@ def test_a_refusal_is_not_remembered(tmp_path, monkeypatch):
             clock.usable_clock(tmp_path)
 
 
+def test_that_a_qemu_can_is_kept_for_it_and_its_clock(tmp_path, monkeypatch):
+    probed = []
+    monkeypatch.setattr(clock, "clock_object", no_library)
+    monkeypatch.setattr(clock, "qemu_version", lambda: (10, 0, 8))
+    monkeypatch.setattr(clock, "_probe", probed.append)
+    for _ in range(2):  # two processes
+        assert clock.usable_clock(tmp_path) == tmp_path / "vclock.so"
+        clock.usable_clock.cache_clear()
+    assert len(probed) == 1
+    monkeypatch.setattr(clock, "qemu_version", lambda: (10, 0, 9))
+    clock.usable_clock(tmp_path)
+    (tmp_path / "usable.json").write_text("[")
+    clock.usable_clock.cache_clear()
+    clock.usable_clock(tmp_path)
+    assert len(probed) == 3
+
+
+@pytest.mark.parametrize("hangs", [1, 2])
+def test_a_qemu_that_says_nothing_is_asked_once_more(tmp_path, monkeypatch, hangs):
+    left = [None] * hangs
+
+    def probe(path):
+        if left:
+            left.pop()
+            raise subprocess.TimeoutExpired("qemu", 20)
+
+    monkeypatch.setattr(clock, "clock_object", no_library)
+    monkeypatch.setattr(clock, "qemu_version", lambda: (10, 0, 8))
+    monkeypatch.setattr(clock, "_probe", probe)
+    if hangs == 1:
+        assert clock.usable_clock(tmp_path) == tmp_path / "vclock.so"
+    else:
+        with pytest.raises(InfraError, match="hangs at the start"):
+            clock.usable_clock(tmp_path)
+        assert not (tmp_path / "usable.json").exists()
+
+
 def test_a_clock_that_does_not_compile_is_told_in_the_compilers_words(tmp_path, monkeypatch):
     (tmp_path / "vclock").mkdir()
     (tmp_path / "vclock" / "bad.c").write_text("int f(void) { return nothing; }\n")

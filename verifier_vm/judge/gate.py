@@ -148,12 +148,11 @@ def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict
         steps, last = part.steps(told.knob_arguments, limit_ms), 2 * len(part.last)
         at = len(steps) - last  # what ends the policy ends the job
         steps = (*steps[:at], *told.then, *steps[at:])
-        ready = part.before(virtual=machine.clock is not None)  # once, for a snapshot
-        before = [GuestJob({}, ready, stays=True)] if ready and machine.snapshots else []
-        job = GuestJob({**told.files, OBJECT: told.data}, steps if before else (*ready, *steps), told.seed)
+        before, steps = after_ready(part, machine, steps)
+        job = GuestJob({**told.files, OBJECT: told.data}, steps, told.seed)
         try:
             report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=told.on_event)
-            report = _made_ready(report, len(ready))
+            report = _made_ready(report, len(part.before(virtual=machine.clock is not None)))
         except WarmUpError:  # says nothing of the policy
             raise
         except LostVMError as error:
@@ -165,6 +164,16 @@ def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict
         if not may_be_the_host(result.verdict):
             break
     return result, limit_ms
+
+
+def after_ready(
+    part: Part, machine: Machine, steps: tuple[GuestStep, ...]
+) -> tuple[list[GuestJob], tuple[GuestStep, ...]]:
+    """What makes the part's guest ready: as warm-ups, once for a snapshot, or where none is kept before the steps."""
+    ready = part.before(virtual=machine.clock is not None)
+    if ready and machine.snapshots:
+        return [GuestJob({}, ready, stays=True)], steps
+    return [], (*ready, *steps)
 
 
 def _made_ready(report: GuestReport, steps: int) -> GuestReport:

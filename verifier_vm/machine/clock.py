@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import mmap
 import os
 import struct
@@ -21,7 +23,7 @@ from verifier_vm.machine.qemu import QEMU, escaped, preloading, qemu_version
 
 SOURCES = Path(__file__).parents[1] / "vclock"
 CFLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
-PROBE_S = 20.0
+PROBE_S, PROBES = 20.0, 2  # one that says nothing for so long is asked again: the host may be busy
 # struct stats in vclock.h
 _STATS = struct.Struct("=8Q128s")
 _MAGIC = 0x31636B6C63765343
@@ -94,10 +96,31 @@ def clock_object(cache_dir: Path) -> Path:
 def usable_clock(cache_dir: Path) -> Path:
     """The clock's object if this QEMU can run it; InfraError that says what is missing.
 
-    Decided by starting QEMU with it, without a guest: a QEMU that has no plugins, or lacks a function, tells so.
+    Decided by starting QEMU with it, without a guest: a QEMU that has no plugins, or lacks a function, tells so. That
+    it can is kept for each QEMU and clock: else a host that is busy for a moment would part the processes of one run,
+    some with a virtual clock and some without.
     """
-    qemu_version()  # says so when it is too old
-    path, stats = clock_object(cache_dir), Stats()
+    version = qemu_version()  # says so when it is too old
+    path = clock_object(cache_dir)
+    memo, key = path.with_name("usable.json"), [QEMU, list(version), path.name]
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(memo.read_text()) == key:
+            return path
+    for attempt in range(PROBES):
+        try:
+            _probe(path)
+            break
+        except subprocess.TimeoutExpired as error:
+            if attempt == PROBES - 1:
+                raise InfraError("no virtual clock with this QEMU: it hangs at the start") from error
+    with contextlib.suppress(OSError):  # a cache that is only read
+        atomic_write(memo, json.dumps(key).encode())
+    return path
+
+
+def _probe(path: Path) -> None:
+    """Start QEMU with the clock; InfraError if that cannot be, TimeoutExpired if nothing is said of it."""
+    stats = Stats()
     try:
         with path.open("rb") as library:
             command = [
@@ -106,25 +129,16 @@ def usable_clock(cache_dir: Path) -> Path:
                 "-plugin", plugin_option(path, stats), "-monitor", "stdio",
             ]  # fmt: skip
             done = subprocess.run(
-                command,
-                input="quit\n",
-                capture_output=True,
-                text=True,
-                timeout=PROBE_S,
-                pass_fds=(stats.fd, library.fileno()),
-                check=False,
-                env=child_environment(),
-            )
+                command, input="quit\n", capture_output=True, text=True, timeout=PROBE_S,
+                pass_fds=(stats.fd, library.fileno()), check=False, env=child_environment(),
+            )  # fmt: skip
         counts = stats.read()
         if isinstance(counts, str) or done.returncode:
             complaints = done.stderr.strip().splitlines()
             why = counts if isinstance(counts, str) else f"QEMU ended with {done.returncode}"
             raise InfraError(f"no virtual clock with this QEMU: {why}" + (f" ({complaints[-1]})" if complaints else ""))
-    except subprocess.TimeoutExpired as error:
-        raise InfraError("no virtual clock with this QEMU: it hangs at the start") from error
     finally:
         stats.close()
-    return path
 
 
 def plugin_option(
