@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from policy_lake.coverage import Executed
 from policy_lake.errors import InfraError
@@ -16,10 +17,11 @@ class GuestStep:
     """One step of a guest job: `attach OBJECT KNOB=VALUE…`, `detach`, or `run PROGRAM ARG…`, ended at `timeout_s`.
 
     `start PROGRAM ARG…` and `stop` run a program beside the steps between them. `layout` tells where the code of what
-    is attached lies: a job that has it is watched for what it executes of that.
+    is attached lies: a job that has it is watched for what it executes of that. `anew` takes off what is attached, and
+    what stands before it may fail: the job goes on there all the same.
     """
 
-    verb: Verb
+    verb: Verb | Literal["anew"]
     args: tuple[str, ...] = ()
     label: str = ""
     timeout_s: float = 30.0

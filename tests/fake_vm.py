@@ -115,9 +115,12 @@ class _Guest:
     def events(self, steps: Sequence[GuestStep]) -> list[StepEvent]:
         """Up to the first step that fails, and the end of what it left attached."""
         made: list[StepEvent] = []
-        for step in steps:
+        for at, step in enumerate(steps):
+            if step.verb == "anew":
+                made += [self._detached("", self._scenario.record, ())] if self._on else []
+                continue
             made.append(self._event(step))
-            if not made[-1].ok:
+            if not made[-1].ok and [one.verb for one in steps[at + 1 : at + 2]] != ["anew"]:
                 if self._on:
                     fell = self._faulty and step.label == self._scenario.falls_at
                     made.append(self._detached("", STALL if fell else self._scenario.record, DISABLED if fell else ()))

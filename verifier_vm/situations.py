@@ -40,7 +40,7 @@ class Situation(StrEnum):
     FULL_TABLES = "more tasks than its tables hold"
     TURNOVER = "more tasks, one after the other, than its tables hold"
     NO_MEMORY = "an allocation that fails"
-    PREEMPTED = "one that is preempted again and again"
+    PREEMPTED = "one that is interrupted again and again"
     UNEQUAL_CPUS = "CPUs of unequal speed"
     NODES = "several memory nodes"
     MANY_CPUS = "more than two CPUs"
@@ -54,7 +54,7 @@ OF_WORKLOAD = {
     "W12": S.CGROUPS, "W12-shares": S.CGROUP_SHARES, "W12-before": S.CGROUPS_BEFORE, "W13": S.REALTIME,
     "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
     "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
-    "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER,
+    "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER, "W30": S.PREEMPTED,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {

@@ -1,6 +1,6 @@
 // suspected: source: slice
 // bug: F17
-// ends: not tried: nobody is preempted again and again beside one who is not
+// ends: witnessed: one that is interrupted again and again gets a third of what its equals get: unfair, and no failure
 // SPDX-License-Identifier: GPL-2.0-only
 /* The kernel's own example charges like this: what the slice lacks. */
 #include "vmlinux.h"

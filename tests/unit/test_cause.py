@@ -163,7 +163,7 @@ def test_the_verdict_has_the_cause_and_the_witness_and_keeps_the_raw_words():
 def test_where_the_watchdog_was_held_up_a_cpu_that_looks_idle_shows_nothing(said, bug, basis):
     words = ("runnable task stall", said) if said else WATCHDOG.split(": ", 1)
     record = ExitRecord(ExitKind.ERROR_STALL, 0, *words)
-    made = changed("policy:W1", "sched.after.state", "disabled")
+    made = changed("policy:W10", "sched.after.state", "disabled")
     made = changed("detach", "exit_record", record, changed("detach", "dump", told("not_emptied"), made))
     assert (verdict(made).rejection.bug, verdict(made).rejection.basis) == (bug, basis)
 

@@ -9,6 +9,7 @@ import pytest
 from gate_events import changed, labelled, taken_off
 from gate_events import told as reported
 from test_cause import FOR, MS, runner, scene, stuck, told, waiter
+from test_thresholds import group, reading
 
 from policy_lake.codes import Code
 from policy_lake.events import ExitKind, ExitRecord
@@ -23,8 +24,8 @@ from verifier_vm.judge.cause import (
     slice_without_end,
     stuck_task,
 )
-from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
-from verifier_vm.judge.ended import ended_by_itself, fell_off
+from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump
+from verifier_vm.judge.ended import _none_idled, ended_by_itself, fell_off
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 
@@ -132,3 +133,12 @@ def test_only_a_stall_is_laid_to_what_the_dump_shows() -> None:
 def test_words_that_several_bugs_end_with_are_a_guess() -> None:
     assert cause_of_exit("watchdog failed to check in for 2.004s").basis == "guess"
     assert cause_of_exit("ops.init() failed (-12)").basis == "evidence"
+
+
+@pytest.mark.parametrize(("run_ms", "free"), [(1500.0, True), (1501.0, False)])
+def test_a_cpu_that_looks_free_is_between_two_turns_where_the_workload_had_all_the_time(run_ms, free):
+    mix = reading("mix", {"W1-hog": group(run_ms=run_ms)})
+    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _none_idled(mix) is not free
+    idle = Dump((Cpu(0, kind="idle_sched_class", tasks=(stuck(),)),))
+    assert (Scene(stuck(), idle, none_idled=_none_idled(mix)).free is not None) is free
+    assert Scene(stuck(), idle).free is not None

@@ -225,8 +225,8 @@ def test_a_part_by_itself_is_for_a_policy_that_outlives_a_hotplug_unless_it_is_s
 def test_what_follows_comes_before_what_ends_the_policy(monkeypatch):
     then = (GuestStep("run", ("batch",), "baseline-0", timeout_s=30), GuestStep("run", ("batch",), "policy-0"))
     ending = SHORT.for_policy(hotplug=False)
-    assert len(ending.last) == 1
+    assert len(ending.last) == 2
     vm = FakeVM("good policy").install(monkeypatch, gate)
     gate.verify_part(b"object", (), WALL, SHORT, hotplug=False, then=then)
     suite = ending.steps((), 2000)
-    assert vm.jobs[0].steps == (*ending.before(virtual=False), *suite[:-2], *then, *suite[-2:])
+    assert vm.jobs[0].steps == (*ending.before(virtual=False), *suite[:-6], *then, *suite[-6:])

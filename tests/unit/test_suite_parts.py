@@ -44,12 +44,15 @@ def test_a_part_s_steps_are_these_in_this_order() -> None:
 
 def test_what_ends_the_policy_comes_after_all_else_each_with_an_attachment_of_its_own() -> None:
     attach = ("policy.bpf.o", "k=1", "ops.timeout_ms=2000")
-    last = (Exercise("W9", "W9", 0.5), Exercise("c", "W9+W5", 3.0))
-    steps = replace(PART, last=last).steps(("k=1",), 2000)
-    assert steps[:-4] == PART.steps(("k=1",), 2000)
-    assert steps[-4:] == (
-        GuestStep("attach", attach, "attach-W9"),
-        GuestStep("run", ("adversary", "W9", "seconds=0.5", "limit_ms=2000"), "policy:W9", timeout_s=40.5),
+    last = (Exercise("W28", "W28", 0.5), Exercise("c", "W9+W5", 3.0))
+    part = replace(PART, last=last)
+    steps = part.steps(("k=1",), 2000)
+    assert steps[:-6] == PART.steps(("k=1",), 2000) and steps[-6:] == part.ending(("k=1",), 2000)
+    assert steps[-6:] == (
+        GuestStep("run", ("adversary", "offline"), "offline", timeout_s=40.0),
+        GuestStep("attach", attach, "attach-W28"),
+        GuestStep("run", ("adversary", "W28", "seconds=0.5", "limit_ms=2000"), "policy:W28", timeout_s=40.5),
+        GuestStep("anew"),
         GuestStep("attach", attach, "attach-c"),
         GuestStep("run", ("adversary", "W9+W5", "seconds=3", "limit_ms=2000"), "policy:c", timeout_s=43.0),
     )
@@ -66,13 +69,16 @@ def test_before_a_policy_is_given_the_guest_rests_and_takes_a_cpu_off_line() -> 
 
 
 @pytest.mark.parametrize("part", (SHORT, *FULL), ids=lambda part: part.name)
-def test_what_a_hotplug_ends_meets_one_last_and_no_cpu_that_comes_late(part: Part) -> None:
+def test_what_a_hotplug_ends_meets_a_cpu_that_goes_and_one_that_comes_late_last(part: Part) -> None:
     assert part.for_policy(hotplug=True) is part and part.last == ()
     ended = part.for_policy(hotplug=False)
-    hotplug = (Situation.HOTPLUG, Situation.LATE_CPU)
-    assert not any(set(hotplug) & set(made_by(one.workloads)) for one in ended.exercises)
-    assert [one.name for one in ended.last] == ["W9"] and not ended.offline
-    assert {one.name for one in part.exercises} - {one.name for one in (*ended.exercises, *ended.last)} <= {"W28"}
+    hotplug = {Situation.HOTPLUG, Situation.LATE_CPU}
+    assert not any(hotplug & set(made_by(one.workloads)) for one in ended.exercises) and not ended.offline
+    late = [one for one in part.exercises if one.name == "W28"]
+    assert [one.name for one in ended.last] == [*(one.name for one in late), "W9"]
+    assert {one.name for one in part.exercises} == {one.name for one in (*ended.exercises, *ended.last)}
+    assert [one.args for one in ended.last[:-1]] == [(*one.args, "late_ms=500") for one in late]
+    assert all(one.seconds > 0.5 + 0.3 for one in late), "the CPU comes while it is watched"
 
 
 def test_a_tier_is_its_parts() -> None:

@@ -175,13 +175,15 @@ static void w9_told(void)
 }
 
 /*
- * W28: the policy was attached while the last CPU was offline ("offline" before it did that), which comes back with a hog bound
- * to it, and goes once more. In virtual time only with two CPUs, as W9.
+ * W28: the policy was attached while the last CPU was offline ("offline" before it did that), which comes back after late_ms with a
+ * hog bound to it, and goes once more. In virtual time only with two CPUs, as W9.
  */
 static void late_plugger(struct worker *w)
 {
 	bool comes = w->progress % 2 == 0;
 
+	if (!w->progress)
+		rest(w, option("late_ms", 0) * MS);
 	set_online(cpus, comes);
 	if (comes)
 		bind_to(workers[0].tid, cpus);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -143,7 +144,45 @@ static void w27(void)
 	add("W27-hog", hog, cpus);
 }
 
+/*
+ * W30: of three equal hogs on one CPU one is interrupted all the time, by a real-time task that it wakes itself: whoever charges it
+ * for what its slice lacks charges each piece of the slice again and again.
+ */
+static int interruptions[2];
+
+static void interrupted(struct worker *w)
+{
+	burn(w, option("piece_us", 1000));
+	if (write(interruptions[1], "", 1) != 1)
+		figure("pipe_errors", 1);
+}
+
+static void interrupter(struct worker *w)
+{
+	char byte;
+
+	w->rests_until_ns = UINT64_MAX;	/* it comes when the other has its turn */
+	if (read(interruptions[0], &byte, 1) != 1)
+		figure("pipe_errors", 1);
+	w->rests_until_ns = 1;
+	burn(w, 50);
+}
+
+static void w30(void)
+{
+	int cpu = cpus - 1;
+	struct worker *w = add("W30-pulse", interrupter, 1);
+
+	if (pipe(interruptions))
+		perror("adversary: pipe");
+	w->cpu = cpu;
+	w->fifo = 10;
+	add("W30-interrupted", interrupted, 1)->cpu = cpu;
+	w = add("W30-equal", hog, 2);
+	w[0].cpu = w[1].cpu = cpu;
+}
+
 const struct workload crowd_workloads[] = {
 	{ "W21", w21, NULL }, { "W23", w23, NULL }, { "W25", w25, NULL }, { "W27", w27, NULL },
-	{ "W29", w29, w29_told }, {},
+	{ "W29", w29, w29_told }, { "W30", w30, NULL }, {},
 };

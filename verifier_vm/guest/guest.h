@@ -65,6 +65,7 @@ bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
 bool step_layout(struct text *event);	/* where the code of what is attached lies */
 bool step_run(const struct step *s, struct text *event);
+bool step_rest(const struct step *s);		/* so many idle seconds of the guest's */
 bool step_start(const struct step *s, struct text *event);	/* a program that runs on beside the next steps */
 bool step_stop(struct text *event);	/* ends it */
 const struct sched_state *attached_state(void);	/* what was attached by step_attach and not yet detached, or NULL */

@@ -7,7 +7,8 @@
  *				seed NUMBER\n
  *				go\n		or stay\n
  * The answer: {"event":"ready",…} as soon as it can take one (a snapshot is taken there), {"event":"hello",…} when it has
- * taken one, one {"event":"step",…} per step up to the first that fails, {"event":"done"}. A job that ends in `stay` and did
+ * taken one, one {"event":"step",…} per step up to the first that fails and is not followed by one whose verb is `anew` (which
+ * has no event), {"event":"done"}. A job that ends in `stay` and did
  * all its steps leaves the guest as it is, ready for another one: a warm-up, after which a snapshot is taken once more.
  *
  * It runs as SCHED_FIFO, a class above sched_ext: a policy that starves everything cannot starve what judges it.
@@ -143,14 +144,6 @@ static enum job take_job(void)
 	return NO_JOB;
 }
 
-/* In virtual time an idle guest's hours take the host seconds, and then its kernel has been up for that long. */
-static bool step_rest(const struct step *s)
-{
-	struct timespec left = { .tv_sec = s->argc ? atol(s->argv[0]) : 0 };
-
-	return left.tv_sec > 0 && !nanosleep(&left, NULL);
-}
-
 static bool do_step(const struct step *s)
 {
 	struct text event = {};
@@ -196,9 +189,14 @@ static void greet(const char *event)
 	text_free(&line);
 }
 
+static bool is_anew(int i)
+{
+	return i < nr_steps && !strcmp(steps[i].verb, "anew");
+}
+
 /*
- * Whether every step was done well. What is still attached is taken off then, for its exit record is evidence, unless the guest
- * stays: then the next job finds it attached.
+ * Whether every step was done well, or could fail since `anew` follows it, which takes off what is attached. What is still
+ * attached at the end is taken off, for its exit record is evidence, unless the guest stays: then the next job finds it attached.
  */
 static bool do_steps(bool stays)
 {
@@ -207,8 +205,12 @@ static bool do_steps(bool stays)
 	int i;
 
 	greet("hello");
-	for (i = 0; i < nr_steps && do_step(&steps[i]); i++)
-		;
+	for (i = 0; i < nr_steps; i++) {
+		bool ok = is_anew(i) ? !attached_state() || do_step(&detach) : do_step(&steps[i]);
+
+		if (!ok && !is_anew(i + 1))
+			break;
+	}
 	if (attached_state() && !(stays && i == nr_steps))
 		do_step(&detach);
 	text_printf(&done, "{\"event\":\"done\"}\n");

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CGROUP "/sys/fs/cgroup/job"
@@ -102,4 +104,12 @@ bool step_stop(struct text *event)
 	finish_run(&beside, event, ended);
 	beside.pid = -1;
 	return ended;
+}
+
+/* In virtual time an idle guest's hours take the host seconds, and then its kernel has been up for that long. */
+bool step_rest(const struct step *s)
+{
+	struct timespec left = { .tv_sec = s->argc ? atol(s->argv[0]) : 0 };
+
+	return left.tv_sec > 0 && !nanosleep(&left, NULL);
 }

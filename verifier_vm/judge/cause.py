@@ -35,12 +35,15 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The stuck task, the moment, the ops' flags, and the exercise's workloads ("W1+W6")."""
+    """The stuck task, the moment, the ops' flags, the exercise's workloads ("W1+W6"), and whether no CPU had time left
+    in the whole exercise: one that looks free at this moment is between two turns then.
+    """
 
     stuck: Task
     dump: Dump
     flags: int = 0
     place: str = ""
+    none_idled: bool = False
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
@@ -53,7 +56,7 @@ class Scene:
     @property
     def free(self) -> Cpu | None:
         """One of them that had nothing to do."""
-        return next((cpu for cpu in self.cpus if self.dump.is_free(cpu)), None)
+        return None if self.none_idled else next((cpu for cpu in self.cpus if self.dump.is_free(cpu)), None)
 
     @property
     def beside(self) -> tuple[Task, ...]:

@@ -56,7 +56,7 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         witness = from_dump(dump, stuck, reading)
         # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
         eaten = _eaten(reading) if reading else 0.0
-        found = _explained(dump, stuck, facts, place)
+        found = _explained(dump, stuck, facts, place, none_idled=reading is not None and _none_idled(reading))
         # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well.
         idles = found is not None and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19"
         if found and not idles and (eaten <= MOST_EATEN or found.cause == LOST):
@@ -73,11 +73,18 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
     return Finding(cause.bug, "reject", words, place, cause.advice, kind, basis=cause.basis, witness=witness)
 
 
-def _explained(dump: Dump, stuck: Task | None, facts: Facts, place: str) -> Explained | None:
+def _none_idled(reading: Reading) -> bool:
+    """Whether its threads had more of the CPU time than all CPUs but half of one have."""
+    return reading.busy > 1 - 0.5 / max(1, reading.cpus)
+
+
+def _explained(
+    dump: Dump, stuck: Task | None, facts: Facts, place: str, *, none_idled: bool = False
+) -> Explained | None:
     """The cause by the kernel's dump. What waits for a program beside it looks as if it were lost."""
     if stuck is None or facts.needs_a_program:
         return None
-    return explain(Scene(stuck, dump, facts.flags, place))
+    return explain(Scene(stuck, dump, facts.flags, place, none_idled))
 
 
 def _code_of(ended: ExitRecord) -> Code:

@@ -20,6 +20,7 @@ from verifier_vm.judge.readings import Reading
 
 LEAST_WORK = 0.8  # of EEVDF's
 LEAST_SHARE = 0.1  # of a thread's fair share
+INTERRUPTED_SHARE = 0.45  # of what the worse of its equals gets, compared with EEVDF: policies with turns reach 0.6
 STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
 LEAST_JAIN = 0.8  # of EEVDF's
 MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
@@ -83,6 +84,20 @@ def _beside_pulses(both: Compared) -> Iterator[Finding]:
         why = f"beside a periodic real-time task one of equal hogs got {share:.0%} of its share, under EEVDF {base:.0%}"
         advice = "A task that is interrupted goes on with what is left of its slice: do not refill it in running."
         yield Finding("F31", "reject", why, "W21", advice, Code.SHARE)
+
+
+def _interrupted(both: Compared) -> Iterator[Finding]:
+    """Of three equal hogs on one CPU one is interrupted after each millisecond; EEVDF gives it its third."""
+    share, base = map(_interrupted_share, (both.policy, both.base))
+    if share < INTERRUPTED_SHARE * base:
+        why = f"a hog that is interrupted again and again got {share:.2f} of its equals' time, under EEVDF {base:.2f}"
+        advice = "Charge the growth of p->se.sum_exec_runtime: what a slice lacks was charged before, in part."
+        yield Finding("F17", "note", why, "W30", advice, Code.SHARE)
+
+
+def _interrupted_share(reading: Reading) -> float:
+    # The worse of two: where turns are long, who is put last in so short a time is chance.
+    return reading["W30-interrupted"].run_ms / max(reading["W30-equal"].least_ms, 0.001)
 
 
 def _fork_storm(both: Compared) -> Iterator[Finding]:
@@ -213,5 +228,5 @@ def _weights_before(reading: Reading, facts: Facts, required: bool) -> Iterator[
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
     "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
-    "W21": _beside_pulses,
+    "W21": _beside_pulses, "W30": _interrupted,
 }  # fmt: skip

@@ -145,8 +145,8 @@ def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
         reader = Reader(told.data, part, limit_ms, check_all=told.check_all, cgroups=told.cgroups)
-        steps, last = part.steps(told.knob_arguments, limit_ms), 2 * len(part.last)
-        at = len(steps) - last  # what ends the policy ends the job
+        steps = part.steps(told.knob_arguments, limit_ms)
+        at = len(steps) - len(part.ending(told.knob_arguments, limit_ms))  # what ends the policy ends the job
         steps = (*steps[:at], *told.then, *steps[at:])
         before, steps = after_ready(part, machine, steps)
         job = GuestJob({**told.files, OBJECT: told.data}, steps, told.seed)

@@ -68,7 +68,9 @@ def survived(event: Ran, detach: Detached, facts: Facts, limit_ms: int) -> Itera
     if warnings := kernel_warnings(kmsg):
         yield _warned("the kernel warned", warnings, kmsg, place)
     if fell and facts.ends_by_hotplug and _ended_by_hotplug(why_disabled(kmsg), record, place):
-        why = "the kernel ended it when a CPU went, as it does without cpu_online and cpu_offline; EEVDF went on"
+        why = (
+            "the kernel ended it when a CPU went or came, as it does without cpu_online and cpu_offline; EEVDF went on"
+        )
         advice = "Give it both callbacks if it is to go on, or attach it again after each hotplug."
         yield Finding("F30", "note", why, place, advice, Code.ENDED_BY_HOTPLUG)
     elif fell:
@@ -86,11 +88,11 @@ def survived(event: Ran, detach: Detached, facts: Facts, limit_ms: int) -> Itera
 def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord, place: str) -> bool:
     """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error.
 
-    Of a tidy end the log has no reason. Where the policy keeps none either, it is the CPU that went in this exercise.
+    Of a tidy end the log has no reason. Where the policy keeps none either, it is the CPU of this exercise.
     """
     ended = logged or record
     if not record.stored and logged is not None and logged.kind == ExitKind.UNREG_KERN:
-        return Situation.HOTPLUG in made_by(place)
+        return not {Situation.HOTPLUG, Situation.LATE_CPU}.isdisjoint(made_by(place))
     tidy = not record.stored or record.kind == ExitKind.UNREG_KERN
     cause = cause_of_exit(ended.words)
     return tidy and (cause.bug == "F30" or (cause == UNKNOWN and bool(record.code & HOTPLUG_CODE)))

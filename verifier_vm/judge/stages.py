@@ -180,10 +180,11 @@ def _stage(name: str, seconds: float, findings: Sequence[Finding], evidence: Seq
 
 
 def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Each bug at each place once: rounds and guests say the same again."""
+    """Each bug at each place once, an end by hotplug once in all: rounds, guests and exercises say the same again."""
     known = set()
     for finding in findings:
-        key = (finding.bug, finding.place, finding.level)
+        place = "" if finding.code == Code.ENDED_BY_HOTPLUG else finding.place
+        key = (finding.bug, place, finding.level, finding.code == Code.ENDED_BY_HOTPLUG)
         if key not in known:
             known.add(key)
             yield finding

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
 
-`guest/README.md` says what W1 to W28 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+`guest/README.md` says what W1 to W30 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
 object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
 load) are steps, not programs; W18 and W19 are topologies.
 """
@@ -26,6 +26,9 @@ STEP_LIMIT_S = 40.0
 # 32-bit number of microseconds (4,294.967 s) overflows early in the mix, while many wait and load goes on for longer
 # than a stall takes to be found. The policy comes 1.2 s after the rest, and the full tier's W28 lasts 2 s longer.
 UPTIME_S, FULL_UPTIME_S = 4292, 4289
+_TAKE_LAST_CPU = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
+_LATE_CPU, _ENDING = Situation.LATE_CPU, {Situation.HOTPLUG, Situation.LATE_CPU}
+_LATER = "late_ms=500"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +84,21 @@ class Part:
     def before(self, *, virtual: bool) -> tuple[GuestStep, ...]:
         """What the guest does before it is given the policy. An hour of the host's own time nobody waits for."""
         rest = GuestStep("rest", (str(self.uptime_s),), REST)
-        offline = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
         weigh = GuestStep("run", ("adversary", "weigh"), WEIGH, timeout_s=STEP_LIMIT_S)
-        wanted = ((rest, self.uptime_s and virtual), (offline, self.offline), (weigh, self.weighted))
+        wanted = ((rest, self.uptime_s and virtual), (_TAKE_LAST_CPU, self.offline), (weigh, self.weighted))
         return tuple(step for step, is_wanted in wanted if is_wanted)
 
     def for_policy(self, *, hotplug: bool) -> Part:
         """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one.
 
-        One that is ended cannot meet a CPU that comes late (W28) as the first of many: it meets one that goes, last.
+        One that is ended meets a CPU that goes, and one that comes late (W28), last. The latter comes later than to
+        others: what it does until then is the only time that the policy has with a CPU off line.
         """
         if hotplug:
             return self
-        ending = {one.name: made_by(one.workloads) for one in self.exercises}
-        last = tuple(one for one in self.exercises if Situation.HOTPLUG in ending[one.name])
-        ends = (Situation.HOTPLUG, Situation.LATE_CPU)
-        rest = tuple(one for one in self.exercises if not set(ends) & set(ending[one.name]))
+        last = tuple(replace(one, args=(*one.args, _LATER)) if _LATE_CPU in made_by(one.workloads) else one
+                     for one in self.exercises if _ENDING & set(made_by(one.workloads)))  # fmt: skip
+        rest = tuple(one for one in self.exercises if not _ENDING & set(made_by(one.workloads)))
         return replace(self, exercises=rest, last=last, offline=False)
 
     def without(self, exercise: Exercise) -> Part:
@@ -106,7 +108,7 @@ class Part:
 
     def steps(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
         """The guest's steps: what fails soonest and costs least comes first."""
-        attach = (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
+        attach = _attach(knob_arguments, limit_ms)
         steps = [GuestStep("attach", attach, ATTACH), GuestStep("layout", label=LAYOUT)]
         steps += [exercise.step("policy", limit_ms) for exercise in self.exercises]
         # W17: taken off, and in W16 put on again, while others want every CPU.
@@ -127,9 +129,21 @@ class Part:
             ]
         steps.append(GuestStep("stop", (), UNLOAD))
         steps += [exercise.step("baseline", limit_ms) for exercise in self.compared]
+        return (*steps, *self.ending(knob_arguments, limit_ms))
+
+    def ending(self, knob_arguments: Sequence[str], limit_ms: int) -> tuple[GuestStep, ...]:
+        """The last of the steps: what ends the policy, which is attached anew for each."""
+        steps: list[GuestStep] = []
         for exercise in self.last:
-            steps += [GuestStep("attach", attach, f"{ATTACH}-{exercise.name}"), exercise.step("policy", limit_ms)]
+            steps += [GuestStep("anew")] if steps else []
+            steps += [_TAKE_LAST_CPU] if _LATE_CPU in made_by(exercise.workloads) else []
+            steps.append(GuestStep("attach", _attach(knob_arguments, limit_ms), f"{ATTACH}-{exercise.name}"))
+            steps.append(exercise.step("policy", limit_ms))
         return tuple(steps)
+
+
+def _attach(knob_arguments: Sequence[str], limit_ms: int) -> tuple[str, ...]:
+    return (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
 
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).
@@ -162,6 +176,7 @@ SHORT = Part(
         Exercise("W22", "W22", 0.5),
         Exercise("W25", "W25", 0.6, ("herd=80",)),
         Exercise("W27", "W27", 0.8),
+        Exercise("W30", "W30", 0.8, base_s=0.3),
     ),
     offline=True,
     uptime_s=UPTIME_S,
@@ -195,6 +210,7 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150, 
         Exercise("W25", "W25", 3.0, (f"herd={10 * crowd}",)),
         Exercise("W26", "W26", 3.0),
         Exercise("W27", "W27", 4.0),
+        Exercise("W30", "W30", 2.0, base_s=0.5),
     )
     return Part(
         name, exercises, topology, reloads=reloads, offline=topology.cpus > 1, uptime_s=uptime_s, deadline_s=900.0
