@@ -41,7 +41,8 @@ def asked(monkeypatch):
 
 def test_score_takes_the_files_that_verify_takes(asked):
     sys.argv[2] = "a/mine.bpf.o"
-    sys.argv += ["-l", "x.bpf.c", "-l", "y.bpf.o", "-I", "h", "--set", "n=1", "--ops", "mine", "--ops-flag", "SCX_OPS_A"]
+    sys.argv += ["-l", "x.bpf.c", "-l", "y.bpf.o", "-I", "h", "--set", "n=1"]
+    sys.argv += ["--ops", "mine", "--ops-flag", "SCX_OPS_A"]
     cli.main()
     (request,) = asked
     assert (request.policy, request.linked) == ("a/mine.bpf.o", (Path("x.bpf.c"), Path("y.bpf.o")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy as a user gives it: read alike for `verify` and `score`, and a candidate that names what it is built from."""
+"""A policy as a user gives it: read alike for `verify` and `score`, and its candidate named by its files."""
 
 from __future__ import annotations
 

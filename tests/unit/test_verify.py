@@ -11,7 +11,6 @@ from object_cases import object_bytes
 
 from bpf.build import PolicyObject
 from policy_lake.codes import Code
-from policy_lake.errors import InputError
 from policy_lake.model import Finding
 from policy_lake.records import Regression
 from tasks import verify as verifying
