@@ -17,7 +17,8 @@ from tasks.host.settings import Settings
 from tasks.trial.alone import Alone
 from tasks.trial.static import Checked
 from verifier_vm.judge.aim import aimed_parts
-from verifier_vm.judge.case import Case, cases_of, minimized
+from verifier_vm.judge.case import Case, cases_of
+from verifier_vm.judge.smaller import minimized
 from verifier_vm.judge.suite import SuiteTier
 
 IN_A_SITUATION = ("survive", "fair")
