@@ -69,7 +69,8 @@ def test_a_check_has_every_part_and_the_words_of_the_object(files: Path, monkeyp
     monkeypatch.setattr(given_policies, "check_parts", check)
     mine = read_given(files / "mine.bpf.c", include_dirs=[files], knobs={"slice_ns": "7"}, sets={"limit": "0x10"})
     assert mine.check(KERNEL, check_all=True).arguments == ("slice_ns=7", "limit=16")
-    assert asked == [(mine.parts, KERNEL, (files,), True)]
+    read_given(files / "mine.bpf.o").check(KERNEL)
+    assert asked[0] == (mine.parts, KERNEL, (files,), True) and asked[1][2:] == ((), False)
     with pytest.raises(InputError, match="has no knob 'none'"):
         read_given(files / "mine.bpf.c", sets={"none": "1"}).check(KERNEL)
 
