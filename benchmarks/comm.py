@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from policy_lake.show import bytes_printed
+
 COMM_BYTES = 15  # TASK_COMM_LEN less the zero at its end
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
@@ -23,7 +25,4 @@ def comm_bytes(text: str) -> bytes:
 
 def comm_printed(text: str) -> str:
     """The name that a program of ours in a guest printed: its JSON has a character for each byte, up to U+00FF."""
-    try:
-        return comm_text(text.encode("latin-1"))
-    except UnicodeEncodeError:
-        return text
+    return bytes_printed(text)

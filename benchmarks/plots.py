@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import statistics
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 GREY = "#999999"
 MOST_TASKS = 16
 LABEL = 34  # characters of a bar's name on one line
+_known_characters: dict[str, AbstractSet[int]] = {}  # by the font's file
 
 
 def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
@@ -173,20 +175,38 @@ def _legend(figure: Figure, panel: Any, title: str) -> None:
 
 
 def _show_texts(figure: Figure) -> None:
-    """Draw every name as it is: control characters as escapes, and no formulas, of which half a one is an error."""
+    """Draw every name as it is: control characters as escapes, and no formulas, of which half a one is an error.
+
+    What the font has not is an escape, too: it would be a box, the same for every character.
+    """
     from matplotlib.text import Text
     from matplotlib.ticker import FuncFormatter
 
-    def shown(text: str) -> str:
-        return lines_for_terminal(text).replace("$", r"\$")
+    def shown(text: Text) -> str:
+        known = _characters(text)
+        escaped = (
+            c if c == "\n" or ord(c) in known else c.encode("unicode_escape").decode()
+            for c in lines_for_terminal(text.get_text())
+        )  # fmt: skip
+        return "".join(escaped).replace("$", r"\$")
 
     ticks: set[Any] = set()
     for panel in figure.axes:
         if isinstance(panel.yaxis.get_major_formatter(), FuncFormatter):  # what a list of names is made into
-            panel.set_yticks(panel.get_yticks(), [shown(label.get_text()) for label in panel.get_yticklabels()])
+            panel.set_yticks(panel.get_yticks(), [shown(label) for label in panel.get_yticklabels()])
         ticks.update((*panel.get_xticklabels(), *panel.get_yticklabels()))
     for text in set(figure.findobj(Text)) - ticks:
-        text.set_text(shown(text.get_text()))
+        text.set_text(shown(text))
+
+
+def _characters(text: Any) -> AbstractSet[int]:
+    """The characters of the font that a text is drawn in."""
+    from matplotlib.font_manager import findfont, get_font
+
+    place = findfont(text.get_fontproperties())
+    if place not in _known_characters:
+        _known_characters[place] = get_font(place).get_charmap().keys()
+    return _known_characters[place]
 
 
 def _bytes(figure: Figure, form: Form) -> bytes:

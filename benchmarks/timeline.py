@@ -58,7 +58,7 @@ class Timeline:
 def read_timeline(out: str, *, where: str) -> Timeline:
     """The timeline in a traced run's output. InfraError that names the run and the line for one that is not whole."""
     reader = _Reader()
-    for number, line in enumerate(out.splitlines(), 1):
+    for number, line in enumerate(out.split("\n"), 1):  # a name may have what splitlines takes for a line's end
         fields = line.split(" ")
         if fields[0] not in ("C", "S", "W", "E"):
             continue  # the program's own output

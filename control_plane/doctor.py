@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp doctor`: what is there, what is missing, and the command that mends it."""
+"""`schedcp doctor`: what is there, what is missing, and what mends it: a command, or a variable and what it must be."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pathlib import Path
 
 from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
-from policy_lake.errors import SETUP, SchedcpError
+from policy_lake.errors import SETUP, InputError, SchedcpError
 from policy_lake.guest import GuestJob
 from policy_lake.process_limits import RUN, shortage
+from policy_lake.records import LakeError
 from policy_lake.secrets import child_environment
 from tasks.host.settings import Settings, load_settings
 
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
+KERNEL = "set SCHEDCP_KERNEL to a bzImage or vmlinux with sched_ext and BTF, or unset it"
+GUEST = "mend what it is about of SCHEDCP_CLOCK, _ACCEL, _CPUS, _LLCS, _SMT and _NODES, or unset it"
+MODEL = "set SCHEDCP_MODEL to a name and SCHEDCP_MODEL_URL to http(s)://HOST[:PORT]/v1, or unset both"
 
 
 def examine() -> list[CheckedPart]:
@@ -26,14 +30,18 @@ def examine() -> list[CheckedPart]:
     settings = load_settings()
     with working("looking") as say:
         findings = [_tool(name, command) for name, command in TOOLS.items()]
-        findings += [_checked("qemu", _qemu), _checked("libbpf", _libbpf), _checked("python", _python)]
-        findings += [_limits(), _checked("memory", _memory), _checked("disk", lambda: _disk(settings))]
-        findings += [_checked("kernel", lambda: _kernel(settings))]
+        findings += [_checked("qemu", _qemu), _checked("libbpf", _libbpf), _checked("python", _python), _limits()]
+        findings += [_checked("memory", _memory, lambda _: "end what else uses it here")]
+        findings += [_checked("disk", lambda: _disk(settings), lambda _: "name another place in SCHEDCP_CACHE_DIR")]
+        kernel = _checked("kernel", lambda: _kernel(settings), _wrong(KERNEL))
+        of_guest = _wrong(GUEST if kernel.ok else kernel.mend)
+        findings.append(kernel)
         say("booting a guest")
-        findings += [_checked("guest", lambda: _guest(settings)), _checked("kvm", lambda: _kvm(settings))]
-        findings += [_checked("clock", lambda: _clock(settings))]
-        findings += [_checked("lake", lambda: _lake(settings)), _checked("model", lambda: _model(settings))]
-        findings += [_checked("resident", lambda: _resident(settings))]
+        findings += [_checked("guest", lambda: _guest(settings), of_guest)]
+        findings += [_checked("kvm", lambda: _kvm(settings), of_guest), _checked("clock", lambda: _clock(settings))]
+        findings += [_checked("lake", lambda: _lake(settings), lambda error: _lake_mend(settings, error))]
+        findings += [_checked("model", lambda: _model(settings), lambda _: MODEL)]
+        findings += [_checked("resident", lambda: _resident(settings), lambda _: "schedcp down")]
     return findings
 
 
@@ -66,12 +74,23 @@ def _tool(name: str, command: tuple[str, ...]) -> CheckedPart:
     return CheckedPart(name, done.returncode == 0, version or f"{command[0]} does not answer", SETUP)
 
 
-def _checked(name: str, look: Callable[[], str]) -> CheckedPart:
-    """`look` describes what is there, or raises what is wrong."""
+def _checked(name: str, look: Callable[[], str], mend: Callable[[Exception], str] = lambda _: SETUP) -> CheckedPart:
+    """`look` describes what is there, or raises what is wrong; `mend` says what helps against that."""
     try:
         return CheckedPart(name, True, look())
     except (SchedcpError, OSError) as error:
-        return CheckedPart(name, False, " ".join(str(error).split()), SETUP)
+        return CheckedPart(name, False, " ".join(str(error).split()), mend(error))
+
+
+def _wrong(variable: str) -> Callable[[Exception], str]:
+    """Bad input is a variable's, and set-up would read the same; what is not there, set-up makes."""
+    return lambda error: variable if isinstance(error, InputError) else SETUP
+
+
+def _lake_mend(settings: Settings, error: Exception) -> str:
+    if isinstance(error, LakeError):  # it names the command
+        return ""
+    return f"mend it, or name another place in {'SCHEDCP_LAKE' if settings.lake else 'SCHEDCP_DATA_DIR'}"
 
 
 def _qemu() -> str:

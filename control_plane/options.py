@@ -67,6 +67,8 @@ Topologies = Annotated[
         help="Try it on that, too, repeatable; on one like this host it is always tried.",
     ),
 ]
+Include = Annotated[list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")]
+Link = Annotated[list[Path] | None, typer.Option("-l", help="A .bpf.c or .bpf.o to link with it, repeatable.")]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
 
 Sets = Annotated[

@@ -70,7 +70,7 @@ class ErrorOutput:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPart:
-    """One line of `doctor`: `mend` is the command to run when it is not ok."""
+    """One line of `doctor`: `mend` is what to do when it is not ok, a command or a variable and what it must be."""
 
     name: str
     ok: bool

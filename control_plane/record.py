@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.replay_fidelity import others_share
-from benchmarks.trace.file import hash_names, write_trace
+from benchmarks.trace.file import hash_names
 from benchmarks.trace.tasks import Trace, cpu_by_name
 from control_plane.output import column, err, escape, out, print_json, working
 from control_plane.outputs import RecordOutput
@@ -17,6 +17,7 @@ from policy_lake.errors import InputError
 from policy_lake.files import check_writable
 from policy_lake.show import name_shown
 from tasks.host.settings import load_settings
+from tasks.traces.keep import write_or_keep
 from tasks.traces.record import record
 
 
@@ -25,7 +26,8 @@ def record_command(
 ) -> int:
     """Record, write, print; the command's own output goes through before. Nothing is written if anything fails.
 
-    InputError, before the command runs, for an `output` that could not be written.
+    InputError, before the command runs, for an `output` that could not be written; a recording for which there is no
+    room there by then is kept elsewhere (InfraError says where).
     """
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
@@ -46,7 +48,7 @@ def record_command(
             command, allow_failure=allow_failure, buffer_mib=load_settings().record_buffer_mib, on_phase=tell
         )
         trace = hash_names(recording.trace) if hashed else recording.trace
-        write_trace(trace, output)
+        write_or_keep(trace, output)
     if as_json and not check:
         print_json("record", written(trace, output, status=recording.status))
     elif not as_json:

@@ -10,10 +10,19 @@ from policy_lake.model import Clock, KnobValue, Rejection, Verdict
 from policy_lake.scores import Outcome, Ratio, Score
 
 
+@dataclass(frozen=True, slots=True)
+class NoToken:
+    """Why an accepted policy was not signed: the signer said no, for a reason with a `code`, or could not be asked."""
+
+    reason: str
+    code: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult(Verdict):
     """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage.
 
+    `no_token` says why there is none, where one was to be signed. The verdict holds without it.
     `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
     `smallest` is the situation that `--minimize` found, as `--only` takes it. `pictures` are paths by name.
     """
@@ -26,6 +35,7 @@ class VerifyResult(Verdict):
     smallest: str = ""
     warnings: tuple[str, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
+    no_token: NoToken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

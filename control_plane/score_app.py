@@ -12,8 +12,10 @@ from control_plane.options import (
     Clock,
     Cold,
     Cpus,
+    Include,
     Json,
     Knobs,
+    Link,
     Llcs,
     Nodes,
     OpsFlags,
@@ -36,7 +38,10 @@ from policy_lake.limits import MOST_PAIRS, PAIRS, SEED
 
 def score(
     context: typer.Context,
-    policy: Annotated[str, typer.Argument(help="Id of a policy (see `schedcp policies`), or a .bpf.c.")] = "",
+    policy: Annotated[
+        str, typer.Argument(help="Id of a policy (see `schedcp policies`), a .bpf.c, or a ready object, .bpf.o.")
+    ] = "",
+    include: Include = None,
     workload: Annotated[
         str,
         typer.Option("--workload", "-w", help="Id of a workload (see `schedcp workloads`), or the path of its .toml."),
@@ -48,6 +53,7 @@ def score(
         number(MOST_PAIRS, help="As many where more would settle it.  [default: 3 times --pairs; in smoke none]"),
     ] = None,
     seed: Annotated[int, number(SEED, help="Seed of the first pair.")] = SEED.preset,
+    link: Link = None,
     knob: Knobs = None,
     set_: Sets = None,
     ops: OpsName = "",
@@ -93,5 +99,8 @@ def score(
         raise InputError("score needs a policy and -w WORKLOAD, or --again ID")
     most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     sets = sets_of(set_, ops, ops_flag)
-    request = ScoreRequest(policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto, sets)
+    request = ScoreRequest(
+        policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto, sets, tuple(link or ()),
+        tuple(include or ()),
+    )  # fmt: skip
     raise typer.Exit(score_command(request, settings, as_json=json))

@@ -13,11 +13,14 @@ from rich.panel import Panel
 from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
 from control_plane.coverage_page import coverage_page
 from control_plane.output import err, escape, escape_lines, out, print_json, working
-from control_plane.results import VerifyResult, extended
+from control_plane.results import NoToken, VerifyResult, extended
 from policy_lake.coverage import Coverage, shortfall
+from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write
 from policy_lake.knobs import parse_knob_values
+from policy_lake.limits import LOG_CHARACTERS
 from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
+from policy_lake.show import shortened
 from tasks.host.settings import Settings
 from tasks.trial.static import OnStage
 from tasks.verify import Verified, VerifyOptions, verify
@@ -56,12 +59,10 @@ def verify_command(
             on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
         )  # fmt: skip
     if options.plots and done.verdict.coverage:
-        page = options.plots / "coverage.html"
-        atomic_write(page, coverage_page(done.verdict.coverage, file).encode())
-        result = replace(result, pictures={"coverage": str(page), **result.pictures})
+        result = _with_page(result, done.verdict.coverage, file, options.plots)
     if as_json:
         print_json("verify", result)
-        return ACCEPTED if done.verdict.accepted else REJECTED
+        return _status(result)
     if sources:
         _show_sources(done.verdict.coverage, file)
     else:
@@ -76,7 +77,27 @@ def verify_command(
         out().print(f"{name}: {escape(path)}", soft_wrap=True)
     if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
-    return ACCEPTED if done.verdict.accepted else REJECTED
+    elif result.no_token:
+        out().print(f"[yellow]token: none[/]: {escape(result.no_token.reason)}", soft_wrap=True)
+    for warning in result.warnings[bool(done.warning) :]:  # the first was shown with the verdict
+        out().print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+    return _status(result)
+
+
+def _status(result: VerifyResult) -> int:
+    """The verdict's; what the signer refuses, for an object that is revoked, may run as little as what is rejected."""
+    refused = result.no_token is not None and result.no_token.code != ""
+    return ACCEPTED if result.accepted and not refused else REJECTED
+
+
+def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path) -> VerifyResult:
+    """The result with coverage.html among its pictures, or why that could not be written: the verdict holds anyhow."""
+    page = plots / "coverage.html"
+    try:
+        atomic_write(page, coverage_page(coverage, file).encode())
+    except SchedcpError as error:
+        return replace(result, warnings=(*result.warnings, f"--plots: {error}"))
+    return replace(result, pictures={"coverage": str(page), **result.pictures})
 
 
 def _show_smallest(done: Verified, file: Path) -> None:
@@ -102,10 +123,11 @@ def verified(
 ) -> tuple[VerifyResult, Verified]:
     """The verdict on `file`, and the token of an accepted one; `on_verdict` is called between the two.
 
-    The signer may refuse for a reason of its own (TokenError), when the verdict has been shown already. A key store
-    that cannot be used (KeyFileError) is told before any work.
+    The signer may refuse for a reason of its own, or fail: the verdict holds then, and `no_token` says why. A key
+    store that cannot be used (KeyFileError) is told before any work.
     """
     from tasks.tokens.issue import check_key_store, token_for_verdict
+    from verifier_vm.tokens.errors import TokenError
 
     if options.only is None:
         check_key_store(settings)
@@ -115,11 +137,16 @@ def verified(
     )  # fmt: skip
     if on_verdict:
         on_verdict(file, done)
-    token = None
+    token, no_token = None, None
     if done.verdict.accepted and options.only is None:
-        token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
+        try:
+            token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
+        except SchedcpError as error:
+            reason = shortened(" ".join(str(error).split()), LOG_CHARACTERS)
+            no_token = NoToken(reason, error.code if isinstance(error, TokenError) else "")
     result: VerifyResult = extended(
-        done.verdict, VerifyResult, token=str(token) if token else None, clock=done.clock, tier=options.tier,
+        done.verdict, VerifyResult, token=str(token) if token else None, no_token=no_token,
+        clock=done.clock, tier=options.tier,
         rejections=tuple(rejection for stage in done.verdict.stages if (rejection := rejection_of(stage))),
         warnings=(done.warning,) if done.warning else (),
         smallest=done.smallest.situation if done.smallest else "",

@@ -9,8 +9,10 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.options import (
+    Include,
     Json,
     Knobs,
+    Link,
     MinCoverage,
     OpsFlags,
     OpsName,
@@ -24,15 +26,11 @@ from control_plane.options import (
 
 def verify(
     file: Annotated[Path, typer.Argument(help="A sched_ext policy, .bpf.c, or a ready object, .bpf.o.")],
-    include: Annotated[
-        list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")
-    ] = None,
+    include: Include = None,
     workload: Annotated[
         str, typer.Option("--workload", "-w", help="Measure it, too, and hold it to the guard rails.")
     ] = "",
-    link: Annotated[
-        list[Path] | None, typer.Option("-l", help="A .bpf.c or .bpf.o to link with it, repeatable.")
-    ] = None,
+    link: Link = None,
     knob: Knobs = None,
     set_: Sets = None,
     ops: OpsName = "",

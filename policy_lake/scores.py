@@ -58,7 +58,8 @@ class Provenance:
     """All that a score is a function of beside its policy, to take it again or to know it from another.
 
     Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
-    those that the user asked for in place of the workload's own, `control` is the second control's candidate.
+    those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
+    are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
     """
 
     kernel_sha256: str
@@ -79,6 +80,7 @@ class Provenance:
     binary: str = ""
     binary_sha256: str = ""
     control: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

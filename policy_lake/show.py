@@ -75,6 +75,17 @@ def name_shown(name: str) -> str:
     return name if name.strip() else f"'{name}'" if name else "(no name)"
 
 
+def bytes_printed(text: str) -> str:
+    """What was printed by one who has a character, up to U+00FF, for each byte: as text, and `\\xe7` for no UTF-8.
+
+    A guest's init does so, and its programs in their JSON. Text with any other character is of another, and stays.
+    """
+    try:
+        return text.encode("latin-1").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return text
+
+
 def is_utf8(text: str) -> bool:
     """Whether the text can be written: arguments and file names of other bytes come to us with halves of surrogates."""
     return not _SURROGATE.search(text)

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from policy_lake.doing import doing
-from policy_lake.errors import LostVMError
+from policy_lake.errors import EndedVMError, InfraError, SchedcpError
 from policy_lake.model import Rejection, Verdict
 from policy_lake.records import Regression
 from policy_lake.show import logger
@@ -17,7 +17,8 @@ from tasks.host.settings import Settings
 from tasks.trial.alone import Alone
 from tasks.trial.static import Checked
 from verifier_vm.judge.aim import aimed_parts
-from verifier_vm.judge.case import Case, cases_of, minimized
+from verifier_vm.judge.case import Case, cases_of
+from verifier_vm.judge.smaller import minimized
 from verifier_vm.judge.suite import SuiteTier
 
 IN_A_SITUATION = ("survive", "fair")
@@ -35,14 +36,17 @@ class Smallest:
 def minimize(verdict: Verdict, checked: Checked, guest: Guest, settings: Settings, tier: SuiteTier) -> Smallest | None:
     """The smallest situation in which the object fails as the verdict says; None where none by itself shows it.
 
-    It is kept in the lake under the policy's name.
+    It is kept in the lake under the policy's name. What fails of ours here is told, and takes nothing of the verdict.
     """
     failed, begin = verdict.rejection, case_that_shows(verdict, checked, guest, settings, tier)
     if failed is None or begin is None:
         return None
     alone = Alone(checked, settings)
     case, guests = minimized(begin, lambda less: _fails(less, failed, alone))
-    keep(verdict.ops, case, failed, settings)
+    try:
+        keep(verdict.ops, case, failed, settings)
+    except SchedcpError as error:
+        log.warning("minimize: the situation is not kept for policies of that name: %s", error)
     return Smallest(str(case), guests)
 
 
@@ -73,7 +77,9 @@ def _fails(case: Case, failed: Rejection, alone: Alone) -> bool:
     doing("minimize: %s", case)
     try:
         rejection = alone(case).rejection
-    except LostVMError as lost:  # of that guest nothing is known
-        log.info("minimize: a guest was lost: %s", lost)
+    except EndedVMError:
+        raise
+    except InfraError as error:  # of that guest nothing is known
+        log.info("minimize: a guest was lost: %s", error)
         return False
     return rejection is not None and (rejection.stage, rejection.code) == (failed.stage, failed.code)

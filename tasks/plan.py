@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
@@ -76,18 +76,27 @@ def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: 
     )
 
 
-def candidate_of(chosen: Policy, knob_values: Mapping[str, object]) -> Candidate:
-    """A policy with these knobs as a candidate of no run; InputError for knob values that it does not take."""
-    settled = settle(chosen, knob_values)
+def candidate_of(
+    chosen: Policy, knob_values: Mapping[str, object], *, source: str | None = None, files: Sequence[str] = ()
+) -> Candidate:
+    """A policy with these knobs as a candidate of no run; InputError for knob values that it does not take.
+
+    `source` is all of it where that is more than the policy's own; `files` as in `candidate_id`.
+    """
+    settled, text = settle(chosen, knob_values), chosen.source if source is None else source
     return Candidate(
-        id=candidate_id(chosen.id, chosen.source, settled), run_id="", iteration=0, policy=chosen.id,
-        source=chosen.source, knob_values=settled, reason="asked for on the command line", planner="user",
+        id=candidate_id(chosen.id, text, settled, files), run_id="", iteration=0, policy=chosen.id,
+        source=text, knob_values=settled, reason="asked for on the command line", planner="user",
     )  # fmt: skip
 
 
-def candidate_id(policy: str, source: str, knob_values: dict[str, KnobValue]) -> str:
-    """The policy's id and 48 bits of SHA-256 over source and knob values, which are in their one form (settle)."""
-    text = json.dumps([source, knob_values], sort_keys=True, separators=(",", ":"))
+def candidate_id(policy: str, source: str, knob_values: dict[str, KnobValue], files: Sequence[str] = ()) -> str:
+    """The policy's id and 48 bits of SHA-256 over source and knob values, which are in their one form (settle).
+
+    `files` are digests of what it is built from, where that is more than its source.
+    """
+    of = [source, knob_values, *([list(files)] if files else [])]
+    text = json.dumps(of, sort_keys=True, separators=(",", ":"))
     return f"{policy}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

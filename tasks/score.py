@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.workloads import Workload
-from bpf.build import compile_policy
 from bpf.library import policies, policy, read_policy
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
@@ -23,14 +22,16 @@ from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
 from tasks.trial.floor import floor_for
+from tasks.trial.given import Given, read_given
+from tasks.trial.kept import keep_object
 from tasks.trial.local import run_here
 from tasks.trial.parts import read_source
 from tasks.trial.pictures import Pictures, check_directory, draw
 from tasks.trial.spec import Loadable, Trial, TrialSpec
 from tasks.trial.traced import trace_runs
 from tasks.trial.trial import trial
-from tasks.trial.words import with_constants, words_for
 
+FILES = (".bpf.c", ".bpf.o")
 AGAINST_ITSELF = "the second control is the policy itself with the same knobs: what it differs by is noise"
 
 
@@ -48,7 +49,8 @@ class ScoreRequest:
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
     rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted. `sets` are
-    constants that no knob is, and settings of the ops. InputError for numbers beyond their limits.
+    constants that no knob is, and settings of the ops; `linked` and `include_dirs` as in `verify`. InputError for
+    numbers beyond their limits.
     """
 
     policy: str
@@ -61,6 +63,8 @@ class ScoreRequest:
     directory: Path | None = None
     perfetto: bool = False
     sets: Mapping[str, KnobValue] = field(default_factory=dict)
+    linked: tuple[Path, ...] = ()
+    include_dirs: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         check_pairs(self.pairs, self.most_pairs)
@@ -73,18 +77,23 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
     can be said.
     """
-    workload, chosen = find_workload(request.workload, settings), find_policy(request.policy)
+    workload, given = find_workload(request.workload, settings), _given(request)
+    control = find_control(request.control, workload, lake)
     if request.directory:  # before the minutes of measuring
         check_directory(request.directory)
+    shape = shape_for(settings, workload)
+    checked = given.check(prepare_guest(settings, shape).kernel)
     spec = TrialSpec(
-        candidate=_candidate(chosen, request, settings),
+        candidate=given.candidate(checked.made.data if checked.made else b""),
         workload=workload,
-        shape=shape_for(settings, workload),
+        shape=shape,
         settings=settings,
         plan=MeasurementPlan(request.pairs, request.most_pairs, request.seed),
-        control=find_control(request.control, workload, lake),
-        floor=floor_for(workload, settings, shape_for(settings, workload), lake),
+        control=control,
+        floor=floor_for(workload, settings, shape, lake) if checked.ok else None,
         known_suffices=True,
+        checked=checked,
+        files=given.files,
     )
     what = f"{spec.candidate.policy} on {workload.id}, at least {request.pairs} pairs"
     result = run_here(trial(spec), spec, lake, what=what)
@@ -92,23 +101,19 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
         result = replace(result, warning=". ".join(part for part in (result.warning, AGAINST_ITSELF) if part))
     if result.score is None:
         return workload, result, None
+    if given.files:  # before the score: one in the lake promises that it can be taken again
+        keep_object(result.object_data, settings)
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
     return workload, result, _pictures(request, spec, result) if request.directory else None
 
 
-def _candidate(chosen: Policy, request: ScoreRequest, settings: Settings) -> Candidate:
-    """The policy with all that is set; it is compiled first where a constant is none of its knobs."""
-    knobs = parse_knob_values(request.knobs)
-    if twice := sorted(knobs.keys() & request.sets.keys()):
-        raise InputError(f"--set {twice[0]}: it is given with --knob, too")
-    candidate = candidate_of(chosen, knobs)
-    if not request.sets:
-        return candidate
-    kernel = prepare_guest(settings).kernel
-    made = compile_policy(chosen.source, name=chosen.id, vmlinux_dir=kernel.headers)
-    values = {**knobs, **request.sets}
-    words_for(chosen, values, made.data, kernel)
-    return candidate_of(with_constants(chosen, made.data), values)
+def _given(request: ScoreRequest) -> Given:
+    """What is to be measured, as `verify` takes it; a name that is no file's is a policy of the library."""
+    name = request.policy
+    return read_given(
+        Path(name) if name.endswith(FILES) else policy(name), linked=request.linked,
+        include_dirs=request.include_dirs, knobs=parse_knob_values(request.knobs), sets=request.sets,
+    )  # fmt: skip
 
 
 def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:

@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from bpf.library import read_policy
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Event, Hello, Ran
-from policy_lake.knobs import settle
 from policy_lake.limits import PAIRS, SEED, most_pairs
-from policy_lake.model import Clock, Policy, Verdict
+from policy_lake.model import Clock, Verdict
 from policy_lake.scores import MeasurementPlan
 from tasks.host.cpus import topologies_for
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
@@ -23,18 +21,16 @@ from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.minimize import IN_A_SITUATION, Smallest, case_that_shows, minimize
-from tasks.plan import candidate_of
 from tasks.trial.alone import Alone, meet_again
 from tasks.trial.failure import draw_failure, trace_failure
 from tasks.trial.full import verify_full_tier
+from tasks.trial.given import read_given
 from tasks.trial.local import run_here
-from tasks.trial.parts import Part, read_parts
 from tasks.trial.pictures import Pictures, check_directory
 from tasks.trial.spec import Loadable, TrialSpec
-from tasks.trial.static import Checked, OnStage, check_parts
+from tasks.trial.static import Checked, OnStage
 from tasks.trial.trial import scored
 from tasks.trial.trusted import trusted_object
-from tasks.trial.words import with_constants, words_for
 from verifier_vm.judge.case import Case, parse_case
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
@@ -92,8 +88,7 @@ def verify(
 ) -> Verified:
     """Take the policy at `path` through source, build, object, and a guest's kernel, survive and fair.
 
-    `path` is a .bpf.c or a ready .bpf.o, `linked` are others that belong to it. `knobs` are those of its source, `sets`
-    any constant of the object, and settings of the ops (policy_lake/knobs.py).
+    `path`, `linked`, `include_dirs`, `knobs` and `sets` are those of `read_given`.
 
     It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
     measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
@@ -102,39 +97,31 @@ def verify(
     options = options or VerifyOptions()
     if options.plots:
         check_directory(options.plots)
-    parts = read_parts(path, linked)
-    for directory in include_dirs:
-        if not directory.is_dir():
-            raise InputError(f"-I {directory}: no such directory")
-    policy = policy_of(parts[0])
-    values = _together(policy, knobs or {}, sets or {})
+    given = read_given(path, linked=linked, include_dirs=include_dirs, knobs=knobs, sets=sets)
     chosen = find_workload(workload, settings) if workload else None
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
-    checked = check_parts(
-        parts, guest.kernel, words_of=lambda data: words_for(policy, values, data, guest.kernel),
-        include_dirs=include_dirs, check_all=options.check_all, on_stage=on_stage,
-    )  # fmt: skip
+    checked = given.check(guest.kernel, check_all=options.check_all, on_stage=on_stage)
     verdict = verify_in_guest(checked, guest, settings, options, on_stage)
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
         pairs = PAIRS.preset  # as in `schedcp score`
         plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
-        candidate = candidate_of(with_constants(policy, data), values)
-        spec = TrialSpec(candidate, chosen, shape, settings, plan)
+        spec = TrialSpec(given.candidate(data), chosen, shape, settings, plan)
         stage, _ = run_here(
-            scored(spec, Loadable(data, checked.arguments, policy.id)), spec, open_lake(settings),
-            what=f"score: {policy.id} on {chosen.id}",
+            scored(spec, Loadable(data, checked.arguments, given.policy.id)), spec, open_lake(settings),
+            what=f"score: {given.policy.id} on {chosen.id}",
         )  # fmt: skip
         verdict = verdict_of(
             [*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel, coverage=verdict.coverage
         )
     smallest = minimize(verdict, checked, guest, settings, options.tier) if options.minimize else None
-    source = "\n".join(part.source for part in parts)
     pictures, missing = _pictures(verdict, smallest, checked, guest, settings, options)
     warning = "; ".join(text for text in (guest.warning, missing) if text)
-    return Verified(verdict, source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures)
+    return Verified(
+        verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures
+    )
 
 
 def _pictures(
@@ -154,20 +141,6 @@ def _pictures(
         return draw_failure(options.plots, case, trace_failure(case, checked, settings, policy=verdict.ops)), ""
     except InfraError as error:
         return Pictures({}), f"--plots: the failure could not be traced: {error}"
-
-
-def policy_of(part: Part) -> Policy:
-    """What a policy's file says of itself; of an object that is its name, and `words_for` reads its constants."""
-    return read_policy(part.source, part.name.removesuffix(".c").removesuffix(".o").removesuffix(".bpf"), "user")
-
-
-def _together(policy: Policy, knobs: Mapping[str, object], sets: Mapping[str, object]) -> dict[str, object]:
-    """All that is set, by name; InputError for a knob that the source has not, where there is one, or one set twice."""
-    if policy.source:
-        settle(policy, knobs)
-    if twice := sorted(knobs.keys() & sets.keys()):
-        raise InputError(f"--set {twice[0]}: it is given with --knob, too")
-    return {**knobs, **sets}
 
 
 def verify_in_guest(

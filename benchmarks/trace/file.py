@@ -41,10 +41,15 @@ _ENCODINGS = dict.fromkeys(("task", "after_us", "off_us", "arg"), "BYTE_STREAM_S
 
 def write_trace(trace: Trace, path: Path) -> None:
     """Write the trace, all or nothing. InputError for one too large to be read, InfraError if it cannot be written."""
+    atomic_write(path, trace_bytes(trace, path))
+
+
+def trace_bytes(trace: Trace, path: Path) -> bytes:
+    """What is to be written at `path`; InputError, which names that, for a trace too large to be read."""
     data = encode_trace(trace)
     if len(trace) > TRACE_OPS or len(data) > TRACE_BYTES:
         raise InputError(f"{path}: {len(trace)} operations, and a trace has at most {TRACE_OPS}: record less")
-    atomic_write(path, data)
+    return data
 
 
 def encode_trace(trace: Trace) -> bytes:

@@ -8,7 +8,9 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +30,9 @@ RAY = "ray"
 SCRATCH = f"{files.SCRATCH}{RAY}-"  # and the process id of the run that Ray's directory is of
 SHARED = "/tmp"  # where it lies if the usual place has too long a name
 _OURS = re.compile(rf"{files.SCRATCH}([a-z]+)-([0-9]+)-.+")
+# Of versions before 27 November 2026, as tempfile names them: whose they are, only their age can tell.
+_NAMELESS = re.compile(rf"{files.SCRATCH}(front|link|image|clock|program|record)-[a-z0-9_]{{8}}")
+_OLD_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +144,19 @@ def remove_dead_scratch(kind: str) -> None:
 def _scratch(kind: str = "") -> Iterator[Path]:
     """What processes that were killed left, of one kind or all; that of a process that lives is its own."""
     for place in sorted({tempfile.gettempdir(), SHARED}):
-        for path in sorted(Path(place).glob(f"{files.SCRATCH}{kind or '*'}-*-*")):
-            ours = _OURS.fullmatch(path.name)
+        for path in sorted(Path(place).glob(f"{files.SCRATCH}{kind or '*'}-*")):
             with suppress(OSError):
-                if ours and not Path("/proc", ours[2]).exists() and path.lstat().st_uid == os.getuid():
+                if path.lstat().st_uid == os.getuid() and _is_left(path):
                     yield path
+
+
+def _is_left(path: Path) -> bool:
+    if ours := _OURS.fullmatch(path.name):
+        return not Path("/proc", ours[2]).exists()
+    if not _NAMELESS.fullmatch(path.name) or not stat.S_ISDIR(path.lstat().st_mode):
+        return False
+    changed = max(part.lstat().st_mtime for part in (path, *path.rglob("*")))
+    return time.time() - changed >= _OLD_S
 
 
 def size_of(path: Path) -> int:

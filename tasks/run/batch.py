@@ -28,6 +28,7 @@ from tasks.run.certainty import ratio_text
 from tasks.run.scope import Scope
 from tasks.trial.drive import Slots, drive
 from tasks.trial.floor import floor_for
+from tasks.trial.kept import keep_object
 from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import baseline_runs, floor_runs, trial
 from tasks.trial.work import Done, Result
@@ -134,9 +135,7 @@ def keep(scope: Scope, trial: Trial) -> None:
     name = describe(trial.candidate.policy, trial.candidate.knob_values)
     if trial.score is not None:
         # Before the score: a score in the lake promises that its object can be had.
-        atomic_write(
-            scope.settings.object_dir / f"{trial.verdict.object_sha256}.bpf.o", trial.object_data, durable=True
-        )
+        keep_object(trial.object_data, scope.settings)
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
         log.info("execute: %s, %s: %s", ratio_text(trial.score.ratio), outcome_text(trial.score), name)

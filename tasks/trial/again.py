@@ -11,15 +11,19 @@ from policy_lake.lake import Lake
 from policy_lake.model import Candidate
 from policy_lake.scores import Provenance, Score
 from policy_lake.topology import Topology
-from tasks.host.guest import Shape
+from tasks.host.guest import Shape, prepare_guest
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
+from tasks.trial.kept import kept_object
 from tasks.trial.local import run_here
+from tasks.trial.parts import Part
 from tasks.trial.spec import Trial, TrialSpec
+from tasks.trial.static import Checked, check_parts
 from tasks.trial.trial import trial
 
 # What of a score's provenance was asked for and is so again; the rest is what may have changed meanwhile.
-_ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file"})
+_ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file",
+                    "files"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +65,18 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     }  # fmt: skip
     workload = find_workload(of.workload_file or before.workload, settings.model_copy(update=as_then))
     shape = Shape(Topology(of.cpus, of.llcs, of.smt, of.nodes), before.clock, settings.cold)
+    shape = shape.bearing(workload)
     spec = TrialSpec(
         candidate=_candidate(before.candidate, lake),
         workload=workload,
-        shape=shape.bearing(workload),
+        shape=shape,
         settings=settings,
         plan=of.plan,
         control=_candidate(of.control, lake) if of.control else None,
         floor=before.floor if before.clock == "wall" else None,
         known_suffices=True,
+        checked=_checked(of, before, shape, settings) if of.files else None,
+        files=of.files,
     )
     again = run_here(trial(spec), spec, lake, recompute=True, what=f"score {before.id} again")
     return Again(before, again, _changed(of, again.score))
@@ -91,6 +98,16 @@ def provenance_of_score(score: Score) -> Provenance:
     if score.provenance is None:
         raise InputError(f"score '{score.id}' does not say how it was taken: it is of an older schedcp")
     return score.provenance
+
+
+def _checked(of: Provenance, before: Score, shape: Shape, settings: Settings) -> Checked:
+    """What is known without a guest of the object that was measured, with the loader's words that it had."""
+    try:
+        data = kept_object(of.object_sha256, settings)
+    except InputError as error:
+        raise InputError(f"score '{before.id}' was of {', '.join(of.files)}, whose object was kept: {error}") from error
+    part = Part(f"{before.policy}.bpf.o", data=data)
+    return check_parts((part,), prepare_guest(settings, shape).kernel, words_of=lambda _: of.arguments)
 
 
 def _changed(before: Provenance, now: Score | None) -> tuple[str, ...]:

@@ -58,4 +58,5 @@ def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Pro
         binary=binary.path if binary else "",
         binary_sha256=binary.sha256 if binary else "",
         control=spec.control.id if spec.control else "",
+        files=spec.files,
     )

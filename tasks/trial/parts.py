@@ -39,15 +39,15 @@ def read_part(path: Path) -> Part:
     return Part(path.name, read_source(path), path.parent)
 
 
-def read_parts(path: Path, linked: Sequence[Path]) -> tuple[Part, ...]:
-    """A policy's file and those that are linked with it, `-l`; InputError that names the one that is no such file."""
-    parts = [read_part(path)]
-    for other in linked:
+def read_linked(paths: Sequence[Path]) -> list[Part]:
+    """The files that are linked with a policy's own, `-l`; InputError that names the one that is no such file."""
+    parts = []
+    for path in paths:
         try:
-            parts.append(read_part(other))
+            parts.append(read_part(path))
         except InputError as error:
             raise InputError(f"-l {error}") from error
-    return tuple(parts)
+    return parts
 
 
 def read_source(path: Path) -> str:

@@ -12,6 +12,7 @@ from policy_lake.records import Regression
 from policy_lake.scores import MeasurementPlan, Score
 from tasks.host.guest import Shape
 from tasks.host.settings import Settings
+from tasks.trial.static import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class TrialSpec:
     which equal runs differ where that is known (by the wall clock; else it is measured). With `known_suffices` a
     candidate that was accepted here before is only measured: enough for a score, never for a token. Of `regressions`
     it meets those of its own policy.
+
+    `checked` is what the static stages said of it where they were asked already, `files` the names of the user's files
+    that it was built from; else it is built from the candidate's source.
     """
 
     candidate: Candidate
@@ -43,6 +47,8 @@ class TrialSpec:
     confirms: str = ""
     known_suffices: bool = False
     regressions: tuple[Regression, ...] = ()
+    checked: Checked | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

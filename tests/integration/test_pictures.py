@@ -109,3 +109,17 @@ def test_names_from_outside_are_drawn_as_they_are(name):
     for picture in pictures:
         assert not unseen(picture.decode(), lines=True)
         assert ElementTree.fromstring(picture) is not None
+
+
+def test_a_name_is_drawn_in_its_letters_and_what_the_font_lacks_is_told_apart(recwarn):
+    names = ["çıkış", "日本", "中国", r"caf\xc3", "a$b"]
+    spans = tuple(Span(0, pid, name, 1000 * pid, 1000 * pid + 900) for pid, name in enumerate(names, 1))
+    waits = tuple(Wait(pid, name, 0, 5, served=False) for pid, name in enumerate(names, 1))
+    lines = {"日本": Timeline(spans, waits, 9000, 0)}
+    for picture in (draw_timelines(lines, title="é 日", form="svg"), draw_states(lines, title="é 日", form="svg")):
+        drawn = set(re.findall(r"<!-- (.*?) -->", picture.decode()))
+        told = {text.partition(" [")[0] for text in drawn}
+        assert {"çıkış", r"\u65e5\u672c", r"\u4e2d\u56fd", r"caf\xc3", "a$b"} <= told, told
+        assert r"é \u65e5" in drawn and not any("?" in text for text in drawn)
+        assert len(set(re.findall(r'<use xlink:href="#(DejaVuSans-\w+)"', picture.decode()))) > 10
+    assert not [warning for warning in recwarn if "lyph" in str(warning.message)]

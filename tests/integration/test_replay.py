@@ -75,7 +75,7 @@ NAMES = ("çıkış".encode(), b"\xff\xfe\x7f\x80", b'a"\\\n\x1b', b"sixteen byt
 
 
 def test_the_probe_and_the_replayer_print_a_name_s_bytes_so_that_they_are_read_again(replayer, tmp_path):
-    """In ASCII: of any other byte init makes a question mark."""
+    """In ASCII: their output is JSON, whatever bytes a name has."""
     main = """
         #include "observe_commands.h"
         int main(int argc, char **argv) { for (int i = 1; i < argc; i++) { print_string(argv[i], 16); putchar(10); } }

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import verifier_vm as guest
+from benchmarks.comm import comm_text
 from benchmarks.perfetto import trace_events
 from benchmarks.plots import draw_scores, draw_timelines, draw_waits
 from benchmarks.timeline import Span, Wait, busiest, longest_waiting, read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.scores import Pair, Ratio, Score
+from verifier_vm.machine.wire import Fields
 
 OUT = (Path(__file__).parent.parent / "golden" / "timeline.txt").read_text()
 PNG, SVG = b"\x89PNG", b"<?xml"
@@ -94,3 +99,28 @@ def test_perfetto_gets_one_process_a_run_and_one_track_a_cpu():
     assert {event["pid"] for event in slices} == {1, 2} and {event["tid"] for event in slices} == {0, 1}
     assert (slices[0]["name"], slices[0]["ts"], slices[0]["dur"]) == ("job-renamed", 0, 1000)
     assert {event["args"]["name"] for event in events if event["ph"] == "M"} == {"eevdf", "ljf", "CPU 0", "CPU 1"}
+
+
+NAMES = ("çıkış".encode(), b"cut \xc3", "日本".encode(), b"a\x0cE 1 1 0", "x\u2028E 1 1 0".encode(), b"\x85\xff ?")
+
+
+def test_init_carries_every_byte_of_a_name_to_the_timeline(tmp_path):
+    """As guest/text.c writes what a program printed, and machine/wire.py reads it."""
+    main = """
+        #include <stdio.h>
+        #include <unistd.h>
+        #include "text.c"
+        int main(void) {
+            static char in[4096]; struct text t = { 0 }; ssize_t n = read(0, in, sizeof(in));
+            text_json(&t, in, n); fwrite(t.data, 1, t.len, stdout); text_free(&t);
+        }
+    """
+    flags = ["-Wall", "-Werror", "-I", Path(guest.__file__).parent / "guest", "-o", tmp_path / "text", "-x", "c", "-"]
+    subprocess.run(["gcc", *flags], input=main, text=True, check=True)
+    told = b"".join(b"C %d %s\nS 0 %d %d R\n" % (pid, name, pid, pid) for pid, name in enumerate(NAMES, 1))
+    line = subprocess.run([tmp_path / "text"], input=told + b"E 9000 9 0\n", capture_output=True, check=True).stdout
+    assert line.isascii()
+    out = Fields({"out": json.loads(line)}, "a test").text("out")
+    made = read_timeline(out, where="a test")
+    assert {span.pid: span.comm for span in made.spans} == {pid: comm_text(name) for pid, name in enumerate(NAMES, 1)}
+    assert made.wall_us == 9000

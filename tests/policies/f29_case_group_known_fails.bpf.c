@@ -1,6 +1,5 @@
-// suspected: source: ends the policy
+// fails: survive: is not known
 // bug: F29
-// ends: not seen: no process of the short tier lives on after its first thread has ended
 // SPDX-License-Identifier: GPL-2.0-only
 /* Known by thread group; a task whose group was forgotten when its first thread ended, ends the policy. */
 #include "sx/sx.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One situation by itself: it is written and read alike, and made smaller only where it still fails."""
+"""One situation by itself: it is written and read alike."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from policy_lake.errors import InputError
 from policy_lake.topology import Topology
-from verifier_vm.judge.case import MOST_GUESTS, NUMBERS, SIZES, Case, cases_of, minimized, parse_case, smaller
+from verifier_vm.judge.case import NUMBERS, SIZES, Case, cases_of, parse_case
 from verifier_vm.judge.suite import FULL, SHORT, Exercise
 from verifier_vm.situations import OF_WORKLOAD
 
 GUEST = Path(__file__).parents[2] / "verifier_vm" / "guest"
 SUITE = [case for part in (SHORT, *FULL) for case in cases_of(part, Topology(), 7)]
-MIX = next(case for case in SUITE if case.exercise.name == "mix")
 
 
 def same(one: Case, other: Case) -> bool:
@@ -62,43 +61,6 @@ def test_what_is_no_situation_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^--only: ") as caught:
         parse_case(text, "--only")
     assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
-
-
-def weight(case: Case) -> tuple[float, ...]:
-    sizes = sum(float(word.partition("=")[2]) for word in case.exercise.args)
-    on, one = case.topology, case.exercise
-    return (on.cpus + on.llcs + on.smt + on.nodes, case.uptime_s, len(one.workloads), one.seconds, sizes)
-
-
-@pytest.mark.parametrize("case", SUITE, ids=str)
-def test_what_is_smaller_is_smaller_in_one_thing_and_can_be_written(case: Case) -> None:
-    for less in smaller(case):
-        assert less != case and same(less, parse_case(str(less), "x"))
-        grown = [now > before for now, before in zip(weight(less)[:4], weight(case)[:4], strict=True)]
-        assert not any(grown)
-
-
-def test_it_ends_at_the_smallest_that_still_fails() -> None:
-    def fails(case: Case) -> bool:
-        return "W6" in case.exercise.workloads.split("+") and case.topology.cpus >= 2 and case.exercise.seconds >= 1
-
-    large = parse_case("W1+W2+W6+W20 seconds=8 hogs=8 floating=0 cpus=8 llcs=2 uptime_s=4283", "x")
-    least, tried = minimized(large, fails)
-    assert (least.exercise.workloads, least.topology, least.uptime_s) == ("W6", Topology(2), 0)
-    assert least.exercise.seconds == 1 and tried <= MOST_GUESTS
-    assert "hogs" not in str(least)
-
-
-def test_none_smaller_that_fails_leaves_it_as_it_was_and_each_is_tried_once() -> None:
-    asked: list[Case] = []
-    assert minimized(MIX, lambda case: bool(asked.append(case))) == (MIX, len(asked))
-    assert len(asked) == len(set(asked)) == len(list(smaller(MIX)))
-
-
-def test_it_stops_at_its_limit() -> None:
-    asked: list[Case] = []
-    least, tried = minimized(MIX, lambda case: not asked.append(case), most=3)
-    assert tried == len(asked) == 3 and least == asked[-1]
 
 
 def test_how_many_a_workload_makes_by_itself_is_what_its_program_says() -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from flow_cases import score
-from trial_cases import spec
+from trial_cases import guest_in, spec
 
 from benchmarks.workloads import outside
+from bpf.build import PolicyObject
 from control_plane import cli, ending
 from policy_lake.errors import SETUP, InputError
 from policy_lake.lake import Lake
@@ -21,7 +22,9 @@ from tasks import score as scoring
 from tasks.host.settings import load_settings
 from tasks.run.spec import define_run
 from tasks.score import AGAINST_ITSELF, ScoreRequest
+from tasks.trial import given
 from tasks.trial.spec import Trial
+from tasks.trial.static import Checked
 from verifier_vm.verdict import verdict_of
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +37,17 @@ def asked(monkeypatch):
     monkeypatch.setattr("control_plane.score.score_command", lambda request, *_, **__: requests.append(request) or 0)
     monkeypatch.setattr(sys, "argv", ["schedcp", "score", "fifo", "-w", "batch"])
     return requests
+
+
+def test_score_takes_the_files_that_verify_takes(asked):
+    sys.argv[2] = "a/mine.bpf.o"
+    sys.argv += ["-l", "x.bpf.c", "-l", "y.bpf.o", "-I", "h", "--set", "n=1"]
+    sys.argv += ["--ops", "mine", "--ops-flag", "SCX_OPS_A"]
+    cli.main()
+    (request,) = asked
+    assert (request.policy, request.linked) == ("a/mine.bpf.o", (Path("x.bpf.c"), Path("y.bpf.o")))
+    assert request.include_dirs == (Path("h"),)
+    assert request.sets == {"n": "1", "ops.use": "mine", "ops.flag": "SCX_OPS_A"}
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])
@@ -68,11 +82,13 @@ def test_words_behind_two_dashes_are_the_recorded_command_s(monkeypatch, capsys,
 
 @pytest.mark.parametrize(("control", "knobs", "remark"), [("fifo", (), True), ("fifo", ("slice_ns=5000000",), False)])
 def test_a_policy_that_is_its_own_control_is_remarked_upon(tmp_path, monkeypatch, control, knobs, remark):
-    def measured(_, given, *__, **___):
-        return Trial(given.candidate, verdict_of(()), score(given.candidate))
+    def measured(_, asked, *__, **___):
+        return Trial(asked.candidate, verdict_of(()), score(asked.candidate))
 
     monkeypatch.setattr(scoring, "run_here", measured)
     monkeypatch.setattr(scoring, "floor_for", lambda *_: None)
+    monkeypatch.setattr(scoring, "prepare_guest", lambda *_: guest_in(tmp_path))
+    monkeypatch.setattr(given, "check_parts", lambda *_, **__: Checked((), PolicyObject(b"object", "", 0.1, True)))
     settings = spec(tmp_path).settings
     request = ScoreRequest("fifo", "batch", knobs=knobs, control=control)
     _, trial, _ = scoring.score(request, settings, Lake(tmp_path / "lake"))

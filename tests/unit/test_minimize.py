@@ -13,9 +13,9 @@ from trial_cases import spec
 
 from bpf.build import PolicyObject
 from policy_lake.codes import Code
-from policy_lake.errors import LostVMError
+from policy_lake.errors import EndedVMError, InfraError, LostVMError
 from policy_lake.model import Finding, Rejection, Verdict
-from policy_lake.records import Regression
+from policy_lake.records import LakeError, Regression
 from policy_lake.topology import Topology
 from tasks import minimize as made
 from tasks.host.lake import open_lake
@@ -92,15 +92,41 @@ def test_another_failure_is_not_the_same(other: Verdict, settings: Any, monkeypa
     assert open_lake(settings).regressions("mine") == []
 
 
-def test_a_guest_that_is_lost_shows_nothing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [LostVMError("gone"), InfraError("no room for a guest")])
+def test_a_guest_that_is_lost_shows_nothing(error: Exception, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(case: Case) -> Verdict:
         if case.exercise.workloads != "W1+W2+W5+W6+W8+W20":
-            raise LostVMError("gone")
+            raise error
         return FAILED
 
     alone(monkeypatch, lost)
     found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
     assert found and found.situation.startswith("W1+W2+W5+W6+W8+W20 ")
+
+
+def test_a_guest_that_this_process_ended_is_no_reason_to_start_another(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(case: Case) -> Verdict:
+        raise EndedVMError("interrupted")
+
+    alone(monkeypatch, ended)
+    with pytest.raises(EndedVMError):
+        made.minimize(FAILED, CHECKED, GUEST, settings, "short")
+
+
+def test_a_lake_that_cannot_keep_it_takes_nothing_of_what_was_found(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise LakeError("no space left")
+
+    said: list[str] = []
+    monkeypatch.setattr(made, "open_lake", lambda settings: SimpleNamespace(put=full))
+    monkeypatch.setattr(made.log, "warning", lambda text, error: said.append(text % error))
+    alone(monkeypatch, failing_with("W6"))
+    found = made.minimize(FAILED, CHECKED, GUEST, settings, "short")
+    assert found and said == ["minimize: the situation is not kept for policies of that name: no space left"]
 
 
 @pytest.mark.parametrize(("policy", "accepted"), [("mine", False), ("another", True)])

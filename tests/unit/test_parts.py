@@ -9,7 +9,7 @@ import pytest
 
 from policy_lake.errors import InputError
 from tasks.trial import parts
-from tasks.trial.parts import Part, read_part, read_parts, read_source
+from tasks.trial.parts import Part, read_linked, read_part, read_source
 
 
 def made(path: Path, data: bytes = b"int x;\n") -> Path:
@@ -20,7 +20,7 @@ def made(path: Path, data: bytes = b"int x;\n") -> Path:
 def test_a_source_brings_its_directory_and_an_object_its_bytes(tmp_path: Path) -> None:
     assert read_part(made(tmp_path / "a.bpf.c")) == Part("a.bpf.c", "int x;\n", tmp_path)
     assert read_part(made(tmp_path / "v1.2.bpf.o", b"\x7fELF")) == Part("v1.2.bpf.o", data=b"\x7fELF")
-    both = read_parts(tmp_path / "a.bpf.c", [tmp_path / "v1.2.bpf.o"])
+    both = read_linked([tmp_path / "a.bpf.c", tmp_path / "v1.2.bpf.o"])
     assert [part.name for part in both] == ["a.bpf.c", "v1.2.bpf.o"]
     assert read_source(made(tmp_path / "v1.2.bpf.c")) == "int x;\n" == read_part(tmp_path / "v1.2.bpf.c").source
 
@@ -34,7 +34,7 @@ def test_anything_else_is_refused_by_its_name(tmp_path: Path, name: str) -> None
         read_part(path)
     assert str(error.value) == f"{path}: not a .bpf.c or .bpf.o file"
     with pytest.raises(InputError) as error:
-        read_parts(made(tmp_path / "good.bpf.c"), [path])
+        read_linked([made(tmp_path / "good.bpf.c"), path])
     assert str(error.value) == f"-l {path}: not a .bpf.c or .bpf.o file"
     with pytest.raises(InputError) as error:
         read_source(path)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +65,37 @@ def test_scratch_of_a_killed_run_goes_and_that_of_a_live_one_stays(settings, tmp
     live.mkdir()
     clean(settings)
     assert live.is_dir() and not dead.exists()
+
+
+def test_scratch_of_an_older_version_goes_when_nothing_of_it_has_changed_for_a_day(settings, tmp_path, monkeypatch):
+    tmp, now = tmp_path / "tmp", time.time()
+    ages = {"schedcp-front-ab_1cd9z": 86_401, "schedcp-record-00000000": 10**7, "schedcp-link-abcdefgh": 86_390,
+            "schedcp-front-abcdefg": 10**7, "schedcp-other-abcdefgh": 10**7,
+            "schedcp-image-inside00": 10**7}  # fmt: skip
+    for name in ages:
+        (tmp / name).mkdir()
+        (tmp / name / "vmlinux.pch").touch()
+    for name, age in ages.items():
+        for path in (tmp / name / "vmlinux.pch", tmp / name):
+            os.utime(path, (now - age, now - age))
+    os.utime(tmp / "schedcp-image-inside00" / "vmlinux.pch")  # it is at work there
+    (tmp / "schedcp-clock-a_link00").symlink_to(tmp / "schedcp-front-abcdefg")
+    (tmp / "schedcp-program-afile000").touch()
+    for name in ("schedcp-clock-a_link00", "schedcp-program-afile000"):
+        os.utime(tmp / name, (1, 1), follow_symlinks=False)
+    with monkeypatch.context() as here:
+        here.setattr(places.os, "getuid", lambda: os.geteuid() + 1)
+        clean(settings)
+        assert set(ages) <= left_names(tmp), "of others"
+    remove_dead_scratch("record")
+    assert set(ages) - left_names(tmp) == {"schedcp-record-00000000"}
+    clean(settings)
+    assert set(ages) - left_names(tmp) == {"schedcp-record-00000000", "schedcp-front-ab_1cd9z"}
+    assert {"schedcp-clock-a_link00", "schedcp-program-afile000"} <= left_names(tmp)
+
+
+def left_names(folder):
+    return {path.name for path in folder.iterdir()}
 
 
 def test_a_lake_elsewhere_is_left_to_the_user(settings, tmp_path):

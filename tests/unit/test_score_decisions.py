@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +18,13 @@ from policy_lake.coverage import Coverage
 from policy_lake.errors import InputError
 from policy_lake.events import Hello, Ran, Started
 from policy_lake.limits import PAIRS
-from policy_lake.model import Finding
+from policy_lake.model import Finding, Knob
 from policy_lake.scores import MeasurementPlan
 from tasks import score as scoring
 from tasks import verify as verifying
 from tasks.score import ScoreRequest, find_control, find_policy, score
-from tasks.trial import pictures
+from tasks.trial import given as given_policies
+from tasks.trial import pictures, words
 from tasks.trial.parts import SOURCE_LIMIT, read_source
 from tasks.trial.spec import Trial
 from tasks.trial.static import Checked
@@ -50,6 +52,16 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(scoring, "run_here", run_here)
     monkeypatch.setattr(scoring, "floor_for", lambda *_: 1.03)
+    monkeypatch.setattr(scoring, "prepare_guest", lambda settings, shape: guest_in(tmp_path))
+    seen.object = PolicyObject(b"object", "", 0.1, True)
+
+    def check(parts: Any, kernel: Any, *, words_of: Any, **given: Any) -> Checked:
+        seen.parts, seen.given = parts, given
+        made = seen.object
+        stages = (stage_of("build", 0.1, [] if made else [Finding("compiler", "reject", "no")]),)
+        return Checked(stages, made, words_of(made.data) if made else ())
+
+    monkeypatch.setattr(given_policies, "check_parts", check)
 
     def trace_runs(workload: Any, policy: Any, shape: Any, settings: Any, *, seed: int) -> Any:
         seen.traced.append((workload.id, policy, shape, seed))
@@ -77,6 +89,36 @@ def test_a_score_is_kept_with_its_candidates_and_drawn_only_on_request(measure: 
     assert measure.seen.kept == [given.candidate, given.control, WON]
     measure()
     assert measure.seen.specs[1].control is None and measure.seen.kept[3:] == [measure.seen.specs[1].candidate, WON]
+
+
+def test_it_takes_what_verify_takes_and_keeps_the_object_of_what_the_lake_has_not(
+    measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, other = tmp_path / "mine.bpf.o", tmp_path / "other.bpf.c"
+    ready.write_bytes(b"given")
+    other.write_text("/* C */")
+    kept = spec(tmp_path).settings.object_dir / f"{hashlib.sha256(b'object').hexdigest()}.bpf.o"
+    monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
+    measure(policy=str(ready), linked=(other,), include_dirs=(tmp_path,), sets={"limit": "3"})
+    assert [part.name for part in measure.seen.parts] == ["mine.bpf.o", "other.bpf.c"]
+    assert measure.seen.given["include_dirs"] == (tmp_path,)
+    (given,) = measure.seen.specs
+    assert given.files == ("mine.bpf.o", "other.bpf.c") and given.checked.arguments == ("limit=3",)
+    assert (given.candidate.policy, given.candidate.knob_values, given.floor) == ("mine", {"limit": 3}, 1.03)
+    assert kept.read_bytes() == b"object" and measure.seen.kept == [given.candidate, WON]
+    kept.unlink()
+    measure()
+    assert measure.seen.specs[1].files == () and not kept.exists(), "its source is in the lake"
+    measure.seen.result = None
+    measure(policy=str(ready))
+    assert not kept.exists()
+
+
+def test_what_does_not_compile_is_rejected_and_no_input_error(measure: Any, tmp_path: Path) -> None:
+    measure.seen.object = measure.seen.result = None
+    measure(sets={"limit": "3"}, knobs=("slice_ns=5000000",))
+    (given,) = measure.seen.specs
+    assert not given.checked.ok and given.floor is None and given.candidate.knob_values == {"slice_ns": 5_000_000}
 
 
 def test_what_has_no_score_is_neither_kept_nor_drawn(measure: Any, tmp_path: Path) -> None:
@@ -188,7 +230,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(
             verifying, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path)
         )
-        monkeypatch.setattr(verifying, "check_parts", check)
+        monkeypatch.setattr(given_policies, "check_parts", check)
         monkeypatch.setattr(verifying, "verify_in_guest", in_guest)
         monkeypatch.setattr(verifying, "run_here", run_here)
         monkeypatch.setattr(verifying, "open_lake", lambda settings: None)

@@ -11,16 +11,20 @@ from fake_vm import FakeVM
 from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_guest, use_vm
 
 from benchmarks.workloads import job_files
+from bpf.build import PolicyObject
 from policy_lake.codes import Code
 from policy_lake.errors import InfraError
-from policy_lake.model import Candidate
+from policy_lake.model import Candidate, Finding
 from policy_lake.scores import MeasurementPlan
 from tasks.fleet.fan_out import Failure
 from tasks.trial import drive as driver
+from tasks.trial import work as worker
 from tasks.trial.drive import MemoryStore, drive
 from tasks.trial.spec import Loadable, PairsWork, Rounds, RunWork, VerifyWork
+from tasks.trial.static import Checked
 from tasks.trial.trial import FLOOR_SEEDS, _by_rounds, equal_runs, trial
 from tasks.trial.work import measure_rounds
+from verifier_vm.verdict import stage_of
 
 
 @pytest.fixture
@@ -52,6 +56,17 @@ def policies(**by_seed):
 
 def runs(works, policy):
     return [work for work in works if isinstance(work, RunWork) and (work.policy is not None) == policy]
+
+
+def test_what_was_checked_already_is_not_built_again_and_the_score_names_its_files(try_on, monkeypatch):
+    checked = Checked((stage_of("object", 0.1),), PolicyObject(b"of files", "sha", 0.1, True), ("limit=3",))
+    monkeypatch.setattr(worker, "check_parts", lambda *_, **__: pytest.fail("built again"))
+    result, _, _ = try_on("good policy", checked=checked, files=("mine.bpf.o",))
+    assert (result.object_data, result.arguments) == (b"of files", ("limit=3",)) and result.verdict.accepted
+    assert result.score.provenance.files == ("mine.bpf.o",) and result.score.provenance.arguments == ("limit=3",)
+    refused = replace(checked, stages=(stage_of("object", 0.1, [Finding("F03", "reject", "a queue")]),))
+    result, vm, _ = try_on("good policy", checked=refused)
+    assert result.verdict.rejection.bug == "F03" and vm.jobs == []
 
 
 def test_a_good_policy_is_verified_then_measured_on_the_baselines_seeds(try_on):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from flow_cases import candidate
 from flow_cases import score as score_of
 from score_cases import PROVENANCE, provenance
-from trial_cases import BATCH, spec
+from trial_cases import BATCH, guest_in, spec
 
 from policy_lake.errors import InputError
 from policy_lake.scores import MeasurementPlan, Pair, Ratio
 from tasks.trial import again as repeats
 from tasks.trial.again import Again, find_score, provenance_of_score, score_again
+from tasks.trial.kept import keep_object, object_path
+from tasks.trial.parts import Part
 from tasks.trial.spec import Trial
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -121,3 +124,29 @@ def test_what_has_changed_since_is_named_and_what_was_asked_for_is_not(ask: Any)
 def test_without_the_candidate_a_score_cannot_be_taken_again(ask: Any) -> None:
     with pytest.raises(InputError, match="candidate 'ljf-1' is not in the lake"):
         ask(SCORE, candidates=(RR,))
+
+
+def test_what_files_made_is_measured_again_as_the_object_that_was_kept(
+    ask: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def check(parts: Any, kernel: Any, *, words_of: Any) -> str:
+        asked.append((parts, kernel.release, words_of(b"")))
+        return "checked"
+
+    monkeypatch.setattr(repeats, "check_parts", check)
+    monkeypatch.setattr(repeats, "prepare_guest", lambda settings, shape: guest_in(tmp_path))
+    settings, sha256 = spec(tmp_path).settings, hashlib.sha256(b"object").hexdigest()
+    of = provenance(object_sha256=sha256, files=("mine.bpf.c", "x.bpf.o"), arguments=("limit=3",))
+    before = replace(SCORE, provenance=of)
+    with pytest.raises(InputError, match=r"was of mine\.bpf\.c, x\.bpf\.o, whose object was kept: .*No such file"):
+        ask(before)
+    keep_object(b"object", settings)
+    _, given, _, _ = ask(before)
+    assert (given.checked, given.files) == ("checked", of.files)
+    assert asked == [((Part("ljf.bpf.o", data=b"object"),), "7.3.4", ("limit=3",))]
+    object_path(sha256, settings).write_bytes(b"another")
+    with pytest.raises(InputError, match=r"\.bpf\.o: damaged"):
+        ask(before)
+    assert ask(SCORE)[1].checked is None, "of a policy of the library the source is in the lake"

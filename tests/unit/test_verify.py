@@ -11,16 +11,13 @@ from object_cases import object_bytes
 
 from bpf.build import PolicyObject
 from policy_lake.codes import Code
-from policy_lake.errors import InputError
 from policy_lake.model import Finding
 from policy_lake.records import Regression
 from tasks import verify as verifying
 from tasks.host.guest import Guest
 from tasks.host.settings import Settings
-from tasks.score import find_policy
-from tasks.trial.parts import Part
 from tasks.trial.static import Checked
-from tasks.verify import VerifyOptions, policy_of, verify_in_guest
+from tasks.verify import VerifyOptions, verify_in_guest
 from verifier_vm.judge import gate
 from verifier_vm.object.analyse import analyse_object
 from verifier_vm.verdict import honours_cgroups, stage_of
@@ -93,13 +90,3 @@ def test_what_passed_meets_what_others_of_its_name_failed_in_and_what_did_not_do
     _, _, stages = further(monkeypatch, Checked((GOOD,), MADE))
     assert asked == [known] and stages[-1] == "as others once failed: W6 seconds=1"
     assert not further(monkeypatch, Checked((GOOD,), MADE), "ends by itself")[0].accepted and len(asked) == 1
-
-
-def test_what_is_set_is_given_once_and_a_source_has_the_knob():
-    fifo, plain = find_policy("fifo"), policy_of(Part("mine.bpf.o", "", b"object"))
-    assert verifying._together(plain, {"any": 1}, {"other": 2}) == {"any": 1, "other": 2} and not plain.source
-    assert verifying._together(fifo, {}, {"other": 2}) == {"other": 2}
-    with pytest.raises(InputError, match="any"):
-        verifying._together(fifo, {"any": 1}, {})
-    with pytest.raises(InputError, match="--set any: it is given with --knob, too"):
-        verifying._together(plain, {"any": 1, "b": 2}, {"any": 2})

@@ -43,6 +43,16 @@ def replaced(data, path, value):
     return made
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [(b"caf\xc3\xa9", "café"), (b"caf\xc3", "caf\\xc3"), ("日".encode(), "日"), (b"plain ?", "plain ?")],
+)
+def test_what_a_guest_printed_is_told_byte_by_byte_and_read_as_utf_8(said, text):
+    line = step("run") | {"out": said.decode("latin-1"), "kmsg": [said.decode("latin-1")]}
+    assert (parse(line).out, parse(line).kmsg) == (text, (text,))
+    assert parse(step("run") | {"out": "ı"}).out == "ı", "no byte: as it stands"
+
+
 def test_a_real_guests_lines_become_records():
     for line in ACCEPTED:
         record = parse(line)

@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
+from trace_cases import parent_and_child
 
+from benchmarks.trace.file import read_trace
 from control_plane import record
 from control_plane.verify import verified
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.files import atomic_write, atomic_write_together, check_writable, read_outside
 from policy_lake.lake import Lake
+from tasks.host import places
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 from tasks.tokens.issue import check_key_store
+from tasks.traces import keep
+from tasks.traces.record import Recording
 from tasks.verify import VerifyOptions
 from verifier_vm.machine.kernel import prepare_kernel
 from verifier_vm.tokens.errors import KeyFileError
@@ -97,6 +104,54 @@ def test_no_command_is_recorded_for_nothing(folder: Path, name: str, monkeypatch
     with pytest.raises(InputError):
         record.record_command(["true"], folder / name, hashed=False, allow_failure=False, check=False, as_json=False)
     assert ran == []
+
+
+def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch, *, where: list[Path]) -> str:
+    """What a recording is told whose target's folder is a file by the time it ends; it may be kept in `where`."""
+
+    def spoilt(*_: object, **__: object) -> Recording:
+        (folder / "out").rmdir()
+        (folder / "out").write_text("in the way")
+        return Recording(parent_and_child(), 0)
+
+    (folder / "out").mkdir()
+    monkeypatch.setattr(record, "record", spoilt)
+    monkeypatch.setattr(keep.tempfile, "gettempdir", lambda: str(where[0]))
+    monkeypatch.setattr(keep, "ELSEWHERE", [str(place) for place in where[1:]])
+    with pytest.raises(InfraError) as error:
+        record.record_command(
+            ["true"], folder / "out" / "my trace", hashed=False, allow_failure=False, check=False, as_json=False
+        )
+    assert (folder / "out").read_text() == "in the way" and "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_recording_that_cannot_be_written_is_kept_elsewhere_and_told_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tmp").mkdir()
+    told = recorded(folder, monkeypatch, where=[folder / "file" / "full", folder / "tmp"])
+    assert told.startswith(f"{folder / 'out' / 'my trace'}: ")
+    (kept,) = (folder / "tmp").iterdir()
+    assert read_trace(kept).tasks == parent_and_child().tasks and kept.stat().st_mode & 0o777 == 0o600
+    (folder / "out").unlink()
+    (folder / "out").mkdir()
+    subprocess.run(["sh", "-c", told.split("`")[1]], check=True)
+    assert read_trace(folder / "out" / "my trace").tasks == 2
+    assert places._OURS.fullmatch(kept.name) is None, "what was kept for its user is no rubbish"
+    assert list((folder / "tmp").iterdir()) == []
+
+
+def test_a_recording_that_no_place_takes_is_told_as_lost_and_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (folder / "tmp").mkdir()
+    monkeypatch.setattr(keep.os, "fsync", full)
+    assert "it is lost" in recorded(folder, monkeypatch, where=[folder / "tmp", folder / "none"])
+    assert list((folder / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["pipe", "socket", "dir", "nothing"])

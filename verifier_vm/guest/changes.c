@@ -3,6 +3,7 @@
 #include "adversary.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,8 +90,8 @@ static void w22(void)
 }
 
 /*
- * W26: processes are stopped and go on (by signal, by ptrace, by their cgroup's freezer), and are killed, whether they run or
- * wait; those that are killed are made anew. Beside hogs, so that most of them wait.
+ * W26: processes are stopped and go on (by signal, by ptrace, by their cgroup's freezer), are killed, whether they run or wait,
+ * and live on without their first thread; those that are killed are made anew. Beside hogs, so that most of them wait.
  */
 #define JOB "/sys/fs/cgroup/job"	/* where run.c put this program */
 #define FROZEN JOB "/frozen"
@@ -151,7 +153,7 @@ static void kill_in_another_class(struct worker *w)
 {
 	pid_t pid;
 
-	bind_to(0, w->progress / 6 % cpus);
+	bind_to(0, w->progress / 7 % cpus);
 	pid = fork();
 	if (pid == 0) {
 		set_class(0, ordinary_class(), 0);
@@ -177,7 +179,7 @@ static void queue_while_it_ends(struct worker *w)
 	siginfo_t told;
 	pid_t pid;
 
-	bind_to(0, w->progress / 6 % cpus);
+	bind_to(0, w->progress / 7 % cpus);
 	pid = fork();
 	if (pid == 0) {
 		set_class(0, ordinary_class(), 0);
@@ -192,12 +194,47 @@ static void queue_while_it_ends(struct worker *w)
 	bind_to_all(0);
 }
 
+/*
+ * A process that lives on when its first thread has ended: that one is gone for its policy, and its number is still the group's of
+ * a task that comes to the policy, waits and wakes. It ends as real-time, so that the other is the only task to be queued.
+ */
+static void *survive_first(void *)
+{
+	struct worker own = { 0 };	/* the director's is shared: what it is at would be told by two */
+
+	rest(&own, 2 * MS);
+	set_class(0, ordinary_class(), 0);
+	for (;;) {
+		burn(&own, 400);
+		rest(&own, 1 * MS);
+	}
+	return NULL;
+}
+
+static void end_first_thread(struct worker *w)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pthread_t other;
+
+		if (pthread_create(&other, NULL, survive_first, NULL))
+			_exit(1);
+		syscall(SYS_exit, 0);	/* of this thread alone */
+	}
+	rest(w, 8 * MS);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		wait_for(pid, w);
+	}
+}
+
 static void stop_and_go(struct worker *w)
 {
 	struct worker *victim = &stopped[w->progress % (2 * cpus)];
 
 	victim->rests_until_ns = UINT64_MAX;
-	switch (w->progress % 6) {
+	switch (w->progress % 7) {
 	case 0:
 		kill(victim->tid, SIGSTOP);
 		rest(w, 8 * MS);
@@ -216,6 +253,9 @@ static void stop_and_go(struct worker *w)
 		break;
 	case 4:
 		queue_while_it_ends(w);
+		break;
+	case 5:
+		end_first_thread(w);
 		break;
 	default:
 		kill_one(w);

@@ -47,10 +47,10 @@ void text_json(struct text *t, const char *s, size_t len)
 			text_printf(t, "\\%c", c);
 		else if (c == '\n')
 			text_add(t, "\\n", 2);
-		else if (c < 0x20)
+		else if (c < 0x20 || c >= 0x80)	/* byte by byte: a name of a task is any 15 of them (machine/wire.py) */
 			text_printf(t, "\\u%04x", c);
 		else
-			text_add(t, c < 0x80 ? (const char *)&c : "?", 1);
+			text_add(t, (const char *)&c, 1);
 	}
 	text_add(t, "\"", 1);
 }

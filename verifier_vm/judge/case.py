@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One situation by itself, as a line of words that repeats it to the bit, and what is smaller than it.
+"""One situation by itself, as a line of words that repeats it to the bit.
 
-`W1+W6 seconds=1.5 hogs=2 cpus=2 uptime_s=4283`: workloads at once, their sizes, the guest. `minimized` shortens one
-that a policy fails in to the smallest that it still fails in.
+`W1+W6 seconds=1.5 hogs=2 cpus=2 uptime_s=4283`: workloads at once, their sizes, the guest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policy_lake.errors import InputError
 from policy_lake.limits import SEED, UPTIME
@@ -19,18 +17,17 @@ from verifier_vm.situations import OF_WORKLOAD
 # How many of what a workload makes: its option, and how many there are without it, for each CPU or in all.
 SIZES: dict[str, tuple[tuple[str, int, bool], ...]] = {
     "W1": (("hogs", 2, True),), "W2": (("hogs", 2, True),), "W3": (("crowd_hogs", 40, False), ("crowd", 100, False)),
-    "W4": (("each", 2, True),), "W6": (("floating", 2, True),), "W7": (("sleepers", 2, True),),
+    "W4": (("each", 2, True),), "W6": (("pinned", 2, False), ("floating", 2, True)), "W7": (("sleepers", 2, True),),
     "W8": (("forkers", 3, True),), "W11": (("brief", 1, False),), "W13": (("rt", 1, False),),
     "W20": (("convoy", 3, True),), "W23": (("tasks", 300, False),), "W25": (("herd", 150, False),),
+    "W29": (("tasks", 300, False),),
 }  # fmt: skip
 TIMES = ("wander_us", "driven_ms", "narrow_ms", "child_us", "seldom_ms", "ring_ms", "crowd_ms", "probe_ms", "ping_us",
          "nap_ms", "convoy_us", "at")  # fmt: skip
 NUMBERS = frozenset((*TIMES, *(name for sizes in SIZES.values() for name, _, _ in sizes)))
 LARGEST = 2**32 - 1
 LONGEST_S, SHORTEST_S = 30.0, 0.01
-SHORTENED_S = 0.1  # no shorter when it is made small
 LONGEST_TEXT = 400
-MOST_GUESTS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,52 +81,13 @@ def parse_case(text: str, where: str) -> Case:
     if not SHORTEST_S <= seconds <= LONGEST_S or base_s > seconds:  # no number here is below 0
         raise InputError(f"{where}: seconds is not from {SHORTEST_S:g} to {LONGEST_S:g}, or base_s is longer")
     args = tuple(f"{name}={value:.10g}" for name, value in numbers.items())
-    name = "W4-same" if words[0] == "W4" and "at=0" in args else words[0]  # as the suite calls it
-    return Case(Exercise(name, words[0], seconds, args, base_s), topology, seed, uptime_s)
+    return Case(exercise_of(words[0], seconds, args, base_s), topology, seed, uptime_s)
 
 
-def minimized(case: Case, fails: Callable[[Case], bool], *, most: int = MOST_GUESTS) -> tuple[Case, int]:
-    """The smallest case found that still fails, by one step after the other, and how many were tried.
-
-    `fails` starts a guest; the search ends after `most` of them, or when no step is left that still fails.
-    """
-    tried: dict[Case, bool] = {}
-    found = True
-    while found:
-        found = False
-        for less in smaller(case):
-            if less not in tried:
-                if len(tried) == most:
-                    return case, most
-                tried[less] = fails(less)
-            if tried[less]:
-                case, found = less, True
-                break
-    return case, len(tried)
-
-
-def smaller(case: Case) -> Iterator[Case]:
-    """One step smaller each: fewer CPUs, fewer workloads, less time, fewer tasks; what saves most comes first."""
-    one = case.exercise
-    for fewer in (Topology(1), Topology(2)):
-        if fewer.cpus < case.topology.cpus or (fewer.cpus == case.topology.cpus and fewer != case.topology):
-            yield replace(case, topology=fewer)
-    if case.uptime_s:
-        yield replace(case, uptime_s=0)
-    names = one.workloads.split("+")
-    for name in names if len(names) > 1 else ():
-        kept = "+".join(other for other in names if other != name)
-        yield replace(case, exercise=replace(one, name=kept, workloads=kept, args=_of(kept, one.args)))
-    for seconds in (one.seconds / 4, one.seconds / 2):
-        if seconds >= SHORTENED_S:
-            less = round(seconds, 2)
-            yield replace(case, exercise=replace(one, seconds=less, base_s=min(one.base_s, less)))
-    given = dict(word.partition("=")[::2] for word in one.args)
-    for name, count in dict(_sizes(case)).items():
-        now = int(float(given.get(name, count)))
-        for fewer_of in dict.fromkeys((1, now // 4, now // 2)):
-            if 0 < fewer_of < now:
-                yield replace(case, exercise=replace(one, args=_with(one.args, name, fewer_of)))
+def exercise_of(workloads: str, seconds: float, args: tuple[str, ...], base_s: float) -> Exercise:
+    """Workloads by themselves, under the name that the suite has for them."""
+    name = "W4-same" if workloads == "W4" and "at=0" in args else workloads
+    return Exercise(name, workloads, seconds, args, base_s)
 
 
 _SHAPE = {"cpus": 2, "llcs": 1, "smt": 1, "nodes": 1}
@@ -143,20 +101,3 @@ def _number(word: str, where: str) -> tuple[str, float]:
     if not known or not digits.isascii() or not digits.isdigit() or len(digits) > 10 or float(text) > LARGEST:
         raise InputError(f"{where}: {word[:40]!r} is no number of a situation, NAME=NUMBER")
     return name, float(text)
-
-
-def _sizes(case: Case) -> Iterator[tuple[str, int]]:
-    for workload in case.exercise.workloads.split("+"):
-        for name, count, by_cpu in SIZES.get(workload, ()):
-            yield name, count * case.topology.cpus if by_cpu else count
-
-
-def _with(args: tuple[str, ...], name: str, count: int) -> tuple[str, ...]:
-    return (*(word for word in args if word.partition("=")[0] != name), f"{name}={count}")
-
-
-def _of(workloads: str, args: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the sizes of workloads that are gone."""
-    sizes = {name for known in SIZES.values() for name, _, _ in known}
-    kept = {name for workload in workloads.split("+") for name, _, _ in SIZES.get(workload, ())}
-    return tuple(word for word in args if (name := word.partition("=")[0]) not in sizes or name in kept)

@@ -35,7 +35,7 @@ from policy_lake.events import (
     Watch,
 )
 from policy_lake.limits import DUMP_BYTES, EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
-from policy_lake.show import is_utf8
+from policy_lake.show import bytes_printed, is_utf8
 from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
@@ -66,7 +66,7 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
-        return str(self._take(name, "text", _is_text))
+        return bytes_printed(self._take(name, "text", _is_text))
 
     def flag(self, name: str) -> bool:
         return bool(self._take(name, "true or false", lambda value: isinstance(value, bool)))
@@ -81,7 +81,7 @@ class Fields:
 
     def lines(self, name: str) -> tuple[str, ...]:
         lines = self._take(name, "a list of lines", lambda v: isinstance(v, list) and all(map(_is_line, v)))
-        return tuple(lines)
+        return tuple(map(bytes_printed, lines))
 
     def word(self, name: str, known: tuple[str, ...]) -> Any:
         return self._take(name, f"one of {', '.join(known)}", lambda value: _is_text(value) and value in known)

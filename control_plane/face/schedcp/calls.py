@@ -67,15 +67,17 @@ def score(
     sets: Mapping[str, KnobValue] | None = None,
     ops: str = "",
     ops_flags: Sequence[str] = (),
+    include_dirs: Sequence[Path] = (),
+    linked: Sequence[Path] = (),
     control: str = "",
     plots: Path | None = None,
 ) -> ScoreResult | Rejected:
     """Measure a policy on a workload against EEVDF with the same seeds, and keep the score in the lake.
 
-    `policy` is an id of the library or a .bpf.c, `workload` an id or a .toml. `pairs` (4 to 70) are measured at first,
-    up to `most_pairs` where more would settle it (default: 3 times as many; as many in size `smoke`). `seed` is the
-    first pair's. `sets`, `ops` and `ops_flags` are those of `verify`. `control` is a second policy in the same rounds.
-    `plots` is a directory for pictures.
+    `policy` is an id of the library, a .bpf.c or a ready .bpf.o, `workload` an id or a .toml. `pairs` (4 to 70) are
+    measured at first, up to `most_pairs` where more would settle it (default: 3 times as many; as many in size
+    `smoke`). `seed` is the first pair's. `sets`, `ops`, `ops_flags`, `include_dirs` and `linked` are those of `verify`.
+    `control` is a second policy in the same rounds. `plots` is a directory for pictures.
 
     Returns the score, whose `ratio` is dimensionless and above 1 where the policy is better, or the rejection of a
     policy that may not run. Raises InputError for an unknown policy, workload or knob, InfraError when nothing can be
@@ -91,7 +93,8 @@ def score(
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
     words = tuple(f"{name}={_word(value)}" for name, value in (knobs or {}).items())
     given = {**(sets or {}), **ops_values(ops, ops_flags)}
-    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots, sets=given)
+    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots, sets=given,
+                           linked=tuple(linked), include_dirs=tuple(include_dirs))  # fmt: skip
     return scored(request, chosen, open_lake(chosen))[0]
 
 

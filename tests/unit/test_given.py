@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy as a user gives it: read alike for `verify` and `score`, and its candidate named by its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bpf.build import PolicyObject
+from bpf.library import policy
+from policy_lake.errors import InputError
+from policy_lake.model import Knob
+from tasks.plan import candidate_of
+from tasks.trial import given as given_policies
+from tasks.trial import words
+from tasks.trial.given import Given, read_given
+from tasks.trial.static import Checked
+
+KERNEL: Any = SimpleNamespace(release="7")
+SOURCE = "const volatile u64 slice_ns = 5;\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """mine.bpf.c with a knob, mine.bpf.o and other.bpf.o; every object has the constant `limit`."""
+    (tmp_path / "mine.bpf.c").write_text(SOURCE)
+    for name in ("mine.bpf.o", "other.bpf.o"):
+        (tmp_path / name).write_bytes(b"object of " + name.encode())
+    monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
+    return tmp_path
+
+
+def test_a_policy_is_a_file_or_one_of_the_library_s_with_all_that_belongs_to_it(files: Path) -> None:
+    mine = read_given(files / "mine.bpf.c", linked=[files / "other.bpf.o"], include_dirs=[files])
+    assert (mine.policy.id, mine.source, mine.include_dirs) == ("mine", SOURCE + "\n", (files,))
+    assert mine.files == ("mine.bpf.c", "other.bpf.o") and mine.parts[0].directory == files
+    ready = read_given(files / "mine.bpf.o", sets={"limit": "3"})
+    assert (ready.policy.id, ready.source, ready.files, ready.values) == ("mine", "", ("mine.bpf.o",), {"limit": "3"})
+    fifo = read_given(policy("fifo"))
+    assert (fifo.files, fifo.source, fifo.parts[0].name) == ((), policy("fifo").source, "fifo.bpf.c")
+    assert read_given(policy("fifo"), linked=[files / "other.bpf.o"]).files == ("fifo.bpf.c", "other.bpf.o")
+    assert read_given(policy("fifo"), include_dirs=[files]).files == ("fifo.bpf.c",)
+
+
+def test_what_is_set_is_given_once_and_a_source_has_the_knob(files: Path) -> None:
+    ready = files / "mine.bpf.o"
+    assert read_given(ready, knobs={"any": 1}, sets={"other": 2}).values == {"any": 1, "other": 2}
+    assert read_given(policy("fifo"), sets={"other": 2}).values == {"other": 2}
+    with pytest.raises(InputError, match="any"):
+        read_given(policy("fifo"), knobs={"any": 1})
+    with pytest.raises(InputError, match="--set any: it is given with --knob, too"):
+        read_given(ready, knobs={"any": 1, "b": 2}, sets={"any": 2})
+    with pytest.raises(InputError, match=r"^-I .*mine\.bpf\.o: no such directory"):
+        read_given(ready, include_dirs=[files, ready])
+    with pytest.raises(InputError, match=r"^-l .*mine\.c: not a \.bpf\.c or \.bpf\.o file"):
+        read_given(ready, linked=[files / "mine.c"])
+
+
+def test_a_check_has_every_part_and_the_words_of_the_object(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def check(parts: Any, kernel: Any, *, words_of: Any, **more: Any) -> Checked:
+        asked.append((parts, kernel, more["include_dirs"], more["check_all"]))
+        return Checked((), PolicyObject(b"object", "", 0.1, True), tuple(words_of(b"object")))
+
+    monkeypatch.setattr(given_policies, "check_parts", check)
+    mine = read_given(files / "mine.bpf.c", include_dirs=[files], knobs={"slice_ns": "7"}, sets={"limit": "0x10"})
+    assert mine.check(KERNEL, check_all=True).arguments == ("slice_ns=7", "limit=16")
+    read_given(files / "mine.bpf.o").check(KERNEL)
+    assert asked[0] == (mine.parts, KERNEL, (files,), True) and asked[1][2:] == ((), False)
+    with pytest.raises(InputError, match="has no knob 'none'"):
+        read_given(files / "mine.bpf.c", sets={"none": "1"}).check(KERNEL)
+
+
+def test_a_candidate_has_the_values_in_their_one_form_and_an_id_of_all_that_it_is_built_from(files: Path) -> None:
+    def made(name: str, **more: Any) -> Any:
+        return read_given(files / name, **more).candidate(b"object")
+
+    plain = made("mine.bpf.c", knobs={"slice_ns": "0x7"}, sets={"limit": "4"})
+    assert (plain.policy, plain.source, plain.knob_values) == ("mine", SOURCE, {"slice_ns": 7, "limit": 4})
+    assert made("mine.bpf.c").id == candidate_of(read_given(files / "mine.bpf.c").policy, {}).id, "as it ever was"
+    assert read_given(policy("fifo")).candidate(b"o").id == candidate_of(policy("fifo"), {}).id
+    one, other = made("mine.bpf.o"), made("other.bpf.o")
+    (files / "mine.bpf.o").write_bytes(b"another")
+    linked = made("mine.bpf.c", linked=[files / "other.bpf.o"])
+    ids = [plain, one, other, made("mine.bpf.o"), linked, made("mine.bpf.c", include_dirs=[files])]
+    assert len({candidate.id for candidate in ids}) == len(ids)
+
+
+def test_what_was_not_built_is_a_candidate_with_the_knobs_of_its_source(files: Path) -> None:
+    mine = read_given(files / "mine.bpf.c", knobs={"slice_ns": "7"}, sets={"limit": "4"})
+    assert mine.candidate(b"").knob_values == {"slice_ns": 7}
+    assert isinstance(mine, Given)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `schedcp verify` tells when something fails behind the verdict: the verdict, and what failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract_cases import contract
+from trial_cases import spec
+
+from control_plane import verify as command
+from policy_lake.coverage import Coverage
+from policy_lake.errors import InfraError, InputError, SchedcpError
+from policy_lake.model import Finding
+from tasks.tokens import issue
+from tasks.verify import Verified, VerifyOptions
+from verifier_vm.judge.case import parse_case
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
+from verifier_vm.verdict import stage_of, verdict_of
+
+REVOKED = TokenError("the object is revoked", Code.REVOKED)
+
+
+@pytest.fixture
+def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """`schedcp verify` of a policy that is accepted unless `bad`, when signing ends so; status and what it printed."""
+
+    def run(
+        ending: Any, *, bad: bool = False, as_json: bool = False, warning: str = "", **more: Any
+    ) -> tuple[int, str]:
+        def sign(*_: Any, **__: Any) -> Path:
+            if isinstance(ending, Exception):
+                raise ending
+            return Path(ending)
+
+        findings = [Finding("F01", "reject", "it stalled")] if bad else []
+        verdict = verdict_of([stage_of("survive", 0.1, findings)], ops="mine", data=b"o", kernel="7",
+                             coverage=Coverage("only a test says so"))  # fmt: skip
+        done = Verified(verdict, "/* C */", b"o", warning=warning)
+        monkeypatch.setattr(command, "verify", lambda *_, **__: done)
+        monkeypatch.setattr(issue, "token_for_verdict", sign)
+        monkeypatch.setattr(issue, "check_key_store", lambda settings: None)
+        status = command.verify_command(
+            tmp_path / "mine.bpf.c", spec(tmp_path).settings, [], [], VerifyOptions(**more), "", sets={}, linked=(),
+            sources=False, as_json=as_json,
+        )  # fmt: skip
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(InfraError("/keys: No space\nleft"), 0, ""), (KeyFileError("/keys: No space left"), 0, ""),
+     (InputError("/keys: No space left"), 0, ""), (REVOKED, 3, "revoked")],
+)  # fmt: skip
+def test_a_verdict_that_cannot_be_signed_is_told_with_the_reason(
+    verify: Any, error: SchedcpError, status: int, code: str
+) -> None:
+    reason = " ".join(str(error).split())
+    ended, text = verify(error)
+    assert ended == status and text.splitlines()[-1] == f"token: none: {reason}" and "accepted: mine.bpf.c" in text
+    ended, text = verify(error, as_json=True)
+    printed = contract(text)
+    assert ended == status and printed["accepted"] and printed["ops"] == "mine" and printed["token"] is None
+    assert printed["no_token"] == {"reason": reason, "code": code}
+
+
+def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any) -> None:
+    ended, text = verify("/tokens/t.dsse.json")
+    assert ended == 0 and text.splitlines()[-1] == "token: /tokens/t.dsse.json"
+    printed = contract(verify("/tokens/t.dsse.json", as_json=True)[1])
+    assert (printed["token"], printed["no_token"]) == ("/tokens/t.dsse.json", None)
+    ended, text = verify(REVOKED, bad=True)
+    assert ended == 3 and "token" not in text
+    ended, text = verify(REVOKED, only=parse_case("W1", "x"))
+    assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
+
+
+def test_a_page_that_cannot_be_written_is_a_warning_and_takes_neither_verdict_nor_token(
+    verify: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "plots").write_text("a file")
+    ended, text = verify("/tokens/t", plots=tmp_path / "plots", warning="the clock")
+    assert ended == 0 and "token: /tokens/t\n" in text and text.count("the clock") == 1
+    assert text.splitlines()[-1].startswith("warning: --plots: ") and "coverage.html" in text
+    printed = contract(verify("/tokens/t", plots=tmp_path / "plots", as_json=True)[1])
+    assert printed["token"] == "/tokens/t" and "--plots" in printed["warnings"][0] and not printed["pictures"]
+    ended, text = verify("/tokens/t", plots=tmp_path / "there")
+    assert (tmp_path / "there" / "coverage.html").is_file() and "coverage: " in text and "warning" not in text
