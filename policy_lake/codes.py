@@ -16,6 +16,7 @@ class Code(StrEnum):
     LOAD_TIMEOUT = "load_timeout"
     REFUSED_BY_VERIFIER = "refused_by_verifier"
     REFUSED_ON_ATTACH = "refused_on_attach"
+    NO_MEMORY = "no_memory"
     # The stage survive: what is wrong by itself.
     KERNEL_DEATH = "kernel_death"
     KERNEL_WARNING = "kernel_warning"

@@ -38,6 +38,7 @@ class Scenario:
     hangs_at: str = ""
     fails_at: str = ""
     refused_at: str = ""
+    refusal: str = ""  # what the kernel says then; nothing: its BPF verifier refuses the program
     dies_at: str = ""
     up_to_ms: float = float("inf")
     console: str = ""

@@ -151,8 +151,9 @@ class _Guest:
     def _attached(self, label: str) -> Attached:
         known = {"label": label, "seconds": 0.1, "wall_s": 0.1}
         if self._faulty and label == self._scenario.refused_at:
-            log = "libbpf: infinite loop detected at insn 9"
-            return Attached(**known, ok=False, phase="load", ops="", enable_seq=0, sched=self._state(), log=log)
+            said, phase = self._scenario.refusal, "attach" if self._scenario.refusal else "load"
+            log = said or "libbpf: infinite loop detected at insn 9"
+            return Attached(**known, ok=False, phase=phase, ops="", enable_seq=0, sched=self._state(), log=log)
         self._seq += 1
         self._on = True
         log = "has: enqueue dispatch init exit flags:0\n"

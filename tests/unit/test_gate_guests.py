@@ -95,6 +95,24 @@ def test_a_guest_lost_at_the_second_look_is_lost_and_a_death_there_rejects(monke
     assert result.verdict.rejection.code == Code.KERNEL_DEATH and limits(vm) == [2000, 5000]
 
 
+@pytest.mark.parametrize(("number", "failing", "seeds", "code"), [
+    (-12, (4,), [4, 5], None), (-12, (4, 5), [4, 5], Code.NO_MEMORY), (-11, (4,), [4], Code.REFUSED_ON_ATTACH),
+])  # fmt: skip
+def test_a_policy_without_memory_is_asked_from_one_more_seed(monkeypatch, number, failing, seeds, code):
+    refuses = Scenario(refused_at="attach", refusal=f"ops.init_task() failed ({number}) for kworker/1:0[9]")
+    asked = []
+
+    def run(job, *given, **more):
+        asked.append(job.seed)
+        return FakeVM(refuses if job.seed in failing else "good policy")(job, *given, **more)
+
+    monkeypatch.setattr(gate, "run", run)
+    found = gate.verify_part(b"object", (), VIRTUAL, SHORT, seed=4).verdict
+    assert (asked, found.rejection and found.rejection.code) == (seeds, code)
+    notes = [finding for stage in found.stages for finding in stage.findings if finding.code == Code.NO_MEMORY]
+    assert [note.level for note in notes] == {(4,): ["note"], (4, 5): ["reject"]}[failing] * (number == -12)
+
+
 @pytest.mark.parametrize("scenario", ["no exit record", "nothing stored"])
 def test_a_policy_that_keeps_no_record_is_accepted_with_a_note(monkeypatch, scenario):
     verdict = verified(monkeypatch, scenario)[0].verdict

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.codes import Code
 from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
@@ -107,7 +108,7 @@ def verify_part(
     told = Told(data, tuple(knob_arguments), check_all, cgroups, tuple(then), files or {}, seed, deadline_s, on_event)
     notes: list[Finding] = []
     while True:  # each turn but the last leaves an exercise out
-        result, limit_ms = _in_a_guest(told, machine, part)
+        result, limit_ms = _with_memory(told, machine, part)
         failed = result.verdict.rejection
         exercise = doubtful(failed, part) if failed else None
         if failed is None or exercise is None:
@@ -135,6 +136,25 @@ class Told:
     seed: int
     deadline_s: float | None
     on_event: OnEvent | None
+
+
+def _with_memory(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
+    """As `_in_a_guest`; a policy that got no memory when it was attached is asked from another seed.
+
+    The kernel gives BPF programs memory only where it is at hand, and not where another CPU is at its lists: any policy
+    with task storage can meet that. A table that is too small is so from every seed.
+    """
+    first = _in_a_guest(told, machine, part)
+    failed = first[0].verdict.rejection
+    if failed is None or failed.code != Code.NO_MEMORY:
+        return first
+    result, limit_ms = _in_a_guest(replace(told, seed=told.seed ^ 1), machine, part)
+    again = result.verdict.rejection
+    if again is not None and again.code == Code.NO_MEMORY:
+        return first
+    reason = f"it got no memory once, and from another seed it did: {failed.reason}"
+    note = Finding(failed.bug, "note", reason, failed.place, code=Code.NO_MEMORY)
+    return replace(result, verdict=with_notes(result.verdict, [note])), limit_ms
 
 
 def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:

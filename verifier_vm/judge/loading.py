@@ -13,6 +13,9 @@ from verifier_vm.judge.console import kernel_warnings, verifier_complaint, why_d
 from verifier_vm.judge.kernel_words import UNKNOWN, Cause, cause_of_exit, cause_of_warnings
 from verifier_vm.judge.refusal_words import cause_of_refusal
 
+# What a callback had no memory for, in the kernel's words: -ENOMEM.
+_NO_MEMORY = re.compile(r"\bops\.\w{1,40}\(\) failed \(-12\)")
+
 
 def load_findings(event: Attached) -> Iterator[Finding]:
     """Why it was not loaded or attached, or what the kernel said meanwhile."""
@@ -34,7 +37,8 @@ def load_findings(event: Attached) -> Iterator[Finding]:
         cause, why = cause_of_refusal(complaint), f"the kernel's BPF verifier: {complaint}"
     else:
         disabled = why_disabled(event.kmsg) or event.exit_record
-        code, why = Code.REFUSED_ON_ATTACH, disabled.words or verifier_complaint(event.log)
+        why = disabled.words or verifier_complaint(event.log)
+        code = Code.NO_MEMORY if _NO_MEMORY.search(why) else Code.REFUSED_ON_ATTACH
         cause = cause_of_exit(why)
         if cause == UNKNOWN:
             cause = cause_of_refusal(why)
