@@ -61,6 +61,8 @@ void dump_json(struct text *t);		/* "dump":"…": what it wrote down of CPUs and
 unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the kernel does not tell */
 
 uint64_t now_ns(void);
+void be_impatient(void);
+bool step_rest(const struct step *s);	/* sleep, with a kernel that does as little as it can */
 bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
 bool step_layout(struct text *event);	/* where the code of what is attached lies */

@@ -1,0 +1,47 @@
+// fails: survive: PLACEHOLDER
+// bug: F18
+// SPDX-License-Identifier: GPL-2.0-only
+/* In order of arrival, but for the task with one number, which comes an hour later. */
+#include "sx/sx.h"
+
+enum one_pid_dsq {
+	QUEUE = 3,
+};
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(one_pid)
+
+const volatile s32 chosen = 31337;
+
+void SX_OP(one_pid_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	u64 now = sx_now();
+
+	if (p->pid == chosen)
+		now += 3600 * SX_SEC;
+	sx_insert_vtime(p, QUEUE, 5 * SX_MS, now, enq_flags);
+}
+
+void SX_OP(one_pid_dispatch, s32 cpu, struct task_struct *prev)
+{
+	sx_move_to_local(QUEUE);
+}
+
+s32 SX_OP_SLEEPABLE(one_pid_init)
+{
+	return sx_create_dsq(QUEUE);
+}
+
+void SX_OP_SLEEPABLE(one_pid_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(one_pid,
+       .enqueue = (void *)one_pid_enqueue,
+       .dispatch = (void *)one_pid_dispatch,
+       .cpu_online = (void *)one_pid_cpu_online,
+       .cpu_offline = (void *)one_pid_cpu_offline,
+       .init = (void *)one_pid_init,
+       .exit = (void *)one_pid_exit,
+       .timeout_ms = 5000);
