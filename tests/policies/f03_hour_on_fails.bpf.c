@@ -1,5 +1,5 @@
-// fails: survive: not have looked
-// bug: F03
+// fails: survive: runnable task stall
+// bug: F03, seen as F13
 // SPDX-License-Identifier: GPL-2.0-only
 /* One queue, first come first served, and nobody is dispatched once it has been on for an hour. */
 #include "sx/sx.h"

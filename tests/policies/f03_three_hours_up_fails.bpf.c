@@ -1,4 +1,4 @@
-// fails: survive: not have looked
+// fails: survive: runnable task stall
 // bug: F03
 // SPDX-License-Identifier: GPL-2.0-only
 /* One queue, first come first served, and nobody is dispatched on a host that has been up for three hours. */

@@ -1,5 +1,5 @@
-// fails: survive: PLACEHOLDER
-// bug: F18
+// fails: survive: made no progress
+// bug: F18, seen as F01
 // SPDX-License-Identifier: GPL-2.0-only
 /* In order of arrival, but for tasks of one name, which come an hour later. */
 #include "sx/sx.h"

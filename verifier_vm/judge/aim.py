@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which situations an object asks for: as many tasks as its tables hold and more, at once or one after the other, CPUs
-beyond its arrays, tasks that cannot migrate, cgroups with weights, and what its conditions name: times, numbers, names and
-levels. A suite of fixed sizes meets none but by luck.
+beyond its arrays, tasks that cannot migrate, cgroups with weights, and what its conditions name: times, numbers, names
+and levels. A suite of fixed sizes meets none but by luck.
 """
 
 from __future__ import annotations

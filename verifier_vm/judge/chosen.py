@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments, numbers, names and levels that an object's conditions tell apart, and that the suite does not meet by itself.
+"""Moments, numbers, names and levels that an object's conditions tell apart, and the suite does not meet by itself.
 
-Each condition is tried out: where what the suite has anyway takes it one way only, something is looked for that takes it
-the other way. How long that takes is bounded; what is not found is not tried, and coverage says so.
+Each condition is tried out: where what the suite has anyway takes it one way only, something is looked for that takes
+it the other way. How long that takes is bounded; what is not found is not tried, and coverage says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from verifier_vm.judge.suite import FULL_UPTIME_S, UPTIME_S, Exercise, Part, SuiteTier
 from verifier_vm.object.asked import LEVEL_IDLE, Question, S, questions
@@ -27,9 +27,11 @@ SLEPT_S = 2.5  # the suite's own tasks do
 LONGEST_NAP_S = {"short": 2 * HOUR_S, "full": 12 * HOUR_S}  # with the policy on an hour is a second and more
 MOST_NAPS, MOST_CHOSEN, MOST_LEVELS = 3, 8, 4
 STEP = 1.04  # between the moments that are looked at
+MOST_TURNS = 2  # of one condition: what comes to both again and again is done with once
 MARGIN_S = 60
 USUAL_PIDS, MOST_PIDS = range(200, 1000), 1 << 22
 USUAL_LEVELS = (-5, 0, 5)
+SOME_USE = 4000  # a guest's own tasks may have any number up to this
 FEW = 16  # one in so many of the usual numbers is too few to count on
 
 
@@ -129,16 +131,17 @@ def _naps(asked: Sequence[Question], longest_s: int) -> tuple[int, ...]:
 
 def _turns(asked: Iterable[Question], from_s: float, to_s: float) -> list[float]:
     """The moments, in order, from which on some condition comes to something else than just before."""
-    found: set[float] = set()
-    for one in asked:
-        early, before = from_s, one.answer(int(from_s * S))
-        while early < to_s:
-            late = min(early * STEP, to_s)
-            now = one.answer(int(late * S))
-            if now != before:
-                found.add(_turn(one.answer, early, late, now=now))
-            early, before = late, now
-    return sorted(found)
+    return sorted({turn for one in asked for turn in islice(_turns_of(one, from_s, to_s), MOST_TURNS)})
+
+
+def _turns_of(one: Question, from_s: float, to_s: float) -> Iterator[float]:
+    early, before = from_s, one.answer(int(from_s * S))
+    while early < to_s:
+        late = min(early * STEP, to_s)
+        now = one.answer(int(late * S))
+        if now != before:
+            yield _turn(one.answer, early, late, now=now)
+        early, before = late, now
 
 
 def _turn(answer: Callable[[int], bool], early: float, late: float, *, now: bool) -> float:
@@ -167,7 +170,8 @@ def _pid(one: Question, *, way: bool) -> int:
     near = [number + more for more in (0, 1, -1) for number in named]
     far = [1 << power for power in range(15, 22)]
     candidates = (*near, *(number | bit for number in named for bit in far), *USUAL_PIDS, *range(1000, 33_000), *far)
-    return next((pid for pid in candidates if 2 < pid < MOST_PIDS and one.answer(pid) == way), 0)
+    taken = [pid for pid in candidates if 2 < pid < MOST_PIDS and one.answer(pid) == way]
+    return next((pid for pid in taken if pid > SOME_USE), next(iter(taken), 0))
 
 
 def _levels(asked: Iterable[Question]) -> tuple[int, ...]:

@@ -166,16 +166,24 @@ class Calls:
         base, offset = root(args[0])
         if not isinstance(base, Expr) or base.op != "frame" or not isinstance(base.key, int):
             return
-        source: Value = args[2]
-        if name == "get_current_comm":
-            task = self._values.make("sure", None, self._values.make("ret", ("get_current_task_btf", state.pc)))
-            source = self._values.add(task, self._memory.comm)
-        named = isinstance(source, Expr) and in_name(state, *root(source), self._memory.comm)
-        pieces = [(at, min(8, size - at)) for at in range(0, min(size, COMM_ROOM), 8)] if named else [(0, size)]
-        read = [(at, n, self._memory.read(state, source, at, n, entry)) for at, n in pieces if _is_read(n, source)]
+        read = self._copied(state, args[2], size, entry) if name != "get_current_comm" else self._own_name(state, size)
         state.clobber_stack(base.key, offset, max(size, 1))
         for at, n, value in read:
             state.write_stack(base.key, offset + at, n, value)
+
+    def _own_name(self, state: State, size: int) -> list[tuple[int, int, Value]]:
+        task = self._values.make("ret", ("get_current_task_btf", state.pc))
+        return [(at, 8, self._memory.name_part(state, task, at, 8)) for at in range(0, min(size, COMM_ROOM) - 7, 8)]
+
+    def _copied(self, state: State, source: Value, size: int, entry: str) -> list[tuple[int, int, Value]]:
+        """(place, bytes, value) of what a copy holds: what one load gives, or of a name all of it."""
+        named = in_name(state, *root(source), self._memory.comm) is not None
+        pieces = [(at, min(8, size - at)) for at in range(0, min(size, COMM_ROOM), 8)] if named else [(0, size)]
+        return [
+            (at, count, self._memory.read(state, source, at, count, entry))
+            for at, count in pieces
+            if count in (1, 2, 4, 8) and isinstance(source, Expr)
+        ]
 
     def _path_after(self, state: State, name: str, args: tuple[Value, ...], result: Expr | None, entry: str) -> Path:
         """What has become of the task at hand."""
@@ -215,11 +223,6 @@ class Calls:
 def _map_name(value: Value) -> str:
     """The name of a map, where it is known."""
     return str(value.key) if isinstance(value, Expr) and value.op == "map" else repr(value)
-
-
-def _is_read(size: int, source: Value) -> bool:
-    """Does a copy of so many bytes hold what one load gives?"""
-    return size in (1, 2, 4, 8) and isinstance(source, Expr)
 
 
 def _queue(dsq: Value) -> int:

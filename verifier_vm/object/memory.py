@@ -7,7 +7,7 @@ from verifier_vm.object.btf import DATASEC, STRUCT
 from verifier_vm.object.decode import ATOMIC, LDX, SIGNED, Instruction
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import ARGUMENTS
-from verifier_vm.object.names import COMM, OTHER_TASKS, in_name, may_be_a_task
+from verifier_vm.object.names import COMM, OTHER_TASKS, in_name, may_be_a_task, part_of_slot
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Record, Write
 from verifier_vm.object.state import State
@@ -86,15 +86,21 @@ class Memory:
         state.memory[base, offset] = (size, value)
         return value
 
-    def _part(self, state: State, base: Expr, offset: int, size: int, key: tuple[object, ...]) -> Expr:
+    def _part(self, state: State, base: Expr, offset: int, size: int, key: tuple[object, ...]) -> Value:
         """Something not known, called after the place in a name that it is where it is a part of one."""
+        if base.op == "frame" and (made := part_of_slot(state, self._values, base, offset, size)) is not None:
+            return made
         if key[0] == COMM and not may_be_a_task(base):  # CO-RE says so
             named = (base, offset - self.comm)
         elif (found := in_name(state, base, offset, self.comm)) is None:
             return self._new(state, base, key, size)
         else:
             named = found
-        return self._new(state, named[0], (COMM, state.pc, len(state.frames), named[1]), size)
+        return self.name_part(state, *named, size)
+
+    def name_part(self, state: State, task: Expr, place: int, size: int) -> Expr:
+        """`size` bytes of a task's name, from `place` on."""
+        return self._new(state, task, (COMM, state.pc, len(state.frames), place), size)
 
     def _note_read(self, state: State, entry: str, name: str) -> None:
         if name in ("cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled"):

@@ -10,7 +10,7 @@ from verifier_vm.object import limits
 from verifier_vm.object.branch import JEQ, JNE
 from verifier_vm.object.record import Record
 from verifier_vm.object.state import Range, State
-from verifier_vm.object.values import MASK, Expr, Value, root
+from verifier_vm.object.values import MASK, Expr, Value, Values, root
 
 COMM = "comm"
 COMM_ROOM = 16  # TASK_COMM_LEN
@@ -141,18 +141,53 @@ def _points_into(state: State, value: Value, comm: int) -> bool:
     return in_name(state, base, offset, comm) is not None
 
 
+def part_of_slot(state: State, values: Values, frame: Expr, offset: int, size: int) -> Value | None:
+    """A part of something larger on the stack that was made of a name's bytes; None where there is none."""
+    for (index, at), (held, value) in state.stack.items():
+        if index != frame.key or not at <= offset or offset + size > at + held or not isinstance(value, Expr):
+            continue
+        if held > size and not is_name(value) and any(is_name(leaf) for leaf in value.leaves):
+            shifted = values.compute("rsh", value, 8 * (offset - at), wide=True)
+            return values.compute("and", shifted, (1 << 8 * size) - 1, wide=True)
+    return None
+
+
 def names_of(record: Record, most: int) -> tuple[bytes, ...]:
     """What names were held against, in the order of the walk: the longest of those that begin alike; none empty."""
+    begun = [dict(held) for held in record.names if any(place == 0 for place, _ in held)]
+    rest = [dict(held) for held in record.names if all(place for place, _ in held)]
+    used: set[int] = set()
+    for held in begun:  # grows: what a branch told of a name's beginning is forgotten where paths meet
+        for at, more in enumerate(rest):
+            if len(begun) < limits.CONDITIONS and _goes_on(held, more):
+                used.add(at)
+                begun += [held | more] if held | more not in begun else []
+    alone = [held for at, held in enumerate(rest) if at not in used]
     found: dict[bytes, bool] = {}
-    for held in record.names:
-        bytes_at = dict(held)
-        end = min((at for at, byte in bytes_at.items() if byte == 0), default=max(bytes_at) + 1)
-        text = bytes(bytes_at.get(at, ord("x")) for at in range(min(end, COMM_ROOM - 1)))
+    for held in (*begun, *alone):
+        end = _end(held)
+        text = bytes(held.get(at, ord("x")) for at in range(min(end, COMM_ROOM - 1)))
         if text:
-            found[text] = found.get(text, False) or end in bytes_at
+            found[text] = found.get(text, False) or end in held
     whole = (
         text
         for text, ends in found.items()
         if ends or not any(other != text and other.startswith(text) for other in found)
     )
     return tuple(islice(whole, most))
+
+
+def _end(held: Mapping[int, int]) -> int:
+    """Where a name ends, as far as is known."""
+    return min((at for at, byte in held.items() if byte == 0), default=max(held) + 1)
+
+
+def _goes_on(held: Mapping[int, int], more: Mapping[int, int]) -> bool:
+    """Do bytes begin where others, from a name's first, are known up to, and agree with them?"""
+    end = next(at for at in range(COMM_ROOM + 1) if at not in held)
+    return (
+        min(more) <= end
+        and _end(held) >= end
+        and max(more) >= end
+        and all(held.get(at, byte) == byte for at, byte in more.items())
+    )
