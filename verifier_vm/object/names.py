@@ -10,7 +10,7 @@ from verifier_vm.object import limits
 from verifier_vm.object.branch import JEQ, JNE
 from verifier_vm.object.record import Record
 from verifier_vm.object.state import Range, State
-from verifier_vm.object.values import MASK, Expr, Value, Values, root
+from verifier_vm.object.values import MASK, MASK32, Expr, Value, Values, root
 
 COMM = "comm"
 COMM_ROOM = 16  # TASK_COMM_LEN
@@ -70,8 +70,9 @@ def held_against(value: Value, number: int, made_of: Mapping[Expr, Value], room:
     held: Bytes = {}
     for part, what in _inside(value, number, made_of, room):
         held |= held_against(part, what & MASK, made_of, room)
-    if value.op == "and" and value.a is not None and isinstance(value.b, int):
-        whole = held_against(value.a, value.b, made_of, room)  # which bytes the mask leaves as they are
+    mask = {"and": value.b, "low": MASK32}.get(value.op)
+    if value.a is not None and isinstance(mask, int):
+        whole = held_against(value.a, mask, made_of, room)  # which bytes the mask leaves as they are
         return {at: byte for at, byte in held.items() if whole.get(at) == 0xFF}
     return held
 
