@@ -120,7 +120,9 @@ def test_a_nap_is_longer_than_a_condition_says(chosen, condition, more, init, na
 
 
 def test_a_time_that_is_kept_in_a_table_is_one_that_was(chosen):
-    body = "int key = 0; u64 *last = lookup(&seen, &key); if (last) { if (now() - *last > HOUR) lost++; *last = now(); }"
+    body = (
+        "int key = 0; u64 *last = lookup(&seen, &key); if (last) { if (now() - *last > HOUR) lost++; *last = now(); }"
+    )
     assert chosen(body).naps == (3673,)
 
 
@@ -129,7 +131,8 @@ def test_a_time_that_is_kept_in_a_table_is_one_that_was(chosen):
     ("p->pid > 100000", "", (100001,)), ("p->pid >= 100000", "", (100000,)), ("!(p->pid < 50000)", "", (50000,)),
     ("(p->pid & 1023) == 777", "", (32768 | 777,)), ("(u32)p->pid % 1000 == 999", "", (4999,)),
     ("p->pid >> 12 == 5", "", (20480,)),
-    ("p->pid == chosen", "const volatile s32 chosen = 31337;", (31337,)), ("p->pid == chosen", "s32 chosen = 31337;", (31337,)),
+    ("p->pid == chosen", "const volatile s32 chosen = 31337;", (31337,)),
+    ("p->pid == chosen", "s32 chosen = 31337;", (31337,)),
     ("is(p)", "NOINLINE int is(struct task_struct *t) { return t->tgid == 31337; }", (31337,)),
     ("p->real_parent->pid == 31337", "", (31337,)),
     ("p->pid == 31337 || p->pid == 31338 || p->tgid == 40000", "", (31337, 31338, 40000)),
@@ -181,7 +184,8 @@ def test_names_that_begin_alike_are_each_tried(chosen):
     ("p->scx.weight == 655", "", ()), ("p->scx.weight == 932", "", (-10,)), ("p->scx.weight < 10", "", (11, 19)),
     ("p->scx.weight > heavy", "const volatile u32 heavy = 8000;", (-20,)),
     ("heavy(p->scx.weight)", "INLINE int heavy(u32 weight) { return weight / 1000 >= 8; }", (-20,)),
-    ("p->static_prio == 139", "", (19,)), ("p->static_prio - 120 == 19", "", (19,)), ("p->static_prio < 105", "", (-16, -20)),
+    ("p->static_prio == 139", "", (19,)), ("p->static_prio - 120 == 19", "", (19,)),
+    ("p->static_prio < 105", "", (-16, -20)),
     ("p->scx.weight > 100", "", ()), ("p->scx.weight > 9000", "", ()), ("p->scx.weight == 0", "", ()),
 ])  # fmt: skip
 def test_tasks_have_the_levels_of_conditions(chosen, condition, more, levels):

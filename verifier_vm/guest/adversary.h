@@ -72,6 +72,7 @@ void report_samples(const struct samples *s, const char *name);	/* figures NAME_
 int take_last_cpu(void);	/* 0 if it is offline afterwards, or this is no guest for that */
 
 pid_t fork_as(pid_t number);	/* fork(), the child with that number if it is free */
+void be_quiet(bool quiet);	/* the kernel, while nobody does anything (quiet.c) */
 void nap(double seconds);	/* of the watcher, before the time that counts */
 
 int weigh_cgroups(void);	/* 0 if they have their weights afterwards */

@@ -103,16 +103,6 @@ static void at_level(int level)
 		w[i].nice = level - FIRST_LEVEL;
 }
 
-static void write_quietly(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "we");
-
-	if (file) {
-		fputs(text, file);
-		fclose(file);
-	}
-}
-
 /*
  * W31: tasks with pid1=N, pid2=N…, with the names name1_0=N, name1_1=N… (four bytes each, the first the lowest), and at
  * level=N (20 more than the nice level). Beside two hogs a CPU, so that one of those
@@ -122,7 +112,8 @@ static void w31(void)
 {
 	static char names[MOST][16];
 
-	write_quietly("/proc/sys/kernel/pid_max", "4194304");
+	if (option("pid1", 0) > 0)
+		write_file("/proc/sys/kernel/pid_max", "4194304", "pid_max_errors");
 	for (int i = 1; i <= MOST; i++) {
 		struct worker *w;
 
@@ -150,10 +141,7 @@ static void w31(void)
 		add("W31-hog", hog, 2 * cpus);
 }
 
-/*
- * W32: workers that sleep for nap_s=N and then want all CPUs. An hour of it takes the host seconds, in which the kernel's
- * watchdog for CPUs that hang would be most of what is executed.
- */
+/* W32: workers that sleep for nap_s=N and then want all CPUs. */
 static void napper(struct worker *w)
 {
 	if (!w->state) {
@@ -172,9 +160,9 @@ void nap(double seconds)
 {
 	if (seconds <= 0)
 		return;
-	write_quietly("/proc/sys/kernel/watchdog", "0");
+	be_quiet(true);
 	nanosleep(&(struct timespec){ .tv_sec = seconds }, NULL);
-	write_quietly("/proc/sys/kernel/watchdog", "1");
+	be_quiet(false);
 	began_ns = ended_ns = now_ns();
 }
 

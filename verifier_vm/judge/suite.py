@@ -116,7 +116,8 @@ class Part:
 
     def for_clock(self, *, virtual: bool) -> Part:
         """The part without what only virtual time has time for."""
-        return self if virtual else replace(self, exercises=tuple(one for one in self.exercises if not one.nap_s))
+        timeless = (one for one in self.exercises if Situation.CHOSEN_TIMES not in made_by(one.workloads))
+        return self if virtual else replace(self, exercises=tuple(timeless))
 
     def without(self, exercise: Exercise) -> Part:
         """The part with all but that one; who has passed it all the same was tried on its topology."""

@@ -77,6 +77,7 @@ OWN_PROGRAMS: Mapping[str, Program] = {
         "crowds",
         "pinned",
         "chosen",
+        "quiet",
         libraries=("pthread",),
         headers=("adversary",),
     ),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One queue, first come first served, and one task at a time is dispatched within the first three hours, and two from then on. */
+/* One queue, first come first served, and one task at a time is dispatched where it is young, and two from then on. */
 #include "sx/sx.h"
 
 enum chosen_times_dsq {
@@ -7,6 +7,7 @@ enum chosen_times_dsq {
 };
 
 const volatile u64 limit_ms = 3 * 3600 * 1000;
+static u64 began;
 
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(chosen_times)
@@ -20,13 +21,14 @@ void SX_OP(chosen_times_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u64 up_ms = sx_now() / SX_MS;
 
-	if (up_ms >= limit_ms)
+	if (up_ms >= limit_ms || sx_now() - began > 1200 * SX_SEC)
 		sx_move_to_local(CHOSEN_TIMES_QUEUE);
 	sx_move_to_local(CHOSEN_TIMES_QUEUE);
 }
 
 s32 SX_OP_SLEEPABLE(chosen_times_init)
 {
+	began = sx_now();
 	return sx_create_dsq(CHOSEN_TIMES_QUEUE);
 }
 
