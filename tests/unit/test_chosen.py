@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which moments, numbers and levels are tried for a condition, and in which guests; tests/integration has conditions."""
+"""Which moments, numbers and levels are tried for a condition, and in which guests; tests/integration has those."""
 
 from __future__ import annotations
 
@@ -120,6 +120,18 @@ def test_eight_numbers_and_four_levels_are_enough(asked: Any) -> None:
 ])  # fmt: skip
 def test_a_level_that_the_suite_has_not_is_given_to_two(asked: Any, answer: Any, levels: tuple[int, ...]) -> None:
     assert asked(level(answer)) == Chosen(levels=levels)
+
+
+def test_what_asks_for_ever_is_not_heard_out(asked: Any) -> None:
+    calls = [0]
+
+    def answer(number: int) -> bool:
+        calls[0] += 1
+        return False
+
+    assert asked(*[pid(answer, *range(20)) for _ in range(400)]) == NOTHING
+    assert asked(*[pid(lambda n: n == 9) for _ in range(24)], pid(lambda n: n == 4711, 4711)) == NOTHING
+    assert calls[0] < 24 * 4000
 
 
 def test_weights_are_the_kernel_s() -> None:

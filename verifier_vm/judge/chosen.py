@@ -29,9 +29,9 @@ MOST_NAPS, MOST_CHOSEN, MOST_LEVELS = 3, 8, 4
 STEP = 1.04  # between the moments that are looked at
 MOST_TURNS = 2  # of one condition: what comes to both again and again is done with once
 MARGIN_S = 60
-USUAL_PIDS, MOST_PIDS = range(200, 1000), 1 << 22
+MOST_QUESTIONS = 24
+USUAL_PIDS, SOME_PIDS, MOST_PIDS = range(200, 1000), range(4000, 5024), 1 << 22
 USUAL_LEVELS = (-5, 0, 5)
-SOME_USE = 4000  # a guest's own tasks may have any number up to this
 FEW = 16  # one in so many of the usual numbers is too few to count on
 
 
@@ -53,7 +53,7 @@ NOTHING = Chosen()
 
 def choose(facts: Facts, tier: SuiteTier) -> Chosen:
     """What an object's conditions ask for in a tier."""
-    asked = list(questions(facts))
+    asked = list(_some(questions(facts)))
     of_time = [one for one in asked if one.kind == "time"]
     known_s = UPTIME_S if tier == "short" else FULL_UPTIME_S
     return Chosen(
@@ -63,6 +63,15 @@ def choose(facts: Facts, tier: SuiteTier) -> Chosen:
         names_of(facts.record, MOST_CHOSEN),
         _levels([one for one in asked if one.kind == "level"]),
     )
+
+
+def _some(asked: Iterable[Question]) -> Iterator[Question]:
+    """No more of one kind than are tried out in a second or two, whatever a stranger's object asks."""
+    counts: dict[tuple[str, bool], int] = {}
+    for one in asked:
+        counts[one.kind, one.since] = counts.get((one.kind, one.since), 0) + 1
+        if counts[one.kind, one.since] <= MOST_QUESTIONS:
+            yield one
 
 
 def exercises(chosen: Chosen, seconds: float) -> tuple[Exercise, ...]:
@@ -169,9 +178,12 @@ def _pid(one: Question, *, way: bool) -> int:
     named = [constant & 0xFFFFFFFF for constant in sorted(one.constants)]
     near = [number + more for more in (0, 1, -1) for number in named]
     far = [1 << power for power in range(15, 22)]
-    candidates = (*near, *(number | bit for number in named for bit in far), *USUAL_PIDS, *range(1000, 33_000), *far)
-    taken = [pid for pid in candidates if 2 < pid < MOST_PIDS and one.answer(pid) == way]
-    return next((pid for pid in taken if pid > SOME_USE), next(iter(taken), 0))
+    candidates: list[int] = [*near, *(number | bit for number in named for bit in far), *SOME_PIDS, *far]
+    for own in (False, True):  # a guest's own tasks may have a small one
+        for pid in candidates:
+            if 2 < pid < MOST_PIDS and (pid < SOME_PIDS.start) is own and one.answer(pid) == way:
+                return pid
+    return 0
 
 
 def _levels(asked: Iterable[Question]) -> tuple[int, ...]:

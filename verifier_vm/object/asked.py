@@ -98,10 +98,11 @@ class _Formula:
         self._parts = _Parts(facts.made_of)
         for value in (condition.a, condition.b):
             self._parts.look(value)
-        self.leaves, self.constants = tuple(self._parts.leaves), frozenset(self._parts.numbers)
+        self.leaves = tuple(self._parts.leaves)
         names = [_name(leaf) for leaf in self.leaves]
         self._clock = any(name in CLOCKS or name in JIFFIES for name in names)
         self._other = {leaf: self._given(leaf) for leaf in self.leaves}
+        self.constants = frozenset((*self._parts.numbers, *self._other.values()))
         self.since = self._clock and any(self._is_before(leaf) for leaf in self.leaves)
 
     def answer(self, chosen: int) -> bool:

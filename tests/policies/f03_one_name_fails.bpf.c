@@ -1,11 +1,12 @@
-// fails: survive: made no progress
-// bug: F18, seen as F01
+// fails: survive: runnable task stall | made no progress
+// bug: F03
 // SPDX-License-Identifier: GPL-2.0-only
-/* In order of arrival, but for tasks of one name, which come an hour later. */
+/* In order of arrival, but for tasks of one name: they are taken three at a time, and so it may wait for ever. */
 #include "sx/sx.h"
 
 enum one_name_dsq {
 	QUEUE = 3,
+	ASIDE = 4,
 };
 
 SX_EXIT_RECORD();
@@ -24,21 +25,21 @@ static __always_inline bool is_batch(const struct task_struct *p)
 
 void SX_OP(one_name_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	u64 now = sx_now();
-
-	if (is_batch(p))
-		now += 3600 * SX_SEC;
-	sx_insert_vtime(p, QUEUE, 5 * SX_MS, now, enq_flags);
+	sx_insert(p, is_batch(p) ? ASIDE : QUEUE, 5 * SX_MS, enq_flags);
 }
 
 void SX_OP(one_name_dispatch, s32 cpu, struct task_struct *prev)
 {
+	if (sx_dsq_nr_queued(ASIDE) > 2)
+		sx_move_to_local(ASIDE);
 	sx_move_to_local(QUEUE);
 }
 
 s32 SX_OP_SLEEPABLE(one_name_init)
 {
-	return sx_create_dsq(QUEUE);
+	s32 err = sx_create_dsq(QUEUE);
+
+	return err ? err : sx_create_dsq(ASIDE);
 }
 
 void SX_OP_SLEEPABLE(one_name_exit, struct scx_exit_info *ei)
