@@ -1,7 +1,7 @@
-// fails: survive: runnable task stall
-// bug: F03, seen as F13
+// fails: survive: runnable task stall | made no progress
+// bug: F03
 // SPDX-License-Identifier: GPL-2.0-only
-/* One queue, first come first served, and nobody is dispatched once it has been on for an hour. */
+/* One queue, first come first served, and no user's task is dispatched once it has been on for an hour. */
 #include "sx/sx.h"
 
 enum hour_on_dsq {
@@ -15,7 +15,7 @@ SX_COUNTS_CPUS(hour_on)
 
 void SX_OP(hour_on_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	sx_insert(p, HOUR_ON_QUEUE, 5 * SX_MS, enq_flags);
+	sx_insert(p, sx_is_kthread(p) ? SCX_DSQ_LOCAL : HOUR_ON_QUEUE, 5 * SX_MS, enq_flags);
 }
 
 void SX_OP(hour_on_dispatch, s32 cpu, struct task_struct *prev)

@@ -1,7 +1,7 @@
-// fails: survive: runnable task stall
+// fails: survive: runnable task stall | made no progress
 // bug: F03
 // SPDX-License-Identifier: GPL-2.0-only
-/* One queue, first come first served, and nobody is dispatched on a host that has been up for three hours. */
+/* One queue, first come first served, and no user's task is dispatched on a host that has been up for three hours. */
 #include "sx/sx.h"
 
 enum three_hours_dsq {
@@ -15,7 +15,7 @@ SX_COUNTS_CPUS(three_hours)
 
 void SX_OP(three_hours_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	sx_insert(p, THREE_HOURS_QUEUE, 5 * SX_MS, enq_flags);
+	sx_insert(p, sx_is_kthread(p) ? SCX_DSQ_LOCAL : THREE_HOURS_QUEUE, 5 * SX_MS, enq_flags);
 }
 
 void SX_OP(three_hours_dispatch, s32 cpu, struct task_struct *prev)

@@ -187,13 +187,16 @@ def test_a_nap_is_not_within_an_exercise_s_seconds_and_needs_virtual_time() -> N
 
 def test_each_long_rest_is_kept_and_what_comes_after_the_kept_ones_is_not() -> None:
     machine: Any = SimpleNamespace(clock="x", snapshots="y")
-    rest = GuestStep("rest", (str(LONGEST_REST_S),), "rest")
+    rest = GuestStep("rest", (str(LONGEST_REST_S), "quiet"), "rest")
     part = Part("x", (), uptime_s=2 * LONGEST_REST_S + 5, rested_s=7)
     before, steps = after_ready(part, machine, ())
-    assert [job.steps for job in before] == [(rest,), (rest,), (GuestStep("rest", ("5",), "rest"),)]
-    assert all(job.stays for job in before) and steps == (GuestStep("rest", ("7",), "rest"),)
+    assert [job.steps for job in before] == [(rest,), (rest,), (GuestStep("rest", ("5", "quiet"), "rest"),)]
+    assert all(job.stays for job in before) and steps == (GuestStep("rest", ("7", "quiet"), "rest"),)
     assert part.before(virtual=True) == (*(step for job in before for step in job.steps), *steps)
-    assert part.before(virtual=False) == () and after_ready(replace(part, uptime_s=0), machine, ()) == ([], steps)
+    assert part.before(virtual=False) == () and after_ready(replace(part, uptime_s=0), machine, ()) == (
+        [],
+        (GuestStep("rest", ("7",), "rest"),),
+    )
     offline = Part("x", (), uptime_s=5, offline=True)
     (job,) = after_ready(offline, machine, ())[0]
     assert job.steps == offline.before(virtual=True) and len(job.steps) == 2

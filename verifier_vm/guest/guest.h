@@ -63,7 +63,7 @@ unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the ker
 uint64_t now_ns(void);
 void be_impatient(void);
 void be_quiet(bool quiet);	/* while nobody does anything */
-bool step_rest(const struct step *s);	/* sleep, with a kernel that does as little as it can */
+bool step_rest(const struct step *s);	/* `rest SECONDS [quiet]` */
 bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
 bool step_layout(struct text *event);	/* where the code of what is attached lies */

@@ -63,12 +63,14 @@ void be_quiet(bool quiet)
 bool step_rest(const struct step *s)
 {
 	struct timespec left = { .tv_sec = s->argc ? atol(s->argv[0]) : 0 };
-	bool rested;
+	bool quiet = s->argc > 1, rested;
 
 	if (left.tv_sec <= 0)
 		return false;
-	be_quiet(true);
+	if (quiet)
+		be_quiet(true);
 	rested = !nanosleep(&left, NULL);
-	be_quiet(false);
+	if (quiet)
+		be_quiet(false);
 	return rested;
 }

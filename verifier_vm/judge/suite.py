@@ -89,12 +89,18 @@ class Part:
 
     def before(self, *, virtual: bool) -> tuple[GuestStep, ...]:
         """What the guest does before it is given the policy. An hour of the host's own time nobody waits for."""
-        rests = _rests(self.uptime_s) if virtual else ()
+        rests = self._rests(self.uptime_s) if virtual else ()
         offline = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
         weigh = GuestStep("run", ("adversary", "weigh"), WEIGH, timeout_s=STEP_LIMIT_S)
         wanted = ((offline, self.offline), (weigh, self.weighted))
-        rested = _rests(self.rested_s) if virtual else ()
+        rested = self._rests(self.rested_s) if virtual else ()
         return (*rests, *(step for step, is_wanted in wanted if is_wanted), *rested)
+
+    def _rests(self, seconds: int) -> tuple[GuestStep, ...]:
+        """Idle time, no step of which takes a host minutes: what is longer than usual with a quiet kernel."""
+        how = ("quiet",) if self.up_s > UPTIME_S else ()
+        whole, rest_s = divmod(seconds, LONGEST_REST_S)
+        return tuple(GuestStep("rest", (str(s), *how), REST) for s in (*[LONGEST_REST_S] * whole, rest_s) if s)
 
     @property
     def up_s(self) -> int:
@@ -150,12 +156,6 @@ class Part:
         for exercise in self.last:
             steps += [GuestStep("attach", attach, f"{ATTACH}-{exercise.name}"), exercise.step("policy", limit_ms)]
         return tuple(steps)
-
-
-def _rests(seconds: int) -> tuple[GuestStep, ...]:
-    """Idle time, no step of which takes a host minutes."""
-    whole, rest_s = divmod(seconds, LONGEST_REST_S)
-    return tuple(GuestStep("rest", (str(s),), REST) for s in (*[LONGEST_REST_S] * whole, rest_s) if s)
 
 
 # Everything at once, for longer than the kernel takes to find a stall (between one and one and a half times the limit).
