@@ -39,6 +39,8 @@ class Situation(StrEnum):
     LATE_CPU = "attached while a CPU is off line, which comes"
     FULL_TABLES = "more tasks than its tables hold"
     TURNOVER = "more tasks, one after the other, than its tables hold"
+    CHOSEN = "tasks with the numbers, names and levels that its constants name"
+    CHOSEN_TIMES = "times beyond those that its constants name"
     NO_MEMORY = "an allocation that fails"
     PREEMPTED = "one that is interrupted again and again"
     UNEQUAL_CPUS = "CPUs of unequal speed"
@@ -54,7 +56,8 @@ OF_WORKLOAD = {
     "W12": S.CGROUPS, "W12-shares": S.CGROUP_SHARES, "W12-before": S.CGROUPS_BEFORE, "W13": S.REALTIME,
     "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
     "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
-    "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER, "W30": S.PREEMPTED,
+    "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER, "W30": S.PREEMPTED, "W31": S.CHOSEN,
+    "W32": S.CHOSEN_TIMES,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {

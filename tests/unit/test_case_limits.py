@@ -30,11 +30,11 @@ def test_a_number_is_taken_up_to_its_limit(good: str, bad: str) -> None:
         parsed(f"W1 {bad}")
 
 
-def test_a_situation_has_four_hundred_characters_at_most() -> None:
+def test_a_situation_has_nine_hundred_characters_at_most() -> None:
     text = "W1 hogs=4"
-    assert parsed(text + " " * (400 - len(text))) == parsed(text)
+    assert parsed(text + " " * (900 - len(text))) == parsed(text)
     with pytest.raises(InputError):
-        parsed(text + " " * (401 - len(text)))
+        parsed(text + " " * (901 - len(text)))
 
 
 def test_what_is_not_said_is_a_second_from_seed_0_in_a_young_guest_of_two_cpus() -> None:

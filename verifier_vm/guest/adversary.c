@@ -29,7 +29,7 @@ static const struct workload *find(const char *name)
 {
 	const struct workload *const tables[] = {
 		hog_workloads, wake_workloads, churn_workloads, cgroup_workloads, change_workloads, crowd_workloads,
-		pinned_workloads,
+		pinned_workloads, chosen_workloads,
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
@@ -76,8 +76,10 @@ int main(int argc, char **argv)
 	for (int i = 0; all[i]; i++)
 		all[i]->crew();
 	started = start_crew();
-	if (started)
+	if (started) {
+		nap(option("nap_s", 0));
 		watch_crew(option("seconds", 1), option("limit_ms", 1e9));
+	}
 	dismiss_crew();
 	for (int i = 0; all[i]; i++)
 		if (all[i]->told)

@@ -25,6 +25,8 @@ struct worker {
 	void (*turn)(struct worker *w);	/* again and again; each call is progress */
 	int cpu, nice, fifo;		/* fifo: real-time priority, 0 for an ordinary thread */
 	bool process;			/* a process of its own, which can be moved between cgroups */
+	pid_t number;			/* of its process, 0: any */
+	const char *called;		/* its name, NULL: its group's */
 	unsigned int index;		/* in its group */
 	uint64_t state;			/* the turn's own */
 	pid_t tid;
@@ -69,6 +71,10 @@ void report_samples(const struct samples *s, const char *name);	/* figures NAME_
 
 int take_last_cpu(void);	/* 0 if it is offline afterwards, or this is no guest for that */
 
+pid_t fork_as(pid_t number);	/* fork(), the child with that number if it is free */
+void be_quiet(bool quiet);	/* the kernel, while nobody does anything (quiet.c) */
+void nap(double seconds);	/* of the watcher, before the time that counts */
+
 int weigh_cgroups(void);	/* 0 if they have their weights afterwards */
 
 /* A workload: `crew` adds the workers; `told` adds figures at the end. */
@@ -78,6 +84,6 @@ struct workload {
 	void (*told)(void);
 };
 extern const struct workload hog_workloads[], wake_workloads[], churn_workloads[], cgroup_workloads[];
-extern const struct workload change_workloads[], crowd_workloads[], pinned_workloads[];
+extern const struct workload change_workloads[], crowd_workloads[], pinned_workloads[], chosen_workloads[];
 
 #endif

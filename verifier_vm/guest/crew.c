@@ -85,7 +85,7 @@ static void settle_down(const struct worker *w)
 static void work(struct worker *w)
 {
 	w->tid = syscall(SYS_gettid);
-	prctl(PR_SET_NAME, w->group);
+	prctl(PR_SET_NAME, w->called ? w->called : w->group);
 	w->ready = true;
 	while (!*go)
 		syscall(SYS_futex, go, FUTEX_WAIT, 0, NULL, NULL, 0);
@@ -111,7 +111,7 @@ static bool start(struct worker *w, const pthread_attr_t *attr)
 
 	if (!w->process)
 		return !pthread_create(&thread, attr, work_in_thread, w);
-	pid = fork();
+	pid = w->number ? fork_as(w->number) : fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		work(w);

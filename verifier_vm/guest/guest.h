@@ -61,11 +61,13 @@ void dump_json(struct text *t);		/* "dump":"…": what it wrote down of CPUs and
 unsigned long long kernel_symbol(const char *name);	/* its address, 0 if the kernel does not tell */
 
 uint64_t now_ns(void);
+void be_impatient(void);
+void be_quiet(bool quiet);	/* while nobody does anything */
+bool step_rest(const struct step *s);	/* `rest SECONDS [quiet]` */
 bool step_attach(const struct step *s, struct text *event);
 bool step_detach(struct text *event);
 bool step_layout(struct text *event);	/* where the code of what is attached lies */
 bool step_run(const struct step *s, struct text *event);
-bool step_rest(const struct step *s);		/* so many idle seconds of the guest's */
 bool step_start(const struct step *s, struct text *event);	/* a program that runs on beside the next steps */
 bool step_stop(struct text *event);	/* ends it */
 const struct sched_state *attached_state(void);	/* what was attached by step_attach and not yet detached, or NULL */

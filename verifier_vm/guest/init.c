@@ -83,27 +83,6 @@ static bool take_file(const char *line)
 }
 
 /*
- * In virtual time nobody is late for the host's sake: a kernel that is stuck says so after seconds, not after twenty of them,
- * which the host would have to emulate.
- */
-static void be_impatient(void)
-{
-	static const struct { const char *path, *value; } settings[] = {
-		{ "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", "4" }, { "/proc/sys/kernel/watchdog_thresh", "2" },
-	};
-	const char *clock = getenv("SCHEDCP_CLOCK");
-
-	for (size_t i = 0; clock && !strcmp(clock, "virtual") && i < sizeof(settings) / sizeof(settings[0]); i++) {
-		int fd = open(settings[i].path, O_WRONLY | O_CLOEXEC);
-
-		if (fd < 0 || write(fd, settings[i].value, strlen(settings[i].value)) < 0)
-			fprintf(stderr, "init: cannot set %s: %m\n", settings[i].path);
-		if (fd >= 0)
-			close(fd);
-	}
-}
-
-/*
  * Another seed makes another run from the same snapshot: other random numbers, and another phase of the scheduler's tick.
  * Without this, every guest that starts from one snapshot would draw the same.
  */

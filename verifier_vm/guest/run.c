@@ -8,9 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CGROUP "/sys/fs/cgroup/job"
@@ -27,20 +25,24 @@ static void watch(struct run *r, uint64_t deadline)
 {
 	struct pollfd fds[] = { { .fd = r->pidfd, .events = POLLIN }, { .fd = r->out, .events = POLLIN },
 				{ .fd = r->err, .events = POLLIN } };
-	uint64_t next_sample = now_ns();
+	uint64_t began = now_ns(), next_sample = began;
+	int wait_ms = SAMPLE_MS;
 
 	while (!(fds[0].revents & POLLIN)) {
 		if (now_ns() >= next_sample) {
 			sched_state_read(&r->after);
 			r->samples++;
 			r->attached += same(&r->before, &r->after);
-			next_sample = now_ns() + SAMPLE_MS * 1000000ull;
+			/* The longer it has gone on, the less often: a run that rests for hours costs what it wakes. */
+			wait_ms = (now_ns() - began) / 200000000;
+			wait_ms = wait_ms > SAMPLE_MS ? wait_ms : SAMPLE_MS;
+			next_sample = now_ns() + wait_ms * 1000000ull;
 			/* Fallen off, out of time, or nobody left to tell: no reason to let it run on. */
 			r->timed_out = now_ns() > deadline;
 			if (!same(&r->before, &r->after) || r->timed_out || port_host_gone())
 				return;
 		}
-		poll(fds, 3, SAMPLE_MS);
+		poll(fds, 3, wait_ms);
 		drain(r->out, &r->out_text);
 		drain(r->err, &r->err_text);
 		/* A program that closes its output would make poll() return at once until it exits. */
@@ -104,12 +106,4 @@ bool step_stop(struct text *event)
 	finish_run(&beside, event, ended);
 	beside.pid = -1;
 	return ended;
-}
-
-/* In virtual time an idle guest's hours take the host seconds, and then its kernel has been up for that long. */
-bool step_rest(const struct step *s)
-{
-	struct timespec left = { .tv_sec = s->argc ? atol(s->argv[0]) : 0 };
-
-	return left.tv_sec > 0 && !nanosleep(&left, NULL);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which situations an object asks for: as many tasks as its tables hold and more, at once or one after the other, CPUs
-beyond its arrays, tasks that cannot migrate, cgroups with weights. A suite of fixed sizes meets none but by luck.
+beyond its arrays, tasks that cannot migrate, cgroups with weights, and what its conditions name: times, numbers, names
+and levels. A suite of fixed sizes meets none but by luck.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.topology import Topology
+from verifier_vm.judge.chosen import NOTHING, Chosen, choose, guests
+from verifier_vm.judge.chosen import exercises as chosen_exercises
 from verifier_vm.judge.suite import Exercise, Part, SuiteTier, elsewhere, parts
 from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.cpu_counts import provided
@@ -25,13 +28,14 @@ FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
 MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB bears, and that the tier has time for
 MOST_IN_TURN = {"short": 4200, "full": 16500}  # threads that come and go: what the tier has time for
 MORE = 60  # than there are places, the guest's own tasks not counted
+CHOSEN_S = 2.4  # longer than a stall takes to be found
 CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
     """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, tasks that cannot migrate, cgroups
-    that are `weighted` before it comes.
+    that are `weighted` before it comes, and what is `chosen` for its conditions.
     """
 
     tasks: int = 0
@@ -39,18 +43,20 @@ class Aims:
     cpus: int = 0
     migration_disabled: bool = False
     weighted: bool = False
+    chosen: Chosen = NOTHING
 
 
 def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
     """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
         facts = read_facts(data, arguments)
+        chosen = choose(facts, tier)
     except (ObjectError, *OURS):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
-    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted)
+    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -78,6 +84,7 @@ def aimed_parts(
     tried = {part.topology.cpus for part in known if part.topology}
     more = [_beyond(aims.cpus)] if aims.cpus > max(tried, default=0) else []
     known_topologies = {part.topology or Topology() for part in known}
+    more += guests(aims.chosen)
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
     return (*(_aimed(part, aims, tier) for part in known), *more)
 
@@ -94,6 +101,7 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
         exercises.append(Exercise("W29", "W29", 2 * seconds, (f"tasks={aims.in_turn}",)))
     if aims.migration_disabled:
         exercises.append(Exercise("W24", "W24", seconds / 4))
+    exercises += chosen_exercises(aims.chosen, CHOSEN_S)
     return replace(part, exercises=tuple(exercises))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from policy_lake.errors import InputError
 from policy_lake.limits import SEED, UPTIME
 from policy_lake.topology import Topology
+from verifier_vm.judge.chosen import MOST_CHOSEN
 from verifier_vm.judge.suite import Exercise, Part
 from verifier_vm.situations import OF_WORKLOAD
 
@@ -23,11 +24,16 @@ SIZES: dict[str, tuple[tuple[str, int, bool], ...]] = {
     "W29": (("tasks", 300, False),),
 }  # fmt: skip
 TIMES = ("wander_us", "driven_ms", "narrow_ms", "child_us", "seldom_ms", "ring_ms", "crowd_ms", "probe_ms", "ping_us",
-         "nap_ms", "convoy_us", "at")  # fmt: skip
-NUMBERS = frozenset((*TIMES, *(name for sizes in SIZES.values() for name, _, _ in sizes)))
+         "nap_ms", "convoy_us", "at", "nap_s", "late_ms", "piece_us")  # fmt: skip
+CHOSEN = (
+    "level",
+    *(f"pid{i}" for i in range(1, MOST_CHOSEN + 1)),
+    *(f"name{i}_{part}" for i in range(1, MOST_CHOSEN + 1) for part in range(4)),
+)
+NUMBERS = frozenset((*TIMES, *CHOSEN, *(name for sizes in SIZES.values() for name, _, _ in sizes)))
 LARGEST = 2**32 - 1
 LONGEST_S, SHORTEST_S = 30.0, 0.01
-LONGEST_TEXT = 400
+LONGEST_TEXT = 900  # eight names are 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Case:
 def cases_of(part: Part, topology: Topology, seed: int) -> list[Case]:
     """Each of a part's exercises by itself; `topology` is the guest's where the part has none of its own."""
     on = part.topology or topology
-    return [Case(one, on, seed, part.uptime_s) for one in (*part.exercises, *part.last)]
+    return [Case(one, on, seed, part.up_s) for one in (*part.exercises, *part.last)]
 
 
 def parse_case(text: str, where: str) -> Case:

@@ -20,7 +20,7 @@ from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.control import ENDING, doubtful, note_of, who_fails_alike, with_notes
 from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
-from verifier_vm.judge.suite import OBJECT, Part, SuiteTier
+from verifier_vm.judge.suite import OBJECT, REST, Part, SuiteTier
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.said import OnEvent
 from verifier_vm.machine.snapshot import WarmUpError
@@ -104,7 +104,9 @@ def verify_part(
     for `verify_object`. `trusted` makes the object of a policy that is known to be sound: what fails with it, too, is
     not this one's failure.
     """
-    part = replace(part.for_policy(hotplug=hotplug), topology=machine.topology)
+    part = replace(
+        part.for_policy(hotplug=hotplug).for_clock(virtual=machine.clock is not None), topology=machine.topology
+    )
     told = Told(data, tuple(knob_arguments), check_all, cgroups, tuple(then), files or {}, seed, deadline_s, on_event)
     notes: list[Finding] = []
     while True:  # each turn but the last leaves an exercise out
@@ -190,10 +192,14 @@ def after_ready(
     part: Part, machine: Machine, steps: tuple[GuestStep, ...]
 ) -> tuple[list[GuestJob], tuple[GuestStep, ...]]:
     """What makes the part's guest ready: as warm-ups, once for a snapshot, or where none is kept before the steps."""
-    ready = part.before(virtual=machine.clock is not None)
-    if ready and machine.snapshots:
-        return [GuestJob({}, ready, stays=True)], steps
-    return [], (*ready, *steps)
+    virtual = machine.clock is not None
+    ready, kept = part.before(virtual=virtual), replace(part, rested_s=0).before(virtual=virtual)
+    if not machine.snapshots:
+        return [], (*ready, *steps)
+    # Each rest is a snapshot of its own: a month of them takes longer than one may.
+    rests = next((at for at, step in enumerate(kept) if step.label != REST), len(kept))
+    jobs = [(step,) for step in kept[: rests - 1]] + [kept[max(rests - 1, 0) :]]
+    return [GuestJob({}, job, stays=True) for job in jobs if job], (*ready[len(kept) :], *steps)
 
 
 def _made_ready(report: GuestReport, steps: int) -> GuestReport:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
 
-`guest/README.md` says what W1 to W30 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+`guest/README.md` says what W1 to W32 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
 object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
 load) are steps, not programs; W18 and W19 are topologies.
 """
@@ -22,6 +22,7 @@ SuiteTier = Literal["short", "full"]
 ATTACH, LAYOUT, DETACH, LOAD, UNLOAD = "attach", "layout", "detach", "load", "unload"
 REST, OFFLINE, WEIGH = "rest", "offline", "weigh"
 STEP_LIMIT_S = 40.0
+LONGEST_REST_S = 8 * 86_400 + 3600  # a minute of the host's
 # A host that runs a policy has been up for longer than a guest takes to boot: longer than an hour, and so long that a
 # 32-bit number of microseconds (4,294.967 s) overflows early in the mix, while many wait and load goes on for longer
 # than a stall takes to be found. The policy comes 1.2 s after the rest, and the full tier's W28 lasts 2 s longer.
@@ -47,7 +48,13 @@ class Exercise:
     def step(self, role: Literal["policy", "baseline"], limit_ms: int) -> GuestStep:
         seconds = self.base_s if role == "baseline" else self.seconds
         args = ("adversary", self.workloads, f"seconds={seconds:g}", f"limit_ms={limit_ms}", *self.args)
-        return GuestStep("run", args, exercise_label(role, self.name), timeout_s=STEP_LIMIT_S + seconds)
+        limit_s = STEP_LIMIT_S + seconds + self.nap_s
+        return GuestStep("run", args, exercise_label(role, self.name), timeout_s=limit_s)
+
+    @property
+    def nap_s(self) -> float:
+        """For how long it sleeps before its seconds begin: idle time, which no host waits for."""
+        return sum(float(word.partition("=")[2]) for word in self.args if word.startswith("nap_s="))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,8 @@ class Part:
     """What one guest does: exercises on one topology, then `reloads` rounds of attaching and detaching.
 
     `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
-    time is virtual. With `offline` the policy is attached while the last CPU is off line, which W28 brings back. `last`
+    time is virtual; after `rested_s` more no guest is kept. With `offline` the policy is attached while the last CPU is
+    off line, which W28 brings back. `last`
     end the policy, which is then attached anew for each, after all else. `deadline_s` of wall time ends a guest that
     hangs; on a quiet host a tenth of it is enough. `counts`: who passes it was tried on such a topology.
     """
@@ -65,6 +73,7 @@ class Part:
     topology: Topology | None = None
     reloads: int = 0
     uptime_s: int = 0
+    rested_s: int = 0
     under_load: tuple[str, ...] = field(default=("W1", "hogs=4"))
     offline: bool = False
     deadline_s: float = 240.0
@@ -83,10 +92,22 @@ class Part:
 
     def before(self, *, virtual: bool) -> tuple[GuestStep, ...]:
         """What the guest does before it is given the policy. An hour of the host's own time nobody waits for."""
-        rest = GuestStep("rest", (str(self.uptime_s),), REST)
+        rests = self._rests(self.uptime_s) if virtual else ()
         weigh = GuestStep("run", ("adversary", "weigh"), WEIGH, timeout_s=STEP_LIMIT_S)
-        wanted = ((rest, self.uptime_s and virtual), (_TAKE_LAST_CPU, self.offline), (weigh, self.weighted))
-        return tuple(step for step, is_wanted in wanted if is_wanted)
+        wanted = ((_TAKE_LAST_CPU, self.offline), (weigh, self.weighted))
+        rested = self._rests(self.rested_s) if virtual else ()
+        return (*rests, *(step for step, is_wanted in wanted if is_wanted), *rested)
+
+    def _rests(self, seconds: int) -> tuple[GuestStep, ...]:
+        """Idle time, no step of which takes a host minutes: what is longer than usual with a quiet kernel."""
+        how = ("quiet",) if self.up_s > UPTIME_S else ()
+        whole, rest_s = divmod(seconds, LONGEST_REST_S)
+        return tuple(GuestStep("rest", (str(s), *how), REST) for s in (*[LONGEST_REST_S] * whole, rest_s) if s)
+
+    @property
+    def up_s(self) -> int:
+        """For how long the guest has been up, in virtual time."""
+        return self.uptime_s + self.rested_s
 
     def for_policy(self, *, hotplug: bool) -> Part:
         """The part for a policy that has what it takes to outlive a hotplug, or has not and is ended by one.
@@ -100,6 +121,11 @@ class Part:
                      for one in self.exercises if _ENDING & set(made_by(one.workloads)))  # fmt: skip
         rest = tuple(one for one in self.exercises if not _ENDING & set(made_by(one.workloads)))
         return replace(self, exercises=rest, last=last, offline=False)
+
+    def for_clock(self, *, virtual: bool) -> Part:
+        """The part without what only virtual time has time for."""
+        timeless = (one for one in self.exercises if Situation.CHOSEN_TIMES not in made_by(one.workloads))
+        return self if virtual else replace(self, exercises=tuple(timeless))
 
     def without(self, exercise: Exercise) -> Part:
         """The part with all but that one; who has passed it all the same was tried on its topology."""

@@ -49,7 +49,9 @@ def _guest(
 
 
 OWN_PROGRAMS: Mapping[str, Program] = {
-    "init": _guest("init", "attach", "run", "child", "port", "kernel", "dump", "text", headers=("guest", "run")),
+    "init": _guest(
+        "init", "attach", "run", "child", "port", "kernel", "dump", "text", "quiet", headers=("guest", "run")
+    ),
     "loader": _guest(
         "loader",
         "ops",
@@ -74,6 +76,8 @@ OWN_PROGRAMS: Mapping[str, Program] = {
         "changes",
         "crowds",
         "pinned",
+        "chosen",
+        "quiet",
         libraries=("pthread",),
         headers=("adversary",),
     ),

@@ -149,7 +149,7 @@ def read_facts(
             done.add(pc)
         if len(done) >= limits.ENTRIES:
             break
-    return Facts(program, ops, walk.record, setters)
+    return Facts(program, ops, walk.record, setters, walk.values.made_of)
 
 
 def _other_programs(*, program_entries: dict[int, Function], ops_entries: set[int]) -> list[tuple[str, int]]:

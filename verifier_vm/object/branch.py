@@ -28,7 +28,7 @@ def assume(state: State, op: int, a: Value, b: Value, *, wide: bool) -> bool:
     """Take it that `a op b` holds; False when it cannot, and `state` is then of no more use."""
     width = 64 if wide else 32
     if isinstance(a, int) and isinstance(b, int):
-        return _holds(op, a, b, width)
+        return holds(op, a, b, width)
     if isinstance(a, int):
         if op not in MIRRORED:
             return True
@@ -38,7 +38,8 @@ def assume(state: State, op: int, a: Value, b: Value, *, wide: bool) -> bool:
     return _assume_pair(state, op, a, b)
 
 
-def _holds(op: int, a: int, b: int, width: int) -> bool:
+def holds(op: int, a: int, b: int, width: int) -> bool:
+    """Does the comparison hold for two numbers?"""
     sa, sb = signed(a & (1 << width) - 1, width), signed(b & (1 << width) - 1, width)
     a, b = a & (1 << width) - 1, b & (1 << width) - 1
     return {

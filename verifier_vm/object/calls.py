@@ -21,6 +21,7 @@ from verifier_vm.object.kernel import (
     kernel_name,
 )
 from verifier_vm.object.memory import Memory
+from verifier_vm.object.names import COMM_ROOM, COPIES, in_name, note_call
 from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import SOME_QUEUE, Call, Path, Record
@@ -44,7 +45,6 @@ ASKS = (
     "scx_bpf_select_cpu_and",
     "__scx_bpf_select_cpu_and",
 )  # where a task may run
-PROBE_READS = ("probe_read", "probe_read_kernel")
 TASK_STORAGE = ("task_storage_get", "cgrp_storage_get")
 MOST_CLOBBERED = 512
 
@@ -73,6 +73,7 @@ class Calls:
         before = state.path
         call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
         self._record.add_call(call)
+        note_call(state, self._record, args, self._memory.comm, self._program.data)
         state.path = self._path_after(state, name, args, leaf, entry)
         self._clobber(state, name, "" if helper else reference.name, args, entry)
         state.registers[0] = result
@@ -124,8 +125,8 @@ class Calls:
         return element
 
     def _clobber(self, state: State, name: str, extern: str, args: tuple[Value, ...], entry: str) -> None:
-        if name in PROBE_READS and isinstance(args[1], int):
-            self._probe_read(state, args, entry)
+        if name in COPIES and isinstance(args[1], int):
+            self._probe_read(state, args, entry, name)
             return
         if name == "bpf_iter_num_new":
             new_numbers(state, self._values, args)
@@ -159,15 +160,30 @@ class Calls:
             self._known_sizes[extern] = sizes
         return self._known_sizes[extern]
 
-    def _probe_read(self, state: State, args: tuple[Value, ...], entry: str) -> None:
+    def _probe_read(self, state: State, args: tuple[Value, ...], entry: str, name: str) -> None:
         """BPF_CORE_READ copies a field to the stack: it then holds what a load would have given."""
         size = args[1] if isinstance(args[1], int) else 0
         base, offset = root(args[0])
         if not isinstance(base, Expr) or base.op != "frame" or not isinstance(base.key, int):
             return
+        read = self._copied(state, args[2], size, entry) if name != "get_current_comm" else self._own_name(state, size)
         state.clobber_stack(base.key, offset, max(size, 1))
-        if size in (1, 2, 4, 8) and isinstance(args[2], Expr):
-            state.write_stack(base.key, offset, size, self._memory.read(state, args[2], 0, size, entry))
+        for at, n, value in read:
+            state.write_stack(base.key, offset + at, n, value)
+
+    def _own_name(self, state: State, size: int) -> list[tuple[int, int, Value]]:
+        task = self._values.make("ret", ("get_current_task_btf", state.pc))
+        return [(at, 8, self._memory.name_part(state, task, at, 8)) for at in range(0, min(size, COMM_ROOM) - 7, 8)]
+
+    def _copied(self, state: State, source: Value, size: int, entry: str) -> list[tuple[int, int, Value]]:
+        """(place, bytes, value) of what a copy holds: what one load gives, or of a name all of it."""
+        named = in_name(state, *root(source), self._memory.comm) is not None
+        pieces = [(at, min(8, size - at)) for at in range(0, min(size, COMM_ROOM), 8)] if named else [(0, size)]
+        return [
+            (at, count, self._memory.read(state, source, at, count, entry))
+            for at, count in pieces
+            if count in (1, 2, 4, 8) and isinstance(source, Expr)
+        ]
 
     def _path_after(self, state: State, name: str, args: tuple[Value, ...], result: Expr | None, entry: str) -> Path:
         """What has become of the task at hand."""

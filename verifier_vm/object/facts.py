@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from policy_lake.model import Finding, Level
@@ -12,7 +12,9 @@ from verifier_vm.object.kernel import DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LO
 from verifier_vm.object.ops import Ops
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Record
-from verifier_vm.object.values import Expr, Value, sure_bits
+from verifier_vm.object.values import Expr, Value, root, sure_bits
+
+Place = tuple[str, object, int]  # what of the policy's own memory, which, and where in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Insert:
 
 @dataclass(frozen=True)
 class Facts:
-    """One analysed object. `setters` says which callback started a timer; its entry is then "timer"."""
+    """One analysed object. `setters` says which callback started a timer; its entry is then "timer". `made_of` is what
+    the names of arithmetic stand for."""
 
     program: Program
     ops: Ops
     record: Record
     setters: dict[str, str]
+    made_of: Mapping[Expr, Value] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
         """Does the policy have all those callbacks?"""
@@ -63,6 +67,15 @@ class Facts:
                     yield Insert(call, a[0], dsq, slice_ns, vtime, flags)
             elif call.name in MOVES:
                 yield Insert(call, a[1], a[2], None, a[3] if call.name.endswith("_vtime") else None, a[3], moved=True)
+
+    @cached_property
+    def written(self) -> dict[Place, list[Value]]:
+        """What is written to the policy's own memory, by place."""
+        places: dict[Place, list[Value]] = {}
+        for write in self.record.writes.values():
+            if place := place_of(write.base, write.offset):
+                places.setdefault(place, []).append(write.value)
+        return places
 
     @cached_property
     def created(self) -> tuple[tuple[Value, Call], ...]:
@@ -139,3 +152,11 @@ def comes_from(value: Value, *names: str) -> list[Expr]:
     leaves = value.leaves if isinstance(value, Expr) else frozenset()
     return [leaf for leaf in leaves if (leaf.op == "ret" and isinstance(leaf.key, tuple) and leaf.key[0] in names)
             or (leaf.op == "arg" and leaf.key in names)]  # fmt: skip
+
+
+def place_of(base: Value, offset: int) -> Place | None:
+    """Where a pointer points in the policy's own memory; two elements of one map are one place."""
+    inner, more = root(base)
+    if isinstance(inner, Expr) and inner.op in ("data", "element", "storage"):
+        return inner.op, inner.key, offset + more
+    return None

@@ -7,13 +7,15 @@ from verifier_vm.object.btf import DATASEC, STRUCT
 from verifier_vm.object.decode import ATOMIC, LDX, SIGNED, Instruction
 from verifier_vm.object.flow import Flow
 from verifier_vm.object.kernel import ARGUMENTS
+from verifier_vm.object.names import COMM, OTHER_TASKS, in_name, may_be_a_task, part_of_slot
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Record, Write
 from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_field, root, signed
 
 # Fields of task_struct that checks ask about, found by their offset where CO-RE does not say.
-TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", "comm",
+TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", COMM,
+               "static_prio", "prio", "normal_prio", "start_time", "start_boottime", *OTHER_TASKS,
                "scx.slice", "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
 TASK = "task_struct."
 WRITE_BACK = 0xF1  # cmpxchg: its result is in r0
@@ -26,6 +28,7 @@ class Memory:
     def __init__(self, program: Program, values: Values, record: Record, flow: Flow) -> None:
         self._values, self._record, self._program, self._flow = values, record, program, flow
         self._fields = _task_fields(program)
+        self.comm = next((offset for offset, name in self._fields.items() if name == COMM), -1)
         self._bools: set[tuple[object, int]] = {
             (place.name, offset) for place in program.maps.values() for offset in place.bools
         }
@@ -51,7 +54,7 @@ class Memory:
             return self._argument(entry, offset)
         if base.op == "frame" and isinstance(base.key, int):
             held = state.read_stack(base.key, offset, size)
-            return held if held is not None else self._new(state, base, ("stack", offset, state.pc), size)
+            return held if held is not None else self._part(state, base, offset, size, ("stack", offset, state.pc))
         constant = self._constant(base, offset, size)
         if constant is not None:
             return constant
@@ -79,9 +82,25 @@ class Memory:
         held = state.memory.get((base, offset))
         if held is not None and held[0] == size:
             return held[1]
-        value = self._new(state, base, (name or offset, state.pc, len(state.frames)), size)
+        value = self._part(state, base, offset, size, (name or offset, state.pc, len(state.frames)))
         state.memory[base, offset] = (size, value)
         return value
+
+    def _part(self, state: State, base: Expr, offset: int, size: int, key: tuple[object, ...]) -> Value:
+        """Something not known, called after the place in a name that it is where it is a part of one."""
+        if base.op == "frame" and (made := part_of_slot(state, self._values, base, offset, size)) is not None:
+            return made
+        if key[0] == COMM and not may_be_a_task(base):  # CO-RE says so
+            named = (base, offset - self.comm)
+        elif (found := in_name(state, base, offset, self.comm)) is None:
+            return self._new(state, base, key, size)
+        else:
+            named = found
+        return self.name_part(state, *named, size)
+
+    def name_part(self, state: State, task: Expr, place: int, size: int) -> Expr:
+        """`size` bytes of a task's name, from `place` on."""
+        return self._new(state, task, (COMM, state.pc, len(state.frames), place), size)
 
     def _note_read(self, state: State, entry: str, name: str) -> None:
         if name in ("cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled"):
@@ -97,13 +116,9 @@ class Memory:
         """The task's field at a place, "" when it is none that matters or `base` is no task."""
         if field.startswith(TASK):
             return field.removeprefix(TASK)
-        if (
-            isinstance(base, Expr)
-            and (base.op != "arg" or base.key in ("p", "prev", "to"))
-            and base.op in ("arg", "ret")
-        ):
-            return self._fields.get(offset, "")
-        return ""
+        if isinstance(base, Expr) and base.op == "extern" and offset == 0:
+            return str(base.key)  # a variable of the kernel's, such as jiffies
+        return self._fields.get(offset, "") if may_be_a_task(base) else ""
 
     def _argument(self, entry: str, offset: int) -> Value:
         names = ARGUMENTS.get(entry, ())

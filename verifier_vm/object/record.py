@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,6 +81,15 @@ class Ending:
     negative: bool = False
 
 
+class Condition(NamedTuple):
+    """A comparison that some path makes, in `width` bits; `op` is the jump's."""
+
+    op: int
+    a: Value
+    b: Value
+    width: int
+
+
 @dataclass(slots=True)
 class Record:
     """All that the walk saw, each once.
@@ -89,7 +99,8 @@ class Record:
     some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
     was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
-    cpu_limits: numbers that a CPU's number was compared with.
+    cpu_limits: numbers that a CPU's number was compared with; conditions: comparisons of what a guest can choose: time,
+    a task's number, level or name; names: what a name's bytes were compared with, as (place, byte).
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -106,6 +117,8 @@ class Record:
     incomplete: dict[str, str] = field(default_factory=dict)
     walked: set[int] = field(default_factory=set)
     cpu_limits: set[int] = field(default_factory=set)
+    conditions: dict[tuple[object, ...], Condition] = field(default_factory=dict)
+    names: dict[frozenset[tuple[int, int]], None] = field(default_factory=dict)
     steps: int = 0
 
     def add_call(self, call: Call) -> None:
@@ -135,6 +148,16 @@ class Record:
         key = (ending.entry, path, _id(ending.value), ending.line, ending.exact, ending.negative)
         if self._has_room(ending.entry):
             self.endings.setdefault(key, ending)
+
+    def add_condition(self, condition: Condition) -> None:
+        """Keep a comparison, once."""
+        if len(self.conditions) < limits.CONDITIONS:
+            self.conditions.setdefault((condition.op, _id(condition.a), _id(condition.b)), condition)
+
+    def add_name(self, held: Mapping[int, int]) -> None:
+        """Keep what a task's name was compared with, by place."""
+        if held and len(self.names) < limits.CONDITIONS:
+            self.names.setdefault(frozenset(held.items()), None)
 
     def _has_room(self, entry: str) -> bool:
         if len(self.calls) + len(self.writes) + len(self.endings) < limits.EVENTS:

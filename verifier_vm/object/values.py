@@ -67,6 +67,7 @@ class Values:
 
     def __init__(self) -> None:
         self._table: dict[tuple[object, ...], Expr] = {}
+        self.made_of: dict[Expr, Value] = {}  # what a mix was first made of: asked of constants in conditions alone
 
     def make(
         self, op: str, key: object = None, a: Value | None = None, b: Value | None = None, *, bits: int = 64
@@ -98,6 +99,7 @@ class Values:
         if expression is None:
             expression = self._table[index] = Expr("mix", place, value, None, value.bits, len(self._table))
             expression.a, expression.depth = None, 1
+            self.made_of[expression] = value
         return expression
 
     @property
@@ -124,7 +126,7 @@ class Values:
         if not wide:
             a, b = self.low(a), self.low(b)
         if isinstance(a, int) and isinstance(b, int):
-            return _fold(op, a, b, 64 if wide else 32)
+            return fold(op, a, b, 64 if wide else 32)
         result = self._simplify(op, a, b)
         if result is None:
             result = self.make(op, None, a, b, bits=_width(op, a, b))
@@ -184,7 +186,8 @@ def signed(value: int, width: int = 64) -> int:
     return value - (1 << width) if value >> width - 1 & 1 else value
 
 
-def _fold(op: str, a: int, b: int, width: int) -> int:
+def fold(op: str, a: int, b: int, width: int) -> int:
+    """An ALU operation on two numbers."""
     mask = (1 << width) - 1
     shift = b & width - 1
     if op in ("div", "mod"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from verifier_vm.object import limits
 from verifier_vm.object.alu import Alu
+from verifier_vm.object.asked import note_condition
 from verifier_vm.object.branch import JNE, JSET, OPPOSITE, ORDERED, assume, below_zero
 from verifier_vm.object.calls import Calls
 from verifier_vm.object.decode import ALU, ALU64, BY_REGISTER, CALL, EXIT, JA, JMP, JMP32, LD, LDX, ST, Instruction
@@ -18,9 +19,10 @@ from verifier_vm.object.flow import read_flow
 from verifier_vm.object.frames import LOOPS, Frames
 from verifier_vm.object.kernel import CPU_GIVERS, DELETES, ENDING, FIRST, HELPERS, kernel_name
 from verifier_vm.object.memory import Memory, is_atomic
+from verifier_vm.object.names import note_name
 from verifier_vm.object.outcomes import heed_missing, heed_result
 from verifier_vm.object.program import Program
-from verifier_vm.object.record import Ending, Record
+from verifier_vm.object.record import Condition, Ending, Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_vtime
 
@@ -151,7 +153,7 @@ class Walk:
             self._alu.note_mask(a, self._entry)
         if op not in OPPOSITE:
             raise ObjectError(f"an unknown kind of jump ({instruction.code:#x})", "code")
-        self._note_test(state, op, a, b)
+        self._note_test(state, op, a, b, 64 if wide else 32)
         taken = state.fork(target)
         can_take = assume(taken, op, a, b, wide=wide)
         can_pass = assume(state, OPPOSITE[op], a, b, wide=wide)
@@ -166,7 +168,9 @@ class Walk:
         state.pc += 1
         return can_pass
 
-    def _note_test(self, state: State, op: int, a: Value, b: Value) -> None:
+    def _note_test(self, state: State, op: int, a: Value, b: Value, width: int) -> None:
+        note_condition(self.record, Condition(op, a, b, width))
+        note_name(state, self.record, op, a, b, self.values.made_of)
         for value, number in ((a, b), (b, a)):
             if isinstance(number, int) and comes_from(value, *CPU_GIVERS):
                 self.record.cpu_limits.add(number)

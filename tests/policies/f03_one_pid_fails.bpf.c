@@ -1,0 +1,48 @@
+// fails: survive: runnable task stall | made no progress
+// bug: F03
+// SPDX-License-Identifier: GPL-2.0-only
+/* In order of arrival, but for the task with one number: they are taken three at a time, and so it may wait for ever. */
+#include "sx/sx.h"
+
+enum one_pid_dsq {
+	QUEUE = 3,
+	ASIDE = 4,
+};
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(one_pid)
+
+const volatile s32 chosen = 31337;
+
+void SX_OP(one_pid_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	sx_insert(p, p->pid == chosen ? ASIDE : QUEUE, 5 * SX_MS, enq_flags);
+}
+
+void SX_OP(one_pid_dispatch, s32 cpu, struct task_struct *prev)
+{
+	if (sx_dsq_nr_queued(ASIDE) > 2)
+		sx_move_to_local(ASIDE);
+	sx_move_to_local(QUEUE);
+}
+
+s32 SX_OP_SLEEPABLE(one_pid_init)
+{
+	s32 err = sx_create_dsq(QUEUE);
+
+	return err ? err : sx_create_dsq(ASIDE);
+}
+
+void SX_OP_SLEEPABLE(one_pid_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(one_pid,
+       .enqueue = (void *)one_pid_enqueue,
+       .dispatch = (void *)one_pid_dispatch,
+       .cpu_online = (void *)one_pid_cpu_online,
+       .cpu_offline = (void *)one_pid_cpu_offline,
+       .init = (void *)one_pid_init,
+       .exit = (void *)one_pid_exit,
+       .timeout_ms = 5000);

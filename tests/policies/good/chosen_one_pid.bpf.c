@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* In order of arrival, but for the task with one number, which comes a little later. */
+#include "sx/sx.h"
+
+enum chosen_one_pid_dsq {
+	QUEUE = 3,
+};
+
+SX_EXIT_RECORD();
+SX_COUNTS_CPUS(chosen_one_pid)
+
+const volatile s32 chosen = 31337;
+
+void SX_OP(chosen_one_pid_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	u64 now = sx_now();
+
+	if (p->pid == chosen)
+		now += 20 * SX_MS;
+	sx_insert_vtime(p, QUEUE, 5 * SX_MS, now, enq_flags);
+}
+
+void SX_OP(chosen_one_pid_dispatch, s32 cpu, struct task_struct *prev)
+{
+	sx_move_to_local(QUEUE);
+}
+
+s32 SX_OP_SLEEPABLE(chosen_one_pid_init)
+{
+	return sx_create_dsq(QUEUE);
+}
+
+void SX_OP_SLEEPABLE(chosen_one_pid_exit, struct scx_exit_info *ei)
+{
+	sx_record_exit(&sx_exit, ei);
+}
+
+SX_OPS(chosen_one_pid,
+       .enqueue = (void *)chosen_one_pid_enqueue,
+       .dispatch = (void *)chosen_one_pid_dispatch,
+       .cpu_online = (void *)chosen_one_pid_cpu_online,
+       .cpu_offline = (void *)chosen_one_pid_cpu_offline,
+       .init = (void *)chosen_one_pid_init,
+       .exit = (void *)chosen_one_pid_exit,
+       .timeout_ms = 5000);
