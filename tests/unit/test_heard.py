@@ -57,6 +57,7 @@ def test_what_is_no_json_is_told_by_its_kind(status: int, body: bytes, kind: str
 
 
 def test_no_more_is_kept_than_an_error_has_and_the_next_answer_begins_anew() -> None:
+    assert Heard().status == 0, "no answer has come"
     made = heard(500, b"x" * (MOST_BYTES - 1))
     made.take(b"yz")
     made.take(b"more")
