@@ -66,6 +66,7 @@ def test_a_cluster_has_the_slots_that_it_says_and_ends_with_nothing_left(our_clu
     made, seen = our_cluster(warm=lambda: None), our_cluster.seen
     made.ready()
     assert (made.slots, seen.connects, seen.warmed, seen.down) == (3, [2], 2, 0)
+    assert made._thread.daemon, "an exit does not wait for it"
     assert len(list(our_cluster.place.iterdir())) == 1
     made.end()
     assert seen.down == 1 and list(our_cluster.place.iterdir()) == []
@@ -79,6 +80,11 @@ def test_what_somebody_else_started_is_neither_warmed_nor_ended(
     made.ready()
     made.end()
     assert (our_cluster.seen.connects, our_cluster.seen.warmed, our_cluster.seen.down) == ([], 0, 0)
+    our_cluster.seen.resources, resources = {}, our_cluster.seen.resources
+    with pytest.raises(InfraError, match="has no 'microvm' resource"):
+        our_cluster().ready()
+    our_cluster.seen.resources = resources
+    assert our_cluster.seen.killed == 0
     our_cluster.seen.initialized = False
     monkeypatch.setenv("RAY_ADDRESS", "h:1")
     joined = our_cluster(warm=lambda: None)
@@ -132,6 +138,7 @@ def test_a_cluster_that_dies_is_lost_and_begun_anew(our_cluster: Any) -> None:
     seen.ended = "Ray's raylet ended (signal 9)"
     made._thread.join(5)
     assert made.lost() == "Ray's raylet ended (signal 9)" and seen.killed >= 1 and seen.down >= 1
+    assert made._scratch.exists(), "for the next"
     seen.ended = ""
     made.ready()
     assert made.lost() == "" and seen.connects == [2, 3]
@@ -204,7 +211,13 @@ def test_one_that_is_only_starting_is_killed_at_the_end_and_not_waited_for(
     our_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, starting = threading.Event(), threading.Event()
-    monkeypatch.setattr(cluster, "start", lambda *_: starting.set() or release.wait(5))
+
+    def start(slots: int, scratch: Path) -> None:
+        starting.set()
+        release.wait(5)
+        scratch.mkdir()  # as Ray does, however late
+
+    monkeypatch.setattr(cluster, "start", start)
     monkeypatch.setattr(cluster, "ABANDON_S", 0.05)
     made, begun = our_cluster(), time.monotonic()
     assert starting.wait(5)
@@ -212,7 +225,24 @@ def test_one_that_is_only_starting_is_killed_at_the_end_and_not_waited_for(
     assert our_cluster.seen.killed and time.monotonic() - begun < 2 and list(our_cluster.place.iterdir()) == []
     release.set()
     made._thread.join(5)
-    assert not made._thread.is_alive() and our_cluster.seen.down == 1
+    assert not made._thread.is_alive() and our_cluster.seen.down == 1 and list(our_cluster.place.iterdir()) == []
+
+
+def test_a_start_that_hangs_leaves_time_for_another(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off = threading.Event()
+
+    def start(slots: int, scratch: Path) -> None:
+        our_cluster.seen.connects.append(slots)
+        if len(our_cluster.seen.connects) == 1:
+            broken_off.wait(5)
+            raise OSError("killed")
+
+    monkeypatch.setattr(cluster, "start", start)
+    monkeypatch.setattr(cluster, "kill_processes", lambda scratch: broken_off.set())
+    monkeypatch.setattr(cluster, "ONE_START", 0.1)
+    our_cluster.settings.cluster_deadline_s = 2.0
+    our_cluster().ready()
+    assert our_cluster.seen.connects == [2, 2]
 
 
 def test_what_ray_still_writes_is_removed_a_little_later(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,7 @@ def test_what_an_endpoint_counts_is_believed_where_it_can_be() -> None:
     for counts, used in (
         ({}, (70, 7)),
         ({"a": {"prompt_tokens": 5}}, (5, 0)),
+        ({"a": {"prompt_tokens": 1}}, (1, 0)),
         ({"a": {"completion_tokens": 4}, "b": {"prompt_tokens": None, "completion_tokens": 2}}, (0, 6)),
         ({"a": {"prompt_tokens": 0, "completion_tokens": None}}, (70, 7)),
         ({"a": {"prompt_tokens": "many"}}, (70, 7)),

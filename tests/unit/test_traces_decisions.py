@@ -59,7 +59,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     class Context:
         def __enter__(self) -> Any:
-            (seen.data).write_bytes(b"data")
+            seen.data.write_bytes(b"data" * 5)
             return SimpleNamespace(stop=lambda: setattr(seen, "stopped", seen.stopped + 1))
 
         def __exit__(self, *_: object) -> None:
@@ -85,13 +85,16 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_recording_has_the_shares_of_the_time_that_passed(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    phases: list[bool] = []
+    phases, told = list[bool](), list[Any]()
+    monkeypatch.setattr(recorder, "doing", lambda words, *numbers: told.extend(numbers))
+    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda pid: {pid})
     monkeypatch.setattr(recorder.os, "getpriority", lambda which, who: 5 if (which, who) == (os.PRIO_PROCESS, 0) else 0)
     made = record(["true", "--no-command"], on_phase=phases.append)
-    assert phases == [True, False] and session.built[2]["base_nice"] == 5
+    assert phases == [True, False] and session.built[2]["base_nice"] == 5 and session.built[2]["cpus"] == {0}
+    assert told == [0, 2], "no megabyte, and two events"
     assert (made.trace, made.status, session.stopped, session.buffer_mib) == ("trace", 0, 1, 16)
     events, root, more = session.built
-    assert (events, root) == ((b"data", 77), 77)
+    assert (events, root) == ((b"data" * 5, 77), 77)
     assert (more["busy_share"], more["stolen_share"]) == (800 / 2000, 100 / 2000)
 
 
@@ -104,7 +107,10 @@ def test_where_no_time_passed_nothing_is_divided_by_it(session: Any) -> None:
     assert (session.built[2]["busy_share"], session.built[2]["stolen_share"]) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("status", "words"), [(3, "true: exited with 3, so"), (-9, "true: was ended by signal 9, so")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(3, "true: exited with 3, so"), (1, "exited with 1,"), (-9, "true: was ended by signal 9, so"), (-1, "signal 1,")],
+)
 def test_a_command_that_fails_leaves_nothing_unless_that_is_allowed(session: Any, status: int, words: str) -> None:
     session.status = status
     with pytest.raises(InputError, match=words):
@@ -202,6 +208,6 @@ def test_only_our_cpus_ticks_count(monkeypatch: pytest.MonkeyPatch) -> None:
     all_cpus, ours, other = "cpu  9 9 9 9 9 9 9 9 9 9", "cpu0 1 2 3 40 5 6 7 8 99 99", "cpu1 1 1 1 1 1 1 1 1 9 9"
     text = "\n".join([all_cpus, ours, other, "", "intr 5", "cpu2 1 0 0 10 0 0 0 2 9 9"])
     monkeypatch.setattr(recorder, "Path", lambda _: SimpleNamespace(read_text=lambda: text))
-    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda _: {0, 2})
+    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda pid: {0, 2} if pid == 0 else {1})
     passed, stolen = 72 + 13, 10
     assert _host_times() == (passed, passed - 55 - stolen, stolen)
