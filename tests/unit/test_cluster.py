@@ -7,6 +7,7 @@ That is removed by the next; what belongs to a living one, or to nobody, stays.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -30,6 +31,14 @@ def test_unless_a_place_is_named_it_is_swept_where_ours_would_lie(tmp_path, monk
     (tmp_path / f"{SCRATCH}4194399-ab").mkdir()
     monkeypatch.setattr(cluster, "_short_directory", lambda: str(tmp_path))
     sweep()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_process_sweeps_meanwhile_is_no_failure(tmp_path, monkeypatch) -> None:
+    (tmp_path / f"{SCRATCH}4194399-ab").mkdir()
+    remove = shutil.rmtree
+    monkeypatch.setattr(cluster.shutil, "rmtree", lambda path, **more: (remove(path), remove(path, **more)))
+    sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -165,6 +165,32 @@ def test_one_that_ends_at_its_start_without_a_reason_is_started_again(start: Any
     assert len(start.seen.started) == 2
 
 
+@pytest.mark.parametrize(("deaths", "lost"), [((0, 40, 80, 119.9), 1), ((0, 40, 80, 120), 0), ((0, 1, 2), 0)])
+def test_one_that_dies_more_than_three_times_in_two_minutes_is_meant_to(
+    start: Any, monkeypatch: pytest.MonkeyPatch, deaths: tuple[float, ...], lost: int
+) -> None:
+    at, all_told = iter(deaths), threading.Event()
+
+    def monotonic() -> float:
+        now = next(at)
+        if now == deaths[-1]:
+            all_told.set()
+        return now
+
+    clock = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
+    monkeypatch.setattr(prefect_server, "time", clock)
+    processes = [Process() for _ in range(len(deaths) + 1)]
+    server = start(processes, 200)
+    server._answered = True
+    for process in processes[:-1]:
+        process.end(-9)
+    assert all_told.wait(5)
+    ends = time.monotonic() + 5
+    while len(start.seen.started) + len(start.seen.lost) < len(deaths) + 1 and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert (len(start.seen.started), len(start.seen.lost)) == (len(deaths) + 1 - lost, lost)
+
+
 @pytest.mark.parametrize(("status", "told"), [(-15, "signal 15"), (-1, "signal 1"), (0, "status 0"), (3, "status 3")])
 def test_how_a_server_ended_is_a_signal_or_a_status(status: int, told: str) -> None:
     assert prefect_server._ending(status) == told
