@@ -241,8 +241,16 @@ def test_a_start_that_hangs_leaves_time_for_another(our_cluster: Any, monkeypatc
     monkeypatch.setattr(cluster, "kill_processes", lambda scratch: broken_off.set())
     monkeypatch.setattr(cluster, "ONE_START", 0.1)
     our_cluster.settings.cluster_deadline_s = 2.0
-    our_cluster().ready()
+    made = our_cluster()
+    made.ready()
     assert our_cluster.seen.connects == [2, 2]
+    broken_off.clear()
+    over, not_over = threading.Event(), threading.Event()
+    over.set()
+    made._break_off(over)
+    assert not broken_off.is_set(), "what has started is not broken off"
+    made._break_off(not_over)
+    assert broken_off.is_set()
 
 
 def test_what_ray_still_writes_is_removed_a_little_later(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,7 @@ def test_a_server_is_ready_when_it_answers_with_200(start: Any) -> None:
     server.ready()
     assert start.seen.answers == [f"{server.url}/health"] * 4 and server.url.startswith("http://127.0.0.1:")
     ((words, options),) = start.seen.started
+    assert server._keeper.daemon, "an exit does not wait for it"
     assert words[1:3] == ["-m", "tasks.fleet.prefect_server"] and options["pass_fds"] == (int(words[3]),)
     assert options["start_new_session"] is True and "OPENAI_API_KEY" not in options["env"]
 
