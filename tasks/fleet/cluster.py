@@ -110,9 +110,10 @@ class Cluster:
 
             if owned and self._warm is not None and not joins_a_cluster():
                 self._warming = warm_workers(self._warm, self.slots)
-            self.slots = int(ray.cluster_resources().get(MICROVM, 0))
-            if self.slots < 1:
+            slots = int(ray.cluster_resources().get(MICROVM, 0))
+            if slots < 1:
                 raise InfraError(f"the Ray cluster has no '{MICROVM}' resource: start its nodes with --resources")
+            self.slots = slots
         except BaseException as error:  # a SystemExit of Ray's, too
             self._error = error
             if owned and not joins_a_cluster():

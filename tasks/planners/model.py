@@ -52,16 +52,17 @@ class ModelPlanner:
         from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for
 
         deadline = time.monotonic() + self.endpoint.timeout_s
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 1
+        while True:
             reply = self._reply(context, deadline)
             if reply.error is None:
                 return reply.answers
             pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
             if not reply.again or attempt == ATTEMPTS or time.monotonic() + pause_s >= deadline:
                 raise reply.error
-            log.warning("%s; trying again, %d of %d", reply.error, attempt + 1, ATTEMPTS)
+            attempt += 1
+            log.warning("%s; trying again, %d of %d", reply.error, attempt, ATTEMPTS)
             time.sleep(pause_s)
-        raise AssertionError("the last attempt returns or raises")
 
     def _reply(self, context: PlanContext, deadline: float) -> Reply:
         """One call, afforded before and counted after, whatever becomes of it."""

@@ -94,7 +94,7 @@ def audience(settings: Settings) -> str:
         return settings.audience
     try:
         machine = MACHINE_ID.read_text(encoding="ascii").strip()
-    except OSError:
+    except (OSError, ValueError):
         machine = ""
     # An image that was copied before its first boot has an empty id, or the word "uninitialized".
     if len(machine) != 32:

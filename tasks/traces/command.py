@@ -50,7 +50,7 @@ def end_process(process: subprocess.Popen[str] | subprocess.Popen[bytes], within
 def _end_all(process: subprocess.Popen[bytes], others: Collection[int]) -> None:
     """End the command and all below it: our descendants but for `others` and theirs."""
     # From now on what loses its parent is a child of ours, and so still found; before, that is init's.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     told: set[int] = set()
     begun = time.monotonic()
     while (left := _children_of(os.getpid(), others)) and (passed := time.monotonic() - begun) < END_S + KILLED_S:
@@ -65,7 +65,7 @@ def _end_all(process: subprocess.Popen[bytes], others: Collection[int]) -> None:
             with suppress(ChildProcessError):  # not yet ours
                 os.waitpid(pid, os.WNOHANG)
     process.poll()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def _children_of(root: int, others: Collection[int]) -> set[int]:

@@ -223,6 +223,6 @@ def _host_times() -> tuple[int, int, int]:
     """Ticks since boot of the CPUs on which we may run: passed, used by processes, kept by the hypervisor (proc(5))."""
     names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-    cpus = [[int(word) for word in words[1:9]] for words in lines if words and words[0] in names]
+    cpus = [[int(word) for word in words[1:]] for words in lines if words and words[0] in names]
     passed, idle, stolen = (sum(sum(cpu[i] for i in which) for cpu in cpus) for which in (range(8), (3, 4), (7,)))
     return passed, passed - idle - stolen, stolen

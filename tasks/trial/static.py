@@ -166,8 +166,7 @@ def _build(
     parts: Sequence[Part], stages: list[Stage], kernel: Kernel, include_dirs: Sequence[Path]
 ) -> PolicyObject | None:
     """Compile and link into a stage `build`, which rejects what the compiler or the linker refuses."""
-    started, objects, confined = time.monotonic(), list[tuple[str, bytes]](), True
-    name = parts[0].name
+    started, objects, confined, name = time.monotonic(), list[tuple[str, bytes]](), True, ""
     try:
         for part in parts:
             name = part.name

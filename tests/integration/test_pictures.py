@@ -47,6 +47,8 @@ def test_a_picture_that_is_gone_or_too_large_for_a_page_is_left_out_of_it(tmp_pa
     (tmp_path / "scores.png").write_bytes(bytes(MOST_BYTES + 1))
     pictures = Pictures({"scores": tmp_path / "scores.png", "waits": tmp_path / "waits.png"})
     assert pictures.markdown(embedded=True) == ""
+    (tmp_path / "scores.png").write_bytes(bytes(MOST_BYTES))
+    assert pictures.markdown(embedded=True).startswith("![scores](data:image/png;base64,AAAA")
 
 
 def test_bars_are_named_by_what_tells_them_apart():

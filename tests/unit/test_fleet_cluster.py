@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import logging
-import socket
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,97 +15,8 @@ from typing import Any
 
 import pytest
 
-from policy_lake.errors import InfraError, InputError
-from tasks.fleet import cluster, environment
-from tasks.fleet.reach import PREFACE, check_ray
-
-
-def test_the_environment_is_filled_where_the_user_has_set_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(environment, "os", SimpleNamespace(environ={"DO_NOT_TRACK": "0", "RAY_ADDRESS": ""}))
-    monkeypatch.setattr(environment.Path, "home", lambda: tmp_path)
-    environ = environment.os.environ
-    environment.prepare_environment()
-    assert environ["DO_NOT_TRACK"] == "0" and environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    token = environ["RAY_AUTH_TOKEN"]
-    assert (environ["RAY_AUTH_MODE"], len(token), environ["RAY_USAGE_STATS_ENABLED"]) == ("token", 64, "0")
-    environment.prepare_environment()
-    assert environ["RAY_AUTH_TOKEN"] == token, "called again it changes nothing"
-
-
-@pytest.mark.parametrize(
-    ("given", "file", "made"),
-    [
-        ({}, False, {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}),
-        ({"RAY_ADDRESS": "local"}, False, {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}),
-        ({"RAY_AUTH_TOKEN": "t"}, False, {"RAY_AUTH_MODE"}),
-        ({"RAY_AUTH_TOKEN_PATH": "/t"}, False, {"RAY_AUTH_MODE"}),
-        ({"RAY_AUTH_MODE": "none"}, False, {"RAY_AUTH_MODE"}),
-        ({"RAY_ADDRESS": "h:1"}, False, set()),
-        ({"RAY_ADDRESS": "h:1"}, True, {"RAY_AUTH_MODE"}),
-        ({"RAY_ADDRESS": "h:1", "RAY_AUTH_TOKEN": "t"}, False, {"RAY_AUTH_MODE"}),
-    ],
-)
-def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
-    given: dict[str, str], file: bool, made: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(environment, "os", SimpleNamespace(environ=given))
-    monkeypatch.setattr(environment.Path, "home", lambda: tmp_path)
-    if file:
-        (tmp_path / ".ray").mkdir()
-        (tmp_path / ".ray/auth_token").write_text("t")
-    assert {name for name in environment._ray() if name.startswith("RAY_AUTH")} == made
-    assert environment.joins_a_cluster() is ("h:1" in given.values())
-
-
-def test_prefect_s_page_shows_our_own_lines() -> None:
-    assert environment.PREFECT["PREFECT_LOGGING_EXTRA_LOGGERS"] == cluster.log.name.partition(".")[0] == "tasks"
-
-
-def test_scratch_lies_where_a_socket_s_path_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    for usual, place in (("/" + "a" * 13, "/" + "a" * 13), ("/" + "a" * 14, "/tmp")):
-        monkeypatch.setattr(cluster.tempfile, "gettempdir", lambda usual=usual: usual)
-        assert cluster._short_directory() == place
-
-
-def test_an_address_is_tried_before_ray_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    met: list[Any] = []
-
-    class Connection:
-        def __init__(self, answer: bytes) -> None:
-            self.answer = answer
-
-        def __enter__(self) -> Connection:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def sendall(self, data: bytes) -> None:
-            assert data == PREFACE
-
-        def recv(self, most: int) -> bytes:
-            return self.answer[:most]
-
-    def connect(where: tuple[str, int], *, timeout: float) -> Connection:
-        met.append(where)
-        if where[1] == 9:
-            raise ConnectionRefusedError("refused")
-        return Connection(b"HTTP/1.1 200" if where[1] == 80 else bytes((0, 0, 0, 4, 0)))
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    check_ray("ray://host:10001")
-    check_ray("[::1]:6379")
-    check_ray("auto")
-    assert met == [("host", 10001), ("::1", 6379)]
-    for bad in ("host", ":6379", "host:x", "host:65536"):
-        with pytest.raises(InputError, match="not a HOST:PORT"):
-            check_ray(bad)
-    with pytest.raises(InfraError, match="no Ray cluster can be reached"):
-        check_ray("host:9")
-    with pytest.raises(InfraError, match="is no Ray cluster"):
-        check_ray("host:80")
+from policy_lake.errors import InfraError
+from tasks.fleet import cluster
 
 
 @pytest.fixture
@@ -154,6 +66,7 @@ def test_a_cluster_has_the_slots_that_it_says_and_ends_with_nothing_left(our_clu
     made, seen = our_cluster(warm=lambda: None), our_cluster.seen
     made.ready()
     assert (made.slots, seen.connects, seen.warmed, seen.down) == (3, [2], 2, 0)
+    assert made._thread.daemon, "an exit does not wait for it"
     assert len(list(our_cluster.place.iterdir())) == 1
     made.end()
     assert seen.down == 1 and list(our_cluster.place.iterdir()) == []
@@ -167,6 +80,11 @@ def test_what_somebody_else_started_is_neither_warmed_nor_ended(
     made.ready()
     made.end()
     assert (our_cluster.seen.connects, our_cluster.seen.warmed, our_cluster.seen.down) == ([], 0, 0)
+    our_cluster.seen.resources, resources = {}, our_cluster.seen.resources
+    with pytest.raises(InfraError, match="has no 'microvm' resource"):
+        our_cluster().ready()
+    our_cluster.seen.resources = resources
+    assert our_cluster.seen.killed == 0
     our_cluster.seen.initialized = False
     monkeypatch.setenv("RAY_ADDRESS", "h:1")
     joined = our_cluster(warm=lambda: None)
@@ -220,6 +138,7 @@ def test_a_cluster_that_dies_is_lost_and_begun_anew(our_cluster: Any) -> None:
     seen.ended = "Ray's raylet ended (signal 9)"
     made._thread.join(5)
     assert made.lost() == "Ray's raylet ended (signal 9)" and seen.killed >= 1 and seen.down >= 1
+    assert made._scratch.exists(), "for the next"
     seen.ended = ""
     made.ready()
     assert made.lost() == "" and seen.connects == [2, 3]
@@ -231,8 +150,14 @@ def test_a_cluster_without_a_slot_is_none(our_cluster: Any, resources: dict[str,
     with pytest.raises(InfraError, match="has no 'microvm' resource"):
         our_cluster().ready()
     assert our_cluster.seen.killed, "what it started is gone when it is told"
+    our_cluster.seen.resources, our_cluster.seen.connects = {}, []
+    made = our_cluster()
+    for _ in range(2):
+        with pytest.raises(InfraError, match="has no 'microvm' resource"):
+            made.ready()
     our_cluster.seen.resources = {"microvm": 1.0}
-    our_cluster().ready()
+    made.ready()
+    assert our_cluster.seen.connects == [2, 2, 2] and made.slots == 1, "begun each time with the slots of this host"
 
 
 def test_a_start_that_hangs_is_broken_off_and_told(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +171,102 @@ def test_a_start_that_hangs_is_broken_off_and_told(our_cluster: Any, monkeypatch
     release.set()
     assert made._connected.wait(5)
     made._deadline_s = 5.0
+
+
+def test_one_that_is_joined_and_does_not_answer_is_nobody_s_to_kill(
+    our_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setenv("RAY_ADDRESS", "h:1")
+    monkeypatch.setattr(cluster, "join", lambda _: release.wait(5))
+    our_cluster.settings.cluster_deadline_s = 0.05
+    made = our_cluster()
+    with pytest.raises(InfraError, match=r"did not start within 0\.05 s"):
+        made.ready()
+    release.set()
+    assert made._connected.wait(5) and our_cluster.seen.killed == 0
+    made._deadline_s = 5.0
+
+
+def test_one_that_is_joined_and_falls_silent_is_lost_and_not_killed(
+    our_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "h:1")
+    monkeypatch.setattr(cluster, "_answering", lambda address: lambda: f"{address} is silent")
+    made = our_cluster()
+    made.ready()
+    made._thread.join(5)
+    assert (made.lost(), our_cluster.seen.killed, our_cluster.seen.down) == ("h:1 is silent", 0, 1)
+
+
+def test_one_that_somebody_else_started_is_not_watched(our_cluster: Any) -> None:
+    our_cluster.seen.initialized, our_cluster.seen.ended = True, "Ray's raylet ended (signal 9)"
+    made = our_cluster()
+    made.ready()
+    made._thread.join(0.05)
+    assert made._thread.is_alive() and made.lost() == ""
+
+
+def test_one_that_is_only_starting_is_killed_at_the_end_and_not_waited_for(
+    our_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, starting = threading.Event(), threading.Event()
+
+    def start(slots: int, scratch: Path) -> None:
+        starting.set()
+        release.wait(5)
+        scratch.mkdir()  # as Ray does, however late
+
+    monkeypatch.setattr(cluster, "start", start)
+    monkeypatch.setattr(cluster, "ABANDON_S", 0.05)
+    made, begun = our_cluster(), time.monotonic()
+    assert starting.wait(5)
+    made.end()
+    assert our_cluster.seen.killed and time.monotonic() - begun < 2 and list(our_cluster.place.iterdir()) == []
+    release.set()
+    made._thread.join(5)
+    assert not made._thread.is_alive() and our_cluster.seen.down == 1 and list(our_cluster.place.iterdir()) == []
+
+
+def test_a_start_that_hangs_leaves_time_for_another(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off = threading.Event()
+
+    def start(slots: int, scratch: Path) -> None:
+        our_cluster.seen.connects.append(slots)
+        if len(our_cluster.seen.connects) == 1:
+            broken_off.wait(5)
+            raise OSError("killed")
+
+    monkeypatch.setattr(cluster, "start", start)
+    monkeypatch.setattr(cluster, "kill_processes", lambda scratch: broken_off.set())
+    monkeypatch.setattr(cluster, "ONE_START", 0.1)
+    our_cluster.settings.cluster_deadline_s = 2.0
+    made = our_cluster()
+    made.ready()
+    assert our_cluster.seen.connects == [2, 2]
+    broken_off.clear()
+    over, not_over = threading.Event(), threading.Event()
+    over.set()
+    made._break_off(over)
+    assert not broken_off.is_set(), "what has started is not broken off"
+    made._break_off(not_over)
+    assert broken_off.is_set()
+
+
+def test_what_ray_still_writes_is_removed_a_little_later(our_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, remove, calls = our_cluster(), shutil.rmtree, []
+
+    def late(path: Path, ignore_errors: bool) -> None:
+        assert ignore_errors
+        calls.append(path)
+        if len(calls) > 2:
+            remove(path, ignore_errors=True)
+
+    made.ready()
+    monkeypatch.setattr(cluster.shutil, "rmtree", late)
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+    made._clear()
+    assert len(calls) == 3 and not made._scratch.exists()
 
 
 def test_inside_a_running_cluster_it_is_the_same_one(our_cluster: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prefect's server, artifacts and retries, as far as no server is needed; tests/e2e runs real ones."""
+"""Prefect's server as a child process, and a shared one, as fakes; tests/e2e runs real ones."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import subprocess
@@ -13,16 +12,12 @@ import urllib.error
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from policy_lake.errors import InfraError
-from policy_lake.show import for_markdown
 from tasks.fleet import prefect_server
-from tasks.fleet.artifacts import Progress, artifact_key, publish_table
 from tasks.fleet.prefect_server import Server, serving
-from tasks.fleet.retry import retryable
 
 
 class Process:
@@ -142,6 +137,7 @@ def test_a_server_is_ready_when_it_answers_with_200(start: Any) -> None:
     server.ready()
     assert start.seen.answers == [f"{server.url}/health"] * 4 and server.url.startswith("http://127.0.0.1:")
     ((words, options),) = start.seen.started
+    assert server._keeper.daemon, "an exit does not wait for it"
     assert words[1:3] == ["-m", "tasks.fleet.prefect_server"] and options["pass_fds"] == (int(words[3]),)
     assert options["start_new_session"] is True and "OPENAI_API_KEY" not in options["env"]
 
@@ -162,6 +158,43 @@ def test_a_server_that_is_killed_is_started_again_and_not_without_end(start: Any
     assert len(start.seen.started) == 3 and start.seen.lost == []
     with pytest.raises(InfraError, match=r"ended at its start \(signal 9\)"):
         start([Process(-9) for _ in range(4)], REFUSED).ready()
+
+
+def test_one_that_ends_at_its_start_without_a_reason_is_started_again(start: Any) -> None:
+    server = start([Process(0), Process()], REFUSED, 200)
+    server.ready()
+    assert len(start.seen.started) == 2
+
+
+@pytest.mark.parametrize(("deaths", "lost"), [((0, 40, 80, 119.9), 1), ((0, 40, 80, 120), 0), ((0, 1, 2), 0)])
+def test_one_that_dies_more_than_three_times_in_two_minutes_is_meant_to(
+    start: Any, monkeypatch: pytest.MonkeyPatch, deaths: tuple[float, ...], lost: int
+) -> None:
+    at, all_told = iter(deaths), threading.Event()
+
+    def monotonic() -> float:
+        now = next(at)
+        if now == deaths[-1]:
+            all_told.set()
+        return now
+
+    clock = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
+    monkeypatch.setattr(prefect_server, "time", clock)
+    processes = [Process() for _ in range(len(deaths) + 1)]
+    server = start(processes, 200)
+    server._answered = True
+    for process in processes[:-1]:
+        process.end(-9)
+    assert all_told.wait(5)
+    ends = time.monotonic() + 5
+    while len(start.seen.started) + len(start.seen.lost) < len(deaths) + 1 and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert (len(start.seen.started), len(start.seen.lost)) == (len(deaths) + 1 - lost, lost)
+
+
+@pytest.mark.parametrize(("status", "told"), [(-15, "signal 15"), (-1, "signal 1"), (0, "status 0"), (3, "status 3")])
+def test_how_a_server_ended_is_a_signal_or_a_status(status: int, told: str) -> None:
+    assert prefect_server._ending(status) == told
 
 
 def test_a_server_that_ends_for_good_in_the_middle_of_a_run_ends_the_run(start: Any) -> None:
@@ -242,47 +275,3 @@ def test_a_child_whose_parent_is_gone_serves_nothing(same: bool, monkeypatch: py
         (given,) = served[1]["sockets"]
         assert given.getsockname() == ("127.0.0.1", port)
         given.close()
-
-
-def test_a_key_is_lower_case_digits_and_single_dashes() -> None:
-    assert artifact_key("Tune", "My_Work--load", "é!") == "tune-my-work-load"
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_progress_counts_to_its_total(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect import artifacts
-
-    told: list[Any] = []
-    made = UUID(int=5) if known else None
-    monkeypatch.setattr(artifacts, "create_progress_artifact", lambda start, **_: told.append(start) or made)
-    monkeypatch.setattr(artifacts, "update_progress_artifact", lambda id, share: told.append((id.int, share)))
-    progress = Progress("k", 4, "candidates")
-    for _ in range(4):
-        progress.advance()
-    assert told == [0.0, *([(5, 25.0), (5, 50.0), (5, 75.0), (5, 100.0)] if known else [])]
-
-
-def test_the_texts_of_a_table_are_escaped_and_its_numbers_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect import artifacts
-
-    told: list[Any] = []
-
-    async def create(rows: list[dict[str, Any]], **named: str) -> None:
-        told.append((rows, named))
-
-    monkeypatch.setattr(artifacts, "acreate_table_artifact", create)
-    asyncio.run(publish_table("k", [{"policy": "a|b", "ratio": 1.5, "none": None}], "what it is"))
-    assert told == [
-        ([{"policy": for_markdown("a|b"), "ratio": 1.5, "none": None}], {"key": "k", "description": "what it is"})
-    ]
-    assert for_markdown("a|b") != "a|b"
-
-
-def test_a_task_is_tried_twice_more_on_our_failures_and_keeps_nothing() -> None:
-    def measure_it() -> None:
-        """A task."""
-
-    plain, named = retryable(measure_it), retryable(measure_it, name="x", retries=5, delay_s=1.0, timeout_s=9.0)
-    assert (plain.name, plain.retries, plain.retry_delay_seconds, plain.timeout_seconds) == ("measure-it", 2, 2.0, None)
-    assert (named.name, named.retries, named.retry_delay_seconds, named.timeout_seconds) == ("x", 5, 1.0, 9.0)
-    assert plain.persist_result is False

@@ -32,6 +32,8 @@ def heard(status: int, body: bytes, content_type: str = "application/json") -> H
         (200, None, NO_COMPLETION),
         (399, {"error": "moved"}, REDIRECTS),
         (300, {}, REDIRECTS),
+        (299, {}, NO_COMPLETION),
+        (400, {}, ""),
     ],
 )
 def test_the_server_s_own_words_where_it_has_some(status: int, body: object, reason: str) -> None:
@@ -44,6 +46,7 @@ def test_the_server_s_own_words_where_it_has_some(status: int, body: object, rea
     [
         (200, b"<html>", "text/html", PAGE), (502, b"bad gateway", "Text/HTML; charset=utf-8", PAGE),
         (200, b"\n <!doctype html>", "", PAGE), (200, b"", "", EMPTY), (204, b" \n", "", EMPTY), (500, b"", "", ""),
+        (400, b"", "", ""),
         (200, b"hello", "text/plain", NO_JSON), (429, b" slow down\n", "text/plain", "slow down"),
         (400, b"\xff", "text/plain", "\ufffd"), (399, b"<html>", "text/html", REDIRECTS),
         (200, b"[" * 60_000, "application/json", NO_JSON),
@@ -54,6 +57,7 @@ def test_what_is_no_json_is_told_by_its_kind(status: int, body: bytes, kind: str
 
 
 def test_no_more_is_kept_than_an_error_has_and_the_next_answer_begins_anew() -> None:
+    assert Heard().status == 0, "no answer has come"
     made = heard(500, b"x" * (MOST_BYTES - 1))
     made.take(b"yz")
     made.take(b"more")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from trial_cases import BATCH
 
-from policy_lake.errors import InputError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.topology import Topology
 from tasks.host import guest, root
 from tasks.host.guest import Shape, prepare_guest, shape_for, shape_of
@@ -157,6 +157,31 @@ def test_a_root_is_archived_once_and_the_older_one_goes(tmp_path: Path, monkeypa
     file.write_bytes(b"another")
     assert root.with_root(image, "mine", tmp_path) != first and not first.exists()
     assert len(list((tmp_path / "images").iterdir())) == 1
+
+
+def test_an_older_root_that_is_gone_meanwhile_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "image.cpio").write_bytes(b"image")
+    monkeypatch.setitem(root.ROOTS, "mine", lambda cache_dir: [])
+    monkeypatch.setattr(Path, "glob", lambda path, _: [path / "mine-of-another.cpio"])
+    assert root.with_root(tmp_path / "image.cpio", "mine", tmp_path).is_file()
+
+
+def test_what_a_root_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(root.ROOTS, "mine", lambda cache_dir: [("/file", tmp_path / "file")])
+    with pytest.raises(InfraError, match=f"^{tmp_path}/file: No such file"):
+        root.with_root(tmp_path / "image.cpio", "mine", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InfraError, match=f"^{tmp_path}/image.cpio: No such file"):
+        root.with_root(tmp_path / "image.cpio", "mine", tmp_path)
+
+
+def test_the_kernel_s_source_lies_below_src(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "toolchain_files", lambda: [("/usr/bin/cc", Path("/usr/bin/cc"))])
+    monkeypatch.setattr(root, "source", lambda cache_dir: cache_dir / "linux")
+    monkeypatch.setattr(root, "source_files", lambda tree: ["kernel/fork.c"])
+    assert root.ROOTS["kernel-source"](tmp_path) == [
+        ("/usr/bin/cc", Path("/usr/bin/cc")), ("/src/kernel/fork.c", tmp_path / "linux/kernel/fork.c"),
+    ]  # fmt: skip
 
 
 def test_what_nobody_says_is_this(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,8 @@ def test_a_short_recording_still_has_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_id_is_the_name_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert described(monkeypatch, [1], 1, "x/My_Build--2 .parquet")["id"] == "my-build-2"
+    for length in (64, 65, 200):
+        assert described(monkeypatch, [1], 1, f"x/{'a' * length}.parquet")["id"] == "a" * 64
     for bad in ("2nd.parquet", "-.parquet"):
         with pytest.raises(InputError, match="must begin with a letter"):
             described(monkeypatch, [1], 1, bad)

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,10 +17,12 @@ import pytest
 from planner_cases import LIBRARY, context, policy, rejection, score
 
 from policy_lake.errors import InfraError, InputError
+from policy_lake.limits import MODEL_TOKENS, REASON_CHARACTERS
 from policy_lake.model import Lesson, PolicyPlan
 from tasks.planners import model
 from tasks.planners.choose import ModelFirst, planner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage, afford
+from tasks.planners.heard import Heard
 from tasks.planners.model import ModelPlanner, _within
 
 HOST = ModelEndpoint("http://host/v1", "tiny")
@@ -46,6 +51,8 @@ def test_usage_is_the_sum_and_costs_what_the_prices_say() -> None:
     "wrong",
     [
         {"url": "ftp://host/v1"}, {"url": "http://"}, {"url": "https://me@host/v1"}, {"model": ""},
+        {"url": "http://host:0/v1"}, {"url": "http://host:70000/v1"}, {"url": "http://[::1/v1"},
+        {"url": "http://hö/v1"}, {"url": "http://host/v\x7f"}, {"url": "http://host/v 1"},
         {"price_in_usd_per_mtok": -0.1}, {"price_out_usd_per_mtok": -0.1}, {"max_tokens_total": -1},
         {"max_cost_usd": -0.1}, {"timeout_s": 0.0}, {"timeout_s": -1.0}, {"timeout_s": float("nan")},
         {"answer_tokens": 0},
@@ -58,7 +65,7 @@ def test_an_endpoint_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_an_endpoint_at_its_limits_is_none_of_bad_input() -> None:
     least = {"max_tokens_total": 0, "max_cost_usd": 0.0, "timeout_s": 0.001, "answer_tokens": 1}
-    assert ModelEndpoint("https://host/v1", "tiny", **least).answer_tokens == 1  # type: ignore[arg-type]
+    assert ModelEndpoint("https://host:1/v1", "tiny", **least).answer_tokens == 1  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -87,10 +94,13 @@ def failed(*, again: bool) -> Any:
 DONE = SimpleNamespace(error=None, again=False, answers=())
 
 
-def test_a_failure_that_may_mend_is_tried_three_times_with_longer_pauses(asked: Any) -> None:
+def test_a_failure_that_may_mend_is_tried_three_times_with_longer_pauses(
+    asked: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     asked.replies = [failed(again=True)] * 3
     with pytest.raises(InfraError, match="busy"):
         ModelPlanner(HOST).plan(context())
+    assert re.findall(r"busy; trying again, (.*)", caplog.text) == ["2 of 3", "3 of 3"]
     assert (asked.calls, asked.pauses, asked.deadline) == (3, [0.5, 1.0], 120.0)
     asked.replies = [failed(again=True), DONE]
     assert ModelPlanner(HOST).plan(context()) == [] and asked.calls == 5
@@ -169,7 +179,7 @@ def test_a_question_has_the_latest_records_and_the_nearest_policies() -> None:
 
 
 def test_a_message_is_one_short_line_without_key_or_page() -> None:
-    from tasks.planners.ask import _message, _used
+    from tasks.planners.ask import _message
 
     keyed = replace(HOST, api_key="sesame")
     fault: Any = SimpleNamespace(status=500, message="no\n  room for sesame" + "x" * 300)
@@ -178,13 +188,40 @@ def test_a_message_is_one_short_line_without_key_or_page() -> None:
     assert _message(HOST, "no answer", SimpleNamespace(message="<html>")) == "model tiny at http://host/v1: no answer"  # type: ignore[arg-type]
     assert _message(HOST, "no answer", ValueError("odd")).endswith("no answer: odd")
     assert said.endswith("x…") and said.count("x") == 200 - len("no room for ……")
+    assert _message(HOST, "no answer", ValueError("odd"), Heard()).endswith("no answer: odd"), "nothing was heard"
+
+
+def test_what_an_endpoint_counts_is_believed_where_it_can_be() -> None:
+    from tasks.planners.ask import _used
 
     call: Any = SimpleNamespace(tokens_in=70, tokens_out=7)
+    most = int(MODEL_TOKENS.high or 0)
     for counts, used in (
         ({}, (70, 7)),
         ({"a": {"prompt_tokens": 5}}, (5, 0)),
+        ({"a": {"prompt_tokens": 1}}, (1, 0)),
         ({"a": {"completion_tokens": 4}, "b": {"prompt_tokens": None, "completion_tokens": 2}}, (0, 6)),
         ({"a": {"prompt_tokens": 0, "completion_tokens": None}}, (70, 7)),
+        ({"a": {"prompt_tokens": "many"}}, (70, 7)),
+        ({"a": {"prompt_tokens": [1]}}, (70, 7)),
+        ({"a": {"prompt_tokens": float("inf")}}, (70, 7)),
+        ({"a": None}, (70, 7)),
+        ({"a": {"prompt_tokens": -1, "completion_tokens": 5}}, (70, 7)),
+        ({"a": {"prompt_tokens": most - 1, "completion_tokens": 1}}, (most - 1, 1)),
+        ({"a": {"prompt_tokens": most, "completion_tokens": 1}}, (70, 7)),
     ):
         tracker = SimpleNamespace(get_total_tokens=lambda counts=counts: counts)
         assert _used(tracker, call) == used
+
+
+def test_a_reason_is_cut_only_where_its_words_are_too_many() -> None:
+    answer: Any = SimpleNamespace(policy="rr", knob_values=[], reason="why" + " " * REASON_CHARACTERS + "not")
+    assert ModelPlanner(HOST)._stated(answer).reason == "why not"
+    answer.reason = "w" * (REASON_CHARACTERS + 1)
+    assert len(ModelPlanner(HOST)._stated(answer).reason) <= REASON_CHARACTERS
+
+
+def test_dspy_is_imported_with_the_first_question() -> None:
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import tasks.planners.model; print('dspy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *sys.path], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -78,6 +78,21 @@ def test_nothing_that_a_library_raises_ends_a_run(
             caplog.clear()
 
 
+def test_what_breaks_on_an_answer_is_the_answer_s_doing_and_counted_at_its_most(
+    serve: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.planners import ask
+
+    def raises(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ask.dspy, "Predict", raises)
+    asked = ModelPlanner(serve(plans(("rr", {}))).says(answer_tokens=777))
+    with pytest.raises(InfraError, match=r"the answer cannot be read \(MemoryError\)"):
+        asked.plan(context())
+    assert (asked.usage.calls, asked.usage.tokens_out) == (1, 777)
+
+
 def test_a_huge_body_is_not_read(serve: Callable[..., Endpoint]) -> None:
     sent: list[int] = []
 

@@ -107,21 +107,23 @@ def test_what_is_no_completion_at_all_is_an_infrastructure_error(
 
 def test_a_server_error_is_tried_again_then_told(serve: Callable[..., Endpoint]) -> None:
     server = serve(error(500, "out of memory"))
+    asked = ModelPlanner(server.says())
     with pytest.raises(
         InfraError, match=r"^model tiny at http://127\.0\.0\.1:\d+/v1: no answer: HTTP 500: out of memory"
     ):
-        ModelPlanner(server.says()).plan(context())
-    assert len(server.requests) == 3
+        asked.plan(context())
+    assert len(server.requests) == 3 and asked.usage == Usage(3)
     mended = serve(error(503), plans(("rr", {})))
     assert [plan.policy for plan in ModelPlanner(mended.says()).plan(context())] == ["rr"]
 
 
 def test_a_refused_key_is_bad_input_and_is_not_repeated(serve: Callable[..., Endpoint]) -> None:
     server = serve(error(401, "wrong key secret-key"))
+    asked = ModelPlanner(server.says())
     with pytest.raises(InputError, match="HTTP 401") as failure:
-        ModelPlanner(server.says()).plan(context())
+        asked.plan(context())
     assert "secret-key" not in f"{failure.value} {server.says()}"
-    assert len(server.requests) == 1
+    assert len(server.requests) == 1 and asked.usage == Usage(1), "a call, and none that was answered"
 
 
 def test_nobody_listening_is_an_infrastructure_error(serve: Callable[..., Endpoint]) -> None:
@@ -161,10 +163,20 @@ def test_a_call_that_could_exceed_the_budget_is_not_made(serve: Callable[..., En
 
 
 def test_an_answer_without_a_count_is_counted_at_its_most(serve: Callable[..., Endpoint]) -> None:
-    asked = ModelPlanner(serve(plans(("rr", {}), usage=False)).says(answer_tokens=777))
+    server = serve(plans(("rr", {}), usage=False))
+    asked = ModelPlanner(server.says(answer_tokens=777))
     asked.plan(context())
-    assert asked.usage.tokens_out == 777
-    assert asked.usage.tokens_in > 500
+    sent = sum(len(message["content"].encode()) for message in server.requests[0][2]["messages"])
+    assert asked.usage == Usage(1, sent // 2, 777), "a token has two bytes at the least"
+
+
+def test_nothing_of_a_question_is_kept_by_dspy(serve: Callable[..., Endpoint]) -> None:
+    """It would be the same prompts again and again, for as long as the process lives."""
+    from dspy.clients.base_lm import GLOBAL_HISTORY
+
+    before = len(GLOBAL_HISTORY)
+    assert ModelPlanner(serve(plans(("rr", {}))).says()).plan(context())
+    assert len(GLOBAL_HISTORY) == before
 
 
 def test_a_model_that_reasons_gets_room_to_think(serve: Callable[..., Endpoint]) -> None:

@@ -55,3 +55,21 @@ def test_what_can_be_no_such_place_is_named(tmp_path, make) -> None:
     make(tmp_path / "place")
     with pytest.raises(KeyFileError, match=re.escape(str(tmp_path / "place"))), private_directory(tmp_path / "place"):
         pytest.fail("it was entered")
+
+
+@pytest.mark.parametrize(
+    ("holds", "readable", "advice"),
+    [("", True, "chmod 700"), ("signing.key", True, "chmod 700"), ("passwd", True, "name a directory of its own"),
+     ("passwd", False, "chmod 700")],
+)  # fmt: skip
+def test_only_a_directory_of_ours_or_an_empty_one_is_advised_to_be_closed(
+    tmp_path, monkeypatch, holds, readable, advice
+) -> None:
+    """One that cannot be looked into tells of nothing else."""
+    place = tmp_path / "place"
+    place.mkdir(mode=0o755)
+    if holds:
+        (place / holds).touch()
+    monkeypatch.setattr(os, "access", lambda *_: readable)
+    with pytest.raises(KeyFileError, match=advice):
+        require_private(place, place.stat())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tasks.traces import command
 from tasks.traces.command import run_command
 
 BEGUN = 10.0
+PR_GET_CHILD_SUBREAPER = 37
 
 
 @pytest.fixture
@@ -92,6 +94,44 @@ def test_an_interrupt_ends_all_that_the_command_started(
         finally:
             other.kill()
     assert zombies() == before
+    if "HEARD" in script:
+        assert (tmp_path / "heard").read_text().count("\n") == 1, "each is asked once to end"
+
+
+def test_what_its_parent_leaves_behind_is_ended_too(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only so long is this process in init's place for it."""
+    monkeypatch.setenv(*mark.split("=", 1))
+    monkeypatch.setattr(command, "END_S", 0.1)
+    monkeypatch.setattr(command, "KILLED_S", 5.0)
+    interrupt_when(lambda: len(marked(mark)) == 3, signal.SIGTERM)
+    with pytest.raises(SystemExit), interruptible():
+        run_command(["sh", "-c", "(trap '' TERM; sleep 39; sleep 40) & exec sleep 35"], "/bin/sh")
+    assert marked(mark) == set()
+    subreaper = ctypes.c_int(7)
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper))
+    assert subreaper.value == 0
+
+
+def test_what_cannot_be_ended_holds_nobody_up(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where sudo has made it another user's, or a disk holds it."""
+    monkeypatch.setenv(*mark.split("=", 1))
+    monkeypatch.setattr(command, "END_S", 0.1)
+    monkeypatch.setattr(command, "KILLED_S", 0.1)
+    sent: list[int] = []
+
+    def kill(pid: int, number: int) -> None:
+        sent.append(number)
+        raise PermissionError
+
+    others = command._children_of(os.getpid(), ())
+    with monkeypatch.context() as patched, subprocess.Popen(["sleep", "60"]) as process:
+        patched.setattr(command.os, "kill", kill)
+        begun = time.monotonic()
+        command._end_all(process, others)
+        took = time.monotonic() - begun
+        patched.undo()
+        process.kill()
+    assert 0.2 <= took < 2 and sent[0] == signal.SIGTERM and set(sent[1:]) == {signal.SIGKILL}
 
 
 def test_what_a_command_leaves_when_it_ends_by_itself_lives_on(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:

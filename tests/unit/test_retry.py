@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,3 +34,9 @@ def test_only_the_infrastructure_s_failures_are_tried_again(data: Any, again: bo
 def test_the_condition_is_what_prefect_takes_for_one() -> None:
     """Prefect 3.8 asks inspect.isfunction, and takes every other callable for "never"."""
     assert inspect.isfunction(failed_by_infrastructure)
+
+
+def test_prefect_is_imported_with_the_first_task() -> None:
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import tasks.fleet.retry; print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *sys.path], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

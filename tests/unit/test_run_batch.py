@@ -79,6 +79,13 @@ def test_the_iterations_candidates_are_tried_and_their_scores_kept(scope, attemp
     assert (evidence.arguments, evidence.btf_sha256) == (POLICY.arguments, "btf")
 
 
+def test_what_is_left_is_told(attempt, monkeypatch):
+    told = []
+    monkeypatch.setattr(module, "doing", lambda words, *numbers: told.append(numbers[:2]))
+    attempt()
+    assert list(dict.fromkeys(told))[:2] == [(2, 2), (1, 2)] and set(told) <= {(2, 2), (1, 2), (0, 2)}
+
+
 def test_the_plan_is_the_runs(scope, attempt):
     verify = attempt()[1][0].spec
     assert (verify.plan.pairs, verify.plan.seed, verify.workload) == (4, 1, BATCH) and verify.plan.most_pairs >= 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -123,10 +124,15 @@ def going(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return start
 
 
-def test_eevdf_s_runs_are_measured_ahead_and_those_that_are_known_are_not(going: Any) -> None:
+def test_eevdf_s_runs_are_measured_ahead_and_those_that_are_known_are_not(
+    going: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     going.seen.known = {(300, 300): "kept"}
+    told: list[Any] = []
+    monkeypatch.setattr(ahead, "doing", lambda words, *numbers: told.append(numbers))
     made = going()
     made._thread.join(10)
+    assert told == [(number, 8) for number in range(2, 9)]
     seeds = [(work.work_seed, work.guest_seed) for work in going.seen.measured]
     assert seeds == [(301, 301), (302, 302), (303, 303), *((300 + n, 500_300 + n) for n in range(4))]
     assert all(work.policy is None for work in going.seen.measured) and going.seen.observed == (3, False)
@@ -162,6 +168,18 @@ def test_a_run_that_stops_takes_on_no_more_and_one_that_is_abandoned_ends_its_gu
     assert going.seen.started.wait(10)
     other.abandon()
     assert going.seen.ended >= 1 and not other._thread.is_alive() and len(going.seen.measured) == 2
+
+
+def test_what_is_at_something_else_than_a_guest_is_not_waited_for(going: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "ABANDON_S", 0.05)
+    going.seen.gate = gate = threading.Event()
+    made = going()
+    assert going.seen.started.wait(10)
+    going.seen.gate, begun = None, time.monotonic()
+    made.abandon()
+    assert time.monotonic() - begun < 2 and made._thread.is_alive()
+    gate.set()
+    made._thread.join(10)
 
 
 def test_the_sums_are_no_phases_of_their_own() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,7 +204,9 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     path = tmp_path / "mine.bpf.c"
     path.write_text(find_policy("fifo").source)
 
-    def call(made: Any = None, *, accepted: bool = True, rail: bool = True, **more: Any) -> Any:
+    def call(
+        made: Any = None, *, accepted: bool = True, rail: bool = True, warning: str = "", **more: Any
+    ) -> Any:  # fmt: skip
         begun: list[str] = []
         asked: list[Any] = []
         made = made or PolicyObject(b"object", "", 0.1, True)
@@ -228,8 +231,9 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return stage_of("score", 0.1, [] if rail else [Finding("workload", "reject", "p99")]), None
 
         monkeypatch.setattr(
-            verifying, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path)
-        )
+            verifying, "prepare_guest",
+            lambda settings, shape: asked.append(shape) or replace(guest_in(tmp_path), warning=warning),
+        )  # fmt: skip
         monkeypatch.setattr(given_policies, "check_parts", check)
         monkeypatch.setattr(verifying, "verify_in_guest", in_guest)
         monkeypatch.setattr(verifying, "run_here", run_here)
@@ -248,6 +252,12 @@ def test_without_a_workload_a_verdict_is_the_guest_s(judge: Any, tmp_path: Path)
     with pytest.raises(InputError, match="no such directory"):
         judge(include_dirs=[tmp_path, tmp_path / "file"])
     assert judge(include_dirs=[tmp_path])[0].verdict.accepted
+
+
+def test_what_a_guest_and_what_pictures_lack_is_warned_of(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for of_guest, of_pictures, warning in (("slow", "none", "slow; none"), ("", "none", "none"), ("", "", "")):
+        monkeypatch.setattr(verifying, "_pictures", lambda *_, of_pictures=of_pictures: (None, of_pictures))
+        assert judge(warning=of_guest)[0].warning == warning
 
 
 def test_a_failure_is_made_small_only_if_it_is_asked_for(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:

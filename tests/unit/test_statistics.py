@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from benchmarks.statistics import (
+    RESAMPLES,
+    _interval,
     doubt_text,
     doubt_word,
     floor_of,
@@ -49,6 +51,15 @@ def test_a_doubt_is_told_in_a_sentence_and_in_a_word(doubt, interval, text, word
 
 def test_an_effect_is_told_as_how_far_it_is_from_one():
     assert (percent(1.006), percent(None)) == ("0.6 %", "unknown")
+
+
+def test_the_ends_of_the_bootstrap_s_interval_leave_a_fortieth_on_either_side():
+    logs = np.random.default_rng(5).normal(size=30)
+    low, high = _interval(logs, 7)
+    picks = np.random.default_rng(7).integers(30, size=(RESAMPLES, 30))
+    medians = np.median(logs[picks], axis=1)
+    assert np.quantile(medians, 0.0249) <= low <= np.quantile(medians, 0.0251)
+    assert np.quantile(medians, 0.9749) <= high <= np.quantile(medians, 0.9751)
 
 
 times = st.floats(min_value=1e-3, max_value=1e6)

@@ -4,25 +4,41 @@
 from __future__ import annotations
 
 import os
+import platform
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from token_cases import SCORE, STAGES, sha
 
-from policy_lake.model import Verdict
+from policy_lake.errors import InfraError
+from policy_lake.model import Rejection, Verdict
 from tasks.host.settings import Settings
 from tasks.tokens import issue
-from tasks.tokens.issue import report_path, token_for_verdict
+from tasks.tokens.issue import audience, check_key_store, report_path, token_for_verdict
+from verifier_vm.tokens.errors import KeyFileError
 
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(issue, "request_token", lambda directory, request: ({"payload": "x"}, sha("token")))
+    asked: list[Any] = []
 
-    def call(policy: str) -> Path:
-        verdict = Verdict(True, None, STAGES, policy, sha("object"), SCORE.kernel)
-        return token_for_verdict(verdict, "source", Settings(data_dir=tmp_path), btf_sha256=sha("btf"))
+    def request_token(directory: Path, request: Any) -> Any:
+        asked.append(request)
+        return {"payload": "x"}, sha("token")
 
+    monkeypatch.setattr(issue, "request_token", request_token)
+    monkeypatch.setattr(
+        issue, "prepare_guest", lambda settings: SimpleNamespace(kernel=SimpleNamespace(btf_sha256=sha("here")))
+    )
+
+    def call(ops: str, *, accepted: bool = True, rejection: Any = None, **more: Any) -> Path:
+        verdict = Verdict(accepted, rejection, STAGES, ops, sha("object"), SCORE.kernel)
+        return token_for_verdict(verdict, "source", Settings(data_dir=tmp_path), **{"btf_sha256": sha("btf"), **more})
+
+    call.asked = asked  # type: ignore[attr-defined]
     return call
 
 
@@ -40,3 +56,57 @@ def test_a_token_and_its_report_may_be_read_by_all_and_written_by_their_owner(wr
 def test_a_name_takes_at_most_sixty_characters_of_the_policy_s(write, length: int) -> None:
     name, _, digest = write("a" * length).name.removesuffix(".dsse.json").rpartition("-")
     assert name == "a" * min(length, 60) and len(digest) == 16
+
+
+def test_what_is_odd_in_a_policy_s_name_is_in_no_file_s(write) -> None:
+    assert write("a.b_c-9/../\u00e9 x\x1b").name.startswith("a.b_c-9_..___x_-")
+
+
+def test_a_rejected_policy_gets_no_token(write) -> None:
+    rejection = Rejection("score", "it fell", "")
+    for accepted, why in ((False, None), (True, rejection), (False, rejection)):
+        with pytest.raises(InfraError, match="a rejected policy gets no token"):
+            write("ljf", accepted=accepted, rejection=why)
+    assert write.asked == []
+
+
+def test_a_token_is_of_the_policy_s_own_name_and_of_this_host_s_kernel_unless_others_are_given(write) -> None:
+    write("ljf", btf_sha256="")
+    write("ljf", policy="mine")
+    assert [(request.policy, request.btf_sha256) for request in write.asked] == [
+        ("ljf", sha("here")), ("mine", sha("btf")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("denied", [os.R_OK, os.W_OK, os.X_OK])
+def test_a_key_store_that_cannot_be_used_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: int
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    check_key_store(settings)
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & denied)
+    with pytest.raises(KeyFileError, match=r"^key store: .*keys: it cannot be written to; mend it, or name another"):
+        check_key_store(settings)
+    monkeypatch.undo()
+    settings.key_dir.chmod(0o755)
+    with pytest.raises(KeyFileError, match=r"^key store: .*others may use it .*; mend it, or name another"):
+        check_key_store(settings)
+
+
+@pytest.mark.parametrize("machine", [b"", b"uninitialized\n", b"a" * 31, b"a" * 33, b"\xff" * 32, None])
+def test_a_host_without_a_machine_id_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: bytes | None
+) -> None:
+    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    if machine is not None:
+        (tmp_path / "machine-id").write_bytes(machine)
+    assert audience(Settings(audience="")) == f"host:{platform.node()}"
+
+
+def test_a_machine_id_stays_private_and_an_audience_that_is_given_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    (tmp_path / "machine-id").write_text("a" * 32 + "\n")
+    derived = sha256(b"schedcp " + b"a" * 32).hexdigest()[:32]
+    assert audience(Settings(audience="")) == f"machine:{derived}" and audience(Settings(audience="mine")) == "mine"

@@ -88,3 +88,22 @@ def test_a_key_of_another_kind_is_refused(tmp_path):
     public.write_bytes(other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     with pytest.raises(KeyFileError, match=f"{public}: not an Ed25519 key"):
         read_public_key(public)
+
+
+def test_a_public_key_s_file_has_at_most_4096_bytes(tmp_path):
+    key = signing_key(tmp_path / "keys")
+    path = tmp_path / "keys" / keys.PUBLIC
+    pem = path.read_bytes()
+    path.write_bytes(pem + b"\n" * (4096 - len(pem)))
+    assert key_id(read_public_key(path)) == key.key_id
+    path.write_bytes(pem + b"\n" * (4097 - len(pem)))
+    with pytest.raises(KeyFileError, match="larger than 4 KiB"):
+        read_public_key(path)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_a_key_s_place_holds_nobody_up(tmp_path):
+    (tmp_path / "keys").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "keys" / keys.PRIVATE, mode=0o600)
+    with pytest.raises(KeyFileError, match="not an unencrypted private key"):
+        signing_key(tmp_path / "keys")

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording and replaying by their decisions; tests/vm records and replays for real."""
+"""Recording by its decisions; tests/vm records for real."""
 
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trace_cases import parent_and_child
-from trial_cases import guest_in
 
 from policy_lake.errors import InfraError, InputError
-from tasks.host.settings import Settings
 from tasks.traces import record as recorder
-from tasks.traces import replay as replayer
 from tasks.traces.command import end_process, run_command
 from tasks.traces.record import CONTAINED, HOST_PIDS, _formats, _host_times, _Perf, record
 
@@ -63,7 +59,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     class Context:
         def __enter__(self) -> Any:
-            (seen.data).write_bytes(b"data")
+            seen.data.write_bytes(b"data" * 5)
             return SimpleNamespace(stop=lambda: setattr(seen, "stopped", seen.stopped + 1))
 
         def __exit__(self, *_: object) -> None:
@@ -88,11 +84,17 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return seen
 
 
-def test_a_recording_has_the_shares_of_the_time_that_passed(session: Any) -> None:
-    made = record(["true"])
+def test_a_recording_has_the_shares_of_the_time_that_passed(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    phases, told = list[bool](), list[Any]()
+    monkeypatch.setattr(recorder, "doing", lambda words, *numbers: told.extend(numbers))
+    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda pid: {pid})
+    monkeypatch.setattr(recorder.os, "getpriority", lambda which, who: 5 if (which, who) == (os.PRIO_PROCESS, 0) else 0)
+    made = record(["true", "--no-command"], on_phase=phases.append)
+    assert phases == [True, False] and session.built[2]["base_nice"] == 5 and session.built[2]["cpus"] == {0}
+    assert told == [0, 2], "no megabyte, and two events"
     assert (made.trace, made.status, session.stopped, session.buffer_mib) == ("trace", 0, 1, 16)
     events, root, more = session.built
-    assert (events, root) == ((b"data", 77), 77)
+    assert (events, root) == ((b"data" * 5, 77), 77)
     assert (more["busy_share"], more["stolen_share"]) == (800 / 2000, 100 / 2000)
 
 
@@ -105,7 +107,10 @@ def test_where_no_time_passed_nothing_is_divided_by_it(session: Any) -> None:
     assert (session.built[2]["busy_share"], session.built[2]["stolen_share"]) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("status", "words"), [(3, "true: exited with 3, so"), (-9, "true: was ended by signal 9, so")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(3, "true: exited with 3, so"), (1, "exited with 1,"), (-9, "true: was ended by signal 9, so"), (-1, "signal 1,")],
+)
 def test_a_command_that_fails_leaves_nothing_unless_that_is_allowed(session: Any, status: int, words: str) -> None:
     session.status = status
     with pytest.raises(InputError, match=words):
@@ -138,7 +143,6 @@ def test_what_perf_says_is_one_line_or_what_it_needs(words: str, said: str) -> N
 
 
 def test_an_order_waits_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
     import select
 
     state: dict[str, Any] = {"ready": [5], "answer": b"ack\n"}
@@ -204,55 +208,6 @@ def test_only_our_cpus_ticks_count(monkeypatch: pytest.MonkeyPatch) -> None:
     all_cpus, ours, other = "cpu  9 9 9 9 9 9 9 9 9 9", "cpu0 1 2 3 40 5 6 7 8 99 99", "cpu1 1 1 1 1 1 1 1 1 9 9"
     text = "\n".join([all_cpus, ours, other, "", "intr 5", "cpu2 1 0 0 10 0 0 0 2 9 9"])
     monkeypatch.setattr(recorder, "Path", lambda _: SimpleNamespace(read_text=lambda: text))
-    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda _: {0, 2})
+    monkeypatch.setattr(recorder.os, "sched_getaffinity", lambda pid: {0, 2} if pid == 0 else {1})
     passed, stolen = 72 + 13, 10
     assert _host_times() == (passed, passed - 55 - stolen, stolen)
-
-
-@pytest.fixture
-def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Replays in a guest that says what it is told to; `seen` is what it was asked."""
-    good = {"ok": True, "timed_out": False, "signal": 0, "exit": 0, "ended": True, "seconds": 1.0}
-    seen = SimpleNamespace(event=good, shape=None, job=None, deadline_s=0.0)
-
-    def run(job: Any, machine: Any, *, deadline_s: float) -> Any:
-        seen.job, seen.deadline_s = job, deadline_s
-        return SimpleNamespace(ran=lambda label: SimpleNamespace(**{"err": "", "out": '{"a": 1}', **seen.event}))
-
-    def prepare(settings: Settings, shape: Any) -> Any:
-        seen.shape = shape
-        return guest_in(tmp_path)
-
-    monkeypatch.setattr(replayer, "prepare_guest", prepare)
-    monkeypatch.setattr(replayer.vm, "run", run)
-    monkeypatch.setattr(replayer, "check_nothing_attached", lambda event, where: None)
-    monkeypatch.setattr(replayer, "program", lambda trace: b"program")
-    monkeypatch.setattr(replayer, "compare", lambda trace, figures: figures)
-    return seen
-
-
-@pytest.mark.parametrize(("wall_us", "timeout_s", "deadline_s"), [(1_000_000, 60.0, 180.0), (20_000_000, 200.0, 400.0)])
-def test_a_replay_has_ten_times_its_time_and_the_trace_s_cpus(
-    replay: Any, tmp_path: Path, wall_us: int, timeout_s: float, deadline_s: float
-) -> None:
-    trace = parent_and_child()
-    made = replace(trace, info=replace(trace.info, wall_us=wall_us, cpus=3))
-    assert replayer.replay(made, Settings(data_dir=tmp_path)) == {"a": 1}
-    (step,) = replay.job.steps
-    assert (step.timeout_s, replay.deadline_s, replay.shape.topology.cpus) == (timeout_s, deadline_s, 3)
-
-
-@pytest.mark.parametrize(
-    ("ended", "told"),
-    [
-        ({"timed_out": True, "seconds": 60.0}, "did not end within 60 s"),
-        ({"signal": 9}, "was ended by signal 9"),
-        ({"exit": 1, "err": "x\nno room\n"}, "exited with 1: no room"),
-        ({"ended": False}, "left processes that would not die"),
-    ],
-)
-def test_a_replay_that_fails_says_how(replay: Any, tmp_path: Path, ended: dict[str, Any], told: str) -> None:
-    replay.event |= {"ok": False, **ended}
-    with pytest.raises(InfraError) as error:
-        replayer.replay(parent_and_child(), Settings(data_dir=tmp_path))
-    assert str(error.value) == f"replay of top: {told}"

@@ -75,7 +75,7 @@ class Log:
     entries: tuple[Entry, ...]
     head: Head
     digests: tuple[str, ...]
-    unfinished: bool = False
+    unfinished: bool
 
     def holds(self, seq: int, sha256: str) -> bool:
         """Whether its line `seq` has this digest; of no line (0), whatever it is said to have."""

@@ -7,6 +7,7 @@ One process at a time; a SIGKILL at any point leaves what the next one can go on
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -193,7 +194,7 @@ def _append_line(path: Path, line: bytes, size: int) -> None:
             os.ftruncate(fd, size)
         written = os.write(fd, line)
         if written != len(line):
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(fd)
     except OSError as error:
         if fd is not None:
