@@ -37,7 +37,7 @@ from policy_lake.events import (
     role_of,
 )
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport, GuestStep
-from verifier_vm.judge.suite import OFFLINE
+from verifier_vm.judge.part import OFFLINE
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.wire import parse_event
 

@@ -17,7 +17,7 @@ from tasks.trial.pictures import Form, Pictures, write_pictures
 from tasks.trial.static import Checked
 from verifier_vm.judge.case import Case
 from verifier_vm.judge.gate import STALL_LIMITS_MS, after_ready
-from verifier_vm.judge.suite import ATTACH, OBJECT
+from verifier_vm.judge.part import ATTACH, OBJECT
 from verifier_vm.machine.vm import run
 
 LABEL = "traced"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from policy_lake.errors import InputError
 from policy_lake.topology import Topology
 from verifier_vm.judge.case import NUMBERS, SIZES, Case, cases_of, parse_case
-from verifier_vm.judge.suite import FULL, SHORT, Exercise
+from verifier_vm.judge.part import Exercise
+from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.situations import OF_WORKLOAD
 
 GUEST = Path(__file__).parents[2] / "verifier_vm" / "guest"

@@ -8,7 +8,7 @@ import pytest
 from policy_lake.errors import InputError
 from policy_lake.topology import Topology
 from verifier_vm.judge.case import Case, parse_case
-from verifier_vm.judge.suite import Exercise
+from verifier_vm.judge.part import Exercise
 
 
 def parsed(text: str) -> Case:

@@ -17,7 +17,8 @@ from verifier_vm.judge.aim import Aims, aimed_parts
 from verifier_vm.judge.case import Case, parse_case
 from verifier_vm.judge.chosen import KEPT_S, LONGEST_NAP_S, LONGEST_S, NOTHING, Chosen, choose, exercises, guests
 from verifier_vm.judge.gate import after_ready
-from verifier_vm.judge.suite import LONGEST_REST_S, SHORT, UPTIME_S, Exercise, Part
+from verifier_vm.judge.part import LONGEST_REST_S, UPTIME_S, Exercise, Part
+from verifier_vm.judge.suite import SHORT
 from verifier_vm.object.asked import Question, S, weight_of
 from verifier_vm.situations import Situation, made_by
 

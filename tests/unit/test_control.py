@@ -15,7 +15,7 @@ from policy_lake.model import Rejection
 from policy_lake.topology import Topology
 from verifier_vm.judge import control
 from verifier_vm.judge.control import DOUBTFUL, ENDING, doubtful, who_fails_alike
-from verifier_vm.judge.suite import OBJECT, Exercise, Part
+from verifier_vm.judge.part import OBJECT, Exercise, Part
 from verifier_vm.verdict import stage_of, verdict_of
 
 W3, W7 = Exercise("W3", "W3", 1.0), Exercise("W7", "W7", 1.0)

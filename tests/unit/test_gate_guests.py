@@ -18,7 +18,8 @@ from policy_lake.model import Finding
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate
 from verifier_vm.judge.case import parse_case
-from verifier_vm.judge.suite import FULL, FULL_UPTIME_S, OBJECT, SHORT
+from verifier_vm.judge.part import FULL_UPTIME_S, OBJECT
+from verifier_vm.judge.suite import FULL, SHORT
 from verifier_vm.machine.snapshot import WarmUpError
 from verifier_vm.verdict import stage_of, verdict_of
 

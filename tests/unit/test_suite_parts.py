@@ -10,7 +10,8 @@ import pytest
 from policy_lake.guest import GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.judge.gate import STALL_LIMITS_MS
-from verifier_vm.judge.suite import FULL, SHORT, STEP_LIMIT_S, Exercise, Part, elsewhere, parts
+from verifier_vm.judge.part import STEP_LIMIT_S, Exercise, Part
+from verifier_vm.judge.suite import FULL, SHORT, elsewhere, parts
 from verifier_vm.situations import Situation, made_by
 
 PART = Part("small", (Exercise("a", "W1", 2.0, ("x=1",), base_s=0.5), Exercise("b", "W2", 3.0)), reloads=2)

@@ -12,7 +12,7 @@ from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.codes import Code
 from verifier_vm.judge.gate import verify_part
-from verifier_vm.judge.suite import Exercise, Part
+from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.situations import Situation
 
 pytestmark = pytest.mark.vm

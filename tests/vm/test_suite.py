@@ -16,8 +16,8 @@ from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.judge.facts import read_facts
 from verifier_vm.judge.gate import OBJECT, verify_object, verify_part
+from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.judge.readings import read_run
-from verifier_vm.judge.suite import Exercise, Part
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

@@ -28,7 +28,7 @@ double option(const char *name, double fallback)
 static const struct workload *find(const char *name)
 {
 	const struct workload *const tables[] = {
-		hog_workloads, wake_workloads, churn_workloads, cgroup_workloads, change_workloads, crowd_workloads,
+		hog_workloads, wake_workloads, churn_workloads, cgroup_workloads, change_workloads, stop_workloads, crowd_workloads,
 		pinned_workloads, chosen_workloads,
 	};
 

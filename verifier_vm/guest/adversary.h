@@ -59,6 +59,7 @@ void rest(struct worker *w, uint64_t ns);		/* sleeps on purpose: no gap while it
 void hog(struct worker *w);
 void bind_to(pid_t tid, int cpu);
 void bind_to_all(pid_t tid);
+void set_class(pid_t tid, int class, int priority);
 uint64_t draw(struct worker *w);			/* a pseudo-random number of its own */
 void write_file(const char *path, const char *text, const char *error_figure);
 
@@ -84,6 +85,6 @@ struct workload {
 	void (*told)(void);
 };
 extern const struct workload hog_workloads[], wake_workloads[], churn_workloads[], cgroup_workloads[];
-extern const struct workload change_workloads[], crowd_workloads[], pinned_workloads[], chosen_workloads[];
+extern const struct workload change_workloads[], stop_workloads[], crowd_workloads[], pinned_workloads[], chosen_workloads[];
 
 #endif

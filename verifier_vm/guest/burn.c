@@ -103,6 +103,11 @@ void write_file(const char *path, const char *text, const char *error_figure)
 		close(fd);
 }
 
+void set_class(pid_t tid, int class, int priority)
+{
+	sched_setscheduler(tid, class, &(struct sched_param){ .sched_priority = priority });
+}
+
 void sample(struct samples *s, uint64_t ns)
 {
 	unsigned int i = s->n++;

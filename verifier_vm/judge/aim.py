@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from policy_lake.topology import Topology
 from verifier_vm.judge.chosen import NOTHING, Chosen, choose, guests
 from verifier_vm.judge.chosen import exercises as chosen_exercises
-from verifier_vm.judge.suite import Exercise, Part, SuiteTier, elsewhere, parts
+from verifier_vm.judge.part import Exercise, Part
+from verifier_vm.judge.suite import SuiteTier, elsewhere, parts
 from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError

@@ -12,7 +12,7 @@ from policy_lake.errors import InputError
 from policy_lake.limits import SEED, UPTIME
 from policy_lake.topology import Topology
 from verifier_vm.judge.chosen import MOST_CHOSEN
-from verifier_vm.judge.suite import Exercise, Part
+from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.situations import OF_WORKLOAD
 
 # How many of what a workload makes: its option, and how many there are without it, for each CPU or in all.

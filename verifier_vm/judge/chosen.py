@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from verifier_vm.judge.suite import FULL_UPTIME_S, UPTIME_S, Exercise, Part, SuiteTier
+from verifier_vm.judge.part import FULL_UPTIME_S, UPTIME_S, Exercise, Part
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.object.asked import LEVEL_IDLE, Question, S, questions
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.names import names_of

@@ -19,7 +19,7 @@ from policy_lake.model import Finding, Rejection, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.oracles import survived
-from verifier_vm.judge.suite import ATTACH, DETACH, OBJECT, Exercise, Part
+from verifier_vm.judge.part import ATTACH, DETACH, OBJECT, Exercise, Part
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.vm import run
 

@@ -19,8 +19,9 @@ from policy_lake.topology import Topology
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.control import ENDING, doubtful, note_of, who_fails_alike, with_notes
 from verifier_vm.judge.executed import DIED, coverage_of
+from verifier_vm.judge.part import OBJECT, REST, Part
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
-from verifier_vm.judge.suite import OBJECT, REST, Part, SuiteTier
+from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.said import OnEvent
 from verifier_vm.machine.snapshot import WarmUpError

@@ -18,8 +18,8 @@ from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_warnings
 from verifier_vm.judge.loading import load_findings
 from verifier_vm.judge.oracles import left_cleanly, partly, survived
+from verifier_vm.judge.part import Part
 from verifier_vm.judge.readings import Reading, read_run
-from verifier_vm.judge.suite import Part
 from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 

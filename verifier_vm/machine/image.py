@@ -74,6 +74,7 @@ OWN_PROGRAMS: Mapping[str, Program] = {
         "churn",
         "cgroups",
         "changes",
+        "stops",
         "crowds",
         "pinned",
         "chosen",
