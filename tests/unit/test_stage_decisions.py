@@ -152,3 +152,12 @@ def test_bound_hogs_have_it_with_half_of_the_time_beside_a_fiftieth(bound_ms, fl
 def test_what_cannot_be_taken_off_hangs_in_a_callback_unless_the_kernel_waits_for_a_kick(kmsg, bug, advice):
     (found,) = left_cleanly(taken_off(ok=False, kmsg=kmsg), has_exit=True)
     assert (found.code, found.bug) == (Code.NOT_DETACHED, bug) and advice in found.advice
+
+
+@pytest.mark.parametrize(
+    ("group_name", "cpus", "bug"),
+    [("W5-wanderer", 1, "F43"), ("W5-wanderer", 2, "F13"), ("W1-hog", 1, "F01"), ("W7-hog", 1, "F14")],
+)
+def test_on_one_cpu_nobody_waits_for_being_bound_to_it(group_name, cpus, bug):
+    (found,) = survived(ran({group_name: raw(gap_ms=LIMIT_MS + 1)}, cpus=cpus), taken_off(), Facts(), LIMIT_MS)
+    assert (found.code, found.bug, found.basis) == (Code.NO_PROGRESS, bug, "guess")

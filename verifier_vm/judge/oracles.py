@@ -19,6 +19,7 @@ from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import (
     BOUND_FIRST,
     KICK_LOST,
+    PINNED,
     STORM,
     UNKNOWN,
     Cause,
@@ -114,7 +115,9 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
     group, gap_ms = reading.longest_gap()
     if gap_ms > limit_ms:
         cause = cause_of_stall(group, needs_a_program=facts.needs_a_program)
-        if _bound_have_it(reading, group) and not facts.needs_a_program:
+        # On one CPU all are bound to it: that alone keeps nobody from it.
+        bound = _bound_have_it(reading, group) or (reading.cpus == 1 and cause.bug == PINNED.bug)
+        if bound and not facts.needs_a_program:
             cause = replace(BOUND_FIRST, basis="guess")
         why = f"a {group} made no progress for {gap_ms:.0f} ms (limit {limit_ms} ms)"
         if storm := reading.storm():
