@@ -20,12 +20,13 @@ from verifier_vm.judge.cause import (
     behind_realtime,
     bound_go_first,
     in_no_queue,
+    nobody_looks,
     place_in_words,
     slice_without_end,
     stuck_task,
 )
-from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump
-from verifier_vm.judge.ended import _none_idled, ended_by_itself, fell_off
+from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
+from verifier_vm.judge.ended import _one_idled, ended_by_itself, fell_off
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 
@@ -135,10 +136,20 @@ def test_words_that_several_bugs_end_with_are_a_guess() -> None:
     assert cause_of_exit("ops.init() failed (-12)").basis == "evidence"
 
 
-@pytest.mark.parametrize(("run_ms", "free"), [(1500.0, True), (1501.0, False)])
-def test_a_cpu_that_looks_free_is_between_two_turns_where_the_workload_had_all_the_time(run_ms, free):
-    mix = reading("mix", {"W1-hog": group(run_ms=run_ms)})
-    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _none_idled(mix) is not free
-    idle = Dump((Cpu(0, kind="idle_sched_class", tasks=(stuck(),)),))
-    assert (Scene(stuck(), idle, none_idled=_none_idled(mix)).free is not None) is free
-    assert Scene(stuck(), idle).free is not None
+def test_a_cpu_whose_queue_somebody_left_a_moment_ago_is_between_two_turns():
+    def looks(*others):
+        return nobody_looks(scene(stuck(), *others, running=[runner(1)], idle=[0]))
+
+    assert looks(waiter(501)) and not looks(waiter(500)), "who stands beside it had a turn since"
+    bound = waiter(4, dsq=6, cpus=1)
+    assert not looks(bound) and looks(waiter(4, dsq=6, cpus=2)) and looks(waiter(501, dsq=6, cpus=1))
+    assert looks(waiter(4, dsq=6, cpus=3)), "who may run elsewhere says nothing of this CPU"
+    found = bound_go_first(scene(stuck(), bound, running=[runner(1)], idle=[0]))
+    assert found is not None and (found.cause.bug, found.basis) == ("F43", "guess"), "it has the CPU next"
+    assert bound_go_first(scene(stuck(), running=[runner(1)], idle=[0])) is None
+
+
+@pytest.mark.parametrize(("run_ms", "idled"), [(1500.0, True), (1501.0, False)])
+def test_a_cpu_idled_where_half_of_its_time_was_left(run_ms, idled):
+    mix = reading("mix", {"W1-hog": group(run_ms=run_ms - 100.0), "W2-ping": group(run_ms=100.0)})
+    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _one_idled(mix) is idled

@@ -35,15 +35,12 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The stuck task, the moment, the ops' flags, the exercise's workloads ("W1+W6"), and whether no CPU had time left
-    in the whole exercise: one that looks free at this moment is between two turns then.
-    """
+    """The stuck task, the moment, the ops' flags, and the exercise's workloads ("W1+W6")."""
 
     stuck: Task
     dump: Dump
     flags: int = 0
     place: str = ""
-    none_idled: bool = False
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
@@ -56,7 +53,14 @@ class Scene:
     @property
     def free(self) -> Cpu | None:
         """One of them that had nothing to do."""
-        return None if self.none_idled else next((cpu for cpu in self.cpus if self.dump.is_free(cpu)), None)
+        return next((cpu for cpu in self.cpus if self.dump.is_free(cpu) and self.next_on(cpu) is None), None)
+
+    def next_on(self, cpu: Cpu) -> Task | None:
+        """Who is bound to a CPU and waits for no longer than a turn in another queue: the CPU is between two turns."""
+        return next(
+            (task for task in self.dump.waiting if task.bound and task.may_use(cpu.number)
+             and task.dsq != self.stuck.dsq and self.is_young(task)), None,
+        )  # fmt: skip
 
     @property
     def beside(self) -> tuple[Task, ...]:
@@ -161,8 +165,11 @@ def own_cpu_does_not_look(scene: Scene) -> Explained | None:
 
 
 def nobody_looks(scene: Scene) -> Explained | None:
-    """F03: a CPU that the task may use had nothing to do, and does not look into its queue."""
-    if not _own_queue(scene) or scene.free is None:
+    """F03: a CPU that the task may use had nothing to do, and does not look into its queue.
+
+    Where somebody beside it had a turn since, there is one that looks, and the free one is between two turns.
+    """
+    if not _own_queue(scene) or scene.free is None or any(map(scene.is_young, scene.beside)):
         return None
     more = f" beside {len(scene.beside)} more" if scene.beside else ""
     return Explained(
@@ -210,8 +217,8 @@ def _s(task: Task) -> str:
 
 
 def _running(scene: Scene) -> tuple[Task, ...]:
-    """Who has the CPUs that the task may use, where all of them run tasks of the policy; else nobody."""
-    current = [cpu.current for cpu in scene.cpus if not scene.dump.is_free(cpu)]
+    """Who has the CPUs that the task may use, or has them next; nobody where one of them runs no task of the policy."""
+    current = [scene.next_on(cpu) if scene.dump.is_free(cpu) else cpu.current for cpu in scene.cpus]
     running = tuple(task for task in current if task is not None)
     return running if len(running) == len(scene.cpus) else ()
 

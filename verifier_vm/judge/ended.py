@@ -41,6 +41,11 @@ def _eaten(reading: Reading) -> float:
     return sum(max(0.0, group.run_ms - group.work_ms) for group in groups) / max(1.0, sum(g.run_ms for g in groups))
 
 
+def _one_idled(reading: Reading) -> bool:
+    """Whether its threads left half of a CPU's time and more."""
+    return sum(group.run_ms for group in reading.groups.values()) <= reading.capacity_ms - reading.wall_ms / 2
+
+
 def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach: Detached) -> Finding:
     """The policy was not the scheduler all through a run: `ended` is why, by the kernel's log or the policy's own
     record, which alone has the exit's code.
@@ -56,10 +61,11 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         witness = from_dump(dump, stuck, reading)
         # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
         eaten = _eaten(reading) if reading else 0.0
-        found = _explained(dump, stuck, facts, place, none_idled=reading is not None and _none_idled(reading))
+        found = _explained(dump, stuck, facts, place)
         # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well.
-        idles = found is not None and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19"
-        if found and not idles and (eaten <= MOST_EATEN or found.cause == LOST):
+        if found and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19":
+            found = replace(found, basis="guess") if reading and _one_idled(reading) else None
+        if found and (eaten <= MOST_EATEN or found.cause == LOST):
             why = f"{words}: {found.why}"
             bug, advice = found.cause.bug, found.cause.advice
             return Finding(bug, "reject", why, place, advice, kind, basis=found.basis, witness=witness)
@@ -73,18 +79,11 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
     return Finding(cause.bug, "reject", words, place, cause.advice, kind, basis=cause.basis, witness=witness)
 
 
-def _none_idled(reading: Reading) -> bool:
-    """Whether its threads had more of the CPU time than all CPUs but half of one have."""
-    return reading.busy > 1 - 0.5 / max(1, reading.cpus)
-
-
-def _explained(
-    dump: Dump, stuck: Task | None, facts: Facts, place: str, *, none_idled: bool = False
-) -> Explained | None:
+def _explained(dump: Dump, stuck: Task | None, facts: Facts, place: str) -> Explained | None:
     """The cause by the kernel's dump. What waits for a program beside it looks as if it were lost."""
     if stuck is None or facts.needs_a_program:
         return None
-    return explain(Scene(stuck, dump, facts.flags, place, none_idled))
+    return explain(Scene(stuck, dump, facts.flags, place))
 
 
 def _code_of(ended: ExitRecord) -> Code:

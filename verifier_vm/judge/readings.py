@@ -70,11 +70,6 @@ class Reading:
         """CPU time there was."""
         return self.cpus * self.wall_ms
 
-    @property
-    def busy(self) -> float:
-        """Which part of the CPU time its threads had: less than 1 where a CPU had nothing to run, or something else."""
-        return sum(group.run_ms for group in self.groups.values()) / max(self.capacity_ms, 1.0)
-
     def figure(self, name: str) -> float:
         return self.figures.get(name, 0.0)
 
