@@ -14,10 +14,10 @@ from bpf.link import link_objects
 from policy_lake.errors import BuildError, InputError, SchedcpError
 from policy_lake.knobs import ops_values
 from tasks.host.settings import load_settings
-from tasks.trial.parts import Part, read_parts
+from tasks.trial.given import policy_of
+from tasks.trial.parts import Part, read_linked, read_part
 from tasks.trial.static import check_parts
 from tasks.trial.words import words_for
-from tasks.verify import policy_of
 from verifier_vm.machine.kernel import installed_kernel
 from verifier_vm.object.analyse import asks_for_config
 
@@ -158,13 +158,13 @@ def test_what_does_not_fit_together_is_refused_in_the_linkers_words(kernel):
 def test_a_ready_object_is_taken_as_it_is(kernel, tmp_path):
     data = compile_policy(GLOBAL.read_text(), name="g.bpf.c", vmlinux_dir=kernel.headers).data
     (tmp_path / "g.bpf.o").write_bytes(data)
-    parts = read_parts(tmp_path / "g.bpf.o", ())
+    parts = [read_part(tmp_path / "g.bpf.o")]
     done = checked(kernel, *parts)
     assert done.ok and done.made.data == data
     assert "not seen" in stage(done, "source").findings[0].reason
     (tmp_path / "g.bpf.c").write_text(GLOBAL.read_text())
     with pytest.raises(InputError, match=r"^-l .*g\.txt: not a \.bpf\.c or \.bpf\.o file"):
-        read_parts(tmp_path / "g.bpf.c", [tmp_path / "g.txt"])
+        read_linked([tmp_path / "g.bpf.c", tmp_path / "g.txt"])
 
 
 def test_what_is_set_is_looked_for_in_the_object(kernel):
@@ -190,3 +190,10 @@ def test_what_is_set_is_looked_for_in_the_object(kernel):
     for name, given in (("a b", []), ("", ["-x"]), ("", ["SCX_OPS_A,SCX_OPS_B"])):
         with pytest.raises(InputError, match="--ops"):
             ops_values(name, given)
+
+
+def test_what_another_file_defines_is_told_with_the_option_that_gives_it(kernel):
+    done = checked(kernel, Part("two.bpf.c", CALLER))
+    found = stage(done, "object").findings[0]
+    assert (found.bug, found.level, "slice_for" in found.reason, "-l" in found.advice) == ("link", "reject", True, True)
+    assert not done.ok and checked(kernel, Part("two.bpf.c", CALLER), Part("three.bpf.c", CALLEE)).ok

@@ -142,7 +142,7 @@ def test_without_a_record_a_tidy_end_while_a_cpu_went_is_the_hotplug_s(place, re
     [
         (ENDED, "enqueue exit cpu_online cpu_offline"),
         (replace(ENDED, kind=ExitKind.ERROR), "enqueue exit"),
-        (replace(ENDED, message="", reason="words of no cause", code=0), "enqueue exit"),
+        (replace(ENDED, message="", reason="words of no cause", code=1), "enqueue exit"),
         (
             ExitRecord(ExitKind.ERROR_STALL, 0, "runnable task stall", "W9-hog[9] failed to run for 2.9s"),
             "enqueue exit",

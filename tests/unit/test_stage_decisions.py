@@ -118,7 +118,11 @@ GOING = "cpu 1 going offline, exiting scheduler"
         (None, ExitRecord(ERROR, 0, GOING), "W9", False),
         (None, ExitRecord(KERN, HOTPLUG_CODE, "ops.init() failed"), "W9", False),
         (ExitRecord(KERN, 0, "x"), ExitRecord(KERN, HOTPLUG_CODE, "x"), "W1", True),
-        (ExitRecord(KERN, 0, "x"), ExitRecord(KERN, 0, "x"), "W9", False),
+        (ExitRecord(KERN, 0, "x"), ExitRecord(KERN, 0, "x"), "W9", True),  # a record without room for the code
+        (None, ExitRecord(KERN, 0, "x"), "W28", True),
+        (None, ExitRecord(KERN, 0, "x"), "W1", False),
+        (None, ExitRecord(KERN, 0, "ops.init() failed"), "W9", False),
+        (None, ExitRecord(ERROR, 0, "x"), "W9", False),
     ],
 )
 def test_a_hotplug_ended_it_where_the_kernel_or_the_exits_code_says_so_and_no_error(logged, record, place, ended):

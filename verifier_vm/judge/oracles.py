@@ -89,14 +89,17 @@ def survived(event: Ran, detach: Detached, facts: Facts, limit_ms: int) -> Itera
 def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord, place: str) -> bool:
     """Whether the kernel ended it for a CPU that went or came, by its log and the exit's code, and for no error.
 
-    Of a tidy end the log has no reason. Where the policy keeps none either, it is the CPU of this exercise.
+    Of a tidy end the log has no reason. Where the policy keeps none either, or not the whole of the exit's code (the
+    kernel itself never ends a policy without one), it is the CPU of this exercise.
     """
     ended = logged or record
+    here = not {Situation.HOTPLUG, Situation.LATE_CPU}.isdisjoint(made_by(place))
     if not record.stored and logged is not None and logged.kind == ExitKind.UNREG_KERN:
-        return not {Situation.HOTPLUG, Situation.LATE_CPU}.isdisjoint(made_by(place))
+        return here
     tidy = not record.stored or record.kind == ExitKind.UNREG_KERN
     cause = cause_of_exit(ended.words)
-    return tidy and (cause.bug == "F30" or (cause == UNKNOWN and bool(record.code & HOTPLUG_CODE)))
+    said = bool(record.code & HOTPLUG_CODE) or (record.stored and record.code == 0 and here)
+    return tidy and (cause.bug == "F30" or (cause == UNKNOWN and said))
 
 
 def _warned(when: str, warnings: tuple[str, ...], kmsg: tuple[str, ...], place: str) -> Finding:

@@ -21,7 +21,7 @@ from verifier_vm.object.facts import Facts
 from verifier_vm.object.filled import KernelValues, constants, fill, needs_config
 from verifier_vm.object.kernel import FIRST
 from verifier_vm.object.ops import USE, apply_arguments, read_ops, word_value
-from verifier_vm.object.program import Function, read_program
+from verifier_vm.object.program import Function, read_program, undefined
 from verifier_vm.object.unfilled import explain
 from verifier_vm.object.walk import Walk
 
@@ -37,12 +37,14 @@ CHECKS = (
     check_table,
 )  # what ends a machine before what is missing
 ORDER = {"reject": 0, "suspicion": 1, "unknown": 2, "note": 3}
+NAMED = 4  # of symbols that are missing
 COMPILE = "Build the object with clang --target=bpf -g -c."
 ADVICE = {
     "elf": COMPILE,
     "code": COMPILE,
     "btf": "Build with -g, and do not strip .BTF.",
-    "ops": 'Define one struct sched_ext_ops in SEC(".struct_ops.link").',
+    "ops": 'It takes one struct sched_ext_ops in SEC(".struct_ops.link"); of several choose one with --ops NAME.',
+    "link": "Give the file that defines it with -l FILE; what the kernel has is declared with __ksym.",
     "knob": "Set only knobs that the policy declares as const volatile.",
 }
 
@@ -126,6 +128,9 @@ def read_facts(
 ) -> Facts:
     """What an object does, the constants `unknown` being anything; ObjectError when it is none."""
     program = read_program(data)
+    if missing := undefined(program):
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        raise ObjectError(f"{', '.join(missing[:NAMED])}{more}: used, and defined nowhere", "link")
     ops = read_ops(program, word_value(arguments, USE))
     fill(program, kernel)
     apply_arguments(program, ops, arguments, kernel.constants)

@@ -89,6 +89,13 @@ def read_program(data: bytes) -> Program:
     return program
 
 
+def undefined(program: Program) -> list[str]:
+    """Symbols that neither the object has nor the kernel is asked for (`__ksym`, `__kconfig`): another file's."""
+    known = {member.name for name in (".ksyms", ".kconfig")
+             for member in program.btf.members(program.btf.find(name, DATASEC))}  # fmt: skip
+    return sorted({symbol.name for symbol in program.elf.symbols if symbol.undefined and symbol.name} - known)
+
+
 def _find_functions(program: Program) -> None:
     for symbol in program.elf.symbols:
         if symbol.kind != STT_FUNC or symbol.section not in program.base:
