@@ -42,9 +42,9 @@ def verify(
     require: Require = None,
     topology: Topologies = None,
     only: Annotated[
-        str,
+        str | None,
         typer.Option("--only", metavar="SITUATION", help="That one alone, as --minimize prints it; no token."),
-    ] = "",
+    ] = None,
     minimize: Annotated[
         bool, typer.Option("--minimize", help="Of a failure, find the smallest situation that shows it, and keep it.")
     ] = False,
@@ -63,7 +63,7 @@ def verify(
     from tasks.verify import VerifyOptions
     from verifier_vm.judge.case import parse_case
 
-    case = parse_case(only, "--only") if only else None
+    case = None if only is None else parse_case(only, "--only")
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize, plots)
     raise typer.Exit(
         verify_command(

@@ -166,15 +166,19 @@ def test_further_guests_are_up_for_longer_and_the_first_has_the_naps() -> None:
     first, second = guests(Chosen(uptimes=(KEPT_S[1], KEPT_S[1] + 500), naps=(70,)))
     awake, nap = Exercise("W32", "W32", 2.4), Exercise("W32-70", "W32", 2.4, ("nap_s=70",))
     assert first.exercises == (Exercise("W1", "W1", 0.3), awake, nap) and second.exercises == first.exercises[:2]
-    assert (first.name, first.uptime_s, first.rested_s, first.up_s) == ("6 h up", 21600, 0, 21600)
+    assert (first.name, first.uptime_s, first.rested_s, first.up_s) == ("up for 6 h", 21600, 0, 21600)
     assert (second.uptime_s, second.rested_s, second.up_s) == (21600, 500, 22100)
     assert not first.counts and first.topology is None and first.reloads == 0 and not first.offline
     assert first.deadline_s == 240 + 21670 / 300 and second.deadline_s == 240 + 22100 / 300
     (only,) = guests(Chosen(naps=(5, 9)))
-    assert only.name == "naps" and only.up_s == 0 and [one.nap_s for one in only.exercises] == [0, 5, 9]
+    assert (
+        only.name == "asleep for as long as they say"
+        and only.up_s == 0
+        and [one.nap_s for one in only.exercises] == [0, 5, 9]
+    )
     assert list(guests(NOTHING)) == [] and [one.name for one in guests(Chosen(uptimes=(694800, 60)))] == [
-        "8.04 days up",
-        "60 s up",
+        "up for 8.04 days",
+        "up for 60 s",
     ]
 
 

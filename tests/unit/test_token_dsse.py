@@ -117,6 +117,7 @@ def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
+        (b"\xf7", "it is no UTF-8 text (byte 0)"),
         (b"[]", "a member is of another type"), (b"[" * 100_000, "it is nested too deep"),
         (b"{}", "the member 'signatures' is missing"), (b'{"a": ' + b"9" * 5000 + b"}", "a number has 5000 digits"),
     ],

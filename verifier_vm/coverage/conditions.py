@@ -37,7 +37,7 @@ class Conditions:
     """An object's conditional jumps; `error` are the ways (0: jumped, 1: went on) that are error paths.
 
     `bounds` are loops' comparisons with their bounds, `loop_ends` those by which they end, with that way. `callbacks`
-    are the functions of the callbacks that count.
+    are the functions of the callbacks that count; `failing` what is known of functions by their first pc.
     """
 
     known: set[Condition] = field(default_factory=set)
@@ -46,6 +46,7 @@ class Conditions:
     bounds: set[Condition] = field(default_factory=set)
     loop_ends: dict[Condition, int] = field(default_factory=dict)
     callbacks: frozenset[str] = frozenset()
+    failing: dict[int, bool] = field(default_factory=dict)
 
 
 def read_conditions(data: bytes, wanted: str = "") -> Conditions:
@@ -70,7 +71,7 @@ def _read_function(
     program: Program, function: Function, places: dict[int, Place], loops: set[Place], found: Conditions
 ) -> None:
     graph = {pc: successors(pc, i) for pc in range(function.start, function.end) if (i := program.code[pc])}
-    ending, null_ways = doomed(program, graph), nulls(program, graph)
+    ending, null_ways = doomed(program, graph), nulls(program, graph, found.failing)
     place: Place = ("", 0, 0)
     for pc in range(function.start, function.end):
         place = places.get(pc, place)

@@ -98,12 +98,13 @@ def guests(chosen: Chosen) -> Iterator[Part]:
         kept_s = max((kept for kept in KEPT_S if kept <= uptime_s), default=0)
         awake = [Exercise("W32", "W32", 2.4)] if uptime_s else []  # longer than a stall takes to be found
         yield Part(
-            f"{_span(uptime_s)} up" if uptime_s else "naps",
+            f"up for {_span(uptime_s)}" if uptime_s else "asleep for as long as they say",
             (Exercise("W1", "W1", 0.3), *awake, *asleep),
             uptime_s=kept_s,
             rested_s=uptime_s - kept_s,
             deadline_s=240.0 + (uptime_s + sum(naps)) / 300,
             counts=False,
+            asked_for=True,
         )
 
 

@@ -59,7 +59,8 @@ class Part:
     time is virtual; after `rested_s` more no guest is kept. With `offline` the policy is attached while the last CPU is
     off line, which W28 brings back. `last`
     end the policy, which is then attached anew for each, after all else. `deadline_s` of wall time ends a guest that
-    hangs; on a quiet host a tenth of it is enough. `counts`: who passes it was tried on such a topology.
+    hangs; on a quiet host a tenth of it is enough. `counts`: who passes it was tried on such a topology. `asked_for`:
+    the object's constants ask for such a guest, and what is seen in it is told with its name.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Part:
     deadline_s: float = 240.0
     last: tuple[Exercise, ...] = ()
     counts: bool = True
+    asked_for: bool = False
 
     @property
     def compared(self) -> tuple[Exercise, ...]:

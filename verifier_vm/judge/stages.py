@@ -89,7 +89,8 @@ class Reader:
         evidence: list[str] = []
         for at, event in enumerate(events):
             detach = _taken_off(events, at)
-            own = list(self._of_event(event, detach, facts, fell=_fell_before(events[:at])))
+            said = self._of_event(event, detach, facts, fell=_fell_before(events[:at]))
+            own = [self._with_guest(finding) for finding in said]
             findings += own
             if any(finding.level == "reject" for finding in own):
                 # The end is what is kept: the words of the kernel, of which the dump is the longest and least read.
@@ -98,6 +99,12 @@ class Reader:
         stage = _stage("survive", sum(event.wall_s for event in events), list(_once(findings)), evidence)
         tried = (self.part.topology,) if stage.ok and self.part.topology and self.part.counts else ()
         return replace(stage, situations=self._met(events, findings), topologies=tried)
+
+    def _with_guest(self, finding: Finding) -> Finding:
+        """A rejection with the guest that it was seen in, where the policy's own constants asked for that."""
+        if finding.level != "reject" or not self.part.asked_for:
+            return finding
+        return replace(finding, reason=f"{finding.reason}; in a guest that its constants ask for: {self.part.name}")
 
     def _met(self, events: Sequence[StepEvent], findings: Sequence[Finding]) -> tuple[str, ...]:
         """The situations that the policy met to their end, or that ended it as it says of itself."""

@@ -86,6 +86,8 @@ def fault(error: Exception) -> str:
     """What is wrong with a document on which a reader of it failed so, in our words."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no UTF-8 text (byte {error.start})"
     if isinstance(error, KeyError):
         return f"the member {str(error.args[0])[:80]!r} is missing"
     return "a member is of another type" if isinstance(error, TypeError) else str(error)
