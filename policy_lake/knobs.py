@@ -50,6 +50,17 @@ def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[s
     return knob_values
 
 
+def by_name(what: str, values: object) -> dict[str, object]:
+    """Knob values as a caller gives them, None for none; InputError unless they are a mapping of names to values."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise InputError(f"{what}={_quoted(values)}: not a mapping of names to values, such as {{'slice_ns': 1000000}}")
+    if unnamed := [name for name in values if not isinstance(name, str)]:
+        raise InputError(f"{what}: {_quoted(unnamed[0])} is no name")
+    return dict(values)
+
+
 def ops_values(name: str, flags: Sequence[str]) -> dict[str, str]:
     """`--ops NAME` and `--ops-flag FLAG`s as settings beside the knob values; InputError for what can be neither."""
     if name and not NAME.fullmatch(name):
