@@ -81,6 +81,10 @@ def test_score_and_verify_settle_the_same_mapping_alike(settled: Any, knobs: Any
         ({"knobs": {"slice_ns": True}}, "is a whole number"),
         ({"knobs": {"slice_ns": 0.5}}, "is a whole number"),
         ({"knobs": {"job_comm": ["a,b"]}}, "without a comma"),
+        ({"knobs": {"job_comm": {"a"}}}, "takes a list or comma-separated text, not"),
+        ({"knobs": {"job_comm": None}}, "takes a list or comma-separated text, not 'None'"),
+        ({"knobs": {"job_comm": [None]}}, "takes names of 1 to"),
+        ({"knobs": {"job_ns": {"1": 2}}}, "takes a list or comma-separated text, not"),
     ],
 )
 def test_what_neither_takes_is_an_input_error_in_both(settled: Any, call: str, given: Any, told: str) -> None:
