@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from typing import Any, get_args
 import typer
 from typer.core import TyperGroup
 
+from control_plane.misnamed import misnamed
 from policy_lake.errors import InfraError, InputError
 from policy_lake.process_limits import GUEST, LAKE, RUN, Needs, shortage
 from policy_lake.show import for_terminal, is_utf8, shortened
@@ -68,11 +70,18 @@ class Commands(TyperGroup):
     """A command of commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that these words name; InfraError at once if this process may not have what it needs."""
+        """The command that these words name; InfraError at once if this process may not have what it needs.
+
+        A variable SCHEDCP_… that is no setting is said on stderr.
+        """
         found = super().resolve_command(ctx, args)
-        needs = None if ctx.parent else NEEDS.get(found[0] or "")
-        if needs and not {"--help", "-h"} & set(args) and (short := shortage(needs)):
+        if ctx.parent or ctx.resilient_parsing or {"--help", "-h"} & set(args):
+            return found
+        needs = NEEDS.get(found[0] or "")
+        if needs and (short := shortage(needs)):
             raise InfraError(short)
+        if wrong := misnamed():
+            sys.stderr.write(f"schedcp: warning: {wrong}\n")
         return found
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

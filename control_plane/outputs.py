@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Entry, Run
 from verifier_vm.tokens.audit_log import Entry as LogEntry
+from verifier_vm.tokens.revocation import Revoked
 from verifier_vm.tokens.terms import Token
 
 
@@ -259,7 +260,7 @@ class TokenRestoreOutput:
     """The revocation list as it is after it was made anew from the audit log."""
 
     version: int
-    revoked: tuple[dict[str, Any], ...]
+    revoked: tuple[Revoked, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def score(
 ) -> None:
     """Measure one policy on a workload, run by run against EEVDF with the same seeds."""
     from control_plane.score import again_command, score_command
+    from policy_lake.knobs import parse_knob_values
     from tasks.score import ScoreRequest
 
     settings = chosen(
@@ -100,7 +101,7 @@ def score(
     most = (pairs if settings.tier == "smoke" else limits.most_pairs(pairs)) if most_pairs is None else most_pairs
     sets = sets_of(set_, ops, ops_flag)
     request = ScoreRequest(
-        policy, workload, pairs, most, seed, tuple(knob or ()), control, plots, perfetto, sets, tuple(link or ()),
-        tuple(include or ()),
+        policy, workload, pairs, most, seed, parse_knob_values(knob or ()), control, plots, perfetto, sets,
+        tuple(link or ()), tuple(include or ()),
     )  # fmt: skip
     raise typer.Exit(score_command(request, settings, as_json=json))

@@ -19,7 +19,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write
 from policy_lake.knobs import parse_knob_values
 from policy_lake.limits import LOG_CHARACTERS
-from policy_lake.model import Finding, KnobValue, Rejection, Stage, Verdict
+from policy_lake.model import Finding, Rejection, Stage, Verdict
 from policy_lake.show import shortened
 from tasks.host.settings import Settings
 from tasks.trial.static import OnStage
@@ -114,8 +114,8 @@ def verified(
     *,
     options: VerifyOptions,
     include_dirs: Sequence[Path] = (),
-    knobs: Mapping[str, KnobValue] | None = None,
-    sets: Mapping[str, KnobValue] | None = None,
+    knobs: Mapping[str, object] | None = None,
+    sets: Mapping[str, object] | None = None,
     linked: Sequence[Path] = (),
     workload: str = "",
     on_stage: OnStage = lambda _: None,

@@ -50,6 +50,17 @@ def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[s
     return knob_values
 
 
+def by_name(what: str, values: object) -> dict[str, object]:
+    """Knob values as a caller gives them, None for none; InputError unless they are a mapping of names to values."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise InputError(f"{what}={_quoted(values)}: not a mapping of names to values, such as {{'slice_ns': 1000000}}")
+    if unnamed := [name for name in values if not isinstance(name, str)]:
+        raise InputError(f"{what}: {_quoted(unnamed[0])} is no name")
+    return dict(values)
+
+
 def ops_values(name: str, flags: Sequence[str]) -> dict[str, str]:
     """`--ops NAME` and `--ops-flag FLAG`s as settings beside the knob values; InputError for what can be neither."""
     if name and not NAME.fullmatch(name):
@@ -99,7 +110,7 @@ def canonical(knob: Knob, value: object) -> KnobValue:
         return _boolean(knob, value)
     if knob.kind == "int":
         return _integer(knob, value)
-    items = _items(value)
+    items = _items(knob, value)
     if len(items) > knob.count:
         raise KnobError(f"knob '{knob.name}' takes up to {knob.count} items, not {len(items)}")
     if knob.kind == "names":
@@ -115,13 +126,16 @@ def bounds(knob: Knob) -> tuple[int, int]:
     return max(low, knob.low if knob.low is not None else low), min(high, knob.high if knob.high is not None else high)
 
 
-def _items(value: object) -> Sequence[object]:
+def _items(knob: Knob, value: object) -> Sequence[object]:
     if isinstance(value, list | tuple) and list(value) != [""]:
         return value
     if isinstance(value, int | float):
         return (value,)
-    text = value if isinstance(value, str) else ""
-    return text.split(",") if text.strip(" ") else ()
+    if isinstance(value, list | tuple):
+        return ()
+    if not isinstance(value, str):  # a set has no order, and None is no empty list
+        raise KnobError(f"knob '{knob.name}' takes a list or comma-separated text, not {_quoted(value)}")
+    return value.split(",") if value.strip(" ") else ()
 
 
 def _boolean(knob: Knob, value: object) -> bool:
@@ -158,7 +172,13 @@ def _number(value: object) -> int | None:
 def _name(knob: Knob, value: object) -> str:
     """Spaces at the ends do not count, those within do: `Isolated Web Co` is a name that the kernel gives."""
     name = str(value).strip(" ")
-    if not name or "," in name or not _carried(name) or len(name.encode()) > knob.name_bytes:
+    if (
+        not isinstance(value, str | int | float)
+        or not name
+        or "," in name
+        or not _carried(name)
+        or len(name.encode()) > knob.name_bytes
+    ):
         takes = f"names of 1 to {knob.name_bytes} bytes that can be printed, without a comma"
         raise KnobError(f"knob '{knob.name}' takes {takes}, not {_quoted(value)}")
     return name

@@ -132,7 +132,8 @@ class Finding:
     there is a verdict). `note` is said and allowed. `place` is FILE:LINE, or a callback, or where in the guest.
 
     `basis` is how a guest's finding comes by its `bug`: `evidence` shows it, a `guess` is the likeliest, empty where
-    that is no question. `witness` tells in lines who ran and who waited, and for how long.
+    that is no question. `witness` tells in lines who ran and who waited, and for how long. `explained`: its reason ends
+    with the suspicion that it fits.
     """
 
     bug: str
@@ -145,6 +146,7 @@ class Finding:
     outcome: Answer = ""
     basis: Basis = ""
     witness: tuple[str, ...] = ()
+    explained: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -11,10 +11,9 @@ from benchmarks.workloads import Workload
 from bpf.library import policies, policy, read_policy
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
-from policy_lake.knobs import parse_knob_values
 from policy_lake.lake import Lake
 from policy_lake.limits import PAIRS, SEED, check_pairs
-from policy_lake.model import Candidate, KnobValue, Policy
+from policy_lake.model import Candidate, Policy
 from policy_lake.ranking import best
 from policy_lake.scores import MeasurementPlan
 from tasks.host.guest import prepare_guest, shape_for
@@ -45,12 +44,11 @@ def find_policy(name: str) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """What a user wants measured: names as they stand on the command line, and how much of it.
+    """What a user wants measured: policy and workload by name or file, and how much of it.
 
-    `most_pairs` above `pairs` allows more rounds where they are worth it. `control` is a second policy in the same
-    rounds, or `best` for the library's best so far. `directory` is where pictures go, if any are wanted. `sets` are
-    constants that no knob is, and settings of the ops; `linked` and `include_dirs` as in `verify`. InputError for
-    numbers beyond their limits.
+    `most_pairs` above `pairs` allows more rounds where they are worth it. `knobs`, `sets`, `linked` and `include_dirs`
+    are those of `read_given`. `control` is a second policy in the same rounds, or `best` for the library's best so
+    far. `directory` is where pictures go, if any are wanted. InputError for numbers beyond their limits.
     """
 
     policy: str
@@ -58,11 +56,11 @@ class ScoreRequest:
     pairs: int = PAIRS.preset
     most_pairs: int = 0
     seed: int = SEED.preset
-    knobs: tuple[str, ...] = ()
+    knobs: Mapping[str, object] = field(default_factory=dict)
     control: str = ""
     directory: Path | None = None
     perfetto: bool = False
-    sets: Mapping[str, KnobValue] = field(default_factory=dict)
+    sets: Mapping[str, object] = field(default_factory=dict)
     linked: tuple[Path, ...] = ()
     include_dirs: tuple[Path, ...] = ()
 
@@ -112,7 +110,7 @@ def _given(request: ScoreRequest) -> Given:
     name = request.policy
     return read_given(
         Path(name) if name.endswith(FILES) else policy(name), linked=request.linked,
-        include_dirs=request.include_dirs, knobs=parse_knob_values(request.knobs), sets=request.sets,
+        include_dirs=request.include_dirs, knobs=request.knobs, sets=request.sets,
     )  # fmt: skip
 
 

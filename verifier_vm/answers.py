@@ -73,8 +73,8 @@ def _explained(stage: Stage, suspected: Finding | None) -> Stage:
         return stage
     said = f"; as suspected at {suspected.place}: {suspected.reason}"
     findings = tuple(
-        replace(finding, bug=suspected.bug, advice=suspected.advice, reason=f"{finding.reason}{said}")
-        if _fits(finding, suspected) and said not in finding.reason
+        replace(finding, bug=suspected.bug, advice=suspected.advice, reason=f"{finding.reason}{said}", explained=True)
+        if _fits(finding, suspected) and not finding.explained
         else finding
         for finding in stage.findings
     )

@@ -8,8 +8,9 @@ import os
 from dataclasses import replace
 from typing import Any
 
-# DSPy would else fetch a list of model prices from the internet on first use; prices are the endpoint's here.
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"
+# DSPy would else fetch a list of model prices from the internet on first use; prices are the endpoint's here. What the
+# user has set stays.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
 
 import dspy
 from pydantic import BaseModel

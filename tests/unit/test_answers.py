@@ -73,6 +73,16 @@ def test_a_stall_is_told_as_the_one_suspicion_that_starves():
     assert verdict_of([stage_of("object", 0.1, [F03]), survive(refused)]).rejection.bug == "F10"
 
 
+def test_a_stall_is_explained_once_and_whatever_its_reason_says_of_itself():
+    once = answered([stage_of("object", 0.1, [F03]), survive(STALL)])
+    assert once[1].findings[0].explained and answered(once) == once
+    moved = [replace(once[0], findings=(replace(F03, place="mine.bpf.c:8"),)), once[1]]
+    assert answered(moved)[1].findings == once[1].findings
+    alike = replace(STALL, reason=f"a task named '; as suspected at {F03.place}: {F03.reason}' made no progress")
+    told = answered([stage_of("object", 0.1, [F03]), survive(alike)])[1].findings[0]
+    assert told.explained and told.bug == "F03" and told.reason.count("as suspected at") == 2
+
+
 def test_what_is_said_of_many_places_is_said_once():
     many = [Finding("F29", "suspicion", "ends it", f"mine.bpf.c:{line}") for line in range(1, 46)]
     other = Finding("F29", "suspicion", "ends it otherwise", "mine.bpf.c:50")

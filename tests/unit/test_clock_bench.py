@@ -11,6 +11,7 @@ from dataclasses import fields
 import pytest
 
 from control_plane.bench import clock as clock_bench
+from control_plane.bench import figures
 from control_plane.bench.clock import (
     PairRun,
     aa_figure,
@@ -119,7 +120,7 @@ def test_a_figure_that_cannot_be_had_is_missed_and_the_others_go_on(
         raise InfraError("no QEMU")
 
     def passing(_: Sizes) -> list[Figure]:
-        return [Figure("fine", "1", "1", True), Figure("beside it", "2", "none", False)]
+        return [Figure("fine", "1", "1", True), Figure("beside it", "2", "no target", False, required=False)]
 
     monkeypatch.setattr(clock_bench, "FIGURES", {"bad": failing, "good": passing})
     assert clock_bench.main(["--json"]) == 1
@@ -129,6 +130,9 @@ def test_a_figure_that_cannot_be_had_is_missed_and_the_others_go_on(
     assert "failed: no QEMU" in printed["figures"][0]["measured"]
     assert [text[:5] for text in shown.err.splitlines()[1:]] == ["MISS ", "met  ", "     "]
     assert clock_bench.main(["good"]) == 0
+    none = {"one": lambda: [Figure("so called", "2", "none too many", False)]}
+    assert figures.main("bench", none, []) == 1 and "MISS  so called" in capsys.readouterr().out
+    assert figures.main("bench", {"one": lambda: passing(Sizes())}, []) == 0
 
 
 def test_an_unknown_figure_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

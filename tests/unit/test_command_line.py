@@ -80,7 +80,7 @@ def test_words_behind_two_dashes_are_the_recorded_command_s(monkeypatch, capsys,
     assert (json.loads(out)["error"] == "it failed") if as_json else out == ""
 
 
-@pytest.mark.parametrize(("control", "knobs", "remark"), [("fifo", (), True), ("fifo", ("slice_ns=5000000",), False)])
+@pytest.mark.parametrize(("control", "knobs", "remark"), [("fifo", {}, True), ("fifo", {"slice_ns": 5_000_000}, False)])
 def test_a_policy_that_is_its_own_control_is_remarked_upon(tmp_path, monkeypatch, control, knobs, remark):
     def measured(_, asked, *__, **___):
         return Trial(asked.candidate, verdict_of(()), score(asked.candidate))

@@ -21,7 +21,6 @@ from policy_lake.knobs import MOST_BYTES, MOST_WORDS, KnobError, canonical, knob
 from policy_lake.model import Knob, KnobValue, Policy, PolicyPlan
 from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
-from tasks.score import ScoreRequest
 from tasks.trial.build import arguments_of
 from verifier_vm.machine.job import encode_job
 from verifier_vm.object.knobs import read_knobs
@@ -199,10 +198,8 @@ def as_builder(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
 
 def as_command_line(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:
     """`score --knob` and `verify --knob`; every value as a user would write it."""
-    request = ScoreRequest(
-        of.id, "batch", knobs=tuple(f"{name}={text_of(value)}" for name, value in given_settings.items())
-    )
-    return knob_words(of, parse_knob_values(request.knobs))
+    texts = [f"{name}={text_of(value)}" for name, value in given_settings.items()]
+    return knob_words(of, parse_knob_values(texts))
 
 
 def as_job(of: Policy, given_settings: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage, afford
 from tasks.planners.heard import Heard
 from tasks.planners.model import ModelPlanner, _within
 
+PRICES = "LITELLM_LOCAL_MODEL_COST_MAP"
 HOST = ModelEndpoint("http://host/v1", "tiny")
 PAID = ModelEndpoint("http://host/v1", "tiny", price_in_usd_per_mtok=2.0, price_out_usd_per_mtok=10.0)
 
@@ -225,3 +228,16 @@ def test_dspy_is_imported_with_the_first_question() -> None:
     code = "import sys; sys.path[:0] = sys.argv[1:]; import tasks.planners.model; print('dspy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *sys.path], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "true"), ("False", "False")])
+def test_a_list_of_prices_is_fetched_only_where_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    from tasks.planners import question
+
+    monkeypatch.setenv(PRICES, before or "")
+    if before is None:
+        monkeypatch.delenv(PRICES)
+    runpy.run_path(question.__file__)
+    assert os.environ[PRICES] == after

@@ -81,7 +81,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_score_is_kept_with_its_candidates_and_drawn_only_on_request(measure: Any) -> None:
-    workload, result, pictures = measure(control="vtime", most_pairs=9, seed=4, knobs=("slice_ns=5000000",))
+    workload, result, pictures = measure(control="vtime", most_pairs=9, seed=4, knobs={"slice_ns": "5000000"})
     (given,) = measure.seen.specs
     assert measure.seen.said == [f"ljf on batch, at least {PAIRS.preset} pairs"]
     assert (workload.id, result.score, pictures, measure.seen.drawn) == ("batch", WON, None, [])
@@ -117,7 +117,7 @@ def test_it_takes_what_verify_takes_and_keeps_the_object_of_what_the_lake_has_no
 
 def test_what_does_not_compile_is_rejected_and_no_input_error(measure: Any, tmp_path: Path) -> None:
     measure.seen.object = measure.seen.result = None
-    measure(sets={"limit": "3"}, knobs=("slice_ns=5000000",))
+    measure(sets={"limit": "3"}, knobs={"slice_ns": "5000000"})
     (given,) = measure.seen.specs
     assert not given.checked.ok and given.floor is None and given.candidate.knob_values == {"slice_ns": 5_000_000}
 

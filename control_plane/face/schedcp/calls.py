@@ -20,8 +20,8 @@ def verify(
     path: str | Path,
     settings: Settings | None = None,
     *,
-    knobs: Mapping[str, KnobValue] | None = None,
-    sets: Mapping[str, KnobValue] | None = None,
+    knobs: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
+    sets: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
     ops: str = "",
     ops_flags: Sequence[str] = (),
     include_dirs: Sequence[Path] = (),
@@ -34,8 +34,9 @@ def verify(
     """Take the policy at `path`, a .bpf.c, through every stage: source, build, object, kernel, survive, fair.
 
     A ready .bpf.o goes through all but its source, which nobody has seen then; `linked` are files of both kinds that
-    belong to it. `sets` are constants of the object as its loader fills them, wherever they are declared, `ops` the
-    policy's variable where an object has several, `ops_flags` names of flags to set in it.
+    belong to it. `knobs` are the source's, a list as a list or as comma-separated text. `sets` are constants of the
+    object as its loader fills them, wherever they are declared, `ops` the policy's variable where an object has
+    several, `ops_flags` names of flags to set in it.
 
     With a `workload` (an id or the path of a .toml) an accepted policy is measured on it, too, and its guard rails are
     the stage `score`. It stops at the first rejection unless `check_all`. `require` names what the hosts need:
@@ -45,14 +46,14 @@ def verify(
     for a path that is no policy or a knob that it has not, and InfraError when nothing can be said of it.
     """
     from control_plane.verify import verified
-    from policy_lake.knobs import ops_values
+    from policy_lake.knobs import by_name, ops_values
     from schedcp.settings import resolved
     from tasks.verify import VerifyOptions
 
     options = VerifyOptions(suite_tier, check_all, tuple(require))
-    given = {**(sets or {}), **ops_values(ops, ops_flags)}
-    return verified(Path(path), resolved(settings), knobs=knobs, sets=given, include_dirs=include_dirs, linked=linked,
-                    options=options, workload=workload)[0]  # fmt: skip
+    given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
+    return verified(Path(path), resolved(settings), knobs=by_name("knobs", knobs), sets=given,
+                    include_dirs=include_dirs, linked=linked, options=options, workload=workload)[0]  # fmt: skip
 
 
 def score(
@@ -63,8 +64,8 @@ def score(
     pairs: int = PAIRS.preset,
     most_pairs: int | None = None,
     seed: int = SEED.preset,
-    knobs: Mapping[str, KnobValue] | None = None,
-    sets: Mapping[str, KnobValue] | None = None,
+    knobs: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
+    sets: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
     ops: str = "",
     ops_flags: Sequence[str] = (),
     include_dirs: Sequence[Path] = (),
@@ -76,25 +77,24 @@ def score(
 
     `policy` is an id of the library, a .bpf.c or a ready .bpf.o, `workload` an id or a .toml. `pairs` (4 to 70) are
     measured at first, up to `most_pairs` where more would settle it (default: 3 times as many; as many in size
-    `smoke`). `seed` is the first pair's. `sets`, `ops`, `ops_flags`, `include_dirs` and `linked` are those of `verify`.
-    `control` is a second policy in the same rounds. `plots` is a directory for pictures.
+    `smoke`). `seed` is the first pair's. `knobs`, `sets`, `ops`, `ops_flags`, `include_dirs` and `linked` are those of
+    `verify`. `control` is a second policy in the same rounds. `plots` is a directory for pictures.
 
     Returns the score, whose `ratio` is dimensionless and above 1 where the policy is better, or the rejection of a
     policy that may not run. Raises InputError for an unknown policy, workload or knob, InfraError when nothing can be
     said.
     """
     from control_plane.score import scored
-    from policy_lake.knobs import ops_values
+    from policy_lake.knobs import by_name, ops_values
     from schedcp.settings import resolved
     from tasks.host.lake import open_lake
     from tasks.score import ScoreRequest
 
     chosen = resolved(settings)
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
-    words = tuple(f"{name}={_word(value)}" for name, value in (knobs or {}).items())
-    given = {**(sets or {}), **ops_values(ops, ops_flags)}
-    request = ScoreRequest(str(policy), workload, pairs, most, seed, words, control, plots, sets=given,
-                           linked=tuple(linked), include_dirs=tuple(include_dirs))  # fmt: skip
+    given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
+    request = ScoreRequest(str(policy), workload, pairs, most, seed, by_name("knobs", knobs), control, plots,
+                           sets=given, linked=tuple(linked), include_dirs=tuple(include_dirs))  # fmt: skip
     return scored(request, chosen, open_lake(chosen))[0]
 
 
@@ -125,7 +125,3 @@ def tune(
         workload, resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
     )
     return from_json(TuneResult, run_tune(run))
-
-
-def _word(value: KnobValue) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
