@@ -134,25 +134,28 @@ def _after(program: Program, pc: int, now: frozenset[int], known: dict[int, bool
 
 def _moved(instruction: Instruction, now: frozenset[int]) -> frozenset[int]:
     kind, dst, src = instruction.kind, instruction.dst, instruction.src
-    if FAILED in now and kind in (ALU, ALU64) and instruction.code & 0xF0 == MOV and _is_zero(instruction):
-        return now | {dst}
     whole = instruction.code & 0x18 == 0x18
     if kind == STX and dst == 10:
         kept = frozenset(place for place in now if place >= 0 or abs(place - instruction.off) >= 8)
         return kept | {instruction.off} if whole and src in now else kept
     if kind in (JMP, JMP32, STX) or kind == ST:
         return now
-    if kind == ALU64 and instruction.code & 0xF0 == MOV and instruction.code & BY_REGISTER and src in now:
+    if kind in (ALU, ALU64) and _keeps(instruction, now):
         return now | {dst}
-    if kind == ALU64 and instruction.code & 0xF0 == ADD and not instruction.code & BY_REGISTER and instruction.imm > 0:
-        return now  # further into what it points to
     if kind == LDX and src == 10 and whole and instruction.off in now:
         return now | {dst}
     return now - {dst}
 
 
-def _is_zero(instruction: Instruction) -> bool:
-    return not instruction.code & BY_REGISTER and instruction.imm == 0
+def _keeps(instruction: Instruction, now: frozenset[int]) -> bool:
+    """Whether what arithmetic leaves in its register is null by failure alone."""
+    op, value = instruction.code & 0xF0, None if instruction.code & BY_REGISTER else instruction.imm
+    if op == MOV and value is None:
+        return instruction.kind == ALU64 and instruction.src in now
+    if op == MOV:
+        return value == 0 and FAILED in now
+    # Further into what it points to.
+    return op == ADD and instruction.kind == ALU64 and instruction.dst in now and value is not None and value > 0
 
 
 def _may_fail(program: Program, pc: int, instruction: Instruction, known: dict[int, bool]) -> bool:
