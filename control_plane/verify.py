@@ -26,7 +26,7 @@ from tasks.trial.static import OnStage
 from tasks.verify import Verified, VerifyOptions, verify
 from verifier_vm.verdict import rejection_of
 
-ACCEPTED, REJECTED = 0, 3
+ACCEPTED, REJECTED, NOT_SIGNED = 0, 3, 4
 DOING = {
     "source": "reading the source",
     "build": "compiling",
@@ -62,6 +62,8 @@ def verify_command(
         result = _with_page(result, done.verdict.coverage, file, options.plots)
     if as_json:
         print_json("verify", result)
+        if result.no_token:
+            err().print(f"no token: {escape(result.no_token.reason)}", soft_wrap=True)
         return _status(result)
     if sources:
         _show_sources(done.verdict.coverage, file)
@@ -85,9 +87,12 @@ def verify_command(
 
 
 def _status(result: VerifyResult) -> int:
-    """The verdict's; what the signer refuses, for an object that is revoked, may run as little as what is rejected."""
-    refused = result.no_token is not None and result.no_token.code != ""
-    return ACCEPTED if result.accepted and not refused else REJECTED
+    """The verdict's. What the signer refuses, as an object that is revoked, may run as little as what is rejected; where
+    he could not be asked, there is no token, which was asked for, too.
+    """
+    if not result.accepted or (result.no_token and result.no_token.code):
+        return REJECTED
+    return NOT_SIGNED if result.no_token else ACCEPTED
 
 
 def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path) -> VerifyResult:

@@ -53,8 +53,8 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(InfraError("/keys: No space\nleft"), 0, ""), (KeyFileError("/keys: No space left"), 0, ""),
-     (InputError("/keys: No space left"), 0, ""), (REVOKED, 3, "revoked")],
+    [(InfraError("/keys: No space\nleft"), 4, ""), (KeyFileError("/keys: No space left"), 4, ""),
+     (InputError("/keys: No space left"), 4, ""), (REVOKED, 3, "revoked")],
 )  # fmt: skip
 def test_a_verdict_that_cannot_be_signed_is_told_with_the_reason(
     verify: Any, error: SchedcpError, status: int, code: str
