@@ -12,13 +12,14 @@ from gate_events import changed, events, labelled, taken_off, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
-from policy_lake.coverage import Branch, counted
+from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
 from policy_lake.model import Stage, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate
 from verifier_vm.judge.ended import HOTPLUG_CODE
+from verifier_vm.judge.executed import DIED
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
@@ -54,6 +55,10 @@ def test_by_default_a_part_promises_no_cgroups_has_no_seed_and_stops_at_a_reject
     assert judge(vm, cgroups=True).verdict.rejection.code == Code.CGROUP_SHARE
     stopped = judge(FakeVM(ENDED).install(monkeypatch, gate)).verdict
     assert [stage.name for stage in stopped.stages] == ["kernel", "survive"]
+    read_on = judge(FakeVM(ENDED).install(monkeypatch, gate), check_all=True).verdict
+    assert [stage.name for stage in read_on.stages] == ["kernel", "survive", "fair"] and not read_on.accepted
+    died = judge(FakeVM("kernel dies saying why").install(monkeypatch, gate)).verdict
+    assert died.coverage == Coverage(DIED)
 
 
 def test_the_short_tier_is_the_first_part_with_seed_0(monkeypatch):
