@@ -40,6 +40,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Meet every mutant of some modules with the tests that concern them.")
     parser.add_argument("modules", nargs="*", help="files such as verifier_vm/judge/gate.py; all by default")
     parser.add_argument("--most", type=int, default=0, help="mutants a module, evenly spaced over its lines; 0 for all")
+    parser.add_argument("--calls", action="store_true", help="only faults in what calls hand on; not otherwise made")
     parser.add_argument("--again", type=Path, help="only what survived in the results of an earlier run")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl", help="each mutant's end")
     given = parser.parse_args(words)
@@ -89,11 +90,11 @@ def prepare(tree: Path, preload: Sequence[str]) -> None:
 
 def run_module(tree: Path, module: str, config: dict, given: argparse.Namespace) -> int:
     """Meet a module's mutants; how many survive unexplained."""
-    from mutation import mutants
+    from mutation import HandedOn, mutants
 
     tests = [str(next(HERE.glob(f"*/{name}"))) for name in config["modules"][module]]
     source, path = (ROOT / module).read_text(), tree / module
-    every = mutants(source)
+    every = mutants(source, [HandedOn()] if given.calls else ())
     chosen = sample(every, given.most)
     if given.again is not None:
         chosen = [mutant for mutant in every if (module, mutant.before, mutant.after) in given.again]

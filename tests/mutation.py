@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import builtins
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -134,8 +135,46 @@ class Step(Operator):
         return ()
 
 
+class HandedOn(Operator):
+    """A call loses one keyword argument; one of a function by its name (no class, no builtin) is its first argument."""
+
+    def mutation_positions(self, node):
+        yield from [(node.start_pos, node.end_pos)] * len(self._faults(node))
+
+    def mutate(self, node, index):
+        parent, at = self._faults(node)[index]
+        if parent is None:
+            return parse(f"{node.get_first_leaf().prefix}({at.get_code().strip()})")
+        comma = parent.type == "arglist"
+        first = at - 1 if comma and at == len(parent.children) - 1 else at
+        del parent.children[first : first + 1 + comma]
+        return node
+
+    @classmethod
+    def _faults(cls, node):
+        """The children that are keyword arguments, or (None, the first argument)."""
+        if node.type == "trailer" and node.children[0] == "(" and len(node.children) == 3:
+            parent = node.children[1] if node.children[1].type == "arglist" else node
+            return [(parent, at) for at, one in enumerate(parent.children) if cls._is_keyword(one)]
+        if node.type != "atom_expr" or len(node.children) != 2 or node.children[0].type != "name":
+            return []
+        name, (bracket, *given, _) = node.children[0].value, node.children[1].children
+        if not given or bracket != "(" or hasattr(builtins, name) or name.strip("_")[:1].isupper():
+            return []
+        first = given[0].children[0] if given[0].type == "arglist" else given[0]
+        return [] if first.type == "argument" else [(None, first)]
+
+    @staticmethod
+    def _is_keyword(node):
+        return node.type == "argument" and node.children[1] == "="
+
+    @classmethod
+    def examples(cls):
+        return ()
+
+
 def operators() -> Iterator[Operator]:
-    """Every operator, in a fixed order."""
+    """Every operator but HandedOn, in a fixed order."""
     names = [f"ReplaceComparisonOperator_{name}" for name in COMPARISONS]
     names += [f"ReplaceBinaryOperator_{name}" for name in ARITHMETIC]
     yield from (Inverted(), Membership(), Uncaught(), Step())
@@ -143,10 +182,10 @@ def operators() -> Iterator[Operator]:
         yield get_operator(f"core/{name}")()
 
 
-def mutants(source: str) -> list[Mutant]:
+def mutants(source: str, made_by: Iterable[Operator] = ()) -> list[Mutant]:
     """All mutants that compile and differ, by line."""
     made = {}
-    for operator in operators():
+    for operator in made_by or operators():
         for occurrence, (line, skipped) in enumerate(_places(source, operator)):
             code = None if skipped else MutationVisitor.mutate_code(source, operator, occurrence)
             if code and code != source and code not in made and _compiles(code):

@@ -11,6 +11,7 @@ import pytest
 from fake_vm import PANIC, SCENARIOS, VIRTUAL, WALL, FakeVM, Scenario, limit_of
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Done, Hello, LaidOut, Ran
 from policy_lake.guest import GuestStep
@@ -249,3 +250,46 @@ def test_what_follows_comes_before_what_ends_the_policy(monkeypatch):
     gate.verify_part(b"object", (), WALL, SHORT, hotplug=False, then=then)
     suite = ending.steps((), 2000)
     assert vm.jobs[0].steps == (*ending.before(virtual=False), *suite[:-6], *then, *suite[-6:])
+
+
+def test_all_that_a_verification_is_told_reaches_every_guest_of_it(monkeypatch):
+    asked, more = [], (Topology(4), Topology(8))
+    told = {
+        "check_all": True, "cgroups": True, "hotplug": False, "seed": 7, "deadline_s": 9.0, "on_event": print,
+        "trusted": bytes,
+    }  # fmt: skip
+    then, files = (GuestStep("run", ("batch",), "baseline-0"),), {"x": b"y"}
+
+    def one(*given, **options):
+        asked.append((given, options))
+        return gate.ObjectVerdict(verdict_of([stage_of("survive", 1.0)]), None)
+
+    monkeypatch.setattr(gate, "verify_part", one)
+    gate.verify_object(b"object", ("a=1",), WALL, topologies=more, then=then, files=files, **told)
+    wanted = gate.aimed_parts(b"object", "short", ("a=1",), more)
+    assert {*more} < {part.topology for part in wanted}
+    machines = [replace(WALL, topology=part.topology or WALL.topology) for part in wanted]
+    parts = zip(machines, wanted, strict=True)
+    assert [given for given, _ in asked] == [(b"object", ("a=1",), machine, part) for machine, part in parts]
+    extra = [(then, files), *[((), None)] * len(more)]
+    assert [options for _, options in asked] == [{**told, "then": steps, "files": beside} for steps, beside in extra]
+
+
+@pytest.mark.parametrize("told", [{"seed": 7, "trusted": bytes}, {"seed": 0, "trusted": None}])
+def test_who_is_asked_whether_he_fails_alike_is_asked_in_the_same_guest(monkeypatch, told):
+    asked, where = [], replace(VIRTUAL, topology=Topology(8))
+    FakeVM("kernel warns").install(monkeypatch, gate)
+    monkeypatch.setattr(gate, "who_fails_alike", lambda *given, **more: asked.append((given, more)))
+    gate.verify_part(b"object", (), where, SHORT, **told)
+    ((failed, exercise, machine, part), more) = asked[0]
+    assert (failed.code, exercise.name, machine, part.topology) == (Code.KERNEL_WARNING, "W7", where, Topology(8))
+    assert len(asked) == 1 and more == {**told, "limit_ms": 2000}
+
+
+def test_what_ran_is_read_of_the_object_as_it_was_loaded(monkeypatch):
+    def coverage_of(data, report, arguments=()):
+        return Coverage(f"{data!r} with {arguments} on {report.kernel}")
+
+    monkeypatch.setattr(gate, "coverage_of", coverage_of)
+    result, _ = verified(monkeypatch, "good policy", VIRTUAL)
+    assert result.verdict.coverage.unknown == "b'object' with ('slice_ns=1',) on 7.3.4"

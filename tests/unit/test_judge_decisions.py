@@ -12,11 +12,14 @@ from gate_events import changed, events, labelled, taken_off, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
 from policy_lake.model import Stage, Verdict
+from policy_lake.topology import Topology
 from verifier_vm.judge import gate
 from verifier_vm.judge.ended import HOTPLUG_CODE
+from verifier_vm.judge.executed import DIED
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import UNKNOWN, cause_of_exit
@@ -52,6 +55,10 @@ def test_by_default_a_part_promises_no_cgroups_has_no_seed_and_stops_at_a_reject
     assert judge(vm, cgroups=True).verdict.rejection.code == Code.CGROUP_SHARE
     stopped = judge(FakeVM(ENDED).install(monkeypatch, gate)).verdict
     assert [stage.name for stage in stopped.stages] == ["kernel", "survive"]
+    read_on = judge(FakeVM(ENDED).install(monkeypatch, gate), check_all=True).verdict
+    assert [stage.name for stage in read_on.stages] == ["kernel", "survive", "fair"] and not read_on.accepted
+    died = judge(FakeVM("kernel dies saying why").install(monkeypatch, gate)).verdict
+    assert died.coverage == Coverage(DIED)
 
 
 def test_the_short_tier_is_the_first_part_with_seed_0(monkeypatch):
@@ -64,6 +71,20 @@ def test_a_stage_that_every_guest_passed_is_passed_and_the_last_guest_names_the_
     guests = [Verdict(True, None, (Stage("kernel", True, 1.0),), "x", "d", kernel) for kernel in ("7.3", "7.4")]
     both = merged(guests)
     assert both.accepted and both.stages == (Stage("kernel", True, 2.0),) and both.kernel == "7.4"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_what_ran_and_what_was_tried_is_of_all_guests(order):
+    fates = [("not tried", "ran"), ("not tried", "not tried"), ("ran", "not tried")]
+    guests = []
+    for fate, cpus in zip(fates, (2, 4, 2), strict=True):
+        stage = Stage("survive", True, 1.0, topologies=(Topology(cpus),))
+        guests.append(Verdict(True, None, (stage,), coverage=counted([], [], [Branch("f", "f.c", 1, 1, 0, *fate)])))
+    both = merged([guests[at] for at in order])
+    assert both.coverage == counted([], [], [Branch("f", "f.c", 1, 1, 0, "ran", "ran")])
+    assert both.stages[0].topologies == (Topology(2), Topology(4))
+    silent = replace(guests[0], coverage=None)
+    assert merged([silent, guests[1]]).coverage.unknown and merged([guests[1], silent]).coverage.unknown
 
 
 def test_the_evidence_of_a_dead_kernel_is_the_end_of_its_console():

@@ -195,3 +195,21 @@ def test_the_list_names_no_test_of_another_folder():
     assert {Path(name).name for tests in LIST["modules"].values() for name in tests} == {
         name for tests in LIST["modules"].values() for name in tests
     }
+
+
+CALLS = [
+    ("x = f.g(a, b=c, **d)[0]", ["x = f.g(a, **d)[0]"]),
+    ("y = [require(s, bugs) for s in q]", ["y = [(s) for s in q]"]),
+    ("z = Z(a, b=2, c=3,)", ["z = Z(a, b=2,)", "z = Z(a, c=3,)"]),
+    ("z = f(a=1)", ["z = f()"]),
+    ("u = len(a), e.f(a), g(), a[0], f(*a), f(i for i in a)", []),
+]
+
+
+@pytest.mark.parametrize(("line", "faults"), CALLS)
+def test_what_calls_hand_on_is_damaged_only_where_that_is_asked_for(line, faults):
+    made = _mutants()
+    from mutation import HandedOn
+
+    assert sorted(mutant.after for mutant in made(line + "\n", [HandedOn()])) == faults
+    assert not {mutant.after for mutant in made(line + "\n")} & set(faults)

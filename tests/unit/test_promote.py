@@ -16,13 +16,15 @@ from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
-from policy_lake.model import Verdict
+from policy_lake.model import Finding, Verdict
 from policy_lake.scores import MeasurementPlan
+from policy_lake.topology import HostCpus, Topology
+from tasks.host import cpus as host_cpus
 from tasks.run import promote as module
 from tasks.run.batch import write_evidence
 from tasks.run.certainty import Tried
 from tasks.run.promote import promote
-from tasks.trial.spec import Trial
+from tasks.trial.spec import Trial, TrialSpec
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -33,6 +35,12 @@ HALF = counted([], [], [Branch("f", "ljf.bpf.c", 1, 1, 0, "ran", "not tried")])
 REJECTED = Verdict(False, None, ())
 WINNER = candidate("ljf-1")
 WON = score_of(WINNER)
+
+
+@pytest.fixture(autouse=True)
+def this_host(monkeypatch):
+    """A host that the short tier's guest covers, whatever the tests run on."""
+    monkeypatch.setattr(host_cpus, "read_host_cpus", lambda: HostCpus(2))
 
 
 @pytest.fixture
@@ -76,8 +84,11 @@ def test_what_won_twice_is_signed_with_the_second_score(scope, signed):
     attempt = again()
     assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) == Path("/tokens/t")
     ((verdict, terms),) = signed
-    assert verdict == ACCEPTED and terms["score"].id == "again" and terms["arguments"] == ("slice_ns=5",)
-    assert (terms["rollout_limit"], terms["tier"], terms["btf_sha256"]) == ("canary", "short", "btf")
+    assert verdict == ACCEPTED and terms.pop("score").id == "again" and terms.pop("provenance").planner == "embedded"
+    assert terms == {
+        "policy": "ljf", "arguments": ("slice_ns=5",), "btf_sha256": "btf", "workload": WON.workload, "tier": "short",
+        "rollout_limit": "canary",
+    }  # fmt: skip
     (asked,) = attempt.asked
     assert asked.plan == MeasurementPlan(len(WON.pairs), 0, WON.seed + 500) and asked.known_suffices
     assert [kept.id for kept in scope.lake.scores()] == ["again"]
@@ -177,3 +188,102 @@ def test_without_the_evidence_there_is_no_token(scope, signed, damage):
     with pytest.raises(InfraError, match="cannot be read"):
         promote(scope, [Tried(WINNER, WON)], attempt=again())
     assert signed == []
+
+
+def test_a_winner_is_measured_again_as_it_was_measured_on_other_seeds(scope, signed):
+    attempt, won = again(), replace(WON, floor=1.07)
+    assert promote(scope, [Tried(WINNER, won)], attempt=attempt) is not None
+    plan = MeasurementPlan(len(won.pairs), 0, won.seed + 500)
+    assert attempt.asked == [
+        TrialSpec(replace(WINNER, run_id=""), BATCH, scope.shape, scope.settings, plan, floor=1.07, confirms=won.id,
+                  known_suffices=True)
+    ]  # fmt: skip
+
+
+def test_a_winner_is_measured_again_here(scope, signed, monkeypatch):
+    asked = []
+
+    def run_here(steps, given, store, **more):
+        asked.append((steps, store, more))
+        return again()(given, store)
+
+    monkeypatch.setattr(module, "run_here", run_here)
+    monkeypatch.setattr(module, "trial", lambda given: given.confirms)
+    assert promote(scope, [Tried(WINNER, WON)], on_span=print) is not None
+    what = "learn: ljf once more, on fresh seeds"
+    assert asked == [(WON.id, scope.lake, {"on_span": print, "what": what})]
+
+
+WHOSE = ("ops", "kernel", "object_sha256")
+FURTHER = (Topology(4), Topology(16, smt=2))  # what is asked for, and what this host is like
+
+
+@pytest.fixture
+def further(scope, monkeypatch):
+    """Promotes where more is to be tried; what those guests were asked for."""
+
+    def run(tier, make=lambda topology: (stage_of("survive", 0.1),), evidence=ACCEPTED, coverage=COVERAGE, require=""):
+        asked = []
+
+        def elsewhere(data, arguments, settings, topologies, **more):
+            asked.append((data, arguments, settings, {**more, "topologies": tuple(topologies)}))
+            return [verdict_of(make(topology), coverage=coverage) for topology in topologies]
+
+        def full(data, arguments, settings, **more):
+            asked.append((data, arguments, settings, more))
+            stages = [*STAGES[3:6], *(stage for topology in more["topologies"] for stage in make(topology))]
+            return verdict_of(stages, ops="ljf", kernel="7.3.4", coverage=coverage)
+
+        monkeypatch.setattr(host_cpus, "read_host_cpus", lambda: HostCpus(16, smt=2))
+        monkeypatch.setattr(module, "verify_elsewhere", elsewhere)
+        monkeypatch.setattr(module, "verify_full_tier", full)
+        changes = {"verify_tier": tier, "topologies": "cpus=4", "require": require}
+        scope.settings = scope.settings.model_copy(update=changes)
+        scope.settings.object_dir.mkdir(parents=True)
+        (scope.settings.object_dir / f"{ACCEPTED.object_sha256}.bpf.o").write_bytes(b"object")
+        write_evidence(scope, Trial(WINNER, evidence, WON, b"object", ("slice_ns=5",), "btf"))
+        return promote(scope, [Tried(WINNER, WON)], attempt=again()), asked
+
+    return run
+
+
+@pytest.mark.parametrize("tier", ["short", "full"])
+@pytest.mark.parametrize(
+    ("callbacks", "promised"),
+    [(("cgroup_init",), {"cgroups": True, "hotplug": False}),
+     (("cpu_online", "cpu_offline"), {"cgroups": False, "hotplug": True})],
+)  # fmt: skip
+def test_what_is_tried_further_is_held_to_what_the_policy_promises(scope, signed, further, tier, callbacks, promised):
+    stages = [replace(stage, callbacks=callbacks) if stage.name == "object" else stage for stage in STAGES]
+    made, asked = further(tier, evidence=replace(ACCEPTED, stages=tuple(stages)))
+    expected = FURTHER if tier == "short" else module.topologies_for(scope.settings, "full")
+    assert made and expected
+    assert asked == [(b"object", ("slice_ns=5",), scope.settings, {**promised, "topologies": expected})]
+    ((verdict, _),) = signed
+    assert [getattr(verdict, name) for name in WHOSE] == [getattr(ACCEPTED, name) for name in WHOSE]
+
+
+def test_a_verdict_is_of_every_guest_that_a_winner_was_tried_in(signed, further):
+    branch = Branch("f", "ljf.bpf.c", 1, 1, 0, "not tried", "ran")
+    made, _ = further(
+        "short", lambda topology: (replace(stage_of("survive", 0.1), topologies=(topology,)),),
+        replace(ACCEPTED, coverage=HALF), counted([], [], [branch]),
+    )  # fmt: skip
+    ((verdict, _),) = signed
+    assert made and verdict.coverage == counted([], [], [replace(branch, jumped="ran")])
+    assert [stage.topologies for stage in verdict.stages if stage.name == "survive"] == [FURTHER]
+
+
+@pytest.mark.parametrize("at", FURTHER)
+def test_one_guest_of_several_that_rejects_is_enough(signed, further, caplog, at):
+    findings = [Finding("F02", "reject", "no such queue", "W28")]
+    made, _ = further("short", lambda topology: (stage_of("survive", 0.1, findings if topology == at else ()),))
+    assert made is None and signed == [] and "no such queue" in caplog.text
+
+
+@pytest.mark.parametrize("tier", ["short", "full"])
+@pytest.mark.parametrize(("require", "signs"), [("", True), ("cgroups", True), ("nice", False)])
+def test_what_the_hosts_need_is_asked_of_further_guests_too(signed, further, tier, require, signs):
+    note = Finding("F16", "note", "nice levels are void", "W4")
+    made, _ = further(tier, lambda topology: (stage_of("fair", 0.1, [note]),), require=require)
+    assert (made is not None, len(signed)) == (signs, signs)

@@ -38,7 +38,7 @@ def scope(tmp_path, guest):
     lake = Lake(tmp_path / "lake", embedder=embedder("hash:8"))
     for planned in (FIRST, SECOND, LATER):
         lake.put(planned)
-    run = SimpleNamespace(workload=BATCH, settings=given.settings, shape=given.shape, pairs=4, seed=1)
+    run = SimpleNamespace(workload=BATCH, settings=given.settings, shape=given.shape, pairs=5, seed=3)
     return SimpleNamespace(
         run_id=FIRST.run_id, run=run, settings=given.settings, lake=lake, workload=BATCH, shape=given.shape
     )
@@ -88,14 +88,14 @@ def test_what_is_left_is_told(attempt, monkeypatch):
 
 def test_the_plan_is_the_runs(scope, attempt):
     verify = attempt()[1][0].spec
-    assert (verify.plan.pairs, verify.plan.seed, verify.workload) == (4, 1, BATCH) and verify.plan.most_pairs >= 4
+    assert (verify.plan.pairs, verify.plan.seed, verify.workload) == (5, 3, BATCH) and verify.plan.most_pairs >= 5
     assert (verify.shape, verify.settings) == (scope.shape, scope.settings)
 
 
 def test_eevdfs_runs_are_shared_and_asked_for_at_once_in_virtual_time_alone(guest, scope, attempt, monkeypatch):
     works = attempt()[1]
     base = [work for work in works if isinstance(work, RunWork) and work.policy is None]
-    assert len(base) == 8 and len({(work.work_seed, work.guest_seed) for work in base}) == 8
+    assert len(base) == 10 and len({(work.work_seed, work.guest_seed) for work in base}) == 10
     (shared,) = module._shared_runs(works[0].spec)
     assert sorted(map(repr, shared)) == sorted(map(repr, base))
     wall = replace(guest, machine=replace(guest.machine, clock=None))

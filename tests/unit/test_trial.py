@@ -13,6 +13,7 @@ from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_
 from benchmarks.workloads import job_files
 from bpf.build import PolicyObject
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError
 from policy_lake.model import Candidate, Finding
 from policy_lake.scores import MeasurementPlan
@@ -47,6 +48,18 @@ def try_on(guest, tmp_path, monkeypatch):
         return outcome.value, vm, slots.submitted
 
     return attempt
+
+
+@pytest.mark.parametrize(("needs", "bug"), [("", ""), ("cgroups", "F41"), ("nice", "F16")])
+def test_what_the_hosts_need_is_asked_of_the_guests_stages_too(try_on, tmp_path, needs, bug):
+    result, _, _ = try_on("good policy", settings=spec(tmp_path).settings.model_copy(update={"require": needs}))
+    rejection = result.verdict.rejection
+    assert (rejection.bug if rejection else "", result.score is None) == (bug, bool(bug))
+
+
+def test_what_the_guest_told_of_coverage_is_the_trials(try_on):
+    for scenario in ("good policy", "guard rail broken", "stall at both limits"):
+        assert try_on(scenario)[0].verdict.coverage == Coverage("the fake guest has no code")
 
 
 def policies(**by_seed):
