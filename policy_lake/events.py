@@ -169,12 +169,22 @@ class StepEvent:
         return exercise if colon and role in get_args(Role) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an object's table has: its callbacks, ring buffers to a program beside it, and the flags of its ops."""
+
+    callbacks: frozenset[str] = frozenset()
+    outlets: tuple[str, ...] = ()
+    flags: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached(StepEvent):
     """An object was given to the kernel, with success if `ok`; `log` is libbpf's and the BPF verifier's.
 
     Where it failed, `exit_record` is that of a policy that was attached and ended at once and `dump` what the kernel
-    wrote down then, `timed_out` and `loader_signal` say how the loader ended.
+    wrote down then, `timed_out` and `loader_signal` say how the loader ended. `declared` is what the loader saw in the
+    object; nothing where it did not come that far.
     """
 
     phase: Phase
@@ -186,6 +196,7 @@ class Attached(StepEvent):
     dump: str = ""
     timed_out: bool = False
     loader_signal: int = 0
+    declared: Declared = Declared()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

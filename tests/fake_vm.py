@@ -38,6 +38,7 @@ from policy_lake.events import (
 )
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport, GuestStep
 from verifier_vm.judge.part import OFFLINE
+from verifier_vm.machine.declared import parse_declared
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.wire import parse_event
 
@@ -157,7 +158,10 @@ class _Guest:
         self._seq += 1
         self._on = True
         log = "has: enqueue dispatch init exit flags:0\n"
-        return Attached(**known, ok=True, phase="attached", ops=OPS, enable_seq=self._seq, sched=self._state(), log=log)
+        return Attached(
+            **known, ok=True, phase="attached", ops=OPS, enable_seq=self._seq, sched=self._state(), log=log,
+            declared=parse_declared(log, where=label),
+        )  # fmt: skip
 
     def _detached(self, label: str, record: ExitRecord, kmsg: tuple[str, ...]) -> Detached:
         self._on = False

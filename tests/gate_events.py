@@ -7,9 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from policy_lake.events import ExitRecord
+from policy_lake.events import Attached, ExitRecord
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
+from verifier_vm.machine.declared import parse_declared
 from verifier_vm.machine.wire import parse_event
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,6 +33,8 @@ def labelled(given, label):
 def altered(record, path, value):
     """A copy of a record in which the field `a.b.c` is another."""
     name, _, rest = path.partition(".")
+    if isinstance(record, Attached) and path == "log":  # the wire reads it
+        record = replace(record, declared=parse_declared(value, where=record.label))
     return replace(record, **{name: altered(getattr(record, name), rest, value) if rest else value})
 
 

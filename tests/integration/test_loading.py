@@ -197,3 +197,29 @@ def test_what_another_file_defines_is_told_with_the_option_that_gives_it(kernel)
     found = stage(done, "object").findings[0]
     assert (found.bug, found.level, "slice_for" in found.reason, "-l" in found.advice) == ("link", "reject", True, True)
     assert not done.ok and checked(kernel, Part("two.bpf.c", CALLER), Part("three.bpf.c", CALLEE)).ok
+
+
+SWITCHED = """#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+char _license[] SEC("license") = "GPL";
+const volatile bool ordered;
+SEC("struct_ops/sw_enqueue")
+void BPF_PROG(sw_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	if (ordered)
+		scx_bpf_dsq_insert(p, %s, 20000000, enq_flags);
+	else
+		scx_bpf_dsq_insert(p, 7, 5000000, enq_flags);
+}
+SEC(".struct_ops.link")
+struct sched_ext_ops sw = { .enqueue = (void *)sw_enqueue, .timeout_ms = 5000, .name = "sw" };
+"""
+
+
+@pytest.mark.parametrize(("other", "hangs"), [("SCX_DSQ_GLOBAL", True), ("7", False), ("8", False)])
+def test_a_switch_that_mends_nothing_is_not_named(kernel, other, hangs):
+    done = checked(kernel, Part("sw.bpf.c", SWITCHED % other))
+    found = next(finding for finding in stage(done, "object").findings if finding.bug == "F02")
+    assert found.level == "reject" and ("which a loader fills" in found.reason) is hangs
+    assert ("--set ordered=" in found.advice) is hangs

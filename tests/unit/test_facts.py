@@ -10,10 +10,11 @@ import pytest
 
 from policy_lake.errors import InfraError
 from verifier_vm.judge.facts import Facts, read_facts
+from verifier_vm.machine.declared import parse_declared
 
 
 def said(log: str) -> Facts:
-    event: Any = SimpleNamespace(log=log, label="attach")
+    event: Any = SimpleNamespace(declared=parse_declared(log, where="step 'attach'"))
     return read_facts(event)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fake_scenarios import PANIC, Scenario
 from fake_vm import VIRTUAL, FakeVM
-from gate_events import changed, events, labelled, taken_off, verdict
+from gate_events import altered, changed, events, labelled, taken_off, verdict
 from test_thresholds import fair, group, hogs, ran, raw, reading
 
 from policy_lake.codes import Code
@@ -166,7 +166,7 @@ def test_of_a_hundred_masks_fifteen_may_be_missed(misses, found):
 
 def test_the_loaders_flags_are_hexadecimal():
     log = "libbpf: a line\nhas: enqueue map:events update_idle flags:1f\n"
-    facts = read_facts(replace(labelled(events("accepted"), "attach"), log=log))
+    facts = read_facts(altered(labelled(events("accepted"), "attach"), "log", log))
     assert facts == Facts(frozenset({"enqueue", "update_idle"}), ("events",), 0x1F)
     assert not facts.tracks_idle_itself and replace(facts, flags=0x1E).tracks_idle_itself
 

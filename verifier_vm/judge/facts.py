@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from policy_lake.errors import InfraError
 from policy_lake.events import Attached
 from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
-FLAGS = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
 
 
@@ -36,11 +33,5 @@ class Facts:
 
 
 def read_facts(event: Attached) -> Facts:
-    """The facts that the loader reported; none when it did not come that far. InfraError for flags that are none."""
-    line = next((line for line in event.log.splitlines() if line.startswith("has:")), "has:")
-    words = line.split()[1:]
-    maps = tuple(word.removeprefix("map:") for word in words if word.startswith("map:"))
-    flags = next((word.removeprefix("flags:") for word in words if word.startswith("flags:")), "0")
-    if not FLAGS.fullmatch(flags):
-        raise InfraError(f"step '{event.label}': the loader's flags of the ops are no number in hex: {flags[:40]!r}")
-    return Facts(frozenset(word for word in words if ":" not in word), maps, int(flags, 16))
+    """The facts of an attachment; none when the loader did not come that far."""
+    return Facts(event.declared.callbacks, event.declared.outlets, event.declared.flags)

@@ -108,10 +108,12 @@ def verify_part(
     part = replace(
         part.for_policy(hotplug=hotplug).for_clock(virtual=machine.clock is not None), topology=machine.topology
     )
-    told = Told(data, tuple(knob_arguments), check_all, cgroups, tuple(then), files or {}, seed, deadline_s, on_event)
+    request = Request(
+        data, tuple(knob_arguments), check_all, cgroups, tuple(then), files or {}, seed, deadline_s, on_event
+    )
     notes: list[Finding] = []
     while True:  # each turn but the last leaves an exercise out
-        result, limit_ms = _with_memory(told, machine, part)
+        result, limit_ms = _with_memory(request, machine, part)
         failed = result.verdict.rejection
         exercise = doubtful(failed, part) if failed else None
         if failed is None or exercise is None:
@@ -127,7 +129,7 @@ def verify_part(
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Request:
     """What `verify_part` was told of the object and of its guest."""
 
     data: bytes
@@ -141,17 +143,17 @@ class Told:
     on_event: OnEvent | None
 
 
-def _with_memory(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
+def _with_memory(request: Request, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
     """As `_in_a_guest`; a policy that got no memory when it was attached is asked from another seed.
 
     The kernel gives BPF programs memory only where it is at hand, and not where another CPU is at its lists: any policy
     with task storage can meet that. A table that is too small is so from every seed.
     """
-    first = _in_a_guest(told, machine, part)
+    first = _in_a_guest(request, machine, part)
     failed = first[0].verdict.rejection
     if failed is None or failed.code != Code.NO_MEMORY:
         return first
-    result, limit_ms = _in_a_guest(replace(told, seed=told.seed ^ 1), machine, part)
+    result, limit_ms = _in_a_guest(replace(request, seed=request.seed ^ 1), machine, part)
     again = result.verdict.rejection
     if again is not None and again.code == Code.NO_MEMORY:
         return first
@@ -160,29 +162,29 @@ def _with_memory(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdic
     return replace(result, verdict=with_notes(result.verdict, [note])), limit_ms
 
 
-def _in_a_guest(told: Told, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
+def _in_a_guest(request: Request, machine: Machine, part: Part) -> tuple[ObjectVerdict, int]:
     """The verdict of one guest, and the limit for stalls that it had."""
-    deadline_s = told.deadline_s
+    deadline_s = request.deadline_s
     if deadline_s is None:
-        deadline_s = part.deadline_s + sum(step.timeout_s for step in told.then)
+        deadline_s = part.deadline_s + sum(step.timeout_s for step in request.then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        reader = Reader(told.data, part, limit_ms, check_all=told.check_all, cgroups=told.cgroups)
-        steps = part.steps(told.knob_arguments, limit_ms)
-        at = len(steps) - len(part.ending(told.knob_arguments, limit_ms))  # what ends the policy ends the job
-        steps = (*steps[:at], *told.then, *steps[at:])
+        reader = Reader(request.data, part, limit_ms, check_all=request.check_all, cgroups=request.cgroups)
+        steps = part.steps(request.knob_arguments, limit_ms)
+        at = len(steps) - len(part.ending(request.knob_arguments, limit_ms))  # what ends the policy ends the job
+        steps = (*steps[:at], *request.then, *steps[at:])
         before, steps = after_ready(part, machine, steps)
-        job = GuestJob({**told.files, OBJECT: told.data}, steps, told.seed)
+        job = GuestJob({**request.files, OBJECT: request.data}, steps, request.seed)
         try:
-            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=told.on_event)
+            report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=request.on_event)
             report = _made_ready(report, len(part.before(virtual=machine.clock is not None)))
         except WarmUpError:  # says nothing of the policy
             raise
         except LostVMError as error:
-            died = replace(verdict_of_death(error, told.data), coverage=Coverage(DIED))
+            died = replace(verdict_of_death(error, request.data), coverage=Coverage(DIED))
             return ObjectVerdict(died, None), limit_ms
         verdict = reader.read(report.events, kernel=report.kernel)
-        covered = coverage_of(told.data, report, told.knob_arguments)
+        covered = coverage_of(request.data, report, request.knob_arguments)
         result = ObjectVerdict(replace(verdict, coverage=covered), report)
         if not may_be_the_host(result.verdict):
             break

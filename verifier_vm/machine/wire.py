@@ -36,6 +36,7 @@ from policy_lake.events import (
 )
 from policy_lake.limits import DUMP_BYTES, EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
 from policy_lake.show import bytes_printed, is_utf8
+from verifier_vm.machine.declared import parse_declared
 from verifier_vm.machine.layout import LayoutError, parse_layout
 
 PROTOCOL = 3
@@ -186,6 +187,7 @@ def _attached(event: Fields, known: dict[str, Any]) -> Attached:
     return Attached(
         **known, **ended, phase=event.word("phase", get_args(Phase)), ops=event.text("ops"),
         enable_seq=event.integer("enable_seq", least=0), sched=_state(event.inner("sched")), log=event.text("log"),
+        declared=parse_declared(event.text("log"), where=event.where),
     )  # fmt: skip
 
 

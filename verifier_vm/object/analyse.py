@@ -81,6 +81,7 @@ def analyse(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = N
         told = explain(
             _findings(facts), facts, arguments,
             lambda names: _findings(read_facts(data, arguments, kernel, unknown=names)),
+            lambda name: _findings(read_facts(data, (*arguments, f"{name}=1"), kernel)),
         )  # fmt: skip
         findings = tuple(sorted(told, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
         text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)

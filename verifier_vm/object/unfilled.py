@@ -2,7 +2,8 @@
 """Findings that hang on a constant which a loader fills and nobody filled: said so, with the option that mends it.
 
 Each constant that is 0, was read and was not set is taken for unknown, and the object walked again: what is then no
-longer found was about a policy that nobody runs. Asked of rejections, and of notes about a value (a slice of 0).
+longer found was about a policy that nobody runs. Of one that can be true besides, that is tried: where the same bug
+is found with it, no loader mends that. Asked of rejections, and of notes about a value (a slice of 0).
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ MOST = 6  # constants that are looked at one by one; each walk may take half a s
 SLICE_NS = 20_000_000  # SCX_SLICE_DFL
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 Again = Callable[[Collection[str]], Sequence[Finding]]  # the findings with these constants unknown
+Set = Callable[[str], Sequence[Finding]]  # the findings with that constant 1
 
 
-def explain(findings: Sequence[Finding], facts: Facts, arguments: Sequence[str], again: Again) -> list[Finding]:
+def explain(
+    findings: Sequence[Finding], facts: Facts, arguments: Sequence[str], again: Again, set_to_1: Set
+) -> list[Finding]:
     """The findings, where a constant that is not filled is behind one with its name and what to set."""
     asked = [finding for finding in findings if _may_hang(finding)]
-    candidates = [constant.name for constant in _unset(facts, arguments)][:MOST] if asked else []
-    if not candidates:
+    unset = list(_unset(facts, arguments))[:MOST] if asked else []
+    if not unset:
         return list(findings)
-    names = _behind(asked, candidates, again)
-    return [_told(finding, names[_key(finding)]) if _key(finding) in names else finding for finding in findings]
+    names = _behind(asked, [constant.name for constant in unset], again)
+    hanging = {name for found in names.values() for name in found}
+    still = {constant.name: {finding.bug for finding in set_to_1(constant.name) if _may_hang(finding)}
+             for constant in unset if constant.size == 1 and constant.name in hanging}  # fmt: skip
+    mended = {key: [name for name in found if key[0] not in still.get(name, ())] for key, found in names.items()}
+    return [_told(finding, mended[_key(finding)]) if mended.get(_key(finding)) else finding for finding in findings]
 
 
 def _behind(asked: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str, str], list[str]]:
