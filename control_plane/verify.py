@@ -87,8 +87,8 @@ def verify_command(
 
 
 def _status(result: VerifyResult) -> int:
-    """The verdict's. What the signer refuses, as an object that is revoked, may run as little as what is rejected; where
-    he could not be asked, there is no token, which was asked for, too.
+    """The verdict's. What the signer refuses, as a revoked object, may run as little as what is rejected; if he could
+    not be asked, there is no token, which was asked for, too.
     """
     if not result.accepted or (result.no_token and result.no_token.code):
         return REJECTED

@@ -2,8 +2,8 @@
 """Findings that hang on a constant which a loader fills and nobody filled: said so, with the option that mends it.
 
 Each constant that is 0, was read and was not set is taken for unknown, and the object walked again: what is then no
-longer found was about a policy that nobody runs. Of one that can be true besides, that is tried: where the same bug
-is found with it, no loader mends that. Asked of rejections, and of notes about a value (a slice of 0).
+longer found was about a policy that nobody runs. One of a byte, which is most often a switch, is taken for 1: where the
+same bug is found then, no loader mends that. Asked of rejections, and of notes about a value (a slice of 0).
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ def explain(
     unset = list(_unset(facts, arguments))[:MOST] if asked else []
     if not unset:
         return list(findings)
-    names = _behind(asked, [constant.name for constant in unset], again)
-    hanging = {name for found in names.values() for name in found}
-    still = {constant.name: {finding.bug for finding in set_to_1(constant.name) if _may_hang(finding)}
-             for constant in unset if constant.size == 1 and constant.name in hanging}  # fmt: skip
-    mended = {key: [name for name in found if key[0] not in still.get(name, ())] for key, found in names.items()}
-    return [_told(finding, mended[_key(finding)]) if mended.get(_key(finding)) else finding for finding in findings]
+    names = _behind(asked, [constant.name for constant in unset if constant.size > 1], again)
+    for switch in (constant.name for constant in unset if constant.size == 1):
+        still = {finding.bug for finding in set_to_1(switch) if _may_hang(finding)}
+        for finding in asked:
+            if finding.bug not in still:
+                names.setdefault(_key(finding), []).append(switch)
+    return [_told(finding, names[_key(finding)]) if _key(finding) in names else finding for finding in findings]
 
 
 def _behind(asked: Sequence[Finding], candidates: Sequence[str], again: Again) -> dict[tuple[str, str, str], list[str]]:
     """By finding, the constants that it hangs on: those each of which alone would do, else all of them."""
+    if not candidates:
+        return {}
     keys = {_key(finding) for finding in asked}
     hanging = keys - _keys(again(candidates))
     if not hanging or len(candidates) == 1:
