@@ -19,6 +19,7 @@ from verifier_vm.judge.cause import (
     behind_in_vtime,
     behind_realtime,
     bound_go_first,
+    explain,
     in_no_queue,
     nobody_looks,
     place_in_words,
@@ -26,7 +27,7 @@ from verifier_vm.judge.cause import (
     stuck_task,
 )
 from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
-from verifier_vm.judge.ended import _one_idled, ended_by_itself, fell_off
+from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 
@@ -153,3 +154,12 @@ def test_a_cpu_whose_queue_somebody_left_a_moment_ago_is_between_two_turns():
 def test_a_cpu_idled_where_half_of_its_time_was_left(run_ms, idled):
     mix = reading("mix", {"W1-hog": group(run_ms=run_ms - 100.0), "W2-ping": group(run_ms=100.0)})
     assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _one_idled(mix) is idled
+
+
+@pytest.mark.parametrize(("run_ms", "bug"), [(1960.0, "F13"), (1961.0, None), (2040.0, None), (2041.0, "F13")])
+def test_whose_cpu_looks_free_beside_a_workload_that_had_all_the_time_waits_for_no_look(run_ms, bug):
+    busy = _none_idled(reading("mix", {"W1-hog": group(run_ms=run_ms - 900.0), "W2-ping": group(run_ms=900.0)}))
+    found = explain(scene(stuck(cpus=1), running=[runner(1)], idle=[0], none_idled=busy))
+    assert (found and found.cause.bug) == bug
+    anywhere = explain(scene(stuck(), running=[runner(1)], idle=[0], none_idled=busy))
+    assert anywhere is not None and anywhere.cause.bug == "F03", "who is bound to no CPU is another matter"

@@ -35,12 +35,15 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The stuck task, the moment, the ops' flags, and the exercise's workloads ("W1+W6")."""
+    """The stuck task, the moment, the ops' flags, the exercise's workloads ("W1+W6"), and whether its threads had all
+    of the CPU time until then.
+    """
 
     stuck: Task
     dump: Dump
     flags: int = 0
     place: str = ""
+    none_idled: bool = False
 
     @property
     def cpus(self) -> tuple[Cpu, ...]:
@@ -155,8 +158,11 @@ def behind_in_vtime(scene: Scene) -> Explained | None:
 
 
 def own_cpu_does_not_look(scene: Scene) -> Explained | None:
-    """F13: the one CPU that the task may use was free; who waited as long could run nowhere else."""
-    if not _own_queue(scene) or scene.free is None or not scene.stuck.bound:
+    """F13: the one CPU that the task may use was free; who waited as long could run nowhere else.
+
+    At that moment alone, where no CPU had time left: then it is who had it that keeps the task waiting.
+    """
+    if not _own_queue(scene) or scene.free is None or not scene.stuck.bound or scene.none_idled:
         return None
     if any(not task.bound for task in scene.beside if not scene.is_young(task)):
         return None
@@ -169,7 +175,8 @@ def nobody_looks(scene: Scene) -> Explained | None:
 
     Where somebody beside it had a turn since, there is one that looks, and the free one is between two turns.
     """
-    if not _own_queue(scene) or scene.free is None or any(map(scene.is_young, scene.beside)):
+    between_turns = any(map(scene.is_young, scene.beside)) or (scene.stuck.bound and scene.none_idled)
+    if not _own_queue(scene) or scene.free is None or between_turns:
         return None
     more = f" beside {len(scene.beside)} more" if scene.beside else ""
     return Explained(

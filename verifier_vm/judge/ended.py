@@ -19,6 +19,7 @@ from verifier_vm.judge.witness import from_dump, from_reading
 HOTPLUG_CODE = 1 << 32  # SCX_ECODE_RSN_HOTPLUG
 # Where a slice without end keeps the kernel's own tasks out, the CPUs do work; where a callback does, they do little.
 MOST_EATEN = 0.2
+ALL_THE_TIME = 0.98
 
 
 def _read(event: Ran) -> Reading | None:
@@ -61,7 +62,7 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         witness = from_dump(dump, stuck, reading)
         # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
         eaten = _eaten(reading) if reading else 0.0
-        found = _explained(dump, stuck, facts, place)
+        found = _explained(dump, stuck, facts, place, none_idled=reading is not None and _none_idled(reading))
         # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well.
         if found and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19":
             found = replace(found, basis="guess") if reading and _one_idled(reading) else None
@@ -79,11 +80,19 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
     return Finding(cause.bug, "reject", words, place, cause.advice, kind, basis=cause.basis, witness=witness)
 
 
-def _explained(dump: Dump, stuck: Task | None, facts: Facts, place: str) -> Explained | None:
+def _none_idled(reading: Reading) -> bool:
+    """Whether its threads had nearly all of the CPU time; not where more came than there was, with a CPU that came."""
+    run_ms = sum(group.run_ms for group in reading.groups.values())
+    return ALL_THE_TIME * reading.capacity_ms < run_ms <= (2 - ALL_THE_TIME) * reading.capacity_ms
+
+
+def _explained(
+    dump: Dump, stuck: Task | None, facts: Facts, place: str, *, none_idled: bool = False
+) -> Explained | None:
     """The cause by the kernel's dump. What waits for a program beside it looks as if it were lost."""
     if stuck is None or facts.needs_a_program:
         return None
-    return explain(Scene(stuck, dump, facts.flags, place))
+    return explain(Scene(stuck, dump, facts.flags, place, none_idled))
 
 
 def _code_of(ended: ExitRecord) -> Code:
