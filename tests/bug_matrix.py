@@ -72,7 +72,7 @@ class Row:
             return rejection is None and defect.ends in suspected
         if rejection is None or rejection.stage != defect.stage or not defect.fails_for(rejection.reason):
             return False
-        return not defect.bug or rejection.bug == defect.seen
+        return not defect.bug or rejection.bug in defect.seen.split(" or ")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
     r"\A// (?P<how>fails|suspected|noted): (?P<stage>[a-z]+): (?P<reason>.+)\n"
-    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
+    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d(?: or F\d\d)?))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
     r"(?:// ends: (?P<ends>witnessed|not seen|not tried|note): (?P<why>.+)\n)?"
     # REUSE-IgnoreStart
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"

@@ -135,8 +135,9 @@ def test_a_twentieth_of_all_yields_must_hand_over_where_eevdfs_do(handovers, bas
         assert fair("W15", policy, other, callbacks=callbacks) == [(level, Code.YIELD)] * found
 
 
-def nice(high_ms, low_ms, *, most=1.0, least=2.0):
-    return {"W4-high": group(run_ms=high_ms, most_ms=most), "W4-low": group(run_ms=low_ms, least_ms=least)}
+def nice(high_ms, low_ms, *, most=1.0, least=2.0, spread=(0.5, 0.5)):
+    return {"W4-high": group(run_ms=high_ms, most_ms=most, least_ms=most - spread[0]),
+            "W4-low": group(run_ms=low_ms, least_ms=least, most_ms=least + spread[1])}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,10 @@ def nice(high_ms, low_ms, *, most=1.0, least=2.0):
         (nice(2.0, 3.0), nice(1.0, 3.0), "note"),
         (nice(1.0, 3.0), nice(2.0, 3.0), "note"),
         (nice(1.9, 3.0), nice(1.9, 3.0), "reject"),
-        (nice(1.0, 3.0, most=2.0, least=2.0), nice(1.0, 3.0), "note"),
+        (nice(1.0, 3.0, most=2.0, least=2.0, spread=(0.0, 0.0)), nice(1.0, 3.0), "note"),
+        (nice(1.0, 3.0, spread=(0.9, 0.9)), nice(1.0, 3.0), "reject"),
+        (nice(1.0, 3.0, spread=(1.0, 0.0)), nice(1.0, 3.0), "note"),
+        (nice(1.0, 3.0, spread=(0.0, 1.0)), nice(1.0, 3.0), "note"),
         (nice(3.0, 2.0), nice(1.0, 1.0), ""),
         (nice(1.0, 1.0), nice(3.0, 2.0), ""),
         (nice(2.99, 2.0), nice(1.0, 1.0), "note"),

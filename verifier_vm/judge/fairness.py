@@ -182,8 +182,10 @@ def _nice(floating: Reading, same: Reading) -> Iterator[Finding]:
     """Upside down on one CPU and on all, for each thread and not only on average, is no accident; flat is a FIFO."""
     ratios = [_high_over_low(reading) for reading in (floating, same)]
     shares = f"nice -5 gets {ratios[0]:.2f} times what nice 5 gets, on one CPU {ratios[1]:.2f} times"
-    apart = floating["W4-low"].least_ms > floating["W4-high"].most_ms
-    if apart and all(ratio < 1 / NICE_WORKS for ratio in ratios):
+    # Where turns are long, equals differ by chance as much as levels do.
+    low, high = floating["W4-low"], floating["W4-high"]
+    by_chance = max(group.most_ms - group.least_ms for group in (low, high))
+    if low.least_ms - high.most_ms > by_chance and all(ratio < 1 / NICE_WORKS for ratio in ratios):
         yield Finding("F16", "reject", f"nice levels work upside down: {shares} (by weight 9.3)", "W4",
                       "Virtual time is CPU time divided by weight (used * 100 / p->scx.weight), and a turn's length"
                       " grows with weight.", Code.NICE)  # fmt: skip
