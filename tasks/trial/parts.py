@@ -13,6 +13,7 @@ from policy_lake.files import read_outside
 SOURCE, OBJECT = [".bpf", ".c"], [".bpf", ".o"]
 SOURCE_LIMIT = 4 << 20
 OBJECT_LIMIT = 16 << 20  # what the object stage looks at
+ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ def read_part(path: Path) -> Part:
         data = read_outside(path, OBJECT_LIMIT)
         if not data:
             raise InputError(f"{path}: empty")
+        if not data.startswith(ELF):
+            raise InputError(f"{path}: no ELF object, as clang --target=bpf -c makes")
         return Part(path.name, data=data)
     if path.suffixes[-2:] != SOURCE:
         raise InputError(f"{path}: not a .bpf.c or .bpf.o file")

@@ -28,7 +28,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """mine.bpf.c with a knob, mine.bpf.o and other.bpf.o; every object has the constant `limit`."""
     (tmp_path / "mine.bpf.c").write_text(SOURCE)
     for name in ("mine.bpf.o", "other.bpf.o"):
-        (tmp_path / name).write_bytes(b"object of " + name.encode())
+        (tmp_path / name).write_bytes(b"\x7fELF of " + name.encode())
     monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
     return tmp_path
 
@@ -84,7 +84,7 @@ def test_a_candidate_has_the_values_in_their_one_form_and_an_id_of_all_that_it_i
     assert made("mine.bpf.c").id == candidate_of(read_given(files / "mine.bpf.c").policy, {}).id, "as it ever was"
     assert read_given(policy("fifo")).candidate(b"o").id == candidate_of(policy("fifo"), {}).id
     one, other = made("mine.bpf.o"), made("other.bpf.o")
-    (files / "mine.bpf.o").write_bytes(b"another")
+    (files / "mine.bpf.o").write_bytes(b"\x7fELF, another")
     linked = made("mine.bpf.c", linked=[files / "other.bpf.o"])
     ids = [plain, one, other, made("mine.bpf.o"), linked, made("mine.bpf.c", include_dirs=[files])]
     assert len({candidate.id for candidate in ids}) == len(ids)

@@ -17,6 +17,12 @@ def made(path: Path, data: bytes = b"int x;\n") -> Path:
     return path
 
 
+def test_an_object_that_is_none_is_told_before_any_work(tmp_path: Path) -> None:
+    for data in (b"some text", b"ELF\x7f", b"\x7fEL"):
+        with pytest.raises(InputError, match=r"a\.bpf\.o: no ELF object"):
+            read_part(made(tmp_path / "a.bpf.o", data))
+
+
 def test_a_source_brings_its_directory_and_an_object_its_bytes(tmp_path: Path) -> None:
     assert read_part(made(tmp_path / "a.bpf.c")) == Part("a.bpf.c", "int x;\n", tmp_path)
     assert read_part(made(tmp_path / "v1.2.bpf.o", b"\x7fELF")) == Part("v1.2.bpf.o", data=b"\x7fELF")
@@ -56,6 +62,7 @@ def test_a_source_may_have_4_mib_and_an_object_16(tmp_path: Path) -> None:
     for name, limit in (("a.bpf.c", parts.SOURCE_LIMIT), ("a.bpf.o", parts.OBJECT_LIMIT)):
         path = tmp_path / name
         with path.open("wb") as file:
+            file.write(b"\x7fELF")
             file.truncate(limit)
         assert read_part(path).name == name
         with path.open("wb") as file:

@@ -214,6 +214,8 @@ def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding
     advice = (
         "Shares and quotas of containers are void, unless the policy keeps weights and bandwidth of cgroups itself."
     )
+    if promised and not required:
+        advice += " A callback that is told of them is a promise: leave it out if they are not to count."
     level: Literal["reject", "note"] = "reject" if promised else "note"
     yield Finding("F41", level, "; ".join(broken), "W12", advice, Code.CGROUP_SHARE)
 
