@@ -84,8 +84,8 @@ class Planted:
 
     `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
     `seen` is the bug that the stage must name (or one of two): another than was planted where a guest shows the same of
-    both. With `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects or notes it, and
-    `why` says why no guest of the short tier shows it.
+    both. With `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects or notes
+    it, and `why` says why no guest of the short tier shows it.
     """
 
     path: Path
