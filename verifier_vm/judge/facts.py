@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policy_lake.events import Attached
+from policy_lake.events import Attached, Declared
 from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the loader saw in the object: its callbacks, ring buffers to a program beside it, and its flags."""
-
-    callbacks: frozenset[str] = frozenset()
-    outlets: tuple[str, ...] = ()
-    flags: int = 0
+class Facts(Declared):
+    """What the loader saw in the object, and what follows from it."""
 
     @property
     def tracks_idle_itself(self) -> bool:

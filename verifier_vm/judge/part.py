@@ -57,10 +57,10 @@ class Part:
 
     `topology` None: the caller's guest, whatever it is. `uptime_s`: for how long the guest was idle before, where its
     time is virtual; after `rested_s` more no guest is kept. With `offline` the policy is attached while the last CPU is
-    off line, which W28 brings back. `last`
-    end the policy, which is then attached anew for each, after all else. `deadline_s` of wall time ends a guest that
-    hangs; on a quiet host a tenth of it is enough. `counts`: who passes it was tried on such a topology. `asked_for`:
-    the object's constants ask for such a guest, and what is seen in it is told with its name.
+    off line, which W28 brings back. `last` end the policy, which is then attached anew for each, after all else.
+    `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is enough. `counts`: who passes it
+    was tried on such a topology. `asked_for`: the object's constants ask for such a guest, and what is seen in it is
+    told with its name.
     """
 
     name: str
