@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Ray and Prefect read from the process's environment when they are imported, set before any thread runs."""
+"""What must be so before any thread runs: the environment that Ray and Prefect read, and what both of them import."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 from pathlib import Path
@@ -24,6 +25,10 @@ PREFECT = {
 # What Ray 2.60 sets by itself while it starts, which is on a thread; a name that is there already moves nothing.
 RAY_SETS = {"RAY_CLIENT_MODE": "0", "PYTHONBREAKPOINT": "ray.util.rpdb._driver_set_trace"}
 
+# Its modules import each other in a circle: where one thread (Prefect's) imports the package while another (Ray's)
+# imports its module `fields`, each waits for the other, and Python ends that by handing out a module half made.
+SHARED = "pydantic.v1"
+
 
 def prepare_environment() -> None:
     """No telemetry, few log lines, and a Ray that is ours alone; what the user has set stays.
@@ -31,6 +36,7 @@ def prepare_environment() -> None:
     An entry calls it while it has one thread: another thread that reads the environment meanwhile may crash (setenv(3)
     is not thread-safe). Called again it changes nothing.
     """
+    importlib.import_module(SHARED)
     for name, value in {**PREFECT, **RAY_SETS, **_ray()}.items():
         if name not in os.environ:
             os.environ[name] = value

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 from policy_lake.errors import InfraError, InputError
 from tasks.fleet import cluster, environment
 from tasks.fleet.reach import PREFACE, check_ray
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_environment_is_filled_where_the_user_has_set_nothing(
@@ -52,6 +56,28 @@ def test_a_cluster_of_our_own_has_a_token_and_one_that_is_joined_its_own(
         (tmp_path / ".ray/auth_token").write_text("t")
     assert {name for name in environment._ray() if name.startswith("RAY_AUTH")} == made
     assert environment.joins_a_cluster() is ("h:1" in given.values())
+
+
+# One thread imports the package, as Prefect does, the other its module, as Ray does, somewhere in the middle of that.
+AT_ONCE = """
+import importlib, os, sys, threading, time
+import pydantic
+from tasks.fleet.environment import prepare_environment
+prepare_environment()
+threading.excepthook = lambda told: (print(repr(told.exc_value), file=sys.stderr), os._exit(1))
+one = threading.Thread(target=importlib.import_module, args=("pydantic.v1",))
+one.start()
+time.sleep(float(sys.argv[1]))
+importlib.import_module("pydantic.v1.fields").ModelField
+one.join()
+"""
+
+
+@pytest.mark.parametrize("delay_s", ["0.001", "0.004", "0.01"])
+def test_what_prefect_and_ray_both_import_in_a_circle_is_there_before_any_thread(delay_s: str) -> None:
+    command = [sys.executable, "-c", AT_ONCE, delay_s]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_prefect_s_page_shows_our_own_lines() -> None:
