@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from policy_lake.topology import Topology
 from verifier_vm.machine import snapshot, snapshot_files
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import _key, origin_of, snapshot_key
-from verifier_vm.machine.snapshot_files import STATE, TABLE, copy_data, digest_of_data, holds, prune
+from verifier_vm.machine.snapshot_files import STATE, TABLE, Table, copy_data, digest_of_data, holds, prune
 
 MIB = 1 << 20
 
@@ -135,7 +137,7 @@ def test_damage_is_noticed(machine: Machine, tmp_path: Path, damage: str, seen_w
 def test_a_damaged_snapshot_is_taken_anew(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 
-    def take(place: Path, _: object) -> None:
+    def take(place: Path, _: object, **__: object) -> None:
         taken.append(place)
         for path in place.iterdir() if place.exists() else ():
             path.unlink()
@@ -228,9 +230,51 @@ def test_a_copy_of_a_sparse_file_has_the_same_data_and_holes(tmp_path: Path) -> 
 
 
 def test_starting_from_a_snapshot_counts_as_its_use(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_take", lambda place, _: kept(place))
+    monkeypatch.setattr(snapshot, "_take", lambda place, _, **__: kept(place))
     place = origin_of(machine).memory.directory
     assert place
     os.utime(place / TABLE, ns=(0, 0))
     origin_of(machine)
     assert (place / TABLE).stat().st_mtime_ns > 0
+
+
+def taking(*memories: bytes) -> Callable[[Path], Table]:
+    """What makes a snapshot with the next of these memories each time."""
+    left = list(memories)
+
+    def take(made: Path) -> Table:
+        (made / "ram0").write_bytes(left.pop(0))
+        (made / STATE).write_bytes(os.urandom(8))
+        return Table(1, (), {})
+
+    return take
+
+
+def test_equal_inputs_make_an_equal_guest_also_after_the_first_was_pruned(tmp_path: Path) -> None:
+    place = tmp_path / "a"
+    for _ in range(2):
+        snapshot._take(place, taking(b"1"), exact=True)
+        assert holds(place)
+        shutil.rmtree(place)
+    assert not list(tmp_path.glob("other-*"))
+
+
+def test_another_guest_of_equal_inputs_is_taken_once_more_and_then_refused(tmp_path: Path) -> None:
+    place = tmp_path / "a"
+    snapshot._take(place, taking(b"1"), exact=True)
+    snapshot._take(place, taking(b"2", b"1"), exact=True)  # the second time it is the same
+    assert (place / "ram0").read_bytes() == b"1"
+    with pytest.raises(InfraError, match=r"snapshot a: .* remove .*/a\.first$"):
+        snapshot._take(place, taking(b"2", b"2"), exact=True)
+    assert (tmp_path / "other-a/ram0").read_bytes() == b"2"
+    assert (place / "ram0").read_bytes() == b"1", "what was there stays"
+    (tmp_path / "a.first").unlink()
+    snapshot._take(place, taking(b"2"), exact=True)
+    assert (place / "ram0").read_bytes() == b"2"
+
+
+def test_by_the_wall_clock_no_two_guests_are_equal(tmp_path: Path) -> None:
+    for memory in (b"1", b"2"):
+        snapshot._take(tmp_path / "a", taking(memory), exact=False)
+        assert (tmp_path / "a/ram0").read_bytes() == memory
+    assert not (tmp_path / "a.first").exists()

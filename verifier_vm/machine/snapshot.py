@@ -31,9 +31,12 @@ from verifier_vm.machine.process import GuestProcess, Origin
 from verifier_vm.machine.qemu import Machine, Memory, command_line, qemu_version
 from verifier_vm.machine.qmp import Qmp, encode_commands, load_commands
 from verifier_vm.machine.snapshot_files import (
+    FIRST,
+    OTHER,
     STATE,
     TABLE,
     Table,
+    as_at_first,
     copy_data,
     digest_of_data,
     holds,
@@ -65,7 +68,11 @@ def origin_of(machine: Machine, warm_ups: Sequence[GuestJob] = ()) -> Origin:
         if not holds(place):
             # What it begins with has a lock of its own, always taken after this one: no two wait for each other.
             before = origin_of(machine, warm_ups[:-1]) if warm_ups else None
-            _take(place, lambda made: _warm(machine, before, warm_ups[-1], made) if before else _boot(machine, made))
+            _take(
+                place,
+                lambda made: _warm(machine, before, warm_ups[-1], made) if before else _boot(machine, made),
+                exact=machine.clock is not None,
+            )
         os.utime(place / TABLE)
         table = read_table(place)
     return Origin(Memory(place), place / STATE, table.switch_address, table.steps)
@@ -123,25 +130,45 @@ def _locked(directory: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _take(place: Path, take: Callable[[Path], Table]) -> None:
+def _take(place: Path, take: Callable[[Path], Table], *, exact: bool) -> None:
     for left in place.parent.glob(f"taking-{place.name}-*"):  # of a process that was killed: who has the lock is alone
         shutil.rmtree(left, ignore_errors=True)
+    try:
+        if not _taken(place, take, exact=exact):
+            log.warning("snapshot %s: not as it came out before; it is taken once more", place.name)
+            if not _taken(place, take, exact=exact):
+                raise _another(place)
+    except OSError as error:
+        raise InfraError(f"{place}: the snapshot cannot be kept: {error.strerror}") from error
+    prune(place.parent, keep=place)
+
+
+def _taken(place: Path, take: Callable[[Path], Table], *, exact: bool) -> bool:
+    """Take it; False, and what came out kept aside, where the same inputs have made another guest before."""
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"taking-{place.name}-") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        try:
-            table = take(made)
-            names = sorted(path.name for path in made.iterdir())
-            files = {name: digest_of_data(made / name) for name in names}
-            for name in names:
-                (made / name).chmod(0o444)
-            (made / TABLE).write_text(json.dumps({**asdict(table), "files": files}))
-            shutil.rmtree(place, ignore_errors=True)
-            made.rename(place)
-            trust(place)
-        except OSError as error:
-            raise InfraError(f"{place}: the snapshot cannot be kept: {error.strerror}") from error
-    prune(place.parent, keep=place)
+        table = take(made)
+        names = sorted(path.name for path in made.iterdir())
+        files = {name: digest_of_data(made / name) for name in names}
+        for name in names:
+            (made / name).chmod(0o444)
+        (made / TABLE).write_text(json.dumps({**asdict(table), "files": files}))
+        same = not exact or as_at_first(place, files)
+        target = place if same else place.with_name(OTHER + place.name)
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+    if same:
+        trust(place)
+    return same
+
+
+def _another(place: Path) -> InfraError:
+    first, other = place.with_name(place.name + FIRST), place.with_name(OTHER + place.name)
+    return InfraError(
+        f"snapshot {place.name}: equal inputs made another guest than before ({other}), so something of this host"
+        f" reaches it: runs from it are not comparable with those in the lake; to go on with the new one remove {first}"
+    )
 
 
 def _boot(machine: Machine, made: Path) -> Table:

@@ -11,10 +11,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.files import atomic_write
 from policy_lake.show import logger
 
 KEPT_BYTES = 8 << 30  # on disk; one takes some 100 MiB: enough for every workload on a few topologies
 STATE, TABLE = "state", "snapshot.json"
+FIRST, OTHER = ".first", "other-"  # beside a snapshot: what came out first under its name, and once something else did
 CHUNK = 1 << 22
 log = logger(__name__)
 _checked: dict[Path, list[tuple[int, ...]]] = {}
@@ -85,6 +87,20 @@ def digest_of_data(path: Path) -> str:
                 part = file.read(min(CHUNK, end - at))
                 digest.update(part)
                 at += len(part)
+
+
+def as_at_first(place: Path, files: dict[str, str]) -> bool:
+    """Whether the guest's memory is what came out under this name before, also where that was pruned since.
+
+    The first time it is kept. Not the devices' state: QEMU writes the host's counter into it, which no guest sees here.
+    """
+    memory = {name: digest for name, digest in sorted(files.items()) if name != STATE}
+    first = place.with_name(place.name + FIRST)
+    try:
+        return bool(json.loads(first.read_text()) == memory)
+    except (OSError, ValueError):
+        atomic_write(first, json.dumps(memory).encode())
+        return True
 
 
 def copy_data(source: Path, target: Path) -> None:
