@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scheduling costs on a machine: its speed, caches, SMT, frequency, idle states; a leaf that all may import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from policy_lake.topology import Topology
+
+WHOLE = 1024  # speeds are in 1024ths, as the kernel's capacities are
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Times and sizes of one kind of CPU; the defaults are of a machine on which only instructions take time.
+
+    `user_ps`, `kernel_ps`: picoseconds for an instruction of a program, of the kernel.
+    `switch_ns`: a context switch by itself, without what the caches lose.
+    `l2_kib`, `llc_kib`: a core's private cache and a last-level cache (0: that term is off). `llc_mbps`, `memory_mbps`,
+    `remote_mbps`: at how many MB/s one core fills its caches from the LLC, its node's memory, another node's.
+    `node_mbps`: what a node's memory delivers to all its cores together (0: without limit).
+    `beyond_llc`: the speed, in 1024ths, of a task none of whose data finds room in the LLC.
+    `smt`: the speed of each thread of a core, in 1024ths, while another is busy.
+    `turbo`: the speed, in 1024ths, with 1, 2, … busy cores in the node; the last stands for more (empty: one speed).
+    `idle_exit`: ((us, ns), …) rising: a CPU that was idle for so long takes so long until it executes.
+    `capacity`: the speed of each CPU in 1024ths, by number (empty: equal).
+    `user_kib`, `kernel_kib`: the working set of a process, and of a kernel thread, that says nothing of it.
+    """
+
+    user_ps: int = 1000
+    kernel_ps: int = 1000
+    switch_ns: int = 0
+    l2_kib: int = 0
+    llc_kib: int = 0
+    llc_mbps: int = 0
+    memory_mbps: int = 0
+    remote_mbps: int = 0
+    node_mbps: int = 0
+    beyond_llc: int = WHOLE
+    smt: int = WHOLE
+    turbo: tuple[int, ...] = ()
+    idle_exit: tuple[tuple[int, int], ...] = ()
+    capacity: tuple[int, ...] = ()
+    user_kib: int = 64
+    kernel_kib: int = 16
+
+
+FLAT = Costs()
+# What can be switched off by itself, with the fields that do it.
+TERMS: dict[str, tuple[str, ...]] = {
+    "speed": ("user_ps", "kernel_ps"),
+    "switch": ("switch_ns",),
+    "l2": ("l2_kib",),
+    "llc": ("llc_kib",),
+    "node": ("remote_mbps",),
+    "bandwidth": ("node_mbps", "beyond_llc"),
+    "smt": ("smt",),
+    "turbo": ("turbo",),
+    "idle": ("idle_exit",),
+    "capacity": ("capacity",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MachineModel:
+    """A machine to schedule on: its name, how its CPUs lie, what scheduling costs there, where numbers come from."""
+
+    name: str
+    topology: Topology
+    costs: Costs = FLAT
+    title: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def without(costs: Costs, *terms: str) -> Costs:
+    """The same with these of TERMS switched off; `node` off makes every memory near."""
+    changes = {name: getattr(FLAT, name) for term in terms for name in TERMS[term]}
+    if "node" in terms:
+        changes["remote_mbps"] = costs.memory_mbps
+    return replace(costs, **changes)
