@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the guest's instructions are charged: summed up once when QEMU translates a block, and charged as a whole when
- * the block begins. A call per block, not an inline addition: README.md tells the trap.
+ * the block begins.
  */
 #include <stddef.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static void translated(struct qemu_plugin_tb *tb)
 		if (word == FREEZE || word == THAW)
 			qemu.tb_call(tb, clock_freeze, PLUGIN_CB_NO_REGS, (void *)(uintptr_t)(word == FREEZE));
 	}
-	qemu.tb_call(tb, clock_block, PLUGIN_CB_NO_REGS, (void *)sum);
+	clock_charge(tb, sum);
 	if (settings.switch_address && qemu.tb_vaddr(tb) == settings.switch_address)
 		qemu.tb_call(tb, clock_switched, PLUGIN_CB_NO_REGS, NULL);
 	executed_translated(tb);

@@ -14,6 +14,7 @@
 /*
  * The slot's counter: picoseconds in the low bits, set so that the slot is used up when they reach LIMIT; above them,
  * what else happened in it. Any of that makes the counter reach LIMIT, too, and so calls slot_ends() at the next block.
+ * QEMU takes its big lock between two vCPUs, so that going on to another one happens, too.
  */
 #define LIMIT (1ull << 48)
 #define YIELDED (1ull << 50)	/* may have sent an interrupt: its receiver must get a look before the sender goes on */
@@ -36,7 +37,7 @@ struct vcpu {
 static struct vcpu vcpus[MAX_VCPUS + 1];	/* in the order in which they were first seen; the last is always free */
 static struct vcpu *current = vcpus;	/* whose slot it is */
 static unsigned int vcpu_count;
-static uint64_t counter = LIMIT, slot_start = LIMIT;
+static uint64_t *counter, slot_start = LIMIT;
 static uint64_t horizon_ps, due_ps, main_ps;
 static uint64_t reached_ps;	/* the horizon before: no vCPU that is not halted is behind it */
 static uint64_t cause_ps;	/* the latest event that may have woken a halted vCPU */
@@ -58,25 +59,25 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 static uint64_t local_now_ps(void)
 {
-	return current->local_ps + ((counter & PS_BITS) - slot_start);
+	return current->local_ps + ((*counter & PS_BITS) - slot_start);
 }
 
 /* Books what the slot has used, and makes the next block start another. Returns what else happened. */
 static uint64_t end_slot(void)
 {
-	uint64_t happened = counter & ~PS_BITS;
+	uint64_t happened = *counter & ~PS_BITS;
 
 	current->local_ps = local_now_ps();
 	current->halted |= (happened & HALTED) != 0;
 	if (happened & YIELDED)
 		cause_ps = max(cause_ps, current->local_ps);
-	counter = slot_start = LIMIT;
+	*counter = slot_start = LIMIT;
 	return happened;
 }
 
 static void start_slot(void)
 {
-	counter = slot_start = LIMIT - (horizon_ps - current->local_ps);
+	*counter = slot_start = LIMIT - (horizon_ps - current->local_ps);
 	progress++;
 }
 
@@ -119,6 +120,7 @@ static void move_horizon(void)
 	horizon_ps = max(another_before(NEVER) ? min(horizon_ps + settings.quantum_ps, due_ps) : due_ps,
 			 horizon_ps + LEAST_STEP_PS);
 	placement_look();
+	counter_check();
 }
 
 static void wake_up(void)
@@ -160,11 +162,15 @@ static struct vcpu *find(void *cpu)
  * `pc` is executed then, unless the vCPU is ahead of others: QEMU goes on to the next whenever one spins, and a block of each
  * that it comes to would take them further ahead, by as much as their blocks are charged.
  */
-static void __attribute__((noinline)) slot_ends(void *cpu, uintptr_t pc)
+static void slot_ends(unsigned int unreliable, void *nothing)
 {
+	uintptr_t pc = (uintptr_t)__builtin_return_address(0) - WITHIN_CALL;
 	uint64_t happened = end_slot();
+	void *cpu = *current_cpu;
 	bool alone, before = false, after;
 
+	(void)unreliable;	/* the vCPU for which the block was translated */
+	(void)nothing;
 	if (current->cpu != cpu) {
 		current = find(cpu);
 		happened = 0;
@@ -199,14 +205,9 @@ static void __attribute__((noinline)) slot_ends(void *cpu, uintptr_t pc)
 		start_slot();
 }
 
-void clock_block(unsigned int unreliable, void *charged)
+void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps)
 {
-	void *cpu = *current_cpu;
-
-	(void)unreliable;	/* with thread=single, QEMU 10 passes the vCPU for which the block was translated */
-	if (counter >= LIMIT || cpu != current->cpu)
-		slot_ends(cpu, (uintptr_t)__builtin_return_address(0) - WITHIN_CALL);
-	counter += (uint64_t)charged;
+	counter_add(tb, ps, LIMIT, slot_ends);
 }
 
 void clock_switched(unsigned int unused, void *nothing)
@@ -269,14 +270,19 @@ bool clock_frozen(void)
 void clock_poke(void)
 {
 	if (!poked)
-		counter += POKED;
+		*counter += POKED;
 	poked = true;
 }
 
 void clock_yield(void)
 {
-	if (!(counter & YIELDED))
-		counter += YIELDED;
+	if (!(*counter & YIELDED))
+		*counter += YIELDED;
+}
+
+void *clock_cpu(void)
+{
+	return *current_cpu;
 }
 
 /* On the vCPU thread, once for each vCPU. */
@@ -289,5 +295,7 @@ static void vcpu_made(unsigned int index)
 void clock_install(uint64_t plugin_id)
 {
 	stats->hash = stats->switch_hash = FNV_OFFSET;
+	counter = counter_make();
+	*counter = LIMIT;
 	qemu_on_vcpu(plugin_id, vcpu_made);
 }

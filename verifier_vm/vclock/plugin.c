@@ -91,6 +91,10 @@ const char *qemu_api_load(void)
 		{ "qemu_plugin_tb_get_insn", &qemu.tb_get_insn },
 		{ "qemu_plugin_insn_data", &qemu.insn_data },
 		{ "qemu_plugin_register_vcpu_tb_exec_cb", &qemu.tb_call },
+		{ "qemu_plugin_scoreboard_new", &qemu.scoreboard_new },
+		{ "qemu_plugin_register_vcpu_tb_exec_cond_cb", &qemu.tb_call_if },
+		{ "qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu", &qemu.tb_inline },
+		{ "g_array_set_size", &qemu.set_size },
 		{ "cpu_exit", &qemu.cpu_exit },
 		{ "cpu_loop_exit_restore", &qemu.leave_before },
 		{ "qemu_get_cpu", &qemu.get_cpu },
@@ -162,6 +166,12 @@ static bool take_option(char *option)
 	return true;
 }
 
+void clock_refuse(const char *why)
+{
+	stats->magic = 0;
+	snprintf(stats->error, sizeof(stats->error), "%s", why);
+}
+
 static int refuse(const char *what, const char *detail)
 {
 	fprintf(stderr, "vclock: %s%s\n", what, detail);
@@ -197,11 +207,11 @@ QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info,
 		return refuse("more vCPUs than it can count", "");
 	if (!replace_ticks())
 		return refuse("cannot replace cpu_get_ticks: ", strerror(errno));
+	stats->magic = STATS_MAGIC;
 	clock_install(id);
 	blocks_install(id);
 	placement_start();
 	role = MAIN_THREAD;
 	interposing = true;
-	stats->magic = STATS_MAGIC;
 	return 0;
 }

@@ -15,9 +15,26 @@
 #define PLUGIN_API 3	  /* QEMU 9.1: per-vCPU inline operations, conditional callbacks, insn_data into a buffer */
 #define PLUGIN_API_DATA 7 /* QEMU 11: callbacks that are registered once take a pointer of ours, and no plugin's id */
 #define PLUGIN_CB_NO_REGS 0
+#define PLUGIN_COND_GE 7  /* unsigned */
+#define PLUGIN_ADD_U64 0
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
+
+/* GLib's GArray, and QEMU's scoreboard, as far as we look into them. */
+struct array {
+	unsigned char *data;
+	unsigned int length;
+};
+struct scoreboard {
+	struct array *elements;
+};
+
+/* The number that an operation in translated code reads or changes; handed over by value. */
+struct plugin_u64 {
+	struct scoreboard *score;
+	size_t offset;
+};
 
 struct plugin_info {
 	const char *target_name;
@@ -41,7 +58,12 @@ struct qemu_api {
 	struct qemu_plugin_insn *(*tb_get_insn)(const struct qemu_plugin_tb *tb, size_t index);
 	size_t (*insn_data)(const struct qemu_plugin_insn *insn, void *into, size_t size);
 	void (*tb_call)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, void *data);
+	struct scoreboard *(*scoreboard_new)(size_t element);
+	void (*tb_call_if)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, int condition, struct plugin_u64 number,
+			   uint64_t than, void *data);
+	void (*tb_inline)(struct qemu_plugin_tb *tb, int operation, struct plugin_u64 number, uint64_t value);
 	/* Not of the plugin interface: */
+	struct array *(*set_size)(struct array *array, unsigned int elements);	/* GLib's g_array_set_size */
 	void (*cpu_exit)(void *cpu);	     /* this vCPU leaves its loop when it gets there */
 	void (*leave_before)(void *cpu, uintptr_t pc); /* to the loop, before the guest's instruction at the host's pc; no return */
 	void *(*get_cpu)(int index);

@@ -44,9 +44,10 @@ extern struct stats *stats;
 
 /* clock.c: the time of each vCPU, and which may run */
 void clock_install(uint64_t plugin_id);
-void clock_block(unsigned int unreliable, void *charged);	/* translated code calls it at the start of every block */
-void clock_switched(unsigned int unused, void *nothing);	/* … of the one that begins the guest's context switch */
-void clock_freeze(unsigned int unused, void *on);		/* … and of those that begin and end a wait for the host */
+struct qemu_plugin_tb;
+void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps);	/* each time that the block begins; while it is translated */
+void clock_switched(unsigned int unused, void *nothing);	/* the block that begins the guest's context switch calls it */
+void clock_freeze(unsigned int unused, void *on);		/* … and those that begin and end a wait for the host */
 uint64_t clock_vcpu_now_ps(void);	/* of the vCPU being executed; never less than any earlier answer */
 uint64_t clock_main_now_ps(void);
 void clock_idle(void);			/* every vCPU has halted */
@@ -55,8 +56,16 @@ void clock_jump_to(uint64_t ps);	/* every vCPU is halted: nothing happens before
 bool clock_frozen(void);		/* the guest waits for the host: while it is idle, time stands still */
 void clock_poke(void);			/* the vCPU being executed gave the main thread work */
 
+void clock_refuse(const char *why);	/* the run counts for nothing */
 void clock_yield(void);			/* the vCPU being executed may have sent an interrupt */
 unsigned int clock_vcpu(void);		/* which vCPU is being executed, from 0 on in the order in which they were first seen */
+
+void *clock_cpu(void);			/* QEMU's object for it */
+
+/* counter.c: one number to which every block adds, inline */
+uint64_t *counter_make(void);
+void counter_add(struct qemu_plugin_tb *tb, uint64_t ps, uint64_t limit, void (*at_limit)(unsigned int, void *));
+void counter_check(void);		/* whether all was added there */
 
 /* blocks.c: what instructions are charged */
 #define CHARGE_HALT (1ull << 52)	/* beside the time: the block halts its vCPU */
@@ -73,9 +82,8 @@ struct block {
 	uint32_t unused;
 };
 
-struct qemu_plugin_tb;
 bool executed_open(int fd);
-void executed_translated(struct qemu_plugin_tb *tb);	/* to be called after clock_block was put into the block */
+void executed_translated(struct qemu_plugin_tb *tb);	/* to be called after clock_charge() was called for it */
 void executed_switched(void);				/* the vCPU being executed goes on with another task */
 
 /* baton.c: which thread acts */
