@@ -9,6 +9,7 @@ from typing import Literal
 from policy_lake.coverage import Executed
 from policy_lake.errors import InfraError
 from policy_lake.events import Ran, StepEvent, Verb
+from policy_lake.machine_model import NOTHING, Paid
 from policy_lake.model import Clock
 
 
@@ -47,7 +48,8 @@ class ClockCounts:
 
     `fallbacks` are waits that it gave up: such a run is not a function of the guest alone. `fingerprint` covers every
     slot of every vCPU with its virtual time, `switches` and `switch_hash` every context switch with its own (none where
-    the guest was not started from a snapshot, for nobody knows then where its kernel does that).
+    the guest was not started from a snapshot, for nobody knows then where its kernel does that). `paid` is what the
+    machine cost that its CPUs are taken for.
     """
 
     fallbacks: int
@@ -57,6 +59,7 @@ class ClockCounts:
     switches: int
     switch_hash: str
     host_moves: int
+    paid: Paid = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

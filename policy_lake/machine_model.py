@@ -72,6 +72,34 @@ class MachineModel:
     sources: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """CPU time of one run by cause, in picoseconds, and how the tasks moved that came onto a CPU.
+
+    `busy_ps` is all time of CPUs that did not idle. What a speed took is what would be saved if it alone were off.
+    `stayed` counts switches to a task that ran on that CPU before, the others those to one that ran elsewhere.
+    """
+
+    busy_ps: int = 0
+    switch_ps: int = 0
+    l2_ps: int = 0
+    llc_ps: int = 0
+    remote_ps: int = 0
+    idle_ps: int = 0
+    smt_ps: int = 0
+    turbo_ps: int = 0
+    capacity_ps: int = 0
+    memory_ps: int = 0
+    stayed: int = 0
+    same_core: int = 0
+    same_llc: int = 0
+    same_node: int = 0
+    other_node: int = 0
+
+
+NOTHING = Paid()
+
+
 def without(costs: Costs, *terms: str) -> Costs:
     """The same with these of TERMS switched off; `node` off makes every memory near."""
     changes = {name: getattr(FLAT, name) for term in terms for name in TERMS[term]}

@@ -17,15 +17,17 @@ from pathlib import Path
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write, scratch
 from policy_lake.guest import ClockCounts
+from policy_lake.machine_model import Paid
 from policy_lake.secrets import child_environment
 from verifier_vm.machine.executed import BlockTable
+from verifier_vm.machine.model import ModelFile
 from verifier_vm.machine.qemu import QEMU, escaped, preloading, qemu_version
 
 SOURCES = Path(__file__).parents[1] / "vclock"
 CFLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 PROBE_S, PROBES = 20.0, 2  # one that says nothing for so long is asked again: the host may be busy
 # struct stats in vclock.h
-_STATS = struct.Struct("=8Q128s")
+_STATS, _PAID = struct.Struct("=8Q128s"), struct.Struct("=15Q")
 _MAGIC = 0x31636B6C63765343
 
 
@@ -65,7 +67,10 @@ class Stats:
         magic, fallbacks, virtual_ns, hash_, slots, switches, switch_hash, moves, error = _STATS.unpack_from(self._page)
         if magic != _MAGIC:
             return error.split(b"\0")[0].decode(errors="replace") or "QEMU did not load it"
-        return ClockCounts(fallbacks, virtual_ns / 1e9, f"{hash_:016x}", slots, switches, f"{switch_hash:016x}", moves)
+        paid = Paid(*_PAID.unpack_from(self._page, _STATS.size))
+        return ClockCounts(
+            fallbacks, virtual_ns / 1e9, f"{hash_:016x}", slots, switches, f"{switch_hash:016x}", moves, paid
+        )
 
 
 def clock_object(cache_dir: Path) -> Path:
@@ -148,13 +153,15 @@ def plugin_option(
     *,
     switch_address: int = 0,
     blocks: BlockTable | None = None,
+    model: ModelFile | None = None,
 ) -> str:
     """The value of QEMU's `-plugin`; `switch_address` is that of the guest kernel's __switch_to_asm, or 0.
 
-    What runs of BPF programs is marked in `blocks`.
+    What runs of BPF programs is marked in `blocks`; what scheduling costs is in `model`.
     """
     rates = rates or Rates()
     option = f"file={escaped(path)},stats={stats.fd},insn_ps={rates.insn_ps}"
     option += f",pause_ps={rates.pause_ps},quantum_ns={rates.quantum_ns}"
     option += f",switch={switch_address}" if switch_address else ""
-    return option + (f",blocks={blocks.fd}" if blocks else "")
+    option += f",blocks={blocks.fd}" if blocks else ""
+    return option + (f",machine={model.fd}" if model else "")

@@ -25,6 +25,7 @@ from verifier_vm.machine.boot import boot_limit_s, boots_too_long
 from verifier_vm.machine.clock import Stats, plugin_option
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.job import encode_job, enlarge
+from verifier_vm.machine.model import ModelFile
 from verifier_vm.machine.patience import Look, Patience
 from verifier_vm.machine.qemu import Machine, Memory, command_line, unless_orphaned
 from verifier_vm.machine.qmp import encode_commands, load_commands
@@ -86,6 +87,8 @@ class GuestProcess:
         self._port, guest_end = socket.socketpair()
         self._stats = Stats() if self.machine.clock else None
         self._blocks = BlockTable() if self.machine.clock and self._asks_what_ran else None
+        model = self.machine.model if self._origin.incoming else None
+        self._model = ModelFile(model, self.machine.topology) if model and self.machine.clock else None
         for end in (self._port, guest_end):
             enlarge(end)
         self._port.setblocking(False)
@@ -97,7 +100,7 @@ class GuestProcess:
         try:
             if self.machine.clock:
                 self._library = self.machine.clock.open("rb")
-            given = (guest_end, self._stats, self._blocks, self._qmp, self._library)
+            given = (guest_end, self._stats, self._blocks, self._model, self._qmp, self._library)
             fds = [end.fileno() for end in given if end]
             self._qemu = subprocess.Popen(
                 self._command(guest_end.fileno()), pass_fds=fds, stdin=subprocess.DEVNULL,
@@ -105,7 +108,7 @@ class GuestProcess:
             )  # fmt: skip
         except OSError as error:
             self._port.close()
-            for shared in (self._stats, self._blocks):
+            for shared in (self._stats, self._blocks, self._model):
                 if shared:
                     shared.close()
             raise InfraError(f"cannot start QEMU: {error}; run `schedcp doctor`") from error
@@ -121,7 +124,11 @@ class GuestProcess:
         plugin, more = "", []
         if self.machine.clock and self._stats:
             plugin = plugin_option(
-                self.machine.clock, self._stats, switch_address=self._origin.switch_address, blocks=self._blocks
+                self.machine.clock,
+                self._stats,
+                switch_address=self._origin.switch_address,
+                blocks=self._blocks,
+                model=self._model,
             )
         if self._origin.incoming:
             more += ["-incoming", "defer"]
@@ -141,7 +148,7 @@ class GuestProcess:
         _ended.discard(self._qemu)
         assert self._qemu.stdout
         self._qemu.stdout.close()
-        for end in (self._stats, self._blocks, self._control):
+        for end in (self._stats, self._blocks, self._model, self._control):
             if end:
                 end.close()
 

@@ -16,6 +16,7 @@ from policy_lake.errors import SETUP, InfraError
 from policy_lake.model import Clock
 from policy_lake.secrets import child_environment
 from policy_lake.topology import Topology
+from verifier_vm.machine.model import Model
 
 Accel = Literal["kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
@@ -33,7 +34,8 @@ class Machine:
     """A guest to boot: kernel and initramfs by path, CPUs, memory in MiB, accelerator.
 
     `clock` is the virtual clock's object (verifier_vm/machine/clock.py), None for the host's clock. `snapshots` is the
-    directory where a booted guest is kept, to start others from; None boots each.
+    directory where a booted guest is kept, to start others from; None boots each. `model` says what scheduling costs
+    there (None: nothing but instructions takes time); what is done before a snapshot costs nothing.
     """
 
     kernel: Path
@@ -43,6 +45,7 @@ class Machine:
     accel: Accel = "tcg"
     clock: Path | None = None
     snapshots: Path | None = None
+    model: Model | None = None
 
     @property
     def cpus(self) -> int:

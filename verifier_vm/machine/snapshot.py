@@ -191,7 +191,8 @@ def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) ->
     ours, theirs = socket.socketpair()
     loading = load_commands(origin.incoming) if origin.incoming else ()
     ours.sendall(encode_commands(loading))
-    with ours, theirs, GuestProcess(machine, job, origin, qmp=theirs) as guest:
+    plain = replace(machine, model=None)  # one snapshot serves every machine that its CPUs are taken for
+    with ours, theirs, GuestProcess(plain, job, origin, qmp=theirs) as guest:
         try:
             ready = guest.await_ready(time.monotonic() + BOOT_DEADLINE_S)
         except LostVMError as error:

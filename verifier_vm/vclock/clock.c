@@ -29,8 +29,10 @@
 
 struct vcpu {
 	void *cpu;
+	unsigned int index;	/* QEMU's, and the guest's */
 	uint64_t local_ps;	/* when its slot began; while it does not run, its time */
 	bool halted;
+	uint64_t halted_ps;	/* when it last did */
 	uint64_t left_at;	/* `progress` when it last gave way to the others */
 };
 
@@ -38,6 +40,8 @@ static struct vcpu vcpus[MAX_VCPUS + 1];	/* in the order in which they were firs
 static struct vcpu *current = vcpus;	/* whose slot it is */
 static unsigned int vcpu_count;
 static uint64_t *counter, slot_start = LIMIT;
+static uint64_t stretch = UNSTRETCHED;	/* of the time that the slot's blocks are charged (speed.c) */
+static uint64_t booked_ps;	/* the time of the current vCPU up to which it was */
 static uint64_t horizon_ps, due_ps, main_ps;
 static uint64_t reached_ps;	/* the horizon before: no vCPU that is not halted is behind it */
 static uint64_t cause_ps;	/* the latest event that may have woken a halted vCPU */
@@ -57,18 +61,41 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t stretched(uint64_t ps)
+{
+	return stretch == UNSTRETCHED ? ps : (uint64_t)((unsigned __int128)ps * stretch / UNSTRETCHED);
+}
+
+static uint64_t unstretched(uint64_t ps)
+{
+	return stretch == UNSTRETCHED ? ps : (uint64_t)((unsigned __int128)ps * UNSTRETCHED / stretch) + 1;
+}
+
 static uint64_t local_now_ps(void)
 {
-	return current->local_ps + ((*counter & PS_BITS) - slot_start);
+	return current->local_ps + stretched((*counter & PS_BITS) - slot_start);
+}
+
+/* Hands the time that the slot has used so far to those who model the machine. */
+static void book(uint64_t now_ps)
+{
+	speed_ran(current->index, now_ps - booked_ps);
+	caches_ran(current->index, now_ps - booked_ps);
+	booked_ps = now_ps;
 }
 
 /* Books what the slot has used, and makes the next block start another. Returns what else happened. */
 static uint64_t end_slot(void)
 {
-	uint64_t happened = *counter & ~PS_BITS;
+	uint64_t happened = *counter & ~PS_BITS, now_ps = local_now_ps();
 
-	current->local_ps = local_now_ps();
-	current->halted |= (happened & HALTED) != 0;
+	book(now_ps);
+	current->local_ps = now_ps;
+	if (happened & HALTED) {
+		current->halted = true;
+		current->halted_ps = now_ps;
+		speed_busy(current->index, false);
+	}
 	if (happened & YIELDED)
 		cause_ps = max(cause_ps, current->local_ps);
 	*counter = slot_start = LIMIT;
@@ -77,7 +104,7 @@ static uint64_t end_slot(void)
 
 static void start_slot(void)
 {
-	*counter = slot_start = LIMIT - (horizon_ps - current->local_ps);
+	*counter = slot_start = LIMIT - unstretched(horizon_ps - current->local_ps);
 	progress++;
 }
 
@@ -127,6 +154,8 @@ static void wake_up(void)
 {
 	current->halted = false;
 	current->local_ps = max(current->local_ps, max(cause_ps, reached_ps));
+	current->local_ps += speed_idle_exit(current->local_ps - current->halted_ps);
+	speed_busy(current->index, true);
 	horizon_ps = min(horizon_ps, current->local_ps + settings.quantum_ps);
 }
 
@@ -149,6 +178,8 @@ static struct vcpu *find(void *cpu)
 	while (v->cpu != cpu) {
 		if (!v->cpu) {
 			v->cpu = cpu;
+			v->index = counter_index(cpu);
+			speed_busy(v->index, true);
 			v->local_ps = max(cause_ps, reached_ps);
 		} else {
 			v++;
@@ -177,6 +208,8 @@ static void slot_ends(unsigned int unreliable, void *nothing)
 	}
 	if (current->halted)
 		wake_up();
+	stretch = speed_stretch(current->index);
+	booked_ps = current->local_ps;
 	stats->hash = hashed(stats->hash);
 	stats->slots++;
 	stats->virtual_ns = current->local_ps / PS_PER_NS;
@@ -210,10 +243,26 @@ void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps)
 	counter_add(tb, ps, LIMIT, slot_ends);
 }
 
+/* The task that comes pays before its first instruction. */
+static void pay_for_switch(void)
+{
+	book(local_now_ps());
+	*counter += unstretched(caches_switched(current->index, registers_rsi()));
+}
+
+void clock_footprint(unsigned int unused, void *bytes)
+{
+	(void)unused;
+	book(local_now_ps());
+	caches_footprint(current->index, (uintptr_t)bytes);
+}
+
 void clock_switched(unsigned int unused, void *nothing)
 {
 	(void)unused;
 	(void)nothing;
+	if (machine)
+		pay_for_switch();
 	stats->switch_hash = hashed(stats->switch_hash);
 	stats->switches++;
 	executed_switched();
@@ -290,6 +339,8 @@ static void vcpu_made(unsigned int index)
 {
 	vcpu_count = index + 1;
 	current_cpu = qemu.current_cpu();
+	if (machine && !index)
+		registers_find();
 }
 
 void clock_install(uint64_t plugin_id)

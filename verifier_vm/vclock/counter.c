@@ -17,7 +17,7 @@
 
 static struct scoreboard *score;
 
-static unsigned int index_of(const void *cpu)
+unsigned int counter_index(const void *cpu)
 {
 	unsigned int index = 0;
 
@@ -40,7 +40,7 @@ uint64_t *counter_make(void)
 
 void counter_add(struct qemu_plugin_tb *tb, uint64_t ps, uint64_t limit, void (*at_limit)(unsigned int, void *))
 {
-	struct plugin_u64 number = { score, COUNTER_AT - index_of(clock_cpu()) };
+	struct plugin_u64 number = { score, COUNTER_AT - counter_index(clock_cpu()) };
 
 	qemu.tb_call_if(tb, at_limit, PLUGIN_CB_NO_REGS, PLUGIN_COND_GE, number, limit, NULL);
 	qemu.tb_inline(tb, PLUGIN_ADD_U64, number, ps);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD,blocks=FD`,
+ * Where QEMU loads the clock: `-plugin vclock.so,insn_ps=N,pause_ps=N,quantum_ns=N,switch=ADDRESS,stats=FD,blocks=FD,machine=FD`,
  * with the same file preloaded.
  * Whatever is missing is told in the shared page, and QEMU ends: half a virtual clock would be worse than none.
  */
@@ -20,7 +20,8 @@
 QEMU_EXPORT int qemu_plugin_version = PLUGIN_API;
 
 struct qemu_api qemu;
-struct settings settings = { .insn_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, .stats_fd = -1, .blocks_fd = -1 };
+struct settings settings = { .user_ps = 1000, .kernel_ps = 1000, .pause_ps = 1000000, .quantum_ps = 20000 * PS_PER_NS, 
+			     .stats_fd = -1, .blocks_fd = -1, .machine_fd = -1 };
 struct stats *stats;
 
 static void (*on_translation)(struct qemu_plugin_tb *tb);
@@ -95,6 +96,11 @@ const char *qemu_api_load(void)
 		{ "qemu_plugin_register_vcpu_tb_exec_cond_cb", &qemu.tb_call_if },
 		{ "qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu", &qemu.tb_inline },
 		{ "g_array_set_size", &qemu.set_size },
+		{ "qemu_plugin_get_registers", &qemu.get_registers },
+		{ "qemu_plugin_read_register", &qemu.read_register },
+		{ "g_byte_array_new", &qemu.byte_array_new },
+		{ "g_byte_array_set_size", &qemu.set_bytes },
+		{ "cpu_memory_rw_debug", &qemu.read_memory },
 		{ "cpu_exit", &qemu.cpu_exit },
 		{ "cpu_loop_exit_restore", &qemu.leave_before },
 		{ "qemu_get_cpu", &qemu.get_cpu },
@@ -150,7 +156,7 @@ static bool take_option(char *option)
 	if (!*value || *end)
 		return false;
 	if (!strcmp(option, "insn_ps") && number)
-		settings.insn_ps = number;
+		settings.user_ps = settings.kernel_ps = number;
 	else if (!strcmp(option, "pause_ps"))
 		settings.pause_ps = number;
 	else if (!strcmp(option, "quantum_ns") && number)
@@ -161,6 +167,8 @@ static bool take_option(char *option)
 		settings.stats_fd = (int)number;
 	else if (!strcmp(option, "blocks"))
 		settings.blocks_fd = (int)number;
+	else if (!strcmp(option, "machine"))
+		settings.machine_fd = (int)number;
 	else
 		return false;
 	return true;
@@ -198,6 +206,12 @@ QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct plugin_info *info,
 	}
 	if (settings.blocks_fd >= 0 && !executed_open(settings.blocks_fd))
 		return refuse("cannot map the table of executed blocks: ", strerror(errno));
+	if (settings.machine_fd >= 0) {
+		if (!machine_open(settings.machine_fd))
+			return refuse("cannot map the machine that it is given", "");
+		settings.user_ps = machine->user_ps;
+		settings.kernel_ps = machine->kernel_ps;
+	}
 	missing = qemu_api_load();
 	if (missing)
 		return refuse("this QEMU does not export ", missing);

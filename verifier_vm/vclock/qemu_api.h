@@ -15,6 +15,7 @@
 #define PLUGIN_API 3	  /* QEMU 9.1: per-vCPU inline operations, conditional callbacks, insn_data into a buffer */
 #define PLUGIN_API_DATA 7 /* QEMU 11: callbacks that are registered once take a pointer of ours, and no plugin's id */
 #define PLUGIN_CB_NO_REGS 0
+#define PLUGIN_CB_R_REGS 1
 #define PLUGIN_COND_GE 7  /* unsigned */
 #define PLUGIN_ADD_U64 0
 
@@ -25,6 +26,10 @@ struct qemu_plugin_insn;
 struct array {
 	unsigned char *data;
 	unsigned int length;
+};
+struct plugin_register {
+	void *handle;
+	const char *name, *feature;
 };
 struct scoreboard {
 	struct array *elements;
@@ -62,8 +67,13 @@ struct qemu_api {
 	void (*tb_call_if)(struct qemu_plugin_tb *tb, plugin_vcpu_fn fn, int flags, int condition, struct plugin_u64 number,
 			   uint64_t than, void *data);
 	void (*tb_inline)(struct qemu_plugin_tb *tb, int operation, struct plugin_u64 number, uint64_t value);
+	struct array *(*get_registers)(void);
+	int (*read_register)(void *handle, struct array *into);
 	/* Not of the plugin interface: */
 	struct array *(*set_size)(struct array *array, unsigned int elements);	/* GLib's g_array_set_size */
+	struct array *(*byte_array_new)(void);
+	struct array *(*set_bytes)(struct array *array, unsigned int bytes);
+	int (*read_memory)(void *cpu, uint64_t address, void *into, size_t size, bool write);	/* by the guest's page tables */
 	void (*cpu_exit)(void *cpu);	     /* this vCPU leaves its loop when it gets there */
 	void (*leave_before)(void *cpu, uintptr_t pc); /* to the loop, before the guest's instruction at the host's pc; no return */
 	void *(*get_cpu)(int index);

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "machine.h"
+
 #define MAX_VCPUS 64
 #define NEVER UINT64_MAX
 #define PS_PER_NS 1000ull
@@ -26,17 +28,19 @@ struct stats {
 	uint64_t switches;	/* context switches in the guest's kernel, and a hash of their virtual times */
 	uint64_t switch_hash;
 	uint64_t moves;		/* host CPU changes */
-	char error[128];	/* why the clock could not be installed */
+	char error[128];	/* why the clock could not be installed, or its run counts for nothing */
+	struct paid paid;	/* by the machine that it was given */
 };
 #define STATS_MAGIC 0x31636b6c63765343ull
 
 struct settings {
-	uint64_t insn_ps;	/* one instruction */
+	uint64_t user_ps, kernel_ps; /* one instruction */
 	uint64_t pause_ps;	/* one PAUSE */
 	uint64_t switch_address; /* of the guest kernel's context switch, or 0 */
 	uint64_t quantum_ps;	/* how far one vCPU may run ahead of another */
 	int stats_fd;
 	int blocks_fd;		/* where executed.c writes, or -1 */
+	int machine_fd;		/* what scheduling costs, or -1 */
 };
 
 extern struct settings settings;
@@ -48,6 +52,7 @@ struct qemu_plugin_tb;
 void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps);	/* each time that the block begins; while it is translated */
 void clock_switched(unsigned int unused, void *nothing);	/* the block that begins the guest's context switch calls it */
 void clock_freeze(unsigned int unused, void *on);		/* … and those that begin and end a wait for the host */
+void clock_footprint(unsigned int unused, void *bytes);		/* … and those in which a program tells its working set */
 uint64_t clock_vcpu_now_ps(void);	/* of the vCPU being executed; never less than any earlier answer */
 uint64_t clock_main_now_ps(void);
 void clock_idle(void);			/* every vCPU has halted */
@@ -64,6 +69,7 @@ void *clock_cpu(void);			/* QEMU's object for it */
 
 /* counter.c: one number to which every block adds, inline */
 uint64_t *counter_make(void);
+unsigned int counter_index(const void *cpu);	/* QEMU's number of it */
 void counter_add(struct qemu_plugin_tb *tb, uint64_t ps, uint64_t limit, void (*at_limit)(unsigned int, void *));
 void counter_check(void);		/* whether all was added there */
 
@@ -85,6 +91,10 @@ struct block {
 bool executed_open(int fd);
 void executed_translated(struct qemu_plugin_tb *tb);	/* to be called after clock_charge() was called for it */
 void executed_switched(void);				/* the vCPU being executed goes on with another task */
+
+/* registers.c: of the vCPU being executed, where a block's callback asks for them */
+void registers_find(void);
+uint64_t registers_rsi(void);		/* the task that comes, where __switch_to_asm begins */
 
 /* baton.c: which thread acts */
 enum thread_role { OTHER_THREAD, MAIN_THREAD, VCPU_THREAD };
