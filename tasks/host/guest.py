@@ -18,12 +18,13 @@ from policy_lake.topology import Topology
 from tasks.host.in_use import claim
 from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
-from tasks.host.settings import Settings
+from tasks.host.settings import Settings, load_settings
 from verifier_vm.machine.accel import usable_accel
 from verifier_vm.machine.clock import usable_clock
 from verifier_vm.machine.image import GUEST_DIR, LIBBPF, LIBELF_REST, Program, build_image
 from verifier_vm.machine.kernel import Kernel, installed_kernel
 from verifier_vm.machine.kernel_config import guest_files
+from verifier_vm.machine.model import TaskLayout, read_task_layout
 from verifier_vm.machine.qemu import Machine
 
 _PROBES = Path(bpf.__file__).parent / "probes"
@@ -135,6 +136,11 @@ def _programs() -> dict[str, Program]:
     own = tuple(sorted(_PROBES.glob("*.h")))
     sources = (_PROBES / f"{PROBE}.c", GUEST_DIR / f"{LIBELF_REST}.c")
     return {**programs, PROBE: Program(sources, libraries=LIBBPF, headers=own)}
+
+
+def task_layout(kernel: Kernel, cache_dir: Path | None = None) -> TaskLayout:
+    """Where the clock finds whose task comes, in that kernel."""
+    return read_task_layout(_probe_object(kernel, cache_dir or load_settings().cache_dir))
 
 
 def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:

@@ -120,8 +120,8 @@ static uint64_t refill(struct process *p, unsigned int cpu)
 
 	core_loaded[core] += near;
 	llc_loaded[llc] += far;
-	*(remote ? &stats->paid.remote_ps : &stats->paid.llc_ps) += far_ps;
-	stats->paid.l2_ps += near_ps;
+	*(remote ? &paid.remote_ps : &paid.llc_ps) += far_ps;
+	paid.l2_ps += near_ps;
 	return far_ps + near_ps;
 }
 
@@ -153,15 +153,15 @@ static void count_move(uint64_t task, unsigned int cpu)
 
 	if (last[slot].task == task) {
 		if (was == cpu)
-			stats->paid.stayed++;
+			paid.stayed++;
 		else if (machine->core[was] == machine->core[cpu])
-			stats->paid.same_core++;
+			paid.same_core++;
 		else if (machine->llc[was] == machine->llc[cpu])
-			stats->paid.same_llc++;
+			paid.same_llc++;
 		else if (machine->node[was] == machine->node[cpu])
-			stats->paid.same_node++;
+			paid.same_node++;
 		else
-			stats->paid.other_node++;
+			paid.other_node++;
 	}
 	last[slot].task = task;
 	last[slot].cpu = cpu;
@@ -184,7 +184,7 @@ uint64_t caches_switched(unsigned int cpu, uint64_t task)
 	if (!tgid)	/* the idle task */
 		return 0;
 	count_move(task, cpu);
-	stats->paid.switch_ps += machine->switch_ps;
+	paid.switch_ps += machine->switch_ps;
 	on[cpu] = process_of(tgid, !mm, cpu);
 	if (!on[cpu])
 		return machine->switch_ps;

@@ -210,6 +210,8 @@ static void slot_ends(unsigned int unreliable, void *nothing)
 		wake_up();
 	stretch = speed_stretch(current->index);
 	booked_ps = current->local_ps;
+	if (machine)
+		stats->paid = paid;
 	stats->hash = hashed(stats->hash);
 	stats->slots++;
 	stats->virtual_ns = current->local_ps / PS_PER_NS;

@@ -43,6 +43,7 @@ struct paid {
 };
 
 extern const struct machine *machine;		/* NULL: none was given */
+extern struct paid paid;			/* so far; told when a slot begins, as all figures are */
 
 bool machine_open(int fd);
 

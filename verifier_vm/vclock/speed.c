@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 
 #include "machine.h"
-#include "vclock.h"
 
 const struct machine *machine;
+struct paid paid;
 
 static bool busy[MAX_CPUS];
 static unsigned int busy_threads[MAX_CPUS], busy_cores[MAX_CPUS];	/* by core, by node */
@@ -119,11 +119,11 @@ void speed_ran(unsigned int cpu, uint64_t ps)
 {
 	if (!machine || !latest[cpu].smt)
 		return;
-	stats->paid.busy_ps += ps;
-	stats->paid.smt_ps += share(ps, latest[cpu].smt);
-	stats->paid.turbo_ps += share(ps, latest[cpu].turbo);
-	stats->paid.capacity_ps += share(ps, latest[cpu].capacity);
-	stats->paid.memory_ps += share(ps, latest[cpu].memory);
+	paid.busy_ps += ps;
+	paid.smt_ps += share(ps, latest[cpu].smt);
+	paid.turbo_ps += share(ps, latest[cpu].turbo);
+	paid.capacity_ps += share(ps, latest[cpu].capacity);
+	paid.memory_ps += share(ps, latest[cpu].memory);
 }
 
 uint64_t speed_idle_exit(uint64_t idle_ps)
@@ -135,6 +135,6 @@ uint64_t speed_idle_exit(uint64_t idle_ps)
 		return 0;
 	for (i = 0; i < machine->idle_states && idle_ps >= machine->idle[i].after_ps; i++)
 		exit_ps = machine->idle[i].exit_ps;
-	stats->paid.idle_ps += exit_ps;
+	paid.idle_ps += exit_ps;
 	return exit_ps;
 }
