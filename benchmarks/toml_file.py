@@ -21,12 +21,12 @@ _DEEP = "not a descriptor: it is nested too deep"
 T = TypeVar("T")
 
 
-def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None) -> dict[str, Any]:
+def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None, links: bool = True) -> dict[str, Any]:
     """The tables of the file; InputError that names it where it is no plain, small file of TOML in UTF-8.
 
-    `instead`: what a file that is no text is, by how it begins.
+    `instead`: what a file that is no text is, by how it begins. Unless `links`, a symbolic link is none either.
     """
-    data = read_outside(path, limits.DESCRIPTOR_BYTES)
+    data = read_outside(path, limits.DESCRIPTOR_BYTES, links=links)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -46,7 +46,7 @@ def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None) -> dict
 
 
 def validated(path: Path, data: Mapping[str, Any], record: type[T]) -> T:
-    """The tables as that record (a dataclass that pydantic checks strictly); InputError names the file and the field."""
+    """The tables as that record (a dataclass that pydantic checks); InputError names the file and the field."""
     from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
 
     try:
