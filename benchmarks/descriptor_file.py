@@ -3,36 +3,32 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks.descriptor import ACCELS, PLACEHOLDER, REPLAY, ROOTS, Workload, as_in, numbers_of, sizes_of
+from benchmarks.toml_file import read_toml, validated
 from policy_lake import limits
 from policy_lake.errors import InputError
-from policy_lake.files import read_outside
 from policy_lake.limits import Limit
 from policy_lake.show import for_terminal, shortened
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,99}")
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 _PROGRAM = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
 _OURS = ("file", "tier", "binary", "asked")
-MOST_DIGITS = "not valid TOML: a number has too many digits"
+TRACE = "a trace: name it *.parquet, and run `schedcp workloads add`"
 
 
 def read_workload(path: Path) -> Workload:
     """The workload that the TOML file at `path` describes; InputError names the file and the field that is wrong."""
-    data = _parsed(path, read_outside(path, limits.DESCRIPTOR_BYTES))
+    data = read_toml(path, instead={b"PAR1": TRACE})
     for name in _OURS:
         if name in data:
             raise InputError(f"{path}: field '{name}': there is no such field in a descriptor")
-    described = _validated(path, data)
+    described = validated(path, data, Workload)
     for name, wrong in _faults(described):
         raise InputError(f"{path}: field '{for_terminal(name)}': {for_terminal(wrong)}")
     for tier in described.instead:
@@ -41,43 +37,6 @@ def read_workload(path: Path) -> Workload:
     if described.trace:
         described = replace(described, trace=_trace_path(path, described.trace))
     return replace(described, file=str(path))
-
-
-def _parsed(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        trace = data.startswith(b"PAR1")
-        wrong = "a trace: name it *.parquet, and run `schedcp workloads add`" if trace else "not a text file in UTF-8"
-        raise InputError(f"{path}: {wrong}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if _QUOTED.sub("", line).count(".") > limits.DESCRIPTOR_DOTS:
-            raise InputError(f"{path}: line {number}: more than {limits.DESCRIPTOR_DOTS} dots outside of quotes")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise InputError(f"{path}: not a descriptor: it is nested too deep") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {for_terminal(shortened(error, 200))}") from None
-    except ValueError:
-        raise InputError(f"{path}: {MOST_DIGITS}") from None
-
-
-def _validated(path: Path, data: dict[str, Any]) -> Workload:
-    from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
-
-    try:
-        # By way of JSON, whose strict mode takes a list for a tuple; a TOML date becomes a string.
-        return TypeAdapter(Workload).validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        name = for_terminal(shortened(".".join(str(part) for part in first["loc"]), 100))
-        why = f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
-        raise InputError(f"{path}: field '{name}': {for_terminal(why)}") from None
-    except RecursionError:
-        raise InputError(f"{path}: not a descriptor: it is nested too deep") from None
-    except ValueError:  # in hexadecimal it can be read, and not be written
-        raise InputError(f"{path}: {MOST_DIGITS}") from None
 
 
 def _trace_path(path: Path, trace: str) -> str:

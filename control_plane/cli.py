@@ -11,6 +11,7 @@ import typer
 from control_plane import ending
 from control_plane.commands import Commands, show_version
 from control_plane.lake_app import lake_app
+from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.score_app import score
 from control_plane.token_app import token_app
@@ -26,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for name, sub in (("lake", lake_app), ("workloads", workloads_app), ("token", token_app)):
+SUBS = {
+    "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
+}  # fmt: skip
+for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)
 
 

@@ -49,6 +49,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
     "workloads show": ("schedcp workloads show batch",),
     "workloads add": ("schedcp workloads add mine.toml", "schedcp workloads add build.parquet"),
+    "machines": ("schedcp machines", "schedcp machines show desktop", "schedcp machines --json"),
+    "machines show": ("schedcp machines show server --cpus 16", "schedcp machines show mine.toml"),
+    "machine measure": ("schedcp machine measure -o mine.toml",),
     "token show": ("schedcp token show mine.dsse.json",),
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
@@ -62,7 +65,7 @@ NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("lake", "runs"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
-MAY_BE_FILES = ("workload", "policy", "what")
+MAY_BE_FILES = ("workload", "policy", "what", "machine")
 LONGEST_SHOWN = 60
 
 

@@ -105,6 +105,19 @@ LONGEST_WORD = 4096  # characters of an argument or a path
 LONGEST_LINE = 2000  # of a title or a goal
 LONGEST_NAME = 64  # of a number, a metric, a unit
 
+# A machine's descriptor. No CPU there is gets near the ends of these; beyond them a number is a slip of units.
+MACHINE_PS = Limit("picoseconds an instruction", 20, 100_000, unit="ps")
+MACHINE_SWITCH_NS = Limit("switch_ns", 0, 1_000_000, unit="ns")
+MACHINE_L2_KIB = Limit("l2_kib", 16, 1 << 18, unit="KiB")
+MACHINE_LLC_KIB = Limit("llc_kib", 64, 1 << 22, unit="KiB")
+MACHINE_GBPS = Limit("GB/s", 0.1, 10_000, unit="GB/s", integer=False)
+MACHINE_SPEED = Limit("share of full speed", 0.05, 1, integer=False)
+MACHINE_IDLE_US = Limit("idle for", 0, 10_000_000, unit="us")
+MACHINE_EXIT_NS = Limit("until it executes", 0, 10_000_000, unit="ns")
+MACHINE_FOOTPRINT_KIB = Limit("working set", 0, 1 << 22, unit="KiB")
+MACHINE_IDLE_STATES = 16
+LEAST_SMT = 0.8  # of a core's speed alone, all its threads together: below, SMT would not have been built
+
 # A recorded trace: the largest here, a whole kernel build of 11117 processes, has 268 kB and 77 thousand operations.
 TRACE_BYTES = 16 << 20
 TRACE_OPS = 1_000_000

@@ -18,16 +18,16 @@ CPUS = "devices/system/cpu"
 def read_host_cpus(sys: Path = SYS) -> HostCpus:
     """All CPUs that are there, off line or not: any of them may come. InfraError where the kernel does not say."""
     try:
-        present = _numbers((sys / CPUS / "present").read_text())
+        present = numbers_of((sys / CPUS / "present").read_text())
         cores = _groups(sys, "topology/thread_siblings_list")
         packages = _groups(sys, "topology/physical_package_id")
         caches = set(_last_level_caches(sys))
-        nodes = _numbers(_text(sys / "devices/system/node/has_cpu") or "0")
+        nodes = numbers_of(text_of(sys / "devices/system/node/has_cpu") or "0")
         speeds = _groups(sys, "cpu_capacity")
     except (OSError, ValueError) as error:
         raise InfraError(f"{sys / CPUS}: which CPUs this host has cannot be read: {error}") from error
-    smt = max((len(_numbers(core)) for core in cores), default=1)
-    hybrid = bool(_text(sys / "devices/cpu_atom/cpus")) and bool(_text(sys / "devices/cpu_core/cpus"))
+    smt = max((len(numbers_of(core)) for core in cores), default=1)
+    hybrid = bool(text_of(sys / "devices/cpu_atom/cpus")) and bool(text_of(sys / "devices/cpu_core/cpus"))
     return HostCpus(
         len(present), len(caches) or len(packages) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1
     )
@@ -48,17 +48,17 @@ def topologies_for(settings: Settings, tier: SuiteTier, met: Sequence[Topology] 
 
 def _last_level_caches(sys: Path) -> Iterator[str]:
     for cpu in sorted((sys / CPUS).glob("cpu[0-9]*/cache")):
-        levels = [(int(text), at.parent) for at in cpu.glob("index*/level") if (text := _text(at))]
+        levels = [(int(text), at.parent) for at in cpu.glob("index*/level") if (text := text_of(at))]
         if levels:
-            yield _text(max(levels)[1] / "shared_cpu_list")
+            yield text_of(max(levels)[1] / "shared_cpu_list")
 
 
 def _groups(sys: Path, name: str) -> set[str]:
     """What the CPUs that are on line say of themselves, each different answer once."""
-    return {text for path in (sys / CPUS).glob(f"cpu[0-9]*/{name}") if (text := _text(path))}
+    return {text for path in (sys / CPUS).glob(f"cpu[0-9]*/{name}") if (text := text_of(path))}
 
 
-def _numbers(text: str) -> set[int]:
+def numbers_of(text: str) -> set[int]:
     """The numbers of a list as the kernel writes it: `0-3,8`."""
     numbers: set[int] = set()
     for part in filter(None, text.strip().split(",")):
@@ -67,7 +67,8 @@ def _numbers(text: str) -> set[int]:
     return numbers
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What the file says, without the newline; empty where it is not there."""
     try:
         return path.read_text().strip()
     except OSError:

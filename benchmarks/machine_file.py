@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine's descriptor read from the .toml file that describes one, which anybody may have written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine_faults import faults
+from benchmarks.machine_fields import Described, Priced
+from benchmarks.toml_file import read_toml, validated
+from policy_lake.errors import InputError
+from policy_lake.machine_model import WHOLE, Costs, MachineModel
+from policy_lake.show import for_terminal
+from policy_lake.topology import Topology
+
+ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
+
+
+def read_machine(path: Path) -> MachineModel:
+    """The machine that the TOML file at `path` describes; InputError names the file and the field that is wrong."""
+    data = read_toml(path, links=False)
+    described = validated(path, data, Described)
+    if not ID.fullmatch(described.name):
+        shown = for_terminal(described.name[:80])
+        raise InputError(f"{path}: field 'name': '{shown}' is not of lowercase letters, digits and dashes")
+    try:
+        topology = Topology(**{one.name: getattr(described.topology, one.name) for one in fields(Topology)})
+    except InputError as error:
+        raise InputError(f"{path}: field 'topology': {error}") from None
+    for name, wrong in faults(described, given_numbers(data)):
+        raise InputError(f"{path}: field '{for_terminal(name)}': {for_terminal(wrong)}")
+    return MachineModel(described.name, topology, costs_of(described.costs), described.title, dict(described.sources))
+
+
+def given_numbers(data: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the numbers that a file gives, as its sources name them: how the CPUs lie has one source."""
+    return ("topology", *data.get("costs", {}))
+
+
+def costs_of(priced: Priced) -> Costs:
+    """The costs in the model's units: MB/s, and 1024ths of full speed."""
+    changes: dict[str, Any] = {}
+    for one in fields(Priced):
+        value = getattr(priced, one.name)
+        if value is None:
+            continue
+        if one.name.endswith("_gbps"):
+            changes[one.name.replace("_gbps", "_mbps")] = round(value * 1000)
+        elif one.name in ("smt", "beyond_llc"):
+            changes[one.name] = round(value * WHOLE)
+        elif one.name in ("turbo", "capacity"):
+            changes[one.name] = tuple(round(share * WHOLE) for share in value)
+        else:
+            changes[one.name] = value
+    return Costs(**changes)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TOML file that anybody may have written, read within limits into a record; one line says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from policy_lake import limits
+from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+from policy_lake.show import for_terminal, shortened
+
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
+_MOST_DIGITS = "not valid TOML: a number has too many digits"
+_DEEP = "not a descriptor: it is nested too deep"
+T = TypeVar("T")
+
+
+def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None, links: bool = True) -> dict[str, Any]:
+    """The tables of the file; InputError that names it where it is no plain, small file of TOML in UTF-8.
+
+    `instead`: what a file that is no text is, by how it begins. Unless `links`, a symbolic link is none either.
+    """
+    data = read_outside(path, limits.DESCRIPTOR_BYTES, links=links)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        known = (what for begins, what in (instead or {}).items() if data.startswith(begins))
+        raise InputError(f"{path}: {next(known, 'not a text file in UTF-8')}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if _QUOTED.sub("", line).count(".") > limits.DESCRIPTOR_DOTS:
+            raise InputError(f"{path}: line {number}: more than {limits.DESCRIPTOR_DOTS} dots outside of quotes")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{path}: {_DEEP}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {for_terminal(shortened(error, 200))}") from None
+    except ValueError:
+        raise InputError(f"{path}: {_MOST_DIGITS}") from None
+
+
+def validated(path: Path, data: Mapping[str, Any], record: type[T]) -> T:
+    """The tables as that record (a dataclass that pydantic checks); InputError names the file and the field."""
+    from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
+
+    try:
+        # By way of JSON, whose strict mode takes a list for a tuple; a TOML date becomes a string.
+        return TypeAdapter(record).validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = for_terminal(shortened(".".join(str(part) for part in first["loc"]), 100))
+        why = f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
+        raise InputError(f"{path}: field '{name}': {for_terminal(why)}") from None
+    except RecursionError:
+        raise InputError(f"{path}: {_DEEP}") from None
+    except ValueError:  # in hexadecimal it can be read, and not be written
+        raise InputError(f"{path}: {_MOST_DIGITS}") from None

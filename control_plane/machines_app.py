@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp machines` and `schedcp machine`: the sub-commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.options import Cpus, Json
+
+machines_app = typer.Typer(help="List the machines that a guest can be like, or show one.")
+machine_app = typer.Typer(help="Measure what scheduling costs on this host.", no_args_is_help=True)
+
+
+@machines_app.callback(invoke_without_command=True)
+def machines(context: typer.Context, json: Json = False) -> None:
+    """List the machines: how many CPUs each has, how they lie, what each stands for."""
+    if context.invoked_subcommand is None:
+        from control_plane.machines import list_command
+
+        list_command(as_json=json)
+
+
+@machines_app.command("show")
+def machines_show(
+    machine: Annotated[str, typer.Argument(help="Name of a machine, `host` for this one, or the path of a .toml.")],
+    cpus: Cpus = None,
+    json: Json = False,
+) -> None:
+    """Show what a machine's descriptor says, with the source of each number; with --cpus as a guest of that size has it."""
+    from control_plane.machines import show_command
+
+    show_command(machine, cpus, as_json=json)
+
+
+@machine_app.command("measure")
+def machine_measure(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The descriptor to write, .toml.")],
+    force: Annotated[bool, typer.Option("--force", help="Write it even if it is not to be trusted, and say so in it.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Fewer repetitions, some 15 s: a look, with wide intervals.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure this host in under 2 minutes: speed, switches, caches, SMT, turbo, idle states; leave it alone meanwhile."""
+    from control_plane.machine import measure_command
+
+    raise typer.Exit(measure_command(output, force=force, short=short, as_json=json))
