@@ -33,6 +33,13 @@ Cpus = Annotated[int | None, number(CPUS, "--cpus", help="CPUs of the guest.  [d
 Llcs = Annotated[int | None, number(LLCS, "--llcs", help="Last-level caches to spread them over.")]
 Smt = Annotated[int | None, number(SMT, "--smt", help="CPUs that share a core.")]
 Nodes = Annotated[int | None, number(NODES, "--nodes", help="NUMA nodes, of whole last-level caches.")]
+Machine = Annotated[
+    str | None,
+    typer.Option(
+        "--machine",
+        help="What the guest's CPUs are taken for: a name of `schedcp machines`, or a .toml.  [default: nothing costs]",
+    ),
+]
 Tier = Annotated[
     str | None, typer.Option("--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]")
 ]

@@ -17,6 +17,7 @@ from control_plane.options import (
     Knobs,
     Link,
     Llcs,
+    Machine,
     Nodes,
     OpsFlags,
     OpsName,
@@ -72,6 +73,7 @@ def score(
     llcs: Llcs = None,
     smt: Smt = None,
     nodes: Nodes = None,
+    machine: Machine = None,
     cold: Cold = False,
     json: Json = False,
 ) -> None:
@@ -90,6 +92,7 @@ def score(
         llcs=llcs,
         smt=smt,
         nodes=nodes,
+        machine=machine,
         cold=cold,
     )
     if again:

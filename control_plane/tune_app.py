@@ -13,6 +13,7 @@ from control_plane.options import (
     Cpus,
     Json,
     Llcs,
+    Machine,
     MinCoverage,
     Nodes,
     Require,
@@ -43,6 +44,7 @@ def tune(
     llcs: Llcs = None,
     smt: Smt = None,
     nodes: Nodes = None,
+    machine: Machine = None,
     cold: Cold = False,
     min_coverage: MinCoverage = None,
     json: Json = False,
@@ -52,7 +54,7 @@ def tune(
 
     settings = chosen(
         tier=tier, require=require, topology=topology, work=work, schbench=schbench, clock=clock, cpus=cpus,
-        llcs=llcs, smt=smt, nodes=nodes, cold=cold, min_coverage=min_coverage,
+        llcs=llcs, smt=smt, nodes=nodes, machine=machine, cold=cold, min_coverage=min_coverage,
     )  # fmt: skip
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json

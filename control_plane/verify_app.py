@@ -13,6 +13,7 @@ from control_plane.options import (
     Json,
     Knobs,
     Link,
+    Machine,
     MinCoverage,
     OpsFlags,
     OpsName,
@@ -41,6 +42,7 @@ def verify(
     ] = "short",
     require: Require = None,
     topology: Topologies = None,
+    machine: Machine = None,
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="SITUATION", help="That one alone, as --minimize prints it; no token."),
@@ -67,7 +69,8 @@ def verify(
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize, plots)
     raise typer.Exit(
         verify_command(
-            file, chosen(min_coverage=min_coverage, topology=topology), include or [], knob or [], options, workload,
+            file, chosen(min_coverage=min_coverage, topology=topology, machine=machine), include or [], knob or [],
+            options, workload,
             sets=sets_of(set_, ops, ops_flag), linked=link or (), sources=coverage, as_json=json,
         )
     )  # fmt: skip

@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
+from policy_lake.machine_model import Costs, Paid
 from policy_lake.model import Clock, Rejection
 
 
@@ -16,8 +17,9 @@ class RunInputs:
 
     `snapshot` names the guest that it starts from: kernel, image, QEMU, topology and memory, the workload's files and
     warm-up, and the policy, which is attached in it. `program` is what runs in it, `metrics` what is read from its
-    output. `work_seed` varies the work, `guest_seed` the guest's random numbers and the phase of its timer. The rest
-    says in plain words what of it is in the snapshot's name already (SHA-256; `object_sha256` is empty for EEVDF).
+    output. `costs` are what scheduling costs there (None: nothing but instructions takes time). `work_seed` varies the
+    work, `guest_seed` the guest's random numbers and the phase of its timer. The rest says in plain words what of it is
+    in the snapshot's name already (SHA-256; `object_sha256` is empty for EEVDF).
     """
 
     snapshot: str
@@ -37,6 +39,7 @@ class RunInputs:
     workload_sha256: str
     object_sha256: str = ""
     arguments: tuple[str, ...] = ()
+    costs: Costs | None = None
 
     @property
     def key(self) -> str:
@@ -49,7 +52,8 @@ class Measurement:
     """What one run came to: the workload's metrics by name, or why it failed under the policy.
 
     `switch_hash` and `fingerprint` cover every context switch and every slot of every vCPU with its virtual time: two
-    computations of one run have the same. `virtual_s` is the guest's time. `id` is the inputs' key.
+    computations of one run have the same. `virtual_s` is the guest's time, `paid` what the inputs' costs took of its
+    CPUs' time. `id` is the inputs' key.
     """
 
     id: str
@@ -64,3 +68,4 @@ class Measurement:
     fingerprint: str = ""
     switch_hash: str = ""
     virtual_s: float = 0.0
+    paid: Paid | None = None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from policy_lake.machine_model import Costs
 from policy_lake.model import Clock, KnobValue
 
 Outcome = Literal["win", "loss", "inconclusive"]
@@ -60,6 +61,7 @@ class Provenance:
     Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
     those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
     are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
+    `costs` are those of the machine that the CPUs were taken for, in words `machine`.
     """
 
     kernel_sha256: str
@@ -81,6 +83,8 @@ class Provenance:
     binary_sha256: str = ""
     control: str = ""
     files: tuple[str, ...] = ()
+    machine: str = ""
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Literal
 
 import bpf
+from benchmarks.scaled_machine import at
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
+from policy_lake.machine_model import Costs
 from policy_lake.show import logger
 from policy_lake.topology import Topology
 from tasks.host.in_use import claim
+from tasks.host.machine import find_machine
 from tasks.host.programs import workload_programs
 from tasks.host.root import with_root
-from tasks.host.settings import Settings, load_settings
+from tasks.host.settings import Settings
 from verifier_vm.machine.accel import usable_accel
 from verifier_vm.machine.clock import usable_clock
 from verifier_vm.machine.image import GUEST_DIR, LIBBPF, LIBELF_REST, Program, build_image
 from verifier_vm.machine.kernel import Kernel, installed_kernel
 from verifier_vm.machine.kernel_config import guest_files
-from verifier_vm.machine.model import TaskLayout, read_task_layout
+from verifier_vm.machine.model import Model, TaskLayout, read_task_layout
 from verifier_vm.machine.qemu import Machine
 
 _PROBES = Path(bpf.__file__).parent / "probes"
@@ -41,6 +44,7 @@ class Shape:
     """What a guest is to be: its topology, its clock, and whether it boots (`cold`) or starts from a snapshot.
 
     `root` names what else its file system holds (a workload's field), with at least `memory_mib` of memory for that.
+    `costs` are those of the machine that its CPUs are taken for, which `machine` tells in words (empty: none).
     """
 
     topology: Topology
@@ -48,6 +52,8 @@ class Shape:
     cold: bool = False
     root: str = ""
     memory_mib: int = 0
+    machine: str = ""
+    costs: Costs | None = None
 
     def bearing(self, wanted: Workload) -> Shape:
         """The same with what a workload needs in it."""
@@ -80,8 +86,20 @@ def _say_slow(cpus: int) -> None:
 
 def shape_of(settings: Settings, cpus: int = 2) -> Shape:
     """The guest that the settings ask for, with `cpus` CPUs unless they say how many. InputError if it cannot be."""
-    topology = Topology(settings.cpus or cpus, settings.llcs, settings.smt, settings.nodes)
-    return Shape(topology, settings.clock, settings.cold)
+    asked = settings.llcs, settings.smt, settings.nodes
+    if not settings.machine:
+        return Shape(Topology(settings.cpus or cpus, *asked), settings.clock, settings.cold)
+    if asked != (1, 1, 1):
+        raise InputError("a machine says how its CPUs lie: with --machine there is no --llcs, --smt or --nodes")
+    scaled = at(find_machine(settings.machine, settings), settings.cpus or cpus)
+    words = f"{scaled.model.name}, {scaled.words}" if scaled.words else scaled.model.name
+    return Shape(scaled.model.topology, settings.clock, settings.cold, machine=words, costs=scaled.model.costs)
+
+
+def shape_on(settings: Settings, topology: Topology) -> Shape:
+    """A guest of that topology, with the costs of the machine that the settings ask for."""
+    shape = shape_of(settings, topology.cpus) if settings.machine else Shape(topology, settings.clock, settings.cold)
+    return replace(shape, topology=topology)
 
 
 def shape_for(settings: Settings, wanted: Workload) -> Shape:
@@ -119,16 +137,29 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     if slow:
         log.warning("%s", slow)
     if machine.accel == "kvm" or shape.clock == "wall":
+        _refuse_costs(shape, "times are the host's own")
         return Guest(machine, installed, slow)
     try:
         machine = replace(machine, clock=usable_clock(cache_dir))
     except InfraError as error:
+        _refuse_costs(shape, str(error))
         warning = f"{error}; times are taken by the wall clock"
         log.warning("%s", warning)
         return Guest(machine, installed, warning)
     # A file system of hundreds of MiB would be most of a snapshot, and is for guests that need none.
     keeps = not shape.cold and not shape.root
+    if shape.costs:
+        if not keeps:
+            _refuse_costs(shape, f"this guest boots ({'--cold' if shape.cold else shape.root}), and no boot is charged")
+        machine = replace(machine, model=Model(shape.costs, task_layout(installed, cache_dir)))
     return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), installed, slow)
+
+
+def _refuse_costs(shape: Shape, why: str) -> None:
+    if shape.costs:
+        raise InputError(
+            f"--machine {shape.machine.partition(',')[0]}: what it costs is charged in virtual time: {why}"
+        )
 
 
 def _programs() -> dict[str, Program]:
@@ -138,9 +169,9 @@ def _programs() -> dict[str, Program]:
     return {**programs, PROBE: Program(sources, libraries=LIBBPF, headers=own)}
 
 
-def task_layout(kernel: Kernel, cache_dir: Path | None = None) -> TaskLayout:
+def task_layout(kernel: Kernel, cache_dir: Path) -> TaskLayout:
     """Where the clock finds whose task comes, in that kernel."""
-    return read_task_layout(_probe_object(kernel, cache_dir or load_settings().cache_dir))
+    return read_task_layout(_probe_object(kernel, cache_dir))
 
 
 def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:

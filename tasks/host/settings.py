@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     llcs: int = number(limits.LLCS, description="last-level caches over which a guest's CPUs are spread")
     smt: int = number(limits.SMT, description="CPUs of a guest that share a core")
     nodes: int = number(limits.NODES, description="NUMA nodes of a guest, of whole last-level caches")
+    machine: str = Field(
+        default="", description="what a guest's CPUs are taken for (`schedcp machines`); empty: only instructions cost"
+    )
     memory_mib: int = number(limits.MEMORY_MIB)
     microvm_slots: int = number(limits.SLOTS, description="guests at once; 0 means as many as the host's CPUs bear")
 
@@ -110,6 +113,12 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("machine")
+    @classmethod
+    def _at_its_place(cls, value: str) -> str:
+        # A path, as a workload's: whoever reads it later may be in another directory.
+        return str(Path(value).expanduser().absolute()) if value.endswith(".toml") or "/" in value else value
 
     @field_validator("*")
     @classmethod

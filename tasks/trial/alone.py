@@ -9,7 +9,7 @@ from functools import partial
 
 from policy_lake.model import Verdict
 from policy_lake.records import Regression
-from tasks.host.guest import Shape, prepare_guest
+from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.static import Checked
 from tasks.trial.trusted import trusted_object
@@ -29,7 +29,7 @@ class Alone:
 
     def __call__(self, case: Case) -> Verdict:
         assert self.checked.made
-        guest = prepare_guest(self.settings, Shape(case.topology, self.settings.clock, self.settings.cold))
+        guest = prepare_guest(self.settings, shape_on(self.settings, case.topology))
         return verify_part(
             self.checked.made.data, self.checked.arguments, guest.machine, case.part, cgroups=self.checked.cgroups,
             hotplug=self.checked.hotplug, seed=case.seed, deadline_s=self.settings.trial_deadline_s,

@@ -59,4 +59,6 @@ def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Pro
         binary_sha256=binary.sha256 if binary else "",
         control=spec.control.id if spec.control else "",
         files=spec.files,
+        machine=spec.shape.machine,
+        costs=spec.shape.costs,
     )

@@ -11,7 +11,7 @@ from benchmarks.scoring import BASELINE
 from benchmarks.timeline import PROGRAM as TRACER
 from benchmarks.timeline import Timeline, read_timeline
 from policy_lake.guest import GuestJob, GuestStep
-from tasks.host.guest import Shape, prepare_guest
+from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.pictures import Form, Pictures, write_pictures
 from tasks.trial.static import Checked
@@ -36,7 +36,7 @@ def trace_failure(case: Case, checked: Checked, settings: Settings, *, policy: s
 def _traced(
     case: Case, settings: Settings, files: dict[str, bytes], attach: tuple[GuestStep, ...], *, where: str
 ) -> Timeline:
-    guest = prepare_guest(settings, Shape(case.topology, settings.clock, settings.cold))
+    guest = prepare_guest(settings, shape_on(settings, case.topology))
     step = case.exercise.step("policy", STALL_LIMITS_MS[0])
     traced = replace(step, args=(TRACER, *step.args), label=LABEL)
     before, steps = after_ready(case.part, guest.machine, (*attach, traced))

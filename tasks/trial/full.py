@@ -13,7 +13,7 @@ from policy_lake.model import Verdict
 from policy_lake.topology import Topology
 from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
-from tasks.host.guest import Shape, prepare_guest
+from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
@@ -95,7 +95,7 @@ def verify_elsewhere(
     verdicts = []
     for topology in topologies:
         doing("verify: %s", topology)
-        guest = prepare_guest(settings, Shape(topology, settings.clock, settings.cold))
+        guest = prepare_guest(settings, shape_on(settings, topology))
         made = verify_part(
             data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
             deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
@@ -108,7 +108,7 @@ def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
     part = aimed_parts(order.data, "full", order.arguments, order.topologies)[order.index]
-    guest = prepare_guest(settings, Shape(part.topology or Topology(), settings.clock, order.cold))
+    guest = prepare_guest(settings, shape_on(settings, part.topology or Topology()))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
         hotplug=order.hotplug, deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),

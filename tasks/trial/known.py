@@ -41,6 +41,13 @@ def remember(verdict: Verdict, data: bytes, arguments: Sequence[str], guest: Gue
 def _place(data: bytes, arguments: Sequence[str], guest: Guest, settings: Settings) -> Path:
     machine = guest.machine
     clock = machine.clock.stem if machine.clock else "wall"
-    where = [guest.kernel.btf_sha256, machine.initrd.stem, clock, str(machine.topology), checks_digest()]
+    where = [
+        guest.kernel.btf_sha256,
+        machine.initrd.stem,
+        clock,
+        str(machine.topology),
+        repr(machine.model),
+        checks_digest(),
+    ]
     name = hashlib.sha256(json.dumps([hashlib.sha256(data).hexdigest(), *arguments, *where]).encode()).hexdigest()
     return settings.cache_dir / "verdicts" / f"{name[:32]}.json"

@@ -51,6 +51,7 @@ def run_inputs(work: RunWork, guest: Guest) -> RunInputs:
         workload_sha256=descriptor_sha256(work.workload),
         object_sha256=hashlib.sha256(work.policy.data).hexdigest() if work.policy else "",
         arguments=work.policy.arguments if work.policy else (),
+        costs=machine.model.costs if machine.model else None,
     )
 
 
@@ -74,6 +75,7 @@ def measure_run(work: RunWork) -> Measurement:
         fingerprint=report.counts.fingerprint,
         switch_hash=report.counts.switch_hash,
         virtual_s=report.counts.virtual_s,
+        paid=report.counts.paid if guest.machine.model else None,
     )
 
 

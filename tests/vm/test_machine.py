@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine to schedule on, in real guests: each term makes its own work longer by what it says, and by nothing when off."""
+"""A machine to schedule on, in real guests: each term makes its own work longer, by what the descriptor says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from policy_lake.guest import ClockCounts, GuestJob, GuestStep
 from policy_lake.machine_model import FLAT, TERMS, Costs, without
 from policy_lake.topology import Topology
 from tasks.host.guest import task_layout
+from tasks.host.settings import load_settings
 from verifier_vm.machine.model import Model
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.vm import run
@@ -41,6 +42,7 @@ COSTS = Costs(
 )
 KIB, MIB = 1 << 10, 1 << 20
 WORK = 50_000_000
+REQUESTS = "-m 4 -t 8 -s 1000 --runtime-ms 200 --seed 1"
 ALONE_NS = WORK * COSTS.user_ps / 1000
 
 
@@ -94,7 +96,7 @@ def took(guest, machine, program):
     """How long one of the works took under these costs, in ns, with what was paid."""
 
     def took(words: str, costs: Costs) -> tuple[int, ClockCounts]:
-        model = Model(costs, task_layout(guest.kernel, None))
+        model = Model(costs, task_layout(guest.kernel, load_settings().cache_dir))
         steps = (GuestStep("run", ("machine", *words.split()), timeout_s=60.0),)
         report = run(GuestJob({"machine": program}, steps), replace(machine, model=model))
         assert report.events[0].ok, report.events[0]
@@ -136,11 +138,15 @@ def vars_of(counts: ClockCounts) -> dict[str, int]:
 def test_every_term_on_16_cpus_repeats_to_the_last_digit_on_a_busy_host(guest, machine, program):
     shape = Topology(16, llcs=4, smt=2, nodes=2)
     costs = replace(COSTS, capacity=(1024,) * 8 + (700,) * 8)
-    model = Model(costs, task_layout(guest.kernel, None))
+    model = Model(costs, task_layout(guest.kernel, load_settings().cache_dir))
     many = replace(machine, topology=shape, model=model)
     steps = (
         GuestStep("run", ("machine", "processes", "50", "20000", "1024"), timeout_s=60.0),
-        GuestStep("run", ("schbench", *"-m 4 -t 8 -s 1000 --runtime-ms 200 --seed 1".split()), timeout_s=60.0),
+        GuestStep(
+            "run",
+            ("schbench", *["-m", "4", "-t", "8", "-s", "1000", "--runtime-ms", "200", "--seed", "1"]),
+            timeout_s=60.0,
+        ),
     )
     job = GuestJob({"machine": program}, steps, seed=5)
     quiet = run(job, many)
