@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from benchmarks.sequential import detectable, log_ratios, look
 from benchmarks.workloads import Accel, Workload, arguments, program_of
 from policy_lake.guest import GuestStep
 from policy_lake.limits import PAIRS_A_SEED
+from policy_lake.machine_model import Paid
 from policy_lake.model import Candidate, Clock
 from policy_lake.scores import Control, Pair, Provenance, Ratio, Score
 
@@ -72,7 +73,7 @@ class Circumstances:
     """What a score tells beside its figures: where it was measured, of what, and what it is held against.
 
     `floor` is the ratio by which equal runs of the workload differ, `control` the name of a second control's policy,
-    `confirms` the score that this one repeats, `measurements` the runs' ids.
+    `confirms` the score that this one repeats, `measurements` the runs' ids, `paid` a machine's costs by role.
     """
 
     candidate: Candidate
@@ -85,6 +86,7 @@ class Circumstances:
     control: str = ""
     confirms: str = ""
     measurements: tuple[str, ...] = ()
+    paid: dict[str, Paid] = field(default_factory=dict)
 
 
 def read_score(workload: Workload, measured: Measured, where: Circumstances) -> Score:
@@ -133,6 +135,7 @@ def read_score(workload: Workload, measured: Measured, where: Circumstances) -> 
         floor=where.floor,
         confirms=where.confirms,
         measurements=where.measurements,
+        paid=dict(where.paid),
     )
 
 

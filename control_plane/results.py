@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from policy_lake.model import Clock, KnobValue, Rejection, Verdict
 from policy_lake.scores import Outcome, Ratio, Score
+from tasks.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,13 @@ class VerifyResult(Verdict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreResult(Score):
-    """A score; `pictures` are paths by name."""
+    """A score; `pictures` are paths by name. `sensitivity` says whether it holds where each cost of its machine is
+    halved and doubled, if that was asked for.
+    """
 
     warnings: tuple[str, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from policy_lake.show import for_terminal
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
-from tasks.run.report import baseline_line, not_claimed
+from tasks.run.report import baseline_line, claim_of
 from tasks.score import ScoreRequest, score
+from tasks.sensitivity import Sensitivity
 from tasks.trial.again import Again, score_again
 from tasks.trial.spec import Trial
 
@@ -32,6 +33,8 @@ def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -
         print_json("score", result)
         return 0
     _show(result, trial.warning)
+    if result.sensitivity:
+        _show_sensitivity(result.sensitivity)
     for name, path in result.pictures.items():
         out().print(f"{escape(name)}: {escape(path)}", soft_wrap=True)
     return 0
@@ -39,12 +42,13 @@ def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -
 
 def scored(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[ScoreResult | Rejected, Trial]:
     """The score that was asked for with its pictures, or the rejection; and the trial behind it."""
-    _, trial, pictures = score(request, settings, lake)
+    done = score(request, settings, lake)
+    trial, pictures = done.trial, done.pictures
     if trial.score is None:
         return _rejection(trial), trial
     files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
     warnings = (trial.warning,) if trial.warning else ()
-    return extended(trial.score, ScoreResult, warnings=warnings, pictures=files), trial
+    return extended(trial.score, ScoreResult, warnings=warnings, pictures=files, sensitivity=done.sensitivity), trial
 
 
 def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
@@ -93,7 +97,20 @@ def _show(score: Score, warning: str) -> None:
     console.print(escape(f"score {score.id}: `schedcp score --again {score.id}` measures it once more"))
     if warning:
         console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
-    console.print(not_claimed(score.clock))
+    console.print(escape(claim_of(score)))
+
+
+def _show_sensitivity(found: Sensitivity) -> None:
+    console = out()
+    for change in found.changes:
+        ratio = ratio_text(change.ratio) if change.ratio else "the policy failed"
+        mark = "" if change.outcome == found.outcome else "  <- another outcome"
+        console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
+    hangs = found.hangs_on
+    console.print(
+        f"[bold]the outcome hangs on {escape(', '.join(hangs))}[/]" if hangs else
+        "[bold]the outcome holds when any one cost is halved or doubled[/]"
+    )  # fmt: skip
 
 
 def _show_again(again: Again, now: Score) -> None:

@@ -75,6 +75,9 @@ def score(
     nodes: Nodes = None,
     machine: Machine = None,
     cold: Cold = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="With --machine: whether it holds with each cost halved and doubled.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure one policy on a workload, run by run against EEVDF with the same seeds."""
@@ -105,6 +108,6 @@ def score(
     sets = sets_of(set_, ops, ops_flag)
     request = ScoreRequest(
         policy, workload, pairs, most, seed, parse_knob_values(knob or ()), control, plots, perfetto, sets,
-        tuple(link or ()), tuple(include or ()),
+        tuple(link or ()), tuple(include or ()), sensitivity,
     )  # fmt: skip
     raise typer.Exit(score_command(request, settings, as_json=json))

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from policy_lake.topology import Topology
 
@@ -106,3 +108,43 @@ def without(costs: Costs, *terms: str) -> Costs:
     if "node" in terms:
         changes["remote_mbps"] = costs.memory_mbps
     return replace(costs, **changes)
+
+
+def summed(runs: Iterable[Paid]) -> Paid:
+    """The sum of several runs."""
+    runs = list(runs)
+    return Paid(*(sum(getattr(run, of.name) for run in runs) for of in fields(Paid)))
+
+
+def active(costs: Costs) -> tuple[str, ...]:
+    """The terms that are not off."""
+    return tuple(term for term in TERMS if without(costs, term) != costs)
+
+
+def scaled(costs: Costs, term: str, factor: float) -> Costs:
+    """The machine on which that term costs `factor` times as much; a speed's cost is the time that it adds."""
+    change = _SCALED[term](costs, factor)
+    return replace(costs, **change)
+
+
+def _slower(speed: int, factor: float) -> int:
+    """Of a speed in 1024ths: what it adds to the time of each unit of work, times the factor."""
+    return max(1, round(WHOLE / (1 + factor * (WHOLE / speed - 1))))
+
+
+def _rate(mbps: int, factor: float) -> int:
+    return max(1, round(mbps / factor)) if mbps else 0
+
+
+_SCALED: dict[str, Callable[[Costs, float], dict[str, Any]]] = {
+    "speed": lambda c, f: {"user_ps": max(1, round(c.user_ps * f)), "kernel_ps": max(1, round(c.kernel_ps * f))},
+    "switch": lambda c, f: {"switch_ns": round(c.switch_ns * f)},
+    "l2": lambda c, f: {"llc_mbps": _rate(c.llc_mbps, f)},
+    "llc": lambda c, f: {"memory_mbps": _rate(c.memory_mbps, f), "remote_mbps": _rate(c.remote_mbps, f)},
+    "node": lambda c, f: {"remote_mbps": _rate(c.remote_mbps, f)},
+    "bandwidth": lambda c, f: {"node_mbps": _rate(c.node_mbps, f), "beyond_llc": _slower(c.beyond_llc, f)},
+    "smt": lambda c, f: {"smt": _slower(c.smt, f)},
+    "turbo": lambda c, f: {"turbo": tuple(_slower(speed, f) for speed in c.turbo)},
+    "idle": lambda c, f: {"idle_exit": tuple((us, round(ns * f)) for us, ns in c.idle_exit)},
+    "capacity": lambda c, f: {"capacity": tuple(_slower(speed, f) for speed in c.capacity)},
+}

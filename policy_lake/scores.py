@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policy_lake.machine_model import Costs
+from policy_lake.machine_model import Costs, Paid
 from policy_lake.model import Clock, KnobValue
 
 Outcome = Literal["win", "loss", "inconclusive"]
@@ -94,7 +94,8 @@ class Score:
     `anytime95` is the ratio's anytime-valid 95 % interval, `detectable` the minimum detectable effect (a ratio above
     1), `ratios` those of the guards, `floor` what equal runs of the workload differ by, `confirms` the score that this
     one measured again on fresh seeds. `doubt` says why it is inconclusive. `measurements` are the ids of its runs in
-    the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock.
+    the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock. `paid` is what
+    a machine's costs came to in all runs of the `policy`, the `baseline` and the `control`; empty without a machine.
     """
 
     id: str
@@ -128,3 +129,4 @@ class Score:
     tier: str = "standard"
     doubt: Doubt = ""
     measurements: tuple[str, ...] = ()
+    paid: dict[str, Paid] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
+from tasks.sensitivity import Sensitivity, check_sensible, sensitivity
 from tasks.trial.floor import floor_for
 from tasks.trial.given import Given, read_given
 from tasks.trial.kept import keep_object
@@ -48,7 +49,8 @@ class ScoreRequest:
 
     `most_pairs` above `pairs` allows more rounds where they are worth it. `knobs`, `sets`, `linked` and `include_dirs`
     are those of `read_given`. `control` is a second policy in the same rounds, or `best` for the library's best so
-    far. `directory` is where pictures go, if any are wanted. InputError for numbers beyond their limits.
+    far. `directory` is where pictures go, if any are wanted. `sensitivity` measures it again with each cost of the
+    machine halved and doubled. InputError for numbers beyond their limits.
     """
 
     policy: str
@@ -63,13 +65,24 @@ class ScoreRequest:
     sets: Mapping[str, object] = field(default_factory=dict)
     linked: tuple[Path, ...] = ()
     include_dirs: tuple[Path, ...] = ()
+    sensitivity: bool = False
 
     def __post_init__(self) -> None:
         check_pairs(self.pairs, self.most_pairs)
         SEED.check(self.seed)
 
 
-def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Workload, Trial, Pictures | None]:
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What became of a request: the trial, and what was asked for beside its score."""
+
+    workload: Workload
+    trial: Trial
+    pictures: Pictures | None = None
+    sensitivity: Sensitivity | None = None
+
+
+def score(request: ScoreRequest, settings: Settings, lake: Lake) -> Scored:
     """Build, verify and measure a policy; its score goes into the lake, so that it can be taken again by its id.
 
     A rejection is a value in the trial. InputError for an unknown policy, workload or knob; InfraError when nothing
@@ -80,6 +93,8 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     if request.directory:  # before the minutes of measuring
         check_directory(request.directory)
     shape = shape_for(settings, workload)
+    if request.sensitivity:
+        check_sensible(shape.costs)
     checked = given.check(prepare_guest(settings, shape).kernel)
     spec = TrialSpec(
         candidate=given.candidate(checked.made.data if checked.made else b""),
@@ -98,11 +113,17 @@ def score(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Worklo
     if spec.control is not None and spec.control.id == spec.candidate.id:
         result = replace(result, warning=". ".join(part for part in (result.warning, AGAINST_ITSELF) if part))
     if result.score is None:
-        return workload, result, None
+        return Scored(workload, result)
     if given.files:  # before the score: one in the lake promises that it can be taken again
         keep_object(result.object_data, settings)
     lake.put(*[candidate for candidate in (spec.candidate, spec.control) if candidate], result.score)
-    return workload, result, _pictures(request, spec, result) if request.directory else None
+    policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
+    return Scored(
+        workload,
+        result,
+        _pictures(request, spec, result, policy) if request.directory else None,
+        sensitivity(spec, policy, result.score, lake) if request.sensitivity else None,
+    )
 
 
 def _given(request: ScoreRequest) -> Given:
@@ -126,9 +147,8 @@ def find_control(name: str, wanted: Workload, lake: Lake) -> Candidate | None:
     return candidate_of(stock[leader.policy], {})
 
 
-def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial) -> Pictures:
+def _pictures(request: ScoreRequest, spec: TrialSpec, result: Trial, policy: Loadable) -> Pictures:
     assert request.directory is not None and result.score is not None
     doing("pictures: %s and EEVDF once more, event by event", spec.candidate.policy)
-    policy = Loadable(result.object_data, result.arguments, spec.candidate.policy)
     timelines = trace_runs(spec.workload, policy, spec.shape, spec.settings, seed=spec.plan.seed)
     return draw(request.directory, [result.score], timelines, perfetto=request.perfetto)

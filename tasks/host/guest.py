@@ -55,6 +55,11 @@ class Shape:
     machine: str = ""
     costs: Costs | None = None
 
+    @property
+    def where(self) -> str:
+        """Its topology and what its CPUs are taken for: scores are compared where these are equal."""
+        return f"{self.topology}; {self.machine}" if self.machine else str(self.topology)
+
     def bearing(self, wanted: Workload) -> Shape:
         """The same with what a workload needs in it."""
         return replace(self, root=wanted.root, memory_mib=wanted.memory_mib)

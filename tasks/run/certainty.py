@@ -11,6 +11,7 @@ from benchmarks.statistics import doubt_text, four_digits, outcome_text, percent
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import Ratio, Score
 from tasks.plan import describe
+from tasks.run.spent import spent_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def certainty_lines(score: Score) -> list[str]:
         control = score.control
         against = f"against {control.policy} ({four_digits(control.median)} {score.unit})"
         lines.append(f"{against}: {ratio_text(control.ratio)}, {control.outcome}")
-    return lines
+    return [*lines, *spent_lines(score)]
 
 
 def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:

@@ -27,11 +27,23 @@ VIRTUAL = (
     ", in virtual time: every instruction takes the same time, and caches, memory bandwidth and frequency are not "
     "modelled. It ranks what schedulers decide, not what that does to a cache."
 )
+TAKEN_FOR = (
+    ", in virtual time, on CPUs that were taken for a machine ({machine}): what its caches, SMT, clock and switches "
+    "cost is a model of first order, from the numbers in its descriptor; `score --sensitivity` says what hangs on one."
+)
 
 
-def not_claimed(clock: Clock) -> str:
-    """What a score taken by that clock does not say."""
-    return NOT_CLAIMED + (VIRTUAL if clock == "virtual" else EMULATED)
+def not_claimed(clock: Clock, *, machine: str = "") -> str:
+    """What a score taken by that clock does not say; `machine` is what the CPUs were taken for, if anything."""
+    if clock != "virtual":
+        return NOT_CLAIMED + EMULATED
+    return NOT_CLAIMED + (TAKEN_FOR.format(machine=machine) if machine else VIRTUAL)
+
+
+def claim_of(score: Score | None) -> str:
+    """The same of a score, or of none."""
+    of = score.provenance if score else None
+    return not_claimed(score.clock if score else "wall", machine=of.machine if of else "")
 
 
 def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
@@ -191,7 +203,7 @@ def _ending(best: Score | None, token: str | None, seconds: dict[str, float], wa
     spent = f"Time: {seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests."
     kernel = f" Kernel {best.kernel}." if best is not None and best.kernel else ""
     warned = ["", *wrapped(f"Warning: {warning}.")] if warning else []
-    claim = wrapped(not_claimed(best.clock if best else "wall"))
+    claim = wrapped(claim_of(best))
     return [*wrapped(_token_line(best, token, refusal)), "", *wrapped(spent + kernel), *warned, "", *claim]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from benchmarks.guards import guard_findings
 from benchmarks.measurement import Measured
@@ -19,6 +19,7 @@ from benchmarks.statistics import floor_of, outcome, ratio
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError
 from policy_lake.events import Role
+from policy_lake.machine_model import Paid, summed
 from policy_lake.measurement import Measurement
 from policy_lake.model import Finding, Rejection, Stage
 from policy_lake.scores import Outcome, Pair, Ratio, Score
@@ -43,6 +44,7 @@ class Course:
     accel: str
     floor: float | None = None
     measurements: tuple[str, ...] = ()
+    paid: dict[str, Paid] = field(default_factory=dict)
 
 
 def trial(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], Trial]:
@@ -97,11 +99,12 @@ def score_of(spec: TrialSpec, course: Course, policy: Loadable | None, guest: Gu
             clock=machine.clock_name,
             kernel=course.kernel,
             accel=course.accel,
-            topology=str(machine.topology),
+            topology=spec.shape.where,
             floor=course.floor,
             control=spec.control.policy if spec.control else "",
             confirms=spec.confirms,
             measurements=course.measurements,
+            paid=course.paid,
         ),
     )
 
@@ -184,7 +187,14 @@ def _course(workload: Workload, seed: int, kept: dict[Role, list[Measurement]], 
     equal = floor_of(ratio(pairs, lower_is_better=workload.direction == "lower", seed=seed))
     first = kept["baseline"][0]
     roles: tuple[Role, ...] = ("policy", "baseline")
-    return Course(figures, first.kernel, first.accel, equal, tuple(run.id for role in roles for run in kept[role]))
+    ids = tuple(run.id for role in roles for run in kept[role])
+    return Course(figures, first.kernel, first.accel, equal, ids, _paid(kept))
+
+
+def _paid(kept: dict[Role, list[Measurement]]) -> dict[str, Paid]:
+    """What the machine's costs came to in all runs of a role; none where no machine was given."""
+    by_role = {role: [run.paid for run in runs if run.paid is not None] for role, runs in kept.items()}
+    return {role: summed(paid) for role, paid in by_role.items() if paid}
 
 
 def _pairs_of(workload: Workload, runs: Sequence[Measurement], beside: Sequence[Measurement]) -> list[Pair]:
