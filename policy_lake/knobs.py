@@ -26,8 +26,9 @@ INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,999}|0[xX][0-9a-fA-F]{1,999})", re
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Settings of the ops themselves, kept beside the knobs under names that no variable can have.
 OPS_USE, OPS_FLAG = "ops.use", "ops.flag"  # which sched_ext_ops of the object; flags that are set besides, by name
+OPS_TIMEOUT = "ops.timeout_ms"  # the word that a guest adds to those of the policy
 FLAG = re.compile(r"[A-Z][A-Z0-9_]{2,63}", re.ASCII)
-MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and `ops.timeout_ms=`
+MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and OPS_TIMEOUT
 MOST_BYTES = 64 << 10  # of all words; execve takes 128 KiB in one, and a token has to hold them, too
 
 
@@ -39,8 +40,8 @@ def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[s
     """`NAME=VALUE` texts as knob values, with the values as they are written; InputError for any other text."""
     knob_values: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not NAME.fullmatch(name):
+        name, value = split_word(text) or ("", "")
+        if not NAME.fullmatch(name):
             raise InputError(f"{option} {_quoted(text)}: not NAME=VALUE")
         if name in knob_values:
             raise InputError(f"{option} {_quoted(text)}: {name} is given twice")
@@ -102,6 +103,20 @@ def knob_words(policy: Policy, knob_values: Mapping[str, object]) -> tuple[str, 
 def word(name: str, value: KnobValue) -> str:
     """One of the loader's words, for a value in its one form."""
     return f"{name}={int(value) if isinstance(value, bool) else value}"
+
+
+def split_word(text: str) -> tuple[str, str] | None:
+    """Name and value of a word, split at its first `=` as guest/loader.c does; None where there is no `=`, or no name.
+
+    Of the names, a user may give those of variables alone (`parse_knob_values`).
+    """
+    name, equals, value = text.partition("=")
+    return (name, value) if equals and name else None
+
+
+def values_of(words: Iterable[str]) -> dict[str, str]:
+    """The loader's words by name, as they are written; of one given twice the last."""
+    return dict(pair for text in words if (pair := split_word(text)))
 
 
 def canonical(knob: Knob, value: object) -> KnobValue:

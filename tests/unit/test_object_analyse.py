@@ -58,7 +58,7 @@ def test_no_cgroup_callbacks_are_a_note():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("slice_ns",), "'slice_ns' is not KNOB=VALUE"),
+        (("slice_ns",), "'slice_ns' is not NAME=VALUE"),
         (("nothing=1",), "no knob 'nothing'"),
         (("slice_ns=fast",), "'fast' does not fit knob 'slice_ns'"),
         (("slice_ns=18446744073709551616",), "does not fit"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.knobs import OPS_FLAG, values_of
 from policy_lake.topology import Topology
 from verifier_vm.judge.chosen import NOTHING, Chosen, choose, guests
 from verifier_vm.judge.chosen import exercises as chosen_exercises
@@ -19,7 +20,6 @@ from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED
-from verifier_vm.object.ops import FLAG, word_value
 from verifier_vm.object.program import Program
 
 BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
@@ -54,7 +54,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
         chosen = choose(facts, tier)
     except (ObjectError, *OURS):
         return Aims()
-    disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
+    disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
     return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen)
