@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attachment import bad_detach, lost_attachment
-from benchmarks.output import last_line, last_object, number
+from benchmarks.output import last_line
 from benchmarks.workloads import arguments
 from bpf.build import compile_policy
 from bpf.library import policies, policy
@@ -26,6 +26,7 @@ from policy_lake.errors import InfraError
 from policy_lake.events import Attached, Detached, Event, NotDone, ProgramEvent, Ran, StepEvent
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.model import Clock
+from policy_lake.printed import last_object, number
 from policy_lake.topology import Topology
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import load_settings

@@ -256,6 +256,29 @@ def test_the_report_is_the_last_line_and_a_counter_is_what_it_grew_by():
     assert read_run(event).counted == {"A": 2}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"gap_ms": 0.0', '"gap_ms": NaN'),
+        ('"gap_ms": 0.0', '"gap_ms": -1.0'),
+        ('"gap_ms": 0.0', '"gap_ms": "0.0"'),
+        ('"gap_ms": 0.0', '"gap": 0.0'),
+        ('"late_ms": 1', '"late_ms": 1e999'),
+        ('"figures"', '"other"'),
+        ('"cpus": 4', '"cpus": null'),
+        ('"W1-hog"', '"W1.hog": [], "W1-hog"'),
+        ("{", "["),
+    ],
+)
+def test_of_a_report_that_is_not_whole_nothing_is_read(old, new):
+    event = ran({"W1-hog": raw()}, late_ms=1)
+    assert old in event.out and read_run(event).figures == {"late_ms": 1.0}
+    with pytest.raises(LostVMError, match="policy:mix"):
+        read_run(replace(event, out=event.out.replace(old, new, 1)))
+    with pytest.raises(LostVMError, match="'groups'"):
+        read_run(ran({}))
+
+
 def test_the_first_warning_while_it_is_taken_off_is_the_reason():
     rejection = verdict(changed("detach", "kmsg", WARNINGS)).rejection
     assert rejection.code == Code.KERNEL_WARNING and WARNINGS[0] in rejection.reason
