@@ -11,6 +11,7 @@ from typing import Any
 from control_plane import outputs as o
 from control_plane import results as r
 from policy_lake.model import to_json
+from policy_lake.tuned import TuneResult
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "clean": (o.CleanOutput, 1),
@@ -32,7 +33,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "token restore": (o.TokenRestoreOutput, 1),
     "token revoke": (o.TokenRevokeOutput, 1),
     "token show": (o.TokenShowOutput, 1),
-    "tune": (r.TuneResult, 2),
+    "tune": (TuneResult, 2),
     "up": (o.UpOutput, 1),
     "verify": (r.VerifyResult, 1),
     "workloads": (o.WorkloadsOutput, 1),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
 from policy_lake.model import Knob, Policy
-from policy_lake.records import Entry, Run
+from policy_lake.records import Record, Run
 from verifier_vm.tokens.audit_log import Entry as LogEntry
 from verifier_vm.tokens.revocation import Revoked
 from verifier_vm.tokens.terms import Token
@@ -127,10 +127,19 @@ class LakeSearchOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class LakeShowOutput:
-    """Everything under one id; `data` is the stored record of table `kind`."""
+class ShownEntry:
+    """`data` is the record of table `kind`."""
 
-    entries: tuple[Entry, ...]
+    kind: str
+    id: str
+    data: Record
+
+
+@dataclass(frozen=True, slots=True)
+class LakeShowOutput:
+    """Everything under one id."""
+
+    entries: tuple[ShownEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
