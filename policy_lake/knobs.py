@@ -30,6 +30,10 @@ OPS_TIMEOUT = "ops.timeout_ms"  # the word that a guest adds to those of the pol
 FLAG = re.compile(r"[A-Z][A-Z0-9_]{2,63}", re.ASCII)
 MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and OPS_TIMEOUT
 MOST_BYTES = 64 << 10  # of all words; execve takes 128 KiB in one, and a token has to hold them, too
+ANY = (  # what a constant may be of which nobody knows the type yet
+    Knob("", "int", "", ""), Knob("", "bool", "", ""), Knob("", "ints", "", "", count=MOST_BYTES),
+    Knob("", "names", "", "", count=MOST_BYTES),
+)  # fmt: skip
 
 
 class KnobError(InputError):
@@ -93,6 +97,27 @@ def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobV
     except KnobError as error:
         raise KnobError(f"policy '{policy.id}': {error}") from None
     return settled
+
+
+def check_constants(values: Mapping[str, object]) -> None:
+    """KnobError for what no constant of any object could be set to, or be called: before there is an object to ask."""
+    for name, value in values.items():
+        if name in (OPS_USE, OPS_FLAG):
+            continue
+        if not NAME.fullmatch(name):
+            raise KnobError(f"{_quoted(name)} is no name of a constant")
+        if not any(_takes(knob, value) for knob in ANY):
+            takes = f"neither a number of 64 bits nor a list of such, or of names of up to {ANY[0].name_bytes} bytes"
+            raise KnobError(f"constant '{name}': {_quoted(value)} is {takes}")
+    _carry({name: str(value) for name, value in values.items()})
+
+
+def _takes(knob: Knob, value: object) -> bool:
+    try:
+        canonical(knob, value)
+    except KnobError:
+        return False
+    return True
 
 
 def knob_words(policy: Policy, knob_values: Mapping[str, object]) -> tuple[str, ...]:
