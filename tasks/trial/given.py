@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.library import read_policy
+from policy_lake.constants import check_constants
 from policy_lake.errors import InputError
-from policy_lake.knobs import OPS_FLAG, check_constants, settle
+from policy_lake.knobs import OPS_FLAG, settle
 from policy_lake.model import Candidate, Policy
 from tasks.plan import candidate_of
 from tasks.trial.parts import Part, read_linked, read_part

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from policy_lake.constants import check_known
 from policy_lake.errors import InputError
 from policy_lake.knobs import OPS_FLAG, OPS_USE, knob_words
 from policy_lake.model import Policy
@@ -35,7 +36,9 @@ def words_for(policy: Policy, values: Mapping[str, object], data: bytes, kernel:
     check_flags(str(values.get(OPS_FLAG, "")), kernel)
     _check_use(str(values.get(OPS_USE, "")), data)
     source_has_all = all(name in {knob.name for knob in policy.knobs} for name in values)
-    return knob_words(policy if source_has_all else with_constants(policy, data), values)
+    whole = policy if source_has_all else with_constants(policy, data)
+    check_known(whole, values)
+    return knob_words(whole, values)
 
 
 def check_flags(flags: str, kernel: Kernel) -> None:

@@ -177,7 +177,7 @@ def test_what_is_set_is_looked_for_in_the_object(kernel):
     words = words_for(policy, flags, data, kernel)
     assert words == ("turn_ns=5", "ops.use=plain_global_ops", "ops.flag=SCX_OPS_ENQ_EXITING,SCX_OPS_ENQ_LAST")
     for values, message in (
-        ({"turn": 5}, "no knob 'turn'"),
+        ({"turn": 5}, "no variable 'turn'"),
         ({"turn_ns": -5}, "from 0 to"),
         (ops_values("gone", []), r"--ops gone: .*it has: plain_global_ops"),
         (

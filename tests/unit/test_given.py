@@ -109,7 +109,7 @@ def test_a_check_has_every_part_and_the_words_of_the_object(files: Path, monkeyp
     assert mine.check(KERNEL, check_all=True).arguments == ("slice_ns=7", "limit=16")
     read_given(files / "mine.bpf.o").check(KERNEL)
     assert asked[0] == (mine.parts, KERNEL, (files,), True) and asked[1][2:] == ((), False)
-    with pytest.raises(InputError, match="has no knob 'none'"):
+    with pytest.raises(InputError, match="no variable 'none'"):
         read_given(files / "mine.bpf.c", sets={"none": "1"}).check(KERNEL)
 
 

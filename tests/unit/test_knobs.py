@@ -25,7 +25,6 @@ from policy_lake.knobs import (
     knob_words,
     parse_knob_values,
     settle,
-    split_word,
     values_of,
 )
 from policy_lake.model import Knob, KnobValue, Policy, PolicyPlan
@@ -33,11 +32,7 @@ from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
 from tasks.trial.build import arguments_of
 from verifier_vm.machine.job import encode_job
-from verifier_vm.object.errors import ObjectError
-from verifier_vm.object.filled import constants
 from verifier_vm.object.knobs import read_knobs
-from verifier_vm.object.ops import apply_arguments, read_ops
-from verifier_vm.object.program import read_program
 
 INT = Knob("depth", "int", "4", "", 2, 9)
 BYTE = Knob("byte", "int", "4", "", c_type="u8")
@@ -296,38 +291,6 @@ def fits_the_loader(word: str, knob: Knob) -> bool:
     return len(numbers) <= knob.count and all(
         re.fullmatch(r"0|-?[1-9][0-9]*", number) and low <= int(number) <= high for number in numbers
     )
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_what_is_taken_is_written_into_the_object_under_its_name(data: st.DataObject) -> None:
-    whole, of = object_bytes("ljf"), policy("ljf")
-    knob = data.draw(st.sampled_from(of.knobs))
-    try:
-        (made,) = knob_words(of, {knob.name: data.draw(single if knob.kind in ("int", "bool") else listed)})
-    except InputError:
-        return
-    program = read_program(whole)
-    before = {section: bytes(content) for section, content in program.data.items()}
-    apply_arguments(program, read_ops(program), [made])
-    place = next(constant for constant in constants(program) if constant.name == knob.name)
-    after = program.data[place.section]
-    assert len(after) == len(before[place.section])
-    assert after[: place.offset] == before[place.section][: place.offset]
-    assert after[place.offset + place.size :] == before[place.section][place.offset + place.size :]
-    first = made.split("=", 1)[1].split(",")[0]
-    here = after[place.offset :]
-    expected = first.encode() + b"\0" if knob.kind == "names" else (int(first) % (1 << 64)).to_bytes(8, "little")[:1]
-    assert here.startswith(expected)
-
-
-@pytest.mark.parametrize("text", ["", "slice_ns", "=1"])
-def test_a_word_without_a_name_or_a_value_is_refused_wherever_it_is_read(text: str) -> None:
-    assert split_word(text) is None and values_of([text]) == {}
-    program = read_program(object_bytes("ljf"))
-    with pytest.raises(ObjectError) as refusal:
-        apply_arguments(program, read_ops(program), [text])
-    assert refusal.value.bug == "knob"
 
 
 def type_range(signed: bool, bits: int) -> tuple[int, int]:

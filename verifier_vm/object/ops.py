@@ -122,11 +122,11 @@ def apply_arguments(
             continue
         constant = settable.get(name)
         if constant is None:
-            raise ObjectError(f"the object has no knob '{name}'", "knob")
+            raise ObjectError(f"the object has no variable '{name}' in .rodata", "knob")
         grows = is_resizable(program.btf, constant.section, name)
         encoded = _encode(program.btf, constant.type_id, value, 0, resizable=grows)
         if encoded is None:
-            raise ObjectError(f"'{value}' does not fit knob '{name}'", "knob")
+            raise ObjectError(f"'{value}' does not fit variable '{name}'", "knob")
         write(program, constant, encoded)
 
 
