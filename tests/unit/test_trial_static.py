@@ -146,6 +146,21 @@ def test_a_score_is_a_function_of_what_was_loaded(tmp_path: Path, monkeypatch: p
     assert (made.binary, made.binary_sha256, made.control) == ("/bin/schbench", "b" * 64, given.candidate.id)
 
 
+def test_where_a_descriptor_lies_is_recorded_only_where_its_id_does_not_lead_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest, given = guest_in(tmp_path), spec(tmp_path)
+    use_guest(monkeypatch, guest)
+    monkeypatch.setattr(build, "descriptor_sha256", lambda workload: "w")
+    assert Path(BATCH.file).is_absolute() and provenance_of(given, POLICY, guest).workload_file == ""
+    for folder, recorded in ((given.settings.workload_dir, False), (tmp_path / "else", True)):
+        folder.mkdir(parents=True)
+        file = folder / "mine.toml"
+        file.touch()
+        mine = replace(given, workload=replace(BATCH, id="mine", file=str(file)))
+        assert provenance_of(mine, POLICY, guest).workload_file == (str(file) if recorded else "")
+
+
 def test_a_candidate_is_loaded_with_its_own_knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = '/* t */\nconst volatile u64 slice_ns = 5; /* @knob slice_ns 1..9 ns "a slice" */\n'
     candidate = replace(spec(tmp_path).candidate, source=source, knob_values={})
