@@ -126,10 +126,10 @@ def test_only_a_stall_is_laid_to_what_the_dump_shows() -> None:
     stall, other = (ExitRecord(kind, 0, *LOST_WORDS) for kind in (ExitKind.ERROR_STALL, ExitKind.ERROR))
     found = ended_by_itself(taken_off(exit_record=stall, dump=told("lost")))
     assert (found.code, found.bug, found.basis) == (Code.STALL, "F01", "evidence")
-    assert found.witness and "is in no queue" in found.reason
+    assert found.witness
     found = ended_by_itself(taken_off(exit_record=other, dump=told("lost")))
     assert found.code == Code.EXIT_ERROR and found.witness == ()
-    assert found.reason == f"it had ended by itself: {': '.join(LOST_WORDS)}"
+    assert all(words in found.reason for words in LOST_WORDS)
 
 
 def test_words_that_several_bugs_end_with_are_a_guess() -> None:
