@@ -11,7 +11,7 @@ import pytest
 from gate_events import changed, events, verdict
 
 from policy_lake.codes import Code
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.limits import DUMP_BYTES
 from verifier_vm.judge.cause import (
     Scene,

@@ -12,7 +12,7 @@ from test_cause import FOR, MS, runner, scene, stuck, told, waiter
 from test_thresholds import group, reading
 
 from policy_lake.codes import Code
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from verifier_vm.judge.cause import (
     Scene,
     another_queue_first,

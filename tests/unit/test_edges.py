@@ -13,7 +13,7 @@ from token_cases import refusal
 from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
 
 from policy_lake.errors import InfraError, InputError
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.measurement import Measurement
 from policy_lake.topology import HostCpus, Topology
 from tasks.host.guest import Shape

@@ -10,7 +10,8 @@ from gate_events import GOLDEN, changed, events, labelled, verdict
 
 from policy_lake.codes import Code
 from policy_lake.errors import InfraError, LostVMError
-from policy_lake.events import Attached, ExitRecord, NotDone, SchedState
+from policy_lake.events import Attached, NotDone, SchedState
+from policy_lake.exit_record import ExitRecord
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 from verifier_vm.judge.console import (
     kernel_death,

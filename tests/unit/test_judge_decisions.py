@@ -14,7 +14,8 @@ from test_thresholds import fair, group, hogs, ran, raw, reading
 from policy_lake.codes import Code
 from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.errors import LostVMError
-from policy_lake.events import Attached, Counters, Detached, ExitRecord, SchedState
+from policy_lake.events import Attached, Counters, Detached, SchedState
+from policy_lake.exit_record import ExitRecord
 from policy_lake.model import Stage, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate

@@ -8,7 +8,7 @@ from gate_events import altered, changed, events, labelled, reported, told, verd
 
 from benchmarks.attachment import bad_detach
 from policy_lake.codes import Code
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import cause_of_exit, place_of

@@ -8,7 +8,8 @@ from score_runs import OFF, PAIRS, changed, honest, out, place, read
 
 from policy_lake.codes import Code
 from policy_lake.errors import InfraError, InputError
-from policy_lake.events import Detached, ExitKind, ExitRecord, NotDone
+from policy_lake.events import Detached, NotDone
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Rejection
 from policy_lake.scores import Score
 

@@ -11,7 +11,8 @@ from test_thresholds import group, ran, raw, reading
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
-from policy_lake.events import ExitKind, ExitRecord, LaidOut, SchedState
+from policy_lake.events import LaidOut, SchedState
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding
 from policy_lake.topology import Topology
 from verifier_vm.judge.ended import HOTPLUG_CODE
