@@ -79,12 +79,12 @@ def analyse(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = N
     try:
         facts = read_facts(data, arguments, kernel)
         callbacks = tuple(sorted(facts.ops.callbacks))
-        told = explain(
+        explained = explain(
             _findings(facts), facts, arguments,
             lambda names: _findings(read_facts(data, arguments, kernel, unknown=names)),
             lambda name: _findings(read_facts(data, (*arguments, f"{name}=1"), kernel)),
         )  # fmt: skip
-        findings = tuple(sorted(told, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
+        findings = tuple(sorted(explained, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
         text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
