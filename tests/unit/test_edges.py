@@ -191,6 +191,8 @@ def test_who_failed_first_is_to_blame(control: Any, tmp_path: Path, monkeypatch:
             with pytest.raises(StopIteration) as ended:
                 steps.send(results)
             assert (ended.value.value.stage, ended.value.value.code) == (REJECTED.stage, REJECTED.code)
+            told = ended.value.value.reason
+            assert told.endswith(REJECTED.reason) and "0" in told.removesuffix(REJECTED.reason), "which round"
             continue
         count = len(steps.send(results))  # the round as a whole is measured, and who fails in it is told by name
         with pytest.raises(InfraError, match=r"the baseline failed on batch"):

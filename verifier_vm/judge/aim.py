@@ -109,4 +109,4 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
 def _beyond(cpus: int) -> Part:
     # The last for longer than a stall takes to be found: with much idle time, and so cheap under the virtual clock.
     exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)), Exercise("W5", "W5", 2.2))
-    return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0, counts=False, asked_for=True)
+    return Part(f"{cpus} CPUs", exercises, Topology(cpus), counts=False, asked_for=True)
