@@ -13,12 +13,13 @@ import pytest
 from flow_cases import PROFILE, RUN, candidate, policy, score
 from trial_cases import BATCH, spec
 
+from policy_lake.limits import most_pairs
 from policy_lake.model import PolicyPlan
-from policy_lake.scores import Score
+from policy_lake.scores import MeasurementPlan, Score
 from tasks import score as scoring
 from tasks.learn import lesson_text
 from tasks.plan import candidate_id, candidate_of, make_candidate, read_context
-from tasks.run import conclude
+from tasks.run import batch, conclude
 from tasks.run.certainty import Tried
 from tasks.score import ScoreRequest
 from tasks.trial.spec import Trial
@@ -96,3 +97,15 @@ def test_a_score_is_run_on_the_workload_s_shape_and_warned_of_a_control_that_is_
     _, made, _ = scoring.score(ScoreRequest("ljf", "batch"), spec(tmp_path).settings, lake)
     assert seen["steps"] == ("the trial of", seen["spec"]) and seen["spec"].shape == ("shape", "batch")
     assert made.warning == f"slow. {scoring.AGAINST_ITSELF}"
+
+
+def test_every_candidate_of_a_run_is_measured_by_its_plan_and_held_to_its_workload_s_floor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "floor_for", lambda *given: given)
+    run: Any = SimpleNamespace(workload=BATCH, settings="settings", shape="shape", pairs=7, seed=3)
+    scope: Any = SimpleNamespace(run=run, lake=SimpleNamespace(regressions=lambda: ["known"]))
+    (made,) = batch._specs(scope, [WON])
+    assert made.plan == MeasurementPlan(7, most_pairs(7), 3) and most_pairs(7) > 7
+    assert made.floor == (BATCH, "settings", "shape", scope.lake) and made.regressions == ("known",)
+    assert (made.candidate, made.workload, made.shape, made.settings) == (WON, BATCH, "shape", "settings")
