@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from policy_lake.knobs import knob_words, split_word, values_of
 from policy_lake.model import Knob
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.filled import constants
+from verifier_vm.object.knobs import read_knobs
 from verifier_vm.object.ops import apply_arguments, read_ops
 from verifier_vm.object.program import read_program
 
@@ -73,3 +76,13 @@ def test_what_the_object_has_not_is_refused_with_names_that_are_near(name: str, 
         check_known(policy_of("mine", Knob("a", "int", "", "")), {name: 1})
     with pytest.raises(InputError, match=r"; it has none$"):
         check_known(policy_of("mine"), {name: 1})
+
+
+def test_an_object_says_the_same_of_its_knobs_as_its_source() -> None:
+    there = read_knobs(object_bytes("ljf"))
+    here = {knob.name: knob for knob in policy("ljf").knobs}
+    assert {knob.name for knob in there} >= set(here)
+    for knob in there:
+        if knob.name in here:
+            bare = replace(here[knob.name], default="", doc="", low=None, high=None, unit="")
+            assert knob == bare

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from object_cases import object_bytes
 from planner_cases import context
 from planner_cases import policy as policy_of
 
@@ -32,7 +30,6 @@ from tasks.plan import candidate_of, make_candidate
 from tasks.planners.selection import select_plans
 from tasks.trial.build import arguments_of
 from verifier_vm.machine.job import encode_job
-from verifier_vm.object.knobs import read_knobs
 
 INT = Knob("depth", "int", "4", "", 2, 9)
 BYTE = Knob("byte", "int", "4", "", c_type="u8")
@@ -295,16 +292,6 @@ def fits_the_loader(word: str, knob: Knob) -> bool:
 
 def type_range(signed: bool, bits: int) -> tuple[int, int]:
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def test_an_object_says_the_same_of_its_knobs_as_its_source() -> None:
-    there = read_knobs(object_bytes("ljf"))
-    here = {knob.name: knob for knob in policy("ljf").knobs}
-    assert {knob.name for knob in there} >= set(here)
-    for knob in there:
-        if knob.name in here:
-            bare = replace(here[knob.name], default="", doc="", low=None, high=None, unit="")
-            assert knob == bare
 
 
 @pytest.mark.parametrize("of", policies(), ids=lambda of: of.id)

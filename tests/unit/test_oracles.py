@@ -70,7 +70,6 @@ FAIR = [
 @pytest.mark.parametrize(("label", "figures", "bug", "code", "shown"), FAIR)
 def test_what_eevdf_does_far_better_rejects(label, figures, bug, code, shown):
     found = verdict(told(label, figures)).rejection
-    assert found is not None
     assert (found.stage, found.bug, found.code) == ("fair", bug, code), found
     assert all(figure in found.reason for figure in shown)
     assert found.advice and "EEVDF" in found.evidence
