@@ -22,6 +22,7 @@ from verifier_vm.judge.cause import (
     explain,
     in_no_queue,
     nobody_looks,
+    own_cpu_does_not_look,
     place_in_words,
     slice_without_end,
     stuck_task,
@@ -163,3 +164,10 @@ def test_whose_cpu_looks_free_beside_a_workload_that_had_all_the_time_waits_for_
     assert (found and found.cause.bug) == bug
     anywhere = explain(scene(stuck(), running=[runner(1)], idle=[0], none_idled=busy))
     assert anywhere is not None and anywhere.cause.bug == "F03", "who is bound to no CPU is another matter"
+
+
+def test_a_free_cpu_is_to_blame_only_for_who_stands_in_a_queue_of_the_policy_s_own() -> None:
+    free = {"running": [runner(1)], "idle": [0]}
+    assert own_cpu_does_not_look(scene(stuck(cpus=1), **free)) is not None
+    for dsq in (None, LOCAL_DSQ, GLOBAL_DSQ):
+        assert own_cpu_does_not_look(scene(stuck(cpus=1, dsq=dsq), **free)) is None

@@ -14,14 +14,17 @@ from test_thresholds import group, reading
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
+from policy_lake.events import Attached, SchedState
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding, Rejection
 from policy_lake.topology import Topology
 from verifier_vm.judge import control
 from verifier_vm.judge.console import kernel_death
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.fairness import compare
-from verifier_vm.judge.kernel_words import STORM, cause_of_warnings
-from verifier_vm.judge.part import Exercise, Part
+from verifier_vm.judge.kernel_words import STORM, cause_of_exit, cause_of_warnings
+from verifier_vm.judge.loading import load_findings
+from verifier_vm.judge.part import STEP_LIMIT_S, Exercise, Part
 from verifier_vm.judge.stages import merged, verdict_of_death
 from verifier_vm.judge.suite import FULL, SHORT, elsewhere
 from verifier_vm.situations import Situation, in_order
@@ -89,3 +92,35 @@ def test_which_exercises_are_compared_with_eevdf_s() -> None:
     assert {one.name for one in SHORT.exercises if one.base_s > 0} == compared - {"W8"}
     assert {one.name for one in elsewhere(Topology(8)).exercises if one.base_s > 0} == {"W1", "W10"}
     assert all(one.base_s <= one.seconds for part in (SHORT, *FULL) for one in part.exercises)
+
+
+def attached(phase: Any, **more: Any) -> Any:
+    off = SchedState("disabled", "", 0)
+    event = Attached(label="attach", ok=False, seconds=0.1, phase=phase, ops="", enable_seq=0, sched=off, **more)
+    (found,) = load_findings(event)
+    return found
+
+
+def test_why_an_attachment_ended_is_read_from_the_kernel_s_log_the_record_or_the_loader() -> None:
+    words = 'sched_ext: BPF scheduler "x" disabled (scx_bpf_error)', "sched_ext: x: bad dsq 7"
+    record = ExitRecord(ExitKind.ERROR, 0, "runtime error", "of the record")
+    assert "bad dsq 7" in attached("attach", kmsg=words, exit_record=record).reason
+    assert "of the record" in attached("attach", exit_record=record).reason
+    told = attached("attach", log="has: enqueue\n\nloader: cannot attach: Argument list too long")
+    assert "Argument list too long" in told.reason and "\n" not in told.reason and "has:" not in told.reason
+
+
+@pytest.mark.parametrize(
+    "words", ["invalid DSQ ID 0x5", "cannot use vtime ordering", "W6-pinned[117] failed to run for 2.9s"]
+)
+def test_a_known_end_has_the_basis_of_its_cause(words: str) -> None:
+    found = attached("attach", exit_record=ExitRecord(ExitKind.ERROR, 0, words))
+    assert (found.bug, found.basis) == (cause_of_exit(words).bug, cause_of_exit(words).basis)
+
+
+def test_cgroups_have_weights_before_only_for_whom_shall_meet_them_and_that_has_its_time() -> None:
+    part = Part("x", (Exercise("W1", "W1", 1.0),), Topology(2))
+    met = replace(part, exercises=(Exercise("W12-before", "W12-before", 1.0),))
+    assert not part.weighted and part.before(virtual=True) == () and met.weighted
+    (weigh,) = met.before(virtual=True)
+    assert weigh.args == ("adversary", "weigh") and weigh.timeout_s == STEP_LIMIT_S
