@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from policy_lake.errors import InfraError
 from verifier_vm.tokens import client
 from verifier_vm.tokens.client import request_restoration
 from verifier_vm.tokens.errors import KeyFileError
+from verifier_vm.tokens.files import LOCK
 from verifier_vm.tokens.key_store import HEAD, open_key_store
 from verifier_vm.tokens.statement import _wrong_stages, _wrong_terms, parse_payload, payload_of
 
@@ -38,6 +40,8 @@ def test_a_key_store_is_private_and_has_a_head_again_where_its_first_was_lost(tm
     keys: Any = tmp_path / "keys"
     with open_key_store(keys) as store:
         before = store.head
+        with (keys / LOCK).open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     (keys / HEAD).unlink()
     with open_key_store(keys):
         assert (keys / HEAD).exists() and trust(keys)["log"].head == before
