@@ -60,6 +60,7 @@ class Provenance:
     Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
     those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
     are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
+    `workload_file` is the descriptor's path where its id does not lead to it: without that nobody would find it again.
     """
 
     kernel_sha256: str
