@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks.attachment import bad_detach, check_nothing_attached, lost_attachment
-from benchmarks.output import failure_of, last_line, number
+from benchmarks.output import failure_of, last_line
 from benchmarks.rounds import Rounds
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Workload
@@ -16,6 +16,7 @@ from policy_lake.codes import Code
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Attached, Detached, NotDone, Ran, Role, StepEvent, run_label
 from policy_lake.model import Rejection
+from policy_lake.printed import number
 
 STAGE = "score"
 WARM_UP = "warm-up"

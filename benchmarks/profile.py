@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.comm import comm_printed
-from benchmarks.output import last_line, last_object, number, take
+from benchmarks.output import last_line
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
@@ -19,6 +19,7 @@ from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.limits import TRACE_CPUS
 from policy_lake.model import CommandProfile, WorkloadProfile
+from policy_lake.printed import last_object, number, take
 from policy_lake.show import shortened
 
 PROBE = "observe"

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.output import number
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Workload
 from policy_lake.errors import InputError
 from policy_lake.model import CommandProfile
+from policy_lake.printed import number
 
 # A command with less of the CPU time than this competes for nothing: a shell, the parent of a batch.
 COMPETES = 0.01

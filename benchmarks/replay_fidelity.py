@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.comm import comm_printed
-from benchmarks.output import number, take
 from benchmarks.trace.program import total_us
 from benchmarks.trace.tasks import SHARES, Trace, cpu_by_name
 from policy_lake.errors import InfraError
+from policy_lake.printed import number, take
 
 MAKESPAN_LIMIT, SHARE_LIMIT = 0.05, 3.0
 _QUANTILES = ("p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "max")

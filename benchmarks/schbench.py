@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.descriptor import Binary, Workload
-from benchmarks.output import last_object, number
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
 from policy_lake.limits import BINARY_BYTES, LONGEST_LINE, OUTPUT_BYTES
+from policy_lake.printed import last_object, number
 
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _EXEC, _DYN, _X86_64 = 2, 3, 62

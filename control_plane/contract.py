@@ -10,7 +10,9 @@ from typing import Any
 
 from control_plane import outputs as o
 from control_plane import results as r
+from control_plane import token_outputs as t
 from policy_lake.model import to_json
+from policy_lake.tuned import TuneResult
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "clean": (o.CleanOutput, 1),
@@ -30,12 +32,12 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "runs": (o.RunsOutput, 2),
     "score": (r.ScoreResult, 2),
     "score --again": (r.AgainResult, 2),
-    "token check": (o.TokenCheckOutput, 1),
-    "token log": (o.TokenLogOutput, 1),
-    "token restore": (o.TokenRestoreOutput, 1),
-    "token revoke": (o.TokenRevokeOutput, 1),
-    "token show": (o.TokenShowOutput, 1),
-    "tune": (r.TuneResult, 2),
+    "token check": (t.TokenCheckOutput, 1),
+    "token log": (t.TokenLogOutput, 1),
+    "token restore": (t.TokenRestoreOutput, 1),
+    "token revoke": (t.TokenRevokeOutput, 1),
+    "token show": (t.TokenShowOutput, 1),
+    "tune": (TuneResult, 2),
     "up": (o.UpOutput, 1),
     "verify": (r.VerifyResult, 1),
     "workloads": (o.WorkloadsOutput, 1),

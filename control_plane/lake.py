@@ -17,8 +17,10 @@ from control_plane.outputs import (
     PoliciesOutput,
     RankedPolicyOutput,
     RunsOutput,
+    ShownEntry,
 )
 from policy_lake.errors import InputError
+from policy_lake.records import Entry
 from tasks.host.settings import Settings, load_settings
 
 OTHERS = 40  # columns for what a list of runs says beside the ids
@@ -100,13 +102,19 @@ def show_command(id: str, *, as_json: bool) -> None:
     if not entries:
         raise InputError(f"nothing in the lake has the id '{id}': `schedcp runs` and `schedcp policies` list some")
     if as_json:
-        print_json("lake show", LakeShowOutput(tuple(entries)))
+        print_json("lake show", LakeShowOutput(tuple(map(_shown, entries))))
         return
     for entry in entries:
         out().print(f"[bold]{escape(entry.kind)}[/] {escape(entry.id)}")
         for name, value in entry.data.items():
             text = value if isinstance(value, str) else json.dumps(value)
             out().print(f"  {escape(name)}: {escape_lines(text)}", soft_wrap=True)
+
+
+def _shown(entry: Entry) -> ShownEntry:
+    from policy_lake.rows import to_record
+
+    return ShownEntry(entry.kind, entry.id, to_record(entry))
 
 
 def rebuild_command(*, as_json: bool) -> None:

@@ -28,9 +28,9 @@ def misnamed(environment: Mapping[str, str] = os.environ) -> str:
 
     known = sorted(name.upper() for name in Settings.model_fields)
     unknown = [name for name in ours if _bare(name) not in {*known, *READ_ELSEWHERE}]
-    told = ", ".join(_told(name, known) for name in unknown[:MOST_NAMED])
+    named = ", ".join(_told(name, known) for name in unknown[:MOST_NAMED])
     more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
-    return f"no such setting, ignored: {told}{more}" if unknown else ""
+    return f"no such setting, ignored: {named}{more}" if unknown else ""
 
 
 def _bare(name: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the other commands print with `--json`, as records; those of verify, score and tune are in results.py."""
+"""What other commands print with `--json`, as records: not verify, score (results.py) and token (token_outputs.py)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Literal
 from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
 from benchmarks.machine_fields import Priced
 from policy_lake.model import Knob, Policy
-from policy_lake.records import Entry, Run
-from verifier_vm.tokens.audit_log import Entry as LogEntry
-from verifier_vm.tokens.revocation import Revoked
-from verifier_vm.tokens.terms import Token
+from policy_lake.records import Record, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +125,19 @@ class LakeSearchOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class LakeShowOutput:
-    """Everything under one id; `data` is the stored record of table `kind`."""
+class ShownEntry:
+    """`data` is the record of table `kind`."""
 
-    entries: tuple[Entry, ...]
+    kind: str
+    id: str
+    data: Record
+
+
+@dataclass(frozen=True, slots=True)
+class LakeShowOutput:
+    """Everything under one id."""
+
+    entries: tuple[ShownEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,61 +289,3 @@ class FidelityOutput:
     wakeups: tuple[int, int]
     commands: tuple[ReplayedCommand, ...]
     delays_us: dict[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenShowOutput:
-    """A token; `code` and `reason` say why it is not `trusted`, `report` whether the verdict's report lies beside it.
-
-    `levels` are what its stages amount to.
-    """
-
-    trusted: bool
-    code: str
-    reason: str
-    report: str
-    token_sha256: str
-    levels: tuple[str, ...]
-    token: Token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCheckOutput(TokenShowOutput):
-    """A token that holds here; `object_compared` says whether an object was given to compare it with."""
-
-    object_compared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRevokeOutput:
-    """What was revoked, and the version that the revocation list has with it."""
-
-    kind: str
-    value: str
-    reason: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRestoreOutput:
-    """The revocation list as it is after it was made anew from the audit log."""
-
-    version: int
-    revoked: tuple[Revoked, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogOutput:
-    """The audit log; without `entries` where only its chain was checked. `unfinished` is a last line that was cut.
-
-    `revocation_list_version` is that of the list that the log's head names; `revocations` is the same number under the
-    name that it had first, and goes with the next version of this schema.
-    """
-
-    holds: bool
-    count: int
-    revocations: int
-    sha256: str
-    unfinished: bool
-    entries: tuple[LogEntry, ...]
-    revocation_list_version: int = 0

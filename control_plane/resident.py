@@ -29,6 +29,7 @@ from control_plane.services import Services
 from control_plane.wire import Message, differences, identity, messages, peer_is_us, send, socket_path
 from policy_lake.doing import is_doing
 from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.model import to_json
 from tasks.fleet.environment import prepare_environment
 from tasks.fleet.lost import lost
 from tasks.host.interrupts import interruptible
@@ -135,7 +136,7 @@ def _run(connection: socket.socket, run: RunSpec, began: float, services: Servic
     try:
         with interruptible():
             watcher.start()
-            answer = {"kind": "result", "result": services.tune(run, began)}
+            answer = {"kind": "result", "result": to_json(services.tune(run, began))}
     except SchedcpError as error:
         answer = {"kind": "error", "message": str(error), "exit_status": error.exit_status}
     except (KeyboardInterrupt, SystemExit) as ending:

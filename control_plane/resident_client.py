@@ -20,9 +20,10 @@ from typing import Any
 from control_plane.wire import LONGEST_MESSAGE, Message, identity, messages, peer_is_us, send, socket_path
 from policy_lake.doing import MARK
 from policy_lake.errors import InfraError, InputError
-from policy_lake.model import to_json
+from policy_lake.model import from_json, to_json
 from policy_lake.secrets import MODEL_KEY
 from policy_lake.show import logger
+from policy_lake.tuned import TuneResult
 from tasks.fleet.cluster import sweep
 from tasks.host.interrupts import interruptible
 from tasks.host.settings import Settings
@@ -102,7 +103,7 @@ def status(settings: Settings) -> Message | None:
         return next(messages(connection), None)
 
 
-def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
+def tune_at_resident(run: RunSpec, began: float) -> TuneResult | None:
     """The run's result from the resident process; None if there is none. Its lines become this process's own.
 
     A signal here cancels the run there, and is raised again once that has cleared away. SchedcpError as the run's own;
@@ -123,14 +124,14 @@ def tune_at_resident(run: RunSpec, began: float) -> dict[str, Any] | None:
                 raise
 
 
-def _result(connection: socket.socket, begun: list[bool]) -> dict[str, Any]:
+def _result(connection: socket.socket, begun: list[bool]) -> TuneResult:
     for message in messages(connection):
         if message["kind"] == "line":
             log.info("%s", message["text"], extra={MARK: bool(message.get("doing"))})
         elif message["kind"] == "begins":
             begun.append(True)
         elif message["kind"] == "result":
-            return dict(message["result"])
+            return _read(message.get("result"))
         elif message["kind"] == "error":
             kind = InputError if message["exit_status"] == InputError.exit_status else InfraError
             raise kind(message["message"])
@@ -139,6 +140,13 @@ def _result(connection: socket.socket, begun: list[bool]) -> dict[str, Any]:
         else:
             raise InfraError(str(message.get("reason", message["kind"])))
     raise InfraError("the resident process ended in mid-run: `schedcp up` starts it again")
+
+
+def _read(result: Any) -> TuneResult:
+    try:
+        return from_json(TuneResult, result)
+    except ValueError as error:
+        raise InfraError("the resident process: a result that is none of ours") from error
 
 
 def _cancel(connection: socket.socket) -> None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What verify, score and tune give: the same records for the library face and for `--json`."""
+"""What verify and score give: the same records for the library face and for `--json`; tune's: policy_lake/tuned.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from policy_lake.model import Clock, KnobValue, Rejection, Verdict
-from policy_lake.scores import Outcome, Ratio, Score
+from policy_lake.model import Clock, Rejection, Verdict
+from policy_lake.scores import Score
 from tasks.sensitivity import Sensitivity
 
 
@@ -66,81 +66,6 @@ class AgainResult:
     changed: tuple[str, ...]
     before: Score
     now: Score
-
-
-@dataclass(frozen=True, slots=True)
-class StageAndReason:
-    """A rejection in short."""
-
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TunedCandidate:
-    """One candidate of a run with what came of it: a score, a rejection, or a failure of ours."""
-
-    id: str
-    policy: str
-    knob_values: dict[str, KnobValue]
-    planner: str
-    reason: str
-    ratio: Ratio | None
-    outcome: Outcome | None
-    score: str | None
-    rejection: StageAndReason | None
-    failure: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TunedIteration:
-    """One round of plan, execute and learn; `iteration` counts from 1."""
-
-    iteration: int
-    candidates: tuple[TunedCandidate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TunedBaseline:
-    """What the best was compared with: the median of `metric`, in `unit`."""
-
-    name: str
-    metric: str
-    unit: str
-    median: float
-
-
-@dataclass(frozen=True, slots=True)
-class TunedBest:
-    """The best candidate of a run; `token` is the path of its signed token, if it won and was promoted."""
-
-    policy: str
-    knob_values: dict[str, KnobValue]
-    candidate: str
-    ratio: Ratio
-    outcome: Outcome
-    bound: float | None
-    clock: Clock
-    topology: str
-    baseline: TunedBaseline
-    token: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TuneResult:
-    """A whole run: `seconds` by what they went into, `report` and `pictures` as paths."""
-
-    run_id: str
-    workload: str
-    iterations: tuple[TunedIteration, ...]
-    best: TunedBest | None
-    candidates_tried: int
-    rejected: int
-    failed: int
-    seconds: dict[str, float]
-    report: str | None
-    warnings: tuple[str, ...] = ()
-    pictures: dict[str, str] = field(default_factory=dict)
 
 
 def extended(record: Any, kind: Any, **more: Any) -> Any:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Self
 
 from flows.local import await_server, tune_with
+from policy_lake.tuned import TuneResult
 from tasks.fleet import cluster
 from tasks.fleet.environment import joins_a_cluster
 from tasks.fleet.prefect_server import Server, serving
@@ -46,7 +47,7 @@ class Services:
         self._ray.close()
         self._all.close()
 
-    def tune(self, run: RunSpec, began: float) -> dict[str, Any]:
+    def tune(self, run: RunSpec, began: float) -> TuneResult:
         """The result of the run, as `flows.local.run_tune` returns it."""
         if self._server is not None:
             self._server.revive()

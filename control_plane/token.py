@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from control_plane.output import escape, out, print_json
-from control_plane.outputs import (
+from control_plane.token_outputs import (
     TokenCheckOutput,
     TokenLogOutput,
     TokenRestoreOutput,

@@ -7,13 +7,11 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from control_plane.output import err, print_json, working
 from control_plane.outputs import DownOutput, UpOutput
 from control_plane.progress import shown
 from control_plane.resident_client import down, tune_at_resident, up
-from policy_lake.model import from_json
 from policy_lake.show import for_terminal
 from tasks.host.settings import Settings
 from tasks.host.spans import process_began
@@ -31,7 +29,6 @@ def tune_command(
     as_json: bool,
 ) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
-    from control_plane.results import TuneResult
     from flows.local import run_tune
     from tasks.host.interrupts import interruptible
 
@@ -42,25 +39,18 @@ def tune_command(
         if result is None:
             with interruptible():
                 result = run_tune(run, began)
-    add_stop(result, time.time() - began)
+    result = result.with_stop(time.time() - began)
     if as_json:
-        print_json("tune", from_json(TuneResult, result))
+        print_json("tune", result)
         return
-    report = Path(result["report"]).with_suffix(".txt")
-    sys.stdout.write("\n" + report.read_text(encoding="utf-8"))
-    sys.stdout.write(f"\nthe same as Markdown: {for_terminal(result['report'])}\n")
-    for name, path in result["pictures"].items():
+    if result.report is not None:
+        sys.stdout.write("\n" + Path(result.report).with_suffix(".txt").read_text(encoding="utf-8"))
+        sys.stdout.write(f"\nthe same as Markdown: {for_terminal(result.report)}\n")
+    for name, path in result.pictures.items():
         sys.stdout.write(f"{for_terminal(name)}: {for_terminal(path)}\n")
-    seconds = result["seconds"]
+    seconds = result.seconds
     sys.stdout.write(f"{seconds['total']:.1f} s from start to end, {seconds['stop']:.1f} s of it behind the report\n")
     sys.stdout.write("in the Prefect UI: make ui\n")
-
-
-def add_stop(result: dict[str, Any], total_s: float) -> None:
-    """Count what came behind the report to the run's time: its last artifact, the end of server and cluster."""
-    seconds = result["seconds"]
-    stop = max(0.0, total_s - seconds["total"])
-    seconds |= {"stop": round(stop, 3), "total": round(total_s, 3), "overhead": round(seconds["overhead"] + stop, 3)}
 
 
 def up_command(settings: Settings, *, as_json: bool) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError
+from policy_lake.tuned import TuneResult
 from tasks.fleet import cluster
 from tasks.fleet.crashed import crash_dead
 from tasks.fleet.environment import prepare_environment
@@ -25,8 +25,8 @@ from tasks.run.spec import RunSpec
 from tasks.run.warm import import_trial
 
 
-def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
-    """Tune as the run's definition says, and return what `schedcp tune --json` prints.
+def run_tune(run: RunSpec, began: float | None = None) -> TuneResult:
+    """Tune as the run's definition says, and return what it came to.
 
     `began` is when the run's time starts, in seconds since the epoch (default: now): for a command, with its process.
     Signals are left to the caller (tasks/host/interrupts.py). Whatever ends it, all that it started is ended with it.
@@ -48,7 +48,7 @@ def run_tune(run: RunSpec, began: float | None = None) -> dict[str, Any]:
         ahead.abandon()
 
 
-def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | None = None) -> dict[str, Any]:
+def tune_with(server: Server | None, run: RunSpec, began: float, ahead: Ahead | None = None) -> TuneResult:
     """The same on a Prefect server that is starting or there (None: the one at PREFECT_API_URL)."""
     from prefect import tags
     from prefect.settings import PREFECT_API_URL, temporary_settings

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -17,6 +16,7 @@ from flows.numbers import Iterations, Pairs, PerIteration, Seed
 from flows.observe import observe
 from flows.plan import plan
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
+from policy_lake.tuned import NoSummary, RunError, TuneResult
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.lost import lost
@@ -43,7 +43,7 @@ async def tune(
     pairs: Pairs = PAIRS.preset,
     seed: Seed = SEED.preset,
     run_id: str | None = None,
-) -> dict[str, Any]:
+) -> TuneResult:
     """What a deployment starts: `tune_run` of a run that is defined here, by the settings of the environment."""
     run = define_run(
         workload, load_settings(), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
@@ -53,15 +53,15 @@ async def tune(
 
 
 @flow(name="tune", flow_run_name="tune {run}")
-async def tune_run(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[str, Any]:
-    """Tune as the run's definition says, and return what `schedcp tune --json` prints.
+async def tune_run(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> TuneResult:
+    """Tune as the run's definition says, and return what it came to.
 
     `began` is when its time starts, `spans` are when guests ran for it before.
     """
     return await loop(run, began, spans)
 
 
-async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[str, Any]:
+async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> TuneResult:
     """Begin the run, go through its stages, end it; the run's row in the lake says how it ended."""
     scope = open_scope(run)
     # Ray takes as long to start as the observed run takes: both at once.
@@ -70,17 +70,17 @@ async def loop(run: RunSpec, began: float, spans: Sequence[Span] = ()) -> dict[s
         try:
             return await _stages(scope, Phases(began), spans)
         except Exception as error:
-            end_run(scope, "failed", summary={"error": str(error)})
+            end_run(scope, "failed", summary=RunError(str(error)))
             raise
         except BaseException:  # Ctrl-C, a signal, the flow's own cancellation, or what the run cannot do without
             if reason := lost():
-                end_run(scope, "failed", summary={"error": reason})
+                end_run(scope, "failed", summary=RunError(reason))
             else:
-                end_run(scope, "cancelled", summary={})
+                end_run(scope, "cancelled", summary=NoSummary())
             raise
 
 
-async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> dict[str, Any]:
+async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneResult:
     run = scope.run
     token: Path | None = None
     refusal = ""

@@ -26,8 +26,9 @@ INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,999}|0[xX][0-9a-fA-F]{1,999})", re
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Settings of the ops themselves, kept beside the knobs under names that no variable can have.
 OPS_USE, OPS_FLAG = "ops.use", "ops.flag"  # which sched_ext_ops of the object; flags that are set besides, by name
+OPS_TIMEOUT = "ops.timeout_ms"  # the word that a guest adds to those of the policy
 FLAG = re.compile(r"[A-Z][A-Z0-9_]{2,63}", re.ASCII)
-MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and `ops.timeout_ms=`
+MOST_WORDS = 62  # MAX_ARGS of verifier_vm/guest/guest.h, less the object and OPS_TIMEOUT
 MOST_BYTES = 64 << 10  # of all words; execve takes 128 KiB in one, and a token has to hold them, too
 
 
@@ -39,13 +40,13 @@ def parse_knob_values(texts: Iterable[str], *, option: str = "--knob") -> dict[s
     """`NAME=VALUE` texts as knob values, with the values as they are written; InputError for any other text."""
     knob_values: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not NAME.fullmatch(name):
-            raise InputError(f"{option} {_quoted(text)}: not NAME=VALUE")
+        name, value = split_word(text) or ("", "")
+        if not NAME.fullmatch(name):
+            raise InputError(f"{option} {quoted(text)}: not NAME=VALUE")
         if name in knob_values:
-            raise InputError(f"{option} {_quoted(text)}: {name} is given twice")
+            raise InputError(f"{option} {quoted(text)}: {name} is given twice")
         if not _carried(value):
-            raise InputError(f"{option} {_quoted(text)}: a character in it cannot be printed")
+            raise InputError(f"{option} {quoted(text)}: a character in it cannot be printed")
         knob_values[name] = value
     return knob_values
 
@@ -55,19 +56,19 @@ def by_name(what: str, values: object) -> dict[str, object]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise InputError(f"{what}={_quoted(values)}: not a mapping of names to values, such as {{'slice_ns': 1000000}}")
+        raise InputError(f"{what}={quoted(values)}: not a mapping of names to values, such as {{'slice_ns': 1000000}}")
     if unnamed := [name for name in values if not isinstance(name, str)]:
-        raise InputError(f"{what}: {_quoted(unnamed[0])} is no name")
+        raise InputError(f"{what}: {quoted(unnamed[0])} is no name")
     return dict(values)
 
 
 def ops_values(name: str, flags: Sequence[str]) -> dict[str, str]:
     """`--ops NAME` and `--ops-flag FLAG`s as settings beside the knob values; InputError for what can be neither."""
     if name and not NAME.fullmatch(name):
-        raise InputError(f"--ops {_quoted(name)}: no name of a variable")
+        raise InputError(f"--ops {quoted(name)}: no name of a variable")
     for flag in flags:
         if not FLAG.fullmatch(flag):
-            raise InputError(f"--ops-flag {_quoted(flag)}: no name of a flag, such as SCX_OPS_ENQ_LAST")
+            raise InputError(f"--ops-flag {quoted(flag)}: no name of a flag, such as SCX_OPS_ENQ_LAST")
     given = {OPS_USE: name, OPS_FLAG: ",".join(sorted(set(flags)))}
     return {word: value for word, value in given.items() if value}
 
@@ -82,13 +83,13 @@ def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobV
     for name in knob_values:
         if name not in known:
             names = ", ".join(knob.name for knob in policy.knobs) or "none"
-            raise KnobError(f"policy '{policy.id}' has no knob {_quoted(name)}; it has: {names}")
+            raise KnobError(f"policy '{policy.id}' has no knob {quoted(name)}; it has: {names}")
     try:
         settled = {
             knob.name: canonical(knob, knob_values[knob.name]) for knob in policy.knobs if knob.name in knob_values
         }
         settled |= {name: str(knob_values[name]) for name in (OPS_USE, OPS_FLAG) if knob_values.get(name)}
-        _carry(settled)
+        check_size(settled)
     except KnobError as error:
         raise KnobError(f"policy '{policy.id}': {error}") from None
     return settled
@@ -102,6 +103,20 @@ def knob_words(policy: Policy, knob_values: Mapping[str, object]) -> tuple[str, 
 def word(name: str, value: KnobValue) -> str:
     """One of the loader's words, for a value in its one form."""
     return f"{name}={int(value) if isinstance(value, bool) else value}"
+
+
+def split_word(text: str) -> tuple[str, str] | None:
+    """Name and value of a word, split at its first `=` as guest/loader.c does; None where there is no `=`, or no name.
+
+    Of the names, a user may give those of variables alone (`parse_knob_values`).
+    """
+    name, equals, value = text.partition("=")
+    return (name, value) if equals and name else None
+
+
+def values_of(words: Iterable[str]) -> dict[str, str]:
+    """The loader's words by name, as they are written; of one given twice the last."""
+    return dict(pair for text in words if (pair := split_word(text)))
 
 
 def canonical(knob: Knob, value: object) -> KnobValue:
@@ -134,7 +149,7 @@ def _items(knob: Knob, value: object) -> Sequence[object]:
     if isinstance(value, list | tuple):
         return ()
     if not isinstance(value, str):  # a set has no order, and None is no empty list
-        raise KnobError(f"knob '{knob.name}' takes a list or comma-separated text, not {_quoted(value)}")
+        raise KnobError(f"knob '{knob.name}' takes a list or comma-separated text, not {quoted(value)}")
     return value.split(",") if value.strip(" ") else ()
 
 
@@ -145,13 +160,13 @@ def _boolean(knob: Knob, value: object) -> bool:
     text = str(value).strip(" ").lower() if number is None else ""
     if text in TRUE or text in FALSE:
         return text in TRUE
-    raise KnobError(f"knob '{knob.name}' is true or false, not {_quoted(value) if number is None else 'a number'}")
+    raise KnobError(f"knob '{knob.name}' is true or false, not {quoted(value) if number is None else 'a number'}")
 
 
 def _integer(knob: Knob, value: object) -> int:
     number = _number(value)
     if number is None:
-        raise KnobError(f"knob '{knob.name}' is a whole number, not {_quoted(value)}")
+        raise KnobError(f"knob '{knob.name}' is a whole number, not {quoted(value)}")
     low, high = bounds(knob)
     if not low <= number <= high:
         shown = number if number.bit_length() <= 64 else "a number of more than 64 bits"
@@ -180,7 +195,7 @@ def _name(knob: Knob, value: object) -> str:
         or len(name.encode()) > knob.name_bytes
     ):
         takes = f"names of 1 to {knob.name_bytes} bytes that can be printed, without a comma"
-        raise KnobError(f"knob '{knob.name}' takes {takes}, not {_quoted(value)}")
+        raise KnobError(f"knob '{knob.name}' takes {takes}, not {quoted(value)}")
     return name
 
 
@@ -189,7 +204,8 @@ def _carried(text: str) -> bool:
     return text.isprintable()
 
 
-def _carry(settled: Mapping[str, KnobValue]) -> None:
+def check_size(settled: Mapping[str, KnobValue]) -> None:
+    """KnobError for more than a step of a guest's job holds."""
     if len(settled) > MOST_WORDS:
         raise KnobError(f"{len(settled)} knobs are set, and a guest's loader takes {MOST_WORDS}")
     size = sum(len(word(name, value).encode()) for name, value in settled.items())
@@ -197,7 +213,7 @@ def _carry(settled: Mapping[str, KnobValue]) -> None:
         raise KnobError(f"the knob values have {size} bytes, and a guest's loader takes {MOST_BYTES}")
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """What was given, in quotes, short and printable."""
     text = str(value)
     shown = "".join(character if character.isprintable() else "?" for character in text[:60])

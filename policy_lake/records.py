@@ -10,6 +10,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy, Rejection, WorkloadProfile
 from policy_lake.scores import Score
+from policy_lake.tuned import NoSummary, Summary
 
 
 class LakeError(SchedcpError):
@@ -29,7 +30,7 @@ class Run:
     started: str
     ended: str = ""
     best: str = ""
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=NoSummary)
 
 
 @dataclass(frozen=True, slots=True)

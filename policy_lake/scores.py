@@ -62,6 +62,7 @@ class Provenance:
     those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
     are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
     `costs` are those of the machine that the CPUs were taken for, in words `machine`.
+    `workload_file` is the descriptor's path where its id does not lead to it: without that nobody would find it again.
     """
 
     kernel_sha256: str

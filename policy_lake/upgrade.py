@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from policy_lake.model import from_json
+from policy_lake.records import Run
+
 Data = dict[str, Any]
 
 
@@ -25,13 +28,18 @@ def _rejection(data: Data) -> Data:
 
 
 def _run(data: Data) -> Data:
-    """A run's summary is what `schedcp tune --json` printed, or part of it when the run did not end."""
+    """A summary that this version cannot read is left out: the run itself counts."""
     summary = dict(data.get("summary") or {})
     if isinstance(summary.get("best"), dict):
         summary["best"] = _knob_values(summary["best"])
     if isinstance(summary.get("iterations"), list):
         summary["iterations"] = [_iteration(iteration) for iteration in summary["iterations"]]
-    return {**data, "summary": summary}
+    changed = {**data, "summary": summary}
+    try:
+        from_json(Run, changed)
+    except ValueError:
+        return {**data, "summary": {}}
+    return changed
 
 
 def _iteration(iteration: Any) -> Any:

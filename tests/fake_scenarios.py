@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 
 GOLDEN = Path(__file__).parent / "golden"
 PANIC = (GOLDEN / "panic.console").read_text()

@@ -24,7 +24,6 @@ from policy_lake.events import (
     Attached,
     Detached,
     Done,
-    ExitRecord,
     Hello,
     LaidOut,
     Ran,
@@ -36,6 +35,7 @@ from policy_lake.events import (
     Watch,
     role_of,
 )
+from policy_lake.exit_record import ExitRecord
 from policy_lake.guest import ClockCounts, GuestJob, GuestReport, GuestStep
 from verifier_vm.judge.part import OFFLINE
 from verifier_vm.machine.declared import parse_declared

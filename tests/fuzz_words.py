@@ -22,8 +22,9 @@ Parse = Callable[[bytes], object]
 
 @contextmanager
 def schbench_parser() -> Iterator[Parse]:
-    from benchmarks.output import last_line, last_object
+    from benchmarks.output import last_line
     from benchmarks.schbench import read_output
+    from policy_lake.printed import last_object
 
     def parse(data: bytes) -> None:
         said = data.decode("utf-8", "replace")

@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from policy_lake.events import Attached, ExitRecord
+from policy_lake.events import Attached
+from policy_lake.exit_record import ExitRecord
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
 from verifier_vm.machine.declared import parse_declared

@@ -11,7 +11,8 @@ from benchmarks.measurement import measure
 from benchmarks.rounds import Rounds
 from benchmarks.scoring import Circumstances, Contender, read_score, score_steps
 from benchmarks.workloads import workload
-from policy_lake.events import Attached, Detached, ExitRecord, Ran, SchedState, Watch
+from policy_lake.events import Attached, Detached, Ran, SchedState, Watch
+from policy_lake.exit_record import ExitRecord
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import MeasurementPlan
 

@@ -20,6 +20,7 @@ from policy_lake.model import (
 )
 from policy_lake.records import Regression, Rejected, Run
 from policy_lake.scores import MeasurementPlan, Pair, Provenance, Ratio, Score
+from policy_lake.tuned import NoSummary, RunError, TunedBaseline, TunedBest, TunedCandidate, TunedIteration, TuneResult
 
 # No lone surrogates: JSON cannot carry them, and the lake refuses them (test_journal.py).
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -150,6 +151,26 @@ scores = st.builds(
     also=st.dictionaries(texts, numbers, max_size=3),
 )
 lessons = st.builds(Lesson, id=ids, run_id=texts, workload=texts, policy=texts, text=texts)
+ratios = st.builds(Ratio, median=numbers, ci95=st.tuples(numbers, numbers))
+outcomes = st.sampled_from(["win", "loss", "inconclusive"])
+tuned = st.builds(
+    TuneResult,
+    iterations=tuples(
+        st.builds(
+            TunedIteration,
+            candidates=tuples(st.builds(
+                TunedCandidate, knob_values=knob_values, ratio=st.none() | ratios, outcome=st.none() | outcomes
+            )),
+        )
+    ),
+    best=st.none() | st.builds(
+        TunedBest, knob_values=knob_values, ratio=ratios, outcome=outcomes, bound=st.none() | numbers,
+        baseline=st.builds(TunedBaseline, median=numbers),
+    ),
+    seconds=st.dictionaries(texts, numbers, max_size=3),
+    warnings=tuples(texts),
+)  # fmt: skip
+summaries = st.one_of(tuned, st.builds(RunError, error=texts), st.just(NoSummary()))
 runs = st.builds(
     Run,
     id=ids,
@@ -158,7 +179,7 @@ runs = st.builds(
     started=texts,
     ended=texts,
     best=texts,
-    summary=st.dictionaries(texts, json_values, max_size=3),
+    summary=summaries,
 )
 rejecteds = st.builds(Rejected, candidate=candidates, rejection=rejections, workload=texts)
 

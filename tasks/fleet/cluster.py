@@ -146,8 +146,8 @@ class Cluster:
             except UnicodeError as error:  # it would be no other the next time
                 kill_processes(self._scratch)
                 ray.shutdown()
-                told = "the command line or the current directory, which Ray keeps, is not UTF-8"
-                raise InfraError(f"Ray did not start: {told}") from error
+                reason = "the command line or the current directory, which Ray keeps, is not UTF-8"
+                raise InfraError(f"Ray did not start: {reason}") from error
             except Exception as error:
                 kill_processes(self._scratch)
                 ray.shutdown()

@@ -17,6 +17,7 @@ from pathlib import Path
 from policy_lake.errors import SchedcpError
 from policy_lake.lake import Lake
 from policy_lake.records import Run
+from policy_lake.tuned import RunError
 from tasks.host.settings import Settings
 from tasks.run.spec import RUN_ID, RunSpec
 
@@ -67,7 +68,7 @@ def _settled(run: Run, lake: Lake, settings: Settings) -> Run:
         now = next((row for row in lake.runs(run.workload) if row.id == run.id), run)
         if now.status != "running":
             return now
-        killed = replace(now, status="killed", summary={"error": WHY})
+        killed = replace(now, status="killed", summary=RunError(WHY))
         with contextlib.suppress(SchedcpError, OSError):
             lake.put(killed)
         return killed

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
+from policy_lake.tuned import TuneResult
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
 from tasks.run.layout import wrapped
@@ -39,9 +39,9 @@ def time_text(seconds: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run's result in the fixed JSON shape, and its report for people, whole in itself: its pictures are in it."""
+    """A run's result, and its report for people, whole in itself: its pictures are in it."""
 
-    result: dict[str, Any]
+    result: TuneResult
     markdown: str
 
 
@@ -73,10 +73,11 @@ def conclude(
     atomic_write(directory / "report.md", f"{markdown}\n{times}\n{drawn}".encode())
     text = text_report(profile, tried, token=token_path, seconds=seconds, warning=warning, refusal=refusal)
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
-    result = tune_result(scope, tried, token=token, report=directory / "report.md", seconds=seconds)
     unsigned = f"no token: {refusal}" if refusal else ""
-    result["warnings"] = [text for text in (warning, unsigned) if text]
-    result["pictures"] = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
+    result = tune_result(
+        scope, tried, token=token, report=directory / "report.md", seconds=seconds,
+        warnings=[text for text in (warning, unsigned) if text], pictures=pictures.files if pictures else {},
+    )  # fmt: skip
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""
     end_run(scope, "done", best=won, summary=result)

@@ -119,8 +119,8 @@ def _beyond_this_guest(scope: Scope, evidence: Evidence) -> Verdict:
     more = verify_elsewhere(data, evidence.arguments, scope.settings, wanted, cgroups=cgroups, hotplug=hotplug)
     both = merged([evidence.verdict, *more])
     stages = [require(stage, bugs) for stage in both.stages]
-    told = evidence.verdict
-    return verdict_of(stages, ops=told.ops, data=data, kernel=told.kernel, coverage=both.coverage)
+    before = evidence.verdict
+    return verdict_of(stages, ops=before.ops, data=data, kernel=before.kernel, coverage=both.coverage)
 
 
 def _object(scope: Scope, evidence: Evidence) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.workloads import Workload
 from bpf.library import policies
@@ -16,6 +16,7 @@ from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.model import WorkloadProfile
 from policy_lake.records import Record, Run
+from policy_lake.tuned import Summary
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
@@ -72,9 +73,7 @@ def begin_run(scope: Scope) -> None:
     scope.lake.put(*policies(), replace(row, status="running", ended=""))
 
 
-def end_run(
-    scope: Scope, status: Literal["done", "failed", "cancelled"], *, best: str = "", summary: dict[str, Any]
-) -> None:
+def end_run(scope: Scope, status: Literal["done", "failed", "cancelled"], *, best: str = "", summary: Summary) -> None:
     """Record how the run ended; `summary` is what `schedcp runs` can show again."""
     row = _row(scope)
     if row is not None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from policy_lake.constants import check_known
 from policy_lake.errors import InputError
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
@@ -178,7 +179,9 @@ def _words(here: Here, token: Token, settings: Settings) -> tuple[str, ...]:
     if knobs is None:  # without the object nobody knows the types: each word is taken as it is written
         words = tuple(word(name, value) for name, value in texts.items())
     else:
-        words = knob_words(Policy(token.policy, "", "", "", "", "", knobs), texts)
+        policy = Policy(token.policy, "", "", "", "", "", knobs)
+        check_known(policy, texts)
+        words = knob_words(policy, texts)
     return token.arguments if sorted(words) == sorted(token.arguments) else words
 
 

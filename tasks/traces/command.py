@@ -51,14 +51,14 @@ def _end_all(process: subprocess.Popen[bytes], others: Collection[int]) -> None:
     """End the command and all below it: our descendants but for `others` and theirs."""
     # From now on what loses its parent is a child of ours, and so still found; before, that is init's.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    told: set[int] = set()
+    terminated: set[int] = set()
     begun = time.monotonic()
     while (left := _children_of(os.getpid(), others)) and (passed := time.monotonic() - begun) < END_S + KILLED_S:
         killing = passed >= END_S
-        for pid in left if killing else left - told:
+        for pid in left if killing else left - terminated:
             with suppress(ProcessLookupError, PermissionError):  # of another user, as sudo makes one
                 os.kill(pid, signal.SIGKILL if killing else signal.SIGTERM)
-        told |= left
+        terminated |= left
         time.sleep(LOOK_S)
         process.poll()
         for pid in left - {process.pid}:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from benchmarks.attachment import check_nothing_attached
-from benchmarks.output import failure_of, last_line, last_object
+from benchmarks.output import failure_of, last_line
 from benchmarks.replay_fidelity import Fidelity, compare
 from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
 from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.printed import last_object
 from policy_lake.show import name_shown
 from tasks.host.guest import prepare_guest, shape_of
 from tasks.host.settings import Settings

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
-from benchmarks.workloads import descriptor_sha256
+from benchmarks.workloads import Workload, descriptor_sha256, workload_files
 from bpf.build import compile_policy
 from bpf.library import read_policy
 from policy_lake.model import Candidate
 from policy_lake.scores import Provenance
 from tasks.host.guest import Guest
+from tasks.host.settings import Settings
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.words import words_for
 from verifier_vm.machine.kernel import Kernel
@@ -35,6 +37,12 @@ def qemu_name() -> str:
     return ".".join(map(str, qemu_version()))
 
 
+def _is_found_by_id(workload: Workload, settings: Settings) -> bool:
+    """Whether any host that has the workload finds it under its id: where it lies there says nothing of a score."""
+    known = workload_files(settings.workload_dir).get(workload.id)
+    return known is not None and known.resolve() == Path(workload.file).resolve()
+
+
 def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Provenance:
     """All that the score of `policy` (None: EEVDF against itself) is a function of."""
     machine, workload = guest.machine, spec.workload
@@ -49,7 +57,7 @@ def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Pro
         smt=topology.smt,
         nodes=topology.nodes,
         memory_mib=machine.memory_mib,
-        workload_file=workload.file,
+        workload_file="" if _is_found_by_id(workload, spec.settings) else workload.file,
         workload_sha256=descriptor_sha256(workload),
         object_sha256=hashlib.sha256(policy.data).hexdigest() if policy else "",
         arguments=policy.arguments if policy else (),

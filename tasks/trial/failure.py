@@ -11,6 +11,7 @@ from benchmarks.scoring import BASELINE
 from benchmarks.timeline import PROGRAM as TRACER
 from benchmarks.timeline import Timeline, read_timeline
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.knobs import OPS_TIMEOUT, word
 from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.pictures import Form, Pictures, write_pictures
@@ -26,7 +27,7 @@ LABEL = "traced"
 def trace_failure(case: Case, checked: Checked, settings: Settings, *, policy: str) -> dict[str, Timeline]:
     """The timelines by EEVDF's name and the `policy`'s; InfraError or LostVMError if one of the guests tells none."""
     assert checked.made
-    attach = GuestStep("attach", (OBJECT, *checked.arguments, f"ops.timeout_ms={STALL_LIMITS_MS[0]}"), ATTACH)
+    attach = GuestStep("attach", (OBJECT, *checked.arguments, word(OPS_TIMEOUT, STALL_LIMITS_MS[0])), ATTACH)
     return {
         BASELINE: _traced(case, settings, {}, (), where=BASELINE),
         policy: _traced(case, settings, {OBJECT: checked.made.data}, (attach,), where=policy),

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.library import read_policy
+from policy_lake.constants import check_constants
 from policy_lake.errors import InputError
-from policy_lake.knobs import settle
+from policy_lake.knobs import OPS_FLAG, settle
 from policy_lake.model import Candidate, Policy
 from tasks.plan import candidate_of
 from tasks.trial.parts import Part, read_linked, read_part
 from tasks.trial.static import Checked, OnStage, check_parts
-from tasks.trial.words import with_constants, words_for
+from tasks.trial.words import check_flags, with_constants, words_for
 from verifier_vm.machine.kernel import Kernel
 
 
@@ -40,7 +41,8 @@ class Given:
         return () if own else tuple(part.name for part in self.parts)
 
     def check(self, kernel: Kernel, *, check_all: bool = False, on_stage: OnStage = lambda _: None) -> Checked:
-        """`check_parts` of it; InputError for a constant, policy or flag that the object has not."""
+        """`check_parts` of it; InputError for a constant or policy that is not in the object, or an unknown flag."""
+        check_flags(str(self.values.get(OPS_FLAG, "")), kernel)
         return check_parts(
             self.parts, kernel, words_of=lambda data: words_for(self.policy, self.values, data, kernel),
             include_dirs=self.include_dirs, check_all=check_all, on_stage=on_stage,
@@ -63,19 +65,22 @@ def read_given(
     """The policy at a path, a .bpf.c or a ready .bpf.o, or one of the library, with what belongs to it.
 
     `linked` are files of both kinds, `knobs` those of its source, `sets` any constant of the object, and settings of
-    the ops (policy_lake/knobs.py). InputError that names what is no file, no directory, no knob, or set twice.
+    the ops (policy_lake/knobs.py). InputError that names what is no file, no directory, no knob, or set twice, and a
+    value that no constant could have: what needs no object is refused before there is one.
     """
     knobs, sets = knobs or {}, sets or {}
-    own = read_part(named) if isinstance(named, Path) else Part(f"{named.id}.bpf.c", named.source)
-    policy = policy_of(own) if isinstance(named, Path) else named
-    parts = (own, *read_linked(linked))
+    first = read_part(named) if isinstance(named, Path) else Part(f"{named.id}.bpf.c", named.source)
+    policy = policy_of(first) if isinstance(named, Path) else named
+    parts = (first, *read_linked(linked))
     for directory in include_dirs:
         if not directory.is_dir():
             raise InputError(f"-I {directory}: no such directory")
-    if policy.source:
-        settle(policy, knobs)
     if twice := sorted(knobs.keys() & sets.keys()):
         raise InputError(f"--set {twice[0]}: it is given with --knob, too")
+    if policy.source:
+        own = {knob.name for knob in policy.knobs}
+        settle(policy, {**knobs, **{name: value for name, value in sets.items() if name in own}})
+    check_constants({**knobs, **sets})
     return Given(policy, parts, tuple(include_dirs), {**knobs, **sets})
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from policy_lake.constants import check_known
 from policy_lake.errors import InputError
 from policy_lake.knobs import OPS_FLAG, OPS_USE, knob_words
 from policy_lake.model import Policy
@@ -32,13 +33,16 @@ def with_constants(policy: Policy, data: bytes) -> Policy:
 
 def words_for(policy: Policy, values: Mapping[str, object], data: bytes, kernel: Kernel) -> tuple[str, ...]:
     """The loader's NAME=VALUE words for an object; InputError for a constant, policy or flag that is not there."""
-    _check_flags(str(values.get(OPS_FLAG, "")), kernel)
+    check_flags(str(values.get(OPS_FLAG, "")), kernel)
     _check_use(str(values.get(OPS_USE, "")), data)
     source_has_all = all(name in {knob.name for knob in policy.knobs} for name in values)
-    return knob_words(policy if source_has_all else with_constants(policy, data), values)
+    whole = policy if source_has_all else with_constants(policy, data)
+    check_known(whole, values)
+    return knob_words(whole, values)
 
 
-def _check_flags(flags: str, kernel: Kernel) -> None:
+def check_flags(flags: str, kernel: Kernel) -> None:
+    """InputError for a name, of these separated by commas, that is none of the kernel's flags for an ops table."""
     known = kernel_values(kernel).constants if flags else {}
     settable = sorted(name for name, value in known.items() if _is_flag(name, value))
     for flag in filter(None, flags.split(",")):

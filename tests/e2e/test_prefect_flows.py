@@ -24,7 +24,8 @@ from prefect.states import Completed, Pending, Running
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import PolicyPlan
+from policy_lake.model import PolicyPlan, from_json, to_json
+from policy_lake.tuned import TuneResult
 from tasks.fleet.crashed import crash_dead
 from tasks.fleet.fan_out import Pool
 from tasks.fleet.refuse import refuse
@@ -160,7 +161,7 @@ def played(playing: Scripted) -> Scripted:
 
 
 @pytest.fixture(scope="module")
-def finished(prefect_url: str, playing: Scripted) -> dict[str, Any]:
+def finished(prefect_url: str, playing: Scripted) -> TuneResult:
     """What a whole run of one iteration returned."""
     from flows.tune import tune
 
@@ -174,23 +175,23 @@ def _named(function: Any) -> Callable[..., Any]:
     return batch
 
 
-def test_the_loop_ends_with_a_report_and_a_token(finished: dict[str, Any], settings: Settings) -> None:
+def test_the_loop_ends_with_a_report_and_a_token(finished: TuneResult, settings: Settings) -> None:
     result = finished
-    assert result["run_id"] == "e2e-1"
-    assert (result["candidates_tried"], result["rejected"], result["failed"]) == (4, 1, 1)
-    assert result["best"]["policy"] == "ljf"
-    seconds = dict(result["seconds"])
+    assert result.run_id == "e2e-1"
+    assert (result.candidates_tried, result.rejected, result.failed) == (4, 1, 1)
+    assert result.best.policy == "ljf"
+    seconds = dict(result.seconds)
     total, guests, overhead = (seconds.pop(name) for name in ("total", "vm", "overhead"))
     assert set(seconds) == {"start", "observe", "plan", "execute", "learn", "pictures", "other"}
     assert total == pytest.approx(guests + overhead, abs=0.01) == pytest.approx(sum(seconds.values()), abs=0.01)
-    assert json.loads(json.dumps(result)) == result
-    envelope = json.loads(Path(result["best"]["token"]).read_text())
+    assert from_json(TuneResult, json.loads(json.dumps(to_json(result)))) == result
+    envelope = json.loads(Path(result.best.token).read_text())
     assert envelope["payloadType"] == "application/vnd.in-toto+json"
     assert (settings.object_dir / (hashlib.sha256(b"ljf").hexdigest() + ".bpf.o")).read_bytes() == b"ljf"
-    assert "the guest's disk is full" in Path(result["report"]).read_text()
+    assert "the guest's disk is full" in Path(result.report).read_text()
 
 
-def test_the_loop_leaves_everything_in_the_lake(finished: dict[str, Any], settings: Settings) -> None:
+def test_the_loop_leaves_everything_in_the_lake(finished: TuneResult, settings: Settings) -> None:
     lake = open_lake(settings)
     (run,) = [run for run in lake.runs("batch") if run.id == "e2e-1"]
     assert (run.status, run.best) == ("done", "ljf")
@@ -268,7 +269,7 @@ def test_a_run_that_fails_says_so_in_the_lake(played: Scripted, settings: Settin
         asyncio.run(tune("batch", iterations=1, per_iteration=1, pairs=4, run_id="e2e-4"))
     (run,) = [run for run in open_lake(settings).runs() if run.id == "e2e-4"]
     assert run.status == "failed"
-    assert "the guest's disk is full" in run.summary["error"]
+    assert "the guest's disk is full" in run.summary.error
 
 
 def test_a_run_that_is_interrupted_says_so_in_the_lake(

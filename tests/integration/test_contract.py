@@ -11,10 +11,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from control_plane.contract import OUTPUTS, as_json, json_schema, schema_name
 from control_plane.outputs import ErrorOutput
-from control_plane.results import AgainResult, Rejected, ScoreResult, TuneResult, VerifyResult, extended
+from control_plane.results import AgainResult, Rejected, ScoreResult, VerifyResult, extended
 from control_plane.write_schemas import main, schema_files
 from policy_lake.model import Rejection, Stage, Verdict, from_json
 from policy_lake.scores import Pair, Ratio, Score
+from policy_lake.tuned import TuneResult
 
 SCORE = Score(
     "s1", "batch", "fifo", "eevdf", {"slice_ns": 1, "lifo": True}, "makespan_ms", "ms", "virtual", 2,

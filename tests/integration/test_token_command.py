@@ -149,7 +149,7 @@ def test_a_knob_may_be_written_in_any_form_and_order_where_the_object_is_known(s
     assert schedcp(*there, *alike)[0] == 0
     refused(Code.OTHER_ARGUMENTS, *there, "--knob", "slice_ns=0x4C4B41", "--knob", "job_comm=a=b")
     refused("'slice_ns' is a whole number, not 'soon'", *there, "--knob", "slice_ns=soon")
-    refused("has no knob 'slice'", *there, "--knob", "slice=5")
+    refused("no variable 'slice'", *there, "--knob", "slice=5")
 
 
 def test_check_refuses_everything_else_with_the_reason(refused, token, tmp_path, monkeypatch):

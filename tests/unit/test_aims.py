@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from object_cases import object_bytes
 
+from policy_lake.knobs import OPS_USE, values_of
 from policy_lake.topology import Topology
 from verifier_vm.judge import aim
 from verifier_vm.judge.aim import Aims, aimed_parts, read_aims
 from verifier_vm.judge.suite import FULL, SHORT, SuiteTier, parts
-from verifier_vm.object.ops import USE, word_value
 
 HASHES, ARRAY = (1, 5, 9, 10), 2
 Given = Callable[..., None]
@@ -31,7 +31,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
         by_name = flags or {"": 0}
 
         def read(data: bytes, words: tuple[str, ...]) -> Any:
-            bits = by_name[word_value(words, USE)]
+            bits = by_name[values_of(words).get(OPS_USE, "")]
             return SimpleNamespace(
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
                 ops=SimpleNamespace(callbacks={"enqueue"}),
@@ -76,7 +76,7 @@ def test_of_the_cpus_that_constants_speak_of_there_are_more(
     beyond = aimed_parts(b"", "short")[1:]
     assert [part.topology for part in beyond] == ([Topology(cpus)] if cpus else [])
     for part in beyond:
-        assert part.name == f"{cpus} CPUs" and part.reloads == 0 and not part.counts
+        assert part.name == f"{cpus} CPUs" and part.reloads == 0 and not part.counts and part.asked_for
         assert [(one.workloads, one.args) for one in part.exercises] == [("W1", ()), ("W25", ("herd=60",)), ("W5", ())]
         assert part.exercises[-1].seconds > 2.0, "what looks nowhere for so long is a stall"
 

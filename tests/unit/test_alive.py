@@ -16,8 +16,9 @@ import pytest
 
 from policy_lake.errors import InfraError
 from policy_lake.records import Run
+from policy_lake.tuned import RunError
 from tasks.host.settings import Settings
-from tasks.run.alive import LOCK, alive, is_dead, past_runs
+from tasks.run.alive import LOCK, WHY, alive, is_dead, past_runs
 
 RUN = Run("batch-1", "batch", "running", "2026-11-22T10:00:00Z")
 
@@ -55,7 +56,7 @@ def test_it_runs_as_long_as_its_process_holds_the_lock(settings: Settings) -> No
     with alive(of(settings)):
         assert statuses(lake, settings) == ["running"]
     assert statuses(lake, settings) == ["killed"]
-    assert lake.rows[0].status == "killed" and lake.rows[0].ended == "" and "killed" in lake.rows[0].summary["error"]
+    assert lake.rows[0].status == "killed" and lake.rows[0].ended == "" and lake.rows[0].summary == RunError(WHY)
 
 
 def test_a_run_is_dead_when_its_process_is_and_of_others_nothing_is_known(settings: Settings) -> None:

@@ -9,7 +9,8 @@ import pytest
 from gate_events import LIMIT_MS, changed, events, labelled, taken_off, verdict
 
 from policy_lake.codes import Code
-from policy_lake.events import Attached, Detached, ExitKind, ExitRecord, Ran
+from policy_lake.events import Attached, Detached, Ran
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding, Stage
 from tasks.trial.static import as_the_object_knows
 from verifier_vm.answers import answered, not_tried

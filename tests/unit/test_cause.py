@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from gate_events import changed, events, verdict
 
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.codes import Code
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.limits import DUMP_BYTES
 from verifier_vm.judge.cause import (
     Scene,
@@ -152,7 +153,7 @@ def test_the_verdict_has_the_cause_and_the_witness_and_keeps_the_raw_words():
     made = changed("detach", "exit_record", record, changed("detach", "dump", told("pinned_first"), made))
     rejection = verdict(made).rejection
     assert (rejection.bug, rejection.basis) == ("F43", "evidence")
-    assert rejection.reason.startswith(WATCHDOG) and "starved by tasks that are inserted" in rejection.reason
+    assert rejection.code == Code.STALL and rejection.reason.startswith(WATCHDOG)
     assert any("runs W6-pinned[135] (bound to CPU 0), its slice has 4.0 ms left" in line for line in rejection.witness)
     assert "dsq_vtime=" in rejection.evidence and verdict(events("accepted")).accepted
 

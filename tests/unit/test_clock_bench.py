@@ -12,17 +12,11 @@ import pytest
 
 from control_plane.bench import clock as clock_bench
 from control_plane.bench import figures
-from control_plane.bench.clock import (
-    PairRun,
-    aa_figure,
-    busy_host,
-    large_figure,
-    other_seed_figure,
-    same_figure,
-    spread,
-)
-from control_plane.bench.clock_cost import QUICK, Sizes, check_all, cost_figure, crunch, process_cpu_s
+from control_plane.bench.clock import aa_figure, large_figure, other_seed_figure, same_figure, spread
+from control_plane.bench.clock_cost import QUICK, Sizes, cost_figure, crunch
 from control_plane.bench.figures import Figure
+from control_plane.bench.pair_runs import PairRun, busy_host
+from control_plane.bench.timed import check_all, process_cpu_s
 from policy_lake.errors import InfraError
 from policy_lake.events import NotDone, Started, StepEvent
 from policy_lake.guest import ClockCounts, GuestReport, GuestStep

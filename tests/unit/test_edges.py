@@ -13,7 +13,7 @@ from token_cases import refusal
 from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
 
 from policy_lake.errors import InfraError, InputError
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.measurement import Measurement
 from policy_lake.topology import HostCpus, Topology
 from tasks.host.guest import Shape
@@ -190,7 +190,9 @@ def test_who_failed_first_is_to_blame(control: Any, tmp_path: Path, monkeypatch:
         if bad == 0:
             with pytest.raises(StopIteration) as ended:
                 steps.send(results)
-            assert ended.value.value.reason.startswith("round 0: ")
+            assert (ended.value.value.stage, ended.value.value.code) == (REJECTED.stage, REJECTED.code)
+            told = ended.value.value.reason
+            assert told.endswith(REJECTED.reason) and "0" in told.removesuffix(REJECTED.reason), "which round"
             continue
         count = len(steps.send(results))  # the round as a whole is measured, and who fails in it is told by name
         with pytest.raises(InfraError, match=r"the baseline failed on batch"):

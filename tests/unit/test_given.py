@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bpf.build import PolicyObject
 from bpf.library import policy
 from policy_lake.errors import InputError
+from policy_lake.knobs import MOST_BYTES, MOST_WORDS, OPS_FLAG, OPS_USE
 from policy_lake.model import Knob
 from tasks.plan import candidate_of
 from tasks.trial import given as given_policies
@@ -59,6 +61,42 @@ def test_what_is_set_is_given_once_and_a_source_has_the_knob(files: Path) -> Non
         read_given(ready, linked=[files / "mine.c"])
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"limit": "9" * 30}, "constant 'limit'"),
+        ({"limit": "-" + "0" * 16}, "constant 'limit'"),
+        ({"limit": None}, "constant 'limit'"),
+        ({"limit": "a,,b"}, "constant 'limit'"),
+        ({"limit": "n\tm"}, "constant 'limit'"),
+        ({"li mit": 1}, "'li mit'"),
+        ({"ops.timeout_ms": 1}, "'ops.timeout_ms'"),
+        ({"slice_ns": "soon"}, "knob 'slice_ns'"),
+        ({f"k{n}": 1 for n in range(MOST_WORDS + 1)}, f"takes {MOST_WORDS}"),
+        ({"limit": "1," * (MOST_BYTES // 2) + "1"}, f"takes {MOST_BYTES}"),
+    ],
+)
+def test_what_no_object_could_take_is_refused_before_there_is_one(files: Path, value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        read_given(files / "mine.bpf.c", sets=value)
+    if "slice_ns" not in value:
+        with pytest.raises(InputError, match=re.escape(says)):
+            read_given(files / "mine.bpf.o", knobs=value)
+
+
+@pytest.mark.parametrize("value", [7, "0xffffffffffffffff", -(2**63), "on", "1,2", "Web Content", "", [1, 2], 5e6])
+def test_what_some_constant_could_be_waits_for_the_object(files: Path, value: Any) -> None:
+    sets = {"limit": value, OPS_USE: "mine", OPS_FLAG: "SCX_OPS_ENQ_LAST"}
+    assert read_given(files / "mine.bpf.o", sets=sets).values == sets
+
+
+def test_an_unknown_flag_is_refused_before_anything_is_compiled(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "kernel_values", lambda kernel: SimpleNamespace(constants={"SCX_OPS_ENQ_LAST": 2}))
+    monkeypatch.setattr(given_policies, "check_parts", lambda *_, **__: pytest.fail("something was compiled"))
+    with pytest.raises(InputError, match="--ops-flag SCX_OPS_GONE"):
+        read_given(files / "mine.bpf.c", sets={OPS_FLAG: "SCX_OPS_GONE"}).check(SimpleNamespace(release="7.3"))
+
+
 def test_a_check_has_every_part_and_the_words_of_the_object(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
@@ -71,7 +109,7 @@ def test_a_check_has_every_part_and_the_words_of_the_object(files: Path, monkeyp
     assert mine.check(KERNEL, check_all=True).arguments == ("slice_ns=7", "limit=16")
     read_given(files / "mine.bpf.o").check(KERNEL)
     assert asked[0] == (mine.parts, KERNEL, (files,), True) and asked[1][2:] == ((), False)
-    with pytest.raises(InputError, match="has no knob 'none'"):
+    with pytest.raises(InputError, match="no variable 'none'"):
         read_given(files / "mine.bpf.c", sets={"none": "1"}).check(KERNEL)
 
 

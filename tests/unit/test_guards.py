@@ -42,7 +42,7 @@ def test_a_guard_rejects_what_is_worse_than_its_limit(guard, baseline, policy, f
     assert worse_by(guard, taken) == pytest.approx(factor)
     (findings,) = guard_findings(replace(workload("batch"), guards=(guard,)), taken)
     assert (findings.bug, findings.level, findings.place) == ("guard", level, guard.metric)
-    assert f"{guard.metric} {baseline:.4g} {guard.unit} under eevdf, {policy:.4g} under ljf" in findings.reason
+    assert all(shown in findings.reason for shown in (f"{baseline:.4g}", f"{policy:.4g}", guard.unit))
     assert bool(findings.advice) == (level == "reject")
 
 

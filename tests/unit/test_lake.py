@@ -18,6 +18,7 @@ from policy_lake.journal import encode
 from policy_lake.lake import Lake
 from policy_lake.model import Lesson, Policy, Rejection, from_json
 from policy_lake.records import KINDS, LakeError, Rejected, Run, columns
+from policy_lake.tuned import RunError
 
 LIBRARY = [
     Policy(id, title, summary, good_for, "much else", "/* BPF C */")
@@ -124,7 +125,7 @@ def test_a_record_is_found_by_every_question_about_it(lake):
     lesson = Lesson("l1", "run-1", "batch", "ljf", "It's long jobs first.")
     lake.put(run, tried, failed.candidate, failed, score("s1", candidate="c1"), lesson)
     lake.put(score("s2", "run-2", workload="web", policy="rr"), Run("run-2", "web", "done", "2026-11-22T11:00:00Z"))
-    lake.put(done := replace(run, status="done", best="ljf", summary={"rejected": 1, "ratio": {"median": 1.25}}))
+    lake.put(done := replace(run, status="done", best="ljf", summary=RunError('it "failed"')))
     for seen in (lake, reader(lake)):
         assert seen.runs("batch") == [done] and [r.id for r in seen.runs()] == ["run-2", "run-1"]
         assert seen.candidates("run-1") == [tried, failed.candidate]

@@ -13,11 +13,11 @@ import pytest
 from contract_cases import contract
 
 from control_plane import lake as commands
-from control_plane.results import TuneResult
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
 from policy_lake.model import from_json
 from policy_lake.records import KINDS
+from policy_lake.tuned import TuneResult
 from policy_lake.upgrade import upgraded
 from tasks.plan import candidate_id
 
@@ -45,8 +45,8 @@ def test_every_record_is_read_with_its_knob_values(lake, journal):
     assert rejected.candidate == bad and lake.best("batch") == score
     assert [match.policy.id for match in lake.search_policies("one huge job", 1)] == ["ljf"]
     assert ([lesson.policy for lesson in lake.lessons()], len(lake.profiles())) == (["ljf"], 1)
-    result = from_json(TuneResult, run.summary)
-    assert result.best is not None and result.best.knob_values == KNOBS
+    result = run.summary
+    assert isinstance(result, TuneResult) and result.best is not None and result.best.knob_values == KNOBS
     assert [tried.knob_values for tried in result.iterations[0].candidates] == [KNOBS, OTHERS]
     assert (lake.path / "journal.jsonl").read_bytes() == journal.read_bytes(), "what was written stays as it is"
 
@@ -81,5 +81,7 @@ def test_it_takes_new_records_beside_the_old(lake):
 def test_a_record_of_this_version_stays_as_it_is(lake):
     entries = [entry for id in IDS for entry in lake.get(id)]
     assert [upgraded(entry.kind, entry.data) for entry in entries] == [entry.data for entry in entries]
-    unfinished = {"id": "r", "summary": {"error": "the host went away"}}
+    unfinished = {"id": "r", "workload": "w", "status": "killed", "started": "", "summary": {"error": "it went away"}}
     assert upgraded("runs", unfinished) == unfinished
+    part = {**unfinished, "summary": {"run_id": "r", "error": "of another version"}}
+    assert upgraded("runs", part) == {**unfinished, "summary": {}}

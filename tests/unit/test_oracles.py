@@ -8,7 +8,7 @@ from gate_events import altered, changed, events, labelled, reported, told, verd
 
 from benchmarks.attachment import bad_detach
 from policy_lake.codes import Code
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.kernel_words import cause_of_exit, place_of
@@ -17,22 +17,23 @@ from verifier_vm.judge.refusal_words import cause_of_refusal
 from verifier_vm.judge.suite import FULL, SHORT, parts
 
 SURVIVE = [
-    ("policy:mix", {"W6-pinned.gap_ms": 2500.0}, "F13", "a W6-pinned made no progress for 2500 ms (limit 2000 ms)"),
-    ("policy:mix", {"W1-hog.gap_ms": 2000.5}, "F01", "a W1-hog made no progress"),
-    ("policy:W7", {"W7-hog.gap_ms": 2200.0}, "F14", "a W7-hog"),
-    ("policy:mix", {"W8-hog.gap_ms": 2200.0}, "F15", "a W8-hog"),
-    ("policy:W3", {"W3-crowd.gap_ms": 2100.0}, "F26", "a W3-crowd"),
-    ("policy:mix", {"fork_errors": 3}, "F27", "fork() failed 3 times"),
-    ("policy:W12", {"mkdir_errors": 2}, "F28", "a cgroup could not be made 2 times"),
-    ("policy:W9", {"hotplug_errors": 1}, "F30", "a CPU could not be taken off"),
-    ("policy:mix", {"not_started": 4}, "F15", "new threads never ran"),
+    ("policy:mix", {"W6-pinned.gap_ms": 2500.0}, "F13", Code.NO_PROGRESS, ("W6-pinned", "2500", "2000")),
+    ("policy:mix", {"W1-hog.gap_ms": 2000.5}, "F01", Code.NO_PROGRESS, ("W1-hog", "2000")),
+    ("policy:W7", {"W7-hog.gap_ms": 2200.0}, "F14", Code.NO_PROGRESS, ("W7-hog",)),
+    ("policy:mix", {"W8-hog.gap_ms": 2200.0}, "F15", Code.NO_PROGRESS, ("W8-hog",)),
+    ("policy:W3", {"W3-crowd.gap_ms": 2100.0}, "F26", Code.NO_PROGRESS, ("W3-crowd",)),
+    ("policy:mix", {"fork_errors": 3}, "F27", Code.FORK_FAILED, ("3",)),
+    ("policy:W12", {"mkdir_errors": 2}, "F28", Code.CGROUP_FAILED, ("2",)),
+    ("policy:W9", {"hotplug_errors": 1}, "F30", Code.HOTPLUG_FAILED, ()),
+    ("policy:mix", {"not_started": 4}, "F15", Code.NEVER_RAN, ()),
 ]
 
 
-@pytest.mark.parametrize(("label", "figures", "bug", "words"), SURVIVE)
-def test_a_gap_or_an_error_rejects_and_names_the_bug_that_its_workload_brings_out(label, figures, bug, words):
+@pytest.mark.parametrize(("label", "figures", "bug", "code", "shown"), SURVIVE)
+def test_a_gap_or_an_error_rejects_and_names_the_bug_that_its_workload_brings_out(label, figures, bug, code, shown):
     found = verdict(told(label, figures)).rejection
-    assert (found.stage, found.bug, words in found.reason) == ("survive", bug, True), found
+    assert (found.stage, found.bug, found.code) == ("survive", bug, code), found
+    assert all(figure in found.reason for figure in shown)
     assert found.advice and found.evidence
 
 
@@ -56,21 +57,21 @@ def test_a_gap_just_within_the_limit_is_none():
 
 
 FAIR = [
-    ("policy:W1", {"W1-hog.least_ms": 50.0}, "F18", "of its fair share"),
-    ("policy:W1", {"W1-hog.work_ms": 2000.0}, "F36", "the policy takes the CPU itself"),
-    ("policy:W1", {"W1-hog.work_ms": 2000.0, "W1-hog.run_ms": 2000.0}, "F21", "CPUs idled"),
-    ("policy:W11", {"W11-hog.work_ms": 700.0, "W11-hog.run_ms": 700.0}, "F24", "CPUs idled"),
-    ("policy:W10", {"W10-sparse.delay_ms": 100.0}, "F21", "idled while a task was queued for 12%"),
-    ("policy:W2", {"late_p99_us": 1_200_000}, "F19", "waits 1200.0 ms (p99)"),
-    ("policy:W2", {"late_n": 0}, "F19", "a task that wakes"),
+    ("policy:W1", {"W1-hog.least_ms": 50.0}, "F18", Code.SHARE, ()),
+    ("policy:W1", {"W1-hog.work_ms": 2000.0}, "F36", Code.OVERHEAD, ()),
+    ("policy:W1", {"W1-hog.work_ms": 2000.0, "W1-hog.run_ms": 2000.0}, "F21", Code.IDLE_CPU, ()),
+    ("policy:W11", {"W11-hog.work_ms": 700.0, "W11-hog.run_ms": 700.0}, "F24", Code.IDLE_CPU, ()),
+    ("policy:W10", {"W10-sparse.delay_ms": 100.0}, "F21", Code.IDLE_CPU, ("12%",)),
+    ("policy:W2", {"late_p99_us": 1_200_000}, "F19", Code.LATENCY, ("1200.0 ms",)),
+    ("policy:W2", {"late_n": 0}, "F19", Code.LATENCY, ()),
 ]
 
 
-@pytest.mark.parametrize(("label", "figures", "bug", "words"), FAIR)
-def test_what_eevdf_does_far_better_rejects(label, figures, bug, words):
+@pytest.mark.parametrize(("label", "figures", "bug", "code", "shown"), FAIR)
+def test_what_eevdf_does_far_better_rejects(label, figures, bug, code, shown):
     found = verdict(told(label, figures)).rejection
-    assert found is not None
-    assert (found.stage, found.bug, words in found.reason) == ("fair", bug, True), found
+    assert (found.stage, found.bug, found.code) == ("fair", bug, code), found
+    assert all(figure in found.reason for figure in shown)
     assert found.advice and "EEVDF" in found.evidence
 
 
@@ -93,7 +94,7 @@ def with_nice(floating, same):
 def test_nice_upside_down_for_every_thread_and_on_one_cpu_too_rejects():
     down = [(400, 90, 110), (1200, 280, 320)], [(100, 100, 100), (300, 300, 300)]
     found = verdict(with_nice(*down)).rejection
-    assert (found.stage, found.bug, "upside down: nice -5 gets 0.33 times" in found.reason) == ("fair", "F16", True)
+    assert (found.stage, found.bug, found.code, "0.33" in found.reason) == ("fair", "F16", Code.NICE, True)
     # Long turns make shares uneven by chance: some nice thread had more than some other, or one CPU says otherwise.
     by_chance = [(400, 50, 290), (1200, 280, 320)], down[1]
     one_cpu = down[0], [(300, 300, 300), (300, 300, 300)]
@@ -290,7 +291,7 @@ def test_a_callback_that_takes_the_cpus_is_told_from_a_slice_without_end():
         report["groups"]["W1-hog"]["work_ms"] = report["groups"]["W1-hog"]["run_ms"] / 2
 
     eaten = verdict(reported("policy:W1", eat, made)).rejection
-    assert (eaten.bug, eaten.code) == ("F36", Code.STALL) and "callbacks took 50% of the CPU time" in eaten.reason
+    assert (eaten.bug, eaten.code) == ("F36", Code.STALL) and "50%" in eaten.reason
 
 
 def test_a_cpu_that_goes_away_is_known_by_the_policys_own_exit_code():

@@ -7,13 +7,18 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from control_plane import resident_client
 from control_plane.resident_client import down, status, tune_at_resident
 from control_plane.wire import differences, identity, messages, peer_is_us, send, socket_path
 from policy_lake.errors import InfraError
+from policy_lake.model import to_json
+from policy_lake.scores import Ratio
+from policy_lake.tuned import TunedBaseline, TunedBest, TuneResult
 from tasks.host.settings import Settings
 from tasks.run.spec import define_run
 
@@ -96,3 +101,32 @@ def test_a_message_that_is_none_ends_the_conversation(line: bytes) -> None:
         assert next(arriving) == {"kind": "status", "pid": os.getpid()}
         with pytest.raises(InfraError, match="a message that is none of ours"):
             next(arriving)
+
+
+BEST = TunedBest(
+    "ljf", {"slice_ns": 7, "lifo": True}, "ljf-1", Ratio(1.5, (1.25, 2.0)), "win", None, "virtual", "cpus=4",
+    TunedBaseline("eevdf", "p99", "us", 3.5), "/t.json",
+)  # fmt: skip
+SECONDS = {"vm": 8.0, "overhead": 2.0, "total": 10.0}
+TUNED = TuneResult("r", "batch", (), BEST, 1, 0, 0, SECONDS, "/r.md", ("slow",), {"waits": "/w.png"})
+
+
+def test_the_run_s_result_comes_over_as_it_was_made() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send(theirs, "begins")
+        send(theirs, "result", result=to_json(TUNED))
+        begun: list[bool] = []
+        assert resident_client._result(ours, begun) == TUNED and begun
+    for other in (None, {"run_id": "r"}, {**to_json(TUNED), "seconds": {"vm": "long"}}):
+        ours, theirs = socket.socketpair()
+        with ours, theirs, pytest.raises(InfraError, match="none of ours"):
+            send(theirs, "result", result=other)
+            resident_client._result(ours, [])
+
+
+def test_what_comes_behind_the_report_counts_as_stop_and_overhead() -> None:
+    stopped = TUNED.with_stop(10.50049)
+    assert stopped == replace(TUNED, seconds={"vm": 8.0, "overhead": 2.5, "total": 10.5, "stop": 0.5})
+    assert TUNED.with_stop(9.5).seconds == {"vm": 8.0, "overhead": 2.0, "total": 9.5, "stop": 0.0}
+    assert TUNED.seconds == {"vm": 8.0, "overhead": 2.0, "total": 10.0}

@@ -15,6 +15,7 @@ from policy_lake.errors import InputError
 from policy_lake.model import Lesson, PolicyPlan
 from policy_lake.records import Rejected, Run
 from policy_lake.scores import Control, Ratio
+from policy_lake.tuned import RunError, StageAndReason
 from tasks import plan as planning
 from tasks.host.settings import Settings
 from tasks.learn import learn, lesson_text
@@ -74,26 +75,26 @@ def test_the_result_counts_and_orders_by_iteration() -> None:
     tried = [Tried(LOST, lost), Tried(WON, score(WON)), Tried(BAD, rejection=REJECTION), Tried(GONE, failure="gone")]
     seconds = {"total": 1.23456}
     made = tune_result(scope_of(ListLake()), tried, token=Path("/t"), report=Path("/r"), seconds=seconds)
-    assert [(part["iteration"], [c["id"] for c in part["candidates"]]) for part in made["iterations"]] == [
+    assert [(part.iteration, [c.id for c in part.candidates]) for part in made.iterations] == [
         (1, [WON.id, BAD.id]), (2, [LOST.id, GONE.id]),
     ]  # fmt: skip
-    assert (made["candidates_tried"], made["rejected"], made["failed"]) == (4, 1, 1)
-    assert (made["seconds"], made["report"], made["best"]["token"]) == ({"total": 1.235}, "/r", "/t")
-    assert made["best"]["candidate"] == WON.id and made["best"]["baseline"]["median"] == 1.5
-    first, second = made["iterations"][0]["candidates"]
-    assert (first["score"], first["outcome"]) == ("score-ljf-1", "win")
-    assert (first["rejection"], first["failure"]) == (None, None)
-    assert first["ratio"] == {"median": 1.31, "ci95": [1.29, 1.33]}
-    assert (second["score"], second["outcome"], second["ratio"], second["failure"]) == (None, None, None, None)
-    assert second["rejection"] == {"stage": "survive", "reason": "runnable task stall"}
-    last = made["iterations"][1]["candidates"][1]
-    assert (last["failure"], last["rejection"]) == ("gone", None)
+    assert (made.candidates_tried, made.rejected, made.failed) == (4, 1, 1)
+    assert (made.seconds, made.report, made.best.token) == ({"total": 1.235}, "/r", "/t")
+    assert made.best.candidate == WON.id and made.best.baseline.median == 1.5
+    first, second = made.iterations[0].candidates
+    assert (first.score, first.outcome) == ("score-ljf-1", "win")
+    assert (first.rejection, first.failure) == (None, None)
+    assert first.ratio == Ratio(1.31, (1.29, 1.33))
+    assert (second.score, second.outcome, second.ratio, second.failure) == (None, None, None, None)
+    assert second.rejection == StageAndReason("survive", "runnable task stall")
+    last = made.iterations[1].candidates[1]
+    assert (last.failure, last.rejection) == ("gone", None)
     bare = tune_result(scope_of(ListLake()), [Tried(WON)], token=None, report=None, seconds={})
-    assert (bare["best"], bare["report"], bare["failed"], bare["rejected"]) == (None, None, 1, 0)
-    assert bare["iterations"][0]["candidates"][0]["failure"] is None
+    assert (bare.best, bare.report, bare.failed, bare.rejected) == (None, None, 1, 0)
+    assert bare.iterations[0].candidates[0].failure is None
     untold = tune_result(scope_of(ListLake()), [Tried(WON, score(WON), failure="late")], token=None, report=None,
                          seconds={})  # fmt: skip
-    assert untold["iterations"][0]["candidates"][0]["failure"] is None and untold["best"]["token"] is None
+    assert untold.iterations[0].candidates[0].failure is None and untold.best.token is None
 
 
 def test_a_planner_is_told_of_its_clock_and_size_and_never_of_the_baseline() -> None:
@@ -224,7 +225,7 @@ def test_a_run_begun_twice_keeps_its_start_and_only_a_begun_run_ends(monkeypatch
         (row,) = lake.kept
         assert (row.id, row.status, row.ended) == (RUN, "running", "") and row.started != "then"
         assert row.started == (started or row.started) and (started or row.started[:2] == "20")
-        end_run(scope_of(lake), "done", best="ljf", summary={"x": 1})
+        end_run(scope_of(lake), "done", best="ljf", summary=RunError("x"))
         ends = lake.kept[1:]
         assert [(row.id, row.status, row.best) for row in ends] == ([(RUN, "done", "ljf")] if started else [])
 

@@ -210,8 +210,8 @@ def test_a_run_ends_with_its_winner_its_pictures_and_its_warning(finish: Any) ->
     pictures = Pictures({"waits": Path("/p/waits.png"), "perfetto": Path("/p/x.json")})
     made, folder, row = finish([Tried(WON, score(WON))], warning="slow", token=Path("/t"), pictures=pictures)
     assert (row["status"], row["best"], row["summary"]) == ("done", "ljf", made.result)
-    assert made.result["warnings"] == ["slow"] and made.result["pictures"]["perfetto"] == "/p/x.json"
-    assert made.result["token" if "token" in made.result else "best"]
+    assert made.result.warnings == ("slow",) and made.result.pictures["perfetto"] == "/p/x.json"
+    assert made.result.best.token == "/t"
     report = (folder / "report.md").read_text()
     assert "Token: /t" in report and "![waits](waits.png)" in report and "| plan | 7.0 |" in report
     assert "Warning: slow" in report and "Seconds by phase" in (folder / "report.txt").read_text()
@@ -220,14 +220,14 @@ def test_a_run_ends_with_its_winner_its_pictures_and_its_warning(finish: Any) ->
 def test_a_run_without_a_winner_says_so_in_its_row(finish: Any) -> None:
     for tried in ([], [Tried(WON, rejection=REJECTION)], [Tried(WON, score(WON, outcome="inconclusive"))]):
         made, folder, row = finish(tried)
-        assert (row["best"], made.result["warnings"], made.result["pictures"]) == ("", [], {})
+        assert (row["best"], made.result.warnings, made.result.pictures) == ("", (), {})
         assert "Token: none" in (folder / "report.md").read_text()
 
 
 def test_a_winner_that_could_not_be_signed_is_reported_with_the_reason(finish: Any) -> None:
     made, folder, row = finish([Tried(WON, score(WON))], refusal="/keys: \x1b[31mno space left")
-    assert (row["status"], row["best"], made.result["best"]["token"]) == ("done", "ljf", None)
-    assert made.result["warnings"] == ["no token: /keys: \x1b[31mno space left"]
+    assert (row["status"], row["best"], made.result.best.token) == ("done", "ljf", None)
+    assert made.result.warnings == ("no token: /keys: \x1b[31mno space left",)
     text = (folder / "report.txt").read_text()
     assert "Token: none: /keys: " in text and "no space left." in text and "\x1b" not in text
     assert "Token: none: /keys: " in (folder / "report.md").read_text() and "\x1b" not in made.markdown

@@ -20,10 +20,12 @@ from token_cases import REQUEST, issue, refusal, revoke, sha, tell, trust
 from policy_lake.errors import InputError
 from policy_lake.model import to_json
 from verifier_vm.tokens import signer
-from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.dsse import unseal
+from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.revocation import REVOCATIONS
+from verifier_vm.tokens.statement import parse_payload
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
 MESSAGE = json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()
@@ -85,13 +87,31 @@ def test_a_disk_that_is_full_is_our_failure_and_names_the_place(
     assert signer.answer(keys, MESSAGE) == {"ok": False, "error": told.format(keys=keys), "exit_status": 4}
 
 
-def test_what_was_refused_is_logged_without_what_cannot_be_printed(tmp_path: Path) -> None:
+def test_what_was_refused_is_logged_without_what_cannot_be_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = tmp_path / "keys"
     with refusal(Code.TERMS):
         issue(keys, policy="\x1b[2J")
     entry = trust(keys)["log"].entries[-1]
     assert entry.event == "refused" and entry.reason and entry.reason.isprintable()
+    token = signer.answer(keys, MESSAGE)["answer"]
+    signed = parse_payload(unseal(json.dumps(token["envelope"]).encode(), trust(keys)["public_key"]))
+    logged = trust(keys)["log"].entries[-1]
+    assert (logged.event, logged.policy, logged.audience, logged.version) == (
+        "issued", signed.policy, signed.audience, signed.version,
+    )  # fmt: skip
+    assert (logged.token_sha256, logged.nonce, logged.object_sha256) == (
+        token["token_sha256"], signed.nonce, signed.object_sha256,
+    )  # fmt: skip
     assert signer._printable("a\x1b\nb" + "x" * 400) == ("a  b" + "x" * 400)[:LONGEST_TEXT]
+
+    def refuse(*_: Any) -> Any:
+        raise TokenError("no\x1b[2J, not so", Code.TERMS)
+
+    monkeypatch.setattr(signer, "issue_token", refuse)
+    assert signer.answer(keys, MESSAGE)["code"] == Code.TERMS
+    assert trust(keys)["log"].entries[-1].reason == "no [2J, not so"
 
 
 def test_a_lost_list_is_made_anew_from_the_log_and_a_revoked_object_stays_so(tmp_path: Path) -> None:

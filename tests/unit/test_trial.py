@@ -125,7 +125,7 @@ def test_a_policy_that_fails_while_it_is_measured_is_rejected(try_on, scenario, 
     result, _, works = try_on(scenario)
     assert len(runs(works, True)) == 1
     assert result.verdict.rejection.stage == "score" and not result.verdict.accepted
-    assert result.score is None and "round 0" in result.verdict.rejection.reason
+    assert result.score is None
     assert result.verdict.stages[-1].seconds < 60
     assert result.verdict.rejection.code == code
 

@@ -76,6 +76,7 @@ def ask(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def run_here(steps: Any, given: Any, lake: Any, *, recompute: bool, what: str) -> Trial:
             assert what == f"score {before.id} again"
+            assert steps.send(None), "a trial, and what it is of"
             asked.append((given, recompute))
             return Trial(given.candidate, verdict_of([stage_of("source", 0.1)]), now)
 

@@ -21,6 +21,7 @@ from tasks.host.guest import Shape
 from tasks.trial import build, floor, static
 from tasks.trial.build import arguments_of, loadable, provenance_of
 from tasks.trial.floor import measure_floor
+from tasks.trial.parts import Part
 from tasks.trial.static import Checked, check_statically
 from verifier_vm.object.analyse import Analysis
 from verifier_vm.object.filled import KernelValues
@@ -67,6 +68,24 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
         return check_statically("/* C */", name="mine.bpf.c", kernel=kernel, **given), begun, analysed
 
     return run
+
+
+def test_a_source_is_read_with_its_own_flags_in_confinement_and_with_the_kernel_s_constants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kernel: Any = SimpleNamespace(headers=Path("/headers"))
+    asked: list[Any] = []
+    monkeypatch.setattr(static, "front_end_flags", lambda source, **where: ("flags of", source, where))
+    monkeypatch.setattr(static, "front_end_launcher", lambda **where: ("launcher of", where))
+    monkeypatch.setattr(static, "kernel_values", lambda given: VALUES if given is kernel else None)
+    monkeypatch.setattr(
+        static, "lint_source", lambda source, **more: asked.append((source, more)) or stage_of("source", 0.1)
+    )
+    static._source_stage((Part("mine.bpf.c", "/* C */", tmp_path),), kernel, (Path("/include"),))
+    where = {"vmlinux_dir": Path("/headers"), "include_dirs": (Path("/include"),), "source_dir": tmp_path}
+    expected = {"name": "mine.bpf.c", "flags": ("flags of", "/* C */", where), "launcher": ("launcher of", where),
+                "constants": VALUES.constants}  # fmt: skip
+    assert asked == [("/* C */", expected)]
 
 
 def test_a_sound_policy_goes_through_all_three(check: Any) -> None:
@@ -144,6 +163,21 @@ def test_a_score_is_a_function_of_what_was_loaded(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(build, "descriptor_sha256", lambda workload: "w")
     made = provenance_of(other, POLICY, guest)
     assert (made.binary, made.binary_sha256, made.control) == ("/bin/schbench", "b" * 64, given.candidate.id)
+
+
+def test_where_a_descriptor_lies_is_recorded_only_where_its_id_does_not_lead_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest, given = guest_in(tmp_path), spec(tmp_path)
+    use_guest(monkeypatch, guest)
+    monkeypatch.setattr(build, "descriptor_sha256", lambda workload: "w")
+    assert Path(BATCH.file).is_absolute() and provenance_of(given, POLICY, guest).workload_file == ""
+    for folder, recorded in ((given.settings.workload_dir, False), (tmp_path / "else", True)):
+        folder.mkdir(parents=True)
+        file = folder / "mine.toml"
+        file.touch()
+        mine = replace(given, workload=replace(BATCH, id="mine", file=str(file)))
+        assert provenance_of(mine, POLICY, guest).workload_file == (str(file) if recorded else "")
 
 
 def test_a_candidate_is_loaded_with_its_own_knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from policy_lake.codes import Code
 from policy_lake.model import Finding, Stage
 from verifier_vm.judge.facts import Facts
 from verifier_vm.verdict import (
@@ -36,7 +37,7 @@ def test_notes_and_unknowns_pass_and_the_first_rejection_says_why():
 
 def test_a_stage_that_failed_without_a_word_lets_nothing_through():
     verdict = verdict_of([Stage("kernel", False, 0.0)])
-    assert not verdict.accepted and "without saying why" in verdict.rejection.reason
+    assert not verdict.accepted and verdict.rejection.code == Code.UNEXPLAINED
 
 
 def test_a_verdict_of_no_stages_accepts_nothing():

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_lake.errors import InfraError
-from policy_lake.events import Attached, Detached, Done, ExitKind, ExitRecord, Hello, NotDone, Ran, Started, Stopped
+from policy_lake.events import Attached, Detached, Done, Hello, NotDone, Ran, Started, Stopped
+from policy_lake.exit_record import ExitKind, ExitRecord
 from verifier_vm.machine.wire import parse_event, parse_exit_record
 
 ACCEPTED = json.loads((GOLDEN / "accepted.json").read_text())

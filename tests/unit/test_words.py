@@ -38,7 +38,7 @@ def test_constants_of_the_object_stand_beside_the_sources_own(asked: list[Any]) 
     assert with_constants(POLICY, LJF).knobs[0] is OURS and names.count("slice_ns") == 1 and len(names) > 1
     other = next(name for name in names if name != "slice_ns")
     assert with_constants(POLICY, b"no object") == POLICY, "who analyses it says why"
-    with pytest.raises(InputError, match=f"no knob '{other}'"):
+    with pytest.raises(InputError, match=f"no variable '{other}'"):
         words_for(POLICY, {other: "x"}, b"no object", KERNEL)
     assert words_for(POLICY, {"slice_ns": 200_000}, LJF, KERNEL) == ("slice_ns=200000",)
     assert words_for(POLICY, {}, b"no object", KERNEL) == () and asked == [], "no flag, no kernel"
@@ -47,7 +47,7 @@ def test_constants_of_the_object_stand_beside_the_sources_own(asked: list[Any]) 
 def test_a_setting_that_only_the_object_knows_is_taken() -> None:
     bare = Policy("ljf", "ljf", "", "", "", "source", ())
     assert words_for(bare, {"slice_ns": 200_000}, LJF, KERNEL) == ("slice_ns=200000",)
-    with pytest.raises(InputError, match="no knob 'nonesuch'"):
+    with pytest.raises(InputError, match="no variable 'nonesuch'"):
         words_for(bare, {"nonesuch": 1, "slice_ns": 200_000}, LJF, KERNEL)
     with pytest.raises(InputError, match="from 100000 to"):
         words_for(POLICY, {"slice_ns": 1, OPS_USE: ""}, LJF, KERNEL)

@@ -12,7 +12,8 @@ from contract_cases import contract
 
 from bpf.build import compile_policy
 from bpf.library import policies, policy
-from policy_lake.events import Attached, ExitKind
+from policy_lake.events import Attached
+from policy_lake.exit_record import ExitKind
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import knob_words
 from policy_lake.topology import Topology

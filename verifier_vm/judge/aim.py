@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from policy_lake.knobs import OPS_FLAG, values_of
 from policy_lake.topology import Topology
 from verifier_vm.judge.chosen import NOTHING, Chosen, choose, guests
 from verifier_vm.judge.chosen import exercises as chosen_exercises
@@ -19,7 +20,6 @@ from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED
-from verifier_vm.object.ops import FLAG, word_value
 from verifier_vm.object.program import Program
 
 BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
@@ -54,7 +54,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
         chosen = choose(facts, tier)
     except (ObjectError, *OURS):
         return Aims()
-    disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in word_value(arguments, FLAG).split(",")
+    disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
     return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen)
@@ -109,4 +109,4 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
 def _beyond(cpus: int) -> Part:
     # The last for longer than a stall takes to be found: with much idle time, and so cheap under the virtual clock.
     exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)), Exercise("W5", "W5", 2.2))
-    return Part(f"{cpus} CPUs", exercises, Topology(cpus), reloads=0, counts=False, asked_for=True)
+    return Part(f"{cpus} CPUs", exercises, Topology(cpus), counts=False, asked_for=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from policy_lake.events import ExitKind, ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.limits import KERNEL_LINE
 
 DEATH = re.compile(r"Kernel panic|Oops: |general protection fault|kernel BUG at|unable to handle (?:page fault|kernel)")

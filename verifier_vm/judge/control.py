@@ -15,6 +15,7 @@ from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
 from policy_lake.events import Detached, Ran, SchedState
 from policy_lake.guest import GuestJob, GuestStep
+from policy_lake.knobs import OPS_TIMEOUT, word
 from policy_lake.model import Finding, Rejection, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge.facts import Facts
@@ -67,7 +68,7 @@ def who_fails_alike(
         return "EEVDF"
     if trusted is None:
         return None
-    attach = GuestStep("attach", (OBJECT, f"ops.timeout_ms={limit_ms}"), ATTACH)
+    attach = GuestStep("attach", (OBJECT, word(OPS_TIMEOUT, limit_ms)), ATTACH)
     steps = (*ready, attach, step, GuestStep("detach", (), DETACH, timeout_s=20))
     alike = _fails(failed.code, GuestJob({OBJECT: trusted()}, steps, seed), machine, limit_ms)
     return "a trusted policy" if alike else None

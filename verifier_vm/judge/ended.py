@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from policy_lake.codes import Code
 from policy_lake.errors import LostVMError
-from policy_lake.events import Detached, ExitKind, ExitRecord, Ran
+from policy_lake.events import Detached, Ran
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding
 from verifier_vm.judge.cause import Explained, Scene, explain, stuck_task
 from verifier_vm.judge.dump import Dump, Task, parse_dump

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from policy_lake.codes import Code
-from policy_lake.events import Detached, ExitKind, ExitRecord, Ran
+from policy_lake.events import Detached, Ran
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding
 from verifier_vm.judge.console import is_lockup, kernel_warnings, why_disabled
 from verifier_vm.judge.ended import HOTPLUG_CODE, ended_by_itself, fell_off

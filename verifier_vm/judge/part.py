@@ -9,6 +9,7 @@ from typing import Literal
 
 from policy_lake.events import exercise_label
 from policy_lake.guest import GuestStep
+from policy_lake.knobs import OPS_TIMEOUT, word
 from policy_lake.topology import Topology
 from verifier_vm.situations import Situation, made_by
 
@@ -165,4 +166,4 @@ class Part:
 
 
 def _attach(knob_arguments: Sequence[str], limit_ms: int) -> tuple[str, ...]:
-    return (OBJECT, *knob_arguments, f"ops.timeout_ms={limit_ms}")
+    return (OBJECT, *knob_arguments, word(OPS_TIMEOUT, limit_ms))

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from policy_lake.errors import LostVMError
 from policy_lake.events import Counters, ProgramEvent
+from policy_lake.printed import last_object, number, take
 
 STORM_PER_S = 10_000.0  # of hogs, which leaves each turn 100 us: EEVDF's are switched some 500 times
 
@@ -87,30 +86,32 @@ class Reading:
 
 def read_run(event: ProgramEvent) -> Reading:
     """The reading of one run of `adversary`; LostVMError when it printed something else."""
-    try:
-        report = json.loads(event.out.strip().splitlines()[-1])
-        groups = {name: _group(group) for name, group in report["groups"].items()}
-        figures = {name: _finite(value) for name, value in report["figures"].items()}
-        if not groups:
-            raise ValueError("no groups")
-        wall_ms, counted = _finite(report["wall_ms"]), dict(_counted(event.counters))
-        return Reading(event.exercise, int(_finite(report["cpus"])), wall_ms, groups, figures, counted)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise LostVMError(f"{event.label}: the workload's report cannot be read: {error!r:.200}") from error
+    where = f"{event.label}: the workload's report"
+    report = last_object(event.out, where=where, error=LostVMError)
+    groups = take(report, "groups", dict, where=where, error=LostVMError)
+    figures = take(report, "figures", dict, where=where, error=LostVMError)
+    if not groups:
+        raise LostVMError(f"{where}: field 'groups' is empty")
+    return Reading(
+        event.exercise,
+        int(_number(report, "cpus", where)),
+        _number(report, "wall_ms", where),
+        {name: _group(group, f"{where}: group {name!r:.42}") for name, group in groups.items()},
+        {name: _number({"value": value}, "value", f"{where}: figure {name!r:.42}") for name, value in figures.items()},
+        dict(_counted(event.counters)),
+    )
 
 
-def _group(report: Mapping[str, Any]) -> Group:
-    times = [_finite(report[f"{name}_ms"]) for name in ("run", "least", "most", "work", "delay", "gap")]
+def _group(report: Mapping[str, Any], where: str) -> Group:
+    times = [_number(report, f"{name}_ms", where) for name in ("run", "least", "most", "work", "delay", "gap")]
     run, least, most, work, delay, gap = times
-    n, square, switches = (_finite(report[name]) for name in ("n", "square_ms2", "switches"))
+    n, square, switches = (_number(report, name, where) for name in ("n", "square_ms2", "switches"))
     return Group(int(n), run, square, least, most, work, delay, gap, int(switches))
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):  # no comparison with such a number finds anything wrong
-        raise ValueError(f"{value!r:.60} is not finite")
-    return number
+def _number(report: Mapping[str, Any], name: str, where: str) -> float:
+    """No comparison with a number that is not finite would find anything wrong."""
+    return number(report, name, where=where, error=LostVMError)
 
 
 def _counted(counters: Counters) -> Iterator[tuple[str, int]]:

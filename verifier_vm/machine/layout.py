@@ -28,11 +28,11 @@ def parse_layout(text: str) -> tuple[ProgramLayout, ...]:
     if not text:
         raise LayoutError("the guest did not tell where the policy's code lies")
     try:
-        told = json.loads(text)
-        if told["missing"]:
-            raise LayoutError(f"the kernel does not tell where the code of {told['missing']!r:.80} lies")
-        files = [_text(name, FILE_BYTES).removeprefix("./") for name in _list(told["files"], MOST_FILES)]
-        programs = tuple(_program(program, files) for program in _list(told["programs"], MOST_PROGRAMS))
+        answer = json.loads(text)
+        if answer["missing"]:
+            raise LayoutError(f"the kernel does not tell where the code of {answer['missing']!r:.80} lies")
+        files = [_text(name, FILE_BYTES).removeprefix("./") for name in _list(answer["files"], MOST_FILES)]
+        programs = tuple(_program(program, files) for program in _list(answer["programs"], MOST_PROGRAMS))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise LayoutError(
             f"the guest's layout of the code is malformed: {' '.join(str(error).split())[:120]}"
@@ -43,11 +43,11 @@ def parse_layout(text: str) -> tuple[ProgramLayout, ...]:
     return programs
 
 
-def _program(told: Any, files: list[str]) -> ProgramLayout:
-    name = _text(told["name"], NAME_BYTES)
-    code = bytes.fromhex(_text(told["code"], 2 * MOST_CODE))
+def _program(program: Any, files: list[str]) -> ProgramLayout:
+    name = _text(program["name"], NAME_BYTES)
+    code = bytes.fromhex(_text(program["code"], 2 * MOST_CODE))
     functions, at = [], 0
-    for start, size in _list(told["functions"], MOST_FUNCTIONS):
+    for start, size in _list(program["functions"], MOST_FUNCTIONS):
         first, length = _number(start, JIT_AREA), _number(size, range(1, MOST_CODE + 1))
         if first + length not in JIT_AREA or at + length > len(code):
             raise ValueError(f"{name}: a function of {length} bytes does not fit")
@@ -55,7 +55,7 @@ def _program(told: Any, files: list[str]) -> ProgramLayout:
         at += length
     if at != len(code) or not functions:
         raise ValueError(f"{name}: functions of {at} bytes, and {len(code)} bytes of code")
-    lines = sorted((_line(line, files) for line in _list(told["lines"], MOST_LINES)), key=lambda line: line.address)
+    lines = sorted((_line(line, files) for line in _list(program["lines"], MOST_LINES)), key=lambda line: line.address)
     starts = sorted(functions, key=lambda function: function.start)
     for line in lines:
         index = bisect_right(starts, line.address, key=lambda function: function.start) - 1
@@ -64,8 +64,8 @@ def _program(told: Any, files: list[str]) -> ProgramLayout:
     return ProgramLayout(name, tuple(functions), tuple(lines))
 
 
-def _line(told: Any, files: list[str]) -> CodeLine:
-    address, file, line, column = told
+def _line(entry: Any, files: list[str]) -> CodeLine:
+    address, file, line, column = entry
     name = files[_number(file, range(len(files)))]
     return CodeLine(_number(address, JIT_AREA), name, _number(line, range(1 << 22)), _number(column, range(1 << 10)))
 

@@ -19,7 +19,6 @@ from policy_lake.events import (
     Detached,
     Done,
     Event,
-    ExitRecord,
     Hello,
     LaidOut,
     NotDone,
@@ -34,6 +33,7 @@ from policy_lake.events import (
     Verb,
     Watch,
 )
+from policy_lake.exit_record import ExitRecord
 from policy_lake.limits import DUMP_BYTES, EVENT_BRACKETS, EVENT_BYTES, KERNEL_LINE, LONGEST_NAME
 from policy_lake.show import bytes_printed, is_utf8
 from verifier_vm.machine.declared import parse_declared

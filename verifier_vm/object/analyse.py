@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from policy_lake.knobs import OPS_USE, values_of
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
 from verifier_vm.object.check_cpus import check_cpus
@@ -20,7 +21,7 @@ from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.filled import KernelValues, constants, fill, needs_config
 from verifier_vm.object.kernel import FIRST
-from verifier_vm.object.ops import USE, apply_arguments, read_ops, word_value
+from verifier_vm.object.ops import apply_arguments, read_ops
 from verifier_vm.object.program import Function, read_program, undefined
 from verifier_vm.object.unfilled import explain
 from verifier_vm.object.walk import Walk
@@ -78,12 +79,12 @@ def analyse(data: bytes, arguments: Sequence[str] = (), kernel: KernelValues = N
     try:
         facts = read_facts(data, arguments, kernel)
         callbacks = tuple(sorted(facts.ops.callbacks))
-        told = explain(
+        explained = explain(
             _findings(facts), facts, arguments,
             lambda names: _findings(read_facts(data, arguments, kernel, unknown=names)),
             lambda name: _findings(read_facts(data, (*arguments, f"{name}=1"), kernel)),
         )  # fmt: skip
-        findings = tuple(sorted(told, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
+        findings = tuple(sorted(explained, key=lambda f: ORDER[f.level]))[: limits.FINDINGS]
         text, dead, refuted = evidence(facts), dead_lines(facts), refuted_bugs(facts)
     except ObjectError as error:
         findings, text = (Finding(error.bug, "reject", str(error), "", ADVICE.get(error.bug, "")),), str(error)
@@ -132,7 +133,7 @@ def read_facts(
     if missing := undefined(program):
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise ObjectError(f"{', '.join(missing[:NAMED])}{more}: used, and defined nowhere", "link")
-    ops = read_ops(program, word_value(arguments, USE))
+    ops = read_ops(program, values_of(arguments).get(OPS_USE, ""))
     fill(program, kernel)
     apply_arguments(program, ops, arguments, kernel.constants)
     for constant in constants(program):

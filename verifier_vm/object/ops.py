@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from policy_lake.knobs import OPS_FLAG, OPS_TIMEOUT, OPS_USE, split_word
 from verifier_vm.object import limits
 from verifier_vm.object.btf import ARRAY, DATASEC, ENUM, ENUM64, INT, Btf
 from verifier_vm.object.elf import R_BPF_64_ABS64, Symbol
@@ -19,7 +20,6 @@ KINDS = ("sched_ext_ops", "sched_ext_ops_cid")
 NUMBERS = {"dispatch_max_batch": 4, "flags": 8, "timeout_ms": 4, "exit_dump_len": 4, "hotplug_seq": 8}
 NAME_BYTES = 128
 MOST_CPUS = 1024  # that an array with an element for each CPU is given values for
-USE, FLAG, TIMEOUT = "ops.use", "ops.flag", "ops.timeout_ms"  # words that are about the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,43 +107,39 @@ def _name(data: bytes, at: dict[int, str]) -> str:
     return data[offset : offset + NAME_BYTES].split(b"\0")[0].decode("utf-8", "replace")
 
 
-def word_value(arguments: Sequence[str], name: str) -> str:
-    """The value of the loader's word of that name; "" if it is not among them."""
-    return next((word.partition("=")[2] for word in arguments if word.partition("=")[0] == name), "")
-
-
 def apply_arguments(
     program: Program, ops: Ops, arguments: Sequence[str], kernel_constants: Mapping[str, int] | None = None
 ) -> None:
     """Write NAME=VALUE words into constants and ops as guest/loader.c does; ObjectError where it would fail."""
     settable = {constant.name: constant for constant in constants(program)}
     for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals:
-            raise ObjectError(f"'{argument}' is not KNOB=VALUE", "knob")
+        split = split_word(argument)
+        if split is None:
+            raise ObjectError(f"'{argument}' is not NAME=VALUE", "knob")
+        name, value = split
         if name.startswith("ops."):
             _set_ops(ops, name, value, kernel_constants or {})
             continue
         constant = settable.get(name)
         if constant is None:
-            raise ObjectError(f"the object has no knob '{name}'", "knob")
+            raise ObjectError(f"the object has no variable '{name}' in .rodata", "knob")
         grows = is_resizable(program.btf, constant.section, name)
         encoded = _encode(program.btf, constant.type_id, value, 0, resizable=grows)
         if encoded is None:
-            raise ObjectError(f"'{value}' does not fit knob '{name}'", "knob")
+            raise ObjectError(f"'{value}' does not fit variable '{name}'", "knob")
         write(program, constant, encoded)
 
 
 def _set_ops(ops: Ops, name: str, value: str, kernel_constants: Mapping[str, int]) -> None:
-    if name == TIMEOUT and value.isdigit() and len(value) <= 10:  # the loader only ever lowers it
+    if name == OPS_TIMEOUT and value.isdigit() and len(value) <= 10:  # the loader only ever lowers it
         if not ops.numbers["timeout_ms"] or ops.numbers["timeout_ms"] > int(value):
             ops.numbers["timeout_ms"] = int(value)
-    elif name == FLAG:
+    elif name == OPS_FLAG:
         for flag in value.split(","):
             if kernel_constants and flag not in kernel_constants:
                 raise ObjectError(f"this kernel has no flag '{flag}'", "knob")
             ops.numbers["flags"] |= kernel_constants.get(flag, 0)
-    elif name != USE:
+    elif name != OPS_USE:
         raise ObjectError(f"'{name}={value}' is no setting of the loader", "knob")
 
 

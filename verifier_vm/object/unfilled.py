@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
+from policy_lake.knobs import values_of
 from policy_lake.model import Finding
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.filled import Constant, constants
@@ -66,7 +67,7 @@ def _key(finding: Finding) -> tuple[str, str, str]:
 
 def _unset(facts: Facts, arguments: Sequence[str]) -> Iterable[Constant]:
     """Constants of one number that are 0, that some path reads, and that no word sets."""
-    given, program = {argument.partition("=")[0] for argument in arguments}, facts.program
+    given, program = values_of(arguments), facts.program
     for constant in constants(program):
         places = [(constant.section, constant.offset + at) for at in range(constant.size)]
         compiled = program.data.get(constant.section, b"")[constant.offset : constant.offset + constant.size]

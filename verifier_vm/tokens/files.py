@@ -32,14 +32,14 @@ def require_private(path: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise KeyFileError(f"{path}: owned by user {status.st_uid}, not by the user who signs ({os.geteuid()})")
     if loose := stat.S_IMODE(status.st_mode) & 0o077:
-        told = f"{path}: others may use it (mode bits {loose:03o})"
+        exposed = f"{path}: others may use it (mode bits {loose:03o})"
         if not stat.S_ISDIR(status.st_mode):
-            raise KeyFileError(f"{told}: `chmod 600 {path}`")
+            raise KeyFileError(f"{exposed}: `chmod 600 {path}`")
         # A directory such as /etc, named by mistake, is not to be closed to all others on our advice.
         entries = {entry.name for entry in path.iterdir()} if os.access(path, os.R_OK) else set()
         if not entries or OURS & entries:
-            raise KeyFileError(f"{told}: `chmod 700 {path}`")
-        raise KeyFileError(f"{told}, and it holds other things: name a directory of its own")
+            raise KeyFileError(f"{exposed}: `chmod 700 {path}`")
+        raise KeyFileError(f"{exposed}, and it holds other things: name a directory of its own")
 
 
 @contextmanager

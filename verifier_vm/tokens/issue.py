@@ -90,13 +90,13 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
 
 def _tried(request: TokenRequest) -> Tried | None:
     """The shares are worked out here: what a request says of them is not believed."""
-    told = request.coverage
-    if told is None or told.unknown:
+    claimed = request.coverage
+    if claimed is None or claimed.unknown:
         return None
-    if not {*told.never_ran} <= {*told.programs} or len({*told.programs}) != len(told.programs):
+    if not {*claimed.never_ran} <= {*claimed.programs} or len({*claimed.programs}) != len(claimed.programs):
         raise ValueError("the coverage's callbacks contradict each other")
-    coverage = counted(told.programs, told.files, told.conditions, told.never_ran)
-    if coverage != told:
+    coverage = counted(claimed.programs, claimed.files, claimed.conditions, claimed.never_ran)
+    if coverage != claimed:
         raise ValueError("the coverage's shares are not those of its lines and branches")
     return Tried(coverage.lines, coverage.branches, request.min_coverage, digest_of(coverage))
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from control_plane.results import Rejected, ScoreResult, TuneResult, VerifyResult
+    from control_plane.results import Rejected, ScoreResult, VerifyResult
     from policy_lake.errors import BuildError, InfraError, InputError, LostVMError, SchedcpError
     from policy_lake.model import Finding, Rejection, Stage, Verdict
     from policy_lake.scores import Pair, Ratio, Score
+    from policy_lake.tuned import TuneResult
     from schedcp.calls import score, tune, verify
     from schedcp.settings import Settings
 

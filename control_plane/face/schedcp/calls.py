@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.limits import most_pairs as most_of
-from policy_lake.model import KnobValue, from_json
+from policy_lake.model import KnobValue
 
 if TYPE_CHECKING:
-    from control_plane.results import Rejected, ScoreResult, TuneResult, VerifyResult
+    from control_plane.results import Rejected, ScoreResult, VerifyResult
+    from policy_lake.tuned import TuneResult
     from tasks.host.settings import Settings
 
 
@@ -116,7 +117,6 @@ def tune(
     report and its pictures; times are in seconds. Raises InputError before anything is started, InfraError when the
     run could not go on.
     """
-    from control_plane.results import TuneResult
     from flows.local import run_tune
     from schedcp.settings import resolved
     from tasks.run.spec import define_run
@@ -124,4 +124,4 @@ def tune(
     run = define_run(
         workload, resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
     )
-    return from_json(TuneResult, run_tune(run))
+    return run_tune(run)
