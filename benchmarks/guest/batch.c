@@ -44,6 +44,7 @@ int main(int argc, char **argv)
 		{"--shuffle", &shuffle, 0, 1},
 		{"--seed", &seed, 0, UINT64_MAX},
 		{"--real", &work_real, 0, 1},
+		{"--footprint-kib", &footprint_kib, 0, 128 << 10},
 		{NULL, NULL, 0, 0},
 	};
 	struct job *jobs;

@@ -35,7 +35,7 @@ struct job_kind {
 	int (*run)(const struct job *job);
 };
 
-static uint64_t job_count = 40, shuffle, seed = 1;
+static uint64_t job_count = 40, shuffle, seed = 1, footprint_kib;
 
 /* Shared with the jobs, for what they know of themselves. Ends the program with 1 if there is no memory. */
 static struct job *new_jobs(void)
@@ -80,6 +80,7 @@ static void run_job(const struct job_kind *kind, struct job *job, const int *rea
 		kind->open(job);
 	if (write(ready[1], &byte, 1) != 1 || read(start[0], &byte, 1) != 0)
 		_exit(1);
+	work_tell_footprint(footprint_kib);
 	job->cpu_ms_before = own_cpu_ms(); /* what a job costs to create lies before the makespan, and outside its bound */
 	if (kind->run(job))
 		_exit(0);

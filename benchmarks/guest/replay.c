@@ -39,7 +39,7 @@ static struct shared *shared;
 static struct edge *edges;
 static _Atomic uint64_t *cpu_ns;	/* by name */
 static uint32_t *delay_ns;		/* by operation: from what should wake it to running, NO_SAMPLE if it did not block */
-static uint64_t jitter_permille, seed = 1;
+static uint64_t jitter_permille, seed = 1, footprint_kib;
 static uint64_t cost_ns[OP_KINDS + 1];	/* of an operation for who does it; the last: of a new process for itself */
 
 struct task {
@@ -175,6 +175,7 @@ static void run_task(uint32_t number, uint32_t name, uint64_t own_cost_ns)
 {
 	struct task me = {.name = name, .owed_ns = (int64_t)own_cost_ns, .scale = scale_of(number)};
 
+	work_tell_footprint(footprint_kib);
 	atomic_fetch_add(&shared->started, 1);
 	for (uint32_t i = program.first[number]; i < program.first[number + 1]; i++) {
 		const struct op *op = &program.ops[i];
@@ -241,6 +242,7 @@ int main(int argc, char **argv)
 		{"--seed", &seed, 0, UINT64_MAX},
 		{"--jitter-permille", &jitter_permille, 0, 500},
 		{"--costs", &calibrate, 0, 1},
+		{"--footprint-kib", &footprint_kib, 0, 128 << 10},
 		{NULL, NULL, 0, 0},
 	};
 

@@ -56,6 +56,7 @@ static void read_all_options(int argc, char **argv)
 			opts.no_locking = true;
 	}
 	read_options(kept, argv, specs);
+	work_tell_footprint(opts.footprint_kb);
 	opts.runtime_ms = runtime_s ? runtime_s * 1000 : opts.runtime_ms;
 	opts.warmup_ms = warmup_s * 1000;
 	if (!opts.workers)

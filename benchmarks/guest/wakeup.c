@@ -22,7 +22,7 @@ struct worker {
 	uint64_t *late_ns;
 };
 
-static uint64_t sleeper_count = 8, hogs_per_cpu = 2, wakeups = 200, work = 500, think_us = 5000, seed = 1;
+static uint64_t sleeper_count = 8, hogs_per_cpu = 2, wakeups = 200, work = 500, think_us = 5000, seed = 1, footprint_kib;
 static pthread_barrier_t start;
 static atomic_bool stop;
 
@@ -136,6 +136,7 @@ int main(int argc, char **argv)
 		{"--wakeups", &wakeups, 1, 1000000},     {"--work", &work, 0, 1ULL << 40},
 		{"--think-us", &think_us, 1, 10000000},  {"--seed", &seed, 0, UINT64_MAX},
 		{"--real", &work_real, 0, 1},
+		{"--footprint-kib", &footprint_kib, 0, 128 << 10},
 		{NULL, NULL, 0, 0},
 	};
 	struct worker *workers;
@@ -144,6 +145,7 @@ int main(int argc, char **argv)
 	double wall_s;
 
 	read_options(argc, argv, specs);
+	work_tell_footprint(footprint_kib);
 	CPU_ZERO(&cpus);
 	sched_getaffinity(0, sizeof(cpus), &cpus);
 	hogs = hogs_per_cpu * (uint64_t)CPU_COUNT(&cpus);

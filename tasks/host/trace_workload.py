@@ -22,7 +22,7 @@ goal = {goal}
 family = "own"
 program = "replay"
 trace = {trace}
-args = ["{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}"]
+args = ["{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}", "--footprint-kib", "{{footprint_kib}}"]
 metric = "makespan_ms"
 unit = "ms"
 direction = "lower"
@@ -32,6 +32,7 @@ cpus = {cpus}
 runs_s = {{ smoke = {smoke_s:.1f}, standard = {standard_s:.1f}, full = {full_s:.1f} }}
 
 [work.all]
+footprint_kib = 256 # of a process, on a machine with caches (--machine): a guess, for the trace does not tell
 jitter_permille = 20 # bursts vary by 2 % from seed to seed, as they do from run to run
 skip_permille = {skip} # of the CPU time, before the piece that a tier replays
 cpu_ms = {standard_ms} # how much CPU time that piece has
