@@ -29,7 +29,7 @@ def machines_show(
     cpus: Cpus = None,
     json: Json = False,
 ) -> None:
-    """Show what a machine's descriptor says, with the source of each number; with --cpus as a guest of that size has it."""
+    """Show a machine with the source of each number; with --cpus as a guest of that size has it."""
     from control_plane.machines import show_command
 
     show_command(machine, cpus, as_json=json)
@@ -38,11 +38,15 @@ def machines_show(
 @machine_app.command("measure")
 def machine_measure(
     output: Annotated[Path, typer.Option("--output", "-o", help="The descriptor to write, .toml.")],
-    force: Annotated[bool, typer.Option("--force", help="Write it even if it is not to be trusted, and say so in it.")] = False,
-    short: Annotated[bool, typer.Option("--short", help="Fewer repetitions, some 15 s: a look, with wide intervals.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write it even if it is not to be trusted, and say so in it.")
+    ] = False,
+    short: Annotated[
+        bool, typer.Option("--short", help="Fewer repetitions, some 15 s: a look, with wide intervals.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Measure this host in under 2 minutes: speed, switches, caches, SMT, turbo, idle states; leave it alone meanwhile."""
+    """Measure this host in under 2 minutes, in which nothing else should run on it."""
     from control_plane.machine import measure_command
 
     raise typer.Exit(measure_command(output, force=force, short=short, as_json=json))

@@ -62,7 +62,7 @@ def kind_of(lie: HostTopology) -> str:
 
 
 def defaults(lie: HostTopology, kind: str) -> MachineModel:
-    """A machine of that kind with the host's topology, and what its kernel says: cache sizes, capacities, idle states."""
+    """A machine of that kind with the host's topology, and what its kernel says of caches, speeds and idle states."""
     like, topology = machine(kind), lie.topology
     smt = like.costs.smt if like.costs.smt < WHOLE else machine("desktop").costs.smt
     llc_kib = lie.llc_kib or like.costs.llc_kib

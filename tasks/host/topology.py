@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How this host's CPUs lie, as a machine of equal LLCs and nodes, with what its kernel says of their caches and speeds."""
+"""How this host's CPUs lie, as a machine of equal LLCs and nodes; what its kernel says of caches and speeds."""
 
 from __future__ import annotations
 
@@ -69,19 +69,17 @@ def _by_llc(cores: Sequence[list[int]], llc_of: Mapping[int, str]) -> list[list[
     return sorted(groups.values(), key=lambda group: group[0])
 
 
-def _even(
-    groups: list[list[list[int]]], smt: int, node_of: Mapping[int, int]
-) -> tuple[tuple[int, ...], Topology]:
+def _even(groups: list[list[list[int]]], smt: int, node_of: Mapping[int, int]) -> tuple[tuple[int, ...], Topology]:
     """The CPUs, LLC by LLC, of the largest machine with equal LLCs and nodes that a guest can be."""
     groups = sorted(groups, key=lambda group: (node_of.get(group[0][0], 0), group[0]))
     most = int(limits.CPUS.high)
     smt = min(smt, most)
-    cores = max(1, min(min(map(len, groups)), most // smt))
+    cores = max(1, min([most // smt, *map(len, groups)]))
     by_node: dict[int, list[list[list[int]]]] = {}
     for group in groups:
         by_node.setdefault(node_of.get(group[0][0], 0), []).append(group)
     fit = most // (cores * smt)
-    a_node = min(min(map(len, by_node.values())), fit // len(by_node))
+    a_node = min([fit // len(by_node), *map(len, by_node.values())])
     if a_node < 1:  # more nodes than a guest has room for: as many of them as there is
         a_node, by_node = 1, dict(list(by_node.items())[:fit])
     chosen = [group for groups_there in by_node.values() for group in groups_there[:a_node]]
@@ -115,7 +113,7 @@ def _cache_kib(sys: Path, cpu: int, level: int) -> int:
 
 
 def _capacities(sys: Path, cpus: Sequence[int], smt: int) -> tuple[int, ...]:
-    """The CPUs' speeds in 1024ths of the fastest, by capacity or else by highest frequency; empty if equal or unknown."""
+    """The CPUs' speeds in 1024ths of the fastest, by capacity or else frequency; empty if equal or unknown."""
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
         texts = [text_of(sys / CPUS / f"cpu{cpu}" / name) for cpu in cpus[::smt]]
         if all(text.isascii() and text.isdigit() and int(text) for text in texts):
