@@ -19,7 +19,7 @@ from tasks.machine.measure import Measured, measure_host
 
 
 def measure_command(output: Path, *, force: bool, short: bool, as_json: bool) -> int:
-    """Measure, print, write; exit status 4, and nothing written unless `force`, where it is not to be trusted.
+    """Measure, print, write; exit status 4, and nothing written, where it is not to be trusted, unless `force`.
 
     InputError, before anything is measured, for an `output` that could not be written.
     """
@@ -41,7 +41,7 @@ def measure_command(output: Path, *, force: bool, short: bool, as_json: bool) ->
         return 0
     done = f"{output} is written all the same" if written else "nothing is written"
     sys.stderr.write(f"schedcp: not to be trusted, and {for_terminal(done)}: {for_terminal('; '.join(measured.why))}\n")
-    return InfraError.exit_status
+    return 0 if written else InfraError.exit_status
 
 
 def _comment(measured: Measured) -> str:

@@ -71,7 +71,6 @@ def plan(lie: HostTopology, effort: Effort) -> Iterator[Experiment]:
     """What this host can show, in an order that puts those side by side that are compared."""
     first, reps = str(lie.cpus[0]), str(effort.samples)
     for part in PARTS:
-        yield Experiment(f"count.{part}", ("count", part), once=True)
         yield Experiment(f"work.{part}", ("work", part, first, reps))
     yield Experiment("alone", ("work", "deflate", first, reps))
     if lie.topology.smt > 1:
@@ -84,6 +83,7 @@ def plan(lie: HostTopology, effort: Effort) -> Iterator[Experiment]:
     if other is not None:
         yield from (Experiment(f"wake.{us}", ("wake", first, str(other), str(us), reps)) for us in IDLE_US)
     yield from _memory(lie, first, reps)
+    yield from (Experiment(f"count.{part}", ("count", part), once=True) for part in PARTS)  # the longest, some 10 s
 
 
 def busy_cores(lie: HostTopology) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import time
@@ -74,11 +75,9 @@ def measure_host(settings: Settings, effort: Effort, say: Callable[[str], object
     after = _cpu_times()
     found = tuple(numbers(lie, gathered))
     stolen, others = _shares(before, after)
-    machine = machine_of(lie, found, name)
-    return Measured(
-        machine, found, left_out(lie, found), stolen, others, time.monotonic() - began,
-        tuple(_doubts(found, stolen, others)),
-    )  # fmt: skip
+    doubts = tuple(_doubts(found, stolen, others))
+    machine = machine_of(lie, found, name, trusted=not doubts)
+    return Measured(machine, found, left_out(lie, found), stolen, others, time.monotonic() - began, doubts)
 
 
 def _doubts(found: tuple[Number, ...], stolen: float, others: float) -> list[str]:
@@ -99,7 +98,7 @@ def left_out(lie: HostTopology, found: tuple[Number, ...]) -> dict[str, str]:
     return {name: why for name, why in LEFT_OUT.items() if name not in shown}
 
 
-def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str) -> MachineModel:
+def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str, *, trusted: bool) -> MachineModel:
     """The machine that was measured; numbers that nothing is known of are those of the host's kind, and say so."""
     base = defaults(lie, kind_of(lie))
     changes: dict[str, Any] = {}
@@ -125,7 +124,7 @@ def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str) -> Machi
         node_mbps=max(costs.node_mbps, costs.memory_mbps) if costs.node_mbps else 0,
     )
     sources = {key: text[: limits.LONGEST_LINE] for key, text in sources.items()}
-    title = f"{_model_name()}, measured {datetime.now(UTC):%Y-%m-%d}"
+    title = f"{_model_name()}, measured {datetime.now(UTC):%Y-%m-%d}{'' if trusted else ', not to be trusted'}"
     return MachineModel(name if ID.fullmatch(name) else HOST, lie.topology, costs, title, sources)
 
 
@@ -140,17 +139,22 @@ def _cost(one: Number, smt: int) -> tuple[str, Any] | None:
         return one.name.replace("_gbps", "_mbps"), round(gbps * 1000)
     if one.name in ("smt", "beyond_llc"):
         least = limits.LEAST_SMT / smt if one.name == "smt" else limits.MACHINE_SPEED.low
-        return one.name, round(min(max(one.value, least), 1.0) * WHOLE)
+        return one.name, _whole(one.value, least)
     return None
 
 
 def _filled(turbo: list[Number]) -> tuple[int, ...]:
     """The speed with 1, 2, … busy cores, on a line between the counts that were measured."""
-    points = [(1, 1.0), *((int(one.name.partition(".")[2]), max(one.value, limits.MACHINE_SPEED.low)) for one in turbo)]
+    points = [(1, 1.0), *((int(one.name.partition(".")[2]), one.value) for one in turbo)]
     speeds = [1.0]
     for (low, slow), (high, fast) in pairwise(points):
         speeds += [slow + (fast - slow) * (at - low) / (high - low) for at in range(low + 1, high + 1)]
-    return tuple(round(speed * WHOLE) for speed in speeds)
+    return tuple(_whole(speed, limits.MACHINE_SPEED.low) for speed in speeds)
+
+
+def _whole(share: float, least: float) -> int:
+    """A share of full speed in the model's unit, no less than what a descriptor may say after rounding."""
+    return min(WHOLE, max(round(share * WHOLE), math.ceil(least * WHOLE)))
 
 
 def _exits(points: list[Number]) -> tuple[tuple[int, int], ...]:

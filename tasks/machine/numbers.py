@@ -17,9 +17,7 @@ from tasks.machine.experiments import IDLE_US, PARTS, busy_cores
 CALLS, SWITCH, WAKE = 36_900, 6_140, 7_600
 WIDE = 0.2  # of the value: an interval that is wider says too little
 NEAR_NS = 500.0  # and times that are known to so much are known, however small they are
-STEP = (
-    1.3  # by which a load must take longer beyond a cache than within, for the cache to be as large as it is said to be
-)
+STEP = 1.3  # times as long a load must take beyond a cache as within, for it to be as large as sysfs says
 FEWEST = 6  # below, even the least and the greatest sample do not enclose the median with 95 %
 
 
