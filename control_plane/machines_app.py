@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from control_plane.options import Cpus, Json
+from control_plane.options import Json, number
+from policy_lake.limits import CPUS
 
 machines_app = typer.Typer(help="List the machines that a guest can be like, or show one.")
 machine_app = typer.Typer(help="Measure what scheduling costs on this host.", no_args_is_help=True)
@@ -26,7 +27,7 @@ def machines(context: typer.Context, json: Json = False) -> None:
 @machines_app.command("show")
 def machines_show(
     machine: Annotated[str, typer.Argument(help="Name of a machine, `host` for this one, or the path of a .toml.")],
-    cpus: Cpus = None,
+    cpus: Annotated[int | None, number(CPUS, "--cpus", help="As a guest with so many CPUs has it.")] = None,
     json: Json = False,
 ) -> None:
     """Show a machine with the source of each number; with --cpus as a guest of that size has it."""

@@ -37,10 +37,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_instructions_are_counted_without_counters(program: Path) -> None:
-    """Each time the same, and as many as the guest's virtual clock counts for the same work (127,500)."""
+    """Each time the same, and as many as the guest's virtual clock counts for the same work (63,800)."""
     counts = [samples(program, Experiment("count", ("count", "crc"))) for _ in range(2)]
     assert counts[0] == counts[1] and counts[0][1] == ""
-    assert 115_000 < counts[0][0][0] < 140_000
+    assert 57_000 < counts[0][0][0] < 70_000
     assert samples(program, Experiment("count", ("count", "nothing")))[0][0] < 10
 
 
@@ -67,10 +67,8 @@ def test_each_experiment_gives_its_samples(program: Path, words: tuple[str, ...]
 
 
 def test_a_cpu_that_is_not_there_is_said(program: Path) -> None:
-    assert samples(program, Experiment("x", ("chase", "1023", "64", "2"))) == (
-        [],
-        "measure: CPU 1023: Invalid argument",
-    ) or ("CPU 1023" in samples(program, Experiment("x", ("chase", "1023", "64", "2")))[1])
+    values, why = samples(program, Experiment("x", ("chase", "1023", "64", "2")))
+    assert values == [] and "CPU 1023: Invalid argument" in why
 
 
 def test_this_machine_is_measured_and_read_back(program: Path, tmp_path: Path) -> None:
