@@ -41,11 +41,12 @@ class Effort:
 SHORT = Effort(1, 7)
 
 
+PROGRAM = Program(tuple(sorted(FOLDER.glob("measure*.c"))), libraries=("pthread", "z"), headers=(FOLDER / "measure.h",))
+
+
 def measuring_program(cache_dir: Path) -> Path:
     """The program, compiled for this host; InfraError as from `host_program`."""
-    sources = tuple(sorted(FOLDER.glob("measure*.c")))
-    program = Program(sources, libraries=("pthread", "z"), headers=(FOLDER / "measure.h",))
-    return host_program("measure", program, cache_dir)
+    return host_program("measure", PROGRAM, cache_dir)
 
 
 def samples(binary: Path, experiment: Experiment) -> tuple[list[float], str]:

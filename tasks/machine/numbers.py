@@ -13,7 +13,7 @@ from tasks.machine.experiments import IDLE_US, PARTS, busy_cores
 
 # What these experiments are in instructions of the guest's kernel (7.3.4), counted by its virtual clock at 1 ns each: a
 # round of calls; a switch between two processes that wait for one another, without the calls; from a write to the
-# return of the read that it ends on an idle CPU. docs/machines.md says how.
+# return of the read that it ends on an idle CPU. tests/vm/test_machine_counts.py counts anew.
 CALLS, SWITCH, WAKE = 36_900, 6_140, 7_600
 WIDE = 0.2  # of the value: an interval that is wider says too little
 NEAR_NS = 500.0  # and times that are known to so much are known, however small they are
