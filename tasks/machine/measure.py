@@ -116,6 +116,10 @@ def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str, *, trust
         if points:
             changes[listed] = _filled(points) if listed == "turbo" else _exits(points)
             sources[listed] = "; ".join(f"{one.name.partition('.')[2]}: {_source(one, '')}" for one in points)
+    if lie.capacity:  # the first CPU was measured, and the speeds of a machine are its fastest one's
+        for rate in ("user_ps", "kernel_ps"):
+            if rate in changes:
+                changes[rate] = max(int(limits.MACHINE_PS.low), changes[rate] * lie.capacity[0] // WHOLE)
     costs = replace(base.costs, **changes)
     costs = replace(costs, memory_mbps=min(costs.memory_mbps, costs.llc_mbps or costs.memory_mbps))
     costs = replace(

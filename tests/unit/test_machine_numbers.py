@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_an_interval_encloses_the_median_as_often_as_it_says() -> None:
         assert inside / 2000 > 0.94, count
 
 
+@pytest.mark.parametrize(("count", "least"), [(6, 0), (7, 0), (11, 1), (33, 10)])
+def test_its_ends_are_the_order_statistics_of_the_tables(count: int, least: int) -> None:
+    """As in W. J. Conover, Practical Nonparametric Statistics, 3.2: 95 % or the next that is more."""
+    number = interval("x", range(count), "")
+    assert (number.low, number.value, number.high) == (least, (count - 1) / 2, count - 1 - least)
+
+
 def test_too_few_samples_are_said_to_be() -> None:
     assert "too few" in interval("x", [1.0] * 5, "").why and not interval("x", [1.0] * 6, "").why
 
@@ -59,7 +67,8 @@ def test_a_wide_interval_is_a_reason_unless_the_time_is_short() -> None:
     assert judged(Number("a", 100, 80, 101, 9, "GB/s")).why
     assert not judged(Number("a", 100, 91, 110, 9, "GB/s")).why
     assert not judged(Number("a", 100, 0, 400, 9, "ns")).why
-    assert judged(Number("a", 100, 0, 700, 9, "ns")).why
+    assert judged(Number("a", 100, 0, 501, 9, "ns")).why and not judged(Number("a", 100, 0, 500, 9, "ns")).why
+    assert judged(Number("a", 1000, 900, 1101, 9, "GB/s")).why and not judged(Number("a", 1000, 900, 1100, 9, "x")).why
 
 
 def test_what_the_guests_kernel_executes_is_no_cost_beside_it() -> None:
@@ -111,6 +120,12 @@ def test_the_machine_has_what_was_measured() -> None:
     assert (costs.llc_mbps, costs.memory_mbps, costs.remote_mbps) == (40_200, 8_040, 4_020)
     assert costs.smt == pytest.approx(640, abs=8) and costs.turbo == (1024, 1024, 922, 819)
     assert machine.sources["llc_gbps"].startswith("measured: median of 11")
+
+
+def test_of_a_hybrid_whose_slow_core_comes_first_the_speed_is_the_fast_ones() -> None:
+    lie = replace(TWO, capacity=(512, 1024))
+    found = tuple(numbers(lie, sampled(lie)))
+    assert machine_of(lie, found, "mine", trusted=True).costs.kernel_ps == pytest.approx(200, rel=0.02)
 
 
 VALUES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12))
