@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from machine_cases import MINE, sysfs, write
 
@@ -88,6 +89,7 @@ def test_a_host_larger_than_any_guest_keeps_its_structure(tmp_path: Path) -> Non
     assert lie.topology == Topology(64, 4, 2, 2) and len(set(lie.cpus)) == 64
 
 
+@hypothesis_settings(deadline=None)
 @given(st.data())
 def test_any_host_is_made_even(data: st.DataObject) -> None:
     smt, llcs, nodes = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 9))
