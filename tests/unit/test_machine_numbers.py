@@ -143,10 +143,21 @@ def test_whatever_was_sampled_the_file_is_one_that_can_be_read(lie: HostTopology
         assert read_machine(write(Path(folder), descriptor_text(machine))) == machine
 
 
-def test_a_program_that_fails_or_hangs_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_time_is_left_for_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(measure, "samples", lambda binary, one, limit_s: (tried.append(one.name), ([1.0] * 11, ""))[1])
+    whole = measure._gathered(Path("x"), TWO, Effort(2, 11), lambda text: None)
+    assert all(len(one.values) == (11 if name.startswith("count") else 22) for name, one in whole.items())
+    assert len(tried) == 2 * len(whole) - 4
+    monkeypatch.setattr(measure, "LONGEST_S", 0.0)
+    cut = measure._gathered(Path("x"), TWO, Effort(2, 11), lambda text: None)
+    assert cut.keys() == whole.keys() and {one.why for one in cut.values()} == {"0 s were over"}
+    assert all(number.why for number in numbers(TWO, cut))
+
+
+def test_a_program_that_fails_or_hangs_is_told_of() -> None:
     assert samples(Path("/bin/sh"), Experiment("x", ("-c", "echo 1.5; echo no >&2; exit 3"))) == ([1.5], "no")
-    monkeypatch.setattr("tasks.machine.experiments.LIMIT_S", 0.2)
-    assert "more than" in samples(Path("/bin/sh"), Experiment("x", ("-c", "exec sleep 60")))[1]
+    assert "more than" in samples(Path("/bin/sh"), Experiment("x", ("-c", "exec sleep 60")), limit_s=0.2)[1]
 
 
 @pytest.mark.parametrize(
