@@ -165,3 +165,31 @@ def test_names_and_paths(tmp_path: Path) -> None:
 def test_a_scaled_machine_is_one_that_a_file_can_describe(tmp_path: Path, name: str, cpus: int) -> None:
     scaled = at(machine(name), cpus).model
     assert read_machine(write(tmp_path, descriptor_text(scaled))) == scaled
+
+
+@pytest.mark.parametrize(("size", "kib"), [("32M", 32768), ("1G", 1 << 20), ("20480K", 20480)])
+def test_sizes_are_in_any_unit_of_the_kernels(tmp_path: Path, size: str, kib: int) -> None:
+    root = sysfs(tmp_path, [[0]], [[0]], devices__system__cpu__cpu0__cache__index3__size=size)
+    assert read_host_topology(root).llc_kib == kib
+
+
+def test_where_the_last_cache_is_a_cores_own_there_is_no_other_before_it(tmp_path: Path) -> None:
+    root = sysfs(tmp_path / "sys", [[0]], [[0]], devices__system__cpu__cpu0__cache__index3__size="512K")
+    lie = read_host_topology(root)
+    assert (lie.l2_kib, lie.llc_kib) == (0, 512)
+    host = host_machine(settings(tmp_path), root).model
+    assert (host.costs.l2_kib, host.costs.llc_mbps, "llc_gbps" in host.sources) == (0, 0, False)
+    assert read_machine(write(tmp_path, descriptor_text(host))) == host
+
+
+def test_without_caches_a_package_is_taken_for_one(tmp_path: Path) -> None:
+    more = {f"devices__system__cpu__cpu{n}__topology__physical_package_id": str(n // 2) for n in range(4)}
+    lie = read_host_topology(sysfs(tmp_path, SINGLES[:4], [], **more))
+    assert lie.topology == Topology(4, 2) and (lie.l2_kib, lie.llc_kib) == (0, 0)
+
+
+def test_a_host_of_more_nodes_than_a_guest_has_cpus(tmp_path: Path) -> None:
+    lie = read_host_topology(
+        sysfs(tmp_path, [[n] for n in range(80)], [[n] for n in range(80)], nodes=[str(n) for n in range(80)])
+    )
+    assert lie.topology == Topology(64, 64, 1, 64) and lie.cpus == tuple(range(64))
