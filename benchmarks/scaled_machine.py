@@ -41,7 +41,9 @@ def at(model: MachineModel, cpus: int) -> Scaled:
         smt=costs.smt if topology.smt > 1 else WHOLE,
         remote_mbps=costs.remote_mbps if topology.nodes > 1 else 0,
     )
-    return Scaled(replace(model, topology=topology, costs=scaled), _words(whole, topology, cpus))
+    none = {"smt": topology.smt == 1, "remote_gbps": topology.nodes == 1, "capacity": not scaled.capacity}
+    sources = {name: source for name, source in model.sources.items() if not none.get(name)}
+    return Scaled(replace(model, topology=topology, costs=scaled, sources=sources), _words(whole, topology, cpus))
 
 
 def _topology(whole: Topology, cpus: int) -> Topology:

@@ -39,8 +39,8 @@ UNITS = {
 def list_command(*, as_json: bool) -> None:
     """The project's machines, and this host."""
     host = host_machine(load_settings())
-    listed = [_output(machine(name), str(path)) for name, path in machine_files().items()]
-    listed.append(_output(host.model, None, host.said))
+    listed = [machine_output(machine(name), str(path)) for name, path in machine_files().items()]
+    listed.append(machine_output(host.model, None, host.said))
     if as_json:
         print_json("machines", MachinesOutput(tuple(listed)))
         return
@@ -58,7 +58,7 @@ def show_command(name: str, cpus: int | None, *, as_json: bool) -> None:
         model, said = scaled.model, "; ".join(filter(None, (scaled.words, said)))
     file = None if name == HOST else str(machine_files().get(name) or Path(name).absolute())
     if as_json:
-        print_json("machines show", _output(model, file, said))
+        print_json("machines show", machine_output(model, file, said))
         return
     out().print(f"[bold]{escape(model.name)}[/]: {escape(model.title)}", soft_wrap=True)
     for line in _lines(model, said, file):
@@ -83,7 +83,8 @@ def _shown(value: Any) -> str:
     return ", ".join(f"({', '.join(map(str, one))})" if isinstance(one, list) else f"{one:g}" for one in value)
 
 
-def _output(model: MachineModel, file: str | None, said: str = "") -> MachineOutput:
+def machine_output(model: MachineModel, file: str | None, said: str = "") -> MachineOutput:
+    """The machine as the commands print it."""
     lie = model.topology
     return MachineOutput(
         name=model.name, title=model.title, topology=str(lie), cpus=lie.cpus, llcs=lie.llcs, smt=lie.smt,

@@ -48,6 +48,30 @@ def descriptors() -> list[bytes]:
 
 
 @contextmanager
+def machine_parser() -> Iterator[Parse]:
+    """What can be read can be scaled, and written and read again as the same."""
+    from benchmarks.machine_file import read_machine
+    from benchmarks.machine_text import descriptor_text
+    from benchmarks.scaled_machine import at
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.toml"
+
+        def parse(data: bytes) -> None:
+            path.write_bytes(data)
+            model = read_machine(path)
+            for cpus in (1, 3, 8, 64):
+                path.write_text(descriptor_text(at(model, cpus).model))
+                assert read_machine(path) == at(model, cpus).model
+
+        yield parse
+
+
+def machines() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((ROOT / "benchmarks/machines").glob("*.toml"))]
+
+
+@contextmanager
 def trace_parser() -> Iterator[Parse]:
     from benchmarks.trace.cut import cut
     from benchmarks.trace.file import TYPES, parse_trace

@@ -33,6 +33,7 @@ def _encoded(texts: Sequence[str]) -> Callable[[], list[bytes]]:
 
 PARSERS = (
     Parser("descriptor", (InputError,), files.descriptor_parser, TEXT, 200_000, files.descriptors),
+    Parser("machine", (InputError,), files.machine_parser, TEXT, 200_000, files.machines),
     Parser("trace", (InputError,), files.trace_parser, BYTES, 1 << 20, files.traces),
     Parser("perf data", (InfraError,), files.perf_parser, BYTES, 1 << 20, files.recordings),
     Parser("token", files.token_errors(), files.token_parser, JSON, 2 << 20, files.tokens),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -65,3 +66,30 @@ def machines(draw: st.DrawFn) -> MachineModel:
         smt=600 if smt > 1 else 1024, turbo=tuple(turbo), capacity=capacity,
     )  # fmt: skip
     return MachineModel("any", topology, costs)
+
+
+def sysfs(
+    root: Path, cores: list[list[int]], llcs: list[list[int]], *, nodes: Sequence[str] = ("0-127",), **more: str
+) -> Path:
+    """What the kernel shows of CPUs that are on line: threads by core, CPUs by last-level cache, and other files."""
+    online = sorted(cpu for core in cores for cpu in core)
+    at = "devices/system/cpu"
+    files = {f"{at}/online": ",".join(map(str, online))}
+    for core in cores:
+        files |= {f"{at}/cpu{cpu}/topology/thread_siblings_list": ",".join(map(str, core)) for cpu in core}
+    for llc in llcs:
+        for cpu in llc:
+            cache = f"{at}/cpu{cpu}/cache"
+            files |= {
+                f"{cache}/index0/level": "1",
+                f"{cache}/index0/type": "Instruction",
+                f"{cache}/index0/size": "32K",
+            }
+            files |= {f"{cache}/index2/level": "2", f"{cache}/index2/type": "Unified", f"{cache}/index2/size": "512K"}
+            files |= {f"{cache}/index3/level": "3", f"{cache}/index3/type": "Unified", f"{cache}/index3/size": "16384K"}
+            files[f"{cache}/index3/shared_cpu_list"] = ",".join(map(str, llc))
+    files |= {f"devices/system/node/node{number}/cpulist": text for number, text in enumerate(nodes)}
+    for name, text in {**files, **{key.replace("__", "/"): value for key, value in more.items()}}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+    return root

@@ -39,7 +39,7 @@ def read_host_topology(sys: Path = SYS) -> HostTopology:
     try:
         online = sorted(numbers_of((sys / CPUS / "online").read_text()))
         llc_of = {cpu: _last_level(sys, cpu) for cpu in online}
-        nodes = [numbers_of(text_of(at / "cpulist")) for at in sorted((sys / "devices/system/node").glob("node[0-9]*"))]
+        nodes = [numbers_of(text_of(at / "cpulist")) for at in _in_order(sys / "devices/system/node", "node[0-9]*")]
         cores: dict[frozenset[int], list[int]] = {}
         for cpu in online:
             siblings = numbers_of(text_of(sys / CPUS / f"cpu{cpu}/topology/thread_siblings_list")) or {cpu}
@@ -129,7 +129,7 @@ def _capacities(sys: Path, cpus: Sequence[int], smt: int) -> tuple[int, ...]:
 
 def _idle_states(sys: Path, cpu: int) -> tuple[tuple[int, int], ...]:
     states: list[tuple[int, int]] = []
-    for at in sorted((sys / CPUS / f"cpu{cpu}/cpuidle").glob("state[0-9]*"), key=lambda path: path.name):
+    for at in _in_order(sys / CPUS / f"cpu{cpu}/cpuidle", "state[0-9]*"):
         texts = text_of(at / "residency"), text_of(at / "latency")
         if text_of(at / "name") == "POLL" or not all(text.isascii() and text.isdigit() for text in texts):
             continue
@@ -138,6 +138,11 @@ def _idle_states(sys: Path, cpu: int) -> tuple[tuple[int, int], ...]:
         if rises and _within(limits.MACHINE_IDLE_US, residency_us) and _within(limits.MACHINE_EXIT_NS, exit_ns):
             states.append((residency_us, exit_ns))
     return tuple(states[: limits.MACHINE_IDLE_STATES])
+
+
+def _in_order(folder: Path, names: str) -> list[Path]:
+    """The files of those names by their numbers: state2 is before state10."""
+    return sorted(folder.glob(names), key=lambda path: (len(path.name), path.name))
 
 
 def _within(limit: Limit, number: float) -> bool:

@@ -22,7 +22,10 @@ goal = {goal}
 family = "own"
 program = "replay"
 trace = {trace}
-args = ["{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}", "--footprint-kib", "{{footprint_kib}}"]
+args = [
+    "{{trace}}", "--jitter-permille", "{{jitter_permille}}", "--seed", "{{seed}}",
+    "--footprint-kib", "{{footprint_kib}}",
+]
 metric = "makespan_ms"
 unit = "ms"
 direction = "lower"

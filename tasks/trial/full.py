@@ -34,7 +34,6 @@ class PartWork:
     check_all: bool
     cgroups: bool
     hotplug: bool
-    cold: bool
     settings: Settings
     topologies: tuple[Topology, ...]
 
@@ -57,8 +56,7 @@ def verify_full_tier(
     """
     wanted = aimed_parts(data, "full", arguments, topologies)
     orders = [
-        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings.cold, settings, topologies)
-        for i in range(len(wanted))
+        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings, topologies) for i in range(len(wanted))
     ]
 
     left = {part.name for part in wanted}

@@ -62,7 +62,8 @@ def test_no_module_in_it_imports_one_of_ours_from_top_level(installed):
 def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(installed):
     for name in (
         "verifier_vm/vclock/clock.c", "verifier_vm/guest/init.c", "bpf/library/fifo.bpf.c", "bpf/probes",
-        "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/traces/kernel-build-j4.parquet",
+        "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/machines/desktop.toml",
+        "benchmarks/machines/measure.c", "benchmarks/traces/kernel-build-j4.parquet",
         "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
     ):  # fmt: skip
         assert (installed / "schedcp" / name).exists(), name

@@ -91,7 +91,7 @@ def test_a_policy_that_is_its_own_control_is_remarked_upon(tmp_path, monkeypatch
     monkeypatch.setattr(given, "check_parts", lambda *_, **__: Checked((), PolicyObject(b"object", "", 0.1, True)))
     settings = spec(tmp_path).settings
     request = ScoreRequest("fifo", "batch", knobs=knobs, control=control)
-    _, trial, _ = scoring.score(request, settings, Lake(tmp_path / "lake"))
+    trial = scoring.score(request, settings, Lake(tmp_path / "lake")).trial
     assert (AGAINST_ITSELF in trial.warning) == remark
 
 

@@ -34,6 +34,7 @@ REST = {
     "score": ["vtime", "-w", "batch"],
     "fidelity": ["x.parquet"],
     "search": ["text"],
+    "show": ["desktop"],
 }
 
 
@@ -60,7 +61,8 @@ def test_every_number_of_the_command_line_is_found() -> None:
     shared = {f"{command} --{name}" for command in ("tune", "score") for name in ("cpus", "llcs", "smt", "nodes")}
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
-        "score --most-pairs", "fidelity --cpus", "lake search --limit", "tune --min-coverage", "verify --min-coverage",
+        "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
+        "tune --min-coverage", "verify --min-coverage",
     }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def test_the_job_runs_the_workload_under_the_probe():
     (step,) = profile_job(workload("batch"), seed=5, accel="tcg").steps
     assert step.verb == "run"
     assert step.args[:2] == ("observe", "/bin/batch")
-    assert step.args[-2:] == ("--seed", "5")
+    assert step.args[-4:] == ("--seed", "5", "--footprint-kib", "64")
     assert step.timeout_s == workload("batch").timeout_s
 
 

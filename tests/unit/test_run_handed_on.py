@@ -94,7 +94,7 @@ def test_a_score_is_run_on_the_workload_s_shape_and_warned_of_a_control_that_is_
     monkeypatch.setattr(scoring, "_given", lambda request: given)
     monkeypatch.setattr(scoring, "find_control", lambda *_: chosen)
     lake: Any = SimpleNamespace(put=lambda *_: None)
-    _, made, _ = scoring.score(ScoreRequest("ljf", "batch"), spec(tmp_path).settings, lake)
+    made = scoring.score(ScoreRequest("ljf", "batch"), spec(tmp_path).settings, lake).trial
     assert seen["steps"] == ("the trial of", seen["spec"]) and seen["spec"].shape == ("shape", "batch")
     assert made.warning == f"slow. {scoring.AGAINST_ITSELF}"
 

@@ -81,7 +81,8 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_score_is_kept_with_its_candidates_and_drawn_only_on_request(measure: Any) -> None:
-    workload, result, pictures = measure(control="vtime", most_pairs=9, seed=4, knobs={"slice_ns": "5000000"})
+    done = measure(control="vtime", most_pairs=9, seed=4, knobs={"slice_ns": "5000000"})
+    workload, result, pictures = done.workload, done.trial, done.pictures
     (given,) = measure.seen.specs
     assert measure.seen.said == [f"ljf on batch, at least {PAIRS.preset} pairs"]
     assert (workload.id, result.score, pictures, measure.seen.drawn) == ("batch", WON, None, [])
@@ -124,7 +125,8 @@ def test_what_does_not_compile_is_rejected_and_no_input_error(measure: Any, tmp_
 
 def test_what_has_no_score_is_neither_kept_nor_drawn(measure: Any, tmp_path: Path) -> None:
     measure.seen.result = None
-    _, result, pictures = measure(directory=tmp_path / "p")
+    done = measure(directory=tmp_path / "p")
+    result, pictures = done.trial, done.pictures
     assert (result.score, pictures, measure.seen.kept, measure.seen.traced) == (None, None, [], [])
 
 

@@ -60,8 +60,8 @@ def test_a_full_tier_is_one_guest_a_part_and_one_verdict(tier: Any) -> None:
     verdict, heard, seen = tier()
     assert verdict.accepted and heard == [(part.name, True) for part in PARTS] and seen["ready"] == 1
     assert [order.index for order in seen["orders"]] == list(range(len(PARTS))) and seen["host_cpus"] == 1
-    asked = {(order.check_all, order.cgroups, order.hotplug, order.cold) for order in seen["orders"]}
-    assert asked == {(False, False, True, False)}
+    asked = {(order.check_all, order.cgroups, order.hotplug) for order in seen["orders"]}
+    assert asked == {(False, False, True)}
     assert seen["deadline_s"] == seen["orders"][0].settings.trial_deadline_s * len(PARTS)
     verdict, heard, seen = tier(rejected=[1], check_all=True, cgroups=True, hotplug=False)
     assert not verdict.accepted and [ok for _, ok in heard].count(False) == 1
@@ -86,7 +86,7 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
 
     monkeypatch.setattr(full, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path))
     monkeypatch.setattr(full, "verify_part", verify)
-    settings = spec(tmp_path).settings
+    settings = spec(tmp_path).settings.model_copy(update={"cold": True})
     order = full.PartWork(
         index,
         b"o",
@@ -94,7 +94,6 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
         check_all=True,
         cgroups=False,
         hotplug=False,
-        cold=True,
         settings=settings,
         topologies=(),
     )

@@ -116,7 +116,7 @@ def test_a_measured_candidate_s_verdict_is_still_of_its_object_and_kernel(
 
 def test_a_score_says_which_one_it_confirms(guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "read_score", lambda workload, measured, where: where)
-    course: Any = SimpleNamespace(measured={}, kernel="7", accel="tcg", floor=1.0, measurements=())
+    course: Any = SimpleNamespace(measured={}, kernel="7", accel="tcg", floor=1.0, measurements=(), paid={})
     made: Any = trials.score_of(replace(spec(tmp_path), confirms="first"), course, POLICY, guest)
     assert made.confirms == "first"
 
