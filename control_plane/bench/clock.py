@@ -21,6 +21,7 @@ from benchmarks.workloads import arguments
 from control_plane.bench import clock_cost
 from control_plane.bench.clock_cost import CLOCKS, QUICK, Sizes
 from control_plane.bench.figures import Figure, line
+from control_plane.bench.machine import machine_figures
 from control_plane.bench.pair_runs import POLICY, SEED, PairRun, busy_host, repeated_scores, score_job, score_once
 from control_plane.bench.timed import guest_of, step, timed_run
 from policy_lake.errors import SchedcpError
@@ -146,6 +147,7 @@ FIGURES: dict[str, Callable[[Sizes], list[Figure]]] = {
     "cost": clock_cost.cost_figures, "scale": clock_cost.scale_figures, "idle": clock_cost.idle_figures,
     "answer": clock_cost.answer_figures, "verify": clock_cost.verify_figures,
     "throughput": clock_cost.throughput_figures, "large": large_figures,
+    "machine": lambda sizes: machine_figures(sizes.repeats),
 }  # fmt: skip
 
 

@@ -17,17 +17,41 @@ struct paid paid;
 
 static bool busy[MAX_CPUS];
 static unsigned int busy_threads[MAX_CPUS], busy_cores[MAX_CPUS];	/* by core, by node */
+
+/* A speed as the time for each unit of work, and the share of that time that is lost to it; both in 1/UNSTRETCHED. */
+struct factor {
+	uint64_t stretch, lost;
+};
+static const struct factor none = { UNSTRETCHED, 0 };
+static struct factor by_smt, by_capacity[MAX_CPUS], by_cores[MAX_CPUS];	/* known from the start: one division for each */
 static struct {
-	uint64_t smt, turbo, capacity, memory;
-} latest[MAX_CPUS];	/* the factors of the latest stretch */
+	struct factor smt, turbo, capacity, memory;
+	bool known;
+} latest[MAX_CPUS];	/* of the latest stretch */
+
+static struct factor factor_of(uint64_t stretch)
+{
+	return (struct factor){ stretch, UNSTRETCHED - (uint64_t)UNSTRETCHED * UNSTRETCHED / stretch };
+}
+
+static uint64_t inverse(uint32_t speed)
+{
+	return (uint64_t)UNSTRETCHED * WHOLE / speed;
+}
 
 bool machine_open(int fd)
 {
 	const struct machine *given = mmap(NULL, sizeof(*given), PROT_READ, MAP_SHARED, fd, 0);
+	unsigned int i;
 
 	if (given == MAP_FAILED || given->version != MACHINE_VERSION)
 		return false;
 	machine = given;
+	by_smt = factor_of(inverse(machine->smt));
+	for (i = 0; i < MAX_CPUS; i++) {
+		by_capacity[i] = factor_of(inverse(machine->capacity[i]));
+		by_cores[i] = factor_of(inverse(machine->turbo[i]));
+	}
 	return true;
 }
 
@@ -46,18 +70,13 @@ void speed_busy(unsigned int cpu, bool is)
 		busy_cores[node] -= --busy_threads[core] == 0;
 }
 
-static uint64_t inverse(uint32_t speed)
-{
-	return (uint64_t)UNSTRETCHED * WHOLE / speed;
-}
-
-static uint64_t by_turbo(unsigned int node)
+static struct factor by_turbo(unsigned int node)
 {
 	unsigned int cores = busy_cores[node];
 
 	if (!machine->turbo_steps || !cores)
-		return UNSTRETCHED;
-	return inverse(machine->turbo[(cores < machine->turbo_steps ? cores : machine->turbo_steps) - 1]);
+		return none;
+	return by_cores[(cores < machine->turbo_steps ? cores : machine->turbo_steps) - 1];
 }
 
 /* The share, in 1024ths, of a working set that finds room neither in its core's cache nor in the LLC with the others. */
@@ -80,13 +99,13 @@ static uint64_t outside(unsigned int cpu)
 }
 
 /* What is outside comes as slowly as the machine says, and more slowly where all of a node want more than it delivers. */
-static uint64_t by_memory(unsigned int cpu)
+static struct factor by_memory(unsigned int cpu)
 {
 	uint64_t own = outside(cpu), wanted = 0, slow;
 	unsigned int other;
 
 	if (!own)
-		return UNSTRETCHED;
+		return none;
 	slow = inverse(machine->beyond_llc);
 	if (machine->node_mbps) {
 		for (other = 0; other < MAX_CPUS; other++)
@@ -95,35 +114,32 @@ static uint64_t by_memory(unsigned int cpu)
 		if (wanted > machine->node_mbps)
 			slow = slow * wanted / machine->node_mbps;
 	}
-	return UNSTRETCHED + own * (slow - UNSTRETCHED) / WHOLE;
+	return factor_of(UNSTRETCHED + own * (slow - UNSTRETCHED) / WHOLE);
 }
 
 uint64_t speed_stretch(unsigned int cpu)
 {
 	if (!machine)
 		return UNSTRETCHED;
-	latest[cpu].smt = busy_threads[machine->core[cpu]] > 1 ? inverse(machine->smt) : UNSTRETCHED;
+	latest[cpu].known = true;
+	latest[cpu].smt = busy_threads[machine->core[cpu]] > 1 ? by_smt : none;
 	latest[cpu].turbo = by_turbo(machine->node[cpu]);
-	latest[cpu].capacity = inverse(machine->capacity[cpu]);
+	latest[cpu].capacity = by_capacity[cpu];
 	latest[cpu].memory = by_memory(cpu);
-	return ((latest[cpu].smt * latest[cpu].turbo >> 16) * latest[cpu].capacity >> 16) * latest[cpu].memory >> 16;
+	return ((latest[cpu].smt.stretch * latest[cpu].turbo.stretch >> 16) * latest[cpu].capacity.stretch >> 16) *
+	       latest[cpu].memory.stretch >> 16;
 }
 
-/* What a factor took: the time that would be saved if it alone were off. */
-static uint64_t share(uint64_t ps, uint64_t factor)
-{
-	return factor > UNSTRETCHED ? ps - (uint64_t)((unsigned __int128)ps * UNSTRETCHED / factor) : 0;
-}
-
+/* What a factor took is the time that would be saved if it alone were off. */
 void speed_ran(unsigned int cpu, uint64_t ps)
 {
-	if (!machine || !latest[cpu].smt)
+	if (!machine || !latest[cpu].known)
 		return;
 	paid.busy_ps += ps;
-	paid.smt_ps += share(ps, latest[cpu].smt);
-	paid.turbo_ps += share(ps, latest[cpu].turbo);
-	paid.capacity_ps += share(ps, latest[cpu].capacity);
-	paid.memory_ps += share(ps, latest[cpu].memory);
+	paid.smt_ps += ps * latest[cpu].smt.lost / UNSTRETCHED;
+	paid.turbo_ps += ps * latest[cpu].turbo.lost / UNSTRETCHED;
+	paid.capacity_ps += ps * latest[cpu].capacity.lost / UNSTRETCHED;
+	paid.memory_ps += ps * latest[cpu].memory.lost / UNSTRETCHED;
 }
 
 uint64_t speed_idle_exit(uint64_t idle_ps)
