@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from policy_lake import limits
@@ -31,7 +31,6 @@ class HostTopology:
     capacity: tuple[int, ...] = ()
     idle_states: tuple[tuple[int, int], ...] = ()
     uneven: str = ""
-    all_cpus: int = field(default=0)
 
 
 def read_host_topology(sys: Path = SYS) -> HostTopology:
@@ -58,7 +57,6 @@ def read_host_topology(sys: Path = SYS) -> HostTopology:
     l2, llc = _cache_kib(sys, first, 2), _cache_kib(sys, first, 0)
     return HostTopology(
         topology, kept, l2 if l2 < llc else 0, llc, _capacities(sys, kept, smt), _idle_states(sys, first), uneven,
-        len(online),
     )  # fmt: skip
 
 

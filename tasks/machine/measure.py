@@ -25,6 +25,7 @@ from tasks.host.topology import HostTopology, read_host_topology
 from tasks.machine.experiments import LIMIT_S, Effort, measuring_program, plan, samples
 from tasks.machine.numbers import Number, Sampled, numbers
 
+PROC = Path("/proc")
 LONGEST_S = 110.0
 STOLEN, OTHERS = 0.01, 0.05  # of the CPUs' time: with more of it gone, what was measured was not this host alone
 LEFT_OUT = {
@@ -183,17 +184,17 @@ def _source(one: Number, otherwise: str) -> str:
     return f"measured: median of {one.samples}, 95 % from {one.low:.4g} to {one.high:.4g}"
 
 
-def _model_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+def _model_name(proc: Path = PROC) -> str:
+    for line in (proc / "cpuinfo").read_text(errors="replace").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":
             return for_terminal(value.strip()[:100])
     return "this host"
 
 
-def _cpu_times() -> tuple[int, int, int, float]:
+def _cpu_times(proc: Path = PROC) -> tuple[int, int, int, float]:
     """Ticks of all CPUs (in all, idle, stolen), and the seconds of them that this process and its children had."""
-    cpu = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    cpu = [int(word) for word in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(cpu), cpu[3] + cpu[4], cpu[7], sum(one.ru_utime + one.ru_stime for one in own)
 

@@ -193,3 +193,17 @@ def test_a_host_of_more_nodes_than_a_guest_has_cpus(tmp_path: Path) -> None:
         sysfs(tmp_path, [[n] for n in range(80)], [[n] for n in range(80)], nodes=[str(n) for n in range(80)])
     )
     assert lie.topology == Topology(64, 64, 1, 64) and lie.cpus == tuple(range(64))
+
+
+def test_one_llc_with_threads_is_a_desktop_and_sockets_with_threads_have_its_smt(tmp_path: Path) -> None:
+    one = host_machine(settings(tmp_path), sysfs(tmp_path / "one", PAIRS, [list(range(16))])).model
+    assert "as of 'desktop'" in one.title and one.costs.smt == machine("desktop").costs.smt
+    two = host_machine(
+        settings(tmp_path), sysfs(tmp_path / "two", [[0, 1], [2, 3]], [[0, 1], [2, 3]], nodes=["0-1", "2-3"])
+    )
+    assert two.model.costs.smt == machine("desktop").costs.smt and two.model.costs.turbo == ()
+
+
+def test_turbo_ends_with_the_cores_of_a_node(tmp_path: Path) -> None:
+    host = host_machine(settings(tmp_path), sysfs(tmp_path / "sys", PAIRS[:4], [[0, 1, 8, 9], [2, 3, 10, 11]])).model
+    assert host.topology == Topology(8, 2, 2) and host.costs.turbo == machine("desktop").costs.turbo[:4]

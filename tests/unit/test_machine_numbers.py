@@ -7,6 +7,7 @@ import random
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +16,12 @@ from machine_cases import write
 
 from benchmarks.machine_file import read_machine
 from benchmarks.machine_text import descriptor_text
+from policy_lake.errors import InfraError
 from policy_lake.topology import Topology
+from tasks.host.settings import load_settings
 from tasks.host.topology import HostTopology
 from tasks.machine import measure
-from tasks.machine.experiments import Effort, Experiment, plan, samples
+from tasks.machine.experiments import SHORT, Effort, Experiment, plan, samples
 from tasks.machine.measure import left_out, machine_of
 from tasks.machine.numbers import CALLS, SWITCH, WAKE, Number, Sampled, interval, judged, numbers
 
@@ -128,6 +131,43 @@ def test_of_a_hybrid_whose_slow_core_comes_first_the_speed_is_the_fast_ones() ->
     assert machine_of(lie, found, "mine", trusted=True).costs.kernel_ps == pytest.approx(200, rel=0.02)
 
 
+def test_shares_are_within_what_a_descriptor_may_say() -> None:
+    low = tuple(Number(name, 0.01, 0.01, 0.01, 9, "") for name in ("smt", "beyond_llc", "turbo.2", "turbo.4"))
+    costs = machine_of(LARGE, low, "mine", trusted=True).costs
+    assert (costs.smt, costs.beyond_llc, costs.turbo) == (410, 52, (1024, 52, 52, 52))
+
+
+def test_a_ratio_has_the_interval_of_both_its_sides() -> None:
+    got = sampled(LARGE)
+    got["alone"], got["smt"] = (Sampled(tuple(base + n / 10 for n in range(11))) for base in (10.0, 20.0))
+    ratio = by_name(LARGE, got)["smt"]
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((10.5 / 20.5, 10.1 / 20.9, 10.9 / 20.1))
+    assert (ratio.samples, ratio.why) == (11, "") and by_name(LARGE, sampled(LARGE))["turbo.2"].high == 1
+    got["smt"] = Sampled((), "it fell")
+    assert (by_name(LARGE, got)["smt"].why, by_name(LARGE, got)["smt"].samples) == ("it fell", 0)
+
+
+def test_samples_of_one_that_failed_later_are_not_trusted() -> None:
+    got = sampled(TWO)
+    got["memory"] = replace(got["memory"], why="killed")
+    assert by_name(TWO, got)["memory_gbps"].why == "killed"
+    assert "too few" in by_name(TWO, {**got, "memory": Sampled((1.0,) * 3)})["memory_gbps"].why
+
+
+def test_the_memory_of_each_experiment_is_what_it_should_be() -> None:
+    words = {experiment.name: experiment.words[1:-1] for experiment in plan(LARGE, Effort(1, 5))}
+    assert words["llc"] == ("0", "0", "256", "2048") and words["moved"] == ("0", "2", "256", "0")
+    assert words["memory"] == ("0", "0", "2048", "flush") and words["other llc"] == ("0", "4", "2048", "0")
+    assert words["remote"] == ("0", "8", "2048", "flush") and words["beyond"] == ("0", "2048", "65536")
+    assert words["chase.l2"] == ("0", "256") and words["chase.beyond l2"] == ("0", "1024")
+    assert words["chase.llc"] == ("0", "8192") and words["chase.beyond llc"] == ("0", "65536")
+    assert words["node"] == ("0,2,4,6", "32768") and {one.words[-1] for one in plan(ONE, Effort(1, 5))} >= {"5"}
+    (node,) = (one.words for one in plan(TWO, SHORT) if one.name == "node")
+    assert node == ("stream", "0,1", "32768", "7")
+    (node,) = (one.words for one in plan(replace(TWO, llc_kib=1 << 17), SHORT) if one.name == "node")
+    assert node[2] == str(1 << 17) and (SHORT.rounds, Effort().rounds) == (1, 3)
+
+
 VALUES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12))
 
 
@@ -170,9 +210,26 @@ def test_a_program_that_fails_or_hangs_is_told_of() -> None:
 )
 def test_each_doubt_is_said(stolen: float, others: float, found: tuple[Number, ...], says: str) -> None:
     assert says in measure._doubts(found, stolen, others)[0]
-    assert measure._doubts((Number("smt", 1, 1, 1, 9, ""),), 0.009, 0.04) == []
+    assert measure._doubts((Number("smt", 1, 1, 1, 9, ""),), 0.01, 0.05) == []
 
 
 def test_shares_of_the_cpus_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf", lambda name: 100)
     assert measure._shares((0, 0, 0, 0.0), (1000, 400, 50, 4.0)) == (0.05, 0.15)
+
+
+def test_what_proc_says_of_the_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stat").write_text("cpu  1 2 4 8 16 32 64 128 256 512\ncpu0 9 9 9 9 9 9 9 9 9 9\n")
+    monkeypatch.setattr("resource.getrusage", lambda who: SimpleNamespace(ru_utime=1.0, ru_stime=2.0))
+    assert measure._cpu_times(tmp_path) == (255, 24, 128, 6.0)
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: A CPU\x1b[31m\nmodel name : B\n")
+    assert measure._model_name(tmp_path).startswith("A CPU") and "\x1b" not in measure._model_name(tmp_path)
+    (tmp_path / "cpuinfo").write_text("processor : 0\n")
+    assert measure._model_name(tmp_path) == "this host"
+
+
+def test_a_process_that_may_not_run_everywhere_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "read_host_topology", lambda: TWO)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
+    with pytest.raises(InfraError, match="may not run on CPU 1"):
+        measure.measure_host(load_settings(), Effort(), print)
