@@ -31,6 +31,7 @@ from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage
 from tasks.trial.trial import scored
 from tasks.trial.trusted import trusted_object
+from verifier_vm.coverage.reach import with_cpus
 from verifier_vm.judge.case import Case, parse_case
 from verifier_vm.judge.gate import verify_object
 from verifier_vm.judge.suite import SuiteTier
@@ -182,9 +183,15 @@ def verify_in_guest(
             lambda case: on_stage(f"as others once failed: {case}"),
         )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
-    return verdict_of(
-        stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
+    coverage = in_guest.coverage and with_cpus(
+        in_guest.coverage, checked.made.data, checked.arguments, _most_cpus(in_guest, guest)
     )
+    return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=coverage)
+
+
+def _most_cpus(verdict: Verdict, guest: Guest) -> int:
+    tried = [topology.cpus for stage in verdict.stages for topology in stage.topologies]
+    return max((*tried, guest.machine.topology.cpus))
 
 
 def _stage_of(event: Event) -> str:

@@ -9,7 +9,6 @@ from policy_lake.coverage import Coverage
 from policy_lake.events import LaidOut
 from policy_lake.guest import GuestReport
 from verifier_vm.coverage.measure import measure_coverage
-from verifier_vm.object.ops import USE, word_value
 
 BY_WALL_CLOCK = "by the wall clock nobody sees which code a guest executes"
 DIED = "the guest did not live to tell"
@@ -24,4 +23,4 @@ def coverage_of(data: bytes, report: GuestReport, arguments: Sequence[str] = ())
         return Coverage("the policy was not attached")
     if layout.unknown:
         return Coverage(layout.unknown)
-    return measure_coverage(data, layout.programs, report.executed, ops=word_value(arguments, USE))
+    return measure_coverage(data, layout.programs, report.executed, arguments)
