@@ -19,7 +19,7 @@ from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.kernel_values import kernel_values
 from verifier_vm.object.analyse import Analysis, analyse, asks_for_config
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_reason, stage_of
+from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_line, merged_by_reason, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -115,7 +115,8 @@ def check_parts(
     values = kernel_values(kernel)
     analysis = analyse(made.data, arguments, values)
     stages[0] = as_the_object_knows(stages[0], analysis)
-    stages.append(_as_the_user_names_it(analysis.stage))
+    stages[0], seen = merged_by_line(stages[0], _as_the_user_names_it(analysis.stage))
+    stages.append(seen)
     if values.config is None and asks_for_config(made.data):
         raise InfraError(f"the policy asks for the configuration of kernel {kernel.release}: {NO_CONFIG}")
     return Checked(tuple(map(merged_by_reason, stages)), made, arguments)

@@ -44,7 +44,7 @@ SEC("struct_ops/e") int e(u64 *ctx)
 }
 SEC(".struct_ops.link") struct sched_ext_ops ops = { .enqueue = (void *)e, .name = "x" };
 """
-BY_MODE = "NOINLINE int by(u32 m, u64 w) { asm volatile(\"\"); if (m == 2) total++; /* asked */ return m == 3; }"
+BY_MODE = 'NOINLINE int by(u32 m, u64 w) { asm volatile(""); if (m == 2) total++; /* asked */ return m == 3; }'
 CLOSED = {
     "a switch": ("", "if (on) total++;", "here"),
     "a field of a constant": ("", "if (nested.b > 0) total++;", "here"),

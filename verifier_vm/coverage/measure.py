@@ -151,8 +151,8 @@ def _mark(function: _Function, at: int, size: int, *, jumped: bool, went_on: boo
 
 
 def _tell_own(functions: list[_Function], conditions: Conditions) -> None:
-    """Which jumps are the policy's own. Where one of its own is missing at a place, all there are taken for its own, but
-    for what the kernel has taken out itself: jumps that constants decide.
+    """Which jumps are the policy's own. Where one of its own is missing at a place, all there are taken for its own,
+    but for what the kernel has taken out itself: jumps that constants decide.
     """
     found: dict[Place, set[Condition]] = defaultdict(set)
     for function in functions:
