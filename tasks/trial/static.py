@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from bpf.link import link_objects
+from policy_lake.codes import Code
 from policy_lake.errors import SETUP, BuildError, InfraError
 from policy_lake.model import Finding, Stage
 from tasks.trial.parts import Part
@@ -179,7 +180,7 @@ def _build(
             confined = confined and made.confined
         data = link_objects(objects) if len(objects) > 1 else objects[0][1]
     except BuildError as error:
-        refused = Finding("compiler", "reject", str(error), _place(error.diagnostics, name), "see the compiler's words")
+        refused = _refused(error, _place(error.diagnostics, name))
         stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
         return None
     seconds = time.monotonic() - started
@@ -187,6 +188,15 @@ def _build(
     notes += [Finding("build", "note", NOT_BUILT, part.name) for part in parts if part.data]
     stages.append(stage_of("build", seconds, notes))
     return PolicyObject(data, hashlib.sha256(data).hexdigest(), seconds, confined)
+
+
+def _refused(error: BuildError, place: str) -> Finding:
+    if error.missing:
+        advice = (
+            f"Give the directory that <{error.missing}> is found from with -I, or put the header beside the source."
+        )
+        return Finding("compiler", "reject", str(error), place, advice, Code.NO_HEADER)
+    return Finding("compiler", "reject", str(error), place, "see the compiler's words")
 
 
 def _place(diagnostics: str, name: str) -> str:

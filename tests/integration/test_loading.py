@@ -114,8 +114,13 @@ def test_a_directory_of_headers_may_be_named_from_where_the_caller_is(kernel, tm
     monkeypatch.chdir(tmp_path)
     source = "#include <own.h>\nint x = OWN;\n"
     assert compile_policy(source, name="a", vmlinux_dir=kernel.headers, include_dirs=[Path("theirs")]).data
-    with pytest.raises(BuildError, match=r"'own.h' file not found; give the directory that it is found from with -I"):
+    told = r"'own.h' file not found; give the directory that it is found from with -I"
+    with pytest.raises(BuildError, match=told) as refused:
         compile_policy(source, name="a", vmlinux_dir=kernel.headers)
+    assert refused.value.missing == "own.h"
+    with pytest.raises(BuildError) as refused:
+        compile_policy("int x = ;\n", name="a", vmlinux_dir=kernel.headers)
+    assert not refused.value.missing
 
 
 @pytest.mark.parametrize("name", ["mirror_global", "mirror_own_queue", "mirror_narrow", "mirror_compared"])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flow_cases import candidate
 from flow_cases import score as score_of
+from object_cases import object_bytes
 from trial_cases import BATCH, guest_in, spec
 
 from bpf.build import PolicyObject
@@ -96,7 +97,7 @@ def test_it_takes_what_verify_takes_and_keeps_the_object_of_what_the_lake_has_no
     measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready, other = tmp_path / "mine.bpf.o", tmp_path / "other.bpf.c"
-    ready.write_bytes(b"\x7fELF given")
+    ready.write_bytes(object_bytes("percpu"))
     other.write_text("/* C */")
     kept = spec(tmp_path).settings.object_dir / f"{hashlib.sha256(b'object').hexdigest()}.bpf.o"
     monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
