@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.panel import Panel
 
+from control_plane import results
 from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
 from control_plane.coverage_page import coverage_page
 from control_plane.output import err, escape, escape_lines, out, print_json, working
@@ -62,7 +63,7 @@ def verify_command(
         result = _with_page(result, done.verdict.coverage, file, options.plots)
     if as_json:
         print_json("verify", result)
-        if result.no_token:
+        if result.no_token and result.no_token.refused:
             err().print(f"no token: {escape(result.no_token.reason)}", soft_wrap=True)
         return _status(result)
     if sources:
@@ -79,7 +80,7 @@ def verify_command(
         out().print(f"{name}: {escape(path)}", soft_wrap=True)
     if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
-    elif result.no_token:
+    elif result.no_token and result.no_token.refused:
         out().print(f"[yellow]token: none[/]: {escape(result.no_token.reason)}", soft_wrap=True)
     for warning in result.warnings[bool(done.warning) :]:  # the first was shown with the verdict
         out().print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
@@ -90,9 +91,10 @@ def _status(result: VerifyResult) -> int:
     """The verdict's. What the signer refuses, as a revoked object, may run as little as what is rejected; if he could
     not be asked, there is no token, which was asked for, too.
     """
-    if not result.accepted or (result.no_token and result.no_token.code):
+    refused = result.no_token if result.no_token and result.no_token.refused else None
+    if not result.accepted or (refused and refused.code):
         return REJECTED
-    return NOT_SIGNED if result.no_token else ACCEPTED
+    return NOT_SIGNED if refused else ACCEPTED
 
 
 def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path) -> VerifyResult:
@@ -142,7 +144,7 @@ def verified(
     )  # fmt: skip
     if on_verdict:
         on_verdict(file, done)
-    token, no_token = None, None
+    token, no_token = None, _none_to_sign(done.verdict, options)
     if done.verdict.accepted and options.only is None:
         try:
             token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
@@ -159,6 +161,18 @@ def verified(
         coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage),
     )  # fmt: skip
     return result, done
+
+
+def _none_to_sign(verdict: Verdict, options: VerifyOptions) -> NoToken | None:
+    """Why a verdict is none to be signed; None for one that is."""
+    if (failed := verdict.rejection) is not None:
+        bug = f" ({failed.bug})" if failed.bug else ""
+        return NoToken(shortened(f"rejected at {failed.stage}{bug}: {failed.reason}", LOG_CHARACTERS), results.REJECTED)
+    if not verdict.accepted:
+        return NoToken("rejected", results.REJECTED)
+    if options.only is not None:
+        return NoToken("one situation alone is no verdict", results.ONE_SITUATION)
+    return None
 
 
 def _show(file: Path, done: Verified) -> None:

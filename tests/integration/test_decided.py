@@ -62,7 +62,8 @@ LEFT = {
     "how many CPUs the machine has": ("", "if (nr_cpu_ids > 4) total++;", "here"),
     "an argument that two give otherwise": (BY_MODE, "total += by(mode, now); total += by(3, cpu);", "asked"),
     "what a loop changes": (
-        "", "u32 n = 0; for (u64 i = 0; i < (now & 7); i++) n += mode; asm volatile(\"\" : \"+r\"(n)); if (n > 5) total++;",
+        "", "u32 n = 0; for (u64 i = 0; i < (now & 7); i++) n += mode; asm volatile(\"\" : \"+r\"(n));"
+            " if (n > 5) total++;",
         "here",
     ),
 }  # fmt: skip

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from object_cases import object_bytes
 
 from policy_lake.errors import InputError

@@ -73,7 +73,8 @@ def test_globals_that_are_too_large_say_how_large_and_what_to_change(tmp_path: P
 
 
 @pytest.mark.parametrize(("data", "why"), [
-    (OBJECT[:3000], "truncated"), (OBJECT[:-1], "truncated"), (OBJECT[:18] + b"\x3e\0" + OBJECT[20:], "not a relocatable for BPF"),
+    (OBJECT[:3000], "truncated"), (OBJECT[:-1], "truncated"),
+    (OBJECT[:18] + b"\x3e\0" + OBJECT[20:], "not a relocatable for BPF"),
     (OBJECT[:4] + b"\1" + OBJECT[5:], "64-bit"), (b"\x7fELF", "no ELF"),
 ])  # fmt: skip
 def test_what_is_no_whole_object_is_bad_input_in_one_line(tmp_path: Path, data: bytes, why: str):

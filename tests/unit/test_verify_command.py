@@ -79,6 +79,16 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
     assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
 
 
+def test_why_nothing_was_to_be_signed_is_in_json_and_no_failure_to_sign(verify: Any) -> None:
+    ended, text = verify(REVOKED, bad=True, as_json=True)
+    printed = contract(text)
+    assert ended == 3 and printed["no_token"]["code"] == "rejected"
+    assert printed["rejection"]["reason"] in printed["no_token"]["reason"]
+    assert printed["rejection"]["stage"] in printed["no_token"]["reason"]
+    ended, text = verify(REVOKED, only=parse_case("W1", "x"), as_json=True)
+    assert ended == 0 and contract(text)["no_token"]["code"] == "one_situation"
+
+
 def test_a_page_that_cannot_be_written_is_a_warning_and_takes_neither_verdict_nor_token(
     verify: Any, tmp_path: Path
 ) -> None:

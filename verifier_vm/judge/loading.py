@@ -20,7 +20,7 @@ _NO_MEMORY = re.compile(r"\bops\.\w{1,40}\(\) failed \(-12\)")
 
 
 def load_findings(event: Attached, data: bytes = b"", memory_mib: int = MEMORY_MIB) -> Iterator[Finding]:
-    """Why it (the object `data`) was not loaded or attached in a guest of that memory, or what the kernel said meanwhile."""
+    """Why `data` was not loaded or attached in a guest of that memory, or what the kernel said meanwhile."""
     if warnings := kernel_warnings(event.kmsg):
         code = Code.KERNEL_WARNING
         cause = cause_of_warnings(event.kmsg, warnings[0])

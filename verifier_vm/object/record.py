@@ -100,7 +100,8 @@ class Record:
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
     was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
     cpu_limits: numbers that a CPU's number was compared with; cpu_tests: by pc, comparisons of CPUs' numbers;
-    conditions: comparisons of what a guest can choose: time, a task's number, level or name; names: what a name's bytes were compared with, as (place, byte).
+    conditions: comparisons of what a guest can choose: time, a task's number, level or name; names: what a name's
+    bytes were compared with, as (place, byte).
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
