@@ -198,7 +198,8 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
     if errors:
         missing = MISSING.search(errors[0])
         mend = f"; give the directory that it is found from with -I ({missing[1]} is in none)" if missing else ""
-        return BuildError(f"'{name}' does not compile: {errors[0]}{mend}", diagnostics)
+        header = missing[1] if missing else ""
+        return BuildError(f"'{name}' does not compile: {errors[0].strip()}{mend}", diagnostics, header)
     return InfraError(f"clang ended with status {done.returncode} on '{name}': {_last(diagnostics)}")
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from policy_lake.coverage import Branch, Coverage, FileCoverage, Share
+from policy_lake.limits import CPUS
 
 MOST_NOT_TRIED = 12  # lines; --coverage shows all
 MOST_BYTES = 4 << 20
 RAN, NOT_TRIED, ERROR, NO_CODE = "+", "!", "e", " "
-LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, not tried and not counted"
+LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, or dead by constants: not counted"
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -41,9 +42,10 @@ def _told(ways: dict[str, list[str]]) -> str:
 
 
 def _way(branch: Branch, to: int) -> str:
-    if branch.number < 0:
-        return "the loop"
-    return f"to line {to}" if to else "one way"
+    way = "the loop" if branch.number < 0 else f"to line {to}" if to else "one way"
+    if branch.cpus > CPUS.high:
+        return f"{way} (of {branch.cpus} CPUs, more than a guest can have)"
+    return f"{way} (try --topology cpus={branch.cpus})" if branch.cpus else way
 
 
 def annotated(coverage: Coverage, source: Path) -> Iterator[str]:

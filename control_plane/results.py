@@ -7,23 +7,31 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from policy_lake.model import Clock, Rejection, Verdict
-from policy_lake.scores import Score
-from tasks.sensitivity import Sensitivity
+from policy_lake.scores import Score, Sensitivity
+
+REJECTED, ONE_SITUATION = "rejected", "one_situation"
 
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """Why an accepted policy was not signed: the signer said no, for a reason with a `code`, or could not be asked."""
+    """Why there is no token: nothing was to be signed (`code` is REJECTED or ONE_SITUATION), the signer said no, for a
+    reason with a `code` of his, or could not be asked.
+    """
 
     reason: str
     code: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether a token was to be made, and could not be."""
+        return self.code not in (REJECTED, ONE_SITUATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult(Verdict):
     """A verdict; `token` is the path of the signed token of an accepted policy, `rejections` one for each bad stage.
 
-    `no_token` says why there is none, where one was to be signed. The verdict holds without it.
+    `no_token` says why there is none. The verdict holds without it.
     `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
     `smallest` is the situation that `--minimize` found, as `--only` takes it. `pictures` are paths by name.
     """

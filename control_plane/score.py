@@ -7,14 +7,13 @@ from benchmarks.statistics import four_digits, outcome_text
 from control_plane.output import escape, out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
-from policy_lake.scores import Score
+from policy_lake.scores import Score, Sensitivity
 from policy_lake.show import for_terminal
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
 from tasks.run.report import baseline_line, claim_of
 from tasks.score import ScoreRequest, score
-from tasks.sensitivity import Sensitivity
 from tasks.trial.again import Again, score_again
 from tasks.trial.spec import Trial
 

@@ -8,22 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.panel import Panel
-
+from control_plane import results
 from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
 from control_plane.coverage_page import coverage_page
-from control_plane.output import err, escape, escape_lines, out, print_json, working
+from control_plane.output import err, escape, out, print_json, working
 from control_plane.results import NoToken, VerifyResult, extended
+from control_plane.shown_verdict import show_verdict
+from control_plane.so_far import SoFar, told_if_interrupted
 from policy_lake.coverage import Coverage, shortfall
 from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write
 from policy_lake.knobs import parse_knob_values
 from policy_lake.limits import LOG_CHARACTERS
-from policy_lake.model import Finding, Rejection, Stage, Verdict
+from policy_lake.model import Verdict
 from policy_lake.show import shortened
 from tasks.host.settings import Settings
 from tasks.trial.static import OnStage
-from tasks.verify import Verified, VerifyOptions, verify
+from tasks.verify import OnDone, Verified, VerifyOptions, verify
 from verifier_vm.verdict import rejection_of
 
 ACCEPTED, REJECTED, NOT_SIGNED = 0, 3, 4
@@ -52,17 +53,23 @@ def verify_command(
     as_json: bool,
 ) -> int:
     """Verify `file`, print the verdict (with `sources`, the source and what was executed of it), return the status."""
-    with working("preparing the guest") as say:
+    so_far = SoFar(now="preparing the guest")
+    with told_if_interrupted(so_far, err() if as_json else out()), working(so_far.now) as say:
+
+        def begins(stage: str) -> None:
+            so_far.now = DOING.get(stage, stage)
+            say(so_far.now)
+
         result, done = verified(
             file, settings, include_dirs=include, knobs=parse_knob_values(knobs), options=options,
             workload=workload, sets=sets, linked=linked,
-            on_stage=lambda stage: say(DOING.get(stage, stage)), on_verdict=None if as_json else _show,
+            on_stage=begins, on_done=so_far.ended, on_verdict=None if as_json else show_verdict,
         )  # fmt: skip
     if options.plots and done.verdict.coverage:
         result = _with_page(result, done.verdict.coverage, file, options.plots)
     if as_json:
         print_json("verify", result)
-        if result.no_token:
+        if result.no_token and result.no_token.refused:
             err().print(f"no token: {escape(result.no_token.reason)}", soft_wrap=True)
         return _status(result)
     if sources:
@@ -79,7 +86,7 @@ def verify_command(
         out().print(f"{name}: {escape(path)}", soft_wrap=True)
     if result.token:
         out().print(f"token: {escape(result.token)}", soft_wrap=True)
-    elif result.no_token:
+    elif result.no_token and result.no_token.refused:
         out().print(f"[yellow]token: none[/]: {escape(result.no_token.reason)}", soft_wrap=True)
     for warning in result.warnings[bool(done.warning) :]:  # the first was shown with the verdict
         out().print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
@@ -90,9 +97,10 @@ def _status(result: VerifyResult) -> int:
     """The verdict's. What the signer refuses, as a revoked object, may run as little as what is rejected; if he could
     not be asked, there is no token, which was asked for, too.
     """
-    if not result.accepted or (result.no_token and result.no_token.code):
+    refused = result.no_token if result.no_token and result.no_token.refused else None
+    if not result.accepted or (refused and refused.code):
         return REJECTED
-    return NOT_SIGNED if result.no_token else ACCEPTED
+    return NOT_SIGNED if refused else ACCEPTED
 
 
 def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path) -> VerifyResult:
@@ -124,6 +132,7 @@ def verified(
     linked: Sequence[Path] = (),
     workload: str = "",
     on_stage: OnStage = lambda _: None,
+    on_done: OnDone = lambda name, ok: None,
     on_verdict: Callable[[Path, Verified], None] | None = None,
 ) -> tuple[VerifyResult, Verified]:
     """The verdict on `file`, and the token of an accepted one; `on_verdict` is called between the two.
@@ -138,11 +147,11 @@ def verified(
         check_key_store(settings)
     done = verify(
         file, settings, include_dirs=include_dirs, knobs=knobs, sets=sets, linked=linked, options=options,
-        workload=workload, on_stage=on_stage,
+        workload=workload, on_stage=on_stage, on_done=on_done,
     )  # fmt: skip
     if on_verdict:
         on_verdict(file, done)
-    token, no_token = None, None
+    token, no_token = None, _none_to_sign(done.verdict, options)
     if done.verdict.accepted and options.only is None:
         try:
             token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
@@ -161,22 +170,16 @@ def verified(
     return result, done
 
 
-def _show(file: Path, done: Verified) -> None:
-    console, verdict = out(), done.verdict
-    for stage in verdict.stages:
-        mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {escape(stage.name):<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
-    _show_open(verdict)
-    for stage in verdict.stages:
-        if (rejection := rejection_of(stage)) is not None:
-            _show_rejection(rejection)
-    if verdict.accepted:
-        console.print(
-            f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
-            soft_wrap=True,
-        )
-    if done.warning:
-        console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+def _none_to_sign(verdict: Verdict, options: VerifyOptions) -> NoToken | None:
+    """Why a verdict is none to be signed; None for one that is."""
+    if (failed := verdict.rejection) is not None:
+        bug = f" ({failed.bug})" if failed.bug else ""
+        return NoToken(shortened(f"rejected at {failed.stage}{bug}: {failed.reason}", LOG_CHARACTERS), results.REJECTED)
+    if not verdict.accepted:
+        return NoToken("rejected", results.REJECTED)
+    if options.only is not None:
+        return NoToken("one situation alone is no verdict", results.ONE_SITUATION)
+    return None
 
 
 def _show_not_tried(coverage: Coverage | None) -> None:
@@ -197,49 +200,3 @@ def _show_sources(coverage: Coverage | None, file: Path) -> None:
     out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
     for line in () if coverage.unknown else annotated(coverage, file):
         out().print(escape(line), soft_wrap=True, highlight=False)
-
-
-def _aside(stage: Stage) -> str:
-    notes = sum(finding.level == "note" for finding in stage.findings)
-    return f"  {notes} note{'s' * (notes != 1)}" if notes else ""
-
-
-def _show_open(verdict: Verdict) -> None:
-    """What was noted, and the questions that the static stages left to the guest, with what came of each."""
-    findings = [finding for stage in verdict.stages for finding in stage.findings]
-    for level, word in (
-        ("note", "[cyan]note[/]"),
-        ("suspicion", "[yellow]suspicion[/]"),
-        ("unknown", "[yellow]open[/]"),
-    ):
-        for finding in findings:
-            if finding.level == level:
-                out().print(f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding)}", soft_wrap=True)
-
-
-def _answer(finding: Finding) -> str:
-    if not finding.is_open:
-        return ""
-    situations = escape("; ".join(finding.situations) or "no situation is known that would show it")
-    words = {"not seen": f"tried, not seen ({situations})", "not tried": f"not tried ({situations})"}
-    return f" - [bold]{words.get(finding.outcome, finding.outcome)}[/]"
-
-
-def _show_rejection(rejection: Rejection) -> None:
-    console = out()
-    likely = "likely " if rejection.basis == "guess" else ""
-    bug = f" ({likely}{escape(rejection.bug)})" if rejection.bug else ""
-    console.print(f"[red]rejected[/] at {escape(rejection.stage)}{bug}: {escape(rejection.reason)}", soft_wrap=True)
-    if rejection.place:
-        console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
-    if rejection.advice:
-        console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
-    # The kernel's own words are pages of registers and task states: --json has them.
-    shown = "\n".join(rejection.witness) or rejection.evidence.strip()
-    if shown:
-        evidence = escape_lines(shown)
-        err().print(Panel(evidence, title=f"{escape(rejection.stage)}: evidence", title_align="left"))
-
-
-def _where(finding: Finding) -> str:
-    return escape(f"{finding.bug} at {finding.place}: " if finding.place else f"{finding.bug}: ")

@@ -10,6 +10,7 @@ class Code(StrEnum):
     """The kinds of findings and rejections; `bug` says which mistake is behind one, where that is known."""
 
     STATIC = "static"  # a mistake in the source or the object: `bug` says which
+    NO_HEADER = "no_header"  # the compiler did not find one: whoever gave the source knows where it lies
     UNEXPLAINED = "unexplained"  # a stage failed without a finding that rejects
     # The stage kernel: what the kernel would not have.
     DAMAGED_OBJECT = "damaged_object"

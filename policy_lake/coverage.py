@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Fate = Literal["ran", "not tried", "error"]  # `error`: not tried, and on an error path, which does not count
+# Neither counts: `error`, what was not tried and is on an error path, and `dead`, what constants never let run.
+Fate = Literal["ran", "not tried", "error", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Branch:
     """A conditional jump of a callback's code: what became of its two ways, and to which lines they lead.
 
     `number` tells apart those of one callback at one place, in order of their addresses; -1 is a loop, which jumps to
-    end. Line 0: not known.
+    end. Line 0: not known. `cpus`: with so many CPUs a way that was not tried can be taken for the first time; 0 where
+    their number is no matter.
     """
 
     program: str
@@ -91,6 +93,7 @@ class Branch:
     went_on: Fate
     jumped_to: int = 0
     went_on_to: int = 0
+    cpus: int = 0
 
     @property
     def key(self) -> tuple[str, int, int, str, int]:
@@ -151,7 +154,7 @@ def counted(
 ) -> Coverage:
     """The coverage with its shares, which nobody else works out."""
     ran = sum(len(file.ran) for file in files)
-    fates = [fate for branch in conditions for fate in branch.fates if fate != "error"]
+    fates = [fate for branch in conditions for fate in branch.fates if fate not in ("error", "dead")]
     lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
     branches = Share(fates.count("ran") + len(programs) - len(never_ran), len(fates) + len(programs))
     return Coverage("", lines, branches, tuple(programs), tuple(never_ran), tuple(files), tuple(conditions))

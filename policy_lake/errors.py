@@ -47,11 +47,11 @@ class EndedVMError(LostVMError):
 
 
 class BuildError(SchedcpError):
-    """The compiler refused a source; `diagnostics` is what it said."""
+    """The compiler refused a source; `diagnostics` is what it said, `missing` the header that it did not find."""
 
-    def __init__(self, message: str, diagnostics: str = "") -> None:
+    def __init__(self, message: str, diagnostics: str = "", missing: str = "") -> None:
         super().__init__(message)
-        self.diagnostics = diagnostics
+        self.diagnostics, self.missing = diagnostics, missing
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.diagnostics)
+        return type(self), (str(self), self.diagnostics, self.missing)

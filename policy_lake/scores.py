@@ -131,3 +131,26 @@ class Score:
     doubt: Doubt = ""
     measurements: tuple[str, ...] = ()
     paid: dict[str, Paid] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The score where one term costs `factor` times as much; no ratio where the policy failed there."""
+
+    term: str
+    factor: float
+    ratio: Ratio | None
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """The outcome as it was, and under each change of one term."""
+
+    outcome: Outcome
+    changes: tuple[Changed, ...]
+
+    @property
+    def hangs_on(self) -> tuple[str, ...]:
+        """The terms with which the outcome changes."""
+        return tuple(dict.fromkeys(change.term for change in self.changes if change.outcome != self.outcome))

@@ -15,12 +15,12 @@ from policy_lake.lake import Lake
 from policy_lake.limits import PAIRS, SEED, check_pairs
 from policy_lake.model import Candidate, Policy
 from policy_lake.ranking import best
-from policy_lake.scores import MeasurementPlan
+from policy_lake.scores import MeasurementPlan, Sensitivity
 from tasks.host.guest import prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.plan import candidate_of
-from tasks.sensitivity import Sensitivity, check_sensible, sensitivity
+from tasks.sensitivity import check_sensible, sensitivity
 from tasks.trial.floor import floor_for
 from tasks.trial.given import Given, read_given
 from tasks.trial.kept import keep_object

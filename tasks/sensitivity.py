@@ -3,41 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
 from policy_lake.machine_model import active, scaled
-from policy_lake.scores import Outcome, Ratio, Score
+from policy_lake.scores import Changed, Score, Sensitivity
 from tasks.trial.local import run_here
 from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.trial import scored
 
 FACTORS = (0.5, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The score where one term costs `factor` times as much; no ratio where the policy failed there."""
-
-    term: str
-    factor: float
-    ratio: Ratio | None
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sensitivity:
-    """The outcome as it was, and under each change of one term."""
-
-    outcome: Outcome
-    changes: tuple[Changed, ...]
-
-    @property
-    def hangs_on(self) -> tuple[str, ...]:
-        """The terms with which the outcome changes."""
-        return tuple(dict.fromkeys(change.term for change in self.changes if change.outcome != self.outcome))
 
 
 def check_sensible(spec_costs: object) -> None:

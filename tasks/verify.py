@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from policy_lake.events import Event, Hello, Ran
 from policy_lake.limits import PAIRS, SEED, most_pairs
 from policy_lake.model import Clock, Verdict
 from policy_lake.scores import MeasurementPlan
+from policy_lake.topology import Topology
 from tasks.host.cpus import topologies_for
 from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
@@ -31,10 +32,15 @@ from tasks.trial.spec import Loadable, TrialSpec
 from tasks.trial.static import Checked, OnStage
 from tasks.trial.trial import scored
 from tasks.trial.trusted import trusted_object
+from verifier_vm.coverage.reach import with_cpus
 from verifier_vm.judge.case import Case, parse_case
-from verifier_vm.judge.gate import verify_object
+from verifier_vm.judge.gate import OnPart, verify_object
 from verifier_vm.judge.suite import SuiteTier
 from verifier_vm.verdict import REQUIREMENTS, bugs_of, require, verdict_of
+
+OnDone = Callable[[str, bool], None]
+MANY_CPUS = 16  # from which on a guest takes longer than a minute
+S_PER_SQUARE = 0.03  # of the number of CPUs: with 64 a short guest took 150 s on two cores, the first time
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,12 @@ def verify(
     options: VerifyOptions | None = None,
     workload: str = "",
     on_stage: OnStage = lambda _: None,
+    on_done: OnDone = lambda name, ok: None,
 ) -> Verified:
     """Take the policy at `path` through source, build, object, and a guest's kernel, survive and fair.
 
-    `path`, `linked`, `include_dirs`, `knobs` and `sets` are those of `read_given`.
+    `path`, `linked`, `include_dirs`, `knobs` and `sets` are those of `read_given`. `on_stage` hears what begins, and
+    `on_done` what has ended (a stage, or a guest by its name) and whether it passed.
 
     It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
     measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
@@ -102,7 +110,7 @@ def verify(
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
     checked = given.check(guest.kernel, check_all=options.check_all, on_stage=on_stage)
-    verdict = verify_in_guest(checked, guest, settings, options, on_stage)
+    verdict = verify_in_guest(checked, guest, settings, options, on_stage, on_done)
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
@@ -149,10 +157,13 @@ def verify_in_guest(
     settings: Settings,
     options: VerifyOptions,
     on_stage: OnStage,
+    on_done: OnDone = lambda name, ok: None,
 ) -> Verdict:
     """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
     bugs = bugs_of(options.require) | settings.required_bugs
     stages = [require(stage, bugs) for stage in checked.stages]
+    for stage in stages:
+        on_done(stage.name, stage.ok)
     sound = all(stage.ok for stage in stages)
     if checked.made is None or not (sound or options.check_all):
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
@@ -168,13 +179,14 @@ def verify_in_guest(
         in_guest = verify_full_tier(
             checked.made.data, checked.arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
             hotplug=checked.hotplug, topologies=topologies,
-            on_part=lambda name, ok: on_stage(f"{name}: {'passed' if ok else 'rejected'}"),
+            on_part=told_of_parts(on_stage, on_done, at_once=True),
         )  # fmt: skip
     else:
         in_guest = verify_object(
             checked.made.data, checked.arguments, guest.machine, check_all=options.check_all, cgroups=checked.cgroups,
             hotplug=checked.hotplug, topologies=topologies,
             trusted=partial(trusted_object, guest.kernel), on_event=lambda event: on_stage(_stage_of(event)),
+            on_part=told_of_parts(on_stage, on_done),
         ).verdict  # fmt: skip
     if in_guest.accepted:
         in_guest = meet_again(
@@ -182,9 +194,35 @@ def verify_in_guest(
             lambda case: on_stage(f"as others once failed: {case}"),
         )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
-    return verdict_of(
-        stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
+    coverage = in_guest.coverage and with_cpus(
+        in_guest.coverage, checked.made.data, checked.arguments, _most_cpus(in_guest, guest)
     )
+    return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=coverage)
+
+
+def told_of_parts(on_stage: OnStage, on_done: OnDone, *, at_once: bool = False) -> OnPart:
+    """What tells of each guest as it ends, and, where guests run one after another, of a large one as it begins."""
+
+    def tell(name: str, topology: Topology, ok: bool | None) -> None:
+        if ok is not None:
+            on_done(f"guest: {name}", ok)
+            if at_once:
+                on_stage(f"{name}: {'passed' if ok else 'rejected'}")
+        elif topology.cpus >= MANY_CPUS:
+            on_stage(f"{name}: {guest_minutes(topology)}")
+
+    return tell
+
+
+def guest_minutes(topology: Topology) -> str:
+    """About how long a large guest takes without KVM, with its first boot on this host."""
+    least = max(1, round(topology.cpus**2 * S_PER_SQUARE / 60))
+    return f"about {least} to {2 * least} minutes without KVM, of which one half is a boot that is done once"
+
+
+def _most_cpus(verdict: Verdict, guest: Guest) -> int:
+    tried = [topology.cpus for stage in verdict.stages for topology in stage.topologies]
+    return max((*tried, guest.machine.topology.cpus))
 
 
 def _stage_of(event: Event) -> str:

@@ -2,8 +2,9 @@
 """`make fuzz-policies`: sound policies by a generator, and mutants of them with one fault each, through the verifier.
 
 What each came to is kept under the digests of its source and of the verifier, so a run that was stopped goes on where
-it was. Mutants that the short tier accepts meet the full one. Writes docs/fuzz-policies.md. Exit status: 1 if a sound
-policy is rejected, or a mutant accepted that fuzz_policies.toml does not explain; 2 for bad input.
+it was. Mutants that the short tier accepts meet the full one, and so do some sound policies. Writes
+docs/fuzz-policies.md; with --known it judges nothing and writes of what is known, and of how much that is. Exit status:
+1 if a sound policy is rejected, or a mutant accepted that fuzz_policies.toml does not explain; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from policy_fuzz.compose import compose  # noqa: E402
 from policy_fuzz.designs import Design, some_designs  # noqa: E402
 from policy_fuzz.faults import MUTATIONS  # noqa: E402
-from policy_fuzz.judging import Judged, Work, judge_all, verifier_digest  # noqa: E402
+from policy_fuzz.judging import Judged, Work, judge_all, read_kept, verifier_digest  # noqa: E402
 from policy_fuzz.mutation import Mutant, some_mutants, unseen_kinds  # noqa: E402
 from policy_fuzz.page import Explanation, Fate, Run, document, figures  # noqa: E402
 
@@ -43,10 +44,10 @@ def main(words: Sequence[str]) -> int:
         DOCUMENT.write_text(document(run), encoding="utf-8")
     for fate in run.accepted:
         print(f"accepted: {fate.mutant.mutation.kind} ({fate.mutant.mutation.breaks}) of {fate.mutant.design}")
-    for design, verdict in run.sound_rejected:
+    for design, verdict in (*run.sound_rejected, *run.sound_rejected_in_full):
         print(f"rejected, and sound: {design}: {verdict.stage} {verdict.bug} {verdict.reason}")
     print(figures(run))
-    return 1 if run.sound_rejected or any(not fate.why for fate in run.accepted) else 0
+    return 1 if run.sound_rejected or run.sound_rejected_in_full or any(not fate.why for fate in run.accepted) else 0
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -56,6 +57,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sound", type=int, default=220, help="policies without a fault")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tier", choices=("short", "full"), default="full", help="full: for what the short accepts")
+    parser.add_argument("--full-sound", type=int, default=16, help="sound policies that meet the full tier, too")
+    parser.add_argument("--known", action="store_true", help="judge nothing, write the page of what is known")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="of mutation; writes no page")
     parser.add_argument("--results", type=Path, default=RESULTS, help="what is known, one JSON line a policy")
     parser.add_argument("--jobs", type=int, default=JOBS, help="guests at once")
@@ -75,6 +78,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 def judged_run(given: argparse.Namespace) -> Run:
     """All that is judged in a run."""
     designs = some_designs(given.sound, given.seed)
+    full_sound = designs[:: max(1, len(designs) // given.full_sound)][: given.full_sound] if given.full_sound else ()
+    if given.known:
+        return known_run(given, designs, full_sound)
 
     def judge(what: str, work: Sequence[Work], jobs: int = given.jobs) -> dict[str, Judged]:
         return judge_all(work, given.results, jobs=jobs, say=lambda text: print(f"{what}: {text}", flush=True))
@@ -94,17 +100,39 @@ def judged_run(given: argparse.Namespace) -> Run:
         raise SystemExit(f"the generator is at fault: {bad[0].mutation.kind} of {bad[0].design} does not compile")
     left = [one for one in mutants if known[_mutated(one, "short").digest].accepted] if given.tier == "full" else []
     known |= judge("full tier", [_mutated(one, "full") for one in left], 1)
+    if given.tier == "full":
+        known |= judge("full tier, sound", [_sound(design, tier="full") for design in full_sound], 1)
+    return _told(given.seed, designs, full_sound, mutants, known)
+
+
+def known_run(given: argparse.Namespace, designs: Sequence[Design], full_sound: Sequence[Design]) -> Run:
+    """What the file of results has of a run that was not judged to its end."""
+    known = read_kept(given.results, verifier_digest())
+    return _told(given.seed, designs, full_sound, some_mutants(designs, given.count, given.seed, given.only), known)
+
+
+def _told(
+    seed: int, designs: Sequence[Design], full_sound: Sequence[Design], mutants: Sequence[Mutant],
+    known: Mapping[str, Judged],
+) -> Run:  # fmt: skip
+    """All that is known of a run's policies."""
     read = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
     explained = [Explanation(**entry) for entry in read.get("accepted", [])]
     fates = [
         Fate.of(one, known[_mutated(one, "short").digest], known.get(_mutated(one, "full").digest), explained)
-        for one in mutants
-    ]
-    return Run(given.seed, verifier_digest(), sound, tuple(fates), unseen_kinds(designs), tuple(read.get("found", ())))
+        for one in mutants if _mutated(one, "short").digest in known
+    ]  # fmt: skip
+    sound = {design: known[_sound(design).digest] for design in designs if _sound(design).digest in known}
+    whole = {design: _sound(design, tier="full").digest for design in full_sound}
+    in_full = {design: known[digest] for design, digest in whole.items() if digest in known}
+    return Run(
+        seed, verifier_digest(), sound, tuple(fates), unseen_kinds(designs), tuple(read.get("found", ())), in_full,
+        (len(mutants), len(designs)),
+    )  # fmt: skip
 
 
-def _sound(design: Design, need: str = "") -> Work:
-    return Work(compose(design).source(str(design)), need, "short")
+def _sound(design: Design, need: str = "", tier: str = "short") -> Work:
+    return Work(compose(design).source(str(design)), need, tier)
 
 
 def _mutated(mutant: Mutant, tier: str) -> Work:

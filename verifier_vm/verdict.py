@@ -61,6 +61,30 @@ def merged_by_reason(stage: Stage) -> Stage:
     return replace(stage, findings=tuple(findings))
 
 
+_LEVELS = ("reject", "suspicion", "unknown")  # notes are no open questions, and stay by themselves
+
+
+def merged_by_line(source: Stage, later: Stage) -> tuple[Stage, Stage]:
+    """Both stages, with one finding, the later one's, for what both say of a bug at one line: it tells both reasons."""
+    said = {(finding.bug, finding.place): finding for finding in source.findings if finding.is_open}
+    both = {(f.bug, f.place) for f in later.findings if f.level in _LEVELS and f.place} & said.keys()
+    if not both:
+        return source, later
+    kept = tuple(f for f in source.findings if not (f.is_open and (f.bug, f.place) in both))
+    findings = (
+        _merged(f, said[f.bug, f.place]) if (f.bug, f.place) in both and f.level in _LEVELS else f
+        for f in later.findings
+    )
+    return replace(source, findings=kept), replace(later, findings=tuple(findings))
+
+
+def _merged(finding: Finding, said: Finding) -> Finding:
+    level = min(finding.level, said.level, key=_LEVELS.index)
+    if finding.reason == said.reason:
+        return replace(finding, level=level)
+    return replace(finding, level=level, reason=f"{finding.reason}; in its source: {said.reason}")
+
+
 # What a host may need that no policy has to have: the bugs of which a note then rejects.
 REQUIREMENTS = {"hotplug": "F30", "exit-record": "F35", "cgroups": "F41", "nice": "F16"}
 HOTPLUG_CALLBACKS = frozenset(("cpu_online", "cpu_offline"))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
-from verifier_vm.judge.gate import verify_part
+from verifier_vm.judge.gate import OnPart, verify_part
 from verifier_vm.judge.stages import merged
 from verifier_vm.judge.suite import elsewhere
 
@@ -47,7 +47,7 @@ def verify_full_tier(
     cgroups: bool = False,
     hotplug: bool = True,
     topologies: tuple[Topology, ...] = (),
-    on_part: Callable[[str, bool], None] = lambda name, ok: None,
+    on_part: OnPart = lambda name, topology, ok: None,
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
 
@@ -64,7 +64,7 @@ def verify_full_tier(
     def settle(outcome: ItemOutcome[Verdict]) -> None:
         left.discard(wanted[outcome.index].name)
         if outcome.value is not None:
-            on_part(wanted[outcome.index].name, outcome.value.accepted)
+            on_part(wanted[outcome.index].name, wanted[outcome.index].topology or Topology(), outcome.value.accepted)
         doing("full tier: %d of %d guests left: %s", len(left), len(wanted), ", ".join(sorted(left)))
 
     with cluster.running(settings, host_cpus=GUEST_CPUS) as ray_cluster:

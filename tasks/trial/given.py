@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpf.library import read_policy
+from policy_lake.codes import Code
 from policy_lake.constants import check_constants
 from policy_lake.errors import InputError
 from policy_lake.knobs import OPS_FLAG, settle
@@ -41,12 +42,18 @@ class Given:
         return () if own else tuple(part.name for part in self.parts)
 
     def check(self, kernel: Kernel, *, check_all: bool = False, on_stage: OnStage = lambda _: None) -> Checked:
-        """`check_parts` of it; InputError for a constant or policy that is not in the object, or an unknown flag."""
+        """`check_parts` of it; InputError for a constant, policy or flag that the object has not, and for a header that
+        is in no directory: where it lies is for whoever gave the policy to say, and nothing is known of that.
+        """
         check_flags(str(self.values.get(OPS_FLAG, "")), kernel)
-        return check_parts(
+        checked = check_parts(
             self.parts, kernel, words_of=lambda data: words_for(self.policy, self.values, data, kernel),
             include_dirs=self.include_dirs, check_all=check_all, on_stage=on_stage,
         )  # fmt: skip
+        for finding in (finding for stage in checked.stages for finding in stage.findings):
+            if finding.code == Code.NO_HEADER:
+                raise InputError(finding.reason)
+        return checked
 
     def candidate(self, data: bytes) -> Candidate:
         """It as a candidate of no run, once its object is known; without one it has the knobs of its source alone."""

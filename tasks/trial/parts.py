@@ -9,6 +9,8 @@ from pathlib import Path
 
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
+from verifier_vm.object.elf import read_elf
+from verifier_vm.object.errors import ObjectError
 
 SOURCE, OBJECT = [".bpf", ".c"], [".bpf", ".o"]
 SOURCE_LIMIT = 4 << 20
@@ -34,12 +36,22 @@ def read_part(path: Path) -> Part:
         data = read_outside(path, OBJECT_LIMIT)
         if not data:
             raise InputError(f"{path}: empty")
-        if not data.startswith(ELF):
-            raise InputError(f"{path}: no ELF object, as clang --target=bpf -c makes")
+        _refuse_damaged(path, data)
         return Part(path.name, data=data)
     if path.suffixes[-2:] != SOURCE:
         raise InputError(f"{path}: not a .bpf.c or .bpf.o file")
     return Part(path.name, read_source(path), path.parent)
+
+
+def _refuse_damaged(path: Path, data: bytes) -> None:
+    """InputError for what is no whole object for BPF; what is only too large is one, which the stage object refuses."""
+    if not data.startswith(ELF):
+        raise InputError(f"{path}: no ELF object, as clang --target=bpf -c makes")
+    try:
+        read_elf(data)
+    except ObjectError as error:
+        if error.bug == "elf":
+            raise InputError(f"{path}: {error}") from error
 
 
 def read_linked(paths: Sequence[Path]) -> list[Part]:

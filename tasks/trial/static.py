@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from bpf.link import link_objects
+from policy_lake.codes import Code
 from policy_lake.errors import SETUP, BuildError, InfraError
 from policy_lake.model import Finding, Stage
 from tasks.trial.parts import Part
@@ -19,7 +20,7 @@ from verifier_vm.machine.kernel import Kernel
 from verifier_vm.machine.kernel_values import kernel_values
 from verifier_vm.object.analyse import Analysis, analyse, asks_for_config
 from verifier_vm.source.lint import lint_source
-from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_reason, stage_of
+from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, merged_by_line, merged_by_reason, stage_of
 
 OnStage = Callable[[str], None]
 
@@ -115,7 +116,8 @@ def check_parts(
     values = kernel_values(kernel)
     analysis = analyse(made.data, arguments, values)
     stages[0] = as_the_object_knows(stages[0], analysis)
-    stages.append(_as_the_user_names_it(analysis.stage))
+    stages[0], seen = merged_by_line(stages[0], _as_the_user_names_it(analysis.stage))
+    stages.append(seen)
     if values.config is None and asks_for_config(made.data):
         raise InfraError(f"the policy asks for the configuration of kernel {kernel.release}: {NO_CONFIG}")
     return Checked(tuple(map(merged_by_reason, stages)), made, arguments)
@@ -178,7 +180,7 @@ def _build(
             confined = confined and made.confined
         data = link_objects(objects) if len(objects) > 1 else objects[0][1]
     except BuildError as error:
-        refused = Finding("compiler", "reject", str(error), _place(error.diagnostics, name), "see the compiler's words")
+        refused = _refused(error, _place(error.diagnostics, name))
         stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
         return None
     seconds = time.monotonic() - started
@@ -186,6 +188,15 @@ def _build(
     notes += [Finding("build", "note", NOT_BUILT, part.name) for part in parts if part.data]
     stages.append(stage_of("build", seconds, notes))
     return PolicyObject(data, hashlib.sha256(data).hexdigest(), seconds, confined)
+
+
+def _refused(error: BuildError, place: str) -> Finding:
+    if error.missing:
+        advice = (
+            f"Give the directory that <{error.missing}> is found from with -I, or put the header beside the source."
+        )
+        return Finding("compiler", "reject", str(error), place, advice, Code.NO_HEADER)
+    return Finding("compiler", "reject", str(error), place, "see the compiler's words")
 
 
 def _place(diagnostics: str, name: str) -> str:

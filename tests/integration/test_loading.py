@@ -114,8 +114,13 @@ def test_a_directory_of_headers_may_be_named_from_where_the_caller_is(kernel, tm
     monkeypatch.chdir(tmp_path)
     source = "#include <own.h>\nint x = OWN;\n"
     assert compile_policy(source, name="a", vmlinux_dir=kernel.headers, include_dirs=[Path("theirs")]).data
-    with pytest.raises(BuildError, match=r"'own.h' file not found; give the directory that it is found from with -I"):
+    told = r"'own.h' file not found; give the directory that it is found from with -I"
+    with pytest.raises(BuildError, match=told) as refused:
         compile_policy(source, name="a", vmlinux_dir=kernel.headers)
+    assert refused.value.missing == "own.h"
+    with pytest.raises(BuildError) as refused:
+        compile_policy("int x = ;\n", name="a", vmlinux_dir=kernel.headers)
+    assert not refused.value.missing
 
 
 @pytest.mark.parametrize("name", ["mirror_global", "mirror_own_queue", "mirror_narrow", "mirror_compared"])
@@ -125,8 +130,10 @@ def test_constants_that_mirror_enumerators_are_what_the_kernel_says(kernel, name
     # The source stage sees through the variable, too: a slice without end is one, whatever it is called.
     endless = 'const volatile u64 __SCX_SLICE_INF __attribute__((weak));\nSEC("struct_ops/'
     text = GLOBAL.read_text().replace('SEC("struct_ops/', endless, 1).replace("3000000", "__SCX_SLICE_INF")
-    findings = stage(checked(kernel, Part("a.bpf.c", text)), "source").findings
-    assert [finding.bug for finding in findings] == ["F19"]
+    made = checked(kernel, Part("a.bpf.c", text))
+    assert not stage(made, "source").findings, "it is one finding, the object's"
+    (finding,) = [finding for finding in stage(made, "object").findings if finding.bug == "F19"]
+    assert "; in its source: " in finding.reason
 
 
 def test_a_policy_that_asks_for_the_configuration_needs_one_here(kernel):

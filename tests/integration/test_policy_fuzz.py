@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import fuzz_policies
 import pytest
 from corpus import BUGS
 from fuzz_policies import EXPLAINED, main, tomllib
@@ -113,6 +114,23 @@ def test_the_page_counts_and_tells_what_was_accepted():
     assert said in figures(run)
     page = document(run)
     assert "for a reason" in page and "**Unexplained.**" in page and "fair, F21: idle" in page and "a / stall" in page
+
+
+def test_the_page_of_a_run_that_was_not_judged_to_its_end_says_so(tmp_path, monkeypatch):
+    designs = fuzz_policies.some_designs(6, 1)
+    mutants = some_mutants(designs, 8, 1)
+    works = [fuzz_policies._mutated(one, "short") for one in mutants[:3]]
+    known = [Judged(fuzz_policies._sound(one).digest, "v", True) for one in designs[:4]]
+    known.append(Judged(fuzz_policies._sound(designs[0], tier="full").digest, "v", False, "survive", "F13", "stalled"))
+    known += [Judged(work.digest, "v", False, "object", "F01", "x") for work in works]
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(asdict(one)) + "\n" for one in known))
+    monkeypatch.setattr(fuzz_policies, "verifier_digest", lambda: "v")
+    words = ["--known", "--count", "8", "--sound", "6", "--full-sound", "2", "--results", str(results)]
+    page = document(fuzz_policies.judged_run(fuzz_policies.parse(words)))
+    assert "| generated, and not judged in this run | 5 mutants, 2 sound policies |" in page
+    assert "| sound policies, short tier | 4, rejected 0 |" in page
+    assert "| sound policies, full tier | 1, rejected 1 |" in page and "full tier: survive, F13: stalled" in page
 
 
 @pytest.mark.parametrize("words", [["--only", "nothing"], ["--count", "0"], ["--jobs", "0"], ["--tier", "long"]])

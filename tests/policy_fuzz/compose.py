@@ -102,9 +102,12 @@ def enqueue(design: Design, queues: Queues, slice_ns: str) -> Lines:
         kthread = line("special", "if (sx_insert_woken_kthread(p, $slice, enq_flags))", done, slice=slice_ns)
         lines.append(kthread)
     if design.pinned == "local":
-        lines.append(line("special", "if ($who)", local, done, who="sx_is_pinned(p) && (enq_flags & SX_ENQ_WAKEUP)"))
+        # Onto an idle CPU alone: on a busy one those that are bound and wake again and again would starve all others.
+        lines.append(line("special", "if ($who)", local, done, who=BOUND_AND_IDLE))
     return (*lines, *queues.insert, *wake_of(design))
 
+
+BOUND_AND_IDLE = "sx_is_pinned(p) && (enq_flags & SX_ENQ_WAKEUP) && sx_claim_idle_cpu(sx_task_cpu(p))"
 
 # Who is sent straight to an idle CPU needs no kick: these two kick for all that wake.
 KICKS_ALL = ("prev", "kick")

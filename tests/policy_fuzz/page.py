@@ -70,7 +70,11 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that a run found, of one seed and by one verifier."""
+    """All that a run found, of one seed and by one verifier.
+
+    `sound_in_full` are the sound policies that met the full tier, too; `generated` how many mutants and sound policies
+    there are to judge.
+    """
 
     seed: int
     verifier: str
@@ -78,6 +82,17 @@ class Run:
     fates: tuple[Fate, ...]
     unseen: Mapping[str, Mapping[str, int]]
     found: tuple[str, ...] = ()
+    sound_in_full: Mapping[Design, Judged] = field(default_factory=dict)
+    generated: tuple[int, int] = (0, 0)
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """How many mutants and sound policies were generated and not judged."""
+        return max(0, self.generated[0] - len(self.fates)), max(0, self.generated[1] - len(self.sound))
+
+    @property
+    def sound_rejected_in_full(self) -> tuple[tuple[Design, Judged], ...]:
+        return tuple((design, one) for design, one in self.sound_in_full.items() if _rejected(one))
 
     @property
     def judged(self) -> tuple[Fate, ...]:
@@ -131,6 +146,9 @@ def _summary(run: Run) -> str:
     for fate in run.judged:
         if fate.by_short:
             stages[fate.short.stage] = stages.get(fate.short.stage, 0) + 1
+    in_full = f"{len(run.sound_in_full)}, rejected {len(run.sound_rejected_in_full)}"
+    if unsaid := sum(bool(one.infra) for one in run.sound_in_full.values()):
+        in_full += f"; of {unsaid} nothing can be said"
     by_stage = ", ".join(f"{name} {count}" for name, count in sorted(stages.items(), key=lambda item: -item[1]))
     return f"""\
 | | |
@@ -141,9 +159,18 @@ def _summary(run: Run) -> str:
 | rejected by the short tier | {short} ({percent(short, whole)}); first by {by_stage} |
 | rejected with the full tier | {with_full} |
 | the rejection names the bug that was put in | {named} |
-| sound policies | {len(run.sound)}, rejected {len(run.sound_rejected)} |
+| sound policies, short tier | {len(run.sound)}, rejected {len(run.sound_rejected)} |
+| sound policies, full tier | {in_full} |
 | nothing can be said (lost guests) | {len(run.fates) - whole} mutants, {lost} sound |
-"""
+{_missing(run)}"""
+
+
+def _missing(run: Run) -> str:
+    """What a run that was not judged to its end leaves open."""
+    mutants, sound = run.missing
+    if not mutants and not sound:
+        return ""
+    return f"| generated, and not judged in this run | {mutants} mutants, {sound} sound policies |\n"
 
 
 def _by_kind(run: Run) -> str:
@@ -182,8 +209,10 @@ def _accepted(run: Run) -> str:
 
 def _sound(run: Run) -> str:
     lines = ["## Sound policies that were rejected", ""]
-    lines += [f"- {one.stage}, {one.bug}: {_plain(one.reason)}  \n  `{design}`" for design, one in run.sound_rejected]
-    return "\n".join([*(lines if run.sound_rejected else [*lines, "None."]), ""])
+    rejected = [("", *pair) for pair in run.sound_rejected]
+    rejected += [("full tier: ", *pair) for pair in run.sound_rejected_in_full]
+    lines += [f"- {tier}{one.stage}, {one.bug}: {_plain(one.reason)}  \n  `{design}`" for tier, design, one in rejected]
+    return "\n".join([*(lines if rejected else [*lines, "None."]), ""])
 
 
 def _found(run: Run) -> str:

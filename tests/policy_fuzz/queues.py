@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from policy_fuzz.designs import Design
 from policy_fuzz.program import Line, Lines, line
+from policy_fuzz.records import lag, lead
 
 CREATE = "return $create;"
 TASK_PIDS = """\
@@ -79,10 +80,9 @@ def _one(design: Design) -> Queues:
                     queue="QUEUE"), more)  # fmt: skip
     insert: Lines = (insert_line(design, "QUEUE"),)
     if design.queues == "vtime":
-        # The clamp's lead is how long a light task may be put off.
         insert = (
             line("clamp", "u64 vtime = sx_clamp_vtime(p->scx.dsq_vtime, clock, $lag, $lead);",
-                 lag=f"{design.number} * SX_MS", lead=f"{10 * min(3, int(design.slice_ms))} * SX_MS"),
+                 lag=lag(design), lead=lead(design)),
             line("insert", "sx_insert_vtime($task, $queue, $slice, $vtime, $flags);", task="p", queue="QUEUE",
                  slice=_slice(design, "p"), vtime="vtime", flags="enq_flags"),
         )  # fmt: skip

@@ -113,8 +113,9 @@ def _virtual_time(program: Program, design: Design) -> Program:
         helpers["static __always_inline bool goes_on(struct task_struct *prev)"] = (
             line("charge", "charge(prev);"),
             line("first", "struct task_struct *first = sx_dsq_peek(QUEUE);"),
-            line("before", "return !first || sx_before($prev, $first);", prev="prev->scx.dsq_vtime",
-                 first="first->scx.dsq_vtime"),
+            # Who is bound to a CPU that real-time tasks held lags by seconds, and would go on until it had caught up.
+            line("before", "return !first || sx_before($prev, $first);", first="first->scx.dsq_vtime",
+                 prev=f"sx_clamp_vtime(prev->scx.dsq_vtime, clock, {lag(design)}, {lead(design)})"),
         )  # fmt: skip
         keep = line("again", "sx_set_slice(prev, $slice);", slice=_slice(design))
         callbacks["dispatch"] = (
@@ -123,6 +124,16 @@ def _virtual_time(program: Program, design: Design) -> Program:
         )
     clock = "static u64 clock; /* the highest vtime with which a task came to run */"
     return replace(program, helpers=helpers, callbacks=callbacks, declarations=(*program.declarations, clock))
+
+
+def lag(design: Design) -> str:
+    """How far behind the clock a task may stand."""
+    return f"{design.number} * SX_MS"
+
+
+def lead(design: Design) -> str:
+    """How far before it: how long a light task may be put off."""
+    return f"{10 * min(3, int(design.slice_ms))} * SX_MS"
 
 
 def _slice(design: Design) -> str:

@@ -35,7 +35,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
             return SimpleNamespace(
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
                 ops=SimpleNamespace(callbacks={"enqueue"}),
-                record=SimpleNamespace(cpu_limits=set(compared), conditions={}, names={}),
+                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)

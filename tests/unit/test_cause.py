@@ -176,6 +176,22 @@ def test_a_stall_without_a_dump_is_a_guess_by_the_threads_name():
     assert (verdict(made).rejection.bug, verdict(made).rejection.basis) == ("F13", "guess")
 
 
+def test_that_a_cpu_does_not_look_is_a_guess_where_vtimes_cannot_be_compared():
+    alone = stuck(cpus=1, by_vtime=True, vtime=500)
+    before = waiter(100, cpus=1, by_vtime=True, vtime=1)
+    elsewhere = waiter(1900, cpus=2, dsq=8, by_vtime=True, vtime=900)
+    for others, basis in (
+        ((), "evidence"), ((replace(elsewhere, by_vtime=False),), "evidence"), ((elsewhere,), "guess"),
+        ((before,), "guess"), ((replace(before, vtime=501),), "evidence"),
+        ((replace(before, waited_ms=1900),), "evidence"),
+    ):  # fmt: skip
+        found = own_cpu_does_not_look(scene(alone, *others, running=[runner(1)], idle=[0]))
+        assert (found.cause.bug, found.basis) == ("F13", basis), others
+        assert ("queues by vtime" in found.why or "may look there" in found.why) is (basis == "guess")
+    plain = scene(replace(alone, by_vtime=False), elsewhere, running=[runner(1)], idle=[0])
+    assert own_cpu_does_not_look(plain).basis == "evidence"
+
+
 def test_a_kick_that_was_never_delivered_is_no_callback_that_runs_too_long():
     lockup = "watchdog: BUG: soft lockup - CPU#1 stuck for 7s! [loader:99]"
     assert (cause_of_exit(lockup).bug, cause_of_exit(lockup).basis) == ("F36", "guess")

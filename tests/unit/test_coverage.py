@@ -24,6 +24,8 @@ from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage
 from policy_lake.errors import InfraError
 from policy_lake.events import LaidOut
 from policy_lake.model import from_json, to_json
+from verifier_vm.coverage import conditions, measure
+from verifier_vm.coverage.error_paths import JUMPED
 from verifier_vm.coverage.joined import joined
 from verifier_vm.coverage.measure import measure_coverage
 from verifier_vm.machine import clock, executed, layout
@@ -65,6 +67,41 @@ def test_what_ran_while_other_code_lay_there_does_not_count():
 def test_a_way_that_an_interrupt_hid_is_known_by_what_ran_behind_it():
     blind = [replace(block, jumped=False, went_on=False) for block in BLOCKS]
     assert measured(blind).conditions == measured().conditions
+
+
+def with_conditions(monkeypatch, change) -> Coverage:
+    """What is measured where the object's conditions are otherwise."""
+
+    def read(data, arguments=()):
+        return change(conditions.read_conditions(data, arguments))
+
+    monkeypatch.setattr(measure, "read_conditions", read)
+    return measured()
+
+
+def test_what_constants_close_does_not_count(monkeypatch):
+    def close(known):
+        known.dead = {condition: {JUMPED} for condition in known.known if condition[0][1] == 19}
+        return known
+
+    coverage = with_conditions(monkeypatch, close)
+    (branch,) = coverage.conditions
+    assert (branch.jumped, branch.went_on) == ("dead", "ran") and not list(coverage.not_tried())
+    assert coverage.branches == Share(4, 6)
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_jump_that_is_none_of_the_policy_s_counts_where_one_of_its_own_is_missing_that_nothing_decides(
+    monkeypatch, decided
+):
+    def another(known):
+        (own,) = [condition for condition in known.known if condition[0][1] == 19]
+        missing = (own[0], b"another", own[2])
+        known.known, known.by_place = {missing}, {own[0]: {missing}}
+        known.dead = {missing: {JUMPED} if decided else set()}
+        return known
+
+    assert bool(with_conditions(monkeypatch, another).conditions) is not decided
 
 
 def test_a_block_that_ran_both_ways_leaves_nothing_to_try():

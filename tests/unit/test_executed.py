@@ -25,8 +25,8 @@ def report(*made: Any, ran: Executed | None = RAN) -> GuestReport:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
 
-    def measure(data: bytes, programs: Any, executed: Any, *, ops: str) -> Coverage:
-        seen.append((data, programs, executed, ops))
+    def measure(data: bytes, programs: Any, executed: Any, words: Any) -> Coverage:
+        seen.append((data, programs, executed, words))
         return Coverage("measured")
 
     monkeypatch.setattr(executed, "measure_coverage", measure)
@@ -48,4 +48,4 @@ def test_what_was_told_is_measured_for_the_policy_that_was_loaded(asked: list[An
     made = report(*others, first, LaidOut(label="again", ok=True, seconds=0.0))
     assert coverage_of(b"o", made, ("slice_ns=5", "ops.use=two")) == Coverage("measured")
     coverage_of(b"o", made)
-    assert asked == [(b"o", told, RAN, "two"), (b"o", told, RAN, "")]
+    assert asked == [(b"o", told, RAN, ("slice_ns=5", "ops.use=two")), (b"o", told, RAN, ())]

@@ -9,17 +9,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from object_cases import object_bytes
 
 from bpf.build import PolicyObject
 from bpf.library import policy
+from policy_lake.codes import Code
 from policy_lake.errors import InputError
 from policy_lake.knobs import MOST_BYTES, MOST_WORDS, OPS_FLAG, OPS_USE
-from policy_lake.model import Knob
+from policy_lake.model import Finding, Knob
 from tasks.plan import candidate_of
 from tasks.trial import given as given_policies
 from tasks.trial import words
 from tasks.trial.given import Given, read_given
 from tasks.trial.static import Checked
+from verifier_vm.verdict import stage_of
 
 KERNEL: Any = SimpleNamespace(release="7")
 SOURCE = "const volatile u64 slice_ns = 5;\n"
@@ -30,7 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """mine.bpf.c with a knob, mine.bpf.o and other.bpf.o; every object has the constant `limit`."""
     (tmp_path / "mine.bpf.c").write_text(SOURCE)
     for name in ("mine.bpf.o", "other.bpf.o"):
-        (tmp_path / name).write_bytes(b"\x7fELF of " + name.encode())
+        (tmp_path / name).write_bytes(object_bytes("percpu") + name.encode())
     monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
     return tmp_path
 
@@ -122,7 +125,7 @@ def test_a_candidate_has_the_values_in_their_one_form_and_an_id_of_all_that_it_i
     assert made("mine.bpf.c").id == candidate_of(read_given(files / "mine.bpf.c").policy, {}).id, "as it ever was"
     assert read_given(policy("fifo")).candidate(b"o").id == candidate_of(policy("fifo"), {}).id
     one, other = made("mine.bpf.o"), made("other.bpf.o")
-    (files / "mine.bpf.o").write_bytes(b"\x7fELF, another")
+    (files / "mine.bpf.o").write_bytes(object_bytes("percpu") + b", another")
     linked = made("mine.bpf.c", linked=[files / "other.bpf.o"])
     ids = [plain, one, other, made("mine.bpf.o"), linked, made("mine.bpf.c", include_dirs=[files])]
     assert len({candidate.id for candidate in ids}) == len(ids)
@@ -132,3 +135,17 @@ def test_what_was_not_built_is_a_candidate_with_the_knobs_of_its_source(files: P
     mine = read_given(files / "mine.bpf.c", knobs={"slice_ns": "7"}, sets={"limit": "4"})
     assert mine.candidate(b"").knob_values == {"slice_ns": 7}
     assert isinstance(mine, Given)
+
+
+def test_a_header_that_is_nowhere_is_bad_input_and_another_failure_to_compile_a_verdict(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in (Code.NO_HEADER, Code.STATIC):
+        refused = Finding("compiler", "reject", "x.h is in none: -I", "mine.bpf.c:1", code=code)
+        checked = Checked((stage_of("source", 0.1), stage_of("build", 0.1, [refused])), None)
+        monkeypatch.setattr(given_policies, "check_parts", lambda *_, checked=checked, **__: checked)
+        if code == Code.STATIC:
+            assert read_given(files / "mine.bpf.c").check(KERNEL) is checked
+            continue
+        with pytest.raises(InputError, match=r"x\.h is in none: -I"):
+            read_given(files / "mine.bpf.c").check(KERNEL)

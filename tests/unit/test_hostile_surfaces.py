@@ -20,7 +20,7 @@ from trace_cases import parent_and_child, trace
 
 from benchmarks.replay_fidelity import CommandShare, Fidelity
 from benchmarks.trace.file import replace_info
-from control_plane import cli, fidelity, lake, output, record, verify, workloads
+from control_plane import cli, fidelity, lake, output, record, shown_verdict, workloads
 from control_plane import score as score_view
 from control_plane.outputs import CheckedPart
 from policy_lake.errors import InputError
@@ -101,7 +101,7 @@ def consoles(name, tmp_path):
     verdict = Verdict(False, None, stages, name, "", name)
     for accepted in (False, True):
         done = SimpleNamespace(verdict=replace(verdict, accepted=accepted), warning=name)
-        verify._show(Path(f"{name.replace('/', '_')}.bpf.c".replace("\0", "")), done)
+        shown_verdict.show_verdict(Path(f"{name.replace('/', '_')}.bpf.c".replace("\0", "")), done)
     score_view._show(tried(name)[0].score, name)
     score_view._rejected(SimpleNamespace(rejection=replace(REJECTION, reason=name)), as_json=False)
     workloads._show(name, {name: name})

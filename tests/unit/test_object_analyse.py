@@ -107,7 +107,11 @@ def test_what_the_table_lacks_is_noted_for_whom_it_matters_to():
 )
 def test_what_is_no_object_is_rejected_in_one_line(data, words):
     stage = analyse_object(data)
-    assert rejected(stage) == ["elf"] and words in stage.findings[0].reason and "\n" not in stage.findings[0].reason
+    assert (
+        rejected(stage) == ["size" if data[:1] == b"\0" else "elf"]
+        and words in stage.findings[0].reason
+        and "\n" not in stage.findings[0].reason
+    )
 
 
 def test_every_truncation_is_rejected():

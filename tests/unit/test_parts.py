@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from object_cases import object_bytes
 
 from policy_lake.errors import InputError
 from tasks.trial import parts
 from tasks.trial.parts import Part, read_linked, read_part, read_source
+
+OBJECT = object_bytes("percpu")
 
 
 def made(path: Path, data: bytes = b"int x;\n") -> Path:
@@ -25,7 +28,7 @@ def test_an_object_that_is_none_is_told_before_any_work(tmp_path: Path) -> None:
 
 def test_a_source_brings_its_directory_and_an_object_its_bytes(tmp_path: Path) -> None:
     assert read_part(made(tmp_path / "a.bpf.c")) == Part("a.bpf.c", "int x;\n", tmp_path)
-    assert read_part(made(tmp_path / "v1.2.bpf.o", b"\x7fELF")) == Part("v1.2.bpf.o", data=b"\x7fELF")
+    assert read_part(made(tmp_path / "v1.2.bpf.o", OBJECT)) == Part("v1.2.bpf.o", data=OBJECT)
     both = read_linked([tmp_path / "a.bpf.c", tmp_path / "v1.2.bpf.o"])
     assert [part.name for part in both] == ["a.bpf.c", "v1.2.bpf.o"]
     assert read_source(made(tmp_path / "v1.2.bpf.c")) == "int x;\n" == read_part(tmp_path / "v1.2.bpf.c").source
@@ -62,7 +65,7 @@ def test_a_source_may_have_4_mib_and_an_object_16(tmp_path: Path) -> None:
     for name, limit in (("a.bpf.c", parts.SOURCE_LIMIT), ("a.bpf.o", parts.OBJECT_LIMIT)):
         path = tmp_path / name
         with path.open("wb") as file:
-            file.write(b"\x7fELF")
+            file.write(OBJECT if name.endswith(".o") else b"int x;")
             file.truncate(limit)
         assert read_part(path).name == name
         with path.open("wb") as file:

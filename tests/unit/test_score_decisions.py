@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flow_cases import candidate
 from flow_cases import score as score_of
+from object_cases import object_bytes
 from trial_cases import BATCH, guest_in, spec
 
 from bpf.build import PolicyObject
@@ -97,7 +98,7 @@ def test_it_takes_what_verify_takes_and_keeps_the_object_of_what_the_lake_has_no
     measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready, other = tmp_path / "mine.bpf.o", tmp_path / "other.bpf.c"
-    ready.write_bytes(b"\x7fELF given")
+    ready.write_bytes(object_bytes("percpu"))
     other.write_text("/* C */")
     kept = spec(tmp_path).settings.object_dir / f"{hashlib.sha256(b'object').hexdigest()}.bpf.o"
     monkeypatch.setattr(words, "read_knobs", lambda data: [Knob("limit", "int", "", "")])
@@ -214,7 +215,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         made = made or PolicyObject(b"object", "", 0.1, True)
         stages = (stage_of("source", 0.1), stage_of("build", 0.1), stage_of("object", 0.1))
 
-        def in_guest(checked: Any, guest: Any, settings: Any, options: Any, on_stage: Any) -> Any:
+        def in_guest(checked: Any, guest: Any, settings: Any, options: Any, on_stage: Any, on_done: Any) -> Any:
             asked.append((checked.made, options.check_all, checked.arguments))
             bad = [] if accepted else [Finding("F01", "reject", "it stalled")]
             stage = stage_of("survive", 0.1, bad)

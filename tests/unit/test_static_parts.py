@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bpf.build import PolicyObject
+from policy_lake.codes import Code
 from policy_lake.errors import BuildError, InfraError
 from policy_lake.model import Finding
 from tasks.trial import static
@@ -26,7 +27,7 @@ ONE, TWO, OBJECT = Part("one.bpf.c", "/* 1 */"), Part("two.bpf.c", "/* 2 */"), P
 def front(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The static stages with a lint, a compiler and a linker that are told what to find; `seen` is what they met."""
     seen = SimpleNamespace(linted=[], linked=[], lint={}, refused="", analysed=[], config=None, asks=False)
-    seen.confined = {}
+    seen.confined, seen.missing = {}, ""
 
     def lint(source: str, *, name: str, **_: Any) -> Any:
         seen.linted.append(name)
@@ -34,7 +35,7 @@ def front(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def compile_policy(source: str, *, name: str, **_: Any) -> PolicyObject:
         if name == seen.refused:
-            raise BuildError("it does not compile", "error without a place")
+            raise BuildError("it does not compile", "error without a place", seen.missing)
         return PolicyObject(f"<{name}>".encode(), "", 0.1, seen.confined.get(name, True))
 
     def link(objects: list[tuple[str, bytes]]) -> bytes:
@@ -123,3 +124,11 @@ def test_who_asks_for_a_kernel_s_configuration_is_judged_only_where_it_is_known(
 def test_who_has_both_callbacks_of_hotplug_outlives_it() -> None:
     both, one = (SimpleNamespace(callbacks=names) for names in (tuple(HOTPLUG_CALLBACKS), ("cpu_online",)))
     assert Checked((both,), None).hotplug and not Checked((one,), None).hotplug  # type: ignore[arg-type]
+
+
+def test_a_header_that_is_not_found_is_a_kind_of_its_own_and_names_the_option(front: Any) -> None:
+    front.refused = ONE.name
+    for front.missing, code in (("scx/common.bpf.h", Code.NO_HEADER), ("", Code.STATIC)):
+        (finding,) = front.check(ONE).stages[-1].findings
+        assert (finding.level, finding.code) == ("reject", code)
+        assert ("-I" in finding.advice and "scx/common.bpf.h" in finding.advice) is bool(front.missing)

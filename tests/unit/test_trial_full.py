@@ -50,7 +50,7 @@ def tier(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(full.cluster, "running", running)
         monkeypatch.setattr(full, "fan_out", fan_out)
         settings = spec(tmp_path).settings
-        on_part = {"on_part": lambda name, ok: heard.append((name, ok))} if options.pop("hear", True) else {}
+        on_part = {"on_part": lambda name, topology, ok: heard.append((name, ok))} if options.pop("hear", True) else {}
         return full.verify_full_tier(b"object", ("a=1",), settings, **on_part, **options), heard, seen
 
     return verify

@@ -12,6 +12,7 @@ from verifier_vm.judge.facts import Facts
 from verifier_vm.verdict import (
     HOTPLUG_CALLBACKS,
     goes_on_with_hotplug,
+    merged_by_line,
     merged_by_reason,
     rejection_of,
     require,
@@ -67,6 +68,22 @@ def test_what_is_said_of_several_places_is_one_finding_that_counts_them():
         assert (found.place, found.reason) == ("mine.bpf.c:3", UNKNOWN.reason + more)
     made = merged_by_reason(stage_of("object", 0.1, [NOTE, REJECT, replace(REJECT, place="mine.bpf.c:19"), UNKNOWN]))
     assert made.findings == (REJECT, replace(REJECT, place="mine.bpf.c:19"), NOTE, UNKNOWN), "each rejection is its own"
+
+
+def test_what_source_and_object_say_of_one_line_is_one_finding_with_both_reasons():
+    doubt = Finding("F17", "suspicion", "charged by what is left", "mine.bpf.c:30", "charge the runtime")
+    other = [replace(doubt, place="mine.bpf.c:31"), replace(doubt, bug="F16"), replace(REJECT, level="suspicion")]
+    source = stage_of("source", 0.1, [doubt, *other])
+    again = replace(doubt, reason="not used", advice="sx_mark_cpu_time")
+    noted = replace(doubt, bug="F16", level="note")
+    later = stage_of("object", 0.2, [REJECT, noted, replace(again, level="unknown"), replace(UNKNOWN, place="")])
+    left, made = merged_by_line(source, later)
+    assert left.findings == tuple(other[:2]) and (left.name, made.name, made.ok) == ("source", "object", False)
+    assert made.findings[0].level == "reject" and made.findings[0].reason.count(REJECT.reason) == 1
+    assert made.findings[1] == noted and made.findings[3].bug == "F02"
+    assert (made.findings[2].level, made.findings[2].advice) == ("suspicion", again.advice)
+    assert again.reason in made.findings[2].reason and doubt.reason in made.findings[2].reason
+    assert merged_by_line(source, stage_of("object", 0.2, [noted])) == (source, stage_of("object", 0.2, [noted]))
 
 
 def test_who_has_both_callbacks_goes_on_when_a_cpu_goes_or_comes():

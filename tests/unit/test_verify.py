@@ -41,6 +41,17 @@ def test_what_is_sound_so_far_meets_a_guest(monkeypatch):
     assert stages[:2] == ["boot", "kernel"] and stages[-1] in ("fair", "survive") and "fair" in stages
 
 
+def test_stages_and_guests_are_told_of_as_they_end(monkeypatch):
+    FakeVM("good policy").install(monkeypatch, gate)
+    heard = []
+    for checked in (Checked((GOOD,), MADE), Checked((GOOD, BAD), None)):
+        verify_in_guest(
+            checked, Guest(WALL, None, ""), Settings(), VerifyOptions(), lambda _: None,
+            lambda name, ok: heard.append((name, ok)),
+        )  # fmt: skip
+    assert heard == [("source", True), ("guest: short", True), ("source", True), ("object", False)]
+
+
 @pytest.mark.parametrize("checked", [Checked((GOOD, BAD), MADE), Checked((BAD,), None)])
 def test_no_guest_is_started_after_a_static_rejection_or_without_an_object(monkeypatch, checked):
     verdict, vm, stages = further(monkeypatch, checked)

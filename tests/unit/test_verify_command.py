@@ -39,7 +39,15 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         verdict = verdict_of([stage_of("survive", 0.1, findings)], ops="mine", data=b"o", kernel="7",
                              coverage=Coverage("only a test says so"))  # fmt: skip
         done = Verified(verdict, "/* C */", b"o", warning=warning)
-        monkeypatch.setattr(command, "verify", lambda *_, **__: done)
+
+        def answer(*_: Any, on_stage: Any, on_done: Any, **__: Any) -> Verified:
+            on_done("source", True)
+            on_stage("boot")
+            if isinstance(ending, KeyboardInterrupt):
+                raise ending
+            return done
+
+        monkeypatch.setattr(command, "verify", answer)
         monkeypatch.setattr(issue, "token_for_verdict", sign)
         monkeypatch.setattr(issue, "check_key_store", lambda settings: None)
         status = command.verify_command(
@@ -68,6 +76,18 @@ def test_a_verdict_that_cannot_be_signed_is_told_with_the_reason(
     assert printed["no_token"] == {"reason": reason, "code": code}
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_verification_that_is_interrupted_says_what_had_ended(
+    verify: Any, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        verify(KeyboardInterrupt(), as_json=as_json)
+    printed = capsys.readouterr()
+    told, other = (printed.err, printed.out) if as_json else (printed.out, printed.err)
+    assert "ok   source" in told and "not ended: starting a guest; no verdict, no token" in told
+    assert "no verdict" not in other and "accepted" not in told
+
+
 def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any) -> None:
     ended, text = verify("/tokens/t.dsse.json")
     assert ended == 0 and text.splitlines()[-1] == "token: /tokens/t.dsse.json"
@@ -77,6 +97,16 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
     assert ended == 3 and "token" not in text
     ended, text = verify(REVOKED, only=parse_case("W1", "x"))
     assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
+
+
+def test_why_nothing_was_to_be_signed_is_in_json_and_no_failure_to_sign(verify: Any) -> None:
+    ended, text = verify(REVOKED, bad=True, as_json=True)
+    printed = contract(text)
+    assert ended == 3 and printed["no_token"]["code"] == "rejected"
+    assert printed["rejection"]["reason"] in printed["no_token"]["reason"]
+    assert printed["rejection"]["stage"] in printed["no_token"]["reason"]
+    ended, text = verify(REVOKED, only=parse_case("W1", "x"), as_json=True)
+    assert ended == 0 and contract(text)["no_token"]["code"] == "one_situation"
 
 
 def test_a_page_that_cannot_be_written_is_a_warning_and_takes_neither_verdict_nor_token(

@@ -44,8 +44,9 @@ def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
 
 
 def outcomes(verdict, case):
-    """What came of a stage's suspicions of a planted bug."""
-    findings = [finding for stage in verdict.stages if stage.name == case.stage for finding in stage.findings]
+    """What came of a stage's suspicions of a planted bug; what the object says, too, is one finding of the object's."""
+    said_by = (case.stage, "object") if case.stage == "source" else (case.stage,)
+    findings = [finding for stage in verdict.stages if stage.name in said_by for finding in stage.findings]
     return {
         finding.outcome or finding.level
         for finding in findings

@@ -12,14 +12,18 @@ bounds for the BPF verifier's sake is none.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from policy_lake.knobs import OPS_USE, values_of
 from verifier_vm.coverage.error_paths import JUMPED, WENT_ON, called, doomed, is_null_check, null_way, nulls
 from verifier_vm.object import limits
 from verifier_vm.object.btfext import LINE_BYTES, read_tables, records
+from verifier_vm.object.decided import ways_left
 from verifier_vm.object.decode import BY_REGISTER, CALL, JMP, Instruction
+from verifier_vm.object.filled import KernelValues, fill
 from verifier_vm.object.flow import successors
-from verifier_vm.object.ops import read_ops
+from verifier_vm.object.ops import apply_arguments, read_ops
 from verifier_vm.object.program import Function, Program, read_program
 
 Place = tuple[str, int, int]  # file, line, column
@@ -36,24 +40,30 @@ _REGISTERS = (0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5)
 class Conditions:
     """An object's conditional jumps; `error` are the ways (0: jumped, 1: went on) that are error paths.
 
-    `bounds` are loops' comparisons with their bounds, `loop_ends` those by which they end, with that way. `callbacks`
-    are the functions of the callbacks that count; `failing` what is known of functions by their first pc.
+    `dead` are the ways that constants close. `bounds` are loops' comparisons with their bounds, `loop_ends` those by
+    which they end, with that way. `callbacks` are the functions of the callbacks that count; `failing` what is known of
+    functions by their first pc.
     """
 
     known: set[Condition] = field(default_factory=set)
     by_place: dict[Place, set[Condition]] = field(default_factory=dict)
     error: dict[Condition, set[int]] = field(default_factory=dict)
+    dead: dict[Condition, set[int]] = field(default_factory=dict)
     bounds: set[Condition] = field(default_factory=set)
     loop_ends: dict[Condition, int] = field(default_factory=dict)
     callbacks: frozenset[str] = frozenset()
     failing: dict[int, bool] = field(default_factory=dict)
 
 
-def read_conditions(data: bytes, wanted: str = "") -> Conditions:
-    """The conditional jumps of an object, whose policy is `wanted` or the only one; ObjectError when it is none."""
+def read_conditions(data: bytes, arguments: Sequence[str] = ()) -> Conditions:
+    """The conditional jumps of an object with its loader's words; ObjectError when it is none, or has not what they
+    set.
+    """
     program = read_program(data)
-    ops = read_ops(program, wanted)
-    places = _places(program)
+    ops = read_ops(program, values_of(arguments).get(OPS_USE, ""))
+    fill(program, KernelValues())
+    apply_arguments(program, ops, arguments)
+    left, places = ways_left(program), _places(program)
     found = Conditions()
     found.callbacks = frozenset(
         program.functions[pc].name for member, pc in ops.callbacks.items() if member not in LEFT_OUT
@@ -63,13 +73,14 @@ def read_conditions(data: bytes, wanted: str = "") -> Conditions:
     for function in sorted(program.functions.values(), key=lambda f: (f.start, -f.end)):
         if function.start not in done:
             done.update(range(function.start, function.end))
-            _read_function(program, function, places, loops, found)
+            _read_function(program, function, places, loops, left, found)
     return found
 
 
 def _read_function(
-    program: Program, function: Function, places: dict[int, Place], loops: set[Place], found: Conditions
-) -> None:
+    program: Program, function: Function, places: dict[int, Place], loops: set[Place],
+    left: Mapping[int, frozenset[int]], found: Conditions,
+) -> None:  # fmt: skip
     graph = {pc: successors(pc, i) for pc in range(function.start, function.end) if (i := program.code[pc])}
     ending, null_ways = doomed(program, graph), nulls(program, graph, found.failing)
     place: Place = ("", 0, 0)
@@ -86,6 +97,8 @@ def _read_function(
         # One source line is compiled in several places, and what is an error path in one must be so in each.
         ways &= found.error.get(condition, ways)
         found.error[condition] = ways
+        closed = {JUMPED, WENT_ON} - left.get(pc, frozenset())
+        found.dead[condition] = found.dead.get(condition, closed) & closed
         found.known.add(condition)
         found.by_place.setdefault(place, set()).add(condition)
         if place in loops and is_null_check(instruction):
@@ -116,6 +129,15 @@ def comparison(instruction: Instruction) -> bytes:
 def _by_register(rex: int, opcode: int, dst: int, src: int) -> bytes:
     rex |= 0x44 if src > 7 else 0
     return (bytes([rex]) if rex else b"") + bytes([opcode, 0xC0 | (src & 7) << 3 | dst & 7])
+
+
+def place_by_pc(program: Program) -> list[Place]:
+    """By pc, the place in the source that an instruction comes from."""
+    begins, found, place = _places(program), list[Place](), ("", 0, 0)
+    for pc in range(len(program.code)):
+        place = begins.get(pc, place)
+        found.append(place)
+    return found
 
 
 def _places(program: Program) -> dict[int, Place]:

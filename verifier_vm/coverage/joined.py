@@ -10,7 +10,7 @@ from dataclasses import replace
 from policy_lake.coverage import Branch, Coverage, Fate, FileCoverage, counted
 
 BranchKey = tuple[str, int, int, str, int]
-_RANK: dict[Fate, int] = {"error": 0, "not tried": 1, "ran": 2}
+_RANK: dict[Fate, int] = {"dead": 0, "error": 1, "not tried": 2, "ran": 3}
 
 
 def joined(coverages: Sequence[Coverage]) -> Coverage:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policy_lake.coverage import (
@@ -44,7 +44,9 @@ class _Jump:
 
 @dataclass(slots=True)
 class _Function:
-    """One function with what ran of it: offsets of instructions, and what can be reached without an error path."""
+    """One function with what ran of it: offsets of instructions, what can be reached at all (`alive`), and
+    without an error path.
+    """
 
     program: str
     lines: list[CodeLine]
@@ -53,6 +55,7 @@ class _Function:
     start: int
     ran: set[int] = field(default_factory=set)
     jumps: dict[int, _Jump] = field(default_factory=dict)
+    alive: set[int] = field(default_factory=set)
     counted: set[int] = field(default_factory=set)
 
     def place(self, at: int) -> Place:
@@ -64,15 +67,17 @@ class _Function:
         return (line.file, line.line, line.column)
 
 
-def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: Executed, *, ops: str = "") -> Coverage:
-    """What ran of an object's callbacks in one guest, of its policy `ops` where it has several.
+def measure_coverage(
+    data: bytes, programs: Sequence[ProgramLayout], executed: Executed, arguments: Sequence[str] = ()
+) -> Coverage:
+    """What ran of an object's callbacks in one guest, into which it was loaded with these words.
 
     Never raises: what does not fit is coverage that is not known.
     """
     if executed.dropped:
         return Coverage(f"more blocks ran than there was room for ({executed.dropped} were dropped)")
     try:
-        conditions = read_conditions(data, ops)
+        conditions = read_conditions(data, arguments)
         wanted = [program for program in programs if program.name in conditions.callbacks]
         if missing := conditions.callbacks - {program.name for program in wanted}:
             return Coverage(f"the guest does not tell where the code of {', '.join(sorted(missing))} lies")
@@ -85,7 +90,8 @@ def measure_coverage(data: bytes, programs: Sequence[ProgramLayout], executed: E
     _tell_own(functions, conditions)
     for function in functions:
         _infer_ways(function)
-        function.counted = _counted(function, conditions)
+        function.alive = _reached(function, conditions.dead)
+        function.counted = _reached(function, conditions.dead, conditions.error)
     entered = {function.program for function in functions if function.ran}
     never_ran = sorted(conditions.callbacks - entered)
     return counted(sorted(conditions.callbacks), _files(functions), _branches(functions, conditions), never_ran)
@@ -145,15 +151,18 @@ def _mark(function: _Function, at: int, size: int, *, jumped: bool, went_on: boo
 
 
 def _tell_own(functions: list[_Function], conditions: Conditions) -> None:
-    """Which jumps are the policy's own. Where one of its own is missing at a place, all there are taken for its own."""
+    """Which jumps are the policy's own. Where one of its own is missing at a place, all there are taken for its own,
+    but for what the kernel has taken out itself: jumps that constants decide.
+    """
     found: dict[Place, set[Condition]] = defaultdict(set)
     for function in functions:
         for jump in function.jumps.values():
             found[jump.condition[0]].add(jump.condition)
+    decided = {condition for condition, ways in conditions.dead.items() if ways}
     for function in functions:
         for jump in function.jumps.values():
             place = jump.condition[0]
-            unseen = conditions.by_place.get(place, set()) - found[place] - conditions.bounds
+            unseen = conditions.by_place.get(place, set()) - found[place] - conditions.bounds - decided
             jump.own = (jump.condition in conditions.known or bool(unseen)) and jump.condition not in conditions.bounds
 
 
@@ -170,8 +179,8 @@ def _infer_ways(function: _Function) -> None:
                 function.jumps[at].taken.add(way)
 
 
-def _counted(function: _Function, conditions: Conditions) -> set[int]:
-    """What can be reached without going an error path."""
+def _reached(function: _Function, *closed: Mapping[Condition, set[int]]) -> set[int]:
+    """What can be reached without going any of these ways."""
     reached: set[int] = set()
     pending = [0]
     while pending:
@@ -179,8 +188,9 @@ def _counted(function: _Function, conditions: Conditions) -> set[int]:
         if at in reached or at not in function.code:
             continue
         reached.add(at)
-        left_out = conditions.error.get(function.jumps[at].condition, set()) if at in function.jumps else set()
-        pending += [to for way, to in enumerate(successors(function.code[at], function.size)) if way not in left_out]
+        jump = function.jumps.get(at)
+        out = {way for ways in closed for way in ways.get(jump.condition, ())} if jump else set[int]()
+        pending += [to for way, to in enumerate(successors(function.code[at], function.size)) if way not in out]
     return reached
 
 
@@ -221,5 +231,7 @@ def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branc
 def _fate(function: _Function, jump: _Jump, at: int, way: int, conditions: Conditions) -> Fate:
     if way in jump.taken:
         return "ran"
+    if way in conditions.dead.get(jump.condition, ()) or at not in function.alive:
+        return "dead"
     left_out = way in conditions.error.get(jump.condition, set())
     return "error" if left_out or at not in function.counted else "not tried"

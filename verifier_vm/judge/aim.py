@@ -16,6 +16,7 @@ from verifier_vm.judge.chosen import exercises as chosen_exercises
 from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.judge.suite import SuiteTier, elsewhere, parts
 from verifier_vm.object.analyse import OURS, read_facts
+from verifier_vm.object.asked_cpus import cpu_counts
 from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
@@ -30,6 +31,7 @@ MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB be
 MOST_IN_TURN = {"short": 4200, "full": 16500}  # threads that come and go: what the tier has time for
 MORE = 60  # than there are places, the guest's own tasks not counted
 CHOSEN_S = 2.4  # longer than a stall takes to be found
+TWO = 2  # that every guest has
 CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
@@ -67,10 +69,14 @@ def _tasks(program: Program, most: int) -> int:
 
 
 def _cpus(facts: Facts) -> int:
-    """CPUs with numbers that it may not have provided for: what comes with more shows what comes with fewer."""
+    """CPUs with numbers that it may not have provided for, or that its conditions ask for: what comes with more shows
+    what comes with fewer.
+    """
     # `cpu > 3` is a matter of the fifth CPU.
-    largest = max((count for count in provided(facts) if 0 < count <= CPU_COUNTS[-1] - 2), default=0)
-    return next(cpus for cpus in CPU_COUNTS if cpus >= largest + 2) if largest else 0
+    largest = max((count + 2 for count in provided(facts) if 0 < count <= CPU_COUNTS[-1] - 2), default=0)
+    asked = max((count for count in cpu_counts(facts) if TWO < count <= CPU_COUNTS[-1]), default=0)
+    wanted = max(largest, asked)
+    return next(cpus for cpus in CPU_COUNTS if cpus >= wanted) if wanted else 0
 
 
 def aimed_parts(

@@ -167,7 +167,23 @@ def own_cpu_does_not_look(scene: Scene) -> Explained | None:
     if any(not task.bound for task in scene.beside if not scene.is_young(task)):
         return None
     why = f"{_waits(scene.stuck)}, bound to CPU {scene.free.number}, which had nothing else to run"
+    if by_clocks := _order_is_unknown(scene):
+        return Explained(words.PINNED, f"{why}; {by_clocks}", "guess")
     return Explained(words.PINNED, why)
+
+
+def _order_is_unknown(scene: Scene) -> str:
+    """Why a place in an ordered queue does not show that its CPU never looks there: who came from a queue with another
+    clock may stand behind all that come. Empty if it does."""
+    stuck = scene.stuck
+    if not stuck.by_vtime:
+        return ""
+    others = {task.dsq for task in scene.dump.waiting if task.by_vtime} - {stuck.dsq}
+    if others:
+        return f"its vtime may be of another clock than its queue's, for there are {len(others) + 1} queues by vtime"
+    if any(task.vtime < stuck.vtime and scene.is_young(task) for task in scene.beside):
+        return "those before it in vtime came later, so its CPU may look there"
+    return ""
 
 
 def nobody_looks(scene: Scene) -> Explained | None:

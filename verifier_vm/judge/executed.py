@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from policy_lake.coverage import Coverage
 from policy_lake.events import LaidOut
 from policy_lake.guest import GuestReport
-from policy_lake.knobs import OPS_USE, values_of
 from verifier_vm.coverage.measure import measure_coverage
 
 BY_WALL_CLOCK = "by the wall clock nobody sees which code a guest executes"
@@ -24,4 +23,4 @@ def coverage_of(data: bytes, report: GuestReport, arguments: Sequence[str] = ())
         return Coverage("the policy was not attached")
     if layout.unknown:
         return Coverage(layout.unknown)
-    return measure_coverage(data, layout.programs, report.executed, ops=values_of(arguments).get(OPS_USE, ""))
+    return measure_coverage(data, layout.programs, report.executed, arguments)

@@ -33,6 +33,9 @@ __all__ = ["OBJECT", "ObjectVerdict", "verify_object", "verify_part"]
 STALL_LIMITS_MS = (2000, 5000)
 
 
+OnPart = Callable[[str, Topology, bool | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
     """A verdict and the report of the first guest, or of the one that rejects; none when the guest's kernel died."""
@@ -57,25 +60,29 @@ def verify_object(
     on_event: OnEvent | None = None,
     topologies: Sequence[Topology] = (),
     trusted: Callable[[], bytes] | None = None,
+    on_part: OnPart = lambda name, topology, ok: None,
 ) -> ObjectVerdict:
     """Load `data` through the real kernel's verifier in a fresh guest, attach it, run the suite, detach it, do `then`.
 
     `files` lie beside it for `then`. `check_all` reads on after a rejection as far as the guest came; `cgroups` rejects
     what does not honour cgroup weights; without `hotplug` a CPU that goes may end it, tidily. `topologies` are tried
-    beside the tier's. A guest that dies saying why rejects the policy; one that is lost without a word is a
-    LostVMError: nothing is known. Guests run one after another here, each in its part's topology, and `deadline_s` is
-    each one's; to run them at once, call `verify_part` on each of `aimed_parts` and `merged`.
+    beside the tier's; `on_part` hears of each guest as it begins (None) and ends. A guest that dies saying why rejects
+    the policy; one that is lost without a word is a LostVMError: nothing is known. Guests run one after another here,
+    each in its part's topology, and `deadline_s` is each one's; to run them at once, call `verify_part` on each of
+    `aimed_parts` and `merged`.
     """
     verdicts: list[Verdict] = []
     report: GuestReport | None = None
     for part in aimed_parts(data, tier, knob_arguments, topologies):
-        first = not verdicts
+        first, topology = not verdicts, part.topology or machine.topology
+        on_part(part.name, topology, None)
         result = verify_part(
-            data, knob_arguments, replace(machine, topology=part.topology or machine.topology), part,
+            data, knob_arguments, replace(machine, topology=topology), part,
             check_all=check_all, cgroups=cgroups, hotplug=hotplug, then=then if first else (),
             files=files if first else None, seed=seed, deadline_s=deadline_s, on_event=on_event, trusted=trusted,
         )  # fmt: skip
         verdicts.append(result.verdict)
+        on_part(part.name, topology, result.verdict.accepted)
         if first or not result.verdict.accepted:
             report = result.report
         if not result.verdict.accepted and not check_all:
@@ -169,7 +176,7 @@ def _in_a_guest(request: Request, machine: Machine, part: Part) -> tuple[ObjectV
         deadline_s = part.deadline_s + sum(step.timeout_s for step in request.then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        reader = Reader(request.data, part, limit_ms, check_all=request.check_all, cgroups=request.cgroups)
+        reader = Reader(request.data, part, limit_ms, request.check_all, request.cgroups, machine.memory_mib)
         steps = part.steps(request.knob_arguments, limit_ms)
         at = len(steps) - len(part.ending(request.knob_arguments, limit_ms))  # what ends the policy ends the job
         steps = (*steps[:at], *request.then, *steps[at:])

@@ -12,13 +12,15 @@ from policy_lake.model import Finding
 from verifier_vm.judge.console import kernel_warnings, verifier_complaint, why_disabled
 from verifier_vm.judge.kernel_words import UNKNOWN, Cause, cause_of_exit, cause_of_warnings
 from verifier_vm.judge.refusal_words import cause_of_refusal
+from verifier_vm.judge.too_large import map_too_large
 
 # What a callback had no memory for, in the kernel's words: -ENOMEM.
+MEMORY_MIB = 512  # of a guest that nobody asked for more
 _NO_MEMORY = re.compile(r"\bops\.\w{1,40}\(\) failed \(-12\)")
 
 
-def load_findings(event: Attached) -> Iterator[Finding]:
-    """Why it was not loaded or attached, or what the kernel said meanwhile."""
+def load_findings(event: Attached, data: bytes = b"", memory_mib: int = MEMORY_MIB) -> Iterator[Finding]:
+    """Why `data` was not loaded or attached in a guest of that memory, or what the kernel said meanwhile."""
     if warnings := kernel_warnings(event.kmsg):
         code = Code.KERNEL_WARNING
         cause = cause_of_warnings(event.kmsg, warnings[0])
@@ -34,7 +36,8 @@ def load_findings(event: Attached) -> Iterator[Finding]:
         cause, why = Cause("elf", "It must be an object with one struct sched_ext_ops."), complaint
     elif event.phase == "load":
         code, complaint = Code.REFUSED_BY_VERIFIER, verifier_complaint(event.log)
-        cause, why = cause_of_refusal(complaint), f"the kernel's BPF verifier: {complaint}"
+        large = map_too_large(event.log, data, memory_mib)
+        why, cause = large or (f"the kernel's BPF verifier: {complaint}", cause_of_refusal(complaint))
     else:
         disabled = why_disabled(event.kmsg) or event.exit_record
         why = disabled.words or verifier_complaint(event.log)

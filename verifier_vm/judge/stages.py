@@ -16,7 +16,7 @@ from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import ALONE, compare
 from verifier_vm.judge.kernel_words import cause_of_warnings
-from verifier_vm.judge.loading import load_findings
+from verifier_vm.judge.loading import MEMORY_MIB, load_findings
 from verifier_vm.judge.oracles import left_cleanly, partly, survived
 from verifier_vm.judge.part import Part
 from verifier_vm.judge.readings import Reading, read_run
@@ -45,6 +45,7 @@ class Reader:
     limit_ms: int
     check_all: bool = False
     cgroups: bool = False
+    memory_mib: int = MEMORY_MIB
 
     def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
         """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
@@ -63,7 +64,7 @@ class Reader:
         if not isinstance(attach, Attached):
             raise InfraError(f"step '{attach.label}': the guest did not attach: {getattr(attach, 'err', '')}")
         log = shorten_verifier_log(attach.log).splitlines()
-        yield _stage("kernel", attach.wall_s, tuple(load_findings(attach)), [*attach.kmsg, *log])
+        yield _stage("kernel", attach.wall_s, tuple(self._loaded(attach)), [*attach.kmsg, *log])
         if not attach.ok:
             return
         if not rest:
@@ -83,6 +84,9 @@ class Reader:
             raise LostVMError("the guest reported no end of what ends the policy")
         seconds = sum(event.wall_s for event in rest if event.exercise and event.role == "baseline")
         yield self._fair_stage(policy, base, facts, seconds)
+
+    def _loaded(self, event: Attached) -> Iterator[Finding]:
+        return load_findings(event, self.data, self.memory_mib)
 
     def _survive_stage(self, events: Sequence[StepEvent], facts: Facts) -> Stage:
         findings: list[Finding] = []
@@ -130,7 +134,7 @@ class Reader:
                 if event.exit_record.clean or not fell:
                     yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
             case Attached():
-                yield from load_findings(event)
+                yield from self._loaded(event)
             case NotDone(verb="run"):
                 why = f"the workload could not be started under the policy: {event.err}"
                 yield Finding("kernel", "reject", why, event.exercise, code=Code.WORKLOAD_FAILED)

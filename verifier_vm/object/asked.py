@@ -95,7 +95,7 @@ class _Formula:
 
     def __init__(self, facts: Facts, condition: Condition) -> None:
         self._facts, self._condition = facts, condition
-        self._parts = _Parts(facts.made_of)
+        self._parts = Parts(facts.made_of)
         for value in (condition.a, condition.b):
             self._parts.look(value)
         self.leaves = tuple(self._parts.leaves)
@@ -145,7 +145,7 @@ class _Formula:
         ahead = 0
         for value in self._facts.written.get(place, ()):
             if any(_kind(part) == "time" for part in leaves_of(value)):
-                parts = _Parts(self._facts.made_of)
+                parts = Parts(self._facts.made_of)
                 parts.look(value)
                 ahead = max(ahead, parts.compute(value, lambda _: 0, {}))
         return ahead
@@ -159,7 +159,7 @@ def _place(leaf: Expr) -> Place | None:
     return place_of(base, leaf.key[0]) if base is not None else None
 
 
-class _Parts:
+class Parts:
     """What a formula is made of: its leaves and its numbers; what is too large or too deep is a leaf."""
 
     def __init__(self, made_of: Mapping[Expr, Value]) -> None:

@@ -16,6 +16,7 @@ from verifier_vm.object import limits
 from verifier_vm.object.errors import ObjectError
 
 ET_REL, EM_BPF = 1, 247
+MIB = 1 << 20
 SHT_SYMTAB, SHT_NOBITS, SHT_RELA, SHT_REL = 2, 8, 4, 9
 SHF_EXECINSTR = 4
 R_BPF_64_64, R_BPF_64_ABS64, R_BPF_64_32 = 1, 2, 10
@@ -100,10 +101,14 @@ def read_sections(data: bytes, *, most_bytes: int = limits.FILE_BYTES) -> tuple[
         if kind == SHT_NOBITS:
             zeros += size
         if size > most_bytes and kind != SHT_NOBITS:
-            raise ObjectError(f"section '{called}' has {size} bytes, more than the {most_bytes} that it may have here")
+            raise ObjectError(
+                f"section '{called}' has {size} bytes, more than the {most_bytes} that it may have here", "size"
+            )
         if zeros > max(limits.BSS_BYTES, most_bytes):
             raise ObjectError(
-                f"'{called}' is too large: {size} bytes, and all that is zero at first may have {limits.BSS_BYTES} here"
+                f"'{called}' is too large: {size / MIB:.0f} MiB, and all that is zero at first may have"
+                f" {limits.BSS_BYTES // MIB} MiB here",
+                "size",
             )
         content = _bytes_of(data, fields, index)
         sections.append(Section(index, called, kind, flags, at, size, content, link, info))
@@ -112,7 +117,7 @@ def read_sections(data: bytes, *, most_bytes: int = limits.FILE_BYTES) -> tuple[
 
 def _header(data: bytes, most_bytes: int) -> tuple[Any, ...]:
     if len(data) > most_bytes:
-        raise ObjectError(f"the object has {len(data)} bytes, more than the {most_bytes} that are looked at")
+        raise ObjectError(f"the object has {len(data)} bytes, more than the {most_bytes} that are looked at", "size")
     if len(data) < HEADER.size or data[:4] != b"\x7fELF":
         raise ObjectError("this is no ELF object")
     if data[4] != 2 or data[5] != 1:

@@ -62,6 +62,7 @@ KEEPING = ("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_imp
 CPU_GIVERS = ("scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and", "scx_bpf_pick_idle_cpu",
               "scx_bpf_pick_any_cpu", "scx_bpf_pick_idle_cpu_node", "scx_bpf_pick_any_cpu_node", "scx_bpf_task_cpu",
               "get_smp_processor_id", "prev_cpu", "cpu")  # fmt: skip
+CPU_COUNTERS = ("scx_bpf_nr_cpu_ids",)
 
 # Numbers that the kernel never gives otherwise, so that a branch which asks is not taken: (least, most).
 CPU_NUMBERS = (0, (1 << 31) - 1)

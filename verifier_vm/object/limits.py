@@ -32,6 +32,7 @@ VISITS = 12  # states of one place that are told apart before what is known of m
 WIDEN_VISITS = 48  # and before numbers that still change are dropped
 EVENTS = 4_000  # calls and writes recorded in one object
 CONDITIONS = 400  # comparisons of time, numbers, levels and names, each, that are kept
+CPU_TESTS = 8  # of CPUs' numbers at one place
 FORMULA, FORMULA_DEPTH = 64, 40  # parts of one that is computed
 NAME_PARTS = 1000  # of a formula that is looked through for a name's bytes
 HELD = 160  # places of memory and stack, and outcomes of branches, that one path knows

@@ -38,6 +38,7 @@ class Map:
     max_entries: int
     key_size: int
     bools: frozenset[int] = frozenset()
+    value_size: int = 0
 
 
 @dataclass(slots=True)
@@ -187,12 +188,14 @@ def _maps(btf: Btf) -> dict[str, Map]:
             if pointer.kind != PTR:
                 continue
             pointed = btf.resolve(pointer.value)
-            if member.name in ("type", "max_entries", "key_size") and btf.get(pointed).kind == ARRAY:
+            if member.name in ("type", "max_entries", "key_size", "value_size") and btf.get(pointed).kind == ARRAY:
                 numbers[member.name] = btf.array(pointed)[1]
             elif member.name == "key":
                 numbers["key_size"] = btf.size(pointed)
             elif member.name == "value":
                 bools = btf.bools(pointed)
+                numbers["value_size"] = btf.size(pointed)
         size = numbers.get("key_size", 0)
-        maps[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools)
+        maps[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools,
+                                  numbers.get("value_size", 0))  # fmt: skip
     return maps

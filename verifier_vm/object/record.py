@@ -99,8 +99,9 @@ class Record:
     some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
     was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
-    cpu_limits: numbers that a CPU's number was compared with; conditions: comparisons of what a guest can choose: time,
-    a task's number, level or name; names: what a name's bytes were compared with, as (place, byte).
+    cpu_limits: numbers that a CPU's number was compared with; cpu_tests: by pc, comparisons of CPUs' numbers;
+    conditions: comparisons of what a guest can choose: time, a task's number, level or name; names: what a name's
+    bytes were compared with, as (place, byte).
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class Record:
     incomplete: dict[str, str] = field(default_factory=dict)
     walked: set[int] = field(default_factory=set)
     cpu_limits: set[int] = field(default_factory=set)
+    cpu_tests: dict[int, set[Condition]] = field(default_factory=dict)
     conditions: dict[tuple[object, ...], Condition] = field(default_factory=dict)
     names: dict[frozenset[tuple[int, int]], None] = field(default_factory=dict)
     steps: int = 0
@@ -153,6 +155,12 @@ class Record:
         """Keep a comparison, once."""
         if len(self.conditions) < limits.CONDITIONS:
             self.conditions.setdefault((condition.op, _id(condition.a), _id(condition.b)), condition)
+
+    def add_cpu_test(self, pc: int, condition: Condition) -> None:
+        """Keep a comparison of CPUs' numbers, or of how many there are, by where it is."""
+        kept = self.cpu_tests.setdefault(pc, set())
+        if len(kept) < limits.CPU_TESTS:
+            kept.add(condition)
 
     def add_name(self, held: Mapping[int, int]) -> None:
         """Keep what a task's name was compared with, by place."""

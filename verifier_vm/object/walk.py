@@ -17,7 +17,7 @@ from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import comes_from
 from verifier_vm.object.flow import read_flow
 from verifier_vm.object.frames import LOOPS, Frames
-from verifier_vm.object.kernel import CPU_GIVERS, DELETES, ENDING, FIRST, HELPERS, kernel_name
+from verifier_vm.object.kernel import CPU_COUNTERS, CPU_GIVERS, DELETES, ENDING, FIRST, HELPERS, kernel_name
 from verifier_vm.object.memory import Memory, is_atomic
 from verifier_vm.object.names import note_name
 from verifier_vm.object.outcomes import heed_missing, heed_result
@@ -27,6 +27,7 @@ from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_vtime
 
 MAY_GOTO = 0xE0
+CPU_NUMBERS = (*CPU_GIVERS, *CPU_COUNTERS)
 # Their second argument is a function that runs later, outside the callback.
 LATER = ("timer_set_callback", "bpf_wq_set_callback_impl", "bpf_wq_set_callback")
 
@@ -169,7 +170,10 @@ class Walk:
         return can_pass
 
     def _note_test(self, state: State, op: int, a: Value, b: Value, width: int) -> None:
-        note_condition(self.record, Condition(op, a, b, width))
+        condition = Condition(op, a, b, width)
+        note_condition(self.record, condition)
+        if comes_from(a, *CPU_NUMBERS) or comes_from(b, *CPU_NUMBERS):
+            self.record.add_cpu_test(state.pc, condition)
         note_name(state, self.record, op, a, b, self.values.made_of)
         for value, number in ((a, b), (b, a)):
             if isinstance(number, int) and comes_from(value, *CPU_GIVERS):

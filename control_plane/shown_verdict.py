@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A verdict as `schedcp verify` prints it: stages, notes, open questions with their answers, and why it is rejected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.panel import Panel
+
+from control_plane.output import err, escape, escape_lines, out
+from policy_lake.model import Finding, Rejection, Stage, Verdict
+from tasks.verify import Verified
+from verifier_vm.verdict import rejection_of
+
+
+def show_verdict(file: Path, done: Verified) -> None:
+    """Print the verdict on `file`."""
+    console, verdict = out(), done.verdict
+    for stage in verdict.stages:
+        mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
+        console.print(f"  {mark} {escape(stage.name):<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
+    _show_open(verdict)
+    for stage in verdict.stages:
+        if (rejection := rejection_of(stage)) is not None:
+            _show_rejection(rejection)
+    if verdict.accepted:
+        console.print(
+            f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
+            soft_wrap=True,
+        )
+    if done.warning:
+        console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+
+
+def _aside(stage: Stage) -> str:
+    notes = sum(finding.level == "note" for finding in stage.findings)
+    return f"  {notes} note{'s' * (notes != 1)}" if notes else ""
+
+
+def _show_open(verdict: Verdict) -> None:
+    """What was noted, and the questions that the static stages left to the guest, with what came of each."""
+    findings = [finding for stage in verdict.stages for finding in stage.findings]
+    for level, word in (
+        ("note", "[cyan]note[/]"),
+        ("suspicion", "[yellow]suspicion[/]"),
+        ("unknown", "[yellow]open[/]"),
+    ):
+        for finding in findings:
+            if finding.level == level:
+                out().print(f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding)}", soft_wrap=True)
+
+
+def _answer(finding: Finding) -> str:
+    if not finding.is_open:
+        return ""
+    situations = escape("; ".join(finding.situations) or "no situation is known that would show it")
+    words = {"not seen": f"tried, not seen ({situations})", "not tried": f"not tried ({situations})"}
+    return f" - [bold]{words.get(finding.outcome, finding.outcome)}[/]"
+
+
+def _show_rejection(rejection: Rejection) -> None:
+    console = out()
+    likely = "likely " if rejection.basis == "guess" else ""
+    bug = f" ({likely}{escape(rejection.bug)})" if rejection.bug else ""
+    console.print(f"[red]rejected[/] at {escape(rejection.stage)}{bug}: {escape(rejection.reason)}", soft_wrap=True)
+    if rejection.place:
+        console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
+    if rejection.advice:
+        console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
+    # The kernel's own words are pages of registers and task states: --json has them.
+    shown = "\n".join(rejection.witness) or rejection.evidence.strip()
+    if shown:
+        evidence = escape_lines(shown)
+        err().print(Panel(evidence, title=f"{escape(rejection.stage)}: evidence", title_align="left"))
+
+
+def _where(finding: Finding) -> str:
+    return escape(f"{finding.bug} at {finding.place}: " if finding.place else f"{finding.bug}: ")
