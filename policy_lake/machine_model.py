@@ -17,7 +17,7 @@ class Costs:
     """Times and sizes of one kind of CPU; the defaults are of a machine on which only instructions take time.
 
     `user_ps`, `kernel_ps`: picoseconds for an instruction of a program, of the kernel.
-    `switch_ns`: a context switch by itself, without what the caches lose.
+    `switch_ns`: a context switch, on top of the instructions that the kernel executes and of what the caches lose.
     `l2_kib`, `llc_kib`: a core's private cache and a last-level cache (0: that term is off). `llc_mbps`, `memory_mbps`,
     `remote_mbps`: at how many MB/s one core fills its caches from the LLC, its node's memory, another node's.
     `node_mbps`: what a node's memory delivers to all its cores together (0: without limit).

@@ -44,7 +44,7 @@ def guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def full(*given: Any, on_part: Any, **more: Any) -> Verdict:
         asked["full"] = given, more
-        on_part("up for 6 h", True)
+        on_part("up for 6 h", Topology(), True)
         return IN_GUEST
 
     monkeypatch.setattr(verifying, "verify_object", short)
