@@ -31,7 +31,7 @@ _known_characters: dict[str, AbstractSet[int]] = {}  # by the font's file
 def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
     """One panel a run on a common time axis, one row a CPU, coloured by command name."""
     names = busiest(list(timelines.values()), len(COLOURS))
-    figure, panels = _figure(len(timelines), height=1.1 + 0.28 * max(t.cpus for t in timelines.values()))
+    figure, panels = new_figure(len(timelines), height=1.1 + 0.28 * max(t.cpus for t in timelines.values()))
     for panel, (run, timeline) in zip(panels, timelines.items(), strict=True):
         for name, colour in (*zip(names, COLOURS, strict=False), (OTHERS, GREY)):
             _bars(panel, timeline, {name} if name != OTHERS else _others(timeline, names), colour, name)
@@ -41,13 +41,13 @@ def draw_timelines(timelines: Mapping[str, Timeline], *, title: str, form: Form 
         panel.set_title(f"{run}: {timeline.wall_us / 1e3:.0f} ms{lost}", loc="left", fontsize=9)
     panels[-1].set_xlabel("ms since the start")
     panels[-1].set_xlim(0, max([1, *(t.wall_us for t in timelines.values())]) / 1e3)
-    _legend(figure, panels[0], title)
-    return _bytes(figure, form)
+    add_legend(figure, panels[0], title)
+    return picture_bytes(figure, form)
 
 
 def draw_states(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
     """One panel a run, one row a task: when it ran and when it was runnable and waited; those that waited longest."""
-    figure, panels = _figure(len(timelines), height=1.1 + 0.2 * MOST_TASKS)
+    figure, panels = new_figure(len(timelines), height=1.1 + 0.2 * MOST_TASKS)
     for panel, (run, timeline) in zip(panels, timelines.items(), strict=True):
         rows = {pid: row for row, pid in enumerate(longest_waiting(timeline, MOST_TASKS))}
         names = {span.pid: span.comm for span in timeline.spans} | {wait.pid: wait.comm for wait in timeline.waits}
@@ -65,13 +65,13 @@ def draw_states(timelines: Mapping[str, Timeline], *, title: str, form: Form = "
         panel.set_title(f"{run}: {timeline.wall_us / 1e3:.0f} ms", loc="left", fontsize=9)
     panels[-1].set_xlabel("ms since the start")
     panels[-1].set_xlim(0, max([1, *(t.wall_us for t in timelines.values())]) / 1e3)
-    _legend(figure, panels[0], title)
-    return _bytes(figure, form)
+    add_legend(figure, panels[0], title)
+    return picture_bytes(figure, form)
 
 
 def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "png") -> bytes:
     """The cumulative distribution of the time from runnable to running, one line a run, on a logarithmic axis in ms."""
-    figure, (panel,) = _figure(1, height=3.2)
+    figure, (panel,) = new_figure(1, height=3.2)
     for (run, timeline), colour in zip(timelines.items(), COLOURS, strict=False):
         waits_ms = np.sort(np.maximum(timeline.waits_us, 1)) / 1e3
         if not len(waits_ms):
@@ -89,8 +89,8 @@ def draw_waits(timelines: Mapping[str, Timeline], *, title: str, form: Form = "p
     panel.set_ylabel("share of waits")
     panel.set_ylim(0, 1.01)
     panel.grid(alpha=0.3)
-    _legend(figure, panel, title)
-    return _bytes(figure, form)
+    add_legend(figure, panel, title)
+    return picture_bytes(figure, form)
 
 
 def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> bytes:
@@ -98,7 +98,7 @@ def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> b
 
     What each came to stands to the right of the axes, where no bar and no line crosses it.
     """
-    figure, (panel,) = _figure(1, height=0.9 + 0.46 * (len(scores) + 1))
+    figure, (panel,) = new_figure(1, height=0.9 + 0.46 * (len(scores) + 1))
     first = scores[0]
     baseline = statistics.median(pair.baseline for score in scores for pair in score.pairs)
     rows = [f"{first.baseline}\n{four_digits(baseline)} {first.unit}", *score_labels(scores)]
@@ -117,8 +117,8 @@ def draw_scores(scores: Sequence[Score], *, title: str, form: Form = "png") -> b
     panel.invert_yaxis()
     panel.set_xlim(0, 1.05 * max([1.0, *(score.ratio.ci95[1] for score in scores), *bounds]))
     panel.set_xlabel(f"{first.metric}: times better than {first.baseline} (95 % interval)")
-    _legend(figure, panel, title)
-    return _bytes(figure, form)
+    add_legend(figure, panel, title)
+    return picture_bytes(figure, form)
 
 
 def score_labels(scores: Sequence[Score]) -> list[str]:
@@ -149,7 +149,8 @@ def _outcome(score: Score) -> str:
     return f"{score.outcome}: {doubt}" if doubt else score.outcome
 
 
-def _figure(panels: int, *, height: float) -> tuple[Figure, Sequence[Any]]:
+def new_figure(panels: int, *, height: float) -> tuple[Figure, Sequence[Any]]:
+    """A figure of so many panels, one below the other, each of that height in inches."""
     # The object interface: pyplot would keep every figure, and look for a display.
     from matplotlib.figure import Figure
 
@@ -168,7 +169,8 @@ def _others(timeline: Timeline, names: Sequence[str]) -> set[str]:
     return {span.comm for span in timeline.spans} - set(names)
 
 
-def _legend(figure: Figure, panel: Any, title: str) -> None:
+def add_legend(figure: Figure, panel: Any, title: str) -> None:
+    """The title above, and below what the panel's colours stand for."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     if panel.get_legend_handles_labels()[0]:
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
@@ -209,7 +211,8 @@ def _characters(text: Any) -> AbstractSet[int]:
     return _known_characters[place]
 
 
-def _bytes(figure: Figure, form: Form) -> bytes:
+def picture_bytes(figure: Figure, form: Form) -> bytes:
+    """The file's bytes; the same figure gives the same."""
     _show_texts(figure)
     out = io.BytesIO()
     # No date in the file: the same runs give the same picture.

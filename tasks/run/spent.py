@@ -3,35 +3,10 @@
 
 from __future__ import annotations
 
-from policy_lake.machine_model import Paid
+from policy_lake.machine_model import CAUSES, MOVES, Paid, moves, shares
 from policy_lake.scores import Score
 
 LEAST = 0.005  # of the CPUs' time: what is less in both is not worth a line
-# By the field of Paid: what the time was lost to.
-CAUSES = {
-    "switch_ps": "context switches",
-    "l2_ps": "cold caches of cores",
-    "llc_ps": "moves between LLCs, and LLCs that others filled",
-    "remote_ps": "memory of other nodes",
-    "idle_ps": "waking idle CPUs",
-    "smt_ps": "busy siblings",
-    "turbo_ps": "the clock that falls with busy cores",
-    "capacity_ps": "slow CPUs",
-    "memory_ps": "data that find no room in the LLC",
-}
-MOVES = {"stayed": "the same CPU", "same_core": "its sibling", "same_llc": "another core of the LLC",
-         "same_node": "another LLC", "other_node": "another node"}  # fmt: skip
-
-
-def shares(paid: Paid) -> dict[str, float]:
-    """Each cause's share of the CPUs' time; none of a run that took no time."""
-    return {name: getattr(paid, name) / paid.busy_ps for name in CAUSES} if paid.busy_ps else {}
-
-
-def moves(paid: Paid) -> dict[str, float]:
-    """Where a task that came onto a CPU had been before, as shares of all those that had been anywhere."""
-    count = sum(getattr(paid, name) for name in MOVES)
-    return {name: getattr(paid, name) / count for name in MOVES} if count else {}
 
 
 def spent_lines(score: Score) -> list[str]:

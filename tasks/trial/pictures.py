@@ -23,7 +23,7 @@ FORMS: tuple[Form, ...] = ("png", "svg")
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Where the files are, by what they show: `timeline`, `waits`, `scores`, and `perfetto` if it was asked for."""
+    """Where files lie, by what they show: `timeline`, `waits`, `scores`, a machine's `costs`, `perfetto` on request."""
 
     files: dict[str, Path]
 
@@ -33,7 +33,7 @@ class Pictures:
         Prefect's UI renders `data:image/` sources, and nothing else that a server without a store of files can give
         (ui-v2 of 3.8.8 allows them in its sanitizer by name). A picture that cannot be read is left out.
         """
-        shown = [path for name, path in sorted(self.files.items()) if name in ("timeline", "waits", "scores")]
+        shown = [path for name, path in sorted(self.files.items()) if name in ("timeline", "waits", "scores", "costs")]
         sources = {path.stem: _data_uri(path) if embedded else path.name for path in shown}
         return "".join(f"![{name}]({source})\n\n" for name, source in sources.items() if source)
 
@@ -46,7 +46,7 @@ def _data_uri(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode()}" if len(data) <= MOST_BYTES else ""
 
 
-NAMES = ("scores", "timeline", "waits", "tasks")
+NAMES = ("scores", "costs", "timeline", "waits", "tasks")
 
 
 def check_directory(directory: Path) -> None:
@@ -84,11 +84,14 @@ def draw(
 ) -> Pictures:
     """Write the pictures as PNG and SVG into `directory`, each whole or not at all."""
     from benchmarks import plots  # a second of matplotlib that only who wants pictures pays
+    from benchmarks.plot_costs import draw_costs
 
     where = f"{scores[0].workload}, {scores[0].topology or f'{scores[0].cpus} CPUs'}, {scores[0].clock} clock"
 
     def drawn(form: Form) -> Iterator[tuple[str, bytes]]:
         yield "scores", plots.draw_scores(scores, title=where, form=form)
+        if all(score.paid for score in scores):
+            yield "costs", draw_costs(scores, title=f"{where}: what the machine's costs took", form=form)
         if timelines:
             yield "timeline", plots.draw_timelines(timelines, title=f"{where}: who ran where", form=form)
             yield "waits", plots.draw_waits(timelines, title=f"{where}: how long tasks waited", form=form)

@@ -15,6 +15,7 @@ from benchmarks import plots
 from benchmarks.plots import draw_scores, draw_states, draw_timelines, draw_waits
 from benchmarks.timeline import Span, Timeline, Wait, read_timeline
 from policy_lake.errors import InfraError
+from policy_lake.machine_model import CAUSES, Paid
 from policy_lake.scores import Pair, Ratio, Score
 from tasks.trial.pictures import MOST_BYTES, Pictures, draw
 
@@ -84,6 +85,16 @@ def test_without_timelines_the_scores_alone(tmp_path):
     pictures = draw(tmp_path, [SCORE], {}, perfetto=True)
     assert set(pictures.files) == {"scores"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.png", "scores.svg"]
+
+
+def test_a_machine_s_costs_are_a_picture_of_their_own(tmp_path):
+    paid = {"policy": Paid(busy_ps=100, l2_ps=20, smt_ps=30), "baseline": Paid(busy_ps=100, llc_ps=1)}
+    scores = [replace(SCORE, policy=name, paid=paid) for name in ("ljf", "rr")]
+    pictures = draw(tmp_path, scores, {})
+    assert set(pictures.files) == {"scores", "costs"} and "![costs](costs.png)" in pictures.markdown()
+    svg = (tmp_path / "costs.svg").read_text()
+    assert CAUSES["smt_ps"] in svg and CAUSES["llc_ps"] in svg and CAUSES["remote_ps"] not in svg
+    assert set(draw(tmp_path / "b", [scores[0], SCORE], {}).files) == {"scores"}
 
 
 def test_a_perfetto_trace_on_request(tmp_path, timelines):

@@ -12,10 +12,24 @@ from flow_cases import PROVENANCE, candidate, score
 from trial_cases import spec
 
 from policy_lake.errors import InputError
-from policy_lake.machine_model import FLAT, TERMS, WHOLE, Costs, Paid, active, scaled, summed, without
+from policy_lake.machine_model import (
+    CAUSES,
+    FLAT,
+    MOVES,
+    TERMS,
+    WHOLE,
+    Costs,
+    Paid,
+    active,
+    moves,
+    scaled,
+    shares,
+    summed,
+    without,
+)
 from policy_lake.scores import Changed, MeasurementPlan, Ratio, Sensitivity
 from tasks import sensitivity as asked
-from tasks.run.spent import CAUSES, MOVES, moves, shares, spent_lines
+from tasks.run.spent import spent_lines
 from tasks.sensitivity import check_sensible, sensitivity
 from tasks.trial.spec import Loadable
 
