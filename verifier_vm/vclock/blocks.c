@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "qemu_api.h"
+#include "slot.h"
 #include "vclock.h"
 
 /* What guest programs tell the clock; init.c, stress.c and work.h have their side. */
@@ -36,7 +37,7 @@ static uint64_t charge(const unsigned char *code, size_t size, uint64_t insn_ps)
 	if (size == 2 && code[0] == 0xf3 && code[1] == 0x90)	/* PAUSE */
 		return settings.pause_ps;
 	if (size == 1 && code[0] == 0xf4)			/* HLT */
-		return insn_ps + CHARGE_HALT;
+		return insn_ps + HALTED;
 	return insn_ps;
 }
 

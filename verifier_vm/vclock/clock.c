@@ -9,38 +9,15 @@
 #include <stddef.h>
 
 #include "qemu_api.h"
+#include "slot.h"
 #include "vclock.h"
-
-/*
- * The slot's counter: picoseconds in the low bits, set so that the slot is used up when they reach LIMIT; above them,
- * what else happened in it. Any of that makes the counter reach LIMIT, too, and so calls slot_ends() at the next block.
- * QEMU takes its big lock between two vCPUs, so that going on to another one happens, too.
- */
-#define LIMIT (1ull << 48)
-#define YIELDED (1ull << 50)	/* may have sent an interrupt: its receiver must get a look before the sender goes on */
-#define HALTED CHARGE_HALT
-#define POKED (1ull << 54)
-#define PS_BITS (YIELDED - 1)
+#include "vcpus.h"
 
 #define FNV_OFFSET 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
 #define WITHIN_CALL 2			 /* a call's return address less this is within the call, as QEMU counts */
 #define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
 
-struct vcpu {
-	void *cpu;
-	unsigned int index;	/* QEMU's, and the guest's */
-	uint64_t local_ps;	/* when its slot began; while it does not run, its time */
-	bool halted;
-	uint64_t halted_ps;	/* when it last did */
-	uint64_t left_at;	/* `progress` when it last gave way to the others */
-};
-
-static struct vcpu vcpus[MAX_VCPUS + 1];	/* in the order in which they were first seen; the last is always free */
-static struct vcpu *current = vcpus;	/* whose slot it is */
-static unsigned int vcpu_count;
-static uint64_t *counter, slot_start = LIMIT;
-static uint64_t stretch = UNSTRETCHED;	/* of the time that the slot's blocks are charged (speed.c) */
 static uint64_t booked_ps;	/* the time of the current vCPU up to which it was */
 static uint64_t horizon_ps, due_ps, main_ps;
 static uint64_t reached_ps;	/* the horizon before: no vCPU that is not halted is behind it */
@@ -61,19 +38,9 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t stretched(uint64_t ps)
-{
-	return stretch == UNSTRETCHED ? ps : (uint64_t)((unsigned __int128)ps * stretch / UNSTRETCHED);
-}
-
-static uint64_t unstretched(uint64_t ps)
-{
-	return stretch == UNSTRETCHED ? ps : (uint64_t)((unsigned __int128)ps * UNSTRETCHED / stretch) + 1;
-}
-
 static uint64_t local_now_ps(void)
 {
-	return current->local_ps + stretched((*counter & PS_BITS) - slot_start);
+	return current->local_ps + slot_used_ps();
 }
 
 /* Hands the time that the slot has used so far to those who model the machine. */
@@ -87,7 +54,7 @@ static void book(uint64_t now_ps)
 /* Books what the slot has used, and makes the next block start another. Returns what else happened. */
 static uint64_t end_slot(void)
 {
-	uint64_t happened = *counter & ~PS_BITS, now_ps = local_now_ps();
+	uint64_t happened = slot_happened(), now_ps = local_now_ps();
 
 	book(now_ps);
 	current->local_ps = now_ps;
@@ -98,13 +65,13 @@ static uint64_t end_slot(void)
 	}
 	if (happened & YIELDED)
 		cause_ps = max(cause_ps, current->local_ps);
-	*counter = slot_start = LIMIT;
+	slot_close();
 	return happened;
 }
 
 static void start_slot(void)
 {
-	*counter = slot_start = LIMIT - unstretched(horizon_ps - current->local_ps);
+	slot_open(horizon_ps - current->local_ps);
 	progress++;
 }
 
@@ -116,28 +83,6 @@ static void main_turn(uint64_t at_ps)
 	baton_to_main();
 }
 
-/* Whether another vCPU that is not halted is before `ps`; one that was woken and not yet seen is not counted. */
-static bool another_before(uint64_t ps)
-{
-	const struct vcpu *v;
-
-	for (v = vcpus; v->cpu; v++)
-		if (v != current && !v->halted && v->local_ps < ps)
-			return true;
-	return false;
-}
-
-/* Whether an interrupt may wake a vCPU: one that has halted, or one that has not begun. */
-static bool another_sleeps(void)
-{
-	const struct vcpu *v;
-
-	for (v = vcpus; v->cpu; v++)
-		if (v != current && v->halted)
-			return true;
-	return v < vcpus + vcpu_count;
-}
-
 /* With the others halted there is nobody to keep in step with, until the main thread is due or one is woken. */
 static void move_horizon(void)
 {
@@ -147,7 +92,7 @@ static void move_horizon(void)
 	horizon_ps = max(another_before(NEVER) ? min(horizon_ps + settings.quantum_ps, due_ps) : due_ps,
 			 horizon_ps + LEAST_STEP_PS);
 	placement_look();
-	counter_check();
+	slot_check();
 }
 
 static void wake_up(void)
@@ -162,30 +107,13 @@ static void wake_up(void)
 /* FNV-1a (Fowler, Noll, Vo) over which vCPU and when: for comparing runs, not against forgery. */
 static uint64_t hashed(uint64_t hash)
 {
-	uint64_t word[2] = { (uint64_t)(current - vcpus), local_now_ps() };
+	uint64_t word[2] = { vcpu_number(), local_now_ps() };
 	const unsigned char *byte = (const unsigned char *)word;
 	size_t i;
 
 	for (i = 0; i < sizeof(word); i++)
 		hash = (hash ^ byte[i]) * FNV_PRIME;
 	return hash;
-}
-
-static struct vcpu *find(void *cpu)
-{
-	struct vcpu *v = vcpus;
-
-	while (v->cpu != cpu) {
-		if (!v->cpu) {
-			v->cpu = cpu;
-			v->index = counter_index(cpu);
-			speed_busy(v->index, true);
-			v->local_ps = max(cause_ps, reached_ps);
-		} else {
-			v++;
-		}
-	}
-	return v;
 }
 
 /*
@@ -203,12 +131,12 @@ static void slot_ends(unsigned int unreliable, void *nothing)
 	(void)unreliable;	/* the vCPU for which the block was translated */
 	(void)nothing;
 	if (current->cpu != cpu) {
-		current = find(cpu);
+		current = vcpu_of(cpu, max(cause_ps, reached_ps));
 		happened = 0;
 	}
 	if (current->halted)
 		wake_up();
-	stretch = speed_stretch(current->index);
+	slot_stretch(speed_stretch(current->index));
 	booked_ps = current->local_ps;
 	if (machine)
 		stats->paid = paid;
@@ -242,14 +170,14 @@ static void slot_ends(unsigned int unreliable, void *nothing)
 
 void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps)
 {
-	counter_add(tb, ps, LIMIT, slot_ends);
+	slot_charge(tb, ps, slot_ends);
 }
 
 /* The task that comes pays before its first instruction. */
 static void pay_for_switch(void)
 {
 	book(local_now_ps());
-	*counter += unstretched(caches_switched(current->index, registers_rsi()));
+	slot_pay(caches_switched(current->index, registers_rsi()));
 }
 
 void clock_footprint(unsigned int unused, void *bytes)
@@ -272,7 +200,7 @@ void clock_switched(unsigned int unused, void *nothing)
 
 unsigned int clock_vcpu(void)
 {
-	return (unsigned int)(current - vcpus);
+	return vcpu_number();
 }
 
 uint64_t clock_vcpu_now_ps(void)
@@ -321,14 +249,14 @@ bool clock_frozen(void)
 void clock_poke(void)
 {
 	if (!poked)
-		*counter += POKED;
+		slot_note(POKED);
 	poked = true;
 }
 
 void clock_yield(void)
 {
-	if (!(*counter & YIELDED))
-		*counter += YIELDED;
+	if (!(slot_happened() & YIELDED))
+		slot_note(YIELDED);
 }
 
 void *clock_cpu(void)
@@ -348,7 +276,6 @@ static void vcpu_made(unsigned int index)
 void clock_install(uint64_t plugin_id)
 {
 	stats->hash = stats->switch_hash = FNV_OFFSET;
-	counter = counter_make();
-	*counter = LIMIT;
+	slot_make();
 	qemu_on_vcpu(plugin_id, vcpu_made);
 }

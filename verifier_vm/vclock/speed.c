@@ -152,5 +152,6 @@ uint64_t speed_idle_exit(uint64_t idle_ps)
 	for (i = 0; i < machine->idle_states && idle_ps >= machine->idle[i].after_ps; i++)
 		exit_ps = machine->idle[i].exit_ps;
 	paid.idle_ps += exit_ps;
+	paid.busy_ps += exit_ps;
 	return exit_ps;
 }

@@ -67,14 +67,7 @@ unsigned int clock_vcpu(void);		/* which vCPU is being executed, from 0 on in th
 
 void *clock_cpu(void);			/* QEMU's object for it */
 
-/* counter.c: one number to which every block adds, inline */
-uint64_t *counter_make(void);
-unsigned int counter_index(const void *cpu);	/* QEMU's number of it */
-void counter_add(struct qemu_plugin_tb *tb, uint64_t ps, uint64_t limit, void (*at_limit)(unsigned int, void *));
-void counter_check(void);		/* whether all was added there */
-
 /* blocks.c: what instructions are charged */
-#define CHARGE_HALT (1ull << 52)	/* beside the time: the block halts its vCPU */
 void blocks_install(uint64_t plugin_id);
 
 /* executed.c: which code of BPF programs ran; nothing where nobody asked. verifier_vm/machine/executed.py reads the blocks. */
