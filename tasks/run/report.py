@@ -25,7 +25,7 @@ NOT_CLAIMED = (
 EMULATED = "; under emulation (tcg) caches and memory bandwidth are not a CPU's."
 VIRTUAL = (
     ", in virtual time: every instruction takes the same time, and caches, memory bandwidth and frequency are not "
-    "modelled. It ranks what schedulers decide, not what that does to a cache."
+    "modelled (--machine does). It ranks what schedulers decide, not what that does to a cache."
 )
 TAKEN_FOR = (
     ", in virtual time, on CPUs that were taken for a machine ({machine}): what its caches, SMT, clock and switches "
