@@ -127,7 +127,7 @@ def _told(
     in_full = {design: known[digest] for design, digest in whole.items() if digest in known}
     return Run(
         seed, verifier_digest(), sound, tuple(fates), unseen_kinds(designs), tuple(read.get("found", ())), in_full,
-        (len(mutants), len(designs)),
+        (len(mutants), len(designs)), read.get("sample", ""),
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class Run:
     """All that a run found, of one seed and by one verifier.
 
     `sound_in_full` are the sound policies that met the full tier, too; `generated` how many mutants and sound policies
-    there are to judge.
+    there are to judge, `sample` which of them were, where not all are.
     """
 
     seed: int
@@ -84,6 +84,7 @@ class Run:
     found: tuple[str, ...] = ()
     sound_in_full: Mapping[Design, Judged] = field(default_factory=dict)
     generated: tuple[int, int] = (0, 0)
+    sample: str = ""
 
     @property
     def missing(self) -> tuple[int, int]:
@@ -170,7 +171,8 @@ def _missing(run: Run) -> str:
     mutants, sound = run.missing
     if not mutants and not sound:
         return ""
-    return f"| generated, and not judged in this run | {mutants} mutants, {sound} sound policies |\n"
+    left = f"| generated, and not judged in this run | {mutants} mutants, {sound} sound policies |\n"
+    return f"{left}\n{run.sample}\n" if run.sample else left
 
 
 def _by_kind(run: Run) -> str:
