@@ -57,7 +57,9 @@ def observe(
 
 def _key(guest: Guest, job: GuestJob) -> str:
     """All that the observation is a function of, as a digest; empty by the wall clock, where it is of nothing."""
-    if guest.machine.clock is None:
+    machine = guest.machine
+    if machine.clock is None:
         return ""
-    parts = (snapshot_key(guest.machine).encode(), guest.machine.clock.stem.encode(), encode_job(job))
+    taken_for = repr(machine.model).encode()
+    parts = (snapshot_key(machine).encode(), machine.clock.stem.encode(), taken_for, encode_job(job))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]

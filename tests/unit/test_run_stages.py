@@ -18,6 +18,7 @@ from trial_cases import BATCH, guest_in, spec
 
 from benchmarks.profile_lines import profile_lines
 from policy_lake.errors import InfraError
+from policy_lake.machine_model import Costs
 from policy_lake.scores import Pair
 from tasks import observe as observing
 from tasks.observe import observe
@@ -27,6 +28,7 @@ from tasks.run.certainty import Tried
 from tasks.run.conclude import time_table, time_text
 from tasks.run.warm import beside
 from tasks.trial.pictures import Pictures
+from verifier_vm.machine.model import Model, TaskLayout
 
 WON = candidate("ljf-1")
 SECONDS = {"total": 9.0, "vm": 5.0, "overhead": 4.0, "start": 2.0, "plan": 7.0}
@@ -73,6 +75,9 @@ def test_an_observation_in_virtual_time_is_made_once_for_its_inputs(watch: Any, 
     again, spans = watch(say=False)
     assert (again.text, spans, len(watch.seen.jobs)) == ("kept", [], 1) and caplog.text == ""
     assert watch(seed=2)[0].text == "new" and watch.seen.locks[2] != key, "another seed is another observation"
+    costly = Model(Costs(switch_ns=1), TaskLayout(8, 16))
+    watch.seen.guest = replace(watch.seen.guest, machine=replace(watch.seen.guest.machine, model=costly))
+    assert watch()[0].text == "new" and watch.seen.locks[3] not in watch.seen.locks[:3], "so is another machine"
 
 
 def test_by_the_wall_clock_every_observation_is_made(watch: Any) -> None:
