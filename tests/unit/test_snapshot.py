@@ -287,3 +287,11 @@ def test_by_the_wall_clock_no_two_guests_are_equal(tmp_path: Path) -> None:
         snapshot._take(tmp_path / "a", taking(memory), exact=False)
         assert (tmp_path / "a/ram0").read_bytes() == memory
     assert not (tmp_path / "a.first").exists()
+
+
+def test_what_came_out_first_counts_by_the_virtual_clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(snapshot, "_take", lambda place, _, *, exact: asked.append((kept(place), exact)))
+    for each in machine, replace(machine, clock=None):
+        origin_of(each)
+    assert [exact for _, exact in asked] == [True, False]
