@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from policy_lake.errors import InfraError
+from policy_lake.knobs import NAME
 from policy_lake.limits import ANSWER_PLANS, ANSWER_VALUES, LONGEST_NAME, REASON_CHARACTERS
 from policy_lake.model import PolicyPlan
 from policy_lake.show import for_prompt, logger, shortened
@@ -46,7 +47,15 @@ class ModelPlanner:
         Raises BudgetError before a call that could exceed the budget, InfraError when the endpoint gives no usable
         answer within `timeout_s`, and InputError when it refuses the key or does not know the model.
         """
-        return select_plans([self._stated(answer) for answer in self._answers(context)[:ANSWER_PLANS]], context)
+        answers = [answer for answer in self._answers(context)[:ANSWER_PLANS] if self._sets_variables(answer)]
+        return select_plans([self._stated(answer) for answer in answers], context)
+
+    def _sets_variables(self, answer: Answer) -> bool:
+        """Whether all that it sets are variables. Settings of the ops lie beside the knobs, and are a user's alone."""
+        others = [chosen.knob for chosen in answer.knob_values[:ANSWER_VALUES] if not NAME.fullmatch(chosen.knob)]
+        if others:
+            log.warning("%s: plan dropped: no knob has the name %r", self.name, shortened(others[0], LONGEST_NAME))
+        return not others
 
     def _answers(self, context: PlanContext) -> Sequence[Answer]:
         from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for

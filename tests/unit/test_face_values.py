@@ -90,3 +90,14 @@ def test_score_and_verify_settle_the_same_mapping_alike(settled: Any, knobs: Any
 def test_what_neither_takes_is_an_input_error_in_both(settled: Any, call: str, given: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         settled(call, **given)
+
+
+@pytest.mark.parametrize("call", ["verify", "score"])
+def test_paths_may_be_text_and_one_is_no_list(settled: Any, call: str, tmp_path: Path) -> None:
+    settled(call, include_dirs=[str(tmp_path)])
+    for name in ("include_dirs", "linked"):
+        words = ("batch",) if call == "score" else ()
+        with pytest.raises(InputError, match=f"^{name}='/tmp': not a list of paths"):
+            getattr(schedcp, call)(
+                tmp_path / "mine.bpf.c", *words, schedcp.Settings(data_dir=tmp_path), **{name: "/tmp"}
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workloads import workload
+from policy_lake.machine_model import Costs
 from policy_lake.model import Candidate, Finding, Stage, Verdict
 from policy_lake.topology import Topology
 from tasks.host.guest import Guest, Shape
@@ -14,6 +15,7 @@ from tasks.host.settings import Settings
 from tasks.trial import known
 from tasks.trial.spec import RunWork, TrialSpec
 from verifier_vm.machine.kernel import Kernel
+from verifier_vm.machine.model import Model, TaskLayout
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -57,6 +59,7 @@ def test_another_object_argument_kernel_image_clock_or_topology_is_not_known(gue
         replace(guest, machine=replace(machine, initrd=Path("/i/other.cpio"))),
         replace(guest, machine=replace(machine, clock=None)),
         replace(guest, machine=replace(machine, topology=Topology(4))),
+        replace(guest, machine=replace(machine, model=Model(Costs(switch_ns=1), TaskLayout(8, 16)))),
     ]
     assert known.known_verdict(b"other", ARGUMENTS, guest, settings) is None
     assert known.known_verdict(DATA, ("slice_ns=6",), guest, settings) is None

@@ -13,8 +13,10 @@ from trial_cases import BATCH, POLICY, guest_in, spec, use_guest, use_vm
 from benchmarks.descriptor import Guard
 from policy_lake.codes import Code
 from policy_lake.errors import InfraError, InputError
+from policy_lake.machine_model import Costs
 from tasks.trial.run import measure_run, run_inputs
 from tasks.trial.spec import RunWork
+from verifier_vm.machine.model import Model, TaskLayout
 from verifier_vm.machine.qemu import Machine
 from verifier_vm.machine.snapshot import WarmUpError
 
@@ -124,7 +126,10 @@ def test_the_name_of_a_run_is_that_of_all_it_is_a_function_of_and_of_no_path(gue
     keys = {run_inputs(work, guest).key, run_inputs(work, replace(guest, machine=machine)).key}
     keys.add(run_inputs(work, replace(guest, kernel=replace(guest.kernel, sha256="x" * 64))).key)
     keys.add(run_inputs(work, replace(guest, machine=replace(guest.machine, memory_mib=1024))).key)
-    assert len(keys) == 4
+    for costs in Costs(), Costs(switch_ns=1), Costs(switch_ns=2):  # no part of a snapshot, which all machines share
+        model = Model(costs, TaskLayout(8, 16))
+        keys.add(run_inputs(work, replace(guest, machine=replace(guest.machine, model=model))).key)
+    assert len(keys) == 7
 
 
 def test_a_run_is_of_all_metrics_that_its_workload_reads(guest, work):

@@ -17,6 +17,7 @@ from planner_cases import BATCH, context, rejection
 from planner_endpoint import Endpoint, plans, send, serving, text
 
 from policy_lake.errors import InfraError, InputError
+from policy_lake.knobs import OPS_FLAG, OPS_USE
 from policy_lake.model import Lesson
 from tasks.planners import model
 from tasks.planners.choose import planner
@@ -205,3 +206,13 @@ def test_what_came_in_place_of_an_answer_is_told(serve: Callable[..., Endpoint],
         ModelPlanner(endpoint.says()).plan(context())
     assert str(failure.value) == f"model tiny at {endpoint.url}: no answer: {told}"
     assert len(endpoint.requests) == (3 if "429" in told else 1)
+
+
+@pytest.mark.parametrize("setting", [{OPS_FLAG: "NOT_A_FLAG"}, {OPS_FLAG: "SCX_OPS_SWITCH_PARTIAL"}, {OPS_USE: "mine"}])
+def test_a_model_sets_knobs_and_nothing_of_the_ops(
+    serve: Callable[..., Endpoint], setting: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = ("rr", setting), ("rr", {"slice_ns": 3_000_000, **setting}), ("rr", {"slice_ns": 4_000_000})
+    endpoint = serve(plans(*asked))
+    assert [plan.knob_values for plan in ModelPlanner(endpoint.says()).plan(context())] == [{"slice_ns": 4_000_000}]
+    assert caplog.text.count("no knob has the name") == 2

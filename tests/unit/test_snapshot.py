@@ -273,8 +273,25 @@ def test_another_guest_of_equal_inputs_is_taken_once_more_and_then_refused(tmp_p
     assert (place / "ram0").read_bytes() == b"2"
 
 
+@pytest.mark.parametrize("damaged", ['{"ram0": "', "null", "[" * 100_000])
+def test_where_it_is_not_known_what_came_out_first_nothing_is_taken_for_the_same(tmp_path: Path, damaged: str) -> None:
+    place, first = tmp_path / "a", tmp_path / "a.first"
+    first.write_text(damaged)
+    with pytest.raises(InfraError, match=r"remove .*/a\.first$"):
+        snapshot._take(place, taking(b"1", b"1"), exact=True)
+    assert first.read_text() == damaged and not place.exists()
+
+
 def test_by_the_wall_clock_no_two_guests_are_equal(tmp_path: Path) -> None:
     for memory in (b"1", b"2"):
         snapshot._take(tmp_path / "a", taking(memory), exact=False)
         assert (tmp_path / "a/ram0").read_bytes() == memory
     assert not (tmp_path / "a.first").exists()
+
+
+def test_what_came_out_first_counts_by_the_virtual_clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(snapshot, "_take", lambda place, _, *, exact: asked.append((kept(place), exact)))
+    for each in machine, replace(machine, clock=None):
+        origin_of(each)
+    assert [exact for _, exact in asked] == [True, False]

@@ -110,7 +110,10 @@ GOING = "cpu 1 going offline, exiting scheduler"
         (ExitRecord(KERN, 0, "x"), ExitRecord(), "W9", True),
         (ExitRecord(KERN, 0, "x"), ExitRecord(), "W1", False),
         (ExitRecord(ERROR, 0, "x"), ExitRecord(), "W9", False),
-        (ExitRecord(ERROR, 0, GOING), ExitRecord(), "W1", True),
+        (ExitRecord(KERN, 0, "x", GOING), ExitRecord(KERN, 0, "x", GOING), "W1", True),
+        (ExitRecord(ERROR, 0, "x", GOING), ExitRecord(), "W9", False),  # a policy may end with any words
+        (ExitRecord(ExitKind.ERROR_BPF, 0, "scx_bpf_error", GOING), ExitRecord(), "W1", False),
+        (ExitRecord(ExitKind.UNREG_BPF, 0, "x", GOING), ExitRecord(KERN, HOTPLUG_CODE, "x"), "W9", False),
         (None, ExitRecord(), "W9", False),
         (None, ExitRecord(KERN, HOTPLUG_CODE, "x"), "W1", True),
         (None, ExitRecord(KERN, 1, "x"), "W9", False),

@@ -93,6 +93,8 @@ def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord, place: str)
     Of a tidy end the log has no reason. Where the policy keeps none either, or not the whole of the exit's code (the
     kernel itself never ends a policy without one), it is the CPU of this exercise.
     """
+    if logged is not None and logged.kind != ExitKind.UNREG_KERN:
+        return False  # the policy's own doing, whatever its message says: those are its words, not the kernel's
     ended = logged or record
     here = not {Situation.HOTPLUG, Situation.LATE_CPU}.isdisjoint(made_by(place))
     if not record.stored and logged is not None and logged.kind == ExitKind.UNREG_KERN:

@@ -25,8 +25,8 @@ def verify(
     sets: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
     ops: str = "",
     ops_flags: Sequence[str] = (),
-    include_dirs: Sequence[Path] = (),
-    linked: Sequence[Path] = (),
+    include_dirs: Sequence[str | Path] = (),
+    linked: Sequence[str | Path] = (),
     workload: str = "",
     suite_tier: Literal["short", "full"] = "short",
     check_all: bool = False,
@@ -54,7 +54,8 @@ def verify(
     options = VerifyOptions(suite_tier, check_all, tuple(require))
     given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
     return verified(Path(path), resolved(settings), knobs=by_name("knobs", knobs), sets=given,
-                    include_dirs=include_dirs, linked=linked, options=options, workload=workload)[0]  # fmt: skip
+                    include_dirs=_paths("include_dirs", include_dirs), linked=_paths("linked", linked),
+                    options=options, workload=workload)[0]  # fmt: skip
 
 
 def score(
@@ -69,10 +70,10 @@ def score(
     sets: Mapping[str, KnobValue | Sequence[KnobValue]] | None = None,
     ops: str = "",
     ops_flags: Sequence[str] = (),
-    include_dirs: Sequence[Path] = (),
-    linked: Sequence[Path] = (),
+    include_dirs: Sequence[str | Path] = (),
+    linked: Sequence[str | Path] = (),
     control: str = "",
-    plots: Path | None = None,
+    plots: str | Path | None = None,
 ) -> ScoreResult | Rejected:
     """Measure a policy on a workload against EEVDF with the same seeds, and keep the score in the lake.
 
@@ -94,8 +95,9 @@ def score(
     chosen = resolved(settings)
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
     given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
-    request = ScoreRequest(str(policy), workload, pairs, most, seed, by_name("knobs", knobs), control, plots,
-                           sets=given, linked=tuple(linked), include_dirs=tuple(include_dirs))  # fmt: skip
+    request = ScoreRequest(str(policy), workload, pairs, most, seed, by_name("knobs", knobs), control,
+                           Path(plots) if plots is not None else None, sets=given, linked=_paths("linked", linked),
+                           include_dirs=_paths("include_dirs", include_dirs))  # fmt: skip
     return scored(request, chosen, open_lake(chosen))[0]
 
 
@@ -125,3 +127,12 @@ def tune(
         workload, resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
     )
     return run_tune(run)
+
+
+def _paths(what: str, given: Sequence[str | Path]) -> tuple[Path, ...]:
+    """As paths, of which each may be text; InputError for one path where a list of them belongs."""
+    from policy_lake.errors import InputError
+
+    if isinstance(given, str | Path):
+        raise InputError(f"{what}={str(given)!r}: not a list of paths, such as [{str(given)!r}]")
+    return tuple(map(Path, given))
