@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from policy_lake.errors import InputError
 from policy_lake.model import Knob, KnobValue, Policy
+from policy_lake.show import written
 
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 RANGES = {
@@ -88,11 +89,22 @@ def settle(policy: Policy, knob_values: Mapping[str, object]) -> dict[str, KnobV
         settled = {
             knob.name: canonical(knob, knob_values[knob.name]) for knob in policy.knobs if knob.name in knob_values
         }
-        settled |= {name: str(knob_values[name]) for name in (OPS_USE, OPS_FLAG) if knob_values.get(name)}
+        settled |= _settled_ops(knob_values)
         check_size(settled)
     except KnobError as error:
         raise KnobError(f"policy '{policy.id}': {error}") from None
     return settled
+
+
+def _settled_ops(values: Mapping[str, object]) -> dict[str, str]:
+    use, flags = (values.get(name, "") or "" for name in (OPS_USE, OPS_FLAG))
+    for given in (use, flags):
+        if not isinstance(given, str):
+            raise KnobError(f"{quoted(given)} is no name")
+    try:
+        return ops_values(str(use), str(flags).split(",") if flags else ())
+    except InputError as error:
+        raise KnobError(str(error)) from None
 
 
 def knob_words(policy: Policy, knob_values: Mapping[str, object]) -> tuple[str, ...]:
@@ -186,7 +198,7 @@ def _number(value: object) -> int | None:
 
 def _name(knob: Knob, value: object) -> str:
     """Spaces at the ends do not count, those within do: `Isolated Web Co` is a name that the kernel gives."""
-    name = str(value).strip(" ")
+    name = written(value).strip(" ")
     if (
         not isinstance(value, str | int | float)
         or not name
@@ -215,6 +227,6 @@ def check_size(settled: Mapping[str, KnobValue]) -> None:
 
 def quoted(value: object) -> str:
     """What was given, in quotes, short and printable."""
-    text = str(value)
+    text = written(value)
     shown = "".join(character if character.isprintable() else "?" for character in text[:60])
     return f"'{shown}{'…' if len(text) > 60 else ''}'"

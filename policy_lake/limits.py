@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from policy_lake.errors import InputError
 
+LONGEST = 10**30
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -36,7 +38,9 @@ class Limit:
     def check(self, value: float) -> None:
         """InputError, in one line, for what is not within the limits."""
         if isinstance(value, bool) or (self.integer and not isinstance(value, int)):
-            raise InputError(f"{self.name}: {value!r} is not a whole number")
+            raise InputError(f"{self.name}: {value!r:.60} is not a whole number")
+        if isinstance(value, int) and not -LONGEST < value < LONGEST:  # too long to be written
+            raise InputError(f"{self.name}: a number of that length is not from {self.span}")
         if not math.isfinite(value) or not self.low <= value <= self.high:
             unit = f" {self.unit}" if self.unit else ""
             why = f": {self.why}" if self.why and value < self.low else ""

@@ -115,3 +115,11 @@ class _Shown(logging.Filter):
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
     return f"{found[:-1]}\\{found[-1]}" if found[0].isdigit() else f"\\{found}"
+
+
+def written(value: object) -> str:
+    """Any value as text; a number that Python does not write out, for its length, is named."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of thousands of digits"

@@ -16,7 +16,7 @@ from policy_lake import limits
 from policy_lake.embed import embedder
 from policy_lake.errors import InputError
 from policy_lake.limits import Limit
-from policy_lake.show import for_terminal, is_utf8
+from policy_lake.show import for_terminal, is_utf8, written
 from policy_lake.topology import Topology, parse_topology
 from verifier_vm.verdict import REQUIREMENTS, bugs_of
 
@@ -223,7 +223,7 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
     """Of what pydantic found wrong with settings the first: the field, its value in quotes, and what is wrong."""
     first = error.errors()[0]
     field, context = str(first["loc"][0]), first.get("ctx", {})
-    value = "it" if field == "model_api_key" else f"'{for_terminal(str(first['input'])[:60])}'"
+    value = "it" if field == "model_api_key" else f"'{for_terminal(written(first['input'])[:60])}'"
     known = get_args(Settings.model_fields[field].annotation) if first["type"] == "literal_error" else ()
     wrong = {
         "literal_error": f"not one of {', '.join(map(str, known))}",
@@ -232,6 +232,7 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
         "int_parsing": "not a whole number", "int_from_float": "not a whole number", "float_parsing": "not a number",
         "bool_parsing": "neither true nor false", "extra_forbidden": "there is no such setting",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))  # fmt: skip
-    if first["type"] in ("greater_than_equal", "less_than_equal") and math.isnan(float(first["input"])):
+    beyond = first["type"] in ("greater_than_equal", "less_than_equal") and not isinstance(first["input"], int)
+    if beyond and math.isnan(float(first["input"])):
         wrong = "not a number"
     return field, value, wrong

@@ -28,7 +28,7 @@ from verifier_vm.judge.cause import (
     stuck_task,
 )
 from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
-from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off
+from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off, kernels_words
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 
@@ -171,3 +171,11 @@ def test_a_free_cpu_is_to_blame_only_for_who_stands_in_a_queue_of_the_policy_s_o
     assert own_cpu_does_not_look(scene(stuck(cpus=1), **free)) is not None
     for dsq in (None, LOCAL_DSQ, GLOBAL_DSQ):
         assert own_cpu_does_not_look(scene(stuck(cpus=1, dsq=dsq), **free)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "bug"), [(ExitKind.ERROR_BPF, "F29"), (ExitKind.UNREG_BPF, "exit"), (ExitKind.ERROR, "F30")]
+)
+def test_of_a_policy_that_ended_itself_the_message_is_its_own_and_no_cause(kind: int, bug: str) -> None:
+    record = ExitRecord(kind, 0, "x", "cpu 0 going offline, exiting scheduler")
+    assert cause_of_exit(kernels_words(record, record.words)).bug == bug

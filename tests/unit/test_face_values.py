@@ -101,3 +101,25 @@ def test_paths_may_be_text_and_one_is_no_list(settled: Any, call: str, tmp_path:
             getattr(schedcp, call)(
                 tmp_path / "mine.bpf.c", *words, schedcp.Settings(data_dir=tmp_path), **{name: "/tmp"}
             )
+
+
+LONG = 10**5000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: schedcp.score("fifo", "batch", pairs="5"),  # type: ignore[arg-type]
+        lambda: schedcp.score("fifo", "batch", pairs=LONG),
+        lambda: schedcp.score("fifo", "batch", seed=LONG),
+        lambda: schedcp.score("fifo", "batch", knobs={"slice_ns": LONG}),
+        lambda: schedcp.tune("batch", iterations=LONG),
+        lambda: schedcp.Settings(cpus=LONG),
+        lambda: schedcp.score("fifo", "batch", {"cpus": 2}),  # type: ignore[arg-type]
+        lambda: schedcp.score("fifo", Path("/none/of.toml")),
+    ],
+)
+def test_what_a_program_gives_by_mistake_is_bad_input_in_one_line(call: Any) -> None:
+    with pytest.raises(schedcp.InputError) as caught:
+        call()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300

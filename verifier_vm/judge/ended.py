@@ -72,13 +72,20 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
             bug, advice = found.cause.bug, found.cause.advice
             return Finding(bug, "reject", why, place, advice, kind, basis=found.basis, witness=witness)
     everybody = reading is not None and everybody_waited(reading, limit_ms)
-    cause = cause_of_exit(words, needs_a_program=facts.needs_a_program, everybody=everybody)
+    cause = cause_of_exit(kernels_words(ended, words), needs_a_program=facts.needs_a_program, everybody=everybody)
     if kind == Code.STALL and reading and cause != LOST and (eaten := _eaten(reading)) > MOST_EATEN:
         cause = replace(cause_of_exit("soft lockup"), basis="evidence")
         words = f"{words}; callbacks took {eaten:.0%} of the CPU time"
     if cause == UNKNOWN and detach.exit_record.code & HOTPLUG_CODE:
         cause = cause_of_exit("cpu 0 going offline")
     return Finding(cause.bug, "reject", words, place, cause.advice, kind, basis=cause.basis, witness=witness)
+
+
+def kernels_words(ended: ExitRecord, words: str) -> str:
+    """What of them is the kernel's own: where the policy ended itself, the message is its, whatever that says."""
+    if ended.kind == ExitKind.ERROR_BPF:
+        return "scx_bpf_error"
+    return "unregistered from BPF" if ended.kind == ExitKind.UNREG_BPF else words
 
 
 def _none_idled(reading: Reading) -> bool:
@@ -103,7 +110,7 @@ def _code_of(ended: ExitRecord) -> Code:
 def ended_by_itself(event: Detached) -> Finding:
     """What ended it where no run saw it."""
     record, kind = event.exit_record, _code_of(event.exit_record)
-    cause, why = cause_of_exit(record.words), f"it had ended by itself: {record.words}"
+    cause, why = cause_of_exit(kernels_words(record, record.words)), f"it had ended by itself: {record.words}"
     if kind != Code.STALL:
         return Finding(cause.bug, "reject", why, "exit", cause.advice, kind, basis=cause.basis)
     dump = parse_dump(event.dump)

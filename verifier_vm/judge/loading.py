@@ -10,6 +10,7 @@ from policy_lake.codes import Code
 from policy_lake.events import Attached
 from policy_lake.model import Finding
 from verifier_vm.judge.console import kernel_warnings, verifier_complaint, why_disabled
+from verifier_vm.judge.ended import kernels_words
 from verifier_vm.judge.kernel_words import UNKNOWN, Cause, cause_of_exit, cause_of_warnings
 from verifier_vm.judge.refusal_words import cause_of_refusal
 from verifier_vm.judge.too_large import map_too_large
@@ -42,7 +43,7 @@ def load_findings(event: Attached, data: bytes = b"", memory_mib: int = MEMORY_M
         disabled = why_disabled(event.kmsg) or event.exit_record
         why = disabled.words or verifier_complaint(event.log)
         code = Code.NO_MEMORY if _NO_MEMORY.search(why) else Code.REFUSED_ON_ATTACH
-        cause = cause_of_exit(why)
+        cause = cause_of_exit(kernels_words(disabled, why))
         if cause == UNKNOWN:
             cause = cause_of_refusal(why)
     yield Finding(cause.bug, "reject", why, _place_in(why) or "load", cause.advice, code, basis=cause.basis)

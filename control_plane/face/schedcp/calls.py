@@ -27,7 +27,7 @@ def verify(
     ops_flags: Sequence[str] = (),
     include_dirs: Sequence[str | Path] = (),
     linked: Sequence[str | Path] = (),
-    workload: str = "",
+    workload: str | Path = "",
     suite_tier: Literal["short", "full"] = "short",
     check_all: bool = False,
     require: Sequence[str] = (),
@@ -55,12 +55,12 @@ def verify(
     given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
     return verified(Path(path), resolved(settings), knobs=by_name("knobs", knobs), sets=given,
                     include_dirs=_paths("include_dirs", include_dirs), linked=_paths("linked", linked),
-                    options=options, workload=workload)[0]  # fmt: skip
+                    options=options, workload=str(workload))[0]  # fmt: skip
 
 
 def score(
     policy: str | Path,
-    workload: str,
+    workload: str | Path,
     settings: Settings | None = None,
     *,
     pairs: int = PAIRS.preset,
@@ -93,16 +93,17 @@ def score(
     from tasks.score import ScoreRequest
 
     chosen = resolved(settings)
+    PAIRS.check(pairs)
     most = most_pairs if most_pairs is not None else pairs if chosen.tier == "smoke" else most_of(pairs)
     given = {**by_name("sets", sets), **ops_values(ops, ops_flags)}
-    request = ScoreRequest(str(policy), workload, pairs, most, seed, by_name("knobs", knobs), control,
+    request = ScoreRequest(str(policy), str(workload), pairs, most, seed, by_name("knobs", knobs), control,
                            Path(plots) if plots is not None else None, sets=given, linked=_paths("linked", linked),
                            include_dirs=_paths("include_dirs", include_dirs))  # fmt: skip
     return scored(request, chosen, open_lake(chosen))[0]
 
 
 def tune(
-    workload: str,
+    workload: str | Path,
     settings: Settings | None = None,
     *,
     iterations: int = ITERATIONS.preset,
@@ -124,7 +125,7 @@ def tune(
     from tasks.run.spec import define_run
 
     run = define_run(
-        workload, resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
+        str(workload), resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
     )
     return run_tune(run)
 

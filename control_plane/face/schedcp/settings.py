@@ -48,4 +48,6 @@ def resolved(settings: host.Settings | None) -> host.Settings:
     """
     if settings is None:
         return host.load_settings()
+    if not isinstance(settings, host.Settings):
+        raise InputError(f"settings: {type(settings).__name__} is no Settings: give schedcp.Settings(...)")
     return host.Settings.model_construct(settings.model_fields_set, **dict(settings))
