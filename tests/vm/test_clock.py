@@ -228,7 +228,8 @@ def test_a_damaged_snapshot_is_taken_anew_and_gives_the_same_run(machine, progra
         assert sameness(run(job, machine)) == want, damage.__name__
         assert "booting a guest" in caplog.text, damage.__name__
         assert ((place / "ram0").stat().st_ino, (place / "ram0").stat().st_mtime_ns) != before
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([place.name, f"{place.name}.lock"])
+    kept = [place.name, f"{place.name}.first", f"{place.name}.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_two_at_once_take_one_snapshot_and_run_alike(machine, program, tmp_path, caplog):
