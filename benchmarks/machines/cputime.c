@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cputime REPS CPU [NAME=VALUE…] PROGRAM ARG…: runs the program so often on that CPU, and prints the CPU time of each run in
- * ns, as the kernel counts it. What the program prints goes to stdout, before its line "cpu_ns N".
+ * cputime REPS CPU show|drop [NAME=VALUE…] PROGRAM ARG…: runs the program so often on that CPU, and prints the CPU time of
+ * each run in ns, as the kernel counts it: "cpu_ns N", after what the program printed, if that is to be shown.
  */
 #include <err.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +20,11 @@ static unsigned long long ns(struct timeval at)
 
 int main(int argc, char **argv)
 {
-	char **words = argv + 3, **env = words;
+	char **words = argv + 4, **env = words;
 	cpu_set_t set;
 
-	if (argc < 4)
-		errx(2, "cputime REPS CPU [NAME=VALUE...] PROGRAM ARG...");
+	if (argc < 5)
+		errx(2, "cputime REPS CPU show|drop [NAME=VALUE...] PROGRAM ARG...");
 	while (*words && strchr(*words, '='))
 		words++;
 	if (!*words)
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
 		if (child < 0)
 			err(4, "fork");
 		if (!child) {
+			if (strcmp(argv[3], "show") && dup2(open("/dev/null", O_WRONLY), 1) < 0)
+				err(4, "/dev/null");
 			clearenv();
 			for (char **one = env; one < words; one++)
 				putenv(*one);

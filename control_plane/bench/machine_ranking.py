@@ -34,9 +34,10 @@ from verifier_vm.machine.vm import run
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "machines-ranking.md"
-MACHINES = {"flat": 8, "laptop": 8, "desktop": 16, "server": 16, "sockets": 16, "hybrid": 16}
-# What runs in tier smoke, and the numbers that differ: working sets that a cache of these machines holds.
-WORKLOADS = {"batch": "footprint_kib=2048", "schbench": "", "wakeup": ""}
+MACHINES = {"flat": 8, "laptop": 8, "desktop": 8, "server": 16, "sockets": 8, "hybrid": 8}
+# What runs in tier smoke, and the numbers that differ: working sets beyond a core's own cache, and as many of schbench's
+# workers (of each of its two messengers) as CPUs.
+WORKLOADS = {"batch": "footprint_kib=2048", "schbench": "workers={cpus} runtime_ms=300", "wakeup": ""}
 BASELINE = "eevdf"
 PAIRS = 4
 
@@ -173,14 +174,15 @@ def measured(of: str, cpus: int, described: Workload) -> list[Rank]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure (MACHINE=CPUS… only those; others as the file of the last run has them) and write the page."""
+    """Measure (MACHINE[=WORKLOAD]… only those; others as the file of the last run has them) and write the page."""
     words = sys.argv[1:] if argv is None else argv
-    wanted = {name: int(cpus) for name, _, cpus in (one.partition("=") for one in words)} or MACHINES
+    asked = [word.partition("=")[::2] for word in words] or [(name, "") for name in MACHINES]
     kept = load_settings().cache_dir / "machine-ranking.json"
     ranks = [Rank(**one) for one in json.loads(kept.read_text())] if words and kept.is_file() else []
-    for of, cpus in wanted.items():
-        for load, changed in WORKLOADS.items():
-            described = asking(at_size(workload(load), "smoke"), changed)
+    for of, only in asked:
+        cpus = MACHINES[of]
+        for load in (only,) if only else WORKLOADS:
+            described = asking(at_size(workload(load), "smoke"), WORKLOADS[load].format(cpus=cpus))
             ranks = [one for one in ranks if (one.machine, one.workload) != (of, load)]
             ranks += measured(of, cpus, described)
             atomic_write(kept, json.dumps([asdict(one) for one in ranks]).encode())

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured natively beside what the guest of this host's machine took: ratios, verdicts, the page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+LIMIT = 0.25  # of the native time
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Native samples and the guest's one figure, in ns."""
+
+    native: Sequence[float]
+    guest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: the native median in ns with its range, the guest's ns, and whether it had to be near."""
+
+    name: str
+    native: float
+    low: float
+    high: float
+    guest: float
+    required: bool = True
+
+    @property
+    def ratio(self) -> float:
+        """The guest's time over the native one; nan where there is nothing natively to compare with."""
+        return self.guest / self.native if self.native > 0 else float("nan")
+
+    @property
+    def within(self) -> bool:
+        """Within LIMIT of the native median."""
+        return abs(self.ratio - 1) <= LIMIT
+
+    @property
+    def missed(self) -> bool:
+        """Whether a target was missed."""
+        return self.required and not self.within
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return f"within {LIMIT:.0%}" if self.within else f"not within {LIMIT:.0%}"
+
+    @property
+    def line(self) -> str:
+        """As the bench prints it."""
+        mark = "MISS " if self.missed else "met  " if self.required else "     "
+        native = f"natively {shown(self.native)} [{shown(self.low)}, {shown(self.high)}]"
+        return f"{mark} {self.name:<38} {self.ratio:.2f}x  {native}, guest {shown(self.guest)}"
+
+
+def shown(ns: float) -> str:
+    """A time in the unit that reads best."""
+    if abs(ns) >= 1e6:
+        return f"{ns / 1e6:.2f} ms"
+    return f"{ns / 1e3:.2f} us"
+
+
+def row(name: str, of: Beside, *, required: bool = True) -> Row:
+    """The median and the range of the native samples beside the guest's."""
+    return Row(name, statistics.median(of.native), min(of.native), max(of.native), of.guest, required)
+
+
+def program_rows(programs: Mapping[str, Beside]) -> list[Row]:
+    """One for each program; each had to be within LIMIT."""
+    return [row(name, of) for name, of in programs.items()]
+
+
+def cost_rows(costs: Mapping[str, Beside]) -> list[Row]:
+    """Calls, switches, evictions beyond the switch that both have, and wake-ups; told, with no limit of their own."""
+    rows = [
+        row("a round of system calls", costs["calls"], required=False),
+        row("a switch between two processes", costs["switch"], required=False),
+        row("a process that comes back, nothing lost", costs["evict 0"], required=False),
+    ]
+    nothing = costs["evict 0"]
+    base = statistics.median(nothing.native)
+    for other in (64, 4096):
+        of = costs[f"evict {other}"]
+        more = Beside([one - base for one in of.native], of.guest - nothing.guest)
+        rows.append(row(f"more with 512 KiB, beside {other} KiB", more, required=False))
+    rows += [
+        row(f"a wake-up on another CPU after {us} us idle", costs[f"wake {us}"], required=False)
+        for us in (100, 1000, 5000)
+    ]
+    return rows
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """As Markdown."""
+    lines = ["| what | natively, median | range | guest | guest / native | |", "|---|---|---|---|---|---|"]
+    for one in rows:
+        within = f"{shown(one.low)} to {shown(one.high)}"
+        cells = (one.name, shown(one.native), within, shown(one.guest), f"{one.ratio:.2f}", one.verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def page(programs: Sequence[Row], costs: Sequence[Row], *, where: str, user_ps: int, kernel_ps: int) -> str:
+    """The whole page."""
+    near = sum(one.within for one in programs)
+    lines = [
+        "# This host and a guest that is taken for it", "",
+        f"Written by `make bench-real` on {where}. The guest has this host's costs as they were measured in the same "
+        f"run: {user_ps} ps an instruction of a program, {kernel_ps} ps one of the kernel. Natively 7 to 9 times on one "
+        "CPU; in the guest once, for it repeats itself. Nothing was set for one program.", "",
+        "## Programs, by CPU time", "", *table(programs), "",
+        f"{near} of {len(programs)} are within {LIMIT:.0%}.", "",
+        "## What scheduling costs, by the clock on the wall", "", *table(costs), "",
+        "The experiments are those of `schedcp machine measure` (benchmarks/machines/measure_tasks.c, measure_evict.c), "
+        "and the guest's numbers for switches and idle CPUs were found by two of them, less what its kernel executes: "
+        "these rows say whether that sum comes out again. Eviction has no number of its own: it follows from the "
+        "working sets that the processes tell, `l2_kib` and `llc_gbps`.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
