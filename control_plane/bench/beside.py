@@ -110,14 +110,13 @@ def page(programs: Sequence[Row], costs: Sequence[Row], *, where: str, user_ps: 
     lines = [
         "# This host and a guest that is taken for it", "",
         f"Written by `make bench-real` on {where}. The guest has this host's costs as they were measured in the same "
-        f"run: {user_ps} ps an instruction of a program, {kernel_ps} ps one of the kernel. Natively 7 to 9 times on one "
-        "CPU; in the guest once, for it repeats itself. Nothing was set for one program.", "",
+        f"run: {user_ps} ps an instruction of a program, {kernel_ps} ps one of the kernel. Natively 5 to 9 times on "
+        "one CPU; in the guest once, for it repeats itself. Nothing was set for one program.", "",
         "## Programs, by CPU time", "", *table(programs), "",
         f"{near} of {len(programs)} are within {LIMIT:.0%}.", "",
         "## What scheduling costs, by the clock on the wall", "", *table(costs), "",
-        "The experiments are those of `schedcp machine measure` (benchmarks/machines/measure_tasks.c, measure_evict.c), "
-        "and the guest's numbers for switches and idle CPUs were found by two of them, less what its kernel executes: "
-        "these rows say whether that sum comes out again. Eviction has no number of its own: it follows from the "
-        "working sets that the processes tell, `l2_kib` and `llc_gbps`.",
+        "The experiments are words of benchmarks/machines/measure.c. The guest's numbers for switches and idle CPUs were "
+        "found by two of them, less what its kernel executes: these rows say whether that sum comes out again. Eviction "
+        "has no number of its own: it follows from the working sets that the processes tell, `l2_kib` and `llc_gbps`.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

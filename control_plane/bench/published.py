@@ -128,9 +128,9 @@ def page(results: Sequence[Tried], *, where: str) -> str:
     lines = [
         "# Published effects of placement, tried on the machines", "",
         f"Written by `make bench-published` {where}. Both sides are one policy with other settings "
-        "(tests/vm/programs/placement.bpf.c); ratios are worse to better, with anytime-valid 95 % intervals over 5 seeds. "
-        "The machines are not those of the authors and the programs are small: direction and order of size are what can "
-        "be compared.", "",
+        "(tests/vm/programs/placement.bpf.c); ratios are worse to better, with anytime-valid 95 % intervals over 5 "
+        "seeds. The machines are not those of the authors and the programs are small: direction and order of size are "
+        "what can be compared.", "",
         "| effect | published | on | came out | |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for one in results:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench-real`: real programs, and what scheduling costs, on this host and in a guest that is taken for this host.
 
-Both in one run: the host is measured (tasks/machine), the programs run natively, pinned to one CPU, and then in a guest with
-the costs that were found. A program's figure is its CPU time as the kernel counts it, which a busy host changes little.
+Both in one run: the host is measured (tasks/machine), the programs run natively, pinned to one CPU, and then in a guest
+with the costs that were found. A program's figure is its CPU time as the kernel counts it, which a busy host changes
+little.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def real_programs(settings: Settings) -> list[Real]:
     return [
         of_ours("compression (crunch)", "crunch --kind 0 --threads 1 --work 200"),
         of_ours("checksums (crunch)", "crunch --kind 1 --threads 1 --work 40"),
-        of_host("gzip", [str(gzip), "-c", "-k", str(text)], text),
+        of_host("gzip", [str(gzip), "-c", "-n", str(text)], text),
         of_host("C compiler (cc1 -O2)", [*compile_words, "/dev/null"], source),
         of_host("assembler (as)", [str(assembler), "--64", str(assembly), "-o", "/dev/null"], assembly),
         of_ours(
@@ -142,9 +143,9 @@ def in_guest(settings: Settings, measured: Measured, programs: Sequence[Real]) -
     guest = prepare_guest(settings, Shape(model.topology, clock="virtual", costs=model.costs, machine="host"))
     image = build_image({"measure": PROGRAM, "cputime": CPUTIME}, {}, settings.cache_dir)
     image = image_with(image, [file for one in programs for file in one.files], settings.cache_dir)
-    steps = [
-        GuestStep("run", ("cputime", *one.cputime(1)), label=one.name, timeout_s=STEP_S) for one in programs
-    ] + [GuestStep("run", ("measure", *words), label=name, timeout_s=STEP_S) for name, words in COSTS.items()]
+    steps = [GuestStep("run", ("cputime", *one.cputime(1)), label=one.name, timeout_s=STEP_S) for one in programs] + [
+        GuestStep("run", ("measure", *words), label=name, timeout_s=STEP_S) for name, words in COSTS.items()
+    ]
     report = run(GuestJob({}, tuple(steps), 1), replace(guest.machine, initrd=image), deadline_s=2 * DEADLINE_S)
     check_all(steps, report)
     return report
@@ -155,9 +156,9 @@ def measured_rows(settings: Settings) -> tuple[Measured, list[Row], list[Row]]:
     measured = measure_host(settings, Effort(1, 9), lambda words: sys.stderr.write(f"{words}\n"))
     programs = real_programs(settings)
     cputime, experiments = host_program("cputime", CPUTIME, settings.cache_dir), measuring_program(settings.cache_dir)
-    native = {
-        one.name: times_ns(natively([str(cputime), *one.cputime(REPEATS)]), one.per) for one in programs
-    } | {name: _samples(natively([str(experiments), *words])) for name, words in COSTS.items()}
+    native = {one.name: times_ns(natively([str(cputime), *one.cputime(REPEATS)]), one.per) for one in programs} | {
+        name: _samples(natively([str(experiments), *words])) for name, words in COSTS.items()
+    }
     report = in_guest(settings, measured, programs)
     beside = {
         one.name: Beside(native[one.name], times_ns(report.ran(one.name).out, one.per)[0]) for one in programs

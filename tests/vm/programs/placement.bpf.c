@@ -82,7 +82,7 @@ void SX_OP(placement_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
 		return;
-	if (leaves && p->nr_cpus_allowed == 1) {
+	if (leaves && sx_is_pinned(p)) {
 		sx_insert(p, SX_DSQ_LOCAL, slice_ns, enq_flags);
 		return;
 	}
