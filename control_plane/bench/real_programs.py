@@ -39,13 +39,13 @@ PAGE = ROOT / "docs" / "fidelity-machine.md"
 CPUTIME = Program((FOLDER / "cputime.c",))
 REPEATS = 7
 CPU = "0"
-# The same experiment on both sides; what others than the median say is in the range.
+NATIVE_SAMPLES, GUEST_SAMPLES = "41", "7"
+# The same experiment on both sides, but for the count of samples.
 COSTS = {
-    "calls": ("syscalls", CPU, "5"), "switch": ("switch", CPU, "7"),
-    "evict 0": ("evict", CPU, "512", "0", "9"), "evict 64": ("evict", CPU, "512", "64", "9"),
-    "evict 4096": ("evict", CPU, "512", "4096", "9"),
-    "wake 100": ("wake", CPU, "1", "100", "9"), "wake 1000": ("wake", CPU, "1", "1000", "9"),
-    "wake 5000": ("wake", CPU, "1", "5000", "7"),
+    "calls": ("syscalls", CPU), "switch": ("switch", CPU),
+    "evict 0": ("evict", CPU, "512", "0"), "evict 64": ("evict", CPU, "512", "64"),
+    "evict 4096": ("evict", CPU, "512", "4096"), "wake 100": ("wake", CPU, "1", "100"),
+    "wake 1000": ("wake", CPU, "1", "1000"), "wake 5000": ("wake", CPU, "1", "5000"),
 }  # fmt: skip
 
 
@@ -153,17 +153,29 @@ def in_guest(settings: Settings, measured: Measured, programs: Sequence[Real]) -
 
 def measured_rows(settings: Settings) -> tuple[Measured, list[Row], list[Row]]:
     """Programs and costs beside each other, and the host that was measured in the same run."""
-    measured = measure_host(settings, Effort(1, 9), lambda words: sys.stderr.write(f"{words}\n"))
+    measured = measure_host(settings, Effort(), lambda words: sys.stderr.write(f"{words}\n"))
     programs = real_programs(settings)
     cputime, experiments = host_program("cputime", CPUTIME, settings.cache_dir), measuring_program(settings.cache_dir)
     native = {one.name: times_ns(natively([str(cputime), *one.cputime(REPEATS)]), one.per) for one in programs} | {
-        name: _samples(natively([str(experiments), *words])) for name, words in COSTS.items()
+        name: _samples(natively([str(experiments), *words, NATIVE_SAMPLES])) for name, words in COSTS.items()
     }
     report = in_guest(settings, measured, programs)
     beside = {
         one.name: Beside(native[one.name], times_ns(report.ran(one.name).out, one.per)[0]) for one in programs
     } | {name: Beside(native[name], statistics.median(_samples(report.ran(name).out))) for name in COSTS}
     return measured, program_rows({one.name: beside[one.name] for one in programs}), cost_rows(beside)
+
+
+def told(measured: Measured) -> str:
+    """The costs in words, and what speaks against them."""
+    costs = measured.machine.costs
+    exits = ", ".join(f"{ns} ns after {us} us" for us, ns in costs.idle_exit) or "none"
+    against = "; ".join(measured.why)
+    return (
+        f"{costs.user_ps} ps an instruction of a program, {costs.kernel_ps} ps one of the kernel, {costs.switch_ns} ns "
+        f"more for a switch, L2 of {costs.l2_kib} KiB filled at {costs.llc_mbps / 1000:.1f} GB/s, idle exits {exits}"
+        f"{f' (measured on a host that is not to be trusted: {against})' if against else ''}"
+    )
 
 
 def main() -> int:
@@ -174,7 +186,7 @@ def main() -> int:
         print(row.line, flush=True)
     where = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPUs, load {load:.1f} before, {measured.machine.title}"
     rates = measured.machine.costs
-    PAGE.write_text(tables(programs, costs, where=where, user_ps=rates.user_ps, kernel_ps=rates.kernel_ps), "utf-8")
+    PAGE.write_text(tables(programs, costs, where=where, machine=told(measured), user_ps=rates.user_ps), "utf-8")
     return int(any(row.missed for row in programs))
 
 
