@@ -95,7 +95,7 @@ def cost_rows(costs: Mapping[str, Beside]) -> list[Row]:
         of = costs[f"evict {other}"]
         more = Beside([one - base for one in of.native], of.guest - nothing.guest)
         rows.append(cost(f"more with 512 KiB, beside {other} KiB", more))
-    return [*rows, *(cost(f"a wake-up, {us} us after the last", costs[f"wake {us}"]) for us in (100, 1000, 5000))]
+    return [*rows, *(cost(f"a wake-up, {us} us after the last", costs[f"wake {us}"]) for us in (120, 1200, 6000))]
 
 
 def program_table(rows: Sequence[Row], user_ps: int) -> list[str]:
