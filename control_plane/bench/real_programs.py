@@ -40,7 +40,7 @@ CPUTIME = Program((FOLDER / "cputime.c",))
 REPEATS = 7
 CPU = "0"
 NATIVE_SAMPLES, GUEST_SAMPLES = "41", "7"
-# The same experiment on both sides, but for the count of samples. CPUs idle for a little longer than `machine measure` lets
+# The same experiment on both sides, but for the count of samples. CPUs idle a little longer than `machine measure` lets
 # them, so that the guest's steps of idle_exit are reached.
 COSTS = {
     "calls": ("syscalls", CPU), "switch": ("switch", CPU),
