@@ -142,7 +142,7 @@ def page(programs: Sequence[Row], costs: Sequence[Row], *, where: str, machine: 
         "The experiments are words of benchmarks/machines/measure.c. The guest's numbers for switches and idle CPUs "
         "were found by two of them, less what its kernel executes: these rows say whether that sum comes out again. "
         "Eviction has no number of its own: it follows from the working sets that the processes tell, `l2_kib` and "
-        "`llc_gbps`. In the guest the other CPU seldom idles for all of 6 ms: something runs there meanwhile, and it pays "
-        "for the shorter rest. On a host where others work, that CPU natively does not idle at all.",
+        "`llc_gbps`. In the guest the other CPU seldom idles for all of 6 ms: something runs there meanwhile, and then "
+        "it pays for the shorter rest. On a host where others work, that CPU natively does not idle at all.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
