@@ -66,6 +66,9 @@ def test_the_page_counts_the_programs_that_are_near():
 def test_a_time_is_divided_by_what_its_own_run_printed():
     out = 'percentiles\n{"requests": 50}\ncpu_ns 1000\n{"requests": 10}\ncpu_ns 1000\n'
     assert times_ns(out, "requests") == [20.0, 100.0]
+    assert times_ns('{"requests": 50}\ncpu_ns 1000\n' + "cpu_ns 1000\n", "") == [1000.0, 1000.0]
+    with pytest.raises(InfraError):
+        times_ns('{"requests": 50}\ncpu_ns 1000\ncpu_ns 1000\n', "requests")
     assert times_ns("cpu_ns 7\ncpu_ns 8\n", "") == [7.0, 8.0]
     with pytest.raises(InfraError, match="no time"):
         times_ns("nothing\n", "")
@@ -132,6 +135,7 @@ def test_ranks_are_ratios_to_eevdf_best_first():
     best, worst = ranking.rank("laptop", 8, described, figures)
     assert (best.policy, worst.policy, worst.ratio) == ("ljf", "fifo", 0.5)
     assert best.low < best.ratio < best.high and ranking.word(best).startswith("**1.9")
+    assert ranking.word(worst).startswith("**0.500x") and ranking.word(rank("laptop", "rr", 0.9, 1.1))[0] != "*"
 
 
 def test_each_policy_runs_once_a_guest_and_none_is_always_first():
@@ -148,6 +152,8 @@ def test_a_changed_order_needs_intervals_apart_on_both_machines():
         "batch: fifo surely beats rr on server; the other way round on laptop"
     ]
     assert ranking.changes([*one, rank("server", "rr", 0.8, 1.05), rank("server", "fifo", 1.0, 1.1)]) == []
+    sure = [rank("laptop", "rr", 0.8, 0.9), rank("laptop", "fifo", 1.0, 1.1)]
+    assert ranking.changes([*sure, rank("server", "rr", 0.99, 1.2), rank("server", "fifo", 0.9, 1.0)]) == []
     failed = replace(rank("server", "rr", 0.0, 0.0), failure="not measured: why")
     assert ranking.changes([*one, failed, rank("server", "fifo", 1.0, 1.1)]) == []
 
