@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -24,6 +24,15 @@ test: setup ## every test; REQUIRE_VM=1 turns a skipped guest into a failure
 bench: setup ## what is measured, side by side in one run
 	@for part in control_plane.bench.loop control_plane.bench.verify control_plane.bench.score control_plane.bench.trials control_plane.bench.clock; do \
 	  $(PYTHON) -m $$part || missed=1; done; exit $${missed:-0}
+
+bench-real: setup ## real programs and switch costs on this host beside a guest that is taken for it, into docs/fidelity-machine.md
+	@$(PYTHON) -m control_plane.bench.real_programs
+
+bench-published: setup ## published effects of placement tried on the machines, into docs/fidelity-published.md
+	@$(PYTHON) -m control_plane.bench.published $(EFFECTS)
+
+machine-ranking: setup ## every library policy on every machine, into docs/machines-ranking.md (an hour); or MACHINES="laptop=batch"
+	@$(PYTHON) -m control_plane.bench.machine_ranking $(MACHINES)
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m control_plane.bench.fidelity

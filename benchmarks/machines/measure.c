@@ -12,7 +12,7 @@ static const struct {
 } experiments[] = {
 	{ "count", 1, count },   { "work", 3, work },       { "syscalls", 2, syscalls }, { "switch", 2, switches },
 	{ "pingpong", 2, pingpong }, { "wake", 4, wake },   { "refill", 5, refill },     { "chase", 3, chase },
-	{ "stream", 3, stream }, { "beyond", 4, beyond },
+	{ "stream", 3, stream }, { "beyond", 4, beyond },  { "evict", 4, evict },
 };
 
 int main(int argc, char **argv)

@@ -51,6 +51,19 @@ extern const struct part parts[];
 const struct part *part_of(const char *name);
 void parts_prepare(void);
 
+#define CHAINS 8
+
+/* A working set: its lines, and an order of them that no prefetcher guesses. */
+struct lines {
+	char *at;
+	uint32_t *order;
+	size_t count;
+};
+
+struct lines lines_of(size_t kib);
+void chain(struct lines *lines, size_t chains);
+uint64_t read_ns(const struct lines *lines); /* all of them once, by CHAINS chains */
+
 /* Each takes its arguments as text, from the word's own on. */
 void count(char **args);    /* PART: its instructions */
 void work(char **args);     /* PART CPU REPS [CPUS that are busy meanwhile, by commas]: ns a run */
@@ -59,6 +72,7 @@ void switches(char **args); /* CPU REPS: ns a switch between two processes, less
 void pingpong(char **args); /* CPU REPS: ns from a write to the return of another process's read on that CPU */
 void wake(char **args);     /* CPU OTHER IDLE_US REPS: the same for a process on another CPU that was idle for so long */
 void refill(char **args);   /* FROM TO KIB KIB REPS: GB/s at which a working set comes back that another, or `flush`, drove out */
+void evict(char **args);    /* CPU KIB KIB REPS: ns until a process that was woken has read its set, which another drove out */
 void chase(char **args);    /* CPU KIB REPS: ns a dependent load */
 void stream(char **args);   /* CPUS KIB REPS: GB/s that they read together */
 void beyond(char **args);   /* CPU KIB KIB REPS: the speed with the second footprint, of that with the first */

@@ -9,14 +9,6 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#define CHAINS 8
-
-struct lines {
-	char *at;
-	uint32_t *order;
-	size_t count;
-};
-
 static volatile uint64_t sink;
 
 static void *memory(size_t bytes)
@@ -31,7 +23,7 @@ static void *memory(size_t bytes)
 	return at;
 }
 
-static struct lines lines_of(size_t kib)
+struct lines lines_of(size_t kib)
 {
 	struct lines lines = { memory(kib << 10), NULL, (kib << 10) / LINE };
 	uint64_t x = 88172645463325252ULL;
@@ -53,7 +45,7 @@ static struct lines lines_of(size_t kib)
 }
 
 /* Each line's first word leads to the line `chains` further on in the order, round and round. */
-static void chain(struct lines *lines, size_t chains)
+void chain(struct lines *lines, size_t chains)
 {
 	size_t count = lines->count -= lines->count % chains;
 
@@ -62,7 +54,7 @@ static void chain(struct lines *lines, size_t chains)
 			lines->at + (size_t)lines->order[(i + chains) % count] * LINE;
 }
 
-static uint64_t read_ns(const struct lines *lines)
+uint64_t read_ns(const struct lines *lines)
 {
 	char *at[CHAINS];
 	uint64_t began;

@@ -41,7 +41,10 @@ class Effort:
 SHORT = Effort(1, 7)
 
 
-PROGRAM = Program(tuple(sorted(FOLDER.glob("measure*.c"))), libraries=("pthread", "z"), headers=(FOLDER / "measure.h",))
+PROGRAM = Program(
+    tuple(sorted(FOLDER.glob("measure*.c"))), libraries=("pthread", "z"),
+    headers=(FOLDER / "measure.h", FOLDER.parent / "guest" / "work.h"),
+)  # fmt: skip
 
 
 def measuring_program(cache_dir: Path) -> Path:
