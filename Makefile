@@ -31,7 +31,7 @@ bench-real: setup ## real programs and switch costs on this host beside a guest 
 bench-published: setup ## published effects of placement tried on the machines, into docs/fidelity-published.md
 	@$(PYTHON) -m control_plane.bench.published $(EFFECTS)
 
-machine-ranking: setup ## every library policy on every machine, into docs/machines-ranking.md (an hour); or MACHINES="laptop=batch"
+machine-ranking: setup ## every library policy on every machine, into docs/machines-ranking.md (half an hour); or MACHINES="laptop=batch"
 	@$(PYTHON) -m control_plane.bench.machine_ranking $(MACHINES)
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
