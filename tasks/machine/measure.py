@@ -123,8 +123,13 @@ def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str, *, trust
         elif one.name in ("l2_kib", "llc_kib") and one.why:
             sources[one.name] += f"; not confirmed: {one.why}"
     for listed in ("turbo", "idle_exit"):
-        points = [one for one in found if one.name.startswith(f"{listed}.") and not one.why]
-        if points:
+        asked = [one for one in found if one.name.startswith(f"{listed}.")]
+        points = [one for one in asked if not one.why]
+        if listed == "idle_exit" and len(points) < len(asked):
+            # Below the first point a CPU wakes at once: without the short rests that would be said of them.
+            unknown = ", ".join(one.name.partition(".")[2] for one in asked if one.why)
+            sources[listed] = f"{sources.get(listed, '')}; not measured here, since nothing is known of {unknown}"
+        elif points:
             changes[listed] = _filled(points) if listed == "turbo" else _exits(points)
             sources[listed] = "; ".join(f"{one.name.partition('.')[2]}: {_source(one, '')}" for one in points)
     if lie.capacity:  # the first CPU was measured, and the speeds of a machine are its fastest one's

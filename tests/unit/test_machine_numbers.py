@@ -93,6 +93,18 @@ def test_an_experiment_that_failed_leaves_its_numbers_unknown() -> None:
     assert "not to be trusted" in machine.title
 
 
+def test_idle_states_of_which_some_are_unknown_are_the_kind_s() -> None:
+    """The points that are known, alone, would say that a CPU which rested for less wakes at once."""
+    got = sampled(TWO)
+    whole = machine_of(TWO, tuple(numbers(TWO, got)), "mine", trusted=True)
+    got["wake.10"] = Sampled((), "the sky fell")
+    found = tuple(numbers(TWO, got))
+    part = machine_of(TWO, found, "mine", trusted=True)
+    assert part.costs.idle_exit != whole.costs.idle_exit
+    assert part.costs.idle_exit == machine_of(TWO, (), "mine", trusted=True).costs.idle_exit
+    assert "nothing is known of 10" in part.sources["idle_exit"]
+
+
 def test_a_cache_that_loads_do_not_show_is_not_confirmed() -> None:
     got = sampled(TWO)
     got["chase.beyond llc"] = got["chase.llc"]
