@@ -41,7 +41,8 @@ Machine = Annotated[
     ),
 ]
 Tier = Annotated[
-    str | None, typer.Option("--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]")
+    str | None,
+    typer.Option("--size", "--tier", metavar="smoke|standard|full", help="Size of the workload.  [default: standard]"),
 ]
 Schbench = Annotated[
     Path | None, typer.Option("--schbench", help="A static schbench binary, run in place of our own program.")
