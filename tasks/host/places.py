@@ -22,8 +22,8 @@ from tasks.host.in_use import LOCK, alone
 from tasks.host.settings import Settings
 
 # By name alone: a directory that the user names may hold files of others.
-CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json", "machine-ranking.json",
-         "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
+CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json",
+         "machine-ranking.json", "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
 DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host", "machine.toml")
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 RAY = "ray"
