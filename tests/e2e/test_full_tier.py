@@ -31,7 +31,7 @@ def aborting(guest) -> bytes:
 
 def test_every_topology_has_its_say_in_one_verdict(ray_cluster: Cluster, aborting: bytes) -> None:
     heard: list[tuple[str, bool]] = []
-    verdict = verify_full_tier(aborting, (), load_settings(), on_part=lambda name, topology, ok: heard.append((name, ok)))
+    verdict = verify_full_tier(aborting, (), load_settings(), on_part=lambda name, _, ok: heard.append((name, ok)))
     assert sorted(heard) == sorted((part.name, False) for part in parts("full"))
     assert not verdict.accepted and verdict.rejection
     assert len({stage.name for stage in verdict.stages}) == len(verdict.stages)
