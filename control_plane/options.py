@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from control_plane.commands import parameter_name
+from policy_lake.errors import InputError
 from policy_lake.knobs import ops_values, parse_knob_values
 from policy_lake.limits import CPUS, LLCS, MIN_COVERAGE, NODES, SMT, Limit
 
@@ -116,6 +117,8 @@ def chosen(
     """The environment's settings with the options that are given in place of its own; InputError names a wrong one."""
     from tasks.host.settings import load_settings
 
+    if options.get("machine") == "":  # the environment's is empty where there is none; an option is not
+        raise InputError("--machine: an empty name; leave it out for no machine (`schedcp machines` lists them)")
     lists = {"work": work, "require": require, "topologies": topology}
     words = {name: " ".join(given) if given else None for name, given in lists.items()}
     return load_settings(cold=cold or None, **words, **options)

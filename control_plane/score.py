@@ -106,6 +106,11 @@ def _show_sensitivity(found: Sensitivity) -> None:
         mark = "" if change.outcome == found.outcome else "  <- another outcome"
         console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
     hangs = found.hangs_on
+    if found.outcome == "inconclusive":
+        console.print(
+            "[bold]nothing hangs on a cost: the score itself is inconclusive (more --pairs, or a larger --size)[/]"
+        )
+        return
     console.print(
         f"[bold]the outcome hangs on {escape(', '.join(hangs))}[/]" if hangs else
         "[bold]the outcome holds when any one cost is halved or doubled[/]"

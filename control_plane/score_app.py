@@ -76,7 +76,11 @@ def score(
     machine: Machine = None,
     cold: Cold = False,
     sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="With --machine: whether it holds with each cost halved and doubled.")
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="With --machine: does it hold with each cost halved, and doubled?",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

@@ -104,7 +104,7 @@ NOTHING = Paid()
 CAUSES = {
     "switch_ps": "context switches",
     "l2_ps": "cold caches of cores",
-    "llc_ps": "moves between LLCs, and LLCs that others filled",
+    "llc_ps": "data fetched from memory: moved to another LLC, or driven out of one",
     "remote_ps": "memory of other nodes",
     "idle_ps": "waking idle CPUs",
     "smt_ps": "busy siblings",

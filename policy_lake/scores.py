@@ -152,5 +152,7 @@ class Sensitivity:
 
     @property
     def hangs_on(self) -> tuple[str, ...]:
-        """The terms with which the outcome changes."""
+        """The terms with which a win or a loss changes; what is inconclusive hangs on nothing that could be named."""
+        if self.outcome == "inconclusive":
+            return ()
         return tuple(dict.fromkeys(change.term for change in self.changes if change.outcome != self.outcome))

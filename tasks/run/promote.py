@@ -67,7 +67,10 @@ def promote(
     if tier == "full":
         too_little = shortfall(verdict.coverage, scope.settings.min_coverage)
         limit = "canary" if too_little else "fleet"
-        if too_little:
+        if scope.shape.costs is not None:
+            limit = "canary"
+            log.warning("learn: %s may go no further than the canary: it won on a model of a machine (--machine)", name)
+        elif too_little:
             log.warning("learn: %s may go no further than the canary: %s (--min-coverage)", name, too_little)
     planner, _, model = candidate.planner.partition(":")
     try:

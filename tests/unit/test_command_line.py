@@ -15,6 +15,7 @@ from trial_cases import guest_in, spec
 from benchmarks.workloads import outside
 from bpf.build import PolicyObject
 from control_plane import cli, ending
+from control_plane.options import chosen
 from policy_lake.errors import SETUP, InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import most_pairs
@@ -199,3 +200,9 @@ def test_a_library_that_cannot_be_loaded_is_one_line(monkeypatch, capsys):
     assert ended.value.code == 4
     told = f"schedcp: a cannot be loaded (/x/_a.so: undefined symbol: PyX): run `{SETUP}`\n"
     assert capsys.readouterr().err == told
+
+
+def test_an_empty_machine_is_no_machine_by_mistake():
+    with pytest.raises(InputError, match="--machine: an empty name"):
+        chosen(machine="")
+    assert chosen(machine=None).machine == ""

@@ -16,6 +16,7 @@ from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
+from policy_lake.machine_model import Costs
 from policy_lake.model import Finding, Verdict
 from policy_lake.scores import MeasurementPlan
 from policy_lake.topology import HostCpus, Topology
@@ -165,6 +166,17 @@ def test_a_token_goes_no_further_than_the_canary_with_too_little_coverage(
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
     assert signed[0][1]["rollout_limit"] == limit
     assert ("no further than the canary" in caplog.text) == (limit == "canary")
+
+
+def test_a_win_on_a_model_of_a_machine_goes_no_further_than_the_canary(scope, signed, monkeypatch):
+    scope.settings = scope.settings.model_copy(update={"verify_tier": "full"})
+    scope.settings.object_dir.mkdir(parents=True)
+    (scope.settings.object_dir / f"{ACCEPTED.object_sha256}.bpf.o").write_bytes(b"object")
+    full = verdict_of(STAGES[3:6], kernel="7.3.4", coverage=COVERAGE)
+    monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: full)
+    scope.shape = replace(scope.shape, costs=Costs(switch_ns=1))
+    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
+    assert (signed[0][1]["rollout_limit"], signed[0][1]["tier"]) == ("canary", "full")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_the_outcome_hangs_on_the_terms_with_which_it_changes() -> None:
     )  # fmt: skip
     assert Sensitivity("win", changes).hangs_on == ("l2", "idle")
     assert Sensitivity("win", changes[:2]).hangs_on == ()
+    assert Sensitivity("inconclusive", changes).hangs_on == (), "what is not sure hangs on nothing"
 
 
 def test_each_active_term_is_measured_at_half_and_twice_with_the_score_s_seeds(

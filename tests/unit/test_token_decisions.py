@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from token_cases import NO_CGROUPS, REQUEST, SCORE, STAGES, TRIED, check, issue, refusal, resigned, revoke, sha, trust
 
 from policy_lake.errors import InputError
+from policy_lake.machine_model import Costs
 from policy_lake.model import Finding, Stage
 from policy_lake.scores import Ratio
 from policy_lake.topology import HostCpus
 from verifier_vm.tokens.dsse import canonical_json, strict_json
-from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.issue import Assigned, issue_token, limits_of
 from verifier_vm.tokens.private_key import SigningKey
@@ -174,3 +175,18 @@ def test_a_verdict_that_names_no_topology_gets_no_token(tmp_path):
     forged = resigned(tmp_path, issue(tmp_path), lambda said: said["predicate"]["schedcp"].update(topologies=[]))
     with refusal(Code.MALFORMED):
         check(tmp_path, forged)
+
+
+def test_a_score_on_a_model_of_a_machine_is_told_and_allows_the_canary_alone():
+    """What its descriptor says, anybody may have written; the signer goes by the score and not by who asks."""
+    of = replace(SCORE.provenance, machine="mine, whole", costs=Costs(switch_ns=1))
+    asked = replace(REQUEST, score=replace(SCORE, provenance=of), rollout_limit="canary")
+    token, _ = issue_token(asked, ASSIGNED, RevocationList(1))
+    assert any("model of a machine (mine, whole)" in limit for limit in token.limits)
+    plain, _ = issue_token(REQUEST, ASSIGNED, RevocationList(1))
+    assert not any("model of a machine" in limit for limit in plain.limits)
+    with pytest.raises(TokenError, match="model of a machine") as caught:
+        issue_token(replace(asked, rollout_limit="fleet", tier="full"), ASSIGNED, RevocationList(1))
+    assert caught.value.code == Code.SCORE
+    unnamed = replace(asked, score=replace(SCORE, provenance=replace(of, machine="")))
+    assert any("without a name" in limit for limit in issue_token(unnamed, ASSIGNED, RevocationList(1))[0].limits)

@@ -34,7 +34,9 @@ class Assigned:
 def issue_token(request: TokenRequest, assigned: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
     """The token and its statement; TokenError with the reason when there is none to be had."""
     beginning = f"no token for {request.policy[:80]!r}:"
-    refusal = _other_terms(request, revocations) or _doubt(request.stages) or _doubt_score(request)
+    refusal = (
+        _other_terms(request, revocations) or _doubt(request.stages) or _doubt_score(request) or _of_a_model(request)
+    )
     if refusal:
         raise TokenError(f"{beginning} {refusal.reason}", refusal.code)
     try:
@@ -74,7 +76,11 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         rollout_limit=request.rollout_limit,
         breaker=request.breaker,
         last_known_good=request.last_known_good,
-        limits=tuple(dict.fromkeys((*limits_of(request.stages), *_limit_of_coverage(request), *request.limits))),
+        limits=tuple(
+            dict.fromkeys(
+                (*limits_of(request.stages), *_limit_of_coverage(request), *_limit_of_model(request), *request.limits)
+            )
+        ),
         provenance=request.provenance,
         workload=request.workload or (score.workload if score else ""),
         ratio=_ratio(request),
@@ -105,6 +111,25 @@ def _limit_of_coverage(request: TokenRequest) -> tuple[str, ...]:
     """Why the token ends at the canary for its coverage's sake, if it does."""
     why = shortfall(request.coverage, request.min_coverage)
     return (f"no rollout beyond the canary: {why}"[:LONGEST_TEXT],) if why else ()
+
+
+def _model(request: TokenRequest) -> str:
+    """What the CPUs were taken for where the score was taken; empty where instructions alone took time."""
+    of = request.score.provenance if request.score else None
+    return (of.machine or "without a name") if of is not None and of.costs is not None else ""
+
+
+def _limit_of_model(request: TokenRequest) -> tuple[str, ...]:
+    """What a descriptor says, which anybody may have written, is no measurement of a host."""
+    taken_for = _model(request)
+    words = f"no rollout beyond the canary: its score is of a model of a machine ({taken_for})"
+    return (words[:LONGEST_TEXT],) if taken_for else ()
+
+
+def _of_a_model(request: TokenRequest) -> Refusal | None:
+    if request.rollout_limit == "canary" or not _model(request):
+        return None
+    return Refusal(Code.SCORE, "a score that was taken on a model of a machine allows no rollout beyond the canary")
 
 
 def _ratio(request: TokenRequest) -> Ratio | None:
