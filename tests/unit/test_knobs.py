@@ -18,8 +18,6 @@ from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import (
     MOST_BYTES,
     MOST_WORDS,
-    OPS_FLAG,
-    OPS_USE,
     KnobError,
     canonical,
     knob_words,
@@ -300,16 +298,3 @@ def type_range(signed: bool, bits: int) -> tuple[int, int]:
 def test_the_defaults_of_the_library_are_legal(of: Policy) -> None:
     given_settings = {knob.name: knob.default for knob in of.knobs if knob.kind != "ints"}
     assert len(knob_words(of, given_settings)) == len(given_settings)
-
-
-@pytest.mark.parametrize(
-    "given", [{OPS_FLAG: "a flag"}, {OPS_FLAG: "A,b"}, {OPS_USE: "1x"}, {OPS_FLAG: 3}, {OPS_USE: ["a"]}]
-)
-def test_a_setting_of_the_ops_is_held_to_its_form_wherever_it_comes_from(given: dict[str, object]) -> None:
-    with pytest.raises(KnobError):
-        settle(policy("fifo"), given)
-
-
-def test_settings_of_the_ops_that_are_alike_are_equal() -> None:
-    flags = settle(policy("fifo"), {OPS_FLAG: "SCX_OPS_BB,SCX_OPS_AA,SCX_OPS_BB", OPS_USE: "mine"})
-    assert flags == {OPS_USE: "mine", OPS_FLAG: "SCX_OPS_AA,SCX_OPS_BB"}
