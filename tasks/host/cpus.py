@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from policy_lake.errors import InfraError
@@ -20,17 +20,15 @@ def read_host_cpus(sys: Path = SYS) -> HostCpus:
     try:
         present = numbers_of((sys / CPUS / "present").read_text())
         cores = _groups(sys, "topology/thread_siblings_list")
-        packages = _groups(sys, "topology/physical_package_id")
-        caches = set(_last_level_caches(sys))
+        online = [int(at.name.removeprefix("cpu")) for at in (sys / CPUS).glob("cpu[0-9]*")]
+        caches = {shared for cpu in online if (shared := last_level(sys, cpu))}
         nodes = numbers_of(text_of(sys / "devices/system/node/has_cpu") or "0")
         speeds = _groups(sys, "cpu_capacity")
     except (OSError, ValueError) as error:
         raise InfraError(f"{sys / CPUS}: which CPUs this host has cannot be read: {error}") from error
     smt = max((len(numbers_of(core)) for core in cores), default=1)
     hybrid = bool(text_of(sys / "devices/cpu_atom/cpus")) and bool(text_of(sys / "devices/cpu_core/cpus"))
-    return HostCpus(
-        len(present), len(caches) or len(packages) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1
-    )
+    return HostCpus(len(present), len(caches) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1)
 
 
 def topologies_for(settings: Settings, tier: SuiteTier, met: Sequence[Topology] = ()) -> tuple[Topology, ...]:
@@ -46,11 +44,21 @@ def topologies_for(settings: Settings, tier: SuiteTier, met: Sequence[Topology] 
     return asked if like is None or outside(host, [like]) else (*asked, like)
 
 
-def _last_level_caches(sys: Path) -> Iterator[str]:
-    for cpu in sorted((sys / CPUS).glob("cpu[0-9]*/cache")):
-        levels = [(int(text), at.parent) for at in cpu.glob("index*/level") if (text := text_of(at))]
-        if levels:
-            yield text_of(max(levels)[1] / "shared_cpu_list")
+def last_level(sys: Path, cpu: int) -> str:
+    """Which CPUs share its last-level cache, as sysfs writes it; without one, its package."""
+    at = max(data_caches(sys, cpu), default=(0, None))[1]
+    shared = text_of(at / "shared_cpu_list") if at else ""
+    return shared or text_of(sys / CPUS / f"cpu{cpu}/topology/physical_package_id")
+
+
+def data_caches(sys: Path, cpu: int) -> list[tuple[int, Path]]:
+    """Its caches that hold data: their levels, and where sysfs tells of them."""
+    found = []
+    for at in sorted((sys / CPUS / f"cpu{cpu}/cache").glob("index*")):
+        level = text_of(at / "level")
+        if level.isascii() and level.isdigit() and text_of(at / "type") != "Instruction":
+            found.append((int(level), at))
+    return found
 
 
 def _groups(sys: Path, name: str) -> set[str]:

@@ -12,7 +12,7 @@ from policy_lake.errors import InfraError
 from policy_lake.limits import Limit
 from policy_lake.machine_model import WHOLE
 from policy_lake.topology import Topology
-from tasks.host.cpus import CPUS, SYS, numbers_of, text_of
+from tasks.host.cpus import CPUS, SYS, data_caches, last_level, numbers_of, text_of
 
 _KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20}
 
@@ -37,7 +37,7 @@ def read_host_topology(sys: Path = SYS) -> HostTopology:
     """This host's CPUs that are on line. InfraError where the kernel does not say which those are."""
     try:
         online = sorted(numbers_of((sys / CPUS / "online").read_text()))
-        llc_of = {cpu: _last_level(sys, cpu) for cpu in online}
+        llc_of = {cpu: last_level(sys, cpu) for cpu in online}
         nodes = [numbers_of(text_of(at / "cpulist")) for at in _in_order(sys / "devices/system/node", "node[0-9]*")]
         cores: dict[frozenset[int], list[int]] = {}
         for cpu in online:
@@ -85,24 +85,9 @@ def _even(groups: list[list[list[int]]], smt: int, node_of: Mapping[int, int]) -
     return cpus, Topology(len(cpus), len(chosen), smt, len(by_node))
 
 
-def _last_level(sys: Path, cpu: int) -> str:
-    at = max(_caches(sys, cpu), default=(0, None))[1]
-    shared = text_of(at / "shared_cpu_list") if at else ""
-    return shared or text_of(sys / CPUS / f"cpu{cpu}/topology/physical_package_id")
-
-
-def _caches(sys: Path, cpu: int) -> list[tuple[int, Path]]:
-    found = []
-    for at in sorted((sys / CPUS / f"cpu{cpu}/cache").glob("index*")):
-        level = text_of(at / "level")
-        if level.isascii() and level.isdigit() and text_of(at / "type") != "Instruction":
-            found.append((int(level), at))
-    return found
-
-
 def _cache_kib(sys: Path, cpu: int, level: int) -> int:
     """The size of the cache of that level, of the last one for 0; 0 where it is not said, or cannot be."""
-    caches = _caches(sys, cpu)
+    caches = data_caches(sys, cpu)
     wanted = level or max((found for found, _ in caches), default=0)
     text = next((text_of(at / "size") for found, at in caches if found == wanted), "")
     number, unit = text[:-1], text[-1:]
