@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Guard, Workload
@@ -17,9 +18,18 @@ def guard_findings(workload: Workload, score: Score) -> tuple[Finding, ...]:
     return tuple(_finding(guard, score) for guard in workload.guards)
 
 
-def worse_by(guard: Guard, score: Score) -> float:
-    """How many times worse the guard's metric is under the policy than under the baseline; below 1 it is better."""
-    baseline, policy = score.also[f"baseline_{guard.metric}"], score.also[f"policy_{guard.metric}"]
+def over_by(workload: Workload, score: Score) -> dict[str, float]:
+    """The guards that the score breaks: how many times its limit each one reached, above 1."""
+    reached = {guard.metric: worse_by(guard, score.also) / guard.limit for guard in workload.guards}
+    return {metric: times for metric, times in reached.items() if times > 1}
+
+
+def worse_by(guard: Guard, medians: Mapping[str, float]) -> float:
+    """How many times worse the guard's metric is under the policy than under the baseline; below 1 it is better.
+
+    `medians` has both as `baseline_METRIC` and `policy_METRIC`, as `Score.also` does.
+    """
+    baseline, policy = medians[f"baseline_{guard.metric}"], medians[f"policy_{guard.metric}"]
     more, less = (policy, baseline) if guard.direction == "lower" else (baseline, policy)
     if less > 0:
         return more / less
@@ -27,7 +37,7 @@ def worse_by(guard: Guard, score: Score) -> float:
 
 
 def _finding(guard: Guard, score: Score) -> Finding:
-    factor = worse_by(guard, score)
+    factor = worse_by(guard, score.also)
     baseline, policy = score.also[f"baseline_{guard.metric}"], score.also[f"policy_{guard.metric}"]
     own, others = four_digits(policy), four_digits(baseline)
     figures = f"{guard.metric} {others} {guard.unit} under {score.baseline}, {own} under {score.policy}"

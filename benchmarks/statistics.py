@@ -78,6 +78,8 @@ def doubt_text(score: Score) -> str:
     An interval that includes 1 says that nothing happened only if it is narrow.
     """
     least = f"{100 * MIN_EFFECT:g} %"
+    if score.doubt == "behind":
+        return f"others of its run are surely ahead, so it was measured no further than {len(score.pairs)} pairs"
     if score.doubt == "floor":
         return f"the difference is within the A/A floor of {percent(score.floor)}"
     if score.doubt == "effect":
@@ -102,6 +104,7 @@ def doubt_word(score: Score) -> str:
         "interval": "no difference" if narrow else "interval holds 1",
         "effect": f"below {100 * MIN_EFFECT:g} %",
         "floor": f"within floor {percent(score.floor)}",
+        "behind": "others are ahead",
     }
     return words[score.doubt]
 

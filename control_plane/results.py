@@ -60,9 +60,10 @@ class ScoreResult(Score):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """In place of a score: why the policy may not run, or which guard rail it broke."""
+    """Why the policy may not run; `score` is what was measured of one that breaks a guard rail."""
 
     rejection: Rejection
+    score: Score | None = None
 
 
 @dataclass(frozen=True, slots=True)

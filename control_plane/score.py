@@ -43,7 +43,7 @@ def scored(request: ScoreRequest, settings: Settings, lake: Lake) -> tuple[Score
     """The score that was asked for with its pictures, or the rejection; and the trial behind it."""
     done = score(request, settings, lake)
     trial, pictures = done.trial, done.pictures
-    if trial.score is None:
+    if trial.score is None or trial.verdict.rejection is not None:
         return _rejection(trial), trial
     files = {name: str(path) for name, path in pictures.files.items()} if pictures else {}
     warnings = (trial.warning,) if trial.warning else ()
@@ -68,7 +68,7 @@ def again_command(score_id: str, settings: Settings, *, as_json: bool) -> int:
 
 def _rejection(trial: Trial) -> Rejected:
     assert trial.verdict.rejection is not None
-    return Rejected(trial.verdict.rejection)
+    return Rejected(trial.verdict.rejection, trial.score)
 
 
 def _rejected(result: Rejected, *, as_json: bool) -> int:
@@ -76,11 +76,23 @@ def _rejected(result: Rejected, *, as_json: bool) -> int:
         print_json("rejection", result)
     else:
         rejection = result.rejection
+        if result.score is not None:
+            _show_figures(result.score)
         out().print(f"[red]rejected[/] at {escape(rejection.stage)}: {escape(rejection.reason)}", soft_wrap=True)
     return REJECTED
 
 
 def _show(score: Score, warning: str) -> None:
+    _show_figures(score)
+    console = out()
+    console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
+    console.print(escape(f"score {score.id}: `schedcp score --again {score.id}` measures it once more"))
+    if warning:
+        console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+    console.print(escape(claim_of(score)))
+
+
+def _show_figures(score: Score) -> None:
     console = out()
     for number, pair in enumerate(score.pairs, 1):
         ratio = pair.baseline / pair.policy
@@ -92,11 +104,6 @@ def _show(score: Score, warning: str) -> None:
     console.print(f"[bold]{name}: {ratio_words}, {escape(outcome_text(score))}[/]", soft_wrap=True)
     for line in certainty_lines(score):
         console.print(escape(line), soft_wrap=True)
-    console.print(f"attached throughout: {'yes' if score.attached else 'no'}")
-    console.print(escape(f"score {score.id}: `schedcp score --again {score.id}` measures it once more"))
-    if warning:
-        console.print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
-    console.print(escape(claim_of(score)))
 
 
 def _show_sensitivity(found: Sensitivity) -> None:

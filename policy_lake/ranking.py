@@ -14,10 +14,10 @@ def rank(score: Score) -> tuple[bool, float, float, str]:
 
 
 def best(scores: Iterable[Score]) -> Score | None:
-    """The best of the scores whose policy was attached throughout; None if there is none.
+    """The best of the scores whose policy was attached throughout and keeps its guards; None if there is none.
 
     Wins come first: what is not sure is no reason to prefer a policy. Then the lower end of the 95 % interval counts,
     not the median: of many medians the highest is likely the luckiest (the winner's curse), and the lower end is what
     can be relied upon. Median and id decide between equals, so that the answer does not depend on the order of scores.
     """
-    return max((score for score in scores if score.attached), key=rank, default=None)
+    return max((score for score in scores if score.attached and not score.over), key=rank, default=None)

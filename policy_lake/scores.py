@@ -11,8 +11,8 @@ from policy_lake.model import Clock, KnobValue
 
 Outcome = Literal["win", "loss", "inconclusive"]
 # Why a score is neither a win nor a loss: its interval holds 1, or what it shows is less than equal runs differ by, or
-# less than is worth having. Empty: it is a win or a loss.
-Doubt = Literal["", "interval", "floor", "effect"]
+# less than is worth having, or others were so far ahead that it was measured no further. Empty: it is a win or a loss.
+Doubt = Literal["", "interval", "floor", "effect", "behind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,14 @@ class Control:
 class MeasurementPlan:
     """How a policy is measured: `pairs` runs with the baseline's beside them, and more of them up to `most_pairs`.
 
-    The first has seed number `seed`. More are measured only while the effect is promising and not yet sure.
+    The first has seed number `seed`. More are measured only while the effect is promising and not yet sure. With
+    `screen`, so many come first, and who is then surely behind others of its run is measured no further.
     """
 
     pairs: int = 5
     most_pairs: int = 0
     seed: int = 1
+    screen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Score:
     one measured again on fresh seeds. `doubt` says why it is inconclusive. `measurements` are the ids of its runs in
     the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock. `paid` is what
     a machine's costs came to in all runs of the `policy`, the `baseline` and the `control`; empty without a machine.
+    `over` has the guards that it breaks, each with how many times its limit it reached: such a policy may not run.
     """
 
     id: str
@@ -131,6 +134,7 @@ class Score:
     doubt: Doubt = ""
     measurements: tuple[str, ...] = ()
     paid: dict[str, Paid] = field(default_factory=dict)
+    over: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

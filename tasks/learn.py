@@ -35,7 +35,9 @@ def lesson_text(attempt: Tried, workload: str) -> str:
     """One sentence that a planner can use; empty when there is nothing to learn."""
     name = describe(attempt.candidate.policy, attempt.candidate.knob_values)
     if attempt.score is not None:
-        return f"{name}: {_verb(attempt.score)} ({_figures(attempt.score)}). Tried because: {attempt.candidate.reason}"
+        broken = f", but {attempt.rejection.reason}" if attempt.rejection is not None else ""
+        figures = f"{_verb(attempt.score)} ({_figures(attempt.score)}){broken}"
+        return f"{name}: {figures}. Tried because: {attempt.candidate.reason}"
     if attempt.rejection is not None:
         rejection = attempt.rejection
         where = f" at {rejection.place}" if rejection.place else ""

@@ -14,6 +14,7 @@ from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 from policy_lake.limits import most_pairs
 from policy_lake.model import Candidate, Verdict, from_json, to_json
+from policy_lake.ranking import best
 from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan
 from policy_lake.show import logger
@@ -29,11 +30,13 @@ from tasks.run.scope import Scope
 from tasks.trial.drive import Slots, drive
 from tasks.trial.floor import floor_for
 from tasks.trial.kept import keep_object
+from tasks.trial.race import Race
 from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import baseline_runs, floor_runs, trial
 from tasks.trial.work import Done, Result
 
 log = logger(__name__)
+SCREEN = 2  # pairs with which every candidate begins: the fewest that have a spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def run_batch(scope: Scope, iteration: int, slots: Slots, *, on_trial: Callable[
     def said(done: int, asked: int) -> None:
         doing("execute: %d of %d candidates left; %d runs done, %d to go", left, len(waiting), done, asked)
 
-    for outcome in drive(steps, slots, scope.lake, on_span=spans.append, on_count=said):
+    race = Race(_to_beat(scope))
+    for outcome in drive(steps, slots, scope.lake, on_span=spans.append, on_count=said, race=race):
         if outcome.index == len(waiting):
             continue
         left -= 1
@@ -95,9 +99,15 @@ def run_batch(scope: Scope, iteration: int, slots: Slots, *, on_trial: Callable[
     return Batch(failures, tuple(spans))
 
 
+def _to_beat(scope: Scope) -> float:
+    """The ratio that this run's best is sure of; 0 while it has none."""
+    leader = best(scope.lake.scores(scope.workload.id, scope.run_id))
+    return leader.ratio.ci95[0] if leader is not None and leader.outcome == "win" else 0.0
+
+
 def _specs(scope: Scope, candidates: Sequence[Candidate]) -> list[TrialSpec]:
     run = scope.run
-    plan = MeasurementPlan(run.pairs, most_pairs(run.pairs), run.seed)
+    plan = MeasurementPlan(run.pairs, most_pairs(run.pairs), run.seed, min(SCREEN, run.pairs))
     floor = floor_for(run.workload, run.settings, run.shape, scope.lake)
     regressions = tuple(scope.lake.regressions())
     return [
@@ -131,16 +141,19 @@ def batch_deadline_s(settings: Settings, trials: int, slots: int) -> float:
 
 
 def keep(scope: Scope, trial: Trial) -> None:
-    """A trial's score or rejection into the lake; for a scored one also its object and what a token needs to say."""
+    """A trial's score and rejection into the lake; for a scored one also its object and what a token needs to say.
+
+    It has both where it was measured and breaks a guard.
+    """
     name = describe(trial.candidate.policy, trial.candidate.knob_values)
+    rejection = trial.verdict.rejection
     if trial.score is not None:
         # Before the score: a score in the lake promises that its object can be had.
         keep_object(trial.object_data, scope.settings)
         write_evidence(scope, trial)
         scope.lake.put(trial.score)
         log.info("execute: %s, %s: %s", ratio_text(trial.score.ratio), outcome_text(trial.score), name)
-    elif trial.verdict.rejection is not None:
-        rejection = trial.verdict.rejection
+    if rejection is not None:
         scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))
         log.info("execute: rejected at %s: %s: %s", rejection.stage, rejection.reason, name)
 

@@ -35,22 +35,22 @@ class Tried:
 
     @property
     def outcome(self) -> str:
-        """One or a few words: win, loss, inconclusive, rejected at a stage, no result."""
-        if self.score is not None:
-            return self.score.outcome
-        return f"rejected at {self.rejection.stage}" if self.rejection is not None else "no result"
+        """One or a few words: rejected at a stage (a guard's, too), win, loss, inconclusive, no result."""
+        if self.rejection is not None:
+            return f"rejected at {self.rejection.stage}"
+        return self.score.outcome if self.score is not None else "no result"
 
     @property
     def why(self) -> str:
-        """Why it is inconclusive, rejected or without a result; empty for a win or a loss."""
-        if self.score is not None:
-            return doubt_text(self.score)
-        return self.rejection.reason if self.rejection is not None else self.failure or "not run"
+        """Why it is rejected, inconclusive or without a result; empty for a win or a loss."""
+        if self.rejection is not None:
+            return self.rejection.reason
+        return doubt_text(self.score) if self.score is not None else self.failure or "not run"
 
     @property
     def outcome_and_why(self) -> str:
         """Both in one phrase."""
-        if self.score is not None:
+        if self.rejection is None and self.score is not None:
             return outcome_text(self.score)
         return f"{self.outcome}: {self.why}"
 
@@ -80,16 +80,27 @@ def certainty_lines(score: Score) -> list[str]:
 
 def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:
     """What a report says below its best line."""
-    if best is None:
-        return []
-    return [*certainty_lines(best), *front_lines([attempt.score for attempt in tried if attempt.score is not None])]
+    lines = certainty_lines(best) if best is not None else []
+    return [*lines, *front_lines([attempt.score for attempt in tried if attempt.score is not None])]
 
 
 def front_lines(scores: list[Score]) -> list[str]:
-    """Which policies no other one beats in every metric; nothing to say where there is one policy or one metric."""
+    """Which policies no other one beats in every metric; nothing to say where there is one policy or one metric.
+
+    Those that break a guard are among them, with what it costs to keep it: the trade is the user's.
+    """
     if len(scores) < 2 or not all(score.ratios for score in scores):
         return []
     ratios = [{score.metric: score.ratio.median} | {n: r.median for n, r in score.ratios.items()} for score in scores]
-    names = [describe(scores[index].policy, scores[index].knob_values) for index in front(ratios)]
-    metrics = ", ".join(set.intersection(*(set(of_policy) for of_policy in ratios)))
-    return [f"Best in one metric or another ({metrics}): {'; '.join(names)}"]
+    metrics = sorted(set.intersection(*(set(of_policy) for of_policy in ratios)))
+    lines = [f"Pareto front ({', '.join(metrics)}): none of these is beaten by another one in all of them"]
+    for index in front(ratios):
+        score = scores[index]
+        figures = ", ".join(f"{name} {ratios[index][name]:.2f}x" for name in metrics)
+        lines.append(f"{figures}{_broken(score)}: {describe(score.policy, score.knob_values)}")
+    return lines
+
+
+def _broken(score: Score) -> str:
+    times = (f"{metric} at {times:.2f} times its limit" for metric, times in score.over.items())
+    return f" (may not run: {', '.join(times)})" if score.over else ""

@@ -55,7 +55,7 @@ def promote(
         return None
     candidate = next(attempt.candidate for attempt in tried if attempt.score is best)
     again = confirm(scope, best, candidate, attempt or partial(_attempt, on_span=on_span))
-    if again is None or again.outcome != "win":
+    if again is None or again.over or again.outcome != "win":
         return None
     evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
     verdict = _beyond_this_guest(scope, evidence) if tier == "short" else _full(scope, evidence)
@@ -98,10 +98,11 @@ def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> S
             floor=best.floor, confirms=best.id, known_suffices=True,
         )  # fmt: skip
         again = attempt(spec, scope.lake).score
-        if again is None:
+        if again is not None:
+            scope.lake.put(again)
+        if again is None or again.over:
             log.warning("learn: %s won, and was rejected when it was measured again", best.policy)
-            return None
-        scope.lake.put(again)
+            return again
     log.info("learn: on fresh seeds: %s, %s", ratio_text(again.ratio), outcome_text(again))
     return again
 

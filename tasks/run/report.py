@@ -94,6 +94,11 @@ def best_line(score: Score | None, tried: Iterable[Tried] = ()) -> str:
 def _without_a_score(tried: Sequence[Tried]) -> str:
     if not tried:
         return "Nothing was tried: the planner saw nothing that is worth a measurement."
+    over = [attempt.score for attempt in tried if attempt.score is not None and attempt.score.over]
+    if lead := max(over, key=ranking.rank, default=None):
+        broken = ", ".join(f"{metric} at {times:.2f} times its limit" for metric, times in lead.over.items())
+        figures = f"{ratio_text(lead.ratio)} against {lead.baseline}, {broken}; {knob_text(lead.knob_values)}"
+        return f"Nothing may run within the workload's guards. Nearest: {lead.policy}, {figures}."
     rejected = [attempt.rejection for attempt in tried if attempt.rejection is not None]
     measured = sum(rejection.stage == "score" for rejection in rejected)
     counts = {

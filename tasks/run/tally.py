@@ -68,7 +68,7 @@ def _candidate(attempt: Tried) -> TunedCandidate:
         planner=attempt.candidate.planner,
         reason=attempt.candidate.reason,
         ratio=score.ratio if score else None,
-        outcome=score.outcome if score else None,
+        outcome=score.outcome if score and not rejection else None,
         score=score.id if score else None,
         rejection=StageAndReason(rejection.stage, rejection.reason) if rejection else None,
         failure=attempt.failure or None if not (score or rejection) else None,

@@ -17,6 +17,7 @@ from tasks.host.workloads import find_workload
 from tasks.trial.kept import kept_object
 from tasks.trial.local import run_here
 from tasks.trial.parts import Part
+from tasks.trial.race import Repeat
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.static import Checked, check_parts
 from tasks.trial.trial import trial
@@ -78,7 +79,8 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
         checked=_checked(of, before, shape, settings) if of.files else None,
         files=of.files,
     )
-    again = run_here(trial(spec), spec, lake, recompute=True, what=f"score {before.id} again")
+    what, race = f"score {before.id} again", Repeat(len(before.pairs))
+    again = run_here(trial(spec), spec, lake, recompute=True, what=what, race=race)
     return Again(before, again, _changed(of, again.score))
 
 

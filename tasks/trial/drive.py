@@ -16,8 +16,9 @@ from policy_lake.measurement import Measurement
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span
+from tasks.trial.race import Race, Repeat
 from tasks.trial.run import run_inputs
-from tasks.trial.spec import RunWork, Work
+from tasks.trial.spec import Asked, GoOn, RunWork, Standing, Work
 from tasks.trial.work import Done, Result, do_work
 
 Value = TypeVar("Value")
@@ -63,33 +64,36 @@ class _Stepper(Generic[Value]):
     """One generator, and what it waits for: results by position, None while they are out."""
 
     index: int
-    steps: Generator[Sequence[Work], Sequence[Result], Value]
+    steps: Generator[Sequence[Asked], Sequence[Result], Value]
     results: list[Result | None] = field(default_factory=list)
 
 
 def drive(
-    trials: Iterable[Generator[Sequence[Work], Sequence[Result], Value]],
+    trials: Iterable[Generator[Sequence[Asked], Sequence[Result], Value]],
     slots: Slots,
     store: RunStore,
     *,
     recompute: bool = False,
     on_span: Callable[[Span], None] = lambda _: None,
     on_count: Callable[[int, int], None] = lambda done, left: None,
+    race: Race | Repeat | None = None,
 ) -> Iterator[ItemOutcome[Value]]:
     """Run generators side by side; yields what each came to as it ends, or why nothing is known of it.
 
     `recompute` computes runs that the store holds, too, and leaves the store as it is. `on_span` hears when each
-    piece of work that was done here ran, `on_count` how many are done and how many more were asked for so far. An
-    exception of a generator itself is raised.
+    piece of work that was done here ran, `on_count` how many are done and how many more were asked for so far. `race`
+    says which go on, once all that are under way have asked it: so its answers depend on no order of ends. An exception
+    of a generator itself is raised.
     """
-    return _Drive[Value](slots, store, recompute, on_span, on_count).all(list(trials))
+    return _Drive[Value](slots, store, recompute, on_span, on_count, race).all(list(trials))
 
 
 class _Drive(Generic[Value]):
     def __init__(
         self, slots: Slots, store: RunStore, recompute: bool, on_span: Callable[[Span], None],
-        on_count: Callable[[int, int], None],
+        on_count: Callable[[int, int], None], race: Race | Repeat | None,
     ) -> None:  # fmt: skip
+        self._race, self._standing = race, dict[int, tuple[_Stepper[Value], Standing]]()
         self._slots, self._store, self._recompute, self._on_span = slots, store, recompute, on_span
         self._on_count, self._done = on_count, 0
         self._waiting: dict[int, list[tuple[_Stepper[Value], int]]] = {}  # by the index of the work that is out
@@ -97,16 +101,33 @@ class _Drive(Generic[Value]):
         self._keys: dict[int, str] = {}
         self._known: dict[str, Measurement] = {}
 
-    def all(self, trials: Sequence[Generator[Sequence[Work], Sequence[Result], Value]]) -> Iterator[ItemOutcome[Value]]:
+    def all(
+        self, trials: Sequence[Generator[Sequence[Asked], Sequence[Result], Value]]
+    ) -> Iterator[ItemOutcome[Value]]:
         for index, steps in enumerate(trials):
             yield from self._advance(_Stepper(index, steps), None)
         self._on_count(0, len(self._waiting))
-        for outcome in self._slots:
-            yield from self._settle(outcome)
-            self._done += 1
-            self._on_count(self._done, len(self._waiting))
-        if self._waiting:
-            raise InfraError("the guest slots ended with work still out")
+        while self._waiting or self._standing:
+            yield from self._answer()
+            for outcome in self._slots:
+                yield from self._settle(outcome)
+                self._done += 1
+                self._on_count(self._done, len(self._waiting))
+            if self._waiting:
+                raise InfraError("the guest slots ended with work still out")
+
+    def _answer(self) -> Iterator[ItemOutcome[Value]]:
+        """Let the race decide, once nobody is under way, and send its answers."""
+        while self._standing and not self._waiting:
+            asked = dict(sorted(self._standing.items()))
+            self._standing.clear()
+            on = (
+                self._race.going_on({index: standing for index, (_, standing) in asked.items()})
+                if self._race
+                else asked
+            )
+            for index, (stepper, _) in asked.items():
+                yield from self._advance(stepper, [GoOn(index in on)])
 
     def _settle(self, outcome: ItemOutcome[Done]) -> Iterator[ItemOutcome[Value]]:
         waiting = self._waiting.pop(outcome.index, [])
@@ -143,9 +164,14 @@ class _Drive(Generic[Value]):
             except StopIteration as end:
                 yield ItemOutcome(stepper.index, value=end.value)
                 return
-            known = self._look_up(asked)
+            work_asked = [one for one in asked if not isinstance(one, Standing)]
+            if len(work_asked) < len(asked):
+                (standing,) = (one for one in asked if isinstance(one, Standing))
+                self._standing[stepper.index] = (stepper, standing)
+                return
+            known = self._look_up(work_asked)
             stepper.results = list(known)
-            for position, (work, result) in enumerate(zip(asked, known, strict=True)):
+            for position, (work, result) in enumerate(zip(work_asked, known, strict=True)):
                 if result is None:
                     self._wait(stepper, position, work)
             if any(given is None for given in stepper.results):

@@ -17,7 +17,8 @@ from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Span
 from tasks.trial.drive import RunStore, drive
-from tasks.trial.spec import TrialSpec, Work
+from tasks.trial.race import Repeat
+from tasks.trial.spec import Asked, TrialSpec, Work
 from tasks.trial.work import Done, Result
 from verifier_vm.machine.process import end_guests
 
@@ -67,18 +68,19 @@ class LocalSlots:
 
 
 def run_here(
-    steps: Generator[Sequence[Work], Sequence[Result], Value], spec: TrialSpec, store: RunStore, *,
+    steps: Generator[Sequence[Asked], Sequence[Result], Value], spec: TrialSpec, store: RunStore, *,
     recompute: bool = False, on_span: Callable[[Span], None] = lambda _: None, what: str = "measuring",
+    race: Repeat | None = None,
 ) -> Value:  # fmt: skip
     """Run one trial's generator to its end in this process; InfraError, InputError or BuildError as it fails.
 
-    `what` is what it is said to be at.
+    `what` is what it is said to be at, `race` how many pairs it has where that is known.
     """
     guest = prepare_guest(spec.settings, spec.shape)
     guest.announce()
     with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
         said = partial(doing, "%s: %d runs done, %d to go", what)
-        (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span, on_count=said)
+        (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span, on_count=said, race=race)
     if outcome.failure is not None:
         kinds = {"build": BuildError, "input": InputError}
         raise kinds.get(outcome.failure.kind, InfraError)(outcome.failure.message)

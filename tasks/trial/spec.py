@@ -53,7 +53,9 @@ class TrialSpec:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of a candidate: its verdict, its score if accepted, and what was loaded.
+    """What became of a candidate: its verdict, its score if it was measured, and what was loaded.
+
+    A score whose policy breaks a guard (`over`) stands beside a verdict that rejects it.
 
     `arguments` are the loader's `KNOB=VALUE` words, `btf_sha256` says which kernel's types the verdict holds for.
     """
@@ -125,4 +127,23 @@ class Rounds:
     accel: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Asked between two lots of pairs: is this candidate worth more of them? `logs` are its ratios' logarithms so far.
+
+    `breaks` says that it broke a guard. Answered by a race (race.py), or at once with yes where there is none.
+    """
+
+    logs: tuple[float, ...]
+    breaks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The answer to a Standing."""
+
+    yes: bool
+
+
 Work = VerifyWork | RunWork | PairsWork
+Asked = Work | Standing

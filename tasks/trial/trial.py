@@ -11,7 +11,9 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmarks.guards import guard_findings
+import numpy as np
+
+from benchmarks.guards import guard_findings, over_by, worse_by
 from benchmarks.measurement import Measured
 from benchmarks.scoring import Circumstances, pair_seed, read_score, score_pairs
 from benchmarks.sequential import decide, log_ratios, look
@@ -22,22 +24,34 @@ from policy_lake.events import Role
 from policy_lake.machine_model import Paid, summed
 from policy_lake.measurement import Measurement
 from policy_lake.model import Finding, Rejection, Stage
-from policy_lake.scores import Outcome, Pair, Ratio, Score
+from policy_lake.scores import MeasurementPlan, Outcome, Pair, Ratio, Score
 from tasks.host.guest import Guest, prepare_guest
 from tasks.trial.build import provenance_of
-from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, Trial, TrialSpec, VerifyWork, Work
+from tasks.trial.spec import (
+    Asked,
+    GoOn,
+    Loadable,
+    PairsWork,
+    Prepared,
+    Rounds,
+    RunWork,
+    Standing,
+    Trial,
+    TrialSpec,
+    VerifyWork,
+)
 from tasks.trial.work import Result
 from verifier_vm.verdict import stage_of, verdict_of
 
 FLOOR_SEEDS = 500_000  # added to a guest's seed, for another run of the same work
 FAILED_ADVICE = "the workload must end well under the policy, and the policy must stay attached and leave in good order"
 
-Steps = Generator[Sequence[Work], Sequence[Result], "Course | Rejection"]
+Steps = Generator[Sequence[Asked], Sequence[Result], "Course | Rejection"]
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What was measured, and where."""
+    """What was measured, and where; `behind` if a race ended it before it had the pairs that were asked for."""
 
     measured: Measured
     kernel: str
@@ -45,9 +59,10 @@ class Course:
     floor: float | None = None
     measurements: tuple[str, ...] = ()
     paid: dict[str, Paid] = field(default_factory=dict)
+    behind: bool = False
 
 
-def trial(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], Trial]:
+def trial(spec: TrialSpec) -> Generator[Sequence[Asked], Sequence[Result], Trial]:
     """Verify the candidate, measure it if it is accepted, score it, and hold it to the workload's guard rails."""
     (prepared,) = yield (VerifyWork(spec),)
     if not isinstance(prepared, Prepared):
@@ -61,14 +76,14 @@ def trial(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], Trial]
         coverage=before.coverage,
     )  # fmt: skip
     return Trial(
-        spec.candidate, verdict, score if verdict.accepted else None, prepared.policy.data, prepared.policy.arguments,
-        prepared.btf_sha256, prepared.warning,
+        spec.candidate, verdict, score, prepared.policy.data, prepared.policy.arguments, prepared.btf_sha256,
+        prepared.warning,
     )  # fmt: skip
 
 
 def scored(
     spec: TrialSpec, policy: Loadable, control: Loadable | None = None
-) -> Generator[Sequence[Work], Sequence[Result], tuple[Stage, Score | None]]:
+) -> Generator[Sequence[Asked], Sequence[Result], tuple[Stage, Score | None]]:
     """The stage `score` of an accepted policy, and its score; one that a guard rail rejects still has its figures."""
     start = time.monotonic()
     guest = prepare_guest(spec.settings, spec.shape)
@@ -77,6 +92,9 @@ def scored(
         finding = Finding("workload", "reject", course.reason, spec.workload.id, FAILED_ADVICE, code=course.code)
         return stage_of("score", time.monotonic() - start, [finding], course.evidence), None
     score = score_of(spec, course, policy, guest)
+    score = replace(score, over=over_by(spec.workload, score))
+    if course.behind and score.outcome == "inconclusive":
+        score = replace(score, doubt="behind")
     return stage_of("score", time.monotonic() - start, guard_findings(spec.workload, score)), score
 
 
@@ -136,7 +154,7 @@ def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None)
     floor = before[len(ahead) + plan.pairs :]
     while True:
         first = len(kept["policy"])
-        count = plan.pairs if first == 0 else max(1, min(plan.pairs, plan.most_pairs - first))
+        count = _next_count(plan, first)
         results = _measurements(
             (yield [_run(spec, under, number) for under in roles.values() for number in range(first, first + count)])
         )
@@ -145,8 +163,31 @@ def _by_runs(spec: TrialSpec, policy: Loadable | None, control: Loadable | None)
         if isinstance(failed := _failure(spec, kept), Rejection):
             return failed
         course = _course(spec.workload, plan.seed, kept, floor)
-        if policy is None or not _go_on(spec, course.measured):
+        if policy is None or (first + count >= plan.pairs and not _go_on(spec, course.measured)):
             return course
+        if plan.screen:
+            (answer,) = yield (_standing(spec, course.measured),)
+            if isinstance(answer, GoOn) and not answer.yes:
+                return replace(course, behind=first + count < plan.pairs)
+
+
+def _next_count(plan: MeasurementPlan, first: int) -> int:
+    """How many pairs come next: a few to screen, those that were asked for, then lots of as many up to the most."""
+    if first == 0 and plan.screen:
+        return min(plan.screen, plan.pairs)
+    if first < plan.pairs:
+        return plan.pairs - first
+    return max(1, min(plan.pairs, plan.most_pairs - first))
+
+
+def _standing(spec: TrialSpec, figures: Measured) -> Standing:
+    workload, lower = spec.workload, spec.workload.direction == "lower"
+    logs = log_ratios(score_pairs(workload, figures, spec.plan.seed), lower_is_better=lower)
+    medians = {
+        f"{role}_{guard.metric}": float(np.median([run[guard.metric] for run in figures[role]]))
+        for role in ("baseline", "policy") for guard in workload.guards
+    }  # fmt: skip
+    return Standing(tuple(logs), any(worse_by(guard, medians) > guard.limit for guard in workload.guards))
 
 
 def _roles(policy: Loadable | None, control: Loadable | None) -> dict[Role, Loadable | None]:
@@ -170,7 +211,7 @@ def _failure(spec: TrialSpec, kept: dict[Role, list[Measurement]]) -> Rejection 
     return None
 
 
-def equal_runs(spec: TrialSpec) -> Generator[Sequence[Work], Sequence[Result], tuple[Ratio, Outcome]]:
+def equal_runs(spec: TrialSpec) -> Generator[Sequence[Asked], Sequence[Result], tuple[Ratio, Outcome]]:
     """EEVDF against itself in virtual time: the same work in guests of two seeds, and what would be made of it."""
     count = spec.plan.pairs
     runs = _measurements((yield (*baseline_runs(spec, 0, count), *floor_runs(spec))))

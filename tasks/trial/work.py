@@ -22,7 +22,7 @@ from tasks.trial.build import arguments_of, loadable
 from tasks.trial.known import known_verdict, remember
 from tasks.trial.parts import Part
 from tasks.trial.run import POLICY, measure_run
-from tasks.trial.spec import Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
+from tasks.trial.spec import GoOn, Loadable, PairsWork, Prepared, Rounds, RunWork, TrialSpec, VerifyWork, Work
 from tasks.trial.static import Checked, check_parts
 from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.gate import verify_object
@@ -30,7 +30,7 @@ from verifier_vm.machine.vm import run
 from verifier_vm.verdict import require, verdict_of
 
 CONTROL = "control.bpf.o"
-Result = Prepared | Measurement | Rounds
+Result = Prepared | Measurement | Rounds | GoOn
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def score(**also):
 )
 def test_a_guard_rejects_what_is_worse_than_its_limit(guard, baseline, policy, factor, level):
     taken = score(**{f"baseline_{guard.metric}": baseline, f"policy_{guard.metric}": policy})
-    assert worse_by(guard, taken) == pytest.approx(factor)
+    assert worse_by(guard, taken.also) == pytest.approx(factor)
     (findings,) = guard_findings(replace(workload("batch"), guards=(guard,)), taken)
     assert (findings.bug, findings.level, findings.place) == ("guard", level, guard.metric)
     assert all(shown in findings.reason for shown in (f"{baseline:.4g}", f"{policy:.4g}", guard.unit))

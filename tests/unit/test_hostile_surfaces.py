@@ -103,7 +103,7 @@ def consoles(name, tmp_path):
         done = SimpleNamespace(verdict=replace(verdict, accepted=accepted), warning=name)
         shown_verdict.show_verdict(Path(f"{name.replace('/', '_')}.bpf.c".replace("\0", "")), done)
     score_view._show(tried(name)[0].score, name)
-    score_view._rejected(SimpleNamespace(rejection=replace(REJECTION, reason=name)), as_json=False)
+    score_view._rejected(score_view.Rejected(replace(REJECTION, reason=name), tried(name)[0].score), as_json=False)
     workloads._show(name, {name: name})
     from control_plane import doctor
 

@@ -171,11 +171,12 @@ def test_a_front_needs_two_scores_that_have_guards() -> None:
     fast = score(WON, 1.3, ratios={"p99_us": Ratio(0.9, (0.8, 1.0))})
     calm = score(LOST, 1.1, ratios={"p99_us": Ratio(1.2, (1.1, 1.3))})
     worse = score(BAD, 1.0, ratios={"p99_us": Ratio(0.8, (0.7, 0.9))})
-    (line,) = front_lines([fast, calm, worse])
-    assert line.endswith(": ljf with slice_ns=5; rr as it is")
-    assert len(front_lines([fast, calm])) == 1
+    head, *lines = front_lines([fast, calm, replace(worse, over={"p99_us": 1.2})])
+    assert "p99_us" in head and [line.rpartition(": ")[2] for line in lines] == ["ljf with slice_ns=5", "rr as it is"]
+    broken = front_lines([replace(fast, over={"p99_us": 1.25}), calm])[1]
+    assert "p99_us at 1.25 times its limit" in broken and "p99_us 0.90x" in broken
     assert front_lines([fast]) == [] == front_lines([fast, score(LOST)]) == front_lines([])
-    assert certainty(fast, [Tried(WON, fast), Tried(GONE), Tried(LOST, calm)])[-1].startswith("Best in one metric")
+    assert certainty(fast, [Tried(WON, fast), Tried(GONE), Tried(LOST, calm)])[-3].startswith("Pareto front")
 
 
 def unwrapped(text: str) -> str:

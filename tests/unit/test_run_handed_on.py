@@ -104,8 +104,8 @@ def test_every_candidate_of_a_run_is_measured_by_its_plan_and_held_to_its_worklo
 ) -> None:
     monkeypatch.setattr(batch, "floor_for", lambda *given: given)
     run: Any = SimpleNamespace(workload=BATCH, settings="settings", shape="shape", pairs=7, seed=3)
-    scope: Any = SimpleNamespace(run=run, lake=SimpleNamespace(regressions=lambda: ["known"]))
+    scope: Any = SimpleNamespace(run=run, lake=SimpleNamespace(regressions=lambda: ["known"]))  # nothing is scored yet
     (made,) = batch._specs(scope, [WON])
-    assert made.plan == MeasurementPlan(7, most_pairs(7), 3) and most_pairs(7) > 7
+    assert made.plan == MeasurementPlan(7, most_pairs(7), 3, batch.SCREEN) and most_pairs(7) > 7
     assert made.floor == (BATCH, "settings", "shape", scope.lake) and made.regressions == ("known",)
     assert (made.candidate, made.workload, made.shape, made.settings) == (WON, BATCH, "shape", "settings")

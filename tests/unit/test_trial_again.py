@@ -19,6 +19,7 @@ from tasks.trial import again as repeats
 from tasks.trial.again import Again, find_score, provenance_of_score, score_again
 from tasks.trial.kept import keep_object, object_path
 from tasks.trial.parts import Part
+from tasks.trial.race import Repeat
 from tasks.trial.spec import Trial
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -74,8 +75,8 @@ def ask(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(before: Any, now: Any = None, candidates: Any = (RR, LJF)) -> tuple[Again, Any, Any, Any]:
         asked: list[Any] = []
 
-        def run_here(steps: Any, given: Any, lake: Any, *, recompute: bool, what: str) -> Trial:
-            assert what == f"score {before.id} again"
+        def run_here(steps: Any, given: Any, lake: Any, *, recompute: bool, what: str, race: Any) -> Trial:
+            assert what == f"score {before.id} again" and race == Repeat(len(before.pairs))
             assert steps.send(None), "a trial, and what it is of"
             asked.append((given, recompute))
             return Trial(given.candidate, verdict_of([stage_of("source", 0.1)]), now)
