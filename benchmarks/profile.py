@@ -18,7 +18,7 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.limits import TRACE_CPUS
-from policy_lake.model import CommandProfile, WorkloadProfile
+from policy_lake.model import Aim, CommandProfile, WorkloadProfile
 from policy_lake.printed import last_object, number, take
 from policy_lake.show import shortened
 
@@ -73,7 +73,15 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         text=describe(workload, commands, cpus=cpus, wall_s=wall_s, result=result),
         clock=report.clock,
         tier=workload.tier,
+        aim=aim_of(workload),
     )
+
+
+def aim_of(workload: Workload) -> Aim:
+    """What its metric asks for: by its direction, then by whether arithmetic bounds it, which only makespans are."""
+    if workload.direction == "higher":
+        return "throughput"
+    return "makespan" if workload.bound else "latency"
 
 
 def percentile(counts: list[int], share: float) -> float:

@@ -21,6 +21,10 @@ Level = Literal["reject", "suspicion", "unknown", "note"]
 # Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
 Answer = Literal["", "proven", "witnessed", "not seen", "not tried"]
 Basis = Literal["", "evidence", "guess"]
+# How a plan came by its policy: as it won elsewhere, with other knob values, or put together from primitives.
+Pathway = Literal["", "reuse", "configure", "compose"]
+# What a workload's metric asks for: the end of the last job, the slowest answers, or as much done as possible.
+Aim = Literal["", "makespan", "latency", "throughput"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class CommandProfile:
 class WorkloadProfile:
     """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals.
 
-    `inputs` is a digest of all that it is a function of; empty by the wall clock.
+    `inputs` is a digest of all that it is a function of; empty by the wall clock. `aim` is what its metric asks for,
+    empty where an older schedcp did not say.
     """
 
     id: str
@@ -96,21 +101,31 @@ class WorkloadProfile:
     clock: Clock = "wall"
     tier: str = "standard"
     inputs: str = ""
+    aim: Aim = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyPlan:
-    """One proposal of a planner: which policy, which knob values, and why."""
+    """One proposal of a planner: which policy, which knob values, and why.
+
+    `predicted` is the ratio that the planner expects of it, before it is measured; None if it says none. `pathway` is
+    how it came by the policy.
+    """
 
     policy: str
     knob_values: dict[str, KnobValue]
     reason: str
     planner: str
+    predicted: float | None = None
+    pathway: Pathway = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plan made concrete: the source it builds from and the knobs it loads with. `id` is derived from both."""
+    """A plan made concrete: the source it builds from and the knobs it loads with. `id` is derived from both.
+
+    `predicted` and `pathway` are the plan's.
+    """
 
     id: str
     run_id: str
@@ -120,6 +135,8 @@ class Candidate:
     knob_values: dict[str, KnobValue]
     reason: str
     planner: str
+    predicted: float | None = None
+    pathway: Pathway = ""
 
 
 @dataclass(frozen=True, slots=True)

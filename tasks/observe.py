@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from benchmarks.profile import profile_job, read_profile
+from benchmarks.profile import aim_of, profile_job, read_profile
 from benchmarks.profile_lines import profile_lines
 from benchmarks.workloads import Workload
 from policy_lake.doing import doing
@@ -42,7 +42,7 @@ def observe(
     spans: list[Span] = []
     with locked(place, timeout_s=settings.guest_deadline_s):
         known = [profile for profile in lake.profiles(workload.id) if key and profile.inputs == key]
-        profile = known[-1] if known else None
+        profile = replace(known[-1], aim=aim_of(workload)) if known else None
         if profile is None:
             doing("observe: %s runs once under EEVDF, event by event", workload.id)
             report, span = spanned(lambda: vm.run(job, guest.machine, deadline_s=settings.guest_deadline_s))

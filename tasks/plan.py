@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
+from policy_lake.scores import Score
 from policy_lake.show import logger
+from tasks.planners.kin import kin_of
 from tasks.planners.protocol import PlanContext, Planner
 
-RETRIEVED = 8
+RETRIEVED = 64  # all of a library that people read: what is far from the words may be near by its numbers
+FEWEST = 5
+MOST_SLOPE = 2.0
 log = logger(__name__)
 
 
@@ -44,21 +49,41 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
     """What a planner may reason from, as the lake has it now."""
     # Not only the policies that name this workload: a user's own workload is named by none.
     nearest = lake.search_policies(profile.text, RETRIEVED)
+    everywhere = lake.scores()
+    by_workload: dict[str, list[Score]] = {}
+    for score in everywhere:
+        if (score.clock, score.tier) == (profile.clock, profile.tier):
+            by_workload.setdefault(score.workload, []).append(score)
     return PlanContext(
         profile=profile,
         policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
-        scores=tuple(
-            score
-            for score in lake.scores(profile.workload)
-            if (score.clock, score.tier) == (profile.clock, profile.tier) and score.policy != score.baseline
-        ),
+        scores=tuple(score for score in by_workload.get(profile.workload, ()) if score.policy != score.baseline),
         rejections=tuple((rejected.candidate, rejected.rejection) for rejected in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,
         limit=limit,
         run_id=run_id,
+        kin=kin_of(profile, lake.profiles(), by_workload),
+        slope=slope_of(lake.candidates(), everywhere),
     )
+
+
+def slope_of(candidates: Sequence[Candidate], scores: Sequence[Score]) -> float:
+    """What the logarithm of a prediction is to be multiplied by, from all that were measured: least squares through 0.
+
+    1 with fewer than FEWEST of them; from 0 to MOST_SLOPE.
+    """
+    predicted = {(made.run_id, made.id): made.predicted for made in candidates if made.predicted}
+    pairs = [
+        (math.log(ratio), math.log(score.ratio.median))
+        for score in scores
+        if (ratio := predicted.get((score.run_id, score.candidate))) and not score.confirms
+    ]
+    squares = sum(said * said for said, _ in pairs)
+    if len(pairs) < FEWEST or squares == 0:
+        return 1.0
+    return min(MOST_SLOPE, max(0.0, sum(said * came for said, came in pairs) / squares))
 
 
 def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: int) -> Candidate:
@@ -73,6 +98,8 @@ def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: 
         knob_values=knob_values,
         reason=plan.reason,
         planner=plan.planner,
+        predicted=plan.predicted,
+        pathway=plan.pathway,
     )
 
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 
 from policy_lake.model import Policy, PolicyPlan, Rejection
 from policy_lake.ranking import rank
 from policy_lake.scores import Score
+from tasks.planners.kin import handed_down
 from tasks.planners.openings import Opening, openings
-from tasks.planners.protocol import PlanContext
+from tasks.planners.protocol import Known, PlanContext
 from tasks.planners.refine import at_bound, best_score, steps
 from tasks.planners.selection import attempts, earlier_best, measured, select_plans
+from tasks.planners.surrogate import predict
+from tasks.planners.traits import room
 
 WORTH_TRYING = 0.2
 REFINED_PER_NEW = 2  # once something wins, this many steps near it for each policy not yet tried
@@ -28,48 +31,107 @@ class EmbeddedPlanner:
     name: str = "embedded"
 
     def plan(self, context: PlanContext) -> list[PolicyPlan]:
-        """The next plans, best first; none once the best score is as good as arithmetic allows."""
+        """The next plans, best first; none once the best score is as good as arithmetic allows.
+
+        What won on sibling workloads comes before the rules' openings, and these before the policies' own defaults.
+        """
         ranked = openings(context)
         best = best_score(context)
-        if best is not None:
-            return self._finish(context, self._later(context, ranked, best))
-        fresh = [opening for opening in ranked if not _spent(context, opening.policy)]
-        return self._finish(context, (self._opened(context, opening) for opening in _diverse(fresh, context.limit)))
+        if best is None and not _leads(context):
+            fresh = [opening for opening in ranked if not _spent(context, opening.policy)]
+            opened = (self._opened(context, one) for one in _diverse(fresh, context.limit))
+            first = chain(self._handed(context, ranked), opened, self._defaults(_worth(fresh)))
+            return self._finish(context, ranked, first)
+        return self._finish(context, ranked, self._later(context, ranked, best))
 
-    def _later(self, context: PlanContext, ranked: list[Opening], best: Score) -> Iterator[PolicyPlan]:
+    def _later(self, context: PlanContext, ranked: list[Opening], best: Score | None) -> Iterator[PolicyPlan]:
         if again := earlier_best(context):
             won = f"won {again.ratio.median:.2f}x {_where(context, again)}"
             reason = f"{won}: measured again, since the kernel or the machine may be another"
-            yield PolicyPlan(again.policy, again.knob_values, reason, self.name)
-        if at_bound(best):
+            yield PolicyPlan(again.policy, again.knob_values, reason, self.name, pathway="reuse")
+        if best is not None and at_bound(best):
             return
-        new = (self._opened(context, opening) for opening in _worth(ranked) if not _spent(context, opening.policy))
-        leads = [best]
-        if best.outcome != "win":  # another policy promises more than another slice, and the rules may yet be right
+        yield from self._handed(context, ranked)
+        fresh = [opening for opening in _worth(ranked) if not _spent(context, opening.policy)]
+        new = chain((self._opened(context, opening) for opening in fresh), self._defaults(_worth(ranked)))
+        leads = _leads(context)
+        if best is None or best.outcome != "win":  # another policy promises more than another slice
             yield from new
-            leads += [score for score in _best_of_each(context, ranked) if score is not best][:1]
+            leads += [score for score in _best_of_each(context, ranked) if score not in leads][:1]
         near = roundrobin(*(iter(self._refined(context, lead)) for lead in leads))
         while batch := [*islice(near, REFINED_PER_NEW), *islice(new, 1)]:
             yield from batch
+
+    def _handed(self, context: PlanContext, ranked: list[Opening]) -> Iterator[PolicyPlan]:
+        """What won on siblings, with this workload's own hints."""
+        hints = {one.policy.id: one.hints for one in ranked}
+        for handed in handed_down(context):
+            score = handed.known.score
+            bound = f" of {score.bound:.2f}x" if score.bound is not None else ""
+            reason = (
+                f"won {score.ratio.median:.2f}x{bound} on {score.workload} with {score.cpus} CPUs, which is alike "
+                f"(distance {handed.known.distance:.2f}; score {score.id})"
+            )
+            values = {**hints.get(handed.policy, {}), **handed.knob_values}
+            yield PolicyPlan(handed.policy, values, reason, self.name, pathway="reuse")
+
+    def _defaults(self, ranked: list[Opening]) -> Iterator[PolicyPlan]:
+        """Each policy as it is, but for the hints: its author may know better than the rules."""
+        for opening in ranked:
+            if opening.knob_values != opening.hints:
+                reason = f"{opening.policy.id} with its own defaults, beside what the rules make of it"
+                yield PolicyPlan(opening.policy.id, dict(opening.hints), reason, self.name, pathway="configure")
 
     def _refined(self, context: PlanContext, lead: Score) -> list[PolicyPlan]:
         """The steps round a score that nobody has tried: the others must not take turns."""
         policy = context.policy(lead.policy)
         near = steps(context, lead, policy) if policy else ()
-        plans = (PolicyPlan(lead.policy, knob_values, reason, self.name) for knob_values, reason in near)
+        broken = f"; {_broken(lead)}" if lead.over else ""
+        plans = (
+            PolicyPlan(lead.policy, knob_values, f"{reason}{broken}", self.name, pathway="configure")
+            for knob_values, reason in near
+        )
         return select_plans(plans, replace(context, limit=sys.maxsize))
 
     def _opened(self, context: PlanContext, opening: Opening) -> PolicyPlan:
         reason = opening.reason + _lesson(context, opening.policy)
-        return PolicyPlan(opening.policy.id, opening.knob_values, reason, self.name)
+        return PolicyPlan(opening.policy.id, opening.knob_values, reason, self.name, pathway="configure")
 
-    def _finish(self, context: PlanContext, plans: Iterator[PolicyPlan]) -> list[PolicyPlan]:
-        """The plans that are new and legal; the first one also says what is left out, and in whose words."""
-        kept = select_plans(plans, context)
+    def _finish(self, context: PlanContext, ranked: list[Opening], plans: Iterator[PolicyPlan]) -> list[PolicyPlan]:
+        """The plans that are new and legal, each with what it is expected to reach; the first one also says what is
+        left out, and in whose words.
+        """
+        kept = [_predicted(context, ranked, plan) for plan in select_plans(plans, context)]
         avoided = _avoided(context)
         if kept and avoided:
             kept[0] = replace(kept[0], reason=f"{kept[0].reason}. {avoided}")
         return kept
+
+
+def _leads(context: PlanContext) -> list[Score]:
+    """From where steps are taken: the best that keeps its guards, and the best that breaks one, if it promises more."""
+    best = best_score(context)
+    over = max((score for score in measured(context) if score.over), key=rank, default=None)
+    leads = [best] if best is not None else []
+    if over is not None and (best is None or over.ratio.median > best.ratio.median):
+        leads.append(over)
+    return leads
+
+
+def _broken(score: Score) -> str:
+    times = ", ".join(f"{metric} is {over:.2f} times its limit there" for metric, over in score.over.items())
+    return f"{times}, and a step may keep it"
+
+
+def _predicted(context: PlanContext, ranked: list[Opening], plan: PolicyPlan) -> PolicyPlan:
+    policy = context.policy(plan.policy)
+    if policy is None:
+        return plan
+    opening = next((one for one in ranked if one.policy.id == policy.id), None)
+    guess = 1 + (room(context.profile) - 1) * (min(1.0, opening.strength) if opening else 0.0)
+    known = [*(Known(score) for score in measured(context)), *context.kin]
+    ratio = predict(policy, plan.knob_values, known, guess=guess) ** context.slope
+    return replace(plan, predicted=round(ratio, 4))
 
 
 def _where(context: PlanContext, score: Score) -> str:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policy_lake.knobs import KnobError, bounds, canonical
 from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadProfile
+from tasks.planners.kin import lost_on_kin
 from tasks.planners.protocol import PlanContext
 from tasks.planners.rules import Finding, kind_of
 from tasks.planners.traits import Traits, competing, traits
@@ -14,19 +15,24 @@ from tasks.planners.traits import Traits, competing, traits
 LONG_JOB = 1.5  # a task this many times the median is worth a hint
 MOST_HINTS = 16
 NAME_BYTES = 15  # TASK_COMM_LEN less the zero at its end
+LOST = 0.3  # what is left of a policy's strength that lost on a sibling workload
 UNKNOWN = 0.3  # strength of a policy that no rule knows
 PER_US = {"ns": 1000.0, "us": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A policy with its first knob values, and how promising it is: `strength` in 0 to about 1.2."""
+    """A policy with its first knob values, and how promising it is: `strength` in 0 to about 1.2.
+
+    `hints` are those of the knob values that tell it of this workload's own jobs.
+    """
 
     policy: Policy
     knob_values: dict[str, KnobValue]
     reason: str
     strength: float
     is_control: bool
+    hints: dict[str, KnobValue] = field(default_factory=dict)
 
 
 def openings(context: PlanContext) -> list[Opening]:
@@ -45,13 +51,18 @@ def _opening(context: PlanContext, profile_traits: Traits, place: int, policy: P
         finding = Finding(UNKNOWN, text)
     else:
         finding = kind.find(context.profile, profile_traits)
-    knob_values = _slice(policy, finding) | _hints(policy, context.profile, profile_traits)
+    hints = _hints(policy, context.profile, profile_traits)
+    knob_values = _slice(policy, finding) | hints
     nearness = 1 - place / len(context.policies)
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
     if context.profile.workload in policy.workloads:
         strength += 0.05
     is_control = kind is not None and kind.policy == "fifo"
-    return Opening(policy, knob_values, finding.evidence, strength, is_control=is_control)
+    evidence = finding.evidence
+    if (lost := lost_on_kin(context, policy.id)) is not None:
+        strength *= LOST
+        evidence += f"; it lost {lost.ratio.median:.2f}x on {lost.workload}, which is alike (score {lost.id})"
+    return Opening(policy, knob_values, evidence, strength, is_control=is_control, hints=hints)
 
 
 def slice_knob(policy: Policy) -> Knob | None:

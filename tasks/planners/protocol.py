@@ -11,12 +11,22 @@ from policy_lake.scores import Score
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A score, and how far its workload is from the one that is planned for (features.distance); 0 for the same."""
+
+    score: Score
+    distance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """All that a planner may reason from; equal contexts get equal plans from a planner without a model.
 
     `policies` are those the lake retrieved, best match first; only they may be proposed. `scores` and `rejections` are
     those of this workload, of earlier iterations and of earlier runs. `limit` is the most plans that are wanted.
     With `run_id` set, the best knob values of an earlier run may be proposed once more, to be measured in this run.
+    `kin` are scores of sibling workloads, nearest first. `slope` is what the logarithm of a prediction is multiplied
+    by, from what earlier ones came to.
     """
 
     profile: WorkloadProfile
@@ -27,6 +37,9 @@ class PlanContext:
     iteration: int = 0
     limit: int = 4
     run_id: str = ""
+    kin: tuple[Known, ...] = ()
+    slope: float = 1.0
+    seed: int = 1
 
     def policy(self, id: str) -> Policy | None:
         """The retrieved policy of that id."""

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from policy_lake.knobs import settle
 from policy_lake.model import Knob, KnobValue, Policy
 from policy_lake.ranking import best, rank
 from policy_lake.scores import Score
-from tasks.planners.knobs import default
+from tasks.planners.knobs import attempt, default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext
 from tasks.planners.selection import measured
+from tasks.planners.tpe import proposals
 
 Step = tuple[dict[str, KnobValue], str]
 
+COARSE, FINE = 2.0, 1.4  # steps of a knob: first those that show something, then those between them
 AT_BOUND = 0.97  # a median this near the bound leaves less to gain than a measurement can tell
 
 
@@ -30,21 +33,52 @@ def at_bound(score: Score) -> bool:
 
 
 def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
-    """Settings round those of the lead, most telling first, each with its reason; tried ones are among them."""
+    """Settings round those of the lead, most telling first, each with its reason; tried ones are among them.
+
+    What others won with, coarse steps, what TPE proposes, fine steps. Knobs that do nothing here are left out.
+    """
     base, verb = settle(policy, lead.knob_values), "leads with" if lead is best_score(context) else "reached"
     head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"
     for loan, lender in loans(context, lead, policy):
         changes = ", ".join(f"{name}={value}" for name, value in loan.items())
         yield base | loan, f"{head}; {changes} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
+    own = [score for score in measured(context) if score.policy == policy.id]
+    still = inert(policy, own)
+    yield from _near(policy, base, head, COARSE, still)
+    for knob_values in proposals(policy, own, base, fixed=still, seed=context.seed):
+        yield knob_values, f"{head}; TPE over {len(own)} scores of {policy.id} proposes this"
+    yield from _near(policy, base, head, FINE, still)
+
+
+def _near(
+    policy: Policy, base: dict[str, KnobValue], head: str, factor: float, still: frozenset[str]
+) -> Iterator[Step]:
     first = slice_knob(policy)
     for knob in sorted(policy.knobs, key=lambda knob: knob is not first):
         now = base.get(knob.name, default(knob))
-        for value in neighbours(knob, now):
+        for value in () if knob.name in still else neighbours(knob, now, factor):
             yield base | {knob.name: value}, f"{head} at {knob.name}={now}; one step on, {knob.name}={value}"
 
 
-def neighbours(knob: Knob, value: KnobValue) -> tuple[KnobValue, ...]:
-    """Values one step away: the double and the half, clamped to the knob's range, or the other truth value."""
+def inert(policy: Policy, scores: Sequence[Score]) -> frozenset[str]:
+    """Knobs that are known to do nothing here: settings apart by one of them alone always had the same digits.
+
+    In virtual time alone: by the wall clock nothing repeats itself.
+    """
+    same: set[str] = set()
+    apart: set[str] = set()
+    settled = [(dict(attempt(policy, score.knob_values)[1]), score) for score in scores if score.clock == "virtual"]
+    for (one, a), (other, b) in combinations(settled, 2):
+        differing = [name for name in one if one[name] != other[name]]
+        if len(differing) != 1 or not a.pairs or not b.pairs:
+            continue
+        shared = list(zip(a.pairs, b.pairs, strict=False))
+        (same if all(x.policy == y.policy and x.seed == y.seed for x, y in shared) else apart).add(differing[0])
+    return frozenset(same - apart)
+
+
+def neighbours(knob: Knob, value: KnobValue, factor: float = COARSE) -> tuple[KnobValue, ...]:
+    """Values one step away: `factor` times as much and as little, within the knob's range, or the other truth value."""
     if knob.kind == "bool":
         return (not value,) if isinstance(value, bool) else ()
     if knob.kind != "int" or not isinstance(value, int):
@@ -52,7 +86,7 @@ def neighbours(knob: Knob, value: KnobValue) -> tuple[KnobValue, ...]:
     if value == 0:
         near = (clamp(knob, (knob.high or 0) // 4), clamp(knob, (knob.low or 0) // 4))
     else:
-        near = (clamp(knob, value * 2), clamp(knob, int(value / 2)))
+        near = (clamp(knob, int(value * factor)), clamp(knob, int(value / factor)))
     return tuple(dict.fromkeys(neighbour for neighbour in near if neighbour != value))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from policy_lake.knobs import KnobError, settle
 from policy_lake.model import Candidate, PolicyPlan
@@ -39,7 +40,7 @@ def select_plans(
             log.info("%s: plan dropped: %s with these knob values was tried before", plan.planner, policy.id)
             continue
         known.add(key)
-        kept.append(PolicyPlan(policy.id, knob_values, plan.reason, plan.planner))
+        kept.append(replace(plan, policy=policy.id, knob_values=knob_values))
     return kept
 
 

@@ -74,6 +74,11 @@ def bound(profile: WorkloadProfile, longest: CommandProfile) -> float:
     return max(1.0, profile.wall_s / least_s) if least_s > 0 else 1.0
 
 
+def room(profile: WorkloadProfile) -> float:
+    """The ratio that may at best be won: what arithmetic allows of a makespan; of others nobody knows, so twice."""
+    return bound(profile, traits(profile).longest) if profile.aim == "makespan" else 2.0
+
+
 def median_task_ms(commands: tuple[CommandProfile, ...]) -> float:
     """The median task's CPU time; a command's tasks count as one largest and the rest at their mean."""
     sized: list[tuple[float, int]] = []

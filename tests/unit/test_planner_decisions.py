@@ -129,9 +129,11 @@ def test_steps_keep_what_led_and_begin_with_the_slice() -> None:
     knobs = policy("mine", Knob("preempt", "bool", "true", ""), SLICE)
     lead, here = score("mine", 1.2, {"preempt": False}), context(policies=(knobs,))
     made = list(steps(replace(here, scores=(lead,)), lead, knobs))
-    assert [values for values, _ in made] == [
+    coarse, fine = made[:3], made[3:]
+    assert [values for values, _ in coarse] == [
         {"preempt": False, "slice_ns": 40_000_000}, {"preempt": False, "slice_ns": 10_000_000}, {"preempt": True},
     ]  # fmt: skip
+    assert [values["slice_ns"] for values, _ in fine[:2]] == [28_000_000, 14_285_714] and len(fine) == 3
     assert all("mine leads with 1.20x" in why for _, why in made)
     rr = score("rr", 1.1, {"slice_ns": 3_000_000})
     first = next(steps(replace(here, policies=(knobs, LIBRARY[2]), scores=(lead, rr)), lead, knobs))
@@ -188,7 +190,7 @@ def test_after_a_win_two_steps_near_it_come_for_each_new_policy() -> None:
     won = score("ljf", 1.15, {"slice_ns": 20_000_000})
     two = (policy("ljf", SLICE, Knob("a", "int", "8", "", 1, 99), Knob("b", "int", "8", "", 1, 99)), *LIBRARY[2:])
     made = PLANNER.plan(context(scores=(won,), policies=two, limit=9))
-    assert [made.policy == "ljf" for made in made] == [True, True, False, True, True, False, True, True]
+    assert [made.policy == "ljf" for made in made] == [True, True, False, True, True, False, True, True, True]
     assert len({made.policy for made in made}) == 3, "a policy not worth a try does not get one"
 
 
@@ -196,7 +198,8 @@ def test_while_nothing_wins_the_two_best_take_turns_and_no_third() -> None:
     scores = tuple(score(each.id, 0.97 - 0.01 * n) for n, each in enumerate(LIBRARY[1:4]))
     made = PLANNER.plan(context(scores=scores, policies=LIBRARY[1:4], limit=9))
     assert {plan.policy for plan in made} == {"ljf", "percpu"}
-    assert [plan.policy for plan in made][:2] == ["ljf", "percpu"]
+    assert "own defaults" in made[0].reason, "but first what a policy is with this workload's hints"
+    assert [plan.policy for plan in made][1:3] == ["ljf", "percpu"]
 
 
 def test_a_rejection_spends_a_policy_until_some_of_its_settings_pass() -> None:

@@ -31,8 +31,9 @@ def test_a_planner_is_told_which_iteration_of_which_run_it_plans_and_for_how_man
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lake: Any = SimpleNamespace(
-        search_policies=lambda *_: [], scores=lambda _: [], rejections=lambda _: [], lessons=lambda _: []
-    )
+        search_policies=lambda *_: [], scores=list, rejections=lambda _: [], lessons=lambda _: [], profiles=list,
+        candidates=list,
+    )  # fmt: skip
     context = read_context(PROFILE, lake, run_id=RUN, iteration=7, limit=3)
     assert (context.run_id, context.iteration, context.limit) == (RUN, 7, 3)
 
