@@ -15,7 +15,7 @@ from control_plane.resident_client import down, tune_at_resident, up
 from policy_lake.show import for_terminal
 from tasks.host.settings import Settings
 from tasks.host.spans import process_began
-from tasks.run.spec import define_run
+from tasks.run.spec import Budget, define_run
 
 
 def tune_command(
@@ -27,12 +27,16 @@ def tune_command(
     pairs: int,
     seed: int,
     as_json: bool,
+    budget: tuple[int, int, int] = (0, 0, 0),
 ) -> None:
     """Run the loop; progress goes to stderr, the report (or its JSON) to stdout."""
     from flows.local import run_tune
     from tasks.host.interrupts import interruptible
 
-    run = define_run(workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed)
+    run = define_run(
+        workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
+        budget=Budget(*budget),
+    )  # fmt: skip
     began = process_began()
     with shown(err(), "starting", began=began, level=logging.INFO):
         result = tune_at_resident(run, began)

@@ -25,7 +25,7 @@ from control_plane.options import (
     chosen,
     number,
 )
-from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
+from policy_lake.limits import ITERATIONS, MAX_GUEST_S, MAX_RUNS, MAX_SECONDS, PAIRS, PER_ITERATION, SEED
 
 
 def tune(
@@ -34,6 +34,9 @@ def tune(
     per_iteration: Annotated[int, number(PER_ITERATION, help="Candidates a round.")] = PER_ITERATION.preset,
     pairs: Annotated[int, number(PAIRS, help="Runs a candidate, each with EEVDF's of its seed.")] = PAIRS.preset,
     seed: Annotated[int, number(SEED, help="Seed of the workload's data and of the statistics.")] = SEED.preset,
+    max_runs: Annotated[int, number(MAX_RUNS, help="Runs of candidates after which no round begins; 0: any.")] = 0,
+    max_guest_seconds: Annotated[int, number(MAX_GUEST_S, help="Seconds in guests, likewise.")] = 0,
+    max_seconds: Annotated[int, number(MAX_SECONDS, help="Seconds in all, likewise.")] = 0,
     tier: Tier = None,
     require: Require = None,
     topology: Topologies = None,
@@ -57,5 +60,6 @@ def tune(
         llcs=llcs, smt=smt, nodes=nodes, machine=machine, cold=cold, min_coverage=min_coverage,
     )  # fmt: skip
     tune_command(
-        workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed, as_json=json
-    )
+        workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
+        budget=(max_runs, max_guest_seconds, max_seconds), as_json=json,
+    )  # fmt: skip

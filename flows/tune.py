@@ -16,7 +16,7 @@ from flows.numbers import Iterations, Pairs, PerIteration, Seed
 from flows.observe import observe
 from flows.plan import plan
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
-from policy_lake.tuned import NoSummary, RunError, TuneResult
+from policy_lake.tuned import NoSummary, RunError, Stop, TuneResult
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.lost import lost
@@ -28,6 +28,8 @@ from tasks.run.conclude import conclude
 from tasks.run.illustrate import illustrate
 from tasks.run.scope import Scope, end_run, host_cpus, open_scope
 from tasks.run.spec import RunSpec, define_run
+from tasks.run.stop import nothing_planned, used_up
+from tasks.run.tally import tally
 from tasks.run.warm import beside, import_plots
 
 illustrate_task = retryable(illustrate, name="draw-pictures")
@@ -85,6 +87,7 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneR
     token: Path | None = None
     refusal = ""
     failures: dict[str, str] = {}
+    stopped: Stop = "iterations"
     with phases.phase("observe"):
         profile_id, observed = await observe(run)
     spans: list[Span] = [*before, *observed]
@@ -92,6 +95,7 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneR
         with phases.phase("plan"):
             planned = await plan(run, profile_id, iteration)
         if not planned:
+            stopped = nothing_planned(tally(scope, failures))
             break
         beside(import_plots)  # seconds, while this process waits for guests
         with phases.phase("execute"):
@@ -101,10 +105,21 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneR
         with phases.phase("learn"):
             token, refusal, confirmed = await learn(run, iteration)
         spans += confirmed
+        if over := used_up(run.budget, tally(scope, failures), spans, phases.elapsed_s):
+            stopped = over
+            break
     with phases.phase("pictures"):
         pictures = illustrate_task(scope, on_span=spans.append)
     ending = conclude_task(
-        scope, profile_id, failures, token=token, refusal=refusal, spans=spans, phases=phases, pictures=pictures
+        scope,
+        profile_id,
+        failures,
+        token=token,
+        refusal=refusal,
+        spans=spans,
+        phases=phases,
+        pictures=pictures,
+        stopped=stopped,
     )
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")
     return ending.result

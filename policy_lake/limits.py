@@ -75,6 +75,10 @@ PER_ITERATION = Limit("per iteration", 1, 64, unit="candidates", default=3)
 PAIRS = Limit("pairs", DECIDES_FROM, A_GUEST, default=5, why=FEW)
 MOST_PAIRS = Limit("most pairs", DECIDES_FROM, PAIRS_A_SEED, why=FEW)
 GUEST_PAIRS = Limit("pairs in a guest", 1, A_GUEST)
+# What a run may cost in all, 0 for no limit: runs of candidates, seconds in guests (of all at once), seconds in all.
+MAX_RUNS = Limit("max runs", 0, 10**6, unit="runs", default=0)
+MAX_GUEST_S = Limit("max guest seconds", 0, 10**7, unit="s", default=0)
+MAX_SECONDS = Limit("max seconds", 0, 10**7, unit="s", default=0)
 # Exact in JSON and 64 bits wide after 100 s + n, with room for the fresh seeds of a confirmation.
 SEED = Limit("seed", 0, 2**32 - 1, default=1)
 UPTIME = Limit("uptime_s", 0, 10_000_000, unit="s", default=0)

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from policy_lake.model import Clock, KnobValue
+from policy_lake.model import Clock, KnobValue, Pathway
 from policy_lake.scores import Outcome, Ratio
 
 _STRICT: dict[str, Any] = {"extra": "forbid"}  # of several kinds of summary, a record is only the one that it fits
+
+
+# Why a run planned no more: its best is at the bound; what is left was tried, or promises less than pairs differ by;
+# its rounds, runs, seconds in guests or seconds were used up. Empty in rows of an older schedcp.
+Stop = Literal["", "bound", "nothing left", "iterations", "runs", "guest seconds", "seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,10 @@ class StageAndReason:
 
 @dataclass(frozen=True, slots=True)
 class TunedCandidate:
-    """One candidate of a run with what came of it: a score, a rejection, or a failure of ours."""
+    """One candidate of a run with what came of it: a score, a rejection, or a failure of ours.
+
+    One that breaks a guard has both a ratio and a rejection. `predicted` is the ratio that its planner expected.
+    """
 
     id: str
     policy: str
@@ -34,6 +42,8 @@ class TunedCandidate:
     score: str | None
     rejection: StageAndReason | None
     failure: str | None
+    predicted: float | None = None
+    pathway: Pathway = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class TunedBest:
 
 @dataclass(frozen=True, slots=True)
 class TuneResult:
-    """A whole run: `seconds` by what they went into, `report` and `pictures` as paths."""
+    """A whole run: `seconds` by what they went into, `report` and `pictures` as paths, `stopped` why it ended there."""
 
     run_id: str
     workload: str
@@ -85,6 +95,7 @@ class TuneResult:
     report: str | None
     warnings: tuple[str, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
+    stopped: Stop = ""
 
     def with_stop(self, total_s: float) -> TuneResult:
         """With what came behind the report counted: the last artifact, the end of server and cluster."""

@@ -31,6 +31,11 @@ class Phases:
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.time() - start
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.time() - self.began
+
     def seconds(self, guests: Iterable[Span]) -> dict[str, float]:
         """`total` until now, of it `vm` in guests and `overhead` outside, and each phase; the phases sum to `total`."""
         total, covered = time.time() - self.began, covered_s(guests)

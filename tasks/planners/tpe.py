@@ -87,7 +87,9 @@ def _rounded(value: KnobValue, place: Any) -> KnobValue:
     return _within(round(value / unit) * unit, place)
 
 
-def _within(value: KnobValue, place: Any) -> Any:
+def _within(value: KnobValue, place: Any) -> KnobValue:
     """A value that was measured before the knob's range became what it is counts at the range's end."""
     low, high = getattr(place, "low", None), getattr(place, "high", None)
-    return value if low is None or high is None else min(max(int(value), low), high)
+    if low is None or high is None:
+        return value
+    return int(min(max(int(value), low), high))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -80,8 +82,27 @@ def certainty_lines(score: Score) -> list[str]:
 
 def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:
     """What a report says below its best line."""
+    tried = list(tried)
     lines = certainty_lines(best) if best is not None else []
-    return [*lines, *front_lines([attempt.score for attempt in tried if attempt.score is not None])]
+    front = front_lines([attempt.score for attempt in tried if attempt.score is not None])
+    return [*lines, *front, *prediction_lines(tried)]
+
+
+def prediction_lines(tried: Iterable[Tried]) -> list[str]:
+    """How good the planner's predictions were: the median error, and the worst; nothing to say where it made none."""
+    errors = [
+        (abs(math.log(attempt.score.ratio.median / attempt.candidate.predicted)), attempt)
+        for attempt in tried
+        if attempt.score is not None and attempt.candidate.predicted
+    ]
+    if not errors:
+        return []
+    worst, of = max(errors, key=lambda each: each[0])
+    middle = math.exp(statistics.median(error for error, _ in errors))
+    came = of.score.ratio.median if of.score is not None else 1.0
+    said = f"{of.candidate.policy} was expected at {of.candidate.predicted:.2f}x and reached {came:.2f}x"
+    off = f"off by {percent(middle)} at the median of {len(errors)}, at most {percent(math.exp(worst))}"
+    return [f"predictions: {off}: {said}"]
 
 
 def front_lines(scores: list[Score]) -> list[str]:

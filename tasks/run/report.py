@@ -13,10 +13,12 @@ from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.show import for_markdown, for_terminal, name_shown
+from policy_lake.tuned import Stop
 from tasks.plan import knob_text
 from tasks.run.certainty import Tried, certainty, ratio_text
 from tasks.run.layout import folded, wrapped
 from tasks.run.shown import report_parts, shown
+from tasks.run.stop import WORDS
 
 NOT_CLAIMED = (
     "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
@@ -122,7 +124,7 @@ def change(score: Score) -> str:
 
 def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
-    warning: str = "", refusal: str = "",
+    warning: str = "", refusal: str = "", stopped: Stop = "",
 ) -> str:  # fmt: skip
     """The whole report as plain text, in lines of at most WIDTH columns."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
@@ -136,7 +138,7 @@ def text_report(
     for attempt in tried:
         lines += _attempt_lines(attempt)
     lines += ["", *(part for line in certainty(best, tried) for part in wrapped(line, rest="  "))]
-    return "\n".join([*lines, *_ending(best, token, seconds, warning, for_terminal(refusal))]) + "\n"
+    return "\n".join([*lines, *_ending(best, token, seconds, warning, for_terminal(refusal), stopped)]) + "\n"
 
 
 def _attempt_lines(attempt: Tried) -> list[str]:
@@ -150,7 +152,7 @@ def _attempt_lines(attempt: Tried) -> list[str]:
 
 def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
-    warning: str = "", refusal: str = "",
+    warning: str = "", refusal: str = "", stopped: Stop = "",
 ) -> str:  # fmt: skip
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
@@ -172,7 +174,10 @@ def markdown_report(
             shown = "\n".join(attempt.rejection.witness) or attempt.rejection.evidence
             lines += folded(shown, indent="    ")
     sure = [part for line in certainty(best, tried) for part in wrapped(line, first="- ", rest="  ")]
-    return "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning, for_markdown(refusal))]) + "\n"
+    return (
+        "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning, for_markdown(refusal), stopped)])
+        + "\n"
+    )
 
 
 def _reasons(attempt: Tried) -> str:
@@ -204,12 +209,15 @@ def profile_page(profile: WorkloadProfile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ending(best: Score | None, token: str | None, seconds: dict[str, float], warning: str, refusal: str) -> list[str]:
+def _ending(
+    best: Score | None, token: str | None, seconds: dict[str, float], warning: str, refusal: str, stopped: Stop
+) -> list[str]:
+    why = wrapped(f"It ended there because {WORDS[stopped]}.") if stopped else []
     spent = f"Time: {seconds['total']:.0f} s in all, {seconds['vm']:.0f} s of it in guests."
     kernel = f" Kernel {best.kernel}." if best is not None and best.kernel else ""
     warned = ["", *wrapped(f"Warning: {warning}.")] if warning else []
     claim = wrapped(claim_of(best))
-    return [*wrapped(_token_line(best, token, refusal)), "", *wrapped(spent + kernel), *warned, "", *claim]
+    return [*why, *wrapped(_token_line(best, token, refusal)), "", *wrapped(spent + kernel), *warned, "", *claim]
 
 
 def _token_line(best: Score | None, token: str | None, refusal: str) -> str:

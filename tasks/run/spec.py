@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
+from policy_lake.limits import ITERATIONS, MAX_GUEST_S, MAX_RUNS, MAX_SECONDS, PAIRS, PER_ITERATION, SEED
 from policy_lake.model import to_json
 from policy_lake.show import is_utf8
 from tasks.host.guest import Shape, shape_for
@@ -24,6 +24,18 @@ from tasks.tokens.issue import check_key_store
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it names a directory
 OTHER_LAKE = "name another place for the lake in SCHEDCP_LAKE"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may cost, 0 for no limit: runs of its candidates, seconds in guests, seconds by the wall.
+
+    It is looked at after each round, which is ended.
+    """
+
+    runs: int = MAX_RUNS.preset
+    guest_s: int = MAX_GUEST_S.preset
+    wall_s: int = MAX_SECONDS.preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class RunSpec:
     per_iteration: int = PER_ITERATION.preset
     pairs: int = PAIRS.preset
     seed: int = SEED.preset
+    budget: Budget = Budget()
 
     def __str__(self) -> str:
         return self.run_id
@@ -60,13 +73,16 @@ def define_run(
     pairs: int = PAIRS.preset,
     seed: int = SEED.preset,
     run_id: str | None = None,
+    budget: Budget = Budget(),
 ) -> RunSpec:
     """A new run's definition; the workload's descriptor is read here and nowhere later.
 
     InputError on bad input, InfraError when nothing can be kept in the data directory or the lake, KeyFileError when
     no key can in the key store.
     """
-    for limit, number in ((ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)):
+    given = [(ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)]
+    given += [(MAX_RUNS, budget.runs), (MAX_GUEST_S, budget.guest_s), (MAX_SECONDS, budget.wall_s)]
+    for limit, number in given:
         limit.check(number)
     described = find_workload(workload, settings)
     if not is_utf8(f"{described.file}{described.trace}"):  # nor would Ray start, which is told the command line
@@ -78,7 +94,7 @@ def define_run(
     check_key_store(settings)
     return RunSpec(
         _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,
-        iterations, per_iteration, pairs, seed,
+        iterations, per_iteration, pairs, seed, budget,
     )  # fmt: skip
 
 

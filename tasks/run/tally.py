@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from policy_lake.scores import Score
-from policy_lake.tuned import StageAndReason, TunedBaseline, TunedBest, TunedCandidate, TunedIteration, TuneResult
+from policy_lake.tuned import StageAndReason, Stop, TunedBaseline, TunedBest, TunedCandidate, TunedIteration, TuneResult
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
@@ -35,6 +35,7 @@ def tune_result(
     seconds: Mapping[str, float],
     warnings: Sequence[str] = (),
     pictures: Mapping[str, Path] | None = None,
+    stopped: Stop = "",
 ) -> TuneResult:
     """What `schedcp tune` gives."""
     best = best_of(tried)
@@ -56,6 +57,7 @@ def tune_result(
         report=str(report) if report else None,
         warnings=tuple(warnings),
         pictures={name: str(path) for name, path in (pictures or {}).items()},
+        stopped=stopped,
     )
 
 
@@ -72,6 +74,8 @@ def _candidate(attempt: Tried) -> TunedCandidate:
         score=score.id if score else None,
         rejection=StageAndReason(rejection.stage, rejection.reason) if rejection else None,
         failure=attempt.failure or None if not (score or rejection) else None,
+        predicted=attempt.candidate.predicted,
+        pathway=attempt.candidate.pathway,
     )
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from planner_cases import score as score_of
 from token_cases import refusal
 from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
 
@@ -199,11 +200,15 @@ def test_who_failed_first_is_to_blame(control: Any, tmp_path: Path, monkeypatch:
             steps.send([run(rejection=REJECTED if at == 4 else None) for at in range(count)])
 
 
+SCORE = score_of("ljf", 1.2)
+
+
 def test_a_stage_takes_the_time_that_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "prepare_guest", lambda *_: guest_in(tmp_path))
-    monkeypatch.setattr(trial, "score_of", lambda *_: "score")
+    monkeypatch.setattr(trial, "score_of", lambda *_: SCORE)
     monkeypatch.setattr(trial, "guard_findings", lambda *_: [])
-    for course, ok in (("course", True), (REJECTED, False)):
+    monkeypatch.setattr(trial, "over_by", lambda *_: {})
+    for course, ok in ((trial.Course({}, "", ""), True), (REJECTED, False)):
 
         def steps(*_: Any, course: Any = course) -> Any:
             yield ()
@@ -215,4 +220,4 @@ def test_a_stage_takes_the_time_that_passed(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(StopIteration) as ended:
             asked.send(())
         stage, score = ended.value.value
-        assert stage.ok is ok and 0 <= stage.seconds < 60 and score == ("score" if ok else None)
+        assert stage.ok is ok and 0 <= stage.seconds < 60 and score == (SCORE if ok else None)

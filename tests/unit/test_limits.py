@@ -59,6 +59,7 @@ OPTIONS = list(options())
 def test_every_number_of_the_command_line_is_found() -> None:
     found = {param.id for param in OPTIONS}
     shared = {f"{command} --{name}" for command in ("tune", "score") for name in ("cpus", "llcs", "smt", "nodes")}
+    shared |= {f"tune --max-{name}" for name in ("runs", "guest-seconds", "seconds")}
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",

@@ -110,11 +110,15 @@ def tune(
     per_iteration: int = PER_ITERATION.preset,
     pairs: int = PAIRS.preset,
     seed: int = SEED.preset,
+    max_runs: int = 0,
+    max_guest_seconds: int = 0,
+    max_seconds: int = 0,
 ) -> TuneResult:
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report.
 
     `iterations` (1 to 50) rounds of `per_iteration` (1 to 64) candidates, each measured in `pairs` (4 to 70)
-    pairs at first; `seed` is that of the workload's data and of the statistics. Tens of seconds to hours.
+    pairs at first; `seed` is that of the workload's data and of the statistics. Tens of seconds to hours: no round
+    begins after `max_runs` runs of candidates, `max_guest_seconds` in guests, or `max_seconds` in all (0: any).
 
     Returns every candidate with what came of it, the best of them with the path of its token, and the paths of the
     report and its pictures; times are in seconds. Raises InputError before anything is started, InfraError when the
@@ -122,11 +126,12 @@ def tune(
     """
     from flows.local import run_tune
     from schedcp.settings import resolved
-    from tasks.run.spec import define_run
+    from tasks.run.spec import Budget, define_run
 
     run = define_run(
-        str(workload), resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed
-    )
+        str(workload), resolved(settings), iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,
+        budget=Budget(max_runs, max_guest_seconds, max_seconds),
+    )  # fmt: skip
     return run_tune(run)
 
 
