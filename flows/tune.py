@@ -17,6 +17,7 @@ from flows.observe import observe
 from flows.plan import plan
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from policy_lake.tuned import NoSummary, RunError, Stop, TuneResult
+from tasks.ablate import ablate
 from tasks.fleet import cluster
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.lost import lost
@@ -32,6 +33,7 @@ from tasks.run.stop import nothing_planned, used_up
 from tasks.run.tally import tally
 from tasks.run.warm import beside, import_plots
 
+ablate_task = retryable(ablate, name="ablate-best")
 illustrate_task = retryable(illustrate, name="draw-pictures")
 conclude_task = retryable(conclude, name="conclude-run")
 
@@ -108,6 +110,8 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneR
         if over := used_up(run.budget, tally(scope, failures), spans, phases.elapsed_s):
             stopped = over
             break
+    with phases.phase("why"):
+        paid = ablate_task(scope, on_span=spans.append)
     with phases.phase("pictures"):
         pictures = illustrate_task(scope, on_span=spans.append)
     ending = conclude_task(
@@ -120,6 +124,7 @@ async def _stages(scope: Scope, phases: Phases, before: Sequence[Span]) -> TuneR
         phases=phases,
         pictures=pictures,
         stopped=stopped,
+        paid=paid,
     )
     await publish_markdown(artifact_key("report", scope.workload.id), ending.markdown, f"Report of {scope.run_id}")
     return ending.result

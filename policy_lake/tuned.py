@@ -81,8 +81,23 @@ class TunedBest:
 
 
 @dataclass(frozen=True, slots=True)
+class Ablation:
+    """The best without one thing: its ratio then, and which part of its gain went with it (1: all of it).
+
+    No ratio where it may not run without.
+    """
+
+    without: str
+    ratio: Ratio | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TuneResult:
-    """A whole run: `seconds` by what they went into, `report` and `pictures` as paths, `stopped` why it ended there."""
+    """A whole run: `seconds` by what they went into, `report` and `pictures` as paths, `stopped` why it ended there.
+
+    `paid` is what its best owes to each of its knob values, most first.
+    """
 
     run_id: str
     workload: str
@@ -96,6 +111,7 @@ class TuneResult:
     warnings: tuple[str, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
     stopped: Stop = ""
+    paid: tuple[Ablation, ...] = ()
 
     def with_stop(self, total_s: float) -> TuneResult:
         """With what came behind the report counted: the last artifact, the end of server and cluster."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.pareto import front
 from benchmarks.statistics import doubt_text, four_digits, outcome_text, percent
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import Ratio, Score
+from policy_lake.tuned import Ablation
 from tasks.plan import describe
 from tasks.run.spent import spent_lines
+
+MATTERS = 0.05  # of the gain: what takes less of it away is said to matter not
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,13 @@ def certainty_lines(score: Score) -> list[str]:
     return [*lines, *spent_lines(score)]
 
 
-def certainty(best: Score | None, tried: Iterable[Tried]) -> list[str]:
+def certainty(best: Score | None, tried: Iterable[Tried], paid: Sequence[Ablation] = ()) -> list[str]:
     """What a report says below its best line."""
     tried = list(tried)
     lines = certainty_lines(best) if best is not None else []
     front = front_lines([attempt.score for attempt in tried if attempt.score is not None])
-    return [*lines, *front, *prediction_lines(tried)]
+    why = [paid_text(best, paid)] if best is not None and paid else []
+    return [*lines, *why, *front, *prediction_lines(tried)]
 
 
 def prediction_lines(tried: Iterable[Tried]) -> list[str]:
@@ -125,3 +129,22 @@ def front_lines(scores: list[Score]) -> list[str]:
 def _broken(score: Score) -> str:
     times = (f"{metric} at {times:.2f} times its limit" for metric, times in score.over.items())
     return f" (may not run: {', '.join(times)})" if score.over else ""
+
+
+def paid_text(best: Score, found: Sequence[Ablation]) -> str:
+    """What paid, in one sentence."""
+    paid = [_said(one) for one in found if one.share is None or one.share >= MATTERS]
+    idle = [one.without for one in found if one.share is not None and abs(one.share) < MATTERS]
+    harm = [_said(one) for one in found if one.share is not None and one.share <= -MATTERS]
+    parts = [f"{best.policy}'s {best.ratio.median:.2f}x on {best.workload} hangs on {'; '.join(paid)}"] if paid else []
+    if not paid:
+        parts = [f"{best.policy}'s {best.ratio.median:.2f}x on {best.workload} hangs on none of its knob values"]
+    parts += [f"{', '.join(idle)} did not matter"] if idle else []
+    parts += [f"better without: {'; '.join(harm)}"] if harm else []
+    return ". ".join(parts)
+
+
+def _said(one: Ablation) -> str:
+    if one.ratio is None or one.share is None:
+        return f"{one.without} (without it the policy may not run)"
+    return f"{one.without} (without it {one.ratio.median:.2f}x)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
-from policy_lake.tuned import Stop, TuneResult
+from policy_lake.tuned import Ablation, Stop, TuneResult
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
 from tasks.run.layout import wrapped
@@ -56,6 +56,7 @@ def conclude(
     phases: Phases,
     pictures: Pictures | None = None,
     stopped: Stop = "",
+    paid: Sequence[Ablation] = (),
 ) -> Ending:
     """Write `report.md` and `report.txt` into the run's directory, and the run's row into the lake.
 
@@ -69,20 +70,34 @@ def conclude(
     token_path = str(token) if token else None
     warning = prepare_guest(scope.settings, scope.shape).warning
     markdown = markdown_report(
-        profile, tried, token=token_path, seconds=seconds, warning=warning, refusal=refusal, stopped=stopped
+        profile,
+        tried,
+        token=token_path,
+        seconds=seconds,
+        warning=warning,
+        refusal=refusal,
+        stopped=stopped,
+        paid=paid,
     )
     times = time_table(seconds)
     drawn = pictures.markdown() if pictures else ""
     atomic_write(directory / "report.md", f"{markdown}\n{times}\n{drawn}".encode())
     text = text_report(
-        profile, tried, token=token_path, seconds=seconds, warning=warning, refusal=refusal, stopped=stopped
+        profile,
+        tried,
+        token=token_path,
+        seconds=seconds,
+        warning=warning,
+        refusal=refusal,
+        stopped=stopped,
+        paid=paid,
     )
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     unsigned = f"no token: {refusal}" if refusal else ""
     result = tune_result(
         scope, tried, token=token, report=directory / "report.md", seconds=seconds,
         warnings=[text for text in (warning, unsigned) if text], pictures=pictures.files if pictures else {},
-        stopped=stopped,
+        stopped=stopped, paid=paid,
     )  # fmt: skip
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""

@@ -13,7 +13,7 @@ from policy_lake import ranking
 from policy_lake.model import Clock, WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.show import for_markdown, for_terminal, name_shown
-from policy_lake.tuned import Stop
+from policy_lake.tuned import Ablation, Stop
 from tasks.plan import knob_text
 from tasks.run.certainty import Tried, certainty, ratio_text
 from tasks.run.layout import folded, wrapped
@@ -124,7 +124,7 @@ def change(score: Score) -> str:
 
 def text_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
-    warning: str = "", refusal: str = "", stopped: Stop = "",
+    warning: str = "", refusal: str = "", stopped: Stop = "", paid: Sequence[Ablation] = (),
 ) -> str:  # fmt: skip
     """The whole report as plain text, in lines of at most WIDTH columns."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
@@ -137,7 +137,7 @@ def text_report(
     lines += [""]
     for attempt in tried:
         lines += _attempt_lines(attempt)
-    lines += ["", *(part for line in certainty(best, tried) for part in wrapped(line, rest="  "))]
+    lines += ["", *(part for line in certainty(best, tried, paid) for part in wrapped(line, rest="  "))]
     return "\n".join([*lines, *_ending(best, token, seconds, warning, for_terminal(refusal), stopped)]) + "\n"
 
 
@@ -152,7 +152,7 @@ def _attempt_lines(attempt: Tried) -> list[str]:
 
 def markdown_report(
     profile: WorkloadProfile, tried: Sequence[Tried], *, token: str | None, seconds: dict[str, float],
-    warning: str = "", refusal: str = "", stopped: Stop = "",
+    warning: str = "", refusal: str = "", stopped: Stop = "", paid: Sequence[Ablation] = (),
 ) -> str:  # fmt: skip
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
@@ -173,7 +173,7 @@ def markdown_report(
             lines += ["", f"## Rejected: {attempt.candidate.id}", "", *wrapped(attempt.rejection.reason), ""]
             shown = "\n".join(attempt.rejection.witness) or attempt.rejection.evidence
             lines += folded(shown, indent="    ")
-    sure = [part for line in certainty(best, tried) for part in wrapped(line, first="- ", rest="  ")]
+    sure = [part for line in certainty(best, tried, paid) for part in wrapped(line, first="- ", rest="  ")]
     return (
         "\n".join([*lines, "", *sure, "", *_ending(best, token, seconds, warning, for_markdown(refusal), stopped)])
         + "\n"

@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from policy_lake.scores import Score
-from policy_lake.tuned import StageAndReason, Stop, TunedBaseline, TunedBest, TunedCandidate, TunedIteration, TuneResult
+from policy_lake.tuned import (
+    Ablation,
+    StageAndReason,
+    Stop,
+    TunedBaseline,
+    TunedBest,
+    TunedCandidate,
+    TunedIteration,
+    TuneResult,
+)
 from tasks.run.certainty import Tried
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
@@ -36,6 +45,7 @@ def tune_result(
     warnings: Sequence[str] = (),
     pictures: Mapping[str, Path] | None = None,
     stopped: Stop = "",
+    paid: Sequence[Ablation] = (),
 ) -> TuneResult:
     """What `schedcp tune` gives."""
     best = best_of(tried)
@@ -58,6 +68,7 @@ def tune_result(
         warnings=tuple(warnings),
         pictures={name: str(path) for name, path in (pictures or {}).items()},
         stopped=stopped,
+        paid=tuple(paid),
     )
 
 
