@@ -10,6 +10,7 @@ import typer
 
 from control_plane import ending
 from control_plane.commands import Commands, show_version
+from control_plane.compare_app import compare
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
@@ -96,6 +97,7 @@ def clean(
 
 app.command()(verify)
 app.command()(score)
+app.command()(compare)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "schedcp score mine.bpf.c -w wakeup --knob slice_ns=5000000 --control best --plots pictures --perfetto",
         "schedcp score --again 0123abcd",
     ),
+    "compare": ("schedcp compare batch --planners embedded,random --max-runs 40", "schedcp compare schbench --json"),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
     "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
     "clean": ("schedcp clean --dry-run", "schedcp clean --all"),
@@ -61,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
-    **dict.fromkeys(("verify", "score", "record", "fidelity", "setup"), GUEST),
+    **dict.fromkeys(("verify", "score", "compare", "record", "fidelity", "setup"), GUEST),
     **dict.fromkeys(("lake", "runs"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.

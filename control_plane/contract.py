@@ -16,6 +16,7 @@ from policy_lake.tuned import TuneResult
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "clean": (o.CleanOutput, 1),
+    "compare": (r.CompareOutput, 1),
     "doctor": (o.DoctorOutput, 1),
     "down": (o.DownOutput, 1),
     "error": (o.ErrorOutput, 1),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from policy_lake.comparison import Comparison
 from policy_lake.model import Clock, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
 
@@ -75,6 +76,14 @@ class AgainResult:
     changed: tuple[str, ...]
     before: Score
     now: Score
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOutput:
+    """The comparison; `pictures` are paths by name."""
+
+    comparison: Comparison
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 def extended(record: Any, kind: Any, **more: Any) -> Any:

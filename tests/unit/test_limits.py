@@ -32,6 +32,7 @@ REST = {
     "tune": ["batch"],
     "verify": ["x.bpf.c"],
     "score": ["vtime", "-w", "batch"],
+    "compare": ["batch"],
     "fidelity": ["x.parquet"],
     "search": ["text"],
     "show": ["desktop"],
@@ -58,8 +59,11 @@ OPTIONS = list(options())
 
 def test_every_number_of_the_command_line_is_found() -> None:
     found = {param.id for param in OPTIONS}
-    shared = {f"{command} --{name}" for command in ("tune", "score") for name in ("cpus", "llcs", "smt", "nodes")}
+    shared = {
+        f"{command} --{name}" for command in ("tune", "score", "compare") for name in ("cpus", "llcs", "smt", "nodes")
+    }
     shared |= {f"tune --max-{name}" for name in ("runs", "guest-seconds", "seconds")}
+    shared |= {f"compare --{name}" for name in ("max-runs", "per-iteration", "pairs", "seed")}
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
