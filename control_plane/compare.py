@@ -10,7 +10,7 @@ from control_plane.output import escape, out, print_json, working
 from control_plane.results import CompareOutput
 from policy_lake.comparison import Comparison, Course
 from policy_lake.show import for_terminal
-from tasks.compare import NEAR, CompareRequest, Comparison, Course, compare
+from tasks.compare import NEAR, CompareRequest, compare
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import ratio_text

@@ -16,7 +16,7 @@ from policy_lake.errors import InputError
 from policy_lake.model import Knob, PolicyPlan
 from policy_lake.scores import Pair
 from tasks import compare as module
-from tasks.compare import CompareRequest, Comparison, Course, Point, _course, _Ground
+from tasks.compare import CompareRequest, _course, _Ground
 from tasks.planners.comparators import BanditPlanner, KnobPlanner, RandomPlanner, StockPlanner, draw
 from tasks.planners.makers import MAKERS
 from tasks.planners.q_learning import QPlanner, learned
