@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
-from benchmarks.plots import COLOURS, Form, add_legend, new_figure, picture_bytes
+from benchmarks.plots import COLOURS, GREY, Form, add_legend, new_figure, picture_bytes
+from policy_lake.scores import Score
 
 DASHES = ("-", "--", "-.", ":")  # so that lines which lie on each other, or are printed grey, can be told apart
 
@@ -29,5 +31,34 @@ def draw_courses(
     panel.set_xlim(0, last)
     panel.set_xlabel("runs of candidates")
     panel.set_ylabel("best so far, times better than EEVDF")
+    add_legend(figure, panel, title)
+    return picture_bytes(figure, form)
+
+
+def draw_story(scores: Sequence[Score], best_so_far: Sequence[float], *, title: str, form: Form = "png") -> bytes:
+    """A run's scores in the order in which they came, by policy and with their intervals, over the runs that they took.
+
+    `best_so_far` has one ratio a score, 1 where nothing was better than the baseline. Who breaks a guard is a cross.
+    """
+    figure, (panel,) = new_figure(1, height=3.8)
+    policies = list(dict.fromkeys(score.policy for score in scores))
+    runs = list(accumulate(len(score.pairs) for score in scores))
+    for number, policy in enumerate(policies):
+        own = [(at, score) for at, score in zip(runs, scores, strict=True) if score.policy == policy]
+        for kept, marker in ((True, "o"), (False, "x")):
+            some = [(at, score.ratio) for at, score in own if kept is not bool(score.over)]
+            if some:
+                error = [[r.median - r.ci95[0] for _, r in some], [r.ci95[1] - r.median for _, r in some]]
+                label = policy if kept else f"{policy}, breaks a guard"
+                panel.errorbar(
+                    [at for at, _ in some], [r.median for _, r in some], yerr=error, fmt=marker, capsize=3,
+                    color=COLOURS[number % len(COLOURS)], label=label,
+                )  # fmt: skip
+    panel.step([0, *runs], [1.0, *best_so_far], where="post", color=GREY, label="best so far")
+    bounds = [score.bound for score in scores if score.bound]
+    if bounds:
+        panel.axhline(max(bounds), color="black", linestyle=":", label="bound that arithmetic sets")
+    panel.set_xlabel("runs of candidates")
+    panel.set_ylabel("times better than EEVDF (95 % interval)")
     add_legend(figure, panel, title)
     return picture_bytes(figure, form)

@@ -146,6 +146,29 @@ def runs(json: Json = False) -> None:
     runs_command(as_json=json)
 
 
+@app.command()
+def explain(
+    run: Annotated[str, typer.Argument(help="Id of a run (see `schedcp runs`), or how it begins.")],
+    plots: Annotated[Path | None, typer.Option(help="Directory for a picture of what was tried.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell the story of a run: what was seen, tried, expected and measured, why the best won, why it ended."""
+    from control_plane.explain import explain_command
+
+    explain_command(run, plots, as_json=json)
+
+
+@app.command()
+def lessons(
+    workload: Annotated[str, typer.Argument(help="Id of a workload; none: all that the lake knows.")] = "",
+    json: Json = False,
+) -> None:
+    """Say what was learned: which policies help or harm which kinds of workload, and how sure that is."""
+    from control_plane.explain import lessons_command
+
+    lessons_command(workload, as_json=json)
+
+
 def main() -> None:
     """Run the command line, and end with its exit status."""
     ending.run(app, "schedcp")

@@ -44,6 +44,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "clean": ("schedcp clean --dry-run", "schedcp clean --all"),
     "policies": ("schedcp policies",),
     "runs": ("schedcp runs --json",),
+    "explain": ("schedcp explain batch-2026 --plots pictures",),
+    "lessons": ("schedcp lessons", "schedcp lessons batch --json"),
     "lake search": ("schedcp lake search 'short jobs behind a long one' --limit 5",),
     "lake show": ("schedcp lake show 0123abcd",),
     "lake rebuild": ("schedcp lake rebuild",),
@@ -63,7 +65,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "record", "fidelity", "setup"), GUEST),
-    **dict.fromkeys(("lake", "runs"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

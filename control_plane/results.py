@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from policy_lake.comparison import Comparison
-from policy_lake.model import Clock, Rejection, Verdict
+from policy_lake.model import Clock, Lesson, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
+from tasks.planners.kinds import Kind
 
 REJECTED, ONE_SITUATION = "rejected", "one_situation"
 
@@ -84,6 +85,30 @@ class CompareOutput:
 
     comparison: Comparison
     pictures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldParagraph:
+    heading: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOutput:
+    """A run's story; `pictures` are paths by name."""
+
+    run: str
+    workload: str
+    paragraphs: tuple[ToldParagraph, ...]
+    pictures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LessonsOutput:
+    """What was taught of kinds of workload, and each run's lessons in words."""
+
+    kinds: tuple[Kind, ...]
+    lessons: tuple[Lesson, ...]
 
 
 def extended(record: Any, kind: Any, **more: Any) -> Any:
