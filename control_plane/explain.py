@@ -15,7 +15,7 @@ from policy_lake.ranking import best
 from policy_lake.scores import Score
 from tasks.host.lake import open_lake
 from tasks.host.settings import load_settings
-from tasks.planners.kinds import kinds_of
+from tasks.planners.taught import kinds_of
 from tasks.run.story import Story, story_of
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from policy_lake.comparison import Comparison
 from policy_lake.model import Clock, Lesson, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
-from tasks.planners.kinds import Kind
+from tasks.planners.taught import Kind
 
 REJECTED, ONE_SITUATION = "rejected", "one_situation"
 

@@ -18,7 +18,7 @@ from policy_lake.model import Rejection
 from policy_lake.records import Rejected, Run
 from policy_lake.scores import Pair, Ratio
 from policy_lake.tuned import Ablation, NoSummary, RunError, TuneResult
-from tasks.planners.kinds import effect_of, kinds_of
+from tasks.planners.taught import effect_of, kinds_of
 from tasks.run.story import find_run, story_of
 
 FIRST, SECOND, LAST = (
