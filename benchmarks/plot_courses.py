@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from benchmarks.plots import COLOURS, GREY, Form, add_legend, new_figure, picture_bytes
 from policy_lake.scores import Score
+from policy_lake.suite_result import SuiteResult
 
 DASHES = ("-", "--", "-.", ":")  # so that lines which lie on each other, or are printed grey, can be told apart
 
@@ -61,4 +62,30 @@ def draw_story(scores: Sequence[Score], best_so_far: Sequence[float], *, title: 
     panel.set_xlabel("runs of candidates")
     panel.set_ylabel("times better than EEVDF (95 % interval)")
     add_legend(figure, panel, title)
+    return picture_bytes(figure, form)
+
+
+def draw_suite(result: SuiteResult, *, form: Form = "png") -> bytes:
+    """One row a case, one mark a contender, with intervals; the bound as a bar, EEVDF as the line at 1."""
+    cases = list(result.frozen)
+    figure, (panel,) = new_figure(1, height=1.0 + 0.5 * len(cases))
+    contenders = [total.contender for total in result.totals]
+    for number, name in enumerate(contenders):
+        own = [(cases.index(one.case), one) for one in result.results if one.contender == name]
+        shift = 0.35 * (2 * number / max(1, len(contenders) - 1) - 1) if len(contenders) > 1 else 0.0
+        below = [one.ratio.median - one.ratio.ci95[0] for _, one in own]
+        error = [below, [one.ratio.ci95[1] - one.ratio.median for _, one in own]]
+        panel.errorbar(
+            [one.ratio.median for _, one in own], [row + shift for row, _ in own], xerr=error, fmt="o", markersize=4,
+            color=COLOURS[number % len(COLOURS)], label=name,
+        )  # fmt: skip
+    for row, case in enumerate(cases):
+        bounds = [one.bound for one in result.results if one.case == case and one.bound is not None]
+        if bounds:
+            panel.plot([max(bounds)] * 2, [row - 0.45, row + 0.45], color="black", linestyle=":")
+    panel.axvline(1.0, color=GREY)
+    panel.set_yticks(range(len(cases)), cases, fontsize=8)
+    panel.invert_yaxis()
+    panel.set_xlabel("times better than EEVDF (95 % interval); dotted: bound that arithmetic sets")
+    add_legend(figure, panel, f"suite v{result.version}{', held cases' if result.held else ''}")
     return picture_bytes(figure, form)

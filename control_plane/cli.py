@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from control_plane import ending
+from control_plane.bench_suite_app import bench_suite
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
 from control_plane.lake_app import lake_app
@@ -98,6 +99,7 @@ def clean(
 app.command()(verify)
 app.command()(score)
 app.command()(compare)
+app.command("bench-suite")(bench_suite)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

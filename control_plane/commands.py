@@ -38,6 +38,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "schedcp score mine.bpf.c -w wakeup --knob slice_ns=5000000 --control best --plots pictures --perfetto",
         "schedcp score --again 0123abcd",
     ),
+    "bench-suite": (
+        "schedcp bench-suite --policies fifo,ljf --cases batch-2",
+        "schedcp bench-suite --planners embedded,random --max-runs 40 --plots pictures",
+    ),
     "compare": ("schedcp compare batch --planners embedded,random --max-runs 40", "schedcp compare schbench --json"),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
     "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
@@ -64,7 +68,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
-    **dict.fromkeys(("verify", "score", "compare", "record", "fidelity", "setup"), GUEST),
+    **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup"), GUEST),
     **dict.fromkeys(("lake", "runs", "explain", "lessons"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.

@@ -15,6 +15,7 @@ from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
+    "bench-suite": (r.BenchSuiteOutput, 1),
     "clean": (o.CleanOutput, 1),
     "compare": (r.CompareOutput, 1),
     "doctor": (o.DoctorOutput, 1),

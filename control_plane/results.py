@@ -9,6 +9,7 @@ from typing import Any, Literal
 from policy_lake.comparison import Comparison
 from policy_lake.model import Clock, Lesson, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
+from policy_lake.suite_result import SuiteResult
 from tasks.planners.taught import Kind
 
 REJECTED, ONE_SITUATION = "rejected", "one_situation"
@@ -109,6 +110,14 @@ class LessonsOutput:
 
     kinds: tuple[Kind, ...]
     lessons: tuple[Lesson, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSuiteOutput:
+    """The benchmark's result; `pictures` are paths by name."""
+
+    result: SuiteResult
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 def extended(record: Any, kind: Any, **more: Any) -> Any:

@@ -32,6 +32,7 @@ REST = {
     "tune": ["batch"],
     "verify": ["x.bpf.c"],
     "score": ["vtime", "-w", "batch"],
+    "bench-suite": [],
     "compare": ["batch"],
     "fidelity": ["x.parquet"],
     "search": ["text"],
@@ -64,6 +65,7 @@ def test_every_number_of_the_command_line_is_found() -> None:
     }
     shared |= {f"tune --max-{name}" for name in ("runs", "guest-seconds", "seconds")}
     shared |= {f"compare --{name}" for name in ("max-runs", "per-iteration", "pairs", "seed")}
+    shared |= {"bench-suite --max-runs"}
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
