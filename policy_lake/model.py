@@ -21,6 +21,7 @@ Level = Literal["reject", "suspicion", "unknown", "note"]
 # Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
 Answer = Literal["", "proven", "witnessed", "not seen", "not tried"]
 Basis = Literal["", "evidence", "guess"]
+JobPart = Literal["name", "arguments", "executable", "parent", "cgroup", "position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,26 @@ class CommandProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class JobProfile:
+    """CPU time of the tasks that are alike in one part of what tells jobs apart (bpf/primitives/jobkey.h).
+
+    `key` is the part's number in decimal, as a policy takes it for a hint; "0" is all the tasks of that part that have
+    no row of their own. `cpu_ms_sd` is the standard deviation of their CPU times, 0 of one task.
+    """
+
+    by: JobPart
+    key: str
+    tasks: int
+    cpu_ms: float
+    cpu_ms_max_task: float
+    cpu_ms_sd: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadProfile:
     """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals.
 
+    `jobs` has the same CPU time once for each part of a job's key; none in profiles from before there were keys.
     `inputs` is a digest of all that it is a function of; empty by the wall clock.
     """
 
@@ -96,6 +114,7 @@ class WorkloadProfile:
     clock: Clock = "wall"
     tier: str = "standard"
     inputs: str = ""
+    jobs: tuple[JobProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
