@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.comm import comm_printed
 from benchmarks.output import last_line
+from benchmarks.profile_jobs import read_jobs
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
@@ -53,6 +54,7 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
     rows = take(probed, "commands", list[Any], where=where)
     unsorted = [_command(row, f"{where}, command {index}") for index, row in enumerate(rows)]
     commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
+    jobs = read_jobs(take(probed, "jobs", list[Any], where=where), where)
     cpu_s = sum(command.cpu_ms for command in commands) / 1e3
     if not 1 <= cpus <= TRACE_CPUS:
         raise InfraError(f"{where}: field 'cpus' must be from 1 to {TRACE_CPUS}, not {shortened(cpus, 40)}")
@@ -74,6 +76,7 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         clock=report.clock,
         tier=workload.tier,
         aim=aim_of(workload),
+        jobs=jobs,
     )
 
 

@@ -25,6 +25,7 @@ Basis = Literal["", "evidence", "guess"]
 Pathway = Literal["", "reuse", "configure", "compose"]
 # What a workload's metric asks for: the end of the last job, the slowest answers, or as much done as possible.
 Aim = Literal["", "makespan", "latency", "throughput"]
+JobPart = Literal["name", "arguments", "executable", "parent", "cgroup", "position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,28 @@ class CommandProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class JobProfile:
+    """CPU time of the tasks that are alike in one part of what tells jobs apart (bpf/primitives/jobkey.h).
+
+    `key` is the part's number in decimal, as a policy takes it for a hint; "0" is all the tasks of that part that have
+    no row of their own. `cpu_ms_sd` is the standard deviation of their CPU times, 0 of one task.
+    """
+
+    by: JobPart
+    key: str
+    tasks: int
+    cpu_ms: float
+    cpu_ms_max_task: float
+    cpu_ms_sd: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadProfile:
     """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals.
 
     `inputs` is a digest of all that it is a function of; empty by the wall clock. `aim` is what its metric asks for,
-    empty where an older schedcp did not say.
+    empty where an older schedcp did not say. `jobs` has the same CPU time once for each part of a job's key; none in
+    profiles from before there were keys.
     """
 
     id: str
@@ -102,6 +120,7 @@ class WorkloadProfile:
     tier: str = "standard"
     inputs: str = ""
     aim: Aim = ""
+    jobs: tuple[JobProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ static void plan(struct job *jobs)
 		jobs[i].first = seeded(seed, 2 * i);
 	}
 	for (uint64_t i = 0; i < last; i++) {
-		jobs[i].comm = "batch-short";
+		name_job(&jobs[i], "batch-short");
 		jobs[i].size = short_work * (800 + seeded(seed, 2 * i + 1) % 401) / 1000;
 		total += jobs[i].size;
 	}
 	/* From the mean that was drawn, not the one asked for: every seed has the same ratio, hence the same bound. */
-	jobs[last].comm = "batch-long";
+	name_job(&jobs[last], "batch-long");
 	jobs[last].size = total / last * long_factor;
 	jobs[last].large = 1;
 }
@@ -42,6 +42,7 @@ int main(int argc, char **argv)
 		{"--short-work", &short_work, 1, 1ULL << 40},
 		{"--long-factor", &long_factor, 1, 10000},
 		{"--shuffle", &shuffle, 0, 1},
+		{"--naming", &naming, NAMED_BEFORE, UNNAMED},
 		{"--seed", &seed, 0, UINT64_MAX},
 		{"--real", &work_real, 0, 1},
 		{"--footprint-kib", &footprint_kib, 0, 128 << 10},
@@ -49,6 +50,8 @@ int main(int argc, char **argv)
 	};
 	struct job *jobs;
 
+	if (is_job(argc, argv))
+		go_on(&kind, argv[2]);
 	read_options(argc, argv, specs);
 	jobs = new_jobs();
 	plan(jobs);

@@ -22,11 +22,13 @@ static const struct batch_case *const cases[] = {
 
 #define CASES (sizeof(cases) / sizeof(*cases))
 
+static KEPT size_t chosen; /* among the cases */
+
 static const struct batch_case *find_case(const char *name)
 {
 	for (size_t i = 0; name && i < CASES; i++)
 		if (!strcmp(cases[i]->name, name))
-			return cases[i];
+			return cases[chosen = i];
 	fprintf(stderr, "batchcase: %s%s%s; known are", name ? "no case '" : "which case?", name ? name : "", name ? "'" : "");
 	for (size_t i = 0; i < CASES; i++)
 		fprintf(stderr, " %s", cases[i]->name);
@@ -39,14 +41,16 @@ static void plan(struct job *jobs, const struct batch_case *with, const uint64_t
 	for (uint64_t i = 0; i < job_count; i++) {
 		int large = i == job_count - 1;
 
-		jobs[i] = (struct job){.comm = with->comm[large], .index = i, .size = sizes[large], .large = large};
+		jobs[i] = (struct job){.index = i, .size = sizes[large], .large = large};
+		name_job(&jobs[i], with->comm[large]);
 		jobs[i].first = seeded(seed, i);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	const struct batch_case *with = find_case(argc > 1 ? argv[1] : NULL);
+	int goes_on = is_job(argc, argv);
+	const struct batch_case *with = goes_on ? cases[chosen % CASES] : find_case(argc > 1 ? argv[1] : NULL);
 	const struct job_kind kind = {with->name, with->unit, with->open, with->run};
 	uint64_t sizes[2] = {0, 0};
 	const struct option_spec specs[] = {
@@ -54,6 +58,7 @@ int main(int argc, char **argv)
 		{"--small", &sizes[SMALL], with->low, with->high},
 		{"--large", &sizes[LARGE], with->low, with->high},
 		{"--shuffle", &shuffle, 0, 1},
+		{"--naming", &naming, NAMED_BEFORE, UNNAMED},
 		{"--seed", &seed, 0, UINT64_MAX},
 		{"--real", &work_real, 0, 1},
 		{"--footprint-kib", &footprint_kib, 0, 128 << 10},
@@ -62,6 +67,8 @@ int main(int argc, char **argv)
 	struct job *jobs;
 	int status;
 
+	if (goes_on)
+		go_on(&kind, argv[2]);
 	read_options(argc - 1, argv + 1, specs);
 	if (!sizes[SMALL] || !sizes[LARGE]) {
 		fprintf(stderr, "%s: --small and --large must be given, in %s\n", with->name, with->unit);

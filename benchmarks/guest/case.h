@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a case of the batch family is. All small jobs work on one input, the large job on another; both are made once,
- * before the first job is started, and a job only reads them.
+ * before the first job is started, and a job only reads them. What a job needs of them is KEPT: it may call exec.
  */
 #ifndef BENCHMARKS_CASE_H
 #define BENCHMARKS_CASE_H
@@ -32,7 +32,7 @@ static void cannot(const char *what)
  */
 static void *input_memory(uint64_t bytes)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory = kept_memory(bytes);
 
 	if (memory == MAP_FAILED)
 		cannot("no memory for an input");

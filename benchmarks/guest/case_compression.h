@@ -16,8 +16,8 @@
 #define GZIP_WINDOW 32768
 #define SEQ_LINE 9
 
-static char *seq_text; /* GZIP_WINDOW bytes more than the longest job needs, before its lines */
-static uint64_t seq_lines[2];
+static KEPT char *seq_text; /* GZIP_WINDOW bytes more than the longest job needs, before its lines */
+static KEPT uint64_t seq_lines[2];
 
 static z_stream gzip_deflate, gzip_inflate;
 static uint8_t gzip_packed[65536], gzip_plain[65536];

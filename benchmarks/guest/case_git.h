@@ -28,7 +28,7 @@ struct object {
 };
 
 static char git_lines[GIT_LINES][GIT_LINE];
-static struct tree trees[2];
+static KEPT struct tree trees[2];
 static z_stream git_deflate, git_inflate;
 static uint8_t git_in[GIT_CHUNK], git_out[GIT_CHUNK];
 

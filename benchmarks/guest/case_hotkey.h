@@ -21,7 +21,7 @@ struct group {
 	uint64_t rows, sum;
 };
 
-static struct {
+static KEPT struct {
 	char *text;
 	size_t bytes;
 	struct group groups[HOT_KEYS];

@@ -25,7 +25,7 @@ struct log_truth {
 	uint64_t lines, errors, bytes, attacks[ATTACKERS];
 };
 
-static struct {
+static KEPT struct {
 	char *text, *end;
 	struct log_truth truth;
 } web_log[2];

@@ -27,8 +27,8 @@ struct joined {
 	uint64_t sold;
 };
 
-static struct product catalogue[PRODUCTS];
-static struct {
+static KEPT struct product catalogue[PRODUCTS];
+static KEPT struct {
 	struct sale *sales;
 	uint64_t revenue[CATEGORIES], sold[PRODUCTS];
 } market[2];

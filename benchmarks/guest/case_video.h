@@ -29,9 +29,9 @@ struct film {
 	uint8_t *frames[2];
 };
 
-static struct film films[2];
-static int32_t dct_basis[8][8];
-static uint8_t zigzag[64];
+static KEPT struct film films[2];
+static KEPT int32_t dct_basis[8][8];
+static KEPT uint8_t zigzag[64];
 
 static void make_tables(void)
 {

@@ -3,24 +3,24 @@
  * What every batch has in common: jobs that are processes, a common start, each job's end and CPU time, the bound, and
  * one JSON object that tells them.
  *
- * A job's name tells its kind before it starts, because a scheduler that is to treat kinds differently sees nothing
- * else. A job checks its own result and exits with 1 if it is wrong; one that fails in any way fails the batch.
+ * What a scheduler can tell of a job, --naming says. 0: its name tells its kind before it starts. 1: it gets that name
+ * after the common start, by exec, as what a shell starts does. 2: it never does; the jobs have one name and one
+ * executable, and differ by their arguments alone, as `gzip FILE` and `gzip OTHER` do. A job checks its own result and
+ * exits with 1 if it is wrong; one that fails in any way fails the batch.
  */
 #ifndef BENCHMARKS_JOBS_H
 #define BENCHMARKS_JOBS_H
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "work.h"
+#include "kept.h"
 
 struct job {
-	const char *comm; /* at most 15 characters */
+	char comm[16];
 	uint64_t index, size, first; /* number in the plan, units of work, where the work begins */
 	int large;
 	pid_t pid;
@@ -35,18 +35,26 @@ struct job_kind {
 	int (*run)(const struct job *job);
 };
 
-static uint64_t job_count = 40, shuffle, seed = 1, footprint_kib;
+#define JOB_OPTION "--job" /* of a job that has called exec: its number follows */
+
+static KEPT uint64_t job_count = 40, seed = 1, footprint_kib;
+static uint64_t shuffle;
+static KEPT struct job *all_jobs;
 
 /* Shared with the jobs, for what they know of themselves. Ends the program with 1 if there is no memory. */
 static struct job *new_jobs(void)
 {
-	struct job *jobs = mmap(NULL, job_count * sizeof(*jobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (jobs == MAP_FAILED) {
+	all_jobs = kept_memory(job_count * sizeof(*all_jobs));
+	if (all_jobs == MAP_FAILED) {
 		perror("cannot make room for the jobs");
 		exit(1);
 	}
-	return jobs;
+	return all_jobs;
+}
+
+static void name_job(struct job *job, const char *comm)
+{
+	snprintf(job->comm, sizeof(job->comm), "%s", comm);
 }
 
 /* Every order as likely as any other (Fisher and Yates, in Durstenfeld's form: CACM 7, 1964), and one for each seed. */
@@ -69,23 +77,94 @@ static double own_cpu_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static void run_job(const struct job_kind *kind, struct job *job, const int *ready, const int *start)
+/* The job's program anew, with nothing but its number to tell it from the others'. Returns only if that fails. */
+static void exec_job(const struct job_kind *kind, const struct job *job, int ready, int start)
+{
+	char path[256], number[24];
+	char *argv[] = {(char *)(uintptr_t)kind->program, JOB_OPTION, number, NULL};
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	int kept = keep_variables();
+
+	if (length <= 0 || kept < 0 || dup2(kept, KEPT_FD) < 0 || dup2(ready, READY_FD) < 0 || dup2(start, START_FD) < 0)
+		_exit(1);
+	path[length] = 0; /* the kernel names the process after it: /proc/self/exe would make that `exe` */
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)job->index);
+	execv(path, argv);
+	perror(path);
+	_exit(1);
+}
+
+static void await_start(int ready, int start)
 {
 	char byte = 0;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, job->comm);
-	close(start[1]);
-	if (kind->open)
-		kind->open(job);
-	if (write(ready[1], &byte, 1) != 1 || read(start[0], &byte, 1) != 0)
+	if (write(ready, &byte, 1) != 1 || read(start, &byte, 1) != 0)
 		_exit(1);
+}
+
+/* What a job costs to create lies before the makespan, and outside its bound. */
+static void begin(struct job *job)
+{
 	work_tell_footprint(footprint_kib);
-	job->cpu_ms_before = own_cpu_ms(); /* what a job costs to create lies before the makespan, and outside its bound */
+	job->cpu_ms_before = own_cpu_ms();
+}
+
+static void work_and_exit(const struct job_kind *kind, const struct job *job)
+{
 	if (kind->run(job))
 		_exit(0);
 	fprintf(stderr, "%s: job %llu (%s): its result is wrong\n", kind->program, (unsigned long long)job->index, job->comm);
 	_exit(1);
+}
+
+static void run_job(const struct job_kind *kind, struct job *job, const int *ready, const int *start)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (naming == NAMED_BEFORE)
+		prctl(PR_SET_NAME, job->comm);
+	close(start[1]);
+	if (naming == UNNAMED)
+		exec_job(kind, job, ready[1], start[0]);
+	if (kind->open && naming == NAMED_BEFORE)
+		kind->open(job);
+	await_start(ready[1], start[0]);
+	begin(job);
+	if (naming == NAMED_AFTER_EXEC)
+		exec_job(kind, job, ready[1], start[0]);
+	work_and_exit(kind, job);
+}
+
+/* Whether these are the arguments of a job that has called exec; ends the program with 2 if nobody kept it anything. */
+static int is_job(int argc, char **argv)
+{
+	if (argc != 3 || strcmp(argv[1], JOB_OPTION))
+		return 0;
+	if (restore_kept())
+		return 1;
+	fprintf(stderr, "%s: %s is for its own jobs\n", argv[0], JOB_OPTION);
+	exit(2);
+}
+
+/* Goes on as the job of that number, after exec. */
+static void go_on(const struct job_kind *kind, const char *number)
+{
+	uint64_t index = strtoull(number, NULL, 10);
+	struct job *job = all_jobs;
+
+	while (job->index != index)
+		if (++job == all_jobs + job_count)
+			_exit(1);
+	if (naming == NAMED_AFTER_EXEC)
+		prctl(PR_SET_NAME, job->comm);
+	if (kind->open)
+		kind->open(job);
+	if (naming == UNNAMED) {
+		await_start(READY_FD, START_FD);
+		begin(job);
+	} else {
+		work_tell_footprint(footprint_kib);
+	}
+	work_and_exit(kind, job);
 }
 
 /*

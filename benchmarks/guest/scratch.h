@@ -11,7 +11,7 @@
 
 #define SCRATCH_PATH 256
 
-static char scratch[SCRATCH_PATH / 2]; /* empty until it is made */
+static KEPT char scratch[SCRATCH_PATH / 2]; /* empty until it is made */
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where)
 {

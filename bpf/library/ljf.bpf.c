@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ljf - longest job first, from the CPU time that jobs of the same name are known to need
+ * ljf - longest job first, from the CPU time that jobs of the same kind are known to need
  *
- * What: One queue ordered by due time: the longest known job is due at once, a shorter one is put off the more, up to
- *   aging_ns. A job that runs keeps its CPU against shorter and equal ones. Tasks without a hint are due before all while
- *   they run in short bursts (shells, drivers, kworkers), and count as half the longest job when they do not. What has
- *   waited past its due time is let in for a short turn, so nothing waits much longer than twice aging_ns (three times,
- *   if it is moved between CPUs on top, which must stay below the 2 s that the verifier gives).
+ * What: One queue ordered by due time: the longest job is due at once, a shorter one is put off the more, up to aging_ns.
+ *   A job that runs keeps its CPU against shorter and equal ones. job_by says what makes two jobs of one kind: command
+ *   name, arguments, executable, parent's name, cgroup, position among the parent's children. How long a job is, is the
+ *   hint of its kind; else what finished jobs of its kind used on average; else half the longest. One that has run for
+ *   twice that counts as twice what it ran. What has no hint is due before all while it runs in short bursts (shells,
+ *   drivers, kworkers, jobs before their exec). What has waited past its due time is let in for a short turn, so nothing
+ *   waits much longer than twice aging_ns (three times, if it is moved between CPUs on top, which must stay below the 2 s
+ *   that the verifier gives).
  * Good for: Batches that end when the last job ends: a long job that would else run alone at the end starts at once and
  *   keeps a CPU, the short ones fill the rest, and the makespan comes near max(longest job, total work / CPUs).
  * Weak at: Mean completion time and latency of the short jobs, which is the price; work whose jobs are of one length, or
- *   whose hints are wrong. Nice levels are ignored. Sixteen names; names are compared whole, up to 15 characters.
- * Workloads: batch
+ *   whose hints are wrong; a long job that nothing tells from the short ones until it has outrun them. Nice levels are
+ *   ignored. Sixteen names or 64 keys; names are compared whole, up to 15 characters.
+ * Workloads: batch, batch-exec, batch-unnamed
  */
 #include "sx/sx.h"
 #include "primitives/cputime.bpf.h"
 #include "primitives/due.bpf.h"
 #include "primitives/idle.bpf.h"
+#include "primitives/jobs.bpf.h"
 #include "primitives/kthread.bpf.h"
-#include "primitives/names.bpf.h"
 #include "primitives/slice.bpf.h"
 
-const volatile char job_comm[16][16]; /* command names of the jobs whose CPU time is known */
-const volatile u64 job_cpu_ns[16]; /* ns, 0..100000000000000: CPU time that one task of each of those names needs */
+const volatile char job_comm[16][16]; /* command names of the jobs whose CPU time is known, for job_by=1 */
+const volatile u64 job_key[64]; /* keys of jobs in place of names, as a profile has them for the parts in job_by */
+const volatile u64 job_cpu_ns[64]; /* ns, 0..100000000000000: CPU time that one task of each of those names or keys needs */
+const volatile u32 job_by = 1; /* parts, 1..63: what makes a kind, added up: 1 name, 2 arguments, 4 executable, 8 parent's name, 16 cgroup, 32 position */
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: how often it is reconsidered who runs */
 const volatile u64 aging_ns = 600 * SX_MS; /* ns, 100000000..1000000000: longest a short job is put off for longer ones */
 const volatile u64 aged_slice_ns = 4 * SX_MS; /* ns, 500000..20000000: turn of a task that is served because it waited */
@@ -33,8 +39,7 @@ enum ljf_dsq {
 };
 
 struct task_ctx {
-	struct sx_name name; /* the name that `job` was looked up for */
-	s32 job; /* its index in job_comm, -1 without a hint */
+	struct sx_job job;
 	u64 wake_mark; /* CPU time when it last woke */
 	u64 aged_at; /* from when on it counts as having waited too long; 0 if it did not queue */
 	u64 began; /* when its turn began */
@@ -47,42 +52,58 @@ struct {
 	__type(value, struct task_ctx);
 } tasks SEC(".maps");
 
-static u64 longest_ns; /* the longest hint */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, struct sx_job_history);
+} history SEC(".maps");
+
+static u64 longest_ns; /* the longest hint; without hints the longest job so far */
+static bool hinted;
+static u64 hints[SX_HINTS_MAX]; /* the keys of job_comm and job_key */
 
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(ljf)
 
-/* The task's record, brought up to date with the name it has now: exec and prctl change it after fork. */
-static __always_inline struct task_ctx *ctx_of(struct task_struct *p)
+/* The task's record, brought up to date with what the task is now. Called by many and long, hence no copy for each. */
+static __noinline struct task_ctx *ctx_of(struct task_struct *p)
 {
 	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
-	struct sx_name name = sx_name_of(p);
 
-	if (tc && !sx_same_name(&tc->name, &name)) {
-		tc->name = name;
-		tc->job = sx_find_name(job_comm, &name);
-	}
+	if (tc)
+		sx_job_refresh(&tc->job, p, job_by, hints);
 	return tc;
 }
 
 static __always_inline bool in_short_burst(const struct task_struct *p, const struct task_ctx *tc)
 {
-	return tc->job < 0 && sx_cpu_time_since(p, tc->wake_mark) < burst_ns;
+	return tc->job.hint < 0 && sx_cpu_time_since(p, tc->wake_mark) < burst_ns;
 }
 
 /*
  * CPU time the whole job is expected to take. Not what is left of it: a long job would then lose its CPU as it nears its
  * end, or its hint's, and only the ratio of the hints counts this way, so they may come from a faster machine.
  */
-static __always_inline u64 expected_ns(const struct task_ctx *tc)
+static __always_inline u64 expected_ns(const struct task_struct *p, const struct task_ctx *tc)
 {
-	return tc->job < 0 ? longest_ns / 2 : job_cpu_ns[tc->job & (SX_NAMES_MAX - 1)];
+	u64 used_ns = sx_cpu_time_since(p, 0), known_ns;
+
+	if (tc->job.hint >= 0)
+		known_ns = job_cpu_ns[tc->job.hint & (SX_HINTS_MAX - 1)];
+	else
+		known_ns = sx_job_mean(&history, tc->job.key) ?: longest_ns / 2;
+	if (used_ns > 2 * known_ns)
+		known_ns = 2 * used_ns;
+	if (!hinted && known_ns > longest_ns)
+		longest_ns = known_ns;
+	return known_ns;
 }
 
 /* How long p is put off for longer jobs: 0 for the longest, up to aging_ns; below 0 for short bursts. */
 static __always_inline s64 put_off_ns(const struct task_struct *p, const struct task_ctx *tc)
 {
-	u64 expected = expected_ns(tc), share;
+	u64 expected = expected_ns(p, tc), share;
 
 	if (in_short_burst(p, tc))
 		return -(s64)aging_ns;
@@ -114,12 +135,18 @@ static __always_inline u64 turn_ns(const struct task_ctx *tc)
 {
 	if (tc->aged_at && sx_before(tc->aged_at, tc->began))
 		return aged_slice_ns;
-	return tc->job < 0 ? burst_ns : slice_ns;
+	return tc->job.hint < 0 ? burst_ns : slice_ns;
 }
 
 s32 SX_OP_SLEEPABLE(ljf_init_task, struct task_struct *p, struct scx_init_task_args *args)
 {
-	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -ENOMEM;
+	struct task_ctx *parent = args->fork ? bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0) : NULL;
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!tc)
+		return -ENOMEM;
+	sx_job_starts(&tc->job, p, parent ? &parent->job : NULL);
+	return 0;
 }
 
 void SX_OP(ljf_runnable, struct task_struct *p, u64 enq_flags)
@@ -177,16 +204,18 @@ void SX_OP(ljf_update_idle, s32 cpu, bool idle)
 	sx_recheck_before_idle(cpu, idle, sx_dsq_nr_queued(LJF_QUEUE) > 0);
 }
 
+void SX_OP(ljf_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
+{
+	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+
+	if (tc && !args->cancelled)
+		sx_job_ends(&history, &tc->job, sx_cpu_time_since(p, 0));
+}
+
 s32 SX_OP_SLEEPABLE(ljf_init)
 {
-	s32 i;
-
-	bpf_for(i, 0, SX_NAMES_MAX) {
-		u64 hint_ns = job_cpu_ns[i & (SX_NAMES_MAX - 1)];
-
-		if (hint_ns > longest_ns)
-			longest_ns = hint_ns;
-	}
+	longest_ns = sx_hints_init(hints, job_comm, job_key, job_cpu_ns);
+	hinted = longest_ns > 0;
 	cpus = sx_nr_online_cpus();
 	return sx_create_dsq(LJF_QUEUE);
 }
@@ -204,6 +233,7 @@ SX_OPS(ljf,
        .dispatch = (void *)ljf_dispatch,
        .running = (void *)ljf_running,
        .update_idle = (void *)ljf_update_idle,
+       .exit_task = (void *)ljf_exit_task,
        .cpu_online = (void *)ljf_cpu_online,
        .cpu_offline = (void *)ljf_cpu_offline,
        .init = (void *)ljf_init,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * observe: follows every task descended from one process through fork, wake-up, switch and exit, whatever scheduler
- * class runs it, and adds each up under the command name it ends with. CPU time is the kernel's own count.
+ * class runs it, and adds each up under the command name it ends with, and its CPU time under each part of its job's
+ * key. CPU time is the kernel's own count.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -9,6 +10,9 @@
 #include <bpf/bpf_tracing.h>
 
 #include "observe.h"
+#include "primitives/jobkey.h"
+
+_Static_assert(OBSERVE_KEYS == SX_JOB_PARTS, "one sum for each part of a key");
 
 #define TASK_DEAD 0x80 /* a macro of the kernel's: the state of a task's last switch */
 
@@ -35,6 +39,16 @@ struct {
 	__type(value, struct observe_counts);
 } commands SEC(".maps");
 
+/* Room for many, that those with most CPU time can be told: arguments may differ in every task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct observe_key);
+	__type(value, struct observe_jobs);
+} jobs SEC(".maps");
+
+static const struct observe_jobs no_jobs;
 static const struct observe_task new_task;
 static const struct observe_counts no_counts;
 
@@ -113,6 +127,74 @@ static __always_inline void add_up(struct observe_task *task)
 	}
 }
 
+static __always_inline struct observe_jobs *jobs_of(const struct observe_key *key)
+{
+	struct observe_jobs *sum = bpf_map_lookup_elem(&jobs, key);
+
+	if (sum)
+		return sum;
+	bpf_map_update_elem(&jobs, key, &no_jobs, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&jobs, key);
+}
+
+/* Add a finished task's CPU time to the sum of its number for each part, or, without room, to that of number 0. */
+static __always_inline void add_jobs(const struct observe_task *task)
+{
+	u64 cpu_ns = task->counts.cpu_ns;
+	u32 part;
+
+	for (part = 0; part < OBSERVE_KEYS; part++) {
+		struct observe_key key = { .part = part, .number = task->parts[part] };
+		struct observe_jobs *sum = jobs_of(&key);
+
+		if (!sum) {
+			key.number = 0;
+			sum = jobs_of(&key);
+		}
+		if (!sum)
+			continue;
+		__sync_fetch_and_add(&sum->tasks, 1);
+		__sync_fetch_and_add(&sum->cpu_ns, cpu_ns);
+		__sync_fetch_and_add(&sum->squares, (cpu_ns >> 16) * (cpu_ns >> 16));
+		if (cpu_ns > sum->cpu_ns_max_task) /* a lost race costs one maximum */
+			sum->cpu_ns_max_task = cpu_ns;
+	}
+}
+
+/* Of the running task, whose memory is at hand: what exec gave it. */
+static __always_inline void read_program(struct observe_task *task, const struct task_struct *p)
+{
+	const struct mm_struct *mm = p->mm;
+
+	if (!mm)
+		return;
+	task->parts[SX_JOB_ARGUMENTS] = sx_arguments_key(mm);
+	task->parts[SX_JOB_EXECUTABLE] = sx_executable_key(mm);
+}
+
+/* A child is what its parent is until it calls exec; the first followed one's parent is this probe's program. */
+static __always_inline void take_after(struct observe_task *task, struct task_struct *parent)
+{
+	struct observe_task *known = followed(parent);
+
+	task->parts[SX_JOB_PARENT] = sx_name_key(parent->comm);
+	if (!known)
+		return;
+	task->parts[SX_JOB_ARGUMENTS] = known->parts[SX_JOB_ARGUMENTS];
+	task->parts[SX_JOB_EXECUTABLE] = known->parts[SX_JOB_EXECUTABLE];
+	task->parts[SX_JOB_POSITION] = __sync_fetch_and_add(&known->forks, 1) + 1;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *p)
+{
+	struct observe_task *task = followed(p);
+
+	if (task)
+		read_program(task, p);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -129,6 +211,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (task) {
 		task->cpu_mark = child->se.sum_exec_runtime;
 		bpf_probe_read_kernel(&task->comm, sizeof(task->comm), &child->comm);
+		take_after(task, parent);
 		become(task, OBSERVE_SLEEPING);
 	}
 	return 0;
@@ -174,8 +257,11 @@ static __always_inline void leave_cpu(struct task_struct *p, struct observe_task
 	bpf_probe_read_kernel(&task->comm, sizeof(task->comm), &p->comm);
 	if (sleeps)
 		end_burst(task);
+	task->parts[SX_JOB_NAME] = sx_name_key(p->comm);
+	task->parts[SX_JOB_CGROUP] = sx_cgroup_key(p);
 	if (sleeps && state & TASK_DEAD) {
 		add_up(task);
+		add_jobs(task);
 		bpf_map_delete_elem(&tasks, &key);
 	}
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * observe PROGRAM ARG…: runs a program and prints, as the last line, one JSON object: what its tasks did to the
- * scheduler, by command name, and the program's own last line in "out". Ends as the program ended, or with 125 when the
- * probe fails. Needs root, BTF in the kernel, and the probe's object at /lib/observe.bpf.o.
+ * scheduler, by command name, their CPU time by each part of a job's key, and the program's own last line in "out". Ends
+ * as the program ended, or with 125 when the probe fails. Needs root, BTF in the kernel, and the probe's object at
+ * /lib/observe.bpf.o.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -23,6 +24,7 @@
 
 #include "observe.h"
 #include "observe_commands.h"
+#include "observe_jobs.h"
 
 #define OBJECT "/lib/observe.bpf.o"
 #define OWN_FAILURE 125
@@ -93,6 +95,28 @@ static int wait_for_program(pid_t pid, int out)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static void add_task(struct observe_task *task)
+{
+	int part;
+
+	task->counts.tasks = 1;
+	task->counts.cpu_ns_max_task = task->counts.cpu_ns;
+	add(&task->comm, &task->counts);
+	for (part = 0; part < OBSERVE_KEYS; part++)
+		add_job(part, task->parts[part], task->counts.cpu_ns);
+}
+
+static void collect_jobs(struct bpf_object *probe)
+{
+	int finished = bpf_object__find_map_fd_by_name(probe, "jobs");
+	struct observe_key key, *previous = NULL;
+	struct observe_jobs sum;
+
+	for (; !bpf_map_get_next_key(finished, previous, &key); previous = &key)
+		if (!bpf_map_lookup_elem(finished, &key, &sum))
+			add_jobs(key.part, key.number, &sum);
+}
+
 /* Sums of the tasks that ended, and then those that live on. */
 static void collect(struct bpf_object *probe)
 {
@@ -103,15 +127,13 @@ static void collect(struct bpf_object *probe)
 	struct observe_counts counts;
 	struct observe_task task;
 
+	collect_jobs(probe);
 	for (; !bpf_map_get_next_key(finished, previous_comm, &comm); previous_comm = &comm)
 		if (!bpf_map_lookup_elem(finished, &comm, &counts))
 			add(&comm, &counts);
 	for (; !bpf_map_get_next_key(alive, previous_key, &task_key); previous_key = &task_key) {
-		if (bpf_map_lookup_elem(alive, &task_key, &task))
-			continue;
-		task.counts.tasks = 1;
-		task.counts.cpu_ns_max_task = task.counts.cpu_ns;
-		add(&task.comm, &task.counts);
+		if (!bpf_map_lookup_elem(alive, &task_key, &task))
+			add_task(&task);
 	}
 }
 
@@ -175,6 +197,8 @@ static void report(unsigned long long wall_ns, int status)
 			putchar(',');
 		print_command(&commands[i]);
 	}
+	printf("],\"jobs\":[");
+	print_jobs();
 	printf("],\"out\":");
 	output.line[output.len] = '\0';
 	print_string(output.len ? output.line : output.last, MAX_LINE);

@@ -31,6 +31,7 @@ from verifier_vm.machine.model import Model, TaskLayout, read_task_layout
 from verifier_vm.machine.qemu import Machine
 
 _PROBES = Path(bpf.__file__).parent / "probes"
+_PROBE_HEADERS = (*sorted(_PROBES.glob("*.h")), _PROBES.parent / "primitives" / "jobkey.h")
 PROBE = "observe"
 EMULATED_BUILD = (
     "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
@@ -183,7 +184,7 @@ def _probe_object(kernel: Kernel, cache_dir: Path) -> bytes:
     from bpf.build import compile_policy
 
     source = (_PROBES / f"{PROBE}.bpf.c").read_text(encoding="utf-8")
-    parts = [source, kernel.sha256, *(path.read_text(encoding="utf-8") for path in sorted(_PROBES.glob("*.h")))]
+    parts = [source, kernel.sha256, *(path.read_text(encoding="utf-8") for path in _PROBE_HEADERS)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     kept = cache_dir / "probes" / f"{digest[:32]}.bpf.o"
     if not kept.is_file():

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from policy_lake.knobs import KnobError, bounds, canonical
 from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadProfile
 from tasks.planners.kin import lost_on_kin
+from tasks.planners.kinds import BITS, kinds
 from tasks.planners.protocol import PlanContext
 from tasks.planners.rules import Finding, kind_of
 from tasks.planners.traits import Traits, competing, traits
 
 LONG_JOB = 1.5  # a task this many times the median is worth a hint
 MOST_HINTS = 16
+KEY_KNOBS = ("job_by", "job_key", "job_cpu_ns")
 NAME_BYTES = 15  # TASK_COMM_LEN less the zero at its end
 LOST = 0.3  # what is left of a policy's strength that lost on a sibling workload
 UNKNOWN = 0.3  # strength of a policy that no rule knows
@@ -51,7 +53,7 @@ def _opening(context: PlanContext, profile_traits: Traits, place: int, policy: P
         finding = Finding(UNKNOWN, text)
     else:
         finding = kind.find(context.profile, profile_traits)
-    hints = _hints(policy, context.profile, profile_traits)
+    hints = _keys(policy, context.profile, profile_traits) or _hints(policy, context.profile, profile_traits)
     knob_values = _slice(policy, finding) | hints
     nearness = 1 - place / len(context.policies)
     strength = finding.strength + 0.1 * nearness * (finding.strength > 0.15)
@@ -77,6 +79,23 @@ def _slice(policy: Policy, finding: Finding) -> dict[str, KnobValue]:
         return {}
     unit = knob.unit if knob.unit in PER_US else knob.name.rpartition("_")[2]
     return {knob.name: clamp(knob, round(finding.slice_us * PER_US[unit]))} if unit in PER_US else {}
+
+
+def _keys(policy: Policy, profile: WorkloadProfile, profile_traits: Traits) -> dict[str, KnobValue]:
+    """Keys of jobs and their CPU times, for a policy that takes them, where names do not tell long jobs from short."""
+    by, keys, times = (next((knob for knob in policy.knobs if knob.name == name), None) for name in KEY_KNOBS)
+    told = kinds(profile)
+    if by is None or keys is None or times is None or told is None or told.by == "name":
+        return {}
+    if not any(job.cpu_ms >= LONG_JOB * profile_traits.median_ms * job.tasks > 0 for job in told.jobs):
+        return {}
+    rows = told.jobs[: min(keys.count, times.count)]
+    values: dict[str, KnobValue] = {
+        by.name: BITS[told.by],
+        keys.name: canonical(keys, [job.key for job in rows]),
+        times.name: canonical(times, [clamp(times, round(job.cpu_ms / job.tasks * 1e6)) for job in rows]),
+    }
+    return {knob.name: values[knob.name] for knob in policy.knobs if knob.name in values}
 
 
 def _hints(policy: Policy, profile: WorkloadProfile, profile_traits: Traits) -> dict[str, KnobValue]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policy_lake.model import Policy, WorkloadProfile
-from tasks.planners.traits import Traits, others_ms, wants_latency
+from tasks.planners.kinds import kinds
+from tasks.planners.traits import Traits, others_ms, wants_latency, wants_makespan
 
 HEAVY_TAIL = 3.0  # largest task over median task
 MANY_WAKEUPS_PER_CPU_S = 50.0
@@ -20,6 +21,7 @@ LONG_WAITS = 2.0  # p99 wait over median burst
 MIXED_BURSTS = 5.0  # longest median burst over shortest
 ALMOST_IDLE = 1.5  # runnable tasks per CPU
 BUSY_SWITCHING_PER_CPU_S = 500.0
+ENDS_NO_SOONER = 0.4  # of a short slice's strength where the goal is an end: work that is let in sooner is no less
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,16 @@ def longest_first(profile: WorkloadProfile, traits: Traits) -> Finding:
         return Finding(0.1, f"{size}, but the goal is latency, which long jobs first make worse", 20_000)
     if traits.tail < HEAVY_TAIL:
         return Finding(0.1, f"{size}: no task is long enough to put first", 20_000)
-    if traits.runnable <= traits.cpus:
+    if traits.crowd <= traits.cpus:
         return Finding(0.1, f"{size}, but {_wanting(traits)}: nothing has to wait", 20_000)
     strength = min(1.0, 0.1 + 3 * (traits.bound - 1))
     if traits.wakeups_per_cpu_s > MANY_WAKEUPS_PER_CPU_S:
         strength *= 0.7
     evidence = f"{size}, and {_wanting(traits)}; fair sharing leaves its tail alone: bound allows {traits.bound:.2f}x"
-    if others_ms(longest) * HEAVY_TAIL < longest.cpu_ms_max_task and longest.tasks > 1:
+    told = kinds(profile)
+    if told is not None and told.by != "name":
+        evidence += f"; {told.by} explains {100 * told.share:.0f} % of how jobs differ, and a name alone does not"
+    elif others_ms(longest) * HEAVY_TAIL < longest.cpu_ms_max_task and longest.tasks > 1:
         strength *= 0.6
         evidence += f"; {longest.tasks} tasks share that name, so it marks the long one poorly"
     return Finding(strength, evidence, 20_000)
@@ -71,6 +76,8 @@ def short_slice(profile: WorkloadProfile, traits: Traits) -> Finding:
     strength = 0.2 + 0.35 * short + 0.35 * waits
     if wants_latency(profile):
         strength = max(strength, 0.7)
+    elif wants_makespan(profile):
+        strength *= ENDS_NO_SOONER
     return Finding(
         strength,
         f"'{waker.comm}' wakes {traits.wakeups_per_cpu_s:.0f} times per CPU and second for "

@@ -6,21 +6,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lake.model import CommandProfile, WorkloadProfile
+from tasks.planners.kinds import parents
 
 JOB_SHARE = 0.01  # of all CPU time
 LATENCY_WORDS = ("latency", "p99", "wake-up", "wakeup", "response")
+MAKESPAN_WORDS = ("makespan", "last job", "of the last", "of its last")
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """The numbers behind the rules.
 
-    `runnable` is the average number of tasks that run or wait for a CPU. `tail` is how many times the median task's
-    CPU time the largest task uses. `bound` is the wall time over the least that any schedule needs.
+    `runnable` is the average number of tasks that run or wait for a CPU, `crowd` the same without the time in which one
+    task is left alone. `tail` is how many times the median task's CPU time the largest task uses. `bound` is the wall
+    time over the least that any schedule needs. `waker` is nobody's parent.
     """
 
     cpus: int
     runnable: float
+    crowd: float
     median_ms: float
     longest: CommandProfile
     tail: float
@@ -40,12 +44,15 @@ def traits(profile: WorkloadProfile) -> Traits:
     wall_s, cpu_s = max(profile.wall_s, 1e-6), max(profile.cpu_s, 1e-6)
     longest = max(rivals, key=lambda command: (command.cpu_ms_max_task, command.comm))
     median_ms = median_task_ms(rivals)
-    # Shells and parents wake often, and matter only where latency is the goal.
-    wakers = commands if wants_latency(profile) else rivals
+    # Shells wake often, and matter only where latency is the goal; a harness wakes whenever a job ends, and never does.
+    harness = parents(profile)
+    of_goal = commands if wants_latency(profile) else rivals
+    wakers = tuple(command for command in of_goal if command.comm not in harness) or (NOBODY,)
     waiting = sum(command.wait_ms for command in commands) / 1000 / wall_s
     return Traits(
         cpus=profile.cpus,
         runnable=profile.parallelism + waiting,
+        crowd=_crowd(profile, profile.parallelism + waiting, longest),
         median_ms=median_ms,
         longest=longest,
         tail=longest.cpu_ms_max_task / max(median_ms, 0.01),
@@ -57,9 +64,22 @@ def traits(profile: WorkloadProfile) -> Traits:
     )
 
 
+def _crowd(profile: WorkloadProfile, runnable: float, longest: CommandProfile) -> float:
+    """How many tasks want a CPU on average until the longest is alone: that idles all other CPUs, and ends the run."""
+    wall_s = max(profile.wall_s, 1e-6)
+    idle_s = max(wall_s * profile.cpus - profile.cpu_s, 0.0)
+    alone_s = min(idle_s / (profile.cpus - 1), longest.cpu_ms_max_task / 1000) if profile.cpus > 1 else 0.0
+    return (runnable * wall_s - alone_s) / (wall_s - alone_s) if alone_s < wall_s else runnable
+
+
 def wants_latency(profile: WorkloadProfile) -> bool:
     """Whether the goal is told in words of latency."""
     return any(word in profile.goal.lower() for word in LATENCY_WORDS)
+
+
+def wants_makespan(profile: WorkloadProfile) -> bool:
+    """Whether the goal is told in words of the end of all work."""
+    return any(word in profile.goal.lower() for word in MAKESPAN_WORDS)
 
 
 def competing(profile: WorkloadProfile) -> tuple[CommandProfile, ...]:

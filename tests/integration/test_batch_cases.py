@@ -84,7 +84,7 @@ def comms(done):
 
 
 def test_there_is_a_descriptor_for_each_case_and_a_case_for_each_descriptor():
-    assert {f"batch-{name}" for name in SIZES} == {id for id in workload_ids() if id.startswith("batch-")}
+    assert {f"batch-{name}" for name in SIZES} == {id for id in workload_ids() if workload(id).program == "batchcase"}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -114,6 +114,22 @@ def test_a_case_does_its_work_and_leaves_nothing(name, sanitized, tmp_path):
     assert not list(tmp_path.iterdir())
     wanted = workload(f"batch-{name}")
     assert {wanted.metric, wanted.bound, *(guard.metric for guard in wanted.guards)} <= set(out)
+
+
+@pytest.mark.parametrize("naming", [1, 2])
+@pytest.mark.parametrize("name", SIZES)
+def test_a_job_that_calls_exec_still_has_its_inputs(name, naming, sanitized, tmp_path):
+    shuffled = ("--seed", 5, "--jobs", 4, "--shuffle", 1)
+    named = run(sanitized, *tiny(name, *shuffled), TMPDIR=str(tmp_path))
+    done = run(sanitized, *tiny(name, *shuffled, "--naming", naming), TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["ok"] and comms(done) == comms(named)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_of_no_batch_is_refused(sanitized):
+    done = run(sanitized, "--job", 3)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.endswith("--job is for its own jobs\n")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -162,6 +178,7 @@ def test_a_job_that_cannot_write_fails_the_batch_in_one_line(sanitized):
         (["logs", "--small", 300, "--large", "x"], "--large must be a whole number"),
         (["logs", "--small", 300, "--large", 300, "--jobs", 1], "--jobs must be"),
         (["logs", "--small", 300, "--large", 300, "--order", 1], "unknown option '--order'"),
+        (["logs", "--small", 300, "--large", 300, "--naming", 3], "--naming must be"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(sanitized, args, said):

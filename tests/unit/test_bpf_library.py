@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the library's policies say of themselves, and what knob values become."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import bpf
+from benchmarks.profile_jobs import PARTS
+from benchmarks.workloads import workload_ids
 from bpf.library import policies, policy, read_policy
 from policy_lake.errors import InputError
+from tasks.planners.kinds import BITS
 
+BPF_DIR = Path(bpf.__file__).parent
 IDS = ("fifo", "ljf", "percpu", "rr", "vtime")
 ESSAY = """\
 // SPDX-License-Identifier: GPL-2.0-only
@@ -39,7 +47,7 @@ def test_a_library_policy_tells_what_a_planner_needs(policy_id):
     library_policy = policy(policy_id)
     assert library_policy.origin == "library"
     assert library_policy.title and library_policy.summary and library_policy.good_for and library_policy.weak_at
-    assert set(library_policy.workloads) <= {"batch", "wakeup"} and library_policy.workloads
+    assert library_policy.workloads and set(library_policy.workloads) <= set(workload_ids())
     assert f"SX_OPS({policy_id}," in library_policy.source
     for knob in library_policy.knobs:
         assert knob.doc, knob
@@ -48,10 +56,21 @@ def test_a_library_policy_tells_what_a_planner_needs(policy_id):
             assert knob.low <= int(knob.default) <= knob.high, knob
 
 
-def test_ljf_takes_sixteen_names_and_times():
+def test_ljf_takes_sixteen_names_or_sixty_four_keys_and_times():
     knobs = {knob.name: knob for knob in policy("ljf").knobs}
     assert (knobs["job_comm"].kind, knobs["job_comm"].count) == ("names", 16)
-    assert (knobs["job_cpu_ns"].kind, knobs["job_cpu_ns"].count) == ("ints", 16)
+    assert (knobs["job_cpu_ns"].kind, knobs["job_cpu_ns"].count) == ("ints", 64)
+    assert (knobs["job_key"].kind, knobs["job_key"].count, knobs["job_key"].c_type) == ("ints", 64, "u64")
+    assert (knobs["job_by"].low, knobs["job_by"].high, knobs["job_by"].default) == (1, 2 ** len(PARTS) - 1, "1")
+
+
+def test_the_parts_of_a_key_have_the_same_places_in_c_and_here():
+    source = (BPF_DIR / "primitives" / "jobkey.h").read_text()
+    names = re.findall(r"^\tSX_JOB_(\w+),", source, flags=re.MULTILINE)
+    assert [name.lower() for name in names] == [*PARTS, "parts"]
+    assert [BITS[part] for part in PARTS] == [1 << place for place in range(len(PARTS))]
+    reader = (BPF_DIR / "probes" / "observe_jobs.h").read_text()
+    assert ", ".join(f'"{part}"' for part in PARTS) in reader
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():

@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 from planner_cases import BATCH, LATENCY, command, policy
 
-from policy_lake.model import WorkloadProfile
+from policy_lake.model import JobProfile, WorkloadProfile
+from tasks.planners.kinds import name_key
 from tasks.planners.rules import control, fair, kind_of, local, longest_first, short_slice
-from tasks.planners.traits import Traits, bound, competing, median_task_ms, others_ms, traits, wants_latency
+from tasks.planners.traits import (
+    Traits,
+    bound,
+    competing,
+    median_task_ms,
+    others_ms,
+    traits,
+    wants_latency,
+    wants_makespan,
+)
 
 LONG = command("long", 1, 900.0, 900.0)
 QUICK = command("quick", 8, 100.0, 20.0, burst_us_p50=400.0, wait_us_p99=700.0)
-BUSY = Traits(cpus=2, runnable=8.0, median_ms=100.0, longest=LONG, tail=9.0, bound=1.2, waker=QUICK,
+BUSY = Traits(cpus=2, runnable=8.0, crowd=8.0, median_ms=100.0, longest=LONG, tail=9.0, bound=1.2, waker=QUICK,
               wakeups_per_cpu_s=10.0, switches_per_cpu_s=100.0, hog=LONG)  # fmt: skip
 
 
@@ -36,6 +46,55 @@ def test_the_numbers_of_a_profile_are_those_worked_out_by_hand() -> None:
     assert known.bound == pytest.approx(2.0 / 0.397)
     swift = traits(replace(batch, goal="lower the latency"))
     assert swift.waker is shell and swift.wakeups_per_cpu_s == pytest.approx(5802 / 2 / 4), "for latency shells count"
+
+
+def test_a_tail_of_one_task_counts_in_no_crowd() -> None:
+    # 8 CPUs, 40 tasks for 1 s, then one alone for 3 s: on average 10.75 runnable, but it is 40 until the tail begins.
+    long = command("long", 1, 4000.0, 4000.0, wait_ms=0.0)
+    rest = command("rest", 39, 7000.0, 180.0, wait_ms=32_000.0)
+    tail = profile(long, rest, wall_s=4.0, cpu_s=11.0, parallelism=11 / 4, cpus=8)
+    assert traits(tail).runnable == pytest.approx(10.75) and traits(tail).crowd == pytest.approx(40.0)
+    assert longest_first(tail, replace(traits(tail), runnable=7.0, bound=1.3)).strength > 0.7
+    busy = replace(tail, cpu_s=32.0, parallelism=8.0)
+    assert traits(busy).crowd == traits(busy).runnable, "no CPU was idle, so nobody was alone"
+    one = replace(tail, cpus=1)
+    assert traits(one).crowd == traits(one).runnable
+    short = profile(replace(long, cpu_ms_max_task=500.0), rest, wall_s=4.0, cpu_s=11.0, parallelism=11 / 4, cpus=8)
+    assert traits(short).crowd == pytest.approx((43.0 - 0.5) / 3.5), "nor longer than the longest task runs"
+    sole = profile(replace(long, cpu_ms_max_task=9000.0), wall_s=4.0, cpu_s=4.0, parallelism=1.0, cpus=2)
+    assert traits(sole).crowd == traits(sole).runnable == 1.0
+
+
+def test_a_harness_that_waits_for_its_children_is_no_waker() -> None:
+    harness = command("harness", 1, 50.0, 50.0, wakeups=5000)
+    worker = command("worker", 4, 600.0, 300.0, wakeups=100)
+    parent = JobProfile("parent", name_key("harness"), 4, 600.0, 300.0, 0.0)
+    batch = profile(harness, worker, wall_s=1.0, cpu_s=0.65, cpus=1)
+    assert traits(batch).waker is harness, "nothing says that it is one"
+    told = replace(batch, jobs=(parent,))
+    assert traits(told).waker is worker and traits(told).wakeups_per_cpu_s == pytest.approx(100)
+    swift = replace(told, goal="lower the latency")
+    assert traits(swift).waker is worker, "whatever the goal"
+    many = replace(told, commands=(replace(harness, tasks=2), worker))
+    assert traits(many).waker.comm == "harness", "of two one may be a child"
+    assert traits(replace(told, jobs=(replace(parent, by="name"),))).waker is harness
+
+
+def test_a_short_slice_ends_no_batch_sooner() -> None:
+    replies = replace(BATCH, goal="more replies")
+    built = replace(BATCH, goal="Shorten the makespan: until the end of its last process")
+    for goal, strongest in ((BATCH, 0.36), (built, 0.36), (LATELY, 0.9), (replies, 0.9)):
+        assert short_slice(goal, waking(wait_us_p99=10**6)).strength == pytest.approx(strongest)
+
+
+def test_what_tells_long_jobs_from_short_ones_need_not_be_a_name() -> None:
+    long = JobProfile("arguments", "7", 1, 900.0, 900.0, 0.0)
+    rest = JobProfile("arguments", "8", 39, 390.0, 10.0, 0.0)
+    unnamed = replace(BATCH, jobs=(long, rest))
+    found = longest_first(unnamed, replace(BUSY, longest=SHARED))
+    assert found.strength == pytest.approx(0.7) and "arguments explains 100 %" in found.evidence
+    named = replace(BATCH, jobs=(replace(long, by="name"), replace(rest, by="name")))
+    assert longest_first(named, replace(BUSY, longest=SHARED)).strength == pytest.approx(0.42)
 
 
 def test_one_cpu_and_none_are_counted_as_one() -> None:
@@ -66,6 +125,15 @@ def test_a_command_competes_with_more_than_a_hundredth_of_the_cpu_time() -> None
 )
 def test_latency_is_what_a_goal_says(goal: str, is_latency: bool) -> None:
     assert wants_latency(replace(BATCH, goal=goal)) is is_latency
+
+
+@pytest.mark.parametrize(
+    ("goal", "is_end"),
+    [("Cut the MAKESPAN", True), ("until the last job ends", True), ("the end of the last", True),
+     ("the end of its last process", True), ("last but not least, replies", False), ("", False)],
+)  # fmt: skip
+def test_an_end_is_what_a_goal_says(goal: str, is_end: bool) -> None:
+    assert wants_makespan(replace(BATCH, goal=goal)) is is_end
 
 
 @pytest.mark.parametrize(
@@ -117,8 +185,8 @@ EVEN = command("long", 2, 900.0 + 300.0, 900.0)
         (LATELY, {}, 0.1),
         (BATCH, {"tail": 2.9}, 0.1),
         (BATCH, {"tail": 3.0}, 0.7),
-        (BATCH, {"runnable": 2.0}, 0.1),
-        (BATCH, {"runnable": 2.1}, 0.7),
+        (BATCH, {"crowd": 2.0}, 0.1),
+        (BATCH, {"crowd": 2.1, "runnable": 1.1}, 0.7),
         (BATCH, {"wakeups_per_cpu_s": 50.0}, 0.7),
         (BATCH, {"wakeups_per_cpu_s": 51.0}, 0.49),
         (BATCH, {"longest": SHARED}, 0.42),
@@ -141,14 +209,14 @@ def waking(**changes: Any) -> Traits:
 @pytest.mark.parametrize(
     ("goal", "changes", "strength", "slice_us"),
     [
-        (BATCH, {}, 0.55, 600),
-        (BATCH, {"wakeups_per_cpu_s": 50.0}, 0.55, 600),
+        (BATCH, {}, 0.22, 600),
+        (BATCH, {"wakeups_per_cpu_s": 50.0}, 0.22, 600),
         (BATCH, {"wakeups_per_cpu_s": 49.0}, 0.05, 600),
-        (BATCH, {"wait_us_p99": 800.0}, 0.9, 600),
-        (BATCH, {"wait_us_p99": 799.0}, 0.55, 600),
-        (BATCH, {"burst_us_p50": 2000.0}, 0.55, 2000),
-        (BATCH, {"burst_us_p50": 2001.0}, 0.2, 2000),
-        (BATCH, {"burst_us_p50": 100.0}, 0.9, 200),
+        (BATCH, {"wait_us_p99": 800.0}, 0.36, 600),
+        (BATCH, {"wait_us_p99": 799.0}, 0.22, 600),
+        (BATCH, {"burst_us_p50": 2000.0}, 0.22, 2000),
+        (BATCH, {"burst_us_p50": 2001.0}, 0.08, 2000),
+        (BATCH, {"burst_us_p50": 100.0}, 0.36, 200),
         (LATELY, {}, 0.7, 600),
         (LATELY, {"wait_us_p99": 800.0}, 0.9, 600),
     ],

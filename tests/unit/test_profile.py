@@ -14,6 +14,7 @@ from benchmarks.workloads import workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran, SchedState, Watch
 from policy_lake.guest import GuestReport
+from policy_lake.model import JobProfile
 
 BATCH_OUT = {"makespan_ms": 1740.0, "mean_end_ms": 950.0, "bound_ms": 1330.0}
 SHORT = {
@@ -23,7 +24,28 @@ SHORT = {
 }  # fmt: skip
 LONG = SHORT | {"comm": "batch-long", "tasks": 1, "cpu_ns": 900_000_000, "cpu_ns_max_task": 900_000_000, "wakeups": 1}
 PARENT = SHORT | {"comm": "batch", "tasks": 1, "cpu_ns": 12_000_000, "cpu_ns_max_task": 12_000_000}
-SEEN = {"wall_ns": 1_750_000_000, "cpus": 2, "exit": 0, "commands": [PARENT, SHORT, LONG], "out": json.dumps(BATCH_OUT)}
+JOBS = [
+    {
+        "by": "name",
+        "key": "18446744073709551615",
+        "tasks": 1,
+        "cpu_ns": 900_000_000,
+        "cpu_ns_max_task": 900_000_000,
+        "squares": 188_000_000,
+    },
+    {
+        "by": "arguments",
+        "key": "0",
+        "tasks": 2,
+        "cpu_ns": 1_000_000_000,
+        "cpu_ns_max_task": 900_000_000,
+        "squares": 190_921_283,
+    },
+]
+SEEN = {
+    "wall_ns": 1_750_000_000, "cpus": 2, "exit": 0, "commands": [PARENT, SHORT, LONG], "jobs": JOBS,
+    "out": json.dumps(BATCH_OUT),
+}  # fmt: skip
 OFF = SchedState("disabled", "", 0)
 
 
@@ -61,6 +83,43 @@ def test_the_numbers():
     assert (short.tasks, short.cpu_ms, short.cpu_ms_max_task, short.switches) == (39, 1755, 54, 700)
     assert 2**12 < short.burst_us_p50 < 2**13
     assert 2**16 < short.wait_us_p99 < 2**17
+
+
+def test_jobs_by_what_tells_them_apart():
+    one, two = read_profile(workload("batch"), report()).jobs
+    assert one == JobProfile("name", "18446744073709551615", 1, 900.0, 900.0, 0.0), "a task alone differs from nobody"
+    assert (two.by, two.key, two.tasks, two.cpu_ms, two.cpu_ms_max_task) == ("arguments", "0", 2, 1000.0, 900.0)
+    assert two.cpu_ms_sd == pytest.approx(400.0, rel=1e-3)  # of 900 ms and 100 ms
+    alike = JOBS[1] | {"squares": 1}
+    assert read_profile(workload("batch"), report(SEEN | {"jobs": [alike]})).jobs[0].cpu_ms_sd == 0.0
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ({}, "field 'jobs'"),
+        ([7], "job 0: is not an object"),
+        ([JOBS[0], JOBS[1] | {"by": "colour"}], "job 1: field 'by' must be one of name, arguments,"),
+        ([JOBS[0] | {"key": "-1"}], "field 'key' must be a number of 64 bits"),
+        ([JOBS[0] | {"key": ""}], "field 'key' must"),
+        ([JOBS[0] | {"key": "²"}], "field 'key' must"),
+        ([JOBS[0] | {"key": str(2**64)}], "field 'key' must"),
+        ([JOBS[0] | {"key": "0" * 21}], "field 'key' must"),
+        ([JOBS[0] | {"tasks": 0}], "field 'tasks'"),
+        ([JOBS[0] | {"squares": -1}], "field 'squares'"),
+        (JOBS * 196, "field 'jobs' has 392 rows, more than 390"),
+    ],
+)
+def test_nonsense_of_jobs_is_named(jobs, said):
+    with pytest.raises(InfraError, match=said):
+        read_profile(workload("batch"), report(SEEN | {"jobs": jobs}))
+
+
+@pytest.mark.parametrize("field", list(JOBS[0]))
+def test_a_missing_field_of_a_job_is_named(field):
+    job = {name: value for name, value in JOBS[1].items() if name != field}
+    with pytest.raises(InfraError, match=f"job 1: field '{field}' is missing"):
+        read_profile(workload("batch"), report(SEEN | {"jobs": [JOBS[0], job]}))
 
 
 def test_the_words_say_who_competes_and_what_for():
