@@ -61,7 +61,8 @@ class Provenance:
     Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
     those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
     are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
-    `costs` are those of the machine that the CPUs were taken for, in words `machine`.
+    `costs` are those of the machine that the CPUs were taken for, in words `machine`; where nobody named one,
+    `taken_as` says how the default came about, and what to do for another.
     `workload_file` is the descriptor's path where its id does not lead to it: without that nobody would find it again.
     """
 
@@ -86,6 +87,7 @@ class Provenance:
     files: tuple[str, ...] = ()
     machine: str = ""
     costs: Costs | None = None
+    taken_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     smt: int = number(limits.SMT, description="CPUs of a guest that share a core")
     nodes: int = number(limits.NODES, description="NUMA nodes of a guest, of whole last-level caches")
     machine: str = Field(
-        default="", description="what a guest's CPUs are taken for (`schedcp machines`); empty: only instructions cost"
+        default="", description="what a guest's CPUs are taken for (`schedcp machines`); empty: this host, for a score"
     )
     memory_mib: int = number(limits.MEMORY_MIB)
     microvm_slots: int = number(limits.SLOTS, description="guests at once; 0 means as many as the host's CPUs bear")

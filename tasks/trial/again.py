@@ -23,7 +23,7 @@ from tasks.trial.trial import trial
 
 # What of a score's provenance was asked for and is so again; the rest is what may have changed meanwhile.
 _ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file",
-                    "machine", "costs", "files"})  # fmt: skip
+                    "machine", "costs", "taken_as", "files"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     }  # fmt: skip
     workload = find_workload(of.workload_file or before.workload, settings.model_copy(update=as_then))
     topology = Topology(of.cpus, of.llcs, of.smt, of.nodes)
-    shape = Shape(topology, before.clock, settings.cold, machine=of.machine, costs=of.costs).bearing(workload)
+    shape = Shape(topology, before.clock, settings.cold, machine=of.machine, costs=of.costs, said=of.taken_as).bearing(
+        workload
+    )
     spec = TrialSpec(
         candidate=_candidate(before.candidate, lake),
         workload=workload,
