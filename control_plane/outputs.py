@@ -202,9 +202,10 @@ class MachineOutput:
 
 @dataclass(frozen=True, slots=True)
 class MachinesOutput:
-    """The project's machines by name, this host last."""
+    """The project's machines by name, this host last; where that cannot be told, `host_wrong` says why."""
 
     machines: tuple[MachineOutput, ...]
+    host_wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ def shape_of(settings: Settings, cpus: int = 2) -> Shape:
     if asked != (1, 1, 1):
         raise InputError("a machine says how its CPUs lie: with --machine there is no --llcs, --smt or --nodes")
     scaled = at(find_machine(settings.machine, settings), settings.cpus or cpus)
+    if settings.cpus and scaled.model.topology.cpus != settings.cpus:
+        log.warning("--cpus %d: the guest has %s", settings.cpus, scaled.words)
     words = f"{scaled.model.name}, {scaled.words}" if scaled.words else scaled.model.name
     return Shape(scaled.model.topology, settings.clock, settings.cold, machine=words, costs=scaled.model.costs)
 
@@ -113,6 +115,19 @@ def shape_on(settings: Settings, topology: Topology) -> Shape:
     return replace(shape, topology=topology)
 
 
+def check_topologies(settings: Settings) -> None:
+    """InputError for a topology to try that the machine which was asked for has not with as many CPUs."""
+    if settings.machine in ("", FLAT):
+        return
+    model = find_machine(settings.machine, settings)
+    for asked in settings.more_topologies:
+        has = at(model, asked.cpus).model.topology
+        if asked != has:
+            raise InputError(
+                f"--topology: {asked} contradicts --machine {model.name}, where so many are {has}: leave one out"
+            )
+
+
 def shape_for(settings: Settings, wanted: Workload) -> Shape:
     """The guest for a workload: what the settings ask for, or else as many of this host's CPUs as the workload wants.
 
@@ -121,6 +136,8 @@ def shape_for(settings: Settings, wanted: Workload) -> Shape:
     if settings.machine or settings.model_fields_set & {"llcs", "smt", "nodes"}:
         return shape_of(settings, wanted.cpus).bearing(wanted)
     default = default_machine(settings, settings.cpus or wanted.cpus)
+    if settings.cpus and default.topology.cpus != settings.cpus:
+        log.warning("--cpus %d: the guest has %s", settings.cpus, default.topology)
     shape = Shape(default.topology, settings.clock, settings.cold, said=default.said).bearing(wanted)
     if default.costs is None:
         return shape
@@ -166,7 +183,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     if slow:
         log.warning("%s", slow)
     if machine.accel == "kvm" or shape.clock == "wall":
-        _refuse_costs(shape, "times are the host's own")
+        wall = "leave out --clock wall" if shape.clock == "wall" else "set SCHEDCP_ACCEL=tcg"
+        _refuse_costs(shape, f"times are the host's own here: {wall}, or --machine")
         return Guest(machine, installed, slow)
     try:
         machine = replace(machine, clock=usable_clock(cache_dir))
@@ -179,7 +197,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     keeps = not shape.cold and not shape.root
     if shape.costs:
         if not keeps:
-            _refuse_costs(shape, f"this guest boots ({'--cold' if shape.cold else shape.root}), and no boot is charged")
+            cold = "leave out --cold" if shape.cold else f"take another --size: this one has {shape.root} in the guest"
+            _refuse_costs(shape, f"no boot is charged, and this guest boots: {cold}, or leave out --machine")
         machine = replace(machine, model=Model(shape.costs, task_layout(installed, cache_dir)))
     return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), installed, slow)
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine_file import read_machine
-from benchmarks.machines import machine
+from benchmarks.machines import HOST, machine
 from policy_lake.machine_model import FLAT, WHOLE, Costs, MachineModel
 from policy_lake.topology import Topology
 from tasks.host.cpus import SYS
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
 
-HOST = "host"
 MEASURED = "machine.toml"  # in the data directory: what `schedcp machine measure` wrote, or a user
 
 
