@@ -83,7 +83,7 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
         files=of.files,
     )
     again = run_here(trial(spec), spec, lake, recompute=True, what=f"score {before.id} again")
-    moved = ("machine",) if again.score and _another_machine(of, settings) else ()
+    moved = ("machine",) if _another_machine(of, settings) else ()
     return Again(before, again, (*_changed(of, again.score), *moved))
 
 

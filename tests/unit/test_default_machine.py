@@ -15,6 +15,7 @@ from machine_cases import MINE, sysfs, write
 from trial_cases import BATCH, spec
 
 from policy_lake.errors import InputError
+from policy_lake.machine_model import FLAT
 from policy_lake.topology import Topology
 from tasks.host import default_machine as module
 from tasks.host import guest
@@ -23,6 +24,7 @@ from tasks.host.guest import Shape, shape_for, shape_of, shape_on
 from tasks.host.settings import load_settings
 from tasks.run.spent import spent_lines
 from tasks.trial.build import provenance_of
+from verifier_vm.machine.kernel import Kernel
 
 PAIRS = [[n, n + 8] for n in range(8)]
 LLCS = [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]]
@@ -151,3 +153,42 @@ def test_a_score_says_what_its_cpus_were_taken_for(tmp_path: Path, monkeypatch: 
     given = replace(given, shape=replace(given.shape, said="so"))
     made: Any = SimpleNamespace(machine=machine, kernel=SimpleNamespace(sha256="k"))
     assert provenance_of(given, None, made).taken_as == "so"
+
+
+def test_a_count_that_cannot_be_is_said_before_anything_runs(
+    large: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shape_for(settings(tmp_path, cpus=3), BATCH)
+    assert caplog.messages == ["--cpus 3: the guest has 4 CPUs, 2 threads a core"]
+    caplog.clear()
+    shape_of(settings(tmp_path, cpus=9, machine="server"))
+    assert caplog.messages == ["--cpus 9: the guest has 10 of 64 CPUs: 2 of 8 LLCs, since 9 cannot be spread evenly"]
+    caplog.clear()
+    shape_for(settings(tmp_path, cpus=4), BATCH)
+    shape_of(settings(tmp_path, machine="server"), 9)
+    assert caplog.messages == [], "nobody asked for another count"
+
+
+@pytest.mark.parametrize(
+    ("shape", "accel", "cure"),
+    [
+        (Shape(Topology(), clock="wall"), "auto", "leave out --clock wall"),
+        (Shape(Topology()), "kvm", "set SCHEDCP_ACCEL=tcg"),
+        (Shape(Topology(), cold=True), "tcg", "leave out --cold"),
+        (Shape(Topology(), root="kernel-source"), "tcg", "take another --size"),
+    ],
+)
+def test_where_a_machine_cannot_be_charged_the_next_step_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Shape, accel: str, cure: str
+) -> None:
+    for name in ("kernel", "initrd", "v.so"):
+        (tmp_path / name).write_bytes(b"")
+    kernel = Kernel("7.3.4", tmp_path / "kernel", tmp_path, "k" * 64, "btf")
+    monkeypatch.setattr(guest, "installed_kernel", lambda *_: kernel)
+    monkeypatch.setattr(guest, "build_image", lambda *_: tmp_path / "initrd")
+    monkeypatch.setattr(guest, "_probe_object", lambda *_: b"")
+    monkeypatch.setattr(guest, "with_root", lambda *_: tmp_path / "initrd")
+    monkeypatch.setattr(guest, "usable_clock", lambda _: tmp_path / "v.so")
+    asked = replace(shape, costs=FLAT, machine="desktop, 8 of 16 CPUs")
+    with pytest.raises(InputError, match=rf"^--machine desktop: .*{cure}"):
+        guest.prepare_guest(settings(tmp_path, accel=accel), asked)
