@@ -16,6 +16,7 @@ from policy_lake.machine_model import WHOLE, Costs, MachineModel
 from policy_lake.show import for_terminal
 from policy_lake.topology import Topology
 
+_QUOTED = re.compile(r"'(\w+)'")
 ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
@@ -31,7 +32,8 @@ def read_machine(path: Path) -> MachineModel:
     except InputError as error:
         raise InputError(f"{path}: field 'topology': {error}") from None
     for name, wrong in faults(described, given_numbers(data)):
-        raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(wrong)}")
+        also = _QUOTED.sub(lambda match: f"'{_in_table(match[1])}'", wrong)
+        raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(also)}")
     return MachineModel(described.name, topology, costs_of(described.costs), described.title, dict(described.sources))
 
 

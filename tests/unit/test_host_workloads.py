@@ -217,7 +217,7 @@ def test_footprints_of_a_trace_are_the_user_s_the_recording_s_or_a_guess(setting
         add_workload(descriptor(tmp_path / "one.toml", "one"), settings, footprints_kib={"top": 4})
 
 
-@pytest.mark.parametrize("word", ["", "cc1", "=", "cc1=", "cc1=0", "cc1=131073", "cc1=4 ", "cc1=1e3", "cc1=\u0664"])
+@pytest.mark.parametrize("word", ["", "cc1", "=", "cc1=", "cc1=0", "cc1=131073", "cc1=4x", "cc1=1e3", "cc1=\u0664"])
 def test_a_footprint_that_is_none_is_refused_in_one_line(word: str) -> None:
     with pytest.raises(InputError) as caught:
         footprints_in([word])

@@ -162,7 +162,8 @@ def test_a_number_beyond_its_limits_is_told_as_what_it_is(tmp_path: Path, number
 def test_a_contradiction_names_both_fields(tmp_path: Path, old: str, new: str, both: tuple[str, str]) -> None:
     with pytest.raises(InputError) as refused:
         read_machine(write(tmp_path, MINE.replace(old, new, 1)))
-    assert all(f"'{name}'" in str(refused.value) for name in both), refused.value
+    shown = [f"'costs.{name}'" if name in NUMBERS else f"'{name}'" for name in both]
+    assert all(name in str(refused.value) for name in shown), refused.value
 
 
 @pytest.mark.parametrize(
