@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 Direction = Literal["lower", "higher"]
 Accel = Literal["kvm", "tcg"]
 WorkloadSize = Literal["smoke", "standard", "full"]
+FootprintSource = Literal["user", "peak_rss", "default"]
 Family = Literal["batch", "schbench", "kernel-build", "wakeup", "own"]
 WORKLOAD_SIZES: tuple[WorkloadSize, ...] = get_args(WorkloadSize)
 ACCELS: tuple[Accel, ...] = get_args(Accel)
@@ -32,6 +33,15 @@ class Guard:
     unit: str
     direction: Direction
     limit: float = 1.10
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What one process of a recorded command works on, in KiB (0: the machine's `user_kib` counts), by whose word."""
+
+    name: str
+    kib: int
+    source: FootprintSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,8 @@ class Workload:
     are fields of the JSON object that the program prints last; `bound` is the least value of the metric that
     arithmetic allows, or empty. `timeout_s` ends one run of tier standard, and of a longer tier in proportion; `cpus`
     is the number of CPUs where none is asked for. `trace` is the file that program `replay` replays, `{trace}` among
-    its arguments. `root` names what else the guest's file system holds (`kernel-source`: Linux's source, a toolchain),
+    its arguments; `footprints_kib` are working sets of its processes by name, in place of the trace's own estimates.
+    `root` names what else the guest's file system holds (`kernel-source`: Linux's source, a toolchain),
     `memory_mib` the least memory with which it bears that. A tier may have fields of its own under `instead`.
 
     The last four are no fields of the file: which file it was, the tier that is to be run, the user's own binary, and
@@ -95,6 +106,7 @@ class Workload:
     root: str = ""
     memory_mib: int = 0
     instead: dict[WorkloadSize, Instead] = field(default_factory=dict)
+    footprints_kib: dict[str, int] = field(default_factory=dict)
     file: str = ""
     tier: WorkloadSize = "standard"
     binary: Binary | None = None

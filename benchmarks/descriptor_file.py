@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.descriptor import ACCELS, PLACEHOLDER, REPLAY, ROOTS, Workload, as_in, numbers_of, sizes_of
 from benchmarks.toml_file import read_toml, validated
 from policy_lake import limits
@@ -66,6 +67,8 @@ def _faults(described: Workload) -> Iterator[tuple[str, str]]:
         yield "root", f"'{described.root}' is not one of {', '.join(ROOTS)}"
     if bool(described.trace) != (described.program == REPLAY):
         yield "trace", f"goes with program '{REPLAY}', and only with that"
+    if described.footprints_kib and described.program != REPLAY:
+        yield "footprints_kib", f"goes with program '{REPLAY}': other programs tell their own"
     yield from _placeholder_faults(described)
 
 
@@ -85,6 +88,10 @@ def _text_faults(described: Workload) -> Iterator[tuple[str, str]]:
 
 
 def _count_faults(described: Workload) -> Iterator[tuple[str, str]]:
+    if len(described.footprints_kib) > limits.TRACE_TASKS:
+        yield "footprints_kib", "has more entries than any trace has names"
+    for name in (name for name in described.footprints_kib if len(comm_bytes(name)) > COMM_BYTES):
+        yield "footprints_kib", f"'{shortened(name, 60)}' is no name of a task: it has more than {COMM_BYTES} bytes"
     several = {"args": len(described.args), "guards": len(described.guards)}
     several |= {f"work.{table}": len(numbers) for table, numbers in described.work.items()}
     for name, count in several.items():
@@ -103,6 +110,8 @@ def _number_faults(described: Workload) -> Iterator[tuple[str, str]]:
         numbers.append(("memory_mib", limits.WORK_MEMORY_MIB, described.memory_mib))
     numbers += [(f"runs_s.{tier}", limits.RUN_S, seconds) for tier, seconds in described.runs_s.items()]
     numbers += [(f"guards.{n}.limit", limits.GUARD_FACTOR, guard.limit) for n, guard in enumerate(described.guards)]
+    for name, kib in described.footprints_kib.items():
+        numbers.append((f"footprints_kib.{shortened(name, 60)}", limits.WORKLOAD_FOOTPRINT_KIB, kib))
     for table, named in described.work.items():
         numbers += [(f"work.{table}.{name}", limits.WORK_NUMBER, number) for name, number in named.items()]
     for name, limit, number in numbers:

@@ -44,6 +44,8 @@ def _finding(guard: Guard, score: Score) -> Finding:
     if factor <= guard.limit:
         return Finding("guard", "note", f"{figures}: within its limit ({guard.limit:g} times worse)", guard.metric,
                        code=Code.GUARD)  # fmt: skip
+    of = score.provenance
+    figures += f" (machine: {of.machine})" if of and of.machine else ""
     reason = f"{figures}: {factor:.2f} times worse, and {guard.limit:g} is the limit that the workload sets"
     advice = f"keep {guard.metric} near what it is under {score.baseline}; the workload's file says why it is guarded"
     return Finding("guard", "reject", reason, guard.metric, advice, Code.GUARD)

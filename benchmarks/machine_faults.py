@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from benchmarks.machine_fields import Described, Priced
@@ -69,7 +70,8 @@ def _beyond_limits(costs: Priced) -> Iterator[tuple[str, str]]:
 def _outside(limit: Limit, number: float) -> str:
     if limit.low <= number <= limit.high:  # never so for what is not a number
         return ""
-    shown = number if abs(number) < 2**64 else "a larger number"
+    nan = isinstance(number, float) and math.isnan(number)
+    shown = number if nan or abs(number) < 2**64 else "a larger number"
     return f"must be from {limit.span}{f' {limit.unit}' if limit.unit else ''}, not {shown}"
 
 

@@ -16,6 +16,7 @@ from policy_lake.machine_model import WHOLE, Costs, MachineModel
 from policy_lake.show import for_terminal
 from policy_lake.topology import Topology
 
+_QUOTED = re.compile(r"'(\w+)'")
 ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
@@ -31,8 +32,14 @@ def read_machine(path: Path) -> MachineModel:
     except InputError as error:
         raise InputError(f"{path}: field 'topology': {error}") from None
     for name, wrong in faults(described, given_numbers(data)):
-        raise InputError(f"{path}: field '{for_terminal(name)}': {for_terminal(wrong)}")
+        also = _QUOTED.sub(lambda match: f"'{_in_table(match[1])}'", wrong)
+        raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(also)}")
     return MachineModel(described.name, topology, costs_of(described.costs), described.title, dict(described.sources))
+
+
+def _in_table(name: str) -> str:
+    """The field as it is found in the file: `costs.user_ps`."""
+    return f"costs.{name}" if name.partition(".")[0] in {one.name for one in fields(Priced)} else name
 
 
 def given_numbers(data: dict[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ Form = Literal["png", "svg"]
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 GREY = "#999999"
 MOST_TASKS = 16
+TITLE = 90  # characters of a title on one line of a figure 9 inches wide
 LABEL = 34  # characters of a bar's name on one line
 _known_characters: dict[str, AbstractSet[int]] = {}  # by the font's file
 
@@ -171,7 +173,8 @@ def _others(timeline: Timeline, names: Sequence[str]) -> set[str]:
 
 def add_legend(figure: Figure, panel: Any, title: str) -> None:
     """The title above, and below what the panel's colours stand for."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    whole = "\n".join(textwrap.wrap(title, TITLE, break_on_hyphens=False))
+    figure.suptitle(whole, x=0.01, ha="left", fontsize=10, fontweight="bold")
     if panel.get_legend_handles_labels()[0]:
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
 

@@ -16,6 +16,8 @@ from policy_lake.files import read_outside
 from policy_lake.show import for_terminal, shortened
 
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
+# A number by itself, as in a list of 64; in a dotted key of digits each of these has another dot beside it.
+_FLOAT = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 _MOST_DIGITS = "not valid TOML: a number has too many digits"
 _DEEP = "not a descriptor: it is nested too deep"
 T = TypeVar("T")
@@ -28,13 +30,15 @@ def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None, links: 
     """
     data = read_outside(path, limits.DESCRIPTOR_BYTES, links=links)
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         known = (what for begins, what in (instead or {}).items() if data.startswith(begins))
         raise InputError(f"{path}: {next(known, 'not a text file in UTF-8')}") from None
     for number, line in enumerate(text.splitlines(), 1):
-        if _QUOTED.sub("", line).count(".") > limits.DESCRIPTOR_DOTS:
-            raise InputError(f"{path}: line {number}: more than {limits.DESCRIPTOR_DOTS} dots outside of quotes")
+        if _FLOAT.sub("", _QUOTED.sub("", line)).count(".") > limits.DESCRIPTOR_DOTS:
+            raise InputError(
+                f"{path}: line {number}: more than {limits.DESCRIPTOR_DOTS} dots outside of quotes and numbers"
+            )
     try:
         return tomllib.loads(text)
     except RecursionError:

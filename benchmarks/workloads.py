@@ -149,7 +149,7 @@ def job_files(described: Workload) -> Mapping[str, bytes]:
     if described.trace:
         # The piece of it that the tier's numbers ask for, as the guest's replayer reads it.
         numbers = numbers_of(described, "tcg", described.tier)
-        files[Path(described.trace).name] = program_of_trace(Path(described.trace), numbers)
+        files[Path(described.trace).name] = program_of_trace(Path(described.trace), numbers, described.footprints_kib)
     if described.binary:
         data = _read(described.binary.path)
         if hashlib.sha256(data).hexdigest() != described.binary.sha256:
@@ -163,7 +163,10 @@ def descriptor_sha256(described: Workload) -> str:
     named = replace(described, file="", trace="", binary=None)
     trace = hashlib.sha256(_read(described.trace)).hexdigest() if described.trace else ""
     binary = described.binary.sha256 if described.binary else ""
-    return hashlib.sha256(json.dumps([to_json(named), trace, binary], sort_keys=True).encode()).hexdigest()
+    said = to_json(named)
+    if not described.footprints_kib:  # descriptors that have none keep the digests that they had before there were any
+        del said["footprints_kib"]
+    return hashlib.sha256(json.dumps([said, trace, binary], sort_keys=True).encode()).hexdigest()
 
 
 def _under_its_name(path: Path) -> Workload:

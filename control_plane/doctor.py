@@ -21,7 +21,7 @@ from tasks.host.settings import Settings, load_settings
 
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
 KERNEL = "set SCHEDCP_KERNEL to a bzImage or vmlinux with sched_ext and BTF, or unset it"
-GUEST = "mend what it is about of SCHEDCP_CLOCK, _ACCEL, _CPUS, _LLCS, _SMT and _NODES, or unset it"
+GUEST = "mend what it is about of SCHEDCP_CLOCK, _ACCEL, _CPUS, _LLCS, _SMT, _NODES and _MACHINE, or unset it"
 MODEL = "set SCHEDCP_MODEL to a name and SCHEDCP_MODEL_URL to http(s)://HOST[:PORT]/v1, or unset both"
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine_text import given_costs, priced_of
-from benchmarks.machines import machine, machine_files
+from benchmarks.machines import HOST, machine, machine_files
 from benchmarks.scaled_machine import at
 from control_plane.output import escape, out, print_json
 from control_plane.outputs import MachineOutput, MachinesOutput
+from policy_lake.errors import InfraError, InputError
 from policy_lake.machine_model import MachineModel
-from tasks.host.machine import HOST, find_machine, host_machine
+from tasks.host.machine import find_machine, host_machine
 from tasks.host.settings import load_settings
 
 UNITS = {
@@ -36,16 +37,23 @@ UNITS = {
 }
 
 
-def list_command(*, as_json: bool) -> None:
-    """The project's machines, and this host."""
-    host = host_machine(load_settings())
+def list_command(*, as_json: bool) -> int:
+    """The project's machines, and this host; where its file cannot be read, its row says why and the status is 2."""
     listed = [machine_output(machine(name), str(path)) for name, path in machine_files().items()]
-    listed.append(machine_output(host.model, None, host.said))
+    wrong = ""
+    try:
+        host = host_machine(load_settings())
+        listed.append(machine_output(host.model, None, host.said))
+    except (InputError, InfraError) as error:
+        wrong = str(error)
     if as_json:
-        print_json("machines", MachinesOutput(tuple(listed)))
-        return
-    for one in listed:
-        out().print(f"[bold]{escape(one.name)}[/]: {escape(one.title)}; {escape(one.topology)}", soft_wrap=True)
+        print_json("machines", MachinesOutput(tuple(listed), wrong))
+    else:
+        for one in listed:
+            out().print(f"[bold]{escape(one.name)}[/]: {escape(one.title)}; {escape(one.topology)}", soft_wrap=True)
+        if wrong:
+            out().print(f"[bold]{HOST}[/]: [red]cannot be told[/]: {escape(wrong)}", soft_wrap=True)
+    return InputError.exit_status if wrong else 0
 
 
 def show_command(name: str, cpus: int | None, *, as_json: bool) -> None:

@@ -38,7 +38,8 @@ Machine = Annotated[
     str | None,
     typer.Option(
         "--machine",
-        help="What the guest's CPUs are taken for: a name of `schedcp machines`, or a .toml.  [default: nothing costs]",
+        help="What the guest's CPUs are taken for: a name of `schedcp machines`, or a .toml.  "
+        "[default: to measure, this host's topology, with its costs where they were measured]",
     ),
 ]
 Tier = Annotated[

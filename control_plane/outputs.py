@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.descriptor import Direction, Family, Guard, WorkloadSize
+from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadSize
 from benchmarks.machine_fields import Priced
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Record, Run
@@ -149,7 +149,10 @@ class LakeRebuildOutput:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadOutput:
-    """A workload as it would be run; `runs_s` are seconds of one run by size, `work` its numbers by table."""
+    """A workload as it would be run; `runs_s` are seconds of one run by size, `work` its numbers by table.
+
+    `footprints`: what the commands of its trace work on, in KiB, and by whose word; null in the list of all.
+    """
 
     id: str
     title: str
@@ -169,6 +172,7 @@ class WorkloadOutput:
     trace: str | None
     file: str
     guards: tuple[Guard, ...]
+    footprints: tuple[Footprint, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +202,10 @@ class MachineOutput:
 
 @dataclass(frozen=True, slots=True)
 class MachinesOutput:
-    """The project's machines by name, this host last."""
+    """The project's machines by name, this host last; where that cannot be told, `host_wrong` says why."""
 
     machines: tuple[MachineOutput, ...]
+    host_wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,10 @@ class MachineMeasureOutput:
 
 @dataclass(frozen=True, slots=True)
 class RecordOutput:
-    """A trace that was written. Times in ms, shares of the CPUs from 0 to 1, `commands` the CPU ms by command."""
+    """A trace that was written. Times in ms, shares of the CPUs from 0 to 1, `commands` the CPU ms by command.
+
+    `footprints_kib`: what a process of a command works on, as far as the kernel told (its peak resident memory).
+    """
 
     file: str
     bytes: int
@@ -256,6 +264,7 @@ class RecordOutput:
     stolen_share: float
     kernel: str
     commands: dict[str, float]
+    footprints_kib: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def written(trace: Trace, path: Path, *, status: int) -> RecordOutput:
         file=str(path), bytes=path.stat().st_size, status=status, command=info.command, tasks=trace.tasks,
         operations=len(trace), cpus=info.cpus, makespan_ms=info.wall_us / 1e3, cpu_ms=sum(cpu_ms.values()),
         wakeups=info.wakeups, others_share=others_share(trace), stolen_share=info.stolen_share, kernel=info.kernel,
-        commands=dict(sorted(cpu_ms.items(), key=lambda item: -item[1])),
+        commands=dict(sorted(cpu_ms.items(), key=lambda item: -item[1])), footprints_kib=info.footprints_kib,
     )  # fmt: skip
 
 
@@ -80,7 +80,9 @@ def show(trace: Trace, path: Path) -> None:
     console.print(f"{escape(name_shown(info.command))}: {info.wall_us / 1e3:.0f} ms on {info.cpus} CPUs, "
                   f"{sum(cpu_ms.values()):.0f} ms of CPU time, {info.wakeups} wake-ups", soft_wrap=True)  # fmt: skip
     for name, ms in sorted(cpu_ms.items(), key=lambda item: -item[1])[:8]:
-        console.print(f"  {column(name, 16)} {ms:10.1f} ms", soft_wrap=True)
+        kib = info.footprints_kib.get(name)
+        peak = f"  {kib / 1024:8.1f} MiB a process at most" if kib else ""
+        console.print(f"  {column(name, 16)} {ms:10.1f} ms{peak}", soft_wrap=True)
     if (lost := others_share(trace) + info.stolen_share) > 0.05:
         console.print(
             f"[yellow]warning[/]: others had {lost:.0%} of its CPUs meanwhile, so the original's makespan is "

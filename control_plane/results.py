@@ -36,6 +36,7 @@ class VerifyResult(Verdict):
 
     `no_token` says why there is none. The verdict holds without it.
     `coverage_shortfall` says why too little of the code was tried for a token beyond the canary; empty if it was not.
+    `machine` is what the guests' CPUs were taken for, where that costs something (`--machine`).
     `smallest` is the situation that `--minimize` found, as `--only` takes it. `pictures` are paths by name.
     """
 
@@ -48,6 +49,7 @@ class VerifyResult(Verdict):
     warnings: tuple[str, ...] = ()
     pictures: dict[str, str] = field(default_factory=dict)
     no_token: NoToken | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,8 @@ def _show_sensitivity(found: Sensitivity) -> None:
         ratio = ratio_text(change.ratio) if change.ratio else "the policy failed"
         mark = "" if change.outcome == found.outcome else "  <- another outcome"
         console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
+    if found.skipped:
+        console.print(escape(f"  not changed, since they cost nothing there: {', '.join(found.skipped)}"))
     hangs = found.hangs_on
     if found.outcome == "inconclusive":
         console.print(

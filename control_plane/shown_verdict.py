@@ -28,6 +28,8 @@ def show_verdict(file: Path, done: Verified) -> None:
             f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
             soft_wrap=True,
         )
+    if done.machine:
+        console.print(f"machine: {escape(done.machine)}", soft_wrap=True)
     if done.warning:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
 

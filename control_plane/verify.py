@@ -154,7 +154,14 @@ def verified(
     token, no_token = None, _none_to_sign(done.verdict, options)
     if done.verdict.accepted and options.only is None:
         try:
-            token = token_for_verdict(done.verdict, done.source, settings, arguments=done.arguments, tier=options.tier)
+            token = token_for_verdict(
+                done.verdict,
+                done.source,
+                settings,
+                arguments=done.arguments,
+                tier=options.tier,
+                machine=done.machine,
+            )
         except SchedcpError as error:
             reason = shortened(" ".join(str(error).split()), LOG_CHARACTERS)
             no_token = NoToken(reason, error.code if isinstance(error, TokenError) else "")
@@ -165,7 +172,7 @@ def verified(
         warnings=(done.warning,) if done.warning else (),
         smallest=done.smallest.situation if done.smallest else "",
         pictures={name: str(path) for name, path in done.pictures.files.items()},
-        coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage),
+        coverage_shortfall=shortfall(done.verdict.coverage, settings.min_coverage), machine=done.machine,
     )  # fmt: skip
     return result, done
 

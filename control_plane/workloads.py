@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.descriptor import Footprint, numbers_of
+from benchmarks.trace.footprints import SOURCES, footprints_of
 from benchmarks.workloads import Guard, Workload, sizes_of
 from control_plane.output import escape, out, print_json
 from control_plane.outputs import WorkloadOutput, WorkloadsOutput
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, name_shown
 from tasks.host.settings import load_settings
+from tasks.host.trace_workload import footprints_in
 from tasks.host.workloads import add_workload, find_workload, list_workloads
 
 BAD_INPUT = 2
+MOST_TOLD = 12  # commands
 
 
 def list_command(*, as_json: bool) -> int:
@@ -34,31 +38,52 @@ def show_command(name: str, *, as_json: bool) -> None:
     """One workload, by id or path, with what it runs."""
     workload = find_workload(name, load_settings())
     if as_json:
-        print_json("workloads show", _output(workload))
+        print_json("workloads show", _output(workload, footprints=_footprints(workload)))
         return
     rows = {"title": workload.title, **_rows(workload), "command": " ".join([workload.program, *workload.args])}
     rows |= {f"work.{table}": _numbers(numbers) for table, numbers in workload.work.items()}
     rows |= {"CPUs": f"{workload.cpus} by default", "ended after": f"{workload.timeout_s:g} s"}
     if workload.trace:
         rows["trace"] = workload.trace
+        rows["footprints"] = _told(_footprints(workload))
     if workload.binary:
         rows["binary"] = f"{workload.binary.path}, SHA-256 {workload.binary.sha256[:16]}…"
     _show(workload.id, rows)
 
 
-def add_command(file: Path, *, as_json: bool) -> None:
-    """Add the workload that `file` describes."""
-    added = add_workload(file, load_settings())
+def add_command(file: Path, footprints: Sequence[str], *, as_json: bool) -> None:
+    """Add the workload that `file` describes, with working sets of a trace's commands, `NAME=KIB`."""
+    added = add_workload(file, load_settings(), footprints_kib=footprints_in(footprints))
     if as_json:
-        print_json("workloads add", _output(added))
+        print_json("workloads add", _output(added, footprints=_footprints(added)))
         return
     out().print(f"added workload '{escape(added.id)}': {escape(added.file)}", soft_wrap=True)
+    if told := _footprints(added):
+        out().print(f"footprints: {escape(_told(told))}", soft_wrap=True)
     out().print(f"tune it with: schedcp tune {escape(added.id)}")
 
 
-def _output(workload: Workload) -> WorkloadOutput:
+def _footprints(workload: Workload) -> tuple[Footprint, ...]:
+    """What the commands of a recorded trace work on; of other programs nothing is known here."""
+    if not workload.trace:
+        return ()
+    default_kib = numbers_of(workload, "tcg", workload.tier).get("footprint_kib", 0)
+    return footprints_of(Path(workload.trace), workload.footprints_kib, default_kib)
+
+
+def _told(footprints: Sequence[Footprint]) -> str:
+    """Those that used most, by who says so."""
+    told = []
+    for source, words in SOURCES.items():
+        its = [f"{name_shown(one.name)} {one.kib} KiB" for one in footprints[:MOST_TOLD] if one.source == source]
+        told += [f"{', '.join(its)} ({words})"] if its else []
+    more = len(footprints) - MOST_TOLD
+    return "; ".join([*told, *([f"and {more} commands more (--json)"] if more > 0 else [])])
+
+
+def _output(workload: Workload, *, footprints: tuple[Footprint, ...] | None = None) -> WorkloadOutput:
     same = {name: getattr(workload, name) for name in WorkloadOutput.__slots__ if hasattr(workload, name)}
-    empty_as_null = {"bound": workload.bound or None, "trace": workload.trace or None}
+    empty_as_null = {"bound": workload.bound or None, "trace": workload.trace or None, "footprints": footprints}
     return WorkloadOutput(**{**same, **empty_as_null, "tiers": sizes_of(workload)})
 
 

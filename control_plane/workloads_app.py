@@ -36,9 +36,17 @@ def workloads_show(
 @workloads_app.command("add")
 def workloads_add(
     file: Annotated[Path, typer.Argument(help="A workload's .toml, or a trace that `schedcp record` wrote, .parquet.")],
+    footprint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--footprint",
+            metavar="NAME=KIB",
+            help="Of a trace, repeatable: what a process of that command works on, on a --machine with caches.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Add a workload of your own: from then on its id stands for it."""
     from control_plane.workloads import add_command
 
-    add_command(file, as_json=json)
+    add_command(file, footprint or [], as_json=json)

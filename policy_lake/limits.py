@@ -123,6 +123,7 @@ MACHINE_SPEED = Limit("share of full speed", 0.05, 1, integer=False)
 MACHINE_IDLE_US = Limit("idle for", 0, 10_000_000, unit="us")
 MACHINE_EXIT_NS = Limit("until it executes", 0, 10_000_000, unit="ns")
 MACHINE_FOOTPRINT_KIB = Limit("working set", 0, 1 << 22, unit="KiB")
+WORKLOAD_FOOTPRINT_KIB = Limit("working set", 1, 128 << 10, unit="KiB")  # what the no-op can tell
 MACHINE_IDLE_STATES = 16
 LEAST_SMT = 0.8  # of a core's speed alone, all its threads together: below, SMT would not have been built
 

@@ -146,6 +146,12 @@ def active(costs: Costs) -> tuple[str, ...]:
     return tuple(term for term in TERMS if without(costs, term) != costs)
 
 
+def telling(costs: Costs, factors: Iterable[float]) -> tuple[str, ...]:
+    """The active terms that cost something else at one of these factors: the others can change no outcome."""
+    factors = tuple(factors)
+    return tuple(term for term in active(costs) if any(scaled(costs, term, factor) != costs for factor in factors))
+
+
 def scaled(costs: Costs, term: str, factor: float) -> Costs:
     """The machine on which that term costs `factor` times as much; a speed's cost is the time that it adds."""
     change = _SCALED[term](costs, factor)

@@ -63,7 +63,9 @@ class Provenance:
     Kernel, image and binary are SHA-256; `qemu` and `clock` are names (clock: empty by the wall clock). `numbers` are
     those that the user asked for in place of the workload's own, `control` is the second control's candidate. `files`
     are the names of the user's files that the object was made of, and then it is kept; empty: its source is enough.
-    `costs` are those of the machine that the CPUs were taken for, in words `machine`.
+    `costs` are those of the machine that the CPUs were taken for, in words `machine`; where nobody named one,
+    `taken_as` says how the default came about, and what to do for another. `machine_from` is what was asked for, a
+    name or a descriptor's path, which may say something else by now.
     `workload_file` is the descriptor's path where its id does not lead to it: without that nobody would find it again.
     """
 
@@ -88,6 +90,8 @@ class Provenance:
     files: tuple[str, ...] = ()
     machine: str = ""
     costs: Costs | None = None
+    taken_as: str = ""
+    machine_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,11 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """The outcome as it was, and under each change of one term."""
+    """The outcome as it was, and under each change of one term; `skipped` are terms that cost nothing there."""
 
     outcome: Outcome
     changes: tuple[Changed, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def hangs_on(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from policy_lake.model import Clock, Verdict
 from policy_lake.scores import MeasurementPlan
 from policy_lake.topology import Topology
 from tasks.host.cpus import topologies_for
-from tasks.host.guest import Guest, prepare_guest, shape_for, shape_of
+from tasks.host.guest import Guest, check_topologies, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
@@ -68,7 +68,10 @@ class VerifyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verdict, and the object it is about (empty when it did not compile) with the loader's arguments."""
+    """A verdict, and the object it is about (empty when it did not compile) with the loader's arguments.
+
+    `machine`: what the guests' CPUs were taken for, where that costs something.
+    """
 
     verdict: Verdict
     source: str
@@ -78,6 +81,7 @@ class Verified:
     warning: str = ""
     smallest: Smallest | None = None
     pictures: Pictures = field(default_factory=lambda: Pictures({}))
+    machine: str = ""
 
 
 def verify(
@@ -105,6 +109,7 @@ def verify(
     options = options or VerifyOptions()
     if options.plots:
         check_directory(options.plots)
+    check_topologies(settings)
     given = read_given(path, linked=linked, include_dirs=include_dirs, knobs=knobs, sets=sets)
     chosen = find_workload(workload, settings) if workload else None
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
@@ -128,8 +133,9 @@ def verify(
     pictures, missing = _pictures(verdict, smallest, checked, guest, settings, options)
     warning = "; ".join(text for text in (guest.warning, missing) if text)
     return Verified(
-        verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures
-    )
+        verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures,
+        shape.machine,
+    )  # fmt: skip
 
 
 def _pictures(

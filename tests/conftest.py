@@ -7,6 +7,7 @@ import os
 import subprocess
 
 import pytest
+from machine_cases import sysfs
 from skipping import skip_or_fail
 
 from policy_lake.errors import SchedcpError
@@ -22,6 +23,16 @@ def guest():
         return prepare_guest(load_settings())
     except SchedcpError as error:
         skip_or_fail(f"no guest can be booted here: {error}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_host(tmp_path_factory):
+    """Whatever host this is: to the default machine it has two CPUs of one cache, which is what guests have anyway."""
+    from tasks.host import default_machine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default_machine, "SYS", sysfs(tmp_path_factory.mktemp("sys"), [[0], [1]], [[0, 1]]))
+        yield
 
 
 @pytest.fixture

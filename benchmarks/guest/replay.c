@@ -44,11 +44,12 @@ static uint64_t cost_ns[OP_KINDS + 1];	/* of an operation for who does it; the l
 
 struct task {
 	uint32_t name;
+	bool leads; /* its process, which has one working set with all its threads: named as this one is */
 	int64_t owed_ns; /* CPU time used beyond what the trace says so far */
 	uint64_t counted_ns, scale;
 };
 
-static void run_task(uint32_t number, uint32_t name, uint64_t own_cost_ns);
+static void run_task(uint32_t number, uint32_t name, bool leads, uint64_t own_cost_ns);
 
 static void fail(void)
 {
@@ -64,6 +65,15 @@ static void count_cpu(struct task *me)
 
 	atomic_fetch_add(&cpu_ns[me->name], now - me->counted_ns);
 	me->counted_ns = now;
+}
+
+/* Told once more with each name: it becomes another program then. */
+static void tell_footprint(const struct task *me)
+{
+	uint64_t own_kib = program.footprint_kib[me->name];
+
+	if (me->leads)
+		work_tell_footprint(own_kib ? own_kib : footprint_kib);
 }
 
 static void burst(struct task *me, uint64_t us)
@@ -87,7 +97,7 @@ static void *thread_main(void *arg)
 	struct birth birth = *(struct birth *)arg;
 
 	free(arg);
-	run_task(birth.number, birth.name, 0);
+	run_task(birth.number, birth.name, false, 0);
 	return NULL;
 }
 
@@ -115,7 +125,7 @@ static void make_process(uint32_t number, uint32_t name)
 	if (pid < 0)
 		fail();
 	if (pid == 0)
-		run_task(number, name, cost_ns[OP_KINDS]);
+		run_task(number, name, true, cost_ns[OP_KINDS]);
 }
 
 static void do_exit(struct task *me)
@@ -155,6 +165,7 @@ static void do_op(struct task *me, const struct op *op)
 		count_cpu(me);
 		me->name = (uint32_t)op->arg;
 		prctl(PR_SET_NAME, program.names[me->name]);
+		tell_footprint(me);
 		break;
 	case OP_NICE:
 		setpriority(PRIO_PROCESS, 0, op->arg - 20);
@@ -171,11 +182,11 @@ static uint64_t scale_of(uint32_t number)
 	return 1000 - jitter_permille + (jitter_permille ? seeded(seed, number) % (2 * jitter_permille + 1) : 0);
 }
 
-static void run_task(uint32_t number, uint32_t name, uint64_t own_cost_ns)
+static void run_task(uint32_t number, uint32_t name, bool leads, uint64_t own_cost_ns)
 {
-	struct task me = {.name = name, .owed_ns = (int64_t)own_cost_ns, .scale = scale_of(number)};
+	struct task me = {.name = name, .leads = leads, .owed_ns = (int64_t)own_cost_ns, .scale = scale_of(number)};
 
-	work_tell_footprint(footprint_kib);
+	tell_footprint(&me);
 	atomic_fetch_add(&shared->started, 1);
 	for (uint32_t i = program.first[number]; i < program.first[number + 1]; i++) {
 		const struct op *op = &program.ops[i];
@@ -228,7 +239,7 @@ static uint64_t replay(void)
 	start_ns = now_ns();
 	if (fork() == 0) {
 		prctl(PR_SET_NAME, program.names[0]);
-		run_task(0, 0, cost_ns[OP_KINDS]);
+		run_task(0, 0, true, cost_ns[OP_KINDS]);
 	}
 	while (!atomic_load(&shared->failed) && (alive = atomic_load(&shared->alive)))
 		futex(&shared->alive, FUTEX_WAIT, alive);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program that replay.c carries out, as benchmarks/trace/program.py writes it: a header, names of 16 bytes, where
- * each task's operations start (and, last, where they end), then the operations. Everything is little-endian.
+ * The program that replay.c carries out, as benchmarks/trace/program.py writes it: a header, names of 16 bytes, the
+ * working set in KiB of a process of each name (0: not known), where each task's operations start (and, last, where
+ * they end), then the operations. Everything is little-endian.
  */
 #ifndef BENCHMARKS_REPLAY_PROGRAM_H
 #define BENCHMARKS_REPLAY_PROGRAM_H
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROGRAM_MAGIC "SCHEDRP1"
+#define PROGRAM_MAGIC "SCHEDRP2"
 #define NAME_LEN 16
 
 enum op_kind { OP_FORK, OP_THREAD, OP_WAKE, OP_WAIT, OP_SLEEP, OP_NAME, OP_NICE, OP_EXIT, OP_NOTHING, OP_KINDS };
@@ -35,6 +36,7 @@ struct op {
 struct program {
 	const struct program_header *header;
 	const char (*names)[NAME_LEN]; /* names[0] is the name with which task 0 starts */
+	const uint32_t *footprint_kib; /* by name */
 	const uint32_t *first;
 	const struct op *ops;
 };
@@ -81,12 +83,13 @@ static inline int program_open(const char *path, struct program *p)
 	h = (const struct program_header *)at;
 	if (at == MAP_FAILED || memcmp(h->magic, PROGRAM_MAGIC, sizeof(h->magic)))
 		return program_fail(path, "not a program for this replayer");
-	if (!h->tasks || !h->names || size != sizeof(*h) + (uint64_t)h->names * NAME_LEN + ((uint64_t)h->tasks + 1) * 4 +
+	if (!h->tasks || !h->names || size != sizeof(*h) + (uint64_t)h->names * (NAME_LEN + 4) + ((uint64_t)h->tasks + 1) * 4 +
 						      (uint64_t)h->ops * sizeof(struct op))
 		return program_fail(path, "truncated");
 	p->header = h;
 	p->names = (const char (*)[NAME_LEN])(at + sizeof(*h));
-	p->first = (const uint32_t *)(p->names + h->names);
+	p->footprint_kib = (const uint32_t *)(p->names + h->names);
+	p->first = p->footprint_kib + h->names;
 	p->ops = (const struct op *)(p->first + h->tasks + 1);
 	return program_sound(p) ? 0 : program_fail(path, "an operation makes no sense");
 }

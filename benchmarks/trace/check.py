@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SHARES, SLEEP, THREAD, WAIT, WAKE, Trace, TraceInfo
-from policy_lake.limits import LONGEST_NAME, TRACE_CPUS, TRACE_TASKS, TRACE_US
+from policy_lake.limits import LONGEST_NAME, TRACE_CPUS, TRACE_TASKS, TRACE_US, WORKLOAD_FOOTPRINT_KIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +57,15 @@ def info_fault(info: TraceInfo) -> str:
         return "field 'delays_us': not from 0 to a day"
     if max(len(comm_bytes(name)) for name in (info.command, *info.names)) > COMM_BYTES:
         return f"field 'names': a name of more than {COMM_BYTES} bytes is none of a task's"
+    return _footprint_fault(info)
+
+
+def _footprint_fault(info: TraceInfo) -> str:
+    if not info.footprints_kib.keys() <= {info.command, *info.names}:
+        return "field 'footprints_kib': a name that is none of field 'names'"
+    limit = WORKLOAD_FOOTPRINT_KIB
+    if not all(limit.low <= kib <= limit.high for kib in info.footprints_kib.values()):
+        return f"field 'footprints_kib': not from 1 to {limit.high} KiB"
     return ""
 
 

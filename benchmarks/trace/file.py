@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces as Parquet files: one row per operation, and the rest as JSON in the file's metadata, under a version.
 
-Version 2 has a checksum of all that it says. Version 1, which has none, is read as before: the checksum tells damage,
-against which a recording made earlier is no worse protected than it was; what may stand in a trace is checked in both.
+Version 3 may tell footprints, version 2 does not; both have a checksum of all that they say. Version 1, which has none,
+is read as before: the checksum tells damage, against which a recording made earlier is no worse protected than it was;
+what may stand in a trace is checked in all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from benchmarks.trace.check import first_fault, info_fault, task_fault
 from benchmarks.trace.parquet_process import ParquetReader
-from benchmarks.trace.tasks import COLUMNS, OPS, Trace, TraceInfo
+from benchmarks.trace.tasks import COLUMNS, OPS, Trace, TraceInfo, replace_info
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, read_outside
 from policy_lake.limits import TRACE_BYTES, TRACE_OPS
@@ -30,9 +31,10 @@ from policy_lake.show import for_terminal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 WORDS = "words"  # of parquet_server.py, which is imported nowhere
 _WITHOUT_CHECKSUM = ("1",)
+_READ = (str(VERSION), "2", *_WITHOUT_CHECKSUM)
 _VERSION, _INFO, _SHA256 = "schedcp.trace.version", "schedcp.trace.info", "schedcp.trace.sha256"
 TYPES = {"task": "uint32", "op": WORDS, "after_us": "uint32", "off_us": "uint32", "arg": "int32"}
 # Byte by byte, since the low ones are noise and the high ones nearly all zero: a quarter smaller than the values whole.
@@ -110,7 +112,7 @@ def parse_trace(data: bytes, where: str, reader: ParquetReader | None = None) ->
 
 def _version(metadata: Mapping[str, bytes], where: str) -> str:
     version = metadata.get(_VERSION, b"").decode(errors="replace")
-    if version not in (str(VERSION), *_WITHOUT_CHECKSUM):
+    if version not in _READ:
         said = f"version '{for_terminal(version[:40])}'" if version else "none"
         wanted = f"this reads {VERSION}: record it anew"
         raise InputError(f"{where}: field 'schedcp.trace.version': {said}, and {wanted}")
@@ -144,10 +146,9 @@ def hash_names(trace: Trace) -> Trace:
     def hashed(names: Iterable[str]) -> tuple[str, ...]:
         return tuple("h" + hashlib.sha256(salt + name.encode()).hexdigest()[:12] for name in names)
 
-    info = replace(trace.info, command=hashed([trace.info.command])[0], names=hashed(trace.info.names), hashed=True)
+    known = trace.info.footprints_kib
+    info = replace(
+        trace.info, command=hashed([trace.info.command])[0], names=hashed(trace.info.names), hashed=True,
+        footprints_kib=dict(zip(hashed(known), known.values(), strict=True)),
+    )  # fmt: skip
     return replace_info(trace, info)
-
-
-def replace_info(trace: Trace, info: TraceInfo) -> Trace:
-    """The same operations under other information."""
-    return Trace(info, trace.task, trace.op, trace.after_us, trace.off_us, trace.arg)

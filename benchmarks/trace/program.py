@@ -13,14 +13,21 @@ from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.cut import cut
 from benchmarks.trace.file import read_trace
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace
+from policy_lake.errors import InputError
+from policy_lake.show import for_terminal, name_shown
 
-MAGIC = b"SCHEDRP1"
+MOST_NAMED = 8
+MAGIC = b"SCHEDRP2"
 _NOTHING = 8
 _LONGEST_US = (1 << 28) - 1
 
 
-def program(trace: Trace) -> bytes:
-    """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another."""
+def program(trace: Trace, footprints_kib: Mapping[str, int] | None = None) -> bytes:
+    """The program's bytes. Name 0 is the command's: every task inherits it, until it gets another.
+
+    `footprints_kib` stand in place of the trace's own; a name without one has what the replayer is told of all.
+    """
+    footprints = {**trace.info.footprints_kib, **(footprints_kib or {})}
     names = list(dict.fromkeys([trace.info.command, *trace.info.names]))
     places = {name: number for number, name in enumerate(names)}
     numbers = [places[name] for name in trace.info.names]
@@ -46,15 +53,31 @@ def program(trace: Trace) -> bytes:
     )
     ops = np.column_stack([np.array(encoded, "<u4"), np.array(args, "<i4").view("<u4")]).tobytes()
     texts = b"".join(comm_bytes(name)[:COMM_BYTES].ljust(COMM_BYTES + 1, b"\0") for name in names)
-    return header + texts + np.array(first, "<u4").tobytes() + ops
+    kib = np.array([footprints.get(name, 0) for name in names], "<u4").tobytes()
+    return header + texts + kib + np.array(first, "<u4").tobytes() + ops
 
 
-def program_of_trace(path: Path, numbers: Mapping[str, int]) -> bytes:
-    """The program of the trace in a file, or of the piece that the numbers `skip_permille` and `cpu_ms` mean."""
+def program_of_trace(path: Path, numbers: Mapping[str, int], footprints_kib: Mapping[str, int] | None = None) -> bytes:
+    """The program of the trace in a file, or of the piece that the numbers `skip_permille` and `cpu_ms` mean.
+
+    `footprints_kib` are the user's, by name; InputError for a name that the trace has not.
+    """
     trace = read_trace(path)
+    check_names(trace, footprints_kib or {}, str(path))
     if "cpu_ms" in numbers:
         trace = cut(trace, numbers.get("skip_permille", 0), numbers["cpu_ms"])
-    return program(trace)
+    return program(trace, footprints_kib)
+
+
+def check_names(trace: Trace, footprints_kib: Mapping[str, int], where: str) -> None:
+    """InputError for a footprint of a name that no task of the trace has."""
+    known = sorted({trace.info.command, *trace.info.names})
+    for name in footprints_kib:
+        if name not in known:
+            some = ", ".join(map(name_shown, known[:MOST_NAMED])) + (", …" if len(known) > MOST_NAMED else "")
+            raise InputError(
+                f"{where}: a footprint of '{for_terminal(name)}', and no task is called so: there are {some}"
+            )
 
 
 def total_us(trace: Trace) -> int:

@@ -17,11 +17,13 @@ exit           nothing; the last operation of every task
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+
+from policy_lake.limits import WORKLOAD_FOOTPRINT_KIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,8 @@ class TraceInfo:
     run-queue delays (from a wake-up to running) at `SHARES` of them, `busy_share` the share of those CPUs' time
     that was used meanwhile, by the command or by others, `stolen_share` what the hypervisor took of it.
     `quiet_us` is the makespan less what others took (trace_progress.py says how), 0 where that is not known.
+    `footprints_kib` are the working sets of processes by their name at the end, as far as they are known, and
+    `footprints_from` what they were estimated from: `peak_rss`, the most resident memory of each, the median by name.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -56,6 +60,8 @@ class TraceInfo:
     busy_share: float = 0.0
     stolen_share: float = 0.0
     quiet_us: int = 0
+    footprints_kib: dict[str, int] = field(default_factory=dict)
+    footprints_from: Literal["", "peak_rss"] = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +93,20 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.task)
+
+
+def with_footprints(trace: Trace, peaks_kib: Mapping[str, int]) -> Trace:
+    """The trace with the peaks of the names that it has, as estimates of their working sets."""
+    names = {trace.info.command, *trace.info.names}
+    most = int(WORKLOAD_FOOTPRINT_KIB.high)
+    known = {name: min(kib, most) for name, kib in sorted(peaks_kib.items()) if name in names and kib > 0}
+    info = replace(trace.info, footprints_kib=known, footprints_from="peak_rss" if known else "")
+    return replace_info(trace, info)
+
+
+def replace_info(trace: Trace, info: TraceInfo) -> Trace:
+    """The same operations under other information."""
+    return Trace(info, trace.task, trace.op, trace.after_us, trace.off_us, trace.arg)
 
 
 def cpu_by_name(trace: Trace) -> dict[str, float]:

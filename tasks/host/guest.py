@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import bpf
+from benchmarks.machines import FLAT
 from benchmarks.scaled_machine import at
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
@@ -17,6 +18,7 @@ from policy_lake.files import atomic_write
 from policy_lake.machine_model import Costs
 from policy_lake.show import logger
 from policy_lake.topology import Topology
+from tasks.host.default_machine import default_machine
 from tasks.host.in_use import claim
 from tasks.host.machine import find_machine
 from tasks.host.programs import workload_programs
@@ -36,6 +38,7 @@ PROBE = "observe"
 EMULATED_BUILD = (
     "without KVM every instruction of a build is emulated, half an hour or more for each run: tier standard replays one"
 )
+NO_MACHINE = "none (--machine flat)"
 MANY_CPUS = 8  # of a guest: with more of them, taking turns, its boot alone is a wait that should be announced
 log = logger(__name__)
 
@@ -46,6 +49,7 @@ class Shape:
 
     `root` names what else its file system holds (a workload's field), with at least `memory_mib` of memory for that.
     `costs` are those of the machine that its CPUs are taken for, which `machine` tells in words (empty: none).
+    `said` is how it came to that where nobody asked for a machine: words alone, which no result hangs on.
     """
 
     topology: Topology
@@ -55,6 +59,7 @@ class Shape:
     memory_mib: int = 0
     machine: str = ""
     costs: Costs | None = None
+    said: str = field(default="", compare=False)
 
     @property
     def where(self) -> str:
@@ -93,11 +98,14 @@ def _say_slow(cpus: int) -> None:
 def shape_of(settings: Settings, cpus: int = 2) -> Shape:
     """The guest that the settings ask for, with `cpus` CPUs unless they say how many. InputError if it cannot be."""
     asked = settings.llcs, settings.smt, settings.nodes
-    if not settings.machine:
-        return Shape(Topology(settings.cpus or cpus, *asked), settings.clock, settings.cold)
+    if settings.machine in ("", FLAT):
+        said = NO_MACHINE if settings.machine else ""
+        return Shape(Topology(settings.cpus or cpus, *asked), settings.clock, settings.cold, said=said)
     if asked != (1, 1, 1):
         raise InputError("a machine says how its CPUs lie: with --machine there is no --llcs, --smt or --nodes")
     scaled = at(find_machine(settings.machine, settings), settings.cpus or cpus)
+    if settings.cpus and scaled.model.topology.cpus != settings.cpus:
+        log.warning("--cpus %d: the guest has %s", settings.cpus, scaled.words)
     words = f"{scaled.model.name}, {scaled.words}" if scaled.words else scaled.model.name
     return Shape(scaled.model.topology, settings.clock, settings.cold, machine=words, costs=scaled.model.costs)
 
@@ -108,9 +116,42 @@ def shape_on(settings: Settings, topology: Topology) -> Shape:
     return replace(shape, topology=topology)
 
 
+def check_topologies(settings: Settings) -> None:
+    """InputError for a topology to try that the machine which was asked for has not with as many CPUs."""
+    if settings.machine in ("", FLAT):
+        return
+    model = find_machine(settings.machine, settings)
+    for asked in settings.more_topologies:
+        has = at(model, asked.cpus).model.topology
+        if asked != has:
+            raise InputError(
+                f"--topology: {asked} contradicts --machine {model.name}, where so many are {has}: leave one out"
+            )
+
+
 def shape_for(settings: Settings, wanted: Workload) -> Shape:
-    """The guest that the settings ask for, or else the workload. InputError if it cannot be."""
-    return shape_of(settings, wanted.cpus).bearing(wanted)
+    """The guest for a workload: what the settings ask for, or else as many of this host's CPUs as the workload wants.
+
+    InputError if it cannot be.
+    """
+    if settings.machine or settings.model_fields_set & {"llcs", "smt", "nodes"}:
+        return shape_of(settings, wanted.cpus).bearing(wanted)
+    default = default_machine(settings, settings.cpus or wanted.cpus)
+    if settings.cpus and default.topology.cpus != settings.cpus:
+        log.warning("--cpus %d: the guest has %s", settings.cpus, default.topology)
+    shape = Shape(default.topology, settings.clock, settings.cold, said=default.said).bearing(wanted)
+    if default.costs is None:
+        return shape
+    if why := _no_costs(settings, shape):
+        return replace(shape, said=default.without_costs(why).said)
+    return replace(shape, machine=default.machine, costs=default.costs)
+
+
+def _no_costs(settings: Settings, shape: Shape) -> str:
+    """Why this host can charge no costs in that guest; empty where it can."""
+    if shape.cold or shape.root:
+        return "this guest boots, and no boot is charged"
+    return "" if prepare_guest(settings, shape).machine.clock else "the clock is the host's own"
 
 
 def prepare_guest(settings: Settings, shape: Shape | None = None) -> Guest:
@@ -143,7 +184,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     if slow:
         log.warning("%s", slow)
     if machine.accel == "kvm" or shape.clock == "wall":
-        _refuse_costs(shape, "times are the host's own")
+        wall = "leave out --clock wall" if shape.clock == "wall" else "set SCHEDCP_ACCEL=tcg"
+        _refuse_costs(shape, f"times are the host's own here: {wall}, or --machine")
         return Guest(machine, installed, slow)
     try:
         machine = replace(machine, clock=usable_clock(cache_dir))
@@ -156,7 +198,8 @@ def _prepare(cache_dir: Path, kernel: Path | None, accel: str, memory_mib: int, 
     keeps = not shape.cold and not shape.root
     if shape.costs:
         if not keeps:
-            _refuse_costs(shape, f"this guest boots ({'--cold' if shape.cold else shape.root}), and no boot is charged")
+            cold = "leave out --cold" if shape.cold else f"take another --size: this one has {shape.root} in the guest"
+            _refuse_costs(shape, f"no boot is charged, and this guest boots: {cold}, or leave out --machine")
         machine = replace(machine, model=Model(shape.costs, task_layout(installed, cache_dir)))
     return Guest(replace(machine, snapshots=cache_dir / "snapshots" if keeps else None), installed, slow)
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine_file import read_machine
-from benchmarks.machines import machine
+from benchmarks.machines import HOST, machine
 from policy_lake.machine_model import FLAT, WHOLE, Costs, MachineModel
 from policy_lake.topology import Topology
 from tasks.host.cpus import SYS
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
 
-HOST = "host"
 MEASURED = "machine.toml"  # in the data directory: what `schedcp machine measure` wrote, or a user
 
 
@@ -31,15 +30,25 @@ def find_machine(name: str, settings: Settings) -> MachineModel:
     return host_machine(settings).model if name == HOST else machine(name, also=(HOST,))
 
 
+def measured_path(settings: Settings) -> Path:
+    """Where this host's measured machine lies, if there is one."""
+    return settings.data_dir / MEASURED
+
+
+def measured_of(settings: Settings) -> MachineModel | None:
+    """What that file describes, None where there is none; InputError names what is wrong with it."""
+    path = measured_path(settings)
+    return read_machine(path) if path.exists() or path.is_symlink() else None
+
+
 def host_machine(settings: Settings, sys: Path = SYS) -> HostMachine:
     """This host: its measured file where there is one of this topology, else the defaults of its kind, said as such.
 
     InputError names what is wrong with the measured file. InfraError where the kernel does not say how its CPUs lie.
     """
     lie = read_host_topology(sys)
-    path = settings.data_dir / MEASURED
-    if path.exists() or path.is_symlink():
-        measured = read_machine(path)
+    path, measured = measured_path(settings), measured_of(settings)
+    if measured is not None:
         if measured.topology == lie.topology:
             return HostMachine(replace(measured, name=HOST), f"this host, {lie.topology}: costs of {path}")
         why = f"{path} is of another machine ({measured.topology})"

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from benchmarks.machines import HOST, is_path, unknown_machine
 from benchmarks.workloads import WorkloadSize
 from policy_lake import limits
 from policy_lake.embed import embedder
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
     smt: int = number(limits.SMT, description="CPUs of a guest that share a core")
     nodes: int = number(limits.NODES, description="NUMA nodes of a guest, of whole last-level caches")
     machine: str = Field(
-        default="", description="what a guest's CPUs are taken for (`schedcp machines`); empty: only instructions cost"
+        default="", description="what a guest's CPUs are taken for (`schedcp machines`); empty: this host, for a score"
     )
     memory_mib: int = number(limits.MEMORY_MIB)
     microvm_slots: int = number(limits.SLOTS, description="guests at once; 0 means as many as the host's CPUs bear")
@@ -114,11 +115,18 @@ class Settings(BaseSettings):
         # Ray's workers have another working directory.
         return None if value is None else value.expanduser().absolute()
 
+    @field_validator("machine", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value.expanduser().absolute()) if isinstance(value, Path) else value
+
     @field_validator("machine")
     @classmethod
     def _at_its_place(cls, value: str) -> str:
+        if wrong := unknown_machine(value, also=(HOST,)) if value else "":
+            raise ValueError(wrong)
         # A path, as a workload's: whoever reads it later may be in another directory.
-        return str(Path(value).expanduser().absolute()) if value.endswith(".toml") or "/" in value else value
+        return str(Path(value).expanduser().absolute()) if is_path(value) else value
 
     @field_validator("*")
     @classmethod

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.trace.file import read_trace
+from benchmarks.trace.program import check_names
 from policy_lake.errors import InputError
-from policy_lake.limits import CPUS, TIMEOUT_S
-from policy_lake.show import for_terminal, name_shown
+from policy_lake.limits import CPUS, TIMEOUT_S, WORKLOAD_FOOTPRINT_KIB
+from policy_lake.show import for_terminal, name_shown, shortened
 
 _TEXT = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -35,7 +37,7 @@ cpus = {cpus}
 runs_s = {{ smoke = {smoke_s:.1f}, standard = {standard_s:.1f}, full = {full_s:.1f} }}
 
 [work.all]
-footprint_kib = 256 # of a process, on a machine with caches (--machine): a guess, for the trace does not tell
+footprint_kib = 256 # of a process of whose command nothing is known, on a machine with caches (--machine): a guess
 jitter_permille = 20 # bursts vary by 2 % from seed to seed, as they do from run to run
 skip_permille = {skip} # of the CPU time, before the piece that a tier replays
 cpu_ms = {standard_ms} # how much CPU time that piece has
@@ -50,14 +52,21 @@ metric = "delay_p99_us" # run-queue delay after a wake-up: makespan must not be 
 unit = "us"
 direction = "lower"
 limit = 3.0
+{footprints}"""
+_FOOTPRINTS = """
+[footprints_kib] # of a process by the name of its command, in place of what the recording tells
 """
 _SMOKE_MS, _STANDARD_MS, _SKIP = 700, 12000, 300
 _LONGEST_ID = 64
 
 
-def workload_of_trace(path: Path, id: str = "") -> str:
-    """A descriptor to lie beside the trace in `path`; InputError if that is none, or there is no id in its name."""
-    trace = read_trace(path)
+def workload_of_trace(path: Path, id: str = "", *, footprints_kib: Mapping[str, int] | None = None) -> str:
+    """A descriptor to lie beside the trace in `path`, with working sets of the user's by command.
+
+    InputError if the file is no trace, there is no id in its name, or no task of it is called so.
+    """
+    trace, asked = read_trace(path), footprints_kib or {}
+    check_names(trace, asked, "--footprint")
     if not path.name.isprintable():
         raise InputError(f"{path}: a character in its name cannot be printed, and a descriptor has to name it")
     made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:_LONGEST_ID].strip("-")
@@ -75,8 +84,25 @@ def workload_of_trace(path: Path, id: str = "") -> str:
         timeout_s=min(max(60.0, 10 * wall_s), TIMEOUT_S.high),
         smoke_ms=smoke_ms, standard_ms=standard_ms, full_ms=total_ms,
         smoke_s=max(0.1, wall_s * smoke_ms / total_ms), standard_s=max(0.1, wall_s * standard_ms / total_ms),
-        full_s=max(0.1, wall_s),
+        full_s=max(0.1, wall_s), footprints=_table(asked),
     )  # fmt: skip
+
+
+def _table(footprints_kib: Mapping[str, int]) -> str:
+    lines = "".join(f"{_quoted(name)} = {kib}\n" for name, kib in footprints_kib.items())
+    return _FOOTPRINTS + lines if lines else ""
+
+
+def footprints_in(words: Iterable[str]) -> dict[str, int]:
+    """Working sets in KiB from `NAME=KIB` words; InputError for one that is none, or given twice."""
+    found: dict[str, int] = {}
+    for word in words:
+        name, equals, number = word.rpartition("=")
+        shown = for_terminal(shortened(word, 60))
+        if not equals or name in found:
+            raise InputError(f"--footprint '{shown}': not NAME=KIB, each name once")
+        found[name] = int(WORKLOAD_FOOTPRINT_KIB.parse(number))
+    return found
 
 
 def _quoted(text: str) -> str:

@@ -58,19 +58,21 @@ def list_workloads(settings: Settings) -> tuple[tuple[Workload, ...], tuple[str,
     return tuple(readable), tuple(unreadable)
 
 
-def add_workload(path: Path, settings: Settings) -> Workload:
+def add_workload(path: Path, settings: Settings, *, footprints_kib: Mapping[str, int] | None = None) -> Workload:
     """Keep the workload in the file `path` among the user's own, so that its id is known from now on.
 
-    What kind of file it is, its suffix says. InputError for a suffix that is none of ours, a file that is wrong, or an
-    id that is taken; nothing is written then.
+    What kind of file it is, its suffix says. `footprints_kib` are working sets of a trace's commands. InputError for a
+    suffix that is none of ours, a file that is wrong, or an id that is taken; nothing is written then.
     """
     add = ADDED_BY.get(path.suffix)
     if add is None:
         raise InputError(f"{path}: not one of the files that can be added: {', '.join(f'*{end}' for end in ADDED_BY)}")
-    return add(path, settings)
+    return add(path, settings, footprints_kib or {})
 
 
-def _add_descriptor(path: Path, settings: Settings) -> Workload:
+def _add_descriptor(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
+    if footprints_kib:
+        raise InputError(f"--footprint goes with a trace; {path} says it itself, in its table [footprints_kib]")
     described = outside(path)
     place = free_place(described.id, settings)
     text = read_outside(path, DESCRIPTOR_BYTES)
@@ -100,8 +102,8 @@ def _is_path(name: str) -> bool:
     return "/" in name or name.endswith(".toml")
 
 
-def _add_trace(path: Path, settings: Settings) -> Workload:
-    text = workload_of_trace(path)
+def _add_trace(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
+    text = workload_of_trace(path, footprints_kib=footprints_kib)
     place = free_place(id_in(text), settings)
     beside = place.with_name(path.name)
     if beside.exists():
@@ -112,4 +114,5 @@ def _add_trace(path: Path, settings: Settings) -> Workload:
 
 
 # One function for each kind of file, by suffix.
-ADDED_BY: Mapping[str, Callable[[Path, Settings], Workload]] = {".toml": _add_descriptor, TRACE: _add_trace}
+Adding = Callable[[Path, Settings, Mapping[str, int]], Workload]
+ADDED_BY: Mapping[str, Adding] = {".toml": _add_descriptor, TRACE: _add_trace}

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine_file import ID
+from benchmarks.machines import HOST
 from policy_lake import limits
 from policy_lake.errors import InfraError
 from policy_lake.machine_model import WHOLE, MachineModel
 from policy_lake.show import for_terminal
-from tasks.host.machine import HOST, defaults, kind_of
+from tasks.host.machine import defaults, kind_of
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
 from tasks.machine.experiments import LIMIT_S, Effort, measuring_program, plan, samples

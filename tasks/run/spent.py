@@ -10,10 +10,16 @@ LEAST = 0.005  # of the CPUs' time: what is less in both is not worth a line
 
 
 def spent_lines(score: Score) -> list[str]:
-    """Where the time went, the policy's share before the baseline's; nothing to say where no machine was given."""
+    """What the CPUs were taken for, and where the time went, the policy's share before the baseline's.
+
+    Nothing to say where a topology was asked for, and no machine.
+    """
     of = score.provenance
-    if of is None or not score.paid:
+    taken_for = (of.taken_as or of.machine) if of else ""
+    if not taken_for:
         return []
+    if not score.paid:
+        return [f"machine: {taken_for}"]
     policy, baseline = (score.paid.get(role, Paid()) for role in ("policy", "baseline"))
     mine, theirs = shares(policy), shares(baseline)
     lost = [
@@ -21,7 +27,7 @@ def spent_lines(score: Score) -> list[str]:
         for name, words in CAUSES.items()
         if max(mine.get(name, 0), theirs.get(name, 0)) >= LEAST
     ]
-    lines = [f"machine: {of.machine}"]
+    lines = [f"machine: {taken_for}"]
     if lost:
         lines.append(f"CPU time that {score.policy} lost: {', '.join(lost)}")
     came, came_theirs = moves(policy), moves(baseline)

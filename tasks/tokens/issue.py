@@ -25,7 +25,7 @@ from verifier_vm.tokens.errors import KeyFileError
 from verifier_vm.tokens.files import private_directory
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import TokenRequest
-from verifier_vm.tokens.terms import UNKNOWN, Provenance, RolloutStage
+from verifier_vm.tokens.terms import LONGEST_TEXT, UNKNOWN, Provenance, RolloutStage
 
 MACHINE_ID = Path("/etc/machine-id")
 OTHER_STORE = "mend it, or name another place in SCHEDCP_KEY_STORE"
@@ -59,9 +59,11 @@ def token_for_verdict(
     rollout_limit: RolloutStage = "canary",
     tier: SuiteTier = "short",
     provenance: Provenance = UNKNOWN,
+    machine: str = "",
 ) -> Path:
     """Have an accepted verdict signed, write token and report, named after what they let load; returns where.
 
+    `machine` is what the CPUs were taken for, if that costs something: it stands among the token's limits.
     `btf_sha256` is of the kernel that the verdict is about, by default the one that guests boot here. TokenError when
     the signer says no: a stage is missing or not passed, the object is revoked.
     """
@@ -73,6 +75,7 @@ def token_for_verdict(
         btf_sha256=btf_sha256 or prepare_guest(settings).kernel.btf_sha256, audience=audience(settings),
         stages=verdict.stages, workload=workload, ratio=ratio, score=score, rollout_limit=rollout_limit, tier=tier,
         provenance=provenance, coverage=verdict.coverage, min_coverage=settings.min_coverage,
+        limits=(f"tried on CPUs that were taken for a machine ({machine})"[:LONGEST_TEXT],) if machine else (),
     )  # fmt: skip
     envelope, token_sha256 = request_token(settings.key_dir, request)
     loaded = hashlib.sha256("\0".join([verdict.object_sha256, *arguments]).encode()).hexdigest()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.trace.build import build_trace
 from benchmarks.trace.perf_data import Event, Format, read_events, read_format
-from benchmarks.trace.tasks import Trace
+from benchmarks.trace.tasks import Trace, with_footprints
 from benchmarks.trace.tracepoints import (
     EXEC,
     NEW,
@@ -37,6 +37,7 @@ from policy_lake.limits import PERF_BYTES
 from policy_lake.secrets import child_environment
 from tasks.host.places import remove_dead_scratch
 from tasks.traces.command import end_process, run_command
+from tasks.traces.peaks import peaks_by_name, told_exits
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _START_S, _STOP_S, _END_S = 20.0, 60.0, 5.0
@@ -79,7 +80,7 @@ def record(
     remove_dead_scratch(SCRATCH)  # a recording of the whole host, of up to 8 GiB, that nobody reads any more
     with scratch(SCRATCH) as folder:
         data = Path(folder) / "perf.data"
-        with _perf(data, buffer_mib) as perf:
+        with _perf(data, buffer_mib) as perf, told_exits() as exits:
             formats = _formats()
             on_phase(True)
             before = _host_times()
@@ -93,7 +94,7 @@ def record(
             raise InputError(f"{command[0]}: {how}, so nothing is written (--allow-failure keeps it all the same)")
         doing("reading the %d MB that perf took down of the whole host", data.stat().st_size // 10**6)
         with _mapped(data) as recorded:
-            events = _events(recorded, formats, root)
+            events, known = _events(recorded, formats, root)
     passed, busy, stolen = (now - then for now, then in zip(after, before, strict=True))
     doing("building the trace of %d events", len(events))
     trace = build_trace(
@@ -101,7 +102,7 @@ def record(
         busy_share=busy / max(1, passed), stolen_share=stolen / max(1, passed),
         base_nice=os.getpriority(os.PRIO_PROCESS, 0),
     )  # fmt: skip
-    return Recording(trace, status)
+    return Recording(with_footprints(trace, peaks_by_name(exits.found, known)), status)
 
 
 class _Perf:
@@ -210,13 +211,16 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
         yield data
 
 
-def _events(data: bytes | mmap.mmap, formats: dict[int, Format], root: int) -> list[Event]:
-    """What concerns the command, by time. Two passes: most of a host's events are of no use, and would take room."""
+def _events(data: bytes | mmap.mmap, formats: dict[int, Format], root: int) -> tuple[list[Event], set[int]]:
+    """What concerns the command, by time, and the ids of its tasks.
+
+    Two passes: most of a host's events are of no use, and would take room.
+    """
     births = {id: format for id, format in formats.items() if format.name == NEW}
     made = sorted(read_events(data, births, where="perf.data"), key=lambda event: event.time_ns)
     known = descendants(made, root)
     wanted = [event for event in read_events(data, formats, where="perf.data") if concerns(event, known)]
-    return sorted(wanted, key=lambda event: event.time_ns)
+    return sorted(wanted, key=lambda event: event.time_ns), known
 
 
 def _host_times() -> tuple[int, int, int]:

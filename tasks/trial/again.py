@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from policy_lake.errors import InputError
+from benchmarks.scaled_machine import at
+from policy_lake.errors import InfraError, InputError
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate
 from policy_lake.scores import Provenance, Score
 from policy_lake.topology import Topology
 from tasks.host.guest import Shape, prepare_guest
+from tasks.host.machine import find_machine
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.trial.kept import kept_object
@@ -24,7 +26,7 @@ from tasks.trial.trial import trial
 
 # What of a score's provenance was asked for and is so again; the rest is what may have changed meanwhile.
 _ASKED = frozenset({"plan", "numbers", "binary", "control", "cpus", "llcs", "smt", "nodes", "workload_file",
-                    "machine", "costs", "files"})  # fmt: skip
+                    "machine", "costs", "taken_as", "machine_from", "files"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     of = provenance_of_score(before)
     as_then = {
         "tier": before.tier, "work": " ".join(f"{name}={number}" for name, number in of.numbers.items()),
-        "schbench": Path(of.binary) if of.binary else None,
+        "schbench": Path(of.binary) if of.binary else None, "machine": of.machine_from,
     }  # fmt: skip
     workload = find_workload(of.workload_file or before.workload, settings.model_copy(update=as_then))
     topology = Topology(of.cpus, of.llcs, of.smt, of.nodes)
-    shape = Shape(topology, before.clock, settings.cold, machine=of.machine, costs=of.costs).bearing(workload)
+    shape = Shape(topology, before.clock, settings.cold, machine=of.machine, costs=of.costs, said=of.taken_as).bearing(
+        workload
+    )
     spec = TrialSpec(
         candidate=_candidate(before.candidate, lake),
         workload=workload,
@@ -81,7 +85,8 @@ def score_again(score_id: str, settings: Settings, lake: Lake) -> Again:
     )
     what, race = f"score {before.id} again", Repeat(len(before.pairs))
     again = run_here(trial(spec), spec, lake, recompute=True, what=what, race=race)
-    return Again(before, again, _changed(of, again.score))
+    moved = ("machine",) if _another_machine(of, settings) else ()
+    return Again(before, again, (*_changed(of, again.score), *moved))
 
 
 def find_score(score_id: str, lake: Lake) -> Score:
@@ -117,6 +122,17 @@ def _changed(before: Provenance, now: Score | None) -> tuple[str, ...]:
         return ()
     names = [field.name for field in fields(Provenance) if field.name not in _ASKED]
     return tuple(name for name in names if getattr(before, name) != getattr(now.provenance, name))
+
+
+def _another_machine(of: Provenance, settings: Settings) -> bool:
+    """Whether what was asked for costs something else by now, or is no machine any more; measured is with what was."""
+    if not of.machine_from or of.costs is None:
+        return False
+    try:
+        now = at(find_machine(of.machine_from, settings), of.cpus).model
+    except (InputError, InfraError):
+        return True
+    return (now.costs, now.topology) != (of.costs, Topology(of.cpus, of.llcs, of.smt, of.nodes))
 
 
 def _candidate(candidate_id: str, lake: Lake) -> Candidate:

@@ -69,4 +69,6 @@ def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Pro
         files=spec.files,
         machine=spec.shape.machine,
         costs=spec.shape.costs,
+        taken_as=spec.shape.said,
+        machine_from=spec.settings.machine if spec.shape.costs else "",
     )

@@ -92,7 +92,7 @@ def test_this_machine_is_measured_and_read_back(program: Path, tmp_path: Path) -
 def test_what_is_not_to_be_trusted_is_not_written(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from control_plane.machine import measure_command
+    from control_plane.machine_measure import measure_command
     from tasks.machine import measure
 
     monkeypatch.setenv("SCHEDCP_DATA_DIR", str(tmp_path / "data"))

@@ -64,6 +64,14 @@ def test_bars_are_named_by_what_tells_them_apart():
     assert len(set(labels)) == 2 and max(len(line) for label in labels for line in label.split("\n")) < 40
 
 
+def test_a_title_longer_than_the_picture_is_wide_is_broken_and_not_cut():
+    title = f"batch, seed 7: 16 CPUs, 2 LLCs; sockets, all 16 CPUs: {'2 of 2 LLCs, ' * 5}what the machine's costs took"
+    svg = plots.draw_scores([SCORE], title=title, form="svg").decode()
+    texts = re.findall(r"<!-- (.*?) -->", svg, re.DOTALL)
+    assert any(" ".join(text.split()) == title for text in texts), "all of it"
+    assert all(len(line) <= 90 for text in texts for line in text.split("\n"))
+
+
 def test_an_inconclusive_bar_says_why_and_no_text_is_crossed_by_the_bound():
     unsure = replace(SCORE, ratio=Ratio(1.0, (0.98, 1.02)), outcome="inconclusive", doubt="floor", floor=1.013)
     svg = plots.draw_scores([SCORE, unsure], title="batch", form="svg").decode()

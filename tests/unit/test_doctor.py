@@ -69,7 +69,10 @@ def test_a_wrong_kernel_is_mended_by_its_variable_and_one_that_is_not_there_by_s
 
 def test_a_guest_that_the_settings_contradict_is_mended_by_them(examine: Any) -> None:
     found = examine(errors={"_guest": InputError("--clock virtual: there is none under KVM"), "_kvm": InfraError("x")})
-    assert "SCHEDCP_CLOCK" in found["guest"].mend and "SCHEDCP_KERNEL" not in found["guest"].mend
+    assert (
+        all(name in found["guest"].mend for name in ("SCHEDCP_CLOCK", "_MACHINE"))
+        and "SCHEDCP_KERNEL" not in found["guest"].mend
+    )
     assert found["kvm"].mend == SETUP
 
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from score_cases import provenance
 
 from benchmarks.descriptor import Guard
 from benchmarks.guards import guard_findings, worse_by
@@ -50,3 +51,12 @@ def test_every_guard_has_its_say():
     taken = score(baseline_p99_us=1.0, policy_p99_us=9.0, baseline_rps=5.0, policy_rps=5.0)
     findings = guard_findings(replace(workload("batch"), guards=(P99, RPS)), taken)
     assert [(finding.place, finding.level) for finding in findings] == [("p99_us", "reject"), ("rps", "note")]
+
+
+@pytest.mark.parametrize(("policy", "named"), [(100.0, False), (900.0, True)])
+def test_a_guard_that_rejects_names_the_machine_on_which_it_was_measured(policy, named):
+    taken = replace(
+        score(baseline_p99_us=100.0, policy_p99_us=policy), provenance=provenance(machine="desktop, 8 of 16")
+    )
+    (finding,) = guard_findings(replace(workload("batch"), guards=(P99,)), taken)
+    assert ("(machine: desktop, 8 of 16)" in finding.reason) is named

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from trace_cases import parent_and_child
 
+from benchmarks.descriptor import Footprint
 from benchmarks.schbench import Binary
 from benchmarks.trace.file import write_trace
+from benchmarks.trace.footprints import footprints_of
+from benchmarks.trace.tasks import with_footprints
 from policy_lake.errors import InputError
 from tasks.host import trace_workload, workloads
 from tasks.host.settings import Settings
-from tasks.host.trace_workload import id_in, workload_of_trace
+from tasks.host.trace_workload import footprints_in, id_in, workload_of_trace
 from tasks.host.workloads import add_workload, find_workload, free_place, list_workloads
 
 DESCRIPTORS = Path(__file__).parents[2] / "benchmarks/workloads"
@@ -135,7 +138,7 @@ def test_a_recording_is_added_under_its_own_name(settings: Settings, trace: Path
 def described(
     monkeypatch: pytest.MonkeyPatch, cpu_us: list[int], wall_us: int, path: str = "a.parquet"
 ) -> dict[str, Any]:
-    info = SimpleNamespace(wall_us=wall_us, command='m"k\\e', cpus=3)
+    info = SimpleNamespace(wall_us=wall_us, command='m"k\\e', cpus=3, names=())
     made = SimpleNamespace(after_us=np.array(cpu_us), info=info, tasks=7)
     monkeypatch.setattr(trace_workload, "read_trace", lambda path: made)
     return tomllib.loads(workload_of_trace(Path(path)))
@@ -197,3 +200,31 @@ def test_a_recording_is_no_workload_until_it_is_added(
         find_workload("none.parquet", settings)
     with pytest.raises(InputError, match=r"tr/names\.toml: a trace: name it \*\.parquet"):
         find_workload("tr/names.toml", settings)
+
+
+def test_footprints_of_a_trace_are_the_user_s_the_recording_s_or_a_guess(settings: Settings, tmp_path: Path) -> None:
+    write_trace(with_footprints(parent_and_child(), {"worker": 900}), tmp_path / "known.parquet")
+    known = add_workload(tmp_path / "known.parquet", settings)
+    told = footprints_of(Path(known.trace), known.footprints_kib, 256)
+    assert told == (Footprint("top", 256, "default"), Footprint("worker", 900, "peak_rss"))
+    (tmp_path / "mine.parquet").write_bytes((tmp_path / "known.parquet").read_bytes())
+    mine = add_workload(tmp_path / "mine.parquet", settings, footprints_kib=footprints_in(["worker=4", "top=7"]))
+    assert mine.footprints_kib == {"worker": 4, "top": 7}
+    assert {one.source for one in footprints_of(Path(mine.trace), mine.footprints_kib, 256)} == {"user"}
+    with pytest.raises(InputError, match="a footprint of 'cc1', and no task is called so: there are top, worker"):
+        add_workload(tmp_path / "mine.parquet", settings, footprints_kib={"cc1": 4})
+    with pytest.raises(InputError, match="--footprint goes with a trace"):
+        add_workload(descriptor(tmp_path / "one.toml", "one"), settings, footprints_kib={"top": 4})
+
+
+@pytest.mark.parametrize("word", ["", "cc1", "=", "cc1=", "cc1=0", "cc1=131073", "cc1=4x", "cc1=1e3", "cc1=\u0664"])
+def test_a_footprint_that_is_none_is_refused_in_one_line(word: str) -> None:
+    with pytest.raises(InputError) as caught:
+        footprints_in([word])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_has_one_footprint_and_may_hold_an_equals_sign() -> None:
+    assert footprints_in(["a=b=4"]) == {"a=b": 4} and footprints_in([]) == {}
+    with pytest.raises(InputError, match="each name once"):
+        footprints_in(["a=4", "a=5"])

@@ -123,9 +123,27 @@ def test_each_kind_of_nonsense_is_one_line_with_file_and_field(tmp_path: Path, o
     with pytest.raises(InputError) as refused:
         read_machine(path)
     text = str(refused.value)
-    # pydantic names a field below its table, the checks behind it by its own name
-    assert text.startswith((f"{path}: field '{field}': ", f"{path}: field 'costs.{field}': ")), text
+    # as it stands in the file, whoever finds it
+    priced = field.partition(".")[0] in NUMBERS
+    assert text.startswith(f"{path}: field '{'costs.' if priced else ''}{field}': "), text
     assert "\n" not in text and len(text) < 500 and refused.value.exit_status == 2
+
+
+def test_64_numbers_may_stand_in_one_line_behind_a_byte_order_mark(tmp_path: Path) -> None:
+    speeds = ", ".join(["1.0"] * 60 + ["0.5"] * 4)
+    old = "[1, 1, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]"
+    text = MINE.replace(old, f"[{speeds}]").replace("cpus = 16", "cpus = 64")
+    assert len(read_machine(write(tmp_path, "\ufeff" + text)).costs.capacity) == 64
+    for keys in ("1.2 . " * 80 + "3 = 1", "a" + ".b" * 33 + " = 1"):
+        with pytest.raises(InputError, match="line 1: more than 32 dots"):
+            read_machine(write(tmp_path, keys))
+
+
+@pytest.mark.parametrize(("number", "told"), [("nan", "not nan"), ("inf", "not a larger number"), ("0.0", "not 0.0")])
+def test_a_number_beyond_its_limits_is_told_as_what_it_is(tmp_path: Path, number: str, told: str) -> None:
+    path = write(tmp_path, MINE.replace("llc_gbps = 40.0", f"llc_gbps = {number}"))
+    with pytest.raises(InputError, match=rf"field 'costs\.llc_gbps': must be from 0\.1 to 10000 GB/s, {told}$"):
+        read_machine(path)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,8 @@ def test_each_kind_of_nonsense_is_one_line_with_file_and_field(tmp_path: Path, o
 def test_a_contradiction_names_both_fields(tmp_path: Path, old: str, new: str, both: tuple[str, str]) -> None:
     with pytest.raises(InputError) as refused:
         read_machine(write(tmp_path, MINE.replace(old, new, 1)))
-    assert all(f"'{name}'" in str(refused.value) for name in both), refused.value
+    shown = [f"'costs.{name}'" if name in NUMBERS else f"'{name}'" for name in both]
+    assert all(name in str(refused.value) for name in shown), refused.value
 
 
 @pytest.mark.parametrize(

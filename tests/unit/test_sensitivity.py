@@ -11,6 +11,7 @@ import pytest
 from flow_cases import PROVENANCE, candidate, score
 from trial_cases import spec
 
+from benchmarks.workloads import workload
 from policy_lake.errors import InputError
 from policy_lake.machine_model import (
     CAUSES,
@@ -25,12 +26,13 @@ from policy_lake.machine_model import (
     scaled,
     shares,
     summed,
+    telling,
     without,
 )
 from policy_lake.scores import Changed, MeasurementPlan, Ratio, Sensitivity
 from tasks import sensitivity as asked
 from tasks.run.spent import spent_lines
-from tasks.sensitivity import check_sensible, sensitivity
+from tasks.sensitivity import check_sensible, cost_text, sensitivity
 from tasks.trial.spec import Loadable
 
 COSTS = Costs(
@@ -122,6 +124,27 @@ def test_each_active_term_is_measured_at_half_and_twice_with_the_score_s_seeds(
     assert met[0].shape.machine == "mine with switch times 0.5"
     assert [change.outcome for change in found.changes] == ["loss", "loss", "loss", None]
     assert found.hangs_on == ("switch", "smt")
+
+
+def test_what_costs_nothing_is_left_out_and_what_it_takes_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    idle = replace(FLAT, switch_ns=100, turbo=(WHOLE,), capacity=(WHOLE, WHOLE), idle_exit=((1, 0),), l2_kib=64)
+    assert active(idle) == ("switch", "l2", "turbo", "idle", "capacity") and telling(idle, (0.5, 2)) == ("switch",)
+    monkeypatch.setattr(asked, "run_here", lambda *_, **__: ("stage", score(candidate("c"))))
+    base = spec(tmp_path)
+    base = replace(base, shape=replace(base.shape, costs=idle, machine="mine, whole"))
+    found = sensitivity(base, Loadable(b""), score(candidate("c")), lake=None)  # type: ignore[arg-type]
+    assert {one.term for one in found.changes} == {"switch"}
+    assert found.skipped == tuple(term for term in TERMS if term != "switch")
+    assert "2 machines, 12 runs" in caplog.text and "cost nothing here: speed, l2, llc" in caplog.text
+
+
+def test_its_cost_is_told_in_runs_and_the_guest_s_time() -> None:
+    batch = workload("batch")
+    run_s = batch.runs_s["standard"]
+    assert cost_text(16, 5, batch, ()) == f"16 machines, 160 runs, some {run_s:g} s of the guest's time each"
+    assert cost_text(1, 2, replace(batch, runs_s={}), ("smt",)) == "1 machines, 4 runs; cost nothing here: smt"
 
 
 def test_without_a_machine_there_is_nothing_to_change() -> None:

@@ -17,7 +17,7 @@ from trace_cases import parent_and_child, trace
 from benchmarks.trace import parquet_process
 from benchmarks.trace.file import TYPES, checksum, encode_trace, hash_names, parse_trace, read_trace, write_trace
 from benchmarks.trace.parquet_process import ParquetReader
-from benchmarks.trace.tasks import COLUMNS, OPS, cpu_by_name
+from benchmarks.trace.tasks import COLUMNS, OPS, cpu_by_name, with_footprints
 from policy_lake.errors import InfraError, InputError
 
 TRACES = Path(__file__).parents[2] / "benchmarks/traces"
@@ -82,9 +82,9 @@ def test_every_truncation_is_told_with_the_files_name(path):
             parse_trace(data[:length], "a.parquet")
 
 
-@pytest.mark.parametrize(("version", "told"), [("3", "version '3'"), ("", "none")])
+@pytest.mark.parametrize(("version", "told"), [("4", "version '4'"), ("", "none")])
 def test_another_version_is_told(path, version, told):
-    with pytest.raises(InputError, match=rf"a\.parquet: field 'schedcp\.trace\.version': {told}, and this reads 2"):
+    with pytest.raises(InputError, match=rf"a\.parquet: field 'schedcp\.trace\.version': {told}, and this reads 3"):
         read_trace(rewritten(path, version=version))
 
 
@@ -105,7 +105,10 @@ def test_a_parquet_file_that_is_no_trace(tmp_path):
      ({"cpus": 0}, "cpus"), ({"names": ["a" * 16]}, "names"), ({"command": "a" * 16}, "names"),
      ({"cpus": 10**8}, "cpus"), ({"wall_us": 10**18}, "wall_us"), ({"wakeups": -1}, "wakeups"),
      ({"delays_us": [-1.0]}, "delays_us"), ({"delays_us": [1.0] * 99}, "names"), ({"kernel": "6" * 99}, "names"),
-     ({"busy_share": 1e9}, "busy_share"), ({"\x1b[31m": 1}, r"\\x1b\[31m")],
+     ({"busy_share": 1e9}, "busy_share"), ({"footprints_kib": {"top": 0}}, "footprints_kib"),
+     ({"footprints_kib": {"top": 1 << 18}}, "footprints_kib"), ({"footprints_kib": {"who": 4}}, "footprints_kib"),
+     ({"footprints_kib": {"top": "4"}}, r"footprints_kib\.top"), ({"footprints_from": "tea"}, "footprints_from"),
+     ({"\x1b[31m": 1}, r"\\x1b\[31m")],
 )  # fmt: skip
 def test_wrong_information_is_told_with_its_field(path, changed, field):
     with pytest.raises(InputError, match=rf"a\.parquet: field '{field}'"):
@@ -173,6 +176,13 @@ def test_damage_that_is_well_formed_is_told_by_the_checksum(path):
     pq.write_table(table.replace_schema_metadata(without), path)
     with pytest.raises(InputError, match="it is not what its checksum"):
         read_trace(path)
+
+
+def test_a_trace_of_the_version_before_footprints_is_read(path):
+    without = json.loads(info(path))
+    del without["footprints_kib"], without["footprints_from"]
+    read = read_trace(rewritten(path, version="2", info=json.dumps(without)))
+    assert read.info == parent_and_child().info and read.info.footprints_kib == {}
 
 
 def test_a_trace_of_the_version_without_a_checksum_is_read(path):
@@ -252,7 +262,9 @@ def test_hashed_names_tell_which_are_equal_and_no_more():
     made = trace(
         [(0, "name", 10, 0, 0), (0, "name", 20, 0, 1), (0, "exit", 30, 0, 0)], names=("make", "cc1"), command="make"
     )
+    made = with_footprints(made, {"make": 7, "cc1": 9})
     hashed, again = hash_names(made), hash_names(made)
+    assert hashed.info.footprints_kib == dict(zip(hashed.info.names, (7, 9), strict=True))
     assert hashed.info.hashed
     assert hashed.info.names[0] == hashed.info.command != hashed.info.names[1]
     assert not {"make", "cc1"} & {*hashed.info.names, hashed.info.command}

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from flow_cases import candidate
 from flow_cases import score as score_of
+from machine_cases import MINE, write
 from score_cases import PROVENANCE, provenance
 from trial_cases import BATCH, guest_in, spec
 
+from benchmarks.machines import machine
+from benchmarks.scaled_machine import at
 from policy_lake.errors import InputError
 from policy_lake.scores import MeasurementPlan, Pair, Ratio
 from tasks.trial import again as repeats
@@ -121,6 +124,25 @@ def test_what_has_changed_since_is_named_and_what_was_asked_for_is_not(ask: Any)
     assert ask(SCORE, replace(SCORE, provenance=now))[0].changed == ("kernel_sha256", "qemu")
     assert ask(SCORE, replace(SCORE, provenance=None))[0].changed == ()
     assert ask(SCORE, replace(SCORE, provenance=PROVENANCE))[0].changed == ()
+
+
+def test_a_machine_that_costs_something_else_by_now_is_named(ask: Any, tmp_path: Any) -> None:
+    path = write(tmp_path, MINE)
+    model = at(machine(str(path)), 8).model
+    lie = model.topology
+    of = provenance(cpus=8, llcs=lie.llcs, smt=lie.smt, nodes=lie.nodes, costs=model.costs, machine_from=str(path))
+    before = replace(SCORE, provenance=of)
+
+    def changed(now: Any = before) -> tuple[str, ...]:
+        return ask(before, now)[0].changed
+
+    assert changed() == ()
+    path.write_text(MINE.replace("switch_ns = 300", "switch_ns = 301"))
+    assert changed() == ("machine",) and changed(None) == ("machine",)
+    path.unlink()
+    assert changed() == ("machine",)
+    assert ask(replace(before, provenance=replace(of, machine_from="")), before)[0].changed == (), "nobody named one"
+    assert ask(before, before)[1].shape.costs == model.costs, "it is taken again with what it cost then"
 
 
 def test_without_the_candidate_a_score_cannot_be_taken_again(ask: Any) -> None:

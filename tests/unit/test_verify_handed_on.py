@@ -18,6 +18,7 @@ from policy_lake.errors import InputError
 from policy_lake.model import Finding, Verdict
 from policy_lake.topology import Topology
 from tasks import verify as verifying
+from tasks.host.guest import Shape
 from tasks.minimize import Smallest
 from tasks.trial.static import Checked
 from tasks.verify import VerifyOptions, verify, verify_in_guest
@@ -117,7 +118,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return stage_of("score", 0.1), None
 
     monkeypatch.setattr(verifying, "read_given", read)
-    monkeypatch.setattr(verifying, "shape_for", lambda settings, workload: ("shape", workload.id))
+    monkeypatch.setattr(verifying, "shape_for", lambda settings, workload: Shape(Topology(), machine=workload.id))
     monkeypatch.setattr(
         verifying, "prepare_guest", lambda settings, shape: asked.update(shape=shape) or guest_in(tmp_path)
     )
@@ -127,8 +128,8 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     settings = spec(tmp_path).settings
 
     def call(**more: Any) -> dict[str, Any]:
-        verify(tmp_path / "mine.bpf.c", settings, on_stage=print, **more)
-        return {**asked, "settings": settings}
+        done = verify(tmp_path / "mine.bpf.c", more.pop("settings", settings), on_stage=print, **more)
+        return {**asked, "settings": settings, "machine": done.machine}
 
     return call
 
@@ -136,9 +137,18 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_what_is_given_is_read_and_checked_with_all_that_belongs_to_it(whole: Any, tmp_path: Path) -> None:
     given = {"include_dirs": (tmp_path,), "knobs": {"a": 1}, "sets": {"b": 2}, "linked": (tmp_path / "x.bpf.o",)}
     asked = whole(workload="batch", **given)
-    assert asked["read"] == (tmp_path / "mine.bpf.c", given) and asked["shape"] == ("shape", "batch")
+    assert asked["read"] == (tmp_path / "mine.bpf.c", given) and asked["shape"] == Shape(Topology(), machine="batch")
     assert asked["check"] == {"check_all": False, "on_stage": print}
     assert asked["lake"] == ("lake", asked["settings"])
+    assert asked["machine"] == "batch", "what the CPUs were taken for is the verdict's to say"
+
+
+def test_a_topology_that_the_machine_has_not_is_refused_before_anything_is_read(whole: Any, tmp_path: Path) -> None:
+    asked = spec(tmp_path).settings.model_copy(update={"machine": "desktop", "topologies": "cpus=8,nodes=2,llcs=2"})
+    with pytest.raises(InputError, match=r"^--topology: 8 CPUs, 2 LLCs, 2 nodes contradicts --machine desktop, .* 8 C"):
+        whole(settings=asked)
+    for fits in ({"topologies": "cpus=8,smt=2"}, {"machine": "flat"}):
+        assert whole(settings=asked.model_copy(update=fits))["read"]
 
 
 def test_where_pictures_cannot_go_is_refused_before_anything_is_read(whole: Any, tmp_path: Path) -> None:

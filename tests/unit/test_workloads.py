@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors of workloads: what is read, and what a run of one is given."""
 
+from dataclasses import replace
+
 import pytest
 from trace_cases import parent_and_child
 from workload_cases import MINE, write
@@ -113,6 +115,11 @@ def test_equal_descriptors_have_equal_hashes_wherever_they_lie(tmp_path):
     assert descriptor_sha256(changed) != descriptor_sha256(here) != descriptor_sha256(at_size(here, "smoke"))
 
 
+def test_a_descriptor_without_footprints_has_the_digest_that_it_had_before_there_were_any(tmp_path):
+    before = "bda38aa2dfa113a861eb38bdeb4fb4b86b0bf39ee556b295970e9fa38979718a"
+    assert descriptor_sha256(workload(write(tmp_path, MINE))) == before
+
+
 def test_a_recorded_trace_goes_with_the_job(tmp_path):
     text = MINE.replace('program = "batch"', 'program = "replay"\ntrace = "mine.trace"').replace(
         '"--jobs", "{jobs}"', '"{trace}"'
@@ -125,6 +132,11 @@ def test_a_recorded_trace_goes_with_the_job(tmp_path):
     assert arguments(described, seed=3, accel="tcg") == ("mine.trace", "--seed", "3")
     assert dict(job_files(described)) == {"mine.trace": program(parent_and_child())}
     before = descriptor_sha256(described)
+    told = workload(write(tmp_path, text + "\n[footprints_kib]\nworker = 4096\n"))
+    assert dict(job_files(told)) == {"mine.trace": program(parent_and_child(), {"worker": 4096})}
+    assert descriptor_sha256(told) != before
+    with pytest.raises(InputError, match=r"mine\.trace: a footprint of 'cc1', .* there are top, worker"):
+        job_files(replace(told, footprints_kib={"cc1": 1}))
     (tmp_path / "mine.trace").write_bytes(b"recorded anew")
     assert descriptor_sha256(described) != before
     with pytest.raises(InputError, match=r"mine\.trace: not a trace"):

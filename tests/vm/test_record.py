@@ -57,6 +57,11 @@ def test_a_recording_has_every_task_with_its_name_and_nothing_of_its_arguments(r
     assert {"sleep", Path(sys.executable).resolve().name[:15]} & set(cpu_by_name(trace))
     assert (trace.op == FORK).sum() == 3 and (trace.op == THREAD).sum() == 1
     assert trace.info.wall_us > 70_000
+    if kib := trace.info.footprints_kib:  # this kernel tells
+        assert trace.info.footprints_from == "peak_rss" and set(kib) <= {"sh", *trace.info.names}
+        interpreter = max(kib.values())
+        assert 4096 < interpreter < 262_144 and kib.get("sleep", 100) < interpreter / 2
+        assert printed["footprints_kib"] == kib
     assert b"threading" not in path.read_bytes() and b"/" not in json.dumps(trace.info.to_json()).encode()
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from benchmarks.machine_file import ID
 from benchmarks.machine_text import descriptor_text
+from benchmarks.machines import HOST, machine_files
 from control_plane.machines import machine_output
 from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import MachineMeasureOutput, MeasuredNumber
@@ -18,13 +20,20 @@ from tasks.machine.experiments import SHORT, Effort
 from tasks.machine.measure import Measured, measure_host
 
 
-def measure_command(output: Path, *, force: bool, short: bool, as_json: bool) -> int:
+def measure_command(output: Path, *, force: bool, replace: bool = False, short: bool, as_json: bool) -> int:
     """Measure, print, write; exit status 4, and nothing written, where it is not to be trusted, unless `force`.
 
-    InputError, before anything is measured, for an `output` that could not be written.
+    InputError, before anything is measured, for an `output` that could not be written, that is there already unless
+    it is to be replaced, or whose name no machine can have, or another has.
     """
     if output.suffix != ".toml":
         raise InputError(f"{output}: a machine's descriptor is called *.toml")
+    if not ID.fullmatch(output.stem) or output.stem in (*machine_files(), HOST):
+        raise InputError(
+            f"{output}: its name becomes the machine's: lowercase letters, digits, dashes, and no known one"
+        )
+    if (output.exists() or output.is_symlink()) and not replace:
+        raise InputError(f"{output}: is there already: choose another file, or --replace it")
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
     check_writable(output)
