@@ -72,4 +72,143 @@ COMPOSITIONS = (
         ),
         presets=(Preset("slice_ns", "10 * SX_MS", 1_000_000, 100_000_000),),
     ),
+    Composition(
+        "edf",
+        order="deadline",
+        preempt="earlier",
+        essay=Essay(
+            "earliest deadline first, the deadline by nice level",
+            good_for="Services that must answer fast beside work that may wait, told apart by nice level: a task of nice -10 is "
+            "due nine times sooner than one of nice 0, and ends its turn where CPUs are busy. Latency by priority without "
+            "starvation.",
+            weak_at="Tasks of one nice level, which run in order of arrival. It shares waits, not CPU time: a heavy task that "
+            "never sleeps takes nearly all of it until others are overdue.",
+            workloads=("wakeup",),
+        ),
+        presets=(Preset("slice_ns", "3 * SX_MS", SMALLEST, 50_000_000),),
+    ),
+    Composition(
+        "shortest",
+        order="shortest",
+        preempt="earlier",
+        essay=Essay(
+            "shortest expected burst first, from each task's own history",
+            good_for="Many short requests beside few long ones: mean and median latency of servers, interpreters, desktops, "
+            "with no hint from anybody; a task that turns long is noticed while it still runs.",
+            weak_at="The long requests and CPU-bound tasks, which are put off by up to wait_ns; tasks whose bursts vary at "
+            "random; work whose bursts are all alike, which it serves in order of arrival. Nice levels are ignored.",
+            workloads=("wakeup",),
+        ),
+        presets=(Preset("slice_ns", "4 * SX_MS", SMALLEST, 50_000_000),),
+    ),
+    Composition(
+        "interactive",
+        order="interactive",
+        preempt="woken",
+        essay=Essay(
+            "who gives up the CPU of itself goes before who must be made to",
+            good_for="Shells, terminals, editors, servers that wait for input or for each other, beside compilers and other "
+            "work that computes without a break; new tasks, which count as interactive until their turns say otherwise.",
+            weak_at="A task that sleeps briefly after each long burst passes for interactive; tasks that are preempted often "
+            "are taken for hogs. Throughput of CPU-bound tasks. Nice levels are ignored.",
+            workloads=("wakeup",),
+        ),
+        presets=(Preset("slice_ns", "4 * SX_MS", SMALLEST, 50_000_000), Preset("wait_ns", "100 * SX_MS", 10_000_000, 1_000_000_000)),
+    ),
+    Composition(
+        "longest",
+        order="longest",
+        guard="short",
+        essay=Essay(
+            "who has used most CPU time goes on, so that long jobs end early",
+            good_for="Batches of jobs of unknown and very unequal length that end with the last job: once a job has shown that "
+            "it is long it keeps its CPU, and short jobs fill the rest. No hints are needed; `ljf` does better where lengths "
+            "are known.",
+            weak_at="A long job that starts last is found out late. Latency and mean completion time of short jobs, which "
+            "wait for the long ones. Daemons that have run for days count as long. Nice levels are ignored.",
+        ),
+        presets=(Preset("slice_ns", "20 * SX_MS", 1_000_000, 100_000_000),),
+    ),
+    Composition(
+        "llc",
+        order="vtime",
+        queues="llc",
+        steal="imbalance",
+        essay=Essay(
+            "fair shares by weight, with a queue for each last-level cache",
+            good_for="Machines of several sockets or chiplets: tasks stay near their data and CPUs of one cache share one "
+            "lock. Shares by nice level as in `vtime`.",
+            weak_at="Machines with one last-level cache, where it is `vtime` with more work. Shares are exact within a cache, "
+            "and between caches only as far as queues even out.",
+            workloads=("batch", "wakeup"),
+        ),
+    ),
+    Composition(
+        "picktwo",
+        queues="cpu",
+        place="two",
+        steal="empty",
+        essay=Essay(
+            "a queue for each CPU, and who finds none idle joins the shorter of two",
+            good_for="Many short tasks on many CPUs: two looks keep queues nearly as even as looking at all of them, at a cost "
+            "that does not grow with the machine. No shared queue, no shared lock.",
+            weak_at="Warm caches: a task moves whenever another queue is shorter. Machines of two CPUs, where the two are all "
+            "there are. Queues count tasks, not their work. Nice levels are ignored.",
+            workloads=("batch", "wakeup"),
+        ),
+    ),
+    Composition(
+        "longslice",
+        place="previous",
+        slice="burst",
+        essay=Essay(
+            "long turns for long work, on the CPU where it ran before",
+            good_for="CPU-bound batches, numerical work, builds: few context switches, caches and TLBs that stay warm. A task "
+            "with short bursts keeps the normal slice, so it cannot grow into a hog unnoticed.",
+            weak_at="Everything that must answer while CPUs are busy: who waits may wait for whole bursts of others. Nice "
+            "levels are ignored.",
+        ),
+        presets=(
+            Preset("slice_ns", "30 * SX_MS", 1_000_000, 100_000_000),
+            Preset("long_slice_ns", "90 * SX_MS", 1_000_000, 100_000_000),
+        ),
+    ),
+    Composition(
+        "smt",
+        order="vtime",
+        place="core",
+        essay=Essay(
+            "fair shares by weight, and whole idle cores before half busy ones",
+            good_for="CPU-bound tasks on machines with two threads a core, while there are fewer tasks than CPUs: each has a "
+            "core's units and caches for itself. Shares by nice level as in `vtime`.",
+            weak_at="Pairs that exchange data, which it keeps apart. A task that shares a core stays there until it sleeps, "
+            "even if a whole core falls idle. Without SMT it is `vtime` without the kernel's wake-up beside the waker.",
+        ),
+    ),
+    Composition(
+        "warm",
+        place="warm",
+        essay=Essay(
+            "work on few CPUs, which stay warm, while the others sleep",
+            good_for="Light loads of tasks that wake often, on machines where a CPU that has slept deeply wakes slowly or runs "
+            "slowly at first: they stay on CPUs that are awake and fast.",
+            weak_at="Loads that need all CPUs at once, which are spread one wake-up later; tasks that profit from a whole core. "
+            "Where waking a CPU costs nothing it is `fifo`. Nice levels are ignored.",
+            workloads=("wakeup",),
+        ),
+        presets=(Preset("slice_ns", "10 * SX_MS", 1_000_000, 100_000_000),),
+    ),
+    Composition(
+        "background",
+        classes="nice",
+        preempt="earlier",
+        essay=Essay(
+            "who was made nicer waits for all others",
+            good_for="A server beside backups, builds or batch work that was started with `nice`: the niced tasks run in what "
+            "the others leave, give up their CPU when one of these wakes, and still never starve.",
+            weak_at="Order among tasks of the same class, which is that of arrival. Levels count by sign only. Niced work under "
+            "full load, which gets a turn each time it is overdue, and little else.",
+            workloads=("wakeup", "batch"),
+        ),
+    ),
 )
