@@ -21,7 +21,7 @@ LICENCE = "// SPDX-License-Identifier: GPL-2.0-only"
 
 
 def compose(composition: Composition) -> str:
-    """The C of a composition: a whole policy, with nothing in it that it does not use. CompositionError if it has none."""
+    """The C of a composition: a whole policy, with nothing that it does not use; CompositionError for a preset."""
     c = composition
     essay = f"{LICENCE}\n{opening(c)}\n" + "\n".join(f'#include "{path}"' for path in _includes(c))
     of_life = callbacks(c)
@@ -40,14 +40,23 @@ def compose(composition: Composition) -> str:
 
 
 def _includes(c: Composition) -> list[str]:
-    by_cpu = c.preempt != "none" or c.place in ("warm", "two") or c.several
+    """In order of the alphabet."""
     needed = {
-        "burst": c.bursts, "cputime": c.order == "vtime" or c.bursts, "cpus": by_cpu, "due": c.due, "idle": True, "kthread": True,
-        "llc": c.queues == "llc", "slice": True, "steal": c.several, "turn": c.preempt != "none",
-        "putoff": c.order in ("deadline", "shortest", "interactive", "longest"), "vtime": c.order == "vtime",
+        "burst": c.bursts,
+        "cputime": c.order == "vtime" or c.bursts,
+        "cpus": c.preempt != "none" or c.place in ("warm", "two") or c.several,
+        "due": c.due,
+        "idle": True,
+        "kthread": True,
+        "llc": c.queues == "llc",
+        "putoff": c.order in ("deadline", "shortest", "interactive", "longest"),
+        "slice": True,
+        "steal": c.several,
+        "turn": c.preempt != "none",
+        "vtime": c.order == "vtime",
         "warm": c.place == "warm",
-    }  # fmt: skip
-    return ["sx/sx.h", *(f"primitives/{name}.bpf.h" for name in sorted(needed) if needed[name])]
+    }
+    return ["sx/sx.h", *(f"primitives/{name}.bpf.h" for name, wanted in needed.items() if wanted)]
 
 
 def _queues(c: Composition) -> str:

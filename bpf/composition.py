@@ -145,35 +145,50 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 MECHANISM = {"classes": "class"}
 RULES = (
-    Rule("steal", "with one queue there is nothing to take from another", lambda c: not c.several and c.steal != "none"),
     Rule(
-        "steal", "with several queues CPUs would idle beside another's tasks: it needs a way to take them",
+        "steal", "with one queue there is nothing to take from another", lambda c: not c.several and c.steal != "none"
+    ),
+    Rule(
+        "steal",
+        "with several queues CPUs would idle beside another's tasks: it needs a way to take them",
         lambda c: c.several and c.steal == "none",
     ),
-    Rule("steal", "a queue in order of arrival has no due time to be past", lambda c: c.steal == "overdue" and not c.due),
-    Rule("place", "two queues are compared where each CPU has its own", lambda c: c.place == "two" and c.queues != "cpu"),
     Rule(
-        "preempt", "who wakes queues behind all others, so ending a turn would let somebody else run",
+        "steal", "a queue in order of arrival has no due time to be past", lambda c: c.steal == "overdue" and not c.due
+    ),
+    Rule(
+        "place", "two queues are compared where each CPU has its own", lambda c: c.place == "two" and c.queues != "cpu"
+    ),
+    Rule(
+        "preempt",
+        "who wakes queues behind all others, so ending a turn would let somebody else run",
         lambda c: c.preempt != "none" and c.order == "fifo" and c.classes == "none",
     ),
     Rule(
-        "preempt", "who wakes is not due any earlier for it: end a turn for who is due earlier",
+        "preempt",
+        "who wakes is not due any earlier for it: end a turn for who is due earlier",
         lambda c: c.preempt == "woken" and c.order in ("fifo", "deadline", "longest"),
     ),
     Rule(
-        "preempt", "whoever wakes is due before all that run: end a turn for who wakes",
+        "preempt",
+        "whoever wakes is due before all that run: end a turn for who wakes",
         lambda c: c.preempt == "earlier" and c.order == "woken",
     ),
     Rule("slice", "vtime gives more time to more weight already", lambda c: c.slice == "weight" and c.order == "vtime"),
-    Rule("slice", "long turns would keep those waiting whom the order wants to be served soon",
-         lambda c: c.slice == "burst" and c.order in ("woken", "interactive")),
     Rule(
-        "class", "the order goes by nice level already",
+        "slice",
+        "long turns would keep those waiting whom the order wants to be served soon",
+        lambda c: c.slice == "burst" and c.order in ("woken", "interactive"),
+    ),
+    Rule(
+        "class",
+        "the order goes by nice level already",
         lambda c: c.classes == "nice" and c.order in ("vtime", "deadline"),
     ),
     Rule(
-        "class", "the order goes by bursts already",
+        "class",
+        "the order goes by bursts already",
         lambda c: c.classes == "burst" and c.order in ("shortest", "longest", "interactive"),
     ),
     Rule("guard", "nobody is put off in a queue in order of arrival", lambda c: c.guard == "short" and not c.due),
-)  # fmt: skip
+)

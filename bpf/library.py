@@ -61,8 +61,9 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
     """What a source says of itself. A library policy must say it all (InputError); of others, what is there is read.
 
     The essay is the first comment that begins `id - title`, with the sections What:, Good for:, Weak at:, Workloads:.
-    `Mechanisms:` is `name=value, …`, the choices that it is made of. A knob is a `const volatile` at the start of a line; the comment after it is `unit, low..high: meaning`, or no more
-    than `meaning`. What values it takes, policy_lake/knobs.py decides.
+    `Mechanisms:` is `name=value, …`, the choices that it is made of. A knob is a `const volatile` at the start of a
+    line; the comment after it is `unit, low..high: meaning`, or no more than `meaning`. What values it takes,
+    policy_lake/knobs.py decides.
     """
     title, essay = _essay(source, policy_id)
     missing = [section for section in ("title", *SECTIONS) if not {**essay, "title": title}.get(section)]

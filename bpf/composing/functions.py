@@ -94,7 +94,9 @@ def turn_ns(c: Composition) -> str:
     lines = [
         f"return sx_before(p->scx.dsq_vtime + aged_ns, sx_now()) ? aged_slice_ns : {names.own_slice(c, 'p')};",
     ]
-    comment = "/* Short for what has waited long past its due time, so that the order holds for the rest of the time. */"
+    comment = (
+        "/* Short for what has waited long past its due time, so that the order holds for the rest of the time. */"
+    )
     return function(f"{INLINE} u64 turn_ns({kind}struct task_struct *p)", lines, comment)
 
 
@@ -102,7 +104,10 @@ def is_still_first(c: Composition) -> str:
     """Whether the task whose slice ended would be the first again."""
     call = names.put_off(c, task="prev", woken="false")
     overdue = f"!sx_head_overdue({names.queue(c, 'cpu')}, sx_now() + {call}, 0)"
-    comment = "/* May prev go on, though its slice ended? The queue does not hold it, so it is compared with the queue's first. */"
+    comment = (
+        "/* May prev go on, though its slice ended? The queue does not hold it, "
+        "so it is compared with the queue's first. */"
+    )
     cpu = ", s32 cpu" if c.several else ""
     lines = [f"return sx_can_peek() && {overdue};"]
     if names.asks_record(c):
@@ -117,7 +122,9 @@ def is_still_first(c: Composition) -> str:
 
 def _visits(c: Composition) -> str:
     del c
-    comment = "/* Does another's queue go first this time? Its CPUs may have no time for some that wait there, or be off. */"
+    comment = (
+        "/* Does another's queue go first this time? Its CPUs may have no time for some that wait there, or be off. */"
+    )
     lines = ["u32 *turn = sx_entry(turns, cpu);", "", "*turn += 1;", "return *turn % visit_every == 0;"]
     return function(f"{INLINE} bool visits_others(u32 cpu)", lines, comment)
 
@@ -170,7 +177,9 @@ def _longer_turn() -> str:
         "if (own_ns >= other_ns && own_ns > protect_ns)", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
         "else if (other_ns > protect_ns)", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
     ]  # fmt: skip
-    comment = "/* End the longer of two turns: that on the task's own CPU, and that on another, each CPU in its time. */"
+    comment = (
+        "/* End the longer of two turns: that on the task's own CPU, and that on another, each CPU in its time. */"
+    )
     return function(f"{INLINE} void preempt_for({TASK})", lines, comment)
 
 
@@ -200,5 +209,7 @@ def _later_due(c: Composition) -> str:
         "if (may_end_turn(p, own, put_off))", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
         "else if (may_end_turn(p, other, put_off))", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
     ]  # fmt: skip
-    comment = "/* End a turn of a task that is due later: on the task's own CPU, or on another, each CPU in its time. */"
+    comment = (
+        "/* End a turn of a task that is due later: on the task's own CPU, or on another, each CPU in its time. */"
+    )
     return f"{may_end}\n\n" + function(f"{INLINE} void preempt_for({TASK}, s64 put_off)", lines, comment)

@@ -35,7 +35,11 @@ def wrapped(line: str) -> str:
     """A line that is too long, broken in as few brackets as can be, aligned with what stands in the same brackets."""
     if width(line) <= COLUMNS:
         return line
-    breaks = [at for at in range(1, len(line)) if line[:at].endswith((", ", "|| ", "&& ")) and width(line[: at - 1]) <= COLUMNS]
+    breaks = [
+        at
+        for at in range(1, len(line))
+        if line[:at].endswith((", ", "|| ", "&& ")) and width(line[: at - 1]) <= COLUMNS
+    ]
     if not breaks:
         return line
     at = min(breaks, key=lambda at: (len(_open(line[:at])), -at))

@@ -44,7 +44,7 @@ def variables(c: Composition) -> str:
     ]
     lines = [
         *(["static u64 turn_began[SX_MAX_CPUS];"] if c.preempt != "none" else []),
-        *(["static s64 turn_put_off[SX_MAX_CPUS]; /* of the task whose turn it is */"] if c.preempt == "earlier" else []),
+        *([PUT_OFF] if c.preempt == "earlier" else []),
         *(["static u64 ran_at[SX_MAX_CPUS]; /* when the last turn on a CPU ended */"] if c.place == "warm" else []),
         *(["static u32 llc_of[SX_MAX_CPUS], llc_number[SX_MAX_CPUS];"] if c.queues == "llc" else []),
         *(["static bool took_last_turn[SX_MAX_CPUS];"] if c.steal == "imbalance" else []),
@@ -55,6 +55,7 @@ def variables(c: Composition) -> str:
     return "\n".join(lines)
 
 
+PUT_OFF = "static s64 turn_put_off[SX_MAX_CPUS]; /* of the task whose turn it is */"
 VTIME_CLOCK = [
     "static u64 clock; /* highest vtime with which a task came from a queue to a CPU */",
     "static s64 load; /* sum of the weights of the runnable tasks */",
