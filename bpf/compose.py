@@ -43,8 +43,8 @@ def _includes(c: Composition) -> list[str]:
     """In order of the alphabet."""
     needed = {
         "burst": c.bursts,
-        "cputime": c.order == "vtime" or c.bursts,
         "cpus": c.preempt != "none" or c.place in ("warm", "two") or c.several,
+        "cputime": c.order == "vtime" or c.bursts,
         "due": c.due,
         "idle": True,
         "kthread": True,

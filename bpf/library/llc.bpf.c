@@ -15,8 +15,8 @@
  * Workloads: batch, wakeup
  */
 #include "sx/sx.h"
-#include "primitives/cputime.bpf.h"
 #include "primitives/cpus.bpf.h"
+#include "primitives/cputime.bpf.h"
 #include "primitives/due.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"

@@ -16,8 +16,8 @@
  */
 #include "sx/sx.h"
 #include "primitives/burst.bpf.h"
-#include "primitives/cputime.bpf.h"
 #include "primitives/cpus.bpf.h"
+#include "primitives/cputime.bpf.h"
 #include "primitives/due.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"
