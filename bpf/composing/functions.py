@@ -142,11 +142,18 @@ def _evens_out(c: Composition) -> str:
 
 
 def _takes_overdue(c: Composition) -> str:
+    # Two CPUs that always took each other's overdue tasks would never come to those that are bound to themselves.
     lines = [
-        f"u32 own = {names.number(c, 'cpu')}, other = sx_another(own, queues, (*sx_entry(turns, cpu))++);", "",
-        "return other < queues && sx_head_overdue(other, sx_now(), overdue_ns) && sx_move_to_local(other);",
-    ]  # fmt: skip
-    comment = "/* Take another queue's first if that is long past its due time; each queue in its time. */"
+        "u32 turn = (*sx_entry(turns, cpu))++;",
+        f"u32 own = {names.number(c, 'cpu')}, other = sx_another(own, queues, turn / 2);",
+        "",
+        "if (turn % 2 || other >= queues || !sx_head_overdue(other, sx_now(), overdue_ns))",
+        "\treturn false;",
+        "return sx_move_to_local(other);",
+    ]
+    comment = (
+        "/* Take from another queue if its first is long overdue, each queue in its time, but not twice running. */"
+    )
     return function(f"{INLINE} bool take_overdue(u32 cpu)", lines, comment)
 
 

@@ -52,8 +52,8 @@ STEAL = {
     "empty": "A CPU whose queue is empty takes from another's, and every visit_every-th turn another's goes first.",
     "imbalance": "A CPU whose queue is empty takes from another's, and every second turn from one that is "
         "clearly longer.",
-    "overdue": "A CPU whose queue is empty takes from another's, and before its own a task that is overdue in "
-        "another's by overdue_ns.",
+    "overdue": "A CPU whose queue is empty takes from another's, and every second turn from one whose "
+        "first is overdue by overdue_ns.",
 }  # fmt: skip
 CLASS = {
     "none": "",
