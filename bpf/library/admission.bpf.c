@@ -4,15 +4,16 @@
  *
  * What: A task that computes is let in to a piece of work, which ends when it sleeps after at least unit_ns of CPU, or
  *   with its slice. Tasks in the middle of one go first, who began earliest before the others; new pieces wait in order
- *   of arrival until a CPU is free and fewer than begun_per_cpu per CPU are begun, those that sleep in between
- *   included. Tasks that never compute for long are neither counted nor held up. What has waited for age_ns is let in
- *   beside the begun.
- * Good for: The slowest answers of an oversubscribed server whose requests compute and sleep by turns, or hold locks
- *   while they compute: a request that was begun waits for few others, and is not put off by new ones.
- * Weak at: The time until a request is begun, which is where the waiting goes. A CPU may idle for up to hold_ns beside
- *   a task that waits to be let in, which is the purpose; with hold_ns 0 none does. Nice levels are ignored.
+ *   of arrival until a CPU is free and fewer than begun_percent of the CPUs' number are begun, those that sleep in the
+ *   middle included. Tasks that never compute for long are neither counted nor held up. What has waited for age_ns is
+ *   let in beside the begun.
+ * Good for: The slowest answers of an oversubscribed server whose requests sleep and compute by turns, or compute under
+ *   locks: a request that was begun waits for few others, and is not put off by new ones.
+ * Weak at: The time until a request is begun, which is where the waiting goes. CPUs idle beside tasks that wait to be
+ *   let in while those that were begun sleep, which is the purpose: until none has come back for hold_ns, and not
+ *   beyond age_ns; with hold_ns 0 never. Nice levels are ignored.
  * Mechanisms: order=begun, queues=one, place=kernel, slice=bounded, preempt=none, classes=burst,
- *   admission=begun_per_cpu, age=age_ns
+ *   admission=begun_percent, age=age_ns
  * Workloads: schbench
  */
 #include "sx/sx.h"
@@ -24,9 +25,9 @@
 #include "primitives/slice.bpf.h"
 
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: longest time on a CPU while others wait */
-const volatile u32 begun_per_cpu = 2; /* tasks, 1..64: how many pieces of work are begun for each CPU before more wait */
+const volatile u32 begun_percent = 200; /* percent, 100..6400: pieces of work that are begun at once, of the CPUs' number */
 const volatile u64 unit_ns = 300 * SX_US; /* ns, 10000..50000000: who sleeps after more CPU time has ended a piece of work */
-const volatile u64 hold_ns = 2 * SX_MS; /* ns, 0..20000000: longest time a CPU idles beside a task that waits to be let in */
+const volatile u64 hold_ns = 2 * SX_MS; /* ns, 0..20000000: how long CPUs idle beside tasks that wait, while no begun one wakes */
 const volatile u64 age_ns = 200 * SX_MS; /* ns, 10000000..1000000000: what has waited for so long is let in all the same */
 const volatile u64 light_ns = 20 * SX_MS; /* ns, 0..200000000: how far tasks of short bursts go before those that began */
 
@@ -57,6 +58,7 @@ struct {
 static s32 awake; /* begun, and on a CPU or waiting for one */
 static s32 sleeping; /* begun, and asleep in the middle */
 static u32 age = 1; /* goes up when those that sleep in the middle are forgotten, since they did not come back in time */
+static u64 last_turn; /* when a task was last given a CPU */
 static u32 turns, cpu_ids;
 
 SX_EXIT_RECORD();
@@ -124,13 +126,18 @@ static __always_inline s64 waited_ns(u64 now)
 	return head ? (s64)(now - head->scx.dsq_vtime) : 0;
 }
 
-/* May this CPU idle beside tasks that wait, until one of those that were begun comes back? The alarm ends that. */
-static __always_inline bool holds_back(s64 waited)
+/*
+ * May this CPU idle beside tasks that wait, until one of those that were begun comes back? Not where none did for hold_ns,
+ * which the alarm tells, and not where the first has waited for too long.
+ */
+static __always_inline bool holds_back(u64 now)
 {
-	if (awake + sleeping < (s32)(begun_per_cpu * cpus) || !hold_ns || !sx_can_peek())
+	s64 quiet = now - last_turn;
+
+	if (!hold_ns || (u64)(awake + sleeping) * 100 < (u64)begun_percent * cpus || waited_ns(now) > (s64)age_ns)
 		return false;
-	if (waited < (s64)hold_ns) {
-		sx_alarm_in(sx_alarm(), hold_ns - waited);
+	if (quiet < (s64)hold_ns) {
+		sx_alarm_in(sx_alarm(), hold_ns);
 		return true;
 	}
 	__sync_fetch_and_add(&age, 1);
@@ -141,7 +148,7 @@ static __always_inline bool holds_back(s64 waited)
 /* Let the first in that waits, if it is time. */
 static __always_inline bool let_in(void)
 {
-	if (sx_dsq_nr_queued(ADMISSION_WAITING) <= 0 || holds_back(waited_ns(sx_now())))
+	if (sx_dsq_nr_queued(ADMISSION_WAITING) <= 0 || holds_back(sx_now()))
 		return false;
 	return sx_move_to_local(ADMISSION_WAITING);
 }
@@ -208,6 +215,7 @@ void SX_OP(admission_running, struct task_struct *p)
 	struct task_ctx *tc = ctx_of(p);
 	s32 waiting = sx_dsq_nr_queued(ADMISSION_BEGUN) + sx_dsq_nr_queued(ADMISSION_WAITING);
 
+	last_turn = sx_now();
 	if (tc)
 		begin(p, tc);
 	sx_cut_slice(p, sx_bounded_slice(slice_ns, waiting, cpus));
@@ -246,7 +254,7 @@ void SX_OP(admission_update_idle, s32 cpu, bool idle)
 	bool waits = sx_dsq_nr_queued(ADMISSION_BEGUN) > 0;
 
 	if (idle && !waits && sx_dsq_nr_queued(ADMISSION_WAITING) > 0)
-		waits = !holds_back(waited_ns(sx_now()));
+		waits = !holds_back(sx_now());
 	sx_recheck_before_idle(cpu, idle, waits);
 }
 
