@@ -6,7 +6,10 @@ import pytest
 from bpf.library import policies, policy, read_policy
 from policy_lake.errors import InputError
 
-IDS = ("fifo", "ljf", "percpu", "rr", "vtime")
+IDS = (
+    "admission", "central", "cgroup", "chains", "critpath", "eevdf", "fifo", "layers", "ljf", "percpu", "rr", "vtime",
+)  # fmt: skip
+WORKLOADS = {"batch", "wakeup", "schbench", "kernel-build"}
 ESSAY = """\
 // SPDX-License-Identifier: GPL-2.0-only
 /* Not the essay. */
@@ -30,7 +33,7 @@ const volatile u64 sizes[3]; /* ns, 0..99: how much
 """
 
 
-def test_the_library_holds_the_five_policies():
+def test_the_library_holds_these_policies():
     assert tuple(known.id for known in policies()) == IDS
 
 
@@ -39,7 +42,7 @@ def test_a_library_policy_tells_what_a_planner_needs(policy_id):
     library_policy = policy(policy_id)
     assert library_policy.origin == "library"
     assert library_policy.title and library_policy.summary and library_policy.good_for and library_policy.weak_at
-    assert set(library_policy.workloads) <= {"batch", "wakeup"} and library_policy.workloads
+    assert set(library_policy.workloads) <= WORKLOADS and library_policy.workloads
     assert f"SX_OPS({policy_id}," in library_policy.source
     for knob in library_policy.knobs:
         assert knob.doc, knob
@@ -55,7 +58,7 @@ def test_ljf_takes_sixteen_names_and_times():
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"unknown policy 'best'; known: fifo, ljf, percpu, rr, vtime"):
+    with pytest.raises(InputError, match=f"unknown policy 'best'; known: {', '.join(IDS)}"):
         policy("best")
 
 
