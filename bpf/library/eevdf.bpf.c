@@ -4,22 +4,23 @@
  *
  * What: A queue for each CPU, whose clock is the mean vtime of its runnable tasks by weight. Each task asks for a
  *   slice, due at its vtime plus the slice by weight; the earliest deadline among those that are not ahead of the mean
- *   runs until its slice is used. A waking task comes back with the lag it left with, a debt is worked off while it
- *   sleeps, and it ends the running task's turn only if that one is ahead of the mean or has used its slice, on another
- *   CPU at its next tick. Idle CPUs are the kernel's choice, new tasks go to the least loaded CPU, and a CPU without
- *   work takes from the most loaded.
+ *   runs until its slice is used. Who falls asleep ahead of the mean stays counted until that has come to it; others
+ *   come back with what they were owed. A woken task ends the running one's turn only if that is ahead of the mean or
+ *   has used its slice, on another CPU at its next tick. Idle CPUs are the kernel's choice, new tasks go to the least
+ *   loaded CPU, and a CPU without work takes from the most loaded.
  * Good for: The second control: what differs between this policy and the kernel's scheduler is the cost of sched_ext
  *   and what is left out here, not the rules. A base for changing one of the rules.
  * Weak at: The same as EEVDF, and nothing that EEVDF is good at is better here. Left out: groups and their bandwidth,
  *   custom slices (sched_setattr), SCHED_IDLE, load averages and the balancing of more than counts, NUMA, capacity and
  *   energy. Unlike EEVDF, nobody is put off for longer than wait_ns, and slices shrink with a queue that is longer than
- *   a second.
+ *   a second; and the mean has a margin, ahead_ns, without which waking tasks end more turns here than there.
  * Mechanisms: order=eevdf, queues=cpu, place=kernel, slice=virtual-deadline, preempt=wake, steal=empty, classes=none,
  *   admission=none, age=wait_ns
  * Workloads: batch, wakeup
  */
 #include "sx/sx.h"
 #include "primitives/cputime.bpf.h"
+#include "primitives/delayed.bpf.h"
 #include "primitives/fair.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"
@@ -30,6 +31,7 @@
 const volatile u64 base_slice_ns = 700 * SX_US; /* ns, 100000..20000000: a slice on one CPU; on 2 CPUs and more 2 to 4 times that */
 const volatile u64 wait_ns = 500 * SX_MS; /* ns, 50000000..1000000000: longest time that a deadline may lie ahead */
 const volatile u64 balance_ns = 32 * SX_MS; /* ns, 1000000..1000000000: how often busy CPUs compare queues */
+const volatile u64 ahead_ns = 500 * SX_US; /* ns, 0..10000000: who is ahead of the mean by no more is owed CPU time, too */
 const volatile u32 scan = 16; /* tasks, 1..64: how many of a queue are looked at for one that is owed CPU time */
 
 enum eevdf_dsq {
@@ -43,6 +45,7 @@ enum {
 
 struct cpu_ctx {
 	struct sx_fair fair;
+	struct sx_delayed delayed;
 	u64 turn_vtime; /* the running task's, when its turn began */
 	u64 turn_deadline;
 	u32 turn_weight;
@@ -54,7 +57,7 @@ struct task_ctx {
 	u64 vtime;
 	u64 deadline;
 	s64 lag; /* while it sleeps: what it is owed, in vtime */
-	u64 slept_at; /* its queue's clock then */
+	bool delayed; /* it fell asleep ahead of its queue's clock */
 	u64 mark; /* CPU time when it was last charged */
 	s64 weight; /* with which it is counted in the queue of `cpu`; 0 while it sleeps */
 	u32 cpu;
@@ -177,7 +180,7 @@ static __always_inline bool ends_turn(const struct task_ctx *tc, bool woken, u64
 	running = cc->turn_vtime + sx_scale_by_weight(sx_fair_pending(&cc->fair, now), cc->turn_weight);
 	if (!sx_before(running, cc->turn_deadline))
 		return true;
-	return woken && sx_before(clock, running) && !sx_before(clock, tc->vtime) &&
+	return woken && sx_before(clock + ahead_ns, running) && !sx_before(clock + ahead_ns, tc->vtime) &&
 	       !(head && sx_before(head->scx.dsq_vtime, due));
 }
 
@@ -199,6 +202,7 @@ static __always_inline enum picked pick(u32 cpu, struct task_ctx *prev, u64 now)
 	struct task_struct *p;
 	u32 seen = 0;
 
+	clock += ahead_ns;
 	if (prev && !sx_before(clock, prev->vtime))
 		prev_due = due_at(prev, now);
 	bpf_for_each(scx_dsq, p, EEVDF_QUEUE + cpu, 0) {
@@ -266,9 +270,13 @@ void SX_OP(eevdf_enable, struct task_struct *p)
 
 s32 SX_OP(eevdf_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
+	s32 cpu, waker = bpf_get_smp_processor_id();
+	struct task_ctx *tc = ctx_of(p);
 	bool idle = false;
-	s32 cpu = sx_select_cpu_dfl(p, prev_cpu, wake_flags, &idle), waker = bpf_get_smp_processor_id();
 
+	if (tc && tc->delayed && sx_is_delayed(&cpu_of(tc->cpu)->delayed, p->pid))
+		return prev_cpu;
+	cpu = sx_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
 	if (idle)
 		sx_insert(p, SX_DSQ_LOCAL, slice_ns(), 0);
 	else if (wake_flags & SCX_WAKE_FORK)
@@ -278,22 +286,24 @@ s32 SX_OP(eevdf_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 	return cpu;
 }
 
-/* With the lag it left with; what it had had too much, the clock has worked off meanwhile. */
+/* As it was if it is still counted; else with the lag it left with, which is none if it was ahead. */
 void SX_OP(eevdf_runnable, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *tc = ctx_of(p);
+	u32 cpu = sx_task_cpu(p);
 	u64 now = sx_now();
-	s64 lag;
+	bool counted;
 
-	if (!tc || tc->weight)
+	if (!tc)
 		return;
-	lag = tc->fresh ? 0 : tc->lag;
-	if (lag < 0) {
-		s64 passed = sx_fair_clock(&cpu_of(tc->cpu)->fair, now) - tc->slept_at;
-
-		lag = passed < -lag ? lag + passed : 0;
+	sx_drop_delayed(&cpu_of(tc->cpu)->delayed, &cpu_of(tc->cpu)->fair, false, now);
+	counted = tc->weight && (!tc->delayed || sx_undelay(&cpu_of(tc->cpu)->delayed, p->pid));
+	tc->delayed = false;
+	if (counted) {
+		follow(p, tc, cpu, now);
+		return;
 	}
-	join(p, tc, sx_task_cpu(p), lag, now);
+	join(p, tc, cpu, tc->fresh ? 0 : tc->lag, now);
 	set_deadline(tc, tc->fresh ? slice_ns() / 2 : slice_ns(), p->scx.weight);
 }
 
@@ -309,7 +319,7 @@ void SX_OP(eevdf_enqueue, struct task_struct *p, u64 enq_flags)
 	if (tc) {
 		follow(p, tc, cpu, now);
 		due = due_at(tc, now);
-		preempts = ends_turn(tc, (enq_flags & SX_ENQ_WAKEUP) || tc->fresh, due, now);
+		preempts = ends_turn(tc, enq_flags & SX_ENQ_WAKEUP, due, now);
 		tc->fresh = false;
 	}
 	sx_insert_vtime(p, EEVDF_QUEUE + cpu, slice_ns(), due, enq_flags);
@@ -320,21 +330,23 @@ void SX_OP(eevdf_enqueue, struct task_struct *p, u64 enq_flags)
 void SX_OP(eevdf_dispatch, s32 cpu, struct task_struct *prev)
 {
 	struct task_ctx *tc = sx_wants_cpu(prev) ? ctx_of(prev) : NULL;
+	struct cpu_ctx *cc = cpu_of(cpu);
 	enum picked picked;
 	u64 now = sx_now();
 
 	if (tc) {
 		charge(prev, tc, now);
-		cpu_of(cpu)->fair.turn_began = now;
+		cc->fair.turn_began = now;
 	}
+	sx_drop_delayed(&cc->delayed, &cc->fair, !tc && sx_dsq_nr_queued(EEVDF_QUEUE + cpu) <= 0, now);
 	if (balance(cpu, tc, now))
 		return;
 	picked = pick(cpu, tc, now);
 	if (picked == ANOTHER || (picked == NOBODY && !tc && take_from_others(cpu)))
 		return;
 	if (prev && tc) {
-		cpu_of(cpu)->turn_vtime = tc->vtime;
-		cpu_of(cpu)->turn_deadline = tc->deadline;
+		cc->turn_vtime = tc->vtime;
+		cc->turn_deadline = tc->deadline;
 		sx_set_slice(prev, left_ns(prev, tc));
 	}
 }
@@ -382,12 +394,15 @@ void SX_OP(eevdf_stopping, struct task_struct *p, bool runnable)
 void SX_OP(eevdf_quiescent, struct task_struct *p, u64 deq_flags)
 {
 	struct task_ctx *tc = ctx_of(p);
+	struct cpu_ctx *cc;
 	u64 now = sx_now();
 
 	if (!tc || !tc->weight)
 		return;
-	tc->lag = limited_lag(leave(tc, now), p->scx.weight);
-	tc->slept_at = sx_fair_clock(&cpu_of(tc->cpu)->fair, now);
+	cc = cpu_of(tc->cpu);
+	tc->delayed = (deq_flags & SCX_DEQ_SLEEP) && sx_before(sx_fair_clock(&cc->fair, now), tc->vtime) &&
+		      sx_delay(&cc->delayed, p->pid, tc->vtime, tc->weight);
+	tc->lag = tc->delayed ? 0 : limited_lag(leave(tc, now), p->scx.weight);
 }
 
 void SX_OP(eevdf_update_idle, s32 cpu, bool idle)
