@@ -14,7 +14,10 @@ from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
-SCHBENCH = ("schbench", "-m", "2", "-t", "4", "-s", "1000", "-n", "1", "-F", "256", "--runtime-ms", "300", "--seed", "7")
+SCHBENCH = (
+    "schbench",
+    *["-m", "2", "-t", "4", "-s", "1000", "-n", "1", "-F", "256", "--runtime-ms", "300", "--seed", "7"],
+)
 
 
 @pytest.fixture
