@@ -14,10 +14,7 @@ from verifier_vm.judge.gate import OBJECT, verify_object
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
-SCHBENCH = (
-    "schbench",
-    *["-m", "2", "-t", "4", "-s", "1000", "-n", "1", "-F", "256", "--runtime-ms", "300", "--seed", "7"],
-)
+OVERSUBSCRIBED = ("-m", "2", "-t", "4", "-s", "1000", "-n", "1", "-F", "256", "--runtime-ms", "300", "--seed", "7")
 
 
 @pytest.fixture
@@ -33,7 +30,11 @@ def schbench(guest, made):
     """What schbench prints of 8 workers that want twice what there is, under a policy with those knobs."""
 
     def measure(name, *knobs):
-        steps = (GuestStep("attach", (OBJECT, *knobs)), GuestStep("run", SCHBENCH, "schbench"), GuestStep("detach"))
+        steps = (
+            GuestStep("attach", (OBJECT, *knobs)),
+            GuestStep("run", ("schbench", *OVERSUBSCRIBED), "schbench"),
+            GuestStep("detach"),
+        )
         report = run(GuestJob({OBJECT: made(name)}, steps), guest.machine)
         assert all(event.ok for event in report.events), report.events
         return json.loads(report.ran("schbench").out.splitlines()[-1])
