@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One timer for the whole policy: for what must happen although no CPU has a reason to look. It is off while nobody needs
- * it, so an idle machine is not woken. Started with the run queue locked, which a kernel timer allows: it only queues itself.
+ * it, so an idle machine is not woken. It is started with the run queue locked, since it only queues itself (tried on 7.3).
  */
 #ifndef SX_PRIMITIVE_ALARM_H
 #define SX_PRIMITIVE_ALARM_H
