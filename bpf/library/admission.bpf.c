@@ -12,8 +12,8 @@
  * Weak at: The time until a request is begun, which is where the waiting goes. CPUs idle beside tasks that wait to be
  *   let in while those that were begun sleep, which is the purpose: until none has come back for hold_ns, and not
  *   beyond age_ns; with hold_ns 0 never. Nice levels are ignored.
- * Mechanisms: order=begun, queues=one, place=kernel, slice=bounded, preempt=none, classes=burst,
- *   admission=begun_percent, age=age_ns
+ * Mechanisms: order=begun, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=computing,
+ *   guard=age_ns, admission=begun_percent
  * Workloads: schbench
  */
 #include "sx/sx.h"

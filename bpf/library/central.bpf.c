@@ -9,8 +9,8 @@
  * Good for: Batches and virtual machines that compute for long and must not be interrupted without need.
  * Weak at: Latency of waking tasks while CPUs are busy, which is slice_ns and the queue before them; the decisions fall
  *   on the one CPU that has the timer. Nice levels are ignored.
- * Mechanisms: order=fifo, queues=one, place=kernel, slice=endless+bounded, preempt=timer, classes=none, admission=none,
- *   age=round
+ * Mechanisms: order=fifo, queues=one, place=kernel, slice=endless, preempt=timer, steal=none, class=none, guard=round,
+ *   admission=none
  * Workloads: batch
  */
 #include "sx/sx.h"

@@ -11,8 +11,8 @@
  *   ends at the kernel's tick, so a cgroup can use some ms more than its quota in one period, and has them less in the
  *   next. Nobody waits longer than park_ns for a quota: one too small for its tasks is exceeded then. cpu.idle and
  *   bursts are ignored.
- * Mechanisms: order=vtime, queues=one, place=kernel, slice=bounded, preempt=none, classes=cgroup, admission=quota,
- *   age=wait_ns
+ * Mechanisms: order=share, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=cgroup,
+ *   guard=wait_ns, admission=quota
  * Workloads: batch
  */
 #include "sx/sx.h"

@@ -10,8 +10,8 @@
  *   runs as soon as the one before it sleeps, however many others wait.
  * Weak at: Tasks that wake many and go on running: those wait for them, or are taken by idle CPUs later than they could
  *   be. CPU-bound tasks beside busy chains get their turns later by up to chain_ns. Nice levels are ignored.
- * Mechanisms: order=fifo, queues=one+cpu, place=waker, slice=bounded, preempt=none, steal=empty, classes=wakeup,
- *   admission=none, age=chain_ns
+ * Mechanisms: order=fifo, queues=cpu, place=waker, slice=bounded, preempt=none, steal=any, class=chained,
+ *   guard=chain_ns, admission=none
  * Workloads: schbench
  */
 #include "sx/sx.h"
@@ -132,14 +132,14 @@ void SX_OP(chains_update_idle, s32 cpu, bool idle)
 
 s32 SX_OP_SLEEPABLE(chains_init)
 {
-	s32 cpu, err;
+	s32 queue, err;
 
 	cpus = sx_nr_online_cpus();
 	queues = sx_nr_cpu_ids();
 	if (queues > MAX_CPUS)
 		return -E2BIG;
-	bpf_for(cpu, 0, (s32)queues) {
-		err = sx_create_dsq(CHAINS_NEXT + cpu);
+	bpf_for(queue, 0, (s32)queues) {
+		err = sx_create_dsq(CHAINS_NEXT + queue);
 		if (err)
 			return err;
 	}

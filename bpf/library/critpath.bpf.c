@@ -10,8 +10,8 @@
  *   begin early and are not last alone.
  * Weak at: Trees whose long steps have the name of the short ones, as compilations of different files have: nothing
  *   tells them apart before they end. Mean completion time of short steps. Nice levels are ignored.
- * Mechanisms: order=chain, queues=one, place=kernel, slice=bounded, preempt=none, classes=burst, admission=none,
- *   age=aging_ns
+ * Mechanisms: order=chain, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=woken,
+ *   guard=aging_ns, admission=none
  * Workloads: kernel-build, batch
  */
 #include "sx/sx.h"

@@ -14,8 +14,8 @@
  *   custom slices (sched_setattr), SCHED_IDLE, load averages and the balancing of more than counts, NUMA, capacity and
  *   energy. Unlike EEVDF, nobody is put off for longer than wait_ns, and slices shrink with a queue that is longer than
  *   a second; and the mean has a margin, ahead_ns, without which waking tasks end more turns here than there.
- * Mechanisms: order=eevdf, queues=cpu, place=kernel, slice=virtual-deadline, preempt=wake, steal=empty, classes=none,
- *   admission=none, age=wait_ns
+ * Mechanisms: order=eevdf, queues=cpu, place=kernel, slice=virtual-deadline, preempt=wake, steal=imbalance, class=none,
+ *   guard=wait_ns, admission=none
  * Workloads: batch, wakeup
  */
 #include "sx/sx.h"
@@ -412,14 +412,14 @@ void SX_OP(eevdf_update_idle, s32 cpu, bool idle)
 
 s32 SX_OP_SLEEPABLE(eevdf_init)
 {
-	s32 cpu, err;
+	s32 queue, err;
 
 	cpus = sx_nr_online_cpus();
 	queues = sx_nr_cpu_ids();
 	if (queues > MAX_CPUS)
 		return -E2BIG;
-	bpf_for(cpu, 0, (s32)queues) {
-		err = sx_create_dsq(EEVDF_QUEUE + cpu);
+	bpf_for(queue, 0, (s32)queues) {
+		err = sx_create_dsq(EEVDF_QUEUE + queue);
 		if (err)
 			return err;
 	}

@@ -11,8 +11,8 @@
  * Weak at: Whatever the rules do not tell apart, and rules that are wrong; without any it is first come first served. A
  *   layer that is not put off ends nobody's turn: shorten the slices of the others. A cap is no quota: idle CPUs are
  *   given away.
- * Mechanisms: order=put-off, queues=one, place=kernel, slice=layer, preempt=none, classes=layer, admission=none,
- *   age=most_put_off_ns
+ * Mechanisms: order=put-off, queues=one, place=kernel, slice=layer, preempt=none, steal=none, class=layer,
+ *   guard=most_put_off_ns, admission=none
  * Workloads: batch, wakeup
  */
 #include "sx/sx.h"
