@@ -16,6 +16,7 @@ from tasks.host.guest import prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.pictures import Form, Pictures, write_pictures
 from tasks.trial.static import Checked
+from tasks.trial.traced import beside_baseline
 from verifier_vm.judge.case import Case
 from verifier_vm.judge.gate import STALL_LIMITS_MS, after_ready
 from verifier_vm.judge.part import ATTACH, OBJECT
@@ -30,7 +31,7 @@ def trace_failure(case: Case, checked: Checked, settings: Settings, *, policy: s
     attach = GuestStep("attach", (OBJECT, *checked.arguments, word(OPS_TIMEOUT, STALL_LIMITS_MS[0])), ATTACH)
     return {
         BASELINE: _traced(case, settings, {}, (), where=BASELINE),
-        policy: _traced(case, settings, {OBJECT: checked.made.data}, (attach,), where=policy),
+        beside_baseline(policy): _traced(case, settings, {OBJECT: checked.made.data}, (attach,), where=policy),
     }
 
 

@@ -59,9 +59,12 @@ def measure_floor(
 
 
 def _fits(score: Score, workload: Workload, guest: Guest) -> bool:
-    """Whether a score was taken of the same work in the same kind of guest."""
+    """Whether a score is an A/A one, which has no candidate, of the same work in the same kind of guest.
+
+    The library's policy `eevdf` has scores of the same name.
+    """
     machine = guest.machine
     here = (machine.clock_name, str(machine.topology), machine.accel, workload.tier, guest.kernel.release)
     there = (score.clock, score.topology, score.accel, score.tier, score.kernel)
     same = score.provenance is not None and score.provenance.workload_sha256 == descriptor_sha256(workload)
-    return here == there and same
+    return here == there and same and not score.candidate

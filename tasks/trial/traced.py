@@ -36,7 +36,12 @@ def trace_runs(
     works = [RunWork(workload, shape, settings, under, first, first, traced=True) for under in (None, policy)]
     with ThreadPoolExecutor(settings.slots(guest.host_cpus), thread_name_prefix="traced") as slots:
         baseline, under_policy = slots.map(lambda work: _timeline(work, guest), works)
-    return {BASELINE: baseline, policy.name: under_policy}
+    return {BASELINE: baseline, beside_baseline(policy.name): under_policy}
+
+
+def beside_baseline(policy: str) -> str:
+    """A policy's name where EEVDF's runs stand beside it: the library has a policy with the baseline's own name."""
+    return f"{policy} (sched_ext)" if policy == BASELINE else policy
 
 
 def _timeline(work: RunWork, guest: Guest) -> Timeline:

@@ -15,8 +15,8 @@ from tasks.planners.kinds import BITS
 
 BPF_DIR = Path(bpf.__file__).parent
 IDS = (
-    "background", "edf", "fifo", "interactive", "ljf", "llc", "longest", "longslice", "percpu", "picktwo", "rr",
-    "shortest", "smt", "vtime", "warm",
+    "admission", "background", "central", "cgroup", "chains", "critpath", "edf", "eevdf", "fifo", "interactive",
+    "layers", "ljf", "llc", "longest", "longslice", "percpu", "picktwo", "rr", "shortest", "smt", "vtime", "warm",
 )  # fmt: skip
 ESSAY = """\
 // SPDX-License-Identifier: GPL-2.0-only
@@ -77,7 +77,7 @@ def test_the_parts_of_a_key_have_the_same_places_in_c_and_here():
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"unknown policy 'best'; known: background, edf, fifo, .*, vtime, warm"):
+    with pytest.raises(InputError, match=r"unknown policy 'best'; known: admission, background, .*, vtime, warm"):
         policy("best")
 
 

@@ -59,7 +59,7 @@ def test_the_further_end_of_the_interval_of_the_latest_that_fits(lake, settings)
     [
         {"clock": "virtual"}, {"topology": "4 CPUs"}, {"accel": "kvm"}, {"tier": "standard"}, {"kernel": "7.3.5"},
         {"provenance": provenance(workload_sha256="of another")}, {"provenance": None}, {"policy": "fifo"},
-        {"workload": "schbench"},
+        {"workload": "schbench"}, {"candidate": "of the library's policy eevdf"},
     ],
 )  # fmt: skip
 def test_a_score_of_other_work_or_of_another_guest_is_none(lake, settings, changes, monkeypatch):

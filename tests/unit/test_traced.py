@@ -64,6 +64,11 @@ def test_both_runs_start_where_measured_ones_do_and_have_the_first_pairs_seed(gu
         assert (program[program.index("--seed") + 1], job.seed) == ("300", 300)
 
 
+def test_the_librarys_eevdf_does_not_take_the_place_of_the_kernels(guest, trace, monkeypatch):
+    use_vm(monkeypatch, Tracing("good policy"))
+    assert list(trace(replace(POLICY, name="eevdf"))) == ["eevdf", "eevdf (sched_ext)"]
+
+
 def test_runs_that_were_traced_are_not_made_again(guest, trace, tmp_path, monkeypatch):
     vm = use_vm(monkeypatch, Tracing("good policy"))
     first = trace()

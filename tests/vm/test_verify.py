@@ -27,6 +27,13 @@ SCHEDCP = Path(sys.executable).parent / "schedcp"
 SETTINGS = {
     "fifo": {"slice_ns": 5_000_000},
     "vtime": {"slice_ns": 3_000_000},
+    "admission": {"begun_percent": 150},
+    "central": {"slice_ns": 8_000_000},
+    "cgroup": {"park_ns": 500_000_000},
+    "chains": {"sync_stays": False},
+    "critpath": {"burst_ns": 1_000_000},
+    "eevdf": {"scan": 8},
+    "layers": {"layer_comm": "adv,kwork", "layer_put_off_ns": "50000000,0", "layer_cap": "60,0", "layer_nice": "0,5"},
     "ljf": {"job_comm": "long,short", "job_cpu_ns": "900000000,50000000"},
     "rr": {"preempt": False},
     "percpu": {},
