@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from benchmarks.plots import COLOURS, GREY, Form, add_legend, new_figure, picture_bytes
+from benchmarks.suite_result import SuiteResult
 from policy_lake.scores import Score
-from policy_lake.suite_result import SuiteResult
 
 DASHES = ("-", "--", "-.", ":")  # so that lines which lie on each other, or are printed grey, can be told apart
 

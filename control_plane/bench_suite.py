@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.suite import Digits, suite, written
+from benchmarks.suite_result import SuiteResult
 from control_plane.output import escape, out, print_json, working
 from control_plane.results import BenchSuiteOutput
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, check_writable
-from policy_lake.suite_result import SuiteResult
 from tasks.bench_suite import SuiteRequest, cases_of, measured_digits, run_suite, settings_for
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings

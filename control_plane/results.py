@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from benchmarks.suite_result import SuiteResult
 from policy_lake.comparison import Comparison
 from policy_lake.model import Clock, Lesson, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
-from policy_lake.suite_result import SuiteResult
 from tasks.planners.taught import Kind
 
 REJECTED, ONE_SITUATION = "rejected", "one_situation"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.suite import Case, Digits, Suite, digits_of, suite
+from benchmarks.suite_result import CaseResult, Frozen, SuiteResult, Total
 from bpf.library import policies, policy
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
@@ -18,7 +19,6 @@ from policy_lake.lake import Lake
 from policy_lake.limits import MAX_RUNS
 from policy_lake.measurement import Measurement
 from policy_lake.scores import MeasurementPlan, Outcome, Ratio, Score
-from policy_lake.suite_result import CaseResult, Frozen, SuiteResult, Total
 from tasks.compare import CompareRequest, compare
 from tasks.host.guest import Shape, prepare_guest, shape_for
 from tasks.host.settings import Settings

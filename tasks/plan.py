@@ -58,7 +58,7 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
         profile=profile,
         policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
-        scores=tuple(score for score in by_workload.get(profile.workload, ()) if score.policy != score.baseline),
+        scores=tuple(score for score in by_workload.get(profile.workload, ()) if score.candidate),
         rejections=tuple((rejected.candidate, rejected.rejection) for rejected in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,

@@ -48,6 +48,7 @@ BATCH = WorkloadProfile(
     ),
     goal="shorten the time until the last job ends",
     text="39 short jobs and a long one",
+    aim="makespan",
 )
 
 LATENCY = WorkloadProfile(
@@ -75,6 +76,7 @@ LATENCY = WorkloadProfile(
     ),
     goal="lower the p99 wake-up latency",
     text="short wake-ups beside hogs",
+    aim="latency",
 )
 
 

@@ -10,7 +10,8 @@ from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadP
 from tasks.planners.kin import lost_on_kin
 from tasks.planners.kinds import BITS, kinds
 from tasks.planners.protocol import PlanContext
-from tasks.planners.rules import Finding, kind_of
+from tasks.planners.rules import Finding
+from tasks.planners.rules_library import kind_of
 from tasks.planners.traits import Traits, competing, traits
 
 LONG_JOB = 1.5  # a task this many times the median is worth a hint

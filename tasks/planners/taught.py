@@ -66,7 +66,7 @@ def kinds_of(profiles: Sequence[WorkloadProfile], scores: Sequence[Score]) -> tu
 
 def _kind(group: Sequence[WorkloadProfile], scores: Sequence[Score]) -> Kind:
     names = tuple(profile.workload for profile in group)
-    own = [score for score in scores if score.workload in names and score.attached and score.policy != score.baseline]
+    own = [score for score in scores if score.workload in names and score.attached and score.candidate]
     policies = list(dict.fromkeys(score.policy for score in own))
     taught = [_taught(policy, [score for score in own if score.policy == policy]) for policy in policies]
     return Kind(names, _words(group[0]), tuple(sorted(taught, key=lambda one: (-one.ratio, one.policy))))

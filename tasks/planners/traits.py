@@ -9,8 +9,6 @@ from policy_lake.model import CommandProfile, WorkloadProfile
 from tasks.planners.kinds import parents
 
 JOB_SHARE = 0.01  # of all CPU time
-LATENCY_WORDS = ("latency", "p99", "wake-up", "wakeup", "response")
-MAKESPAN_WORDS = ("makespan", "last job", "of the last", "of its last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def traits(profile: WorkloadProfile) -> Traits:
     median_ms = median_task_ms(rivals)
     # Shells wake often, and matter only where latency is the goal; a harness wakes whenever a job ends, and never does.
     harness = parents(profile)
-    of_goal = commands if wants_latency(profile) else rivals
+    of_goal = commands if profile.aim == "latency" else rivals
     wakers = tuple(command for command in of_goal if command.comm not in harness) or (NOBODY,)
     waiting = sum(command.wait_ms for command in commands) / 1000 / wall_s
     return Traits(
@@ -70,16 +68,6 @@ def _crowd(profile: WorkloadProfile, runnable: float, longest: CommandProfile) -
     idle_s = max(wall_s * profile.cpus - profile.cpu_s, 0.0)
     alone_s = min(idle_s / (profile.cpus - 1), longest.cpu_ms_max_task / 1000) if profile.cpus > 1 else 0.0
     return (runnable * wall_s - alone_s) / (wall_s - alone_s) if alone_s < wall_s else runnable
-
-
-def wants_latency(profile: WorkloadProfile) -> bool:
-    """Whether the goal is told in words of latency."""
-    return any(word in profile.goal.lower() for word in LATENCY_WORDS)
-
-
-def wants_makespan(profile: WorkloadProfile) -> bool:
-    """Whether the goal is told in words of the end of all work."""
-    return any(word in profile.goal.lower() for word in MAKESPAN_WORDS)
 
 
 def competing(profile: WorkloadProfile) -> tuple[CommandProfile, ...]:

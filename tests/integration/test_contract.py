@@ -27,9 +27,10 @@ TUNED = {
     "run_id": "batch-1", "workload": "batch", "iterations": [{"iteration": 1, "candidates": [{
         "id": "c", "policy": "fifo", "knob_values": {}, "planner": "knobs", "reason": "r", "ratio": None,
         "outcome": None, "score": None, "rejection": {"stage": "fair", "reason": "r"}, "failure": None,
+        "predicted": None, "pathway": "",
     }]}],
     "best": None, "candidates_tried": 1, "rejected": 1, "failed": 0, "seconds": {"vm": 1.0}, "report": None,
-    "warnings": [], "pictures": {},
+    "warnings": [], "pictures": {}, "stopped": "", "paid": [],
 }  # fmt: skip
 
 

@@ -13,10 +13,10 @@ import pytest
 from planner_cases import score
 
 from benchmarks.suite import SUITES, Case, Digits, Suite, digits_of, suite, written
+from benchmarks.suite_result import SuiteResult
 from benchmarks.workloads import workload_ids
 from control_plane import bench_suite as command
 from policy_lake.errors import InfraError, InputError
-from policy_lake.suite_result import SuiteResult
 from tasks.bench_suite import (
     NOTHING,
     SuiteRequest,
