@@ -46,13 +46,13 @@ def test_many_short_wakeups_with_long_waits_get_round_robin_with_a_short_slice()
 
 
 def test_wakeups_that_wait_long_get_round_robin_whatever_words_the_goal_is_told_in() -> None:
-    assert PLANNER.plan(context(replace(LATENCY, goal="more replies")))[0].policy == "rr"
+    assert PLANNER.plan(context(replace(LATENCY, aim="throughput")))[0].policy == "rr"
 
 
 def test_mixed_bursts_get_fair_shares_with_a_slice_by_burst() -> None:
     hogs = replace(LATENCY.commands[1], burst_us_p50=20_000.0)
     workers = replace(LATENCY.commands[0], burst_us_p50=2500.0, wait_us_p99=3000.0)
-    mixed = replace(LATENCY, goal="more work done", commands=(workers, hogs))
+    mixed = replace(LATENCY, aim="throughput", commands=(workers, hogs))
     first = PLANNER.plan(context(mixed))[0]
     assert (first.policy, first.knob_values) == ("vtime", {"slice_ns": 5_000_000})
 

@@ -12,7 +12,8 @@ from policy_lake.model import CommandProfile, Knob
 from tasks.planners import openings as module
 from tasks.planners.openings import clamp, cut, jobs, openings, slice_knob
 from tasks.planners.protocol import PlanContext
-from tasks.planners.rules import Finding, Kind
+from tasks.planners.rules import Finding
+from tasks.planners.rules_library import Kind
 
 KNOBLESS = policy("bare")
 

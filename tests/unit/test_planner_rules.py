@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from planner_cases import BATCH, LATENCY, command, policy
 
+from bpf.library import policies
 from policy_lake.model import JobProfile, WorkloadProfile
+from tasks.planners import rules
 from tasks.planners.kinds import name_key
-from tasks.planners.rules import control, fair, kind_of, local, longest_first, short_slice
+from tasks.planners.rules import control, fair, local, longest_first, short_slice
+from tasks.planners.rules_library import OWN, kind_of
 from tasks.planners.traits import (
     Traits,
     bound,
@@ -19,8 +22,6 @@ from tasks.planners.traits import (
     median_task_ms,
     others_ms,
     traits,
-    wants_latency,
-    wants_makespan,
 )
 
 LONG = command("long", 1, 900.0, 900.0)
@@ -44,7 +45,7 @@ def test_the_numbers_of_a_profile_are_those_worked_out_by_hand() -> None:
     assert known.waker is worker and known.wakeups_per_cpu_s == pytest.approx(802 / 2 / 4)
     assert known.switches_per_cpu_s == pytest.approx(1000.0)
     assert known.bound == pytest.approx(2.0 / 0.397)
-    swift = traits(replace(batch, goal="lower the latency"))
+    swift = traits(replace(batch, aim="latency"))
     assert swift.waker is shell and swift.wakeups_per_cpu_s == pytest.approx(5802 / 2 / 4), "for latency shells count"
 
 
@@ -73,7 +74,7 @@ def test_a_harness_that_waits_for_its_children_is_no_waker() -> None:
     assert traits(batch).waker is harness, "nothing says that it is one"
     told = replace(batch, jobs=(parent,))
     assert traits(told).waker is worker and traits(told).wakeups_per_cpu_s == pytest.approx(100)
-    swift = replace(told, goal="lower the latency")
+    swift = replace(told, aim="latency")
     assert traits(swift).waker is worker, "whatever the goal"
     many = replace(told, commands=(replace(harness, tasks=2), worker))
     assert traits(many).waker.comm == "harness", "of two one may be a child"
@@ -81,8 +82,8 @@ def test_a_harness_that_waits_for_its_children_is_no_waker() -> None:
 
 
 def test_a_short_slice_ends_no_batch_sooner() -> None:
-    replies = replace(BATCH, goal="more replies")
-    built = replace(BATCH, goal="Shorten the makespan: until the end of its last process")
+    replies = replace(BATCH, aim="throughput")
+    built = replace(BATCH, aim="makespan")
     for goal, strongest in ((BATCH, 0.36), (built, 0.36), (LATELY, 0.9), (replies, 0.9)):
         assert short_slice(goal, waking(wait_us_p99=10**6)).strength == pytest.approx(strongest)
 
@@ -121,22 +122,6 @@ def test_a_command_competes_with_more_than_a_hundredth_of_the_cpu_time() -> None
 
 
 @pytest.mark.parametrize(
-    ("goal", "is_latency"), [("lower the P99", True), ("faster response", True), ("end early", False), ("", False)]
-)
-def test_latency_is_what_a_goal_says(goal: str, is_latency: bool) -> None:
-    assert wants_latency(replace(BATCH, goal=goal)) is is_latency
-
-
-@pytest.mark.parametrize(
-    ("goal", "is_end"),
-    [("Cut the MAKESPAN", True), ("until the last job ends", True), ("the end of the last", True),
-     ("the end of its last process", True), ("last but not least, replies", False), ("", False)],
-)  # fmt: skip
-def test_an_end_is_what_a_goal_says(goal: str, is_end: bool) -> None:
-    assert wants_makespan(replace(BATCH, goal=goal)) is is_end
-
-
-@pytest.mark.parametrize(
     ("wall_s", "cpu_s", "longest_ms", "ratio"),
     [(3.0, 2.0, 500.0, 3.0), (3.0, 2.0, 1500.0, 2.0), (0.5, 2.0, 500.0, 1.0), (3.0, 0.0, 0.0, 1.0),
      (3.0, 0.0, 500.0, 6.0)],
@@ -170,7 +155,7 @@ def test_the_others_of_a_command_have_the_mean_of_what_the_largest_leaves(count:
     assert others_ms(command("x", count, 10.0, 6.0)) == mean
 
 
-LATELY = replace(BATCH, goal="lower the p99 latency")
+LATELY = replace(BATCH, aim="latency")
 SHARED = command("long", 2, 900.0 + 299.0, 900.0)
 EVEN = command("long", 2, 900.0 + 300.0, 900.0)
 
@@ -269,3 +254,64 @@ def test_a_kind_is_known_by_the_library_s_id_or_by_the_most_words() -> None:
     assert kind_of(policy("mine", good_for="fair, with weight, and a batch")).policy == "vtime"
     assert kind_of(policy("mine", good_for="locality")).policy == "percpu"
     assert kind_of(policy("mine", good_for="anything")) is None
+
+
+def test_every_policy_of_the_library_has_a_rule_of_its_own_that_says_by_which_numbers() -> None:
+    for known in policies():
+        kind = kind_of(known)
+        assert kind is not None and kind.policy == known.id
+        for of in (BATCH, LATENCY, WorkloadProfile("p", "w", 2, 0.0, 0.0, 0.0, 0.0, (), "", "")):
+            found = kind.find(of, traits(of))
+            assert 0 <= found.strength <= 1 and found.evidence
+    assert set(OWN) < {known.id for known in policies()}
+
+
+def test_who_is_begun_is_finished_where_answers_are_slow_and_cpus_are_crowded() -> None:
+    of = traits(LATENCY)
+    crowded = replace(of, runnable=2.0 * of.cpus)
+    assert rules.finish_begun(LATENCY, crowded).strength == 0.85
+    assert rules.finish_begun(LATENCY, replace(crowded, runnable=1.9 * of.cpus)).strength == 0.1
+    assert rules.finish_begun(replace(LATENCY, aim="makespan"), crowded).strength == 0.1
+
+
+def test_history_tells_where_bursts_are_mixed_and_tasks_wake() -> None:
+    of = traits(LATENCY)
+    mixed = replace(
+        of, waker=command("w", 1, 1.0, 1.0, burst_us_p50=100.0), hog=command("h", 1, 1.0, 1.0, burst_us_p50=500.0)
+    )
+    assert rules.short_history(LATENCY, mixed).strength == 0.7 > rules.gives_up(LATENCY, mixed).strength
+    near = replace(mixed, hog=command("h", 1, 1.0, 1.0, burst_us_p50=499.0))
+    assert rules.short_history(LATENCY, near).strength == 0.25
+    assert rules.short_history(LATENCY, replace(mixed, wakeups_per_cpu_s=49.0)).strength == 0.25
+    assert rules.short_history(replace(LATENCY, aim="makespan"), mixed).strength == 0.1
+
+
+def test_long_turns_chains_and_trees_by_their_numbers() -> None:
+    calm, busy = replace(traits(BATCH), wakeups_per_cpu_s=49.0), replace(traits(BATCH), wakeups_per_cpu_s=500.0)
+    assert rules.long_turns(BATCH, calm).strength > rules.long_turns(BATCH, busy).strength
+    assert rules.long_turns(replace(BATCH, aim="latency"), calm).strength == 0.1
+    short = replace(busy, waker=command("w", 1, 1.0, 1.0, burst_us_p50=2000.0))
+    throughput = replace(BATCH, aim="throughput")
+    assert rules.chained(throughput, short).strength == 0.45 > rules.chained(BATCH, short).strength == 0.2
+    assert rules.chained(throughput, replace(short, wakeups_per_cpu_s=499.0)).strength == 0.15
+    assert (
+        rules.chained(throughput, replace(short, waker=command("w", 1, 1.0, 1.0, burst_us_p50=2001.0))).strength == 0.15
+    )
+    tree = replace(BATCH, commands=(command("cc", 100, 1.0, 1.0),))
+    crowd = replace(traits(BATCH), crowd=3.0)
+    assert rules.longest_chain(tree, crowd).strength == 0.6
+    assert rules.longest_chain(replace(tree, commands=(command("cc", 99, 1.0, 1.0),)), crowd).strength == 0.15
+    assert rules.longest_chain(tree, replace(crowd, crowd=2.0)).strength == 0.15
+    assert rules.longest_chain(replace(tree, aim="latency"), crowd).strength == 0.15
+
+
+def test_where_tasks_run_may_matter_with_many_cpus_that_are_not_crowded() -> None:
+    of = replace(traits(BATCH), cpus=8, runnable=15.0)
+    assert rules.in_place(BATCH, of).strength == 0.3
+    assert rules.in_place(BATCH, replace(of, cpus=7, runnable=7.0)).strength == 0.15
+    assert rules.in_place(BATCH, replace(of, runnable=16.0)).strength == 0.15
+
+
+def test_a_long_job_that_nothing_marks_is_found_by_what_it_used() -> None:
+    of = traits(BATCH)
+    assert 0 < rules.found_long(BATCH, of).strength < longest_first(BATCH, of).strength

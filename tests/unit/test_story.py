@@ -102,7 +102,9 @@ def test_siblings_teach_together_and_others_apart() -> None:
         replace(score("ljf", 0.9, {"slice_ns": 9}), outcome="loss", id="third"),
         replace(score("rr", 0.8), outcome="loss"), replace(score("rr", 1.5), workload="wakeup"),
     ]  # fmt: skip
-    batch, wakeup = kinds_of([makespan, sibling, far], scores)
+    none = replace(score("eevdf", 1.0), id="A/A")
+    tried = [replace(each, candidate=f"c-{each.policy}") for each in scores]
+    batch, wakeup = kinds_of([makespan, sibling, far], [*tried, none])
     assert batch.workloads == ("batch", "other") and wakeup.workloads == ("wakeup",)
     ljf, rr = batch.taught
     assert (ljf.policy, ljf.effect, ljf.workloads) == ("ljf", "helps", ("batch", "other"))
