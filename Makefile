@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking fidelity replay-fidelity kernel-traces docs schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -45,6 +45,9 @@ kernel-traces: setup ## record the kernel builds of benchmarks/traces anew, on a
 
 docs: setup ## site/: the pages of docs/, and the library's API from its docstrings
 	@$(PYTHON) control_plane/face/site_build.py site
+
+compose: ## bpf/library's compositions anew, from bpf/library_compositions.py
+	@$(PYTHON) -m bpf.compose --write
 
 schemas: ## docs/schemas/ anew, from the records that the commands print with --json
 	@$(PYTHON) -m control_plane.write_schemas docs/schemas

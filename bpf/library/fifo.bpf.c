@@ -2,12 +2,14 @@
 /*
  * fifo - one queue for the whole machine, first come first served
  *
- * What: A task that wakes takes an idle CPU if there is one, and queues otherwise. Every CPU takes the first task of the
- *   one queue that it may run, and lets it run until it sleeps or its slice ends; then the task queues again at the end.
+ * What: A task that wakes takes an idle CPU if there is one, and queues otherwise. Every CPU takes the first task of
+ *   the one queue that it may run, and lets it run until it sleeps or its slice ends; then the task queues again at the
+ *   end.
  * Good for: Throughput work whose tasks are alike: long slices mean few context switches, and no CPU idles while a task
  *   waits. A yardstick for every other policy.
  * Weak at: Anything that must answer fast while CPUs are busy: a waking task waits for all that came before it. Nice
  *   levels are ignored. One queue is a lock that many CPUs share.
+ * Mechanisms: order=fifo, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=none, guard=round
  * Workloads: batch
  */
 #include "sx/sx.h"
@@ -16,7 +18,6 @@
 #include "primitives/slice.bpf.h"
 
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: longest time on a CPU while others wait */
-const volatile bool kthreads_first = true; /* kernel threads bound to a CPU skip the queue when they wake */
 
 enum fifo_dsq {
 	FIFO_QUEUE = 0,
@@ -32,7 +33,7 @@ s32 SX_OP(fifo_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 
 void SX_OP(fifo_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	if (kthreads_first && sx_insert_woken_kthread(p, slice_ns, enq_flags))
+	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
 		return;
 	sx_insert(p, FIFO_QUEUE, slice_ns, enq_flags);
 	sx_wake_idle_cpu_for(p);

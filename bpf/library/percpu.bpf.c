@@ -7,11 +7,14 @@
  *   task from there every second turn, so that loads even out and its own tasks never starve.
  * Good for: Tasks that profit from warm caches and come in similar numbers per CPU; machines with many CPUs, where one
  *   shared queue's lock would hurt.
- * Weak at: Strict order between tasks of different CPUs; a few long tasks among many short ones; wake-up latency when all
- *   CPUs are busy. Nice levels are ignored.
+ * Weak at: Strict order between tasks of different CPUs; a few long tasks among many short ones; wake-up latency when
+ *   all CPUs are busy. Nice levels are ignored.
+ * Mechanisms: order=fifo, queues=cpu, place=kernel, slice=bounded, preempt=none, steal=imbalance, class=none,
+ *   guard=round
  * Workloads: batch
  */
 #include "sx/sx.h"
+#include "primitives/cpus.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"
 #include "primitives/slice.bpf.h"
@@ -25,11 +28,7 @@ enum percpu_dsq {
 	PERCPU_QUEUE = 0, /* the queue of CPU n is PERCPU_QUEUE + n */
 };
 
-enum {
-	MAX_CPUS = 1024,
-};
-
-static bool took_last_turn[MAX_CPUS];
+static bool took_last_turn[SX_MAX_CPUS];
 static u32 queues;
 
 SX_EXIT_RECORD();
@@ -38,17 +37,16 @@ SX_COUNTS_CPUS(percpu)
 /* Take a task from a clearly longer queue, but not twice running. */
 static __always_inline bool even_out(u32 cpu, bool prev_waits)
 {
-	u32 longest;
+	u32 own = cpu, longest;
+	bool *took = sx_entry(took_last_turn, cpu);
 
-	if (cpu >= MAX_CPUS)
+	*took = !*took;
+	if (!*took)
 		return false;
-	took_last_turn[cpu] = !took_last_turn[cpu];
-	if (!took_last_turn[cpu])
+	longest = sx_longest_queue(own, queues, probes);
+	if (sx_dsq_nr_queued(longest) < sx_dsq_nr_queued(own) + prev_waits + (s32)imbalance)
 		return false;
-	longest = sx_longest_queue(cpu, queues, probes);
-	if (sx_dsq_nr_queued(longest) < sx_dsq_nr_queued(cpu) + prev_waits + (s32)imbalance)
-		return false;
-	return longest != cpu && sx_move_to_local(longest);
+	return longest != own && sx_move_to_local(longest);
 }
 
 s32 SX_OP(percpu_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -86,14 +84,12 @@ void SX_OP(percpu_update_idle, s32 cpu, bool idle)
 
 s32 SX_OP_SLEEPABLE(percpu_init)
 {
-	s32 cpu, err;
+	s32 queue, err;
 
 	cpus = sx_nr_online_cpus();
 	queues = sx_nr_cpu_ids();
-	if (queues > MAX_CPUS)
-		return -E2BIG;
-	bpf_for(cpu, 0, (s32)queues) {
-		err = sx_create_dsq(PERCPU_QUEUE + cpu);
+	bpf_for(queue, 0, (s32)queues) {
+		err = sx_create_dsq(PERCPU_QUEUE + queue);
 		if (err)
 			return err;
 	}

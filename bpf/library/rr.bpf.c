@@ -2,19 +2,22 @@
 /*
  * rr - short turns, and whoever wakes goes first
  *
- * What: One queue ordered by due time. A task that wakes is due at once, and if no CPU is idle it ends a turn
- *   that has lasted long enough, on its own CPU or another; a task whose slice ended is due expired_wait_ns later, so waking tasks pass it, but for no
- *   longer than that.
+ * What: One queue ordered by due time. A task that wakes is due at once, and if no CPU is idle it ends a turn that has
+ *   lasted long enough, on its own CPU or another; a task whose slice ended is due expired_wait_ns later, so waking
+ *   tasks pass it, but for no longer than that.
  * Good for: Wake-up latency beside CPU-bound work: request-reply servers, pipelines, message passing, desktops.
- * Weak at: Throughput of CPU-bound tasks: more context switches and colder caches. Nice levels are ignored. Slices end at
- *   the kernel's tick (every 4 ms with HZ=250), so below that only waking tasks make turns shorter.
+ * Weak at: Throughput of CPU-bound tasks: more context switches and colder caches. Nice levels are ignored. Slices end
+ *   at the kernel's tick (every 4 ms with HZ=250), so below that only waking tasks make turns shorter.
+ * Mechanisms: order=woken, queues=one, place=kernel, slice=bounded, preempt=woken, steal=none, class=none, guard=round
  * Workloads: wakeup
  */
 #include "sx/sx.h"
+#include "primitives/cpus.bpf.h"
 #include "primitives/due.bpf.h"
 #include "primitives/idle.bpf.h"
 #include "primitives/kthread.bpf.h"
 #include "primitives/slice.bpf.h"
+#include "primitives/turn.bpf.h"
 
 const volatile u64 slice_ns = 2 * SX_MS; /* ns, 500000..20000000: longest time on a CPU while others wait */
 const volatile u64 expired_wait_ns = 10 * SX_MS; /* ns, 0..500000000: how long waking tasks may pass one whose slice ended */
@@ -25,36 +28,18 @@ enum rr_dsq {
 	RR_QUEUE = 0,
 };
 
-enum {
-	MAX_CPUS = 1024, /* with more, some share an entry: a turn is then ended too early or too late, no more */
-};
-
-static u64 turn_began[MAX_CPUS];
+static u64 turn_began[SX_MAX_CPUS];
 static u32 cpu_ids, next_look;
 
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(rr)
 
-/* Masked, not only compared: the compiler may drop a comparison the BPF verifier needs. */
-static __always_inline u64 *turn_began_on(u32 cpu)
-{
-	return &turn_began[cpu & (MAX_CPUS - 1)];
-}
-
-/* How long the present turn on a CPU has lasted, if p may run there. */
-static __always_inline u64 turn_length(const struct task_struct *p, u32 cpu, u64 now)
-{
-	u64 began = *turn_began_on(cpu);
-
-	return sx_can_run_on(p, cpu) && sx_before(began, now) ? now - began : 0; /* another CPU's clock can be ahead */
-}
-
 /* End the longer of two turns: that on the task's own CPU, and that on another, each CPU in its time. */
 static __always_inline void preempt_for(const struct task_struct *p)
 {
-	u32 own = sx_task_cpu(p), others = cpu_ids > 1 ? cpu_ids - 1 : 1;
-	u32 other = (own + 1 + __sync_fetch_and_add(&next_look, 1) % others) % (others + 1);
-	u64 now = sx_now(), own_ns = turn_length(p, own, now), other_ns = turn_length(p, other, now);
+	u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));
+	u64 now = sx_now(), own_ns = sx_turn_ns(p, turn_began, own, now);
+	u64 other_ns = sx_turn_ns(p, turn_began, other, now);
 
 	if (own_ns >= other_ns && own_ns > protect_ns)
 		sx_kick_cpu(own, SX_KICK_PREEMPT);
@@ -86,7 +71,7 @@ void SX_OP(rr_dispatch, s32 cpu, struct task_struct *prev)
 
 void SX_OP(rr_running, struct task_struct *p)
 {
-	*turn_began_on(sx_task_cpu(p)) = sx_now();
+	*sx_entry(turn_began, sx_task_cpu(p)) = sx_now();
 	sx_cut_slice(p, sx_bounded_slice(slice_ns, sx_dsq_nr_queued(RR_QUEUE), cpus));
 }
 

@@ -3,12 +3,13 @@
  * vtime - fair shares by weight: who has had least CPU time for its nice level runs next
  *
  * What: One queue ordered by virtual time, which is CPU time divided by weight, turned into the real time at which the
- *   queue's clock will get there. A task that slept comes back with a credit of at most lag_ns, a new one starts a slice
- *   behind the clock, and a task of low weight is put off by at most wait_ns, however much others outweigh it.
+ *   queue's clock will get there. A task that slept comes back with a credit of at most lag_ns, a new one starts a
+ *   slice behind the clock, and a task of low weight is put off by at most wait_ns, however much others outweigh it.
  * Good for: Mixed work that should share a machine by nice level; many equal tasks that must all progress; tasks that
  *   sleep often, which run soon after waking because they have used little.
  * Weak at: Finishing one long job early: it gets its fair share and no more. A waking task still waits for the running
  *   ones' slices to end. Weights among tasks bound to one overloaded CPU are lost once they lag by lag_ns.
+ * Mechanisms: order=vtime, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=none, guard=round
  * Workloads: batch, wakeup
  */
 #include "sx/sx.h"
@@ -41,7 +42,7 @@ struct {
 	__type(value, struct task_ctx);
 } tasks SEC(".maps");
 
-static u64 clock; /* highest vtime with which a task came from the queue to a CPU */
+static u64 clock; /* highest vtime with which a task came from a queue to a CPU */
 static s64 load; /* sum of the weights of the runnable tasks */
 
 SX_EXIT_RECORD();
@@ -64,6 +65,12 @@ static __always_inline void charge(const struct task_struct *p, struct task_ctx 
 	sx_mark_cpu_time(p, &tc->mark);
 }
 
+/* How long the task can be put off from now on. */
+static __always_inline s64 put_off_ns(const struct task_ctx *tc)
+{
+	return sx_vtime_due_in(tc->vtime, clock, cpus, load);
+}
+
 /* May prev go on, though its slice ended? The queue does not hold it, so it is compared with the queue's first. */
 static __always_inline bool is_still_first(struct task_struct *prev)
 {
@@ -72,7 +79,7 @@ static __always_inline bool is_still_first(struct task_struct *prev)
 	if (!tc || !sx_can_peek())
 		return false;
 	charge(prev, tc);
-	return !sx_head_overdue(VTIME_QUEUE, sx_now() + sx_vtime_due_in(tc->vtime, clock, cpus, load), 0);
+	return !sx_head_overdue(VTIME_QUEUE, sx_now() + put_off_ns(tc), 0);
 }
 
 s32 SX_OP_SLEEPABLE(vtime_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -105,16 +112,16 @@ s32 SX_OP(vtime_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 void SX_OP(vtime_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *tc = ctx_of(p);
-	s64 due_in = 0;
+	s64 put_off = 0;
 
 	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
 		return;
 	if (tc) {
 		tc->vtime = sx_clamp_vtime(tc->vtime, clock, lag_ns, sx_vtime_lead(wait_ns, cpus, load));
 		tc->queued = true;
-		due_in = sx_vtime_due_in(tc->vtime, clock, cpus, load);
+		put_off = put_off_ns(tc);
 	}
-	sx_insert_due(p, VTIME_QUEUE, slice_ns, due_in, enq_flags);
+	sx_insert_due(p, VTIME_QUEUE, slice_ns, put_off, enq_flags);
 	sx_wake_idle_cpu_for(p);
 }
 

@@ -19,6 +19,21 @@ static __always_inline s32 sx_place_on_idle_cpu(struct task_struct *p, s32 prev_
 	return cpu;
 }
 
+/* The same, but the CPU that p last ran on before any other, also where its core is half busy: its caches are warm. */
+static __always_inline s32 sx_place_on_prev_cpu(struct task_struct *p, s32 prev_cpu, u64 wake_flags, u64 slice_ns)
+{
+	if (!bpf_cpumask_test_cpu___sx(prev_cpu, p->cpus_ptr) || !sx_claim_idle_cpu(prev_cpu))
+		return sx_place_on_idle_cpu(p, prev_cpu, wake_flags, slice_ns);
+	sx_insert(p, SX_DSQ_LOCAL, slice_ns, 0);
+	return prev_cpu;
+}
+
+/* The same, but never beside its waker for the waker's sake: without that, the kernel looks for a whole idle core first. */
+static __always_inline s32 sx_place_on_idle_core(struct task_struct *p, s32 prev_cpu, u64 wake_flags, u64 slice_ns)
+{
+	return sx_place_on_idle_cpu(p, prev_cpu, wake_flags & ~SX_WAKE_SYNC, slice_ns);
+}
+
 /*
  * After inserting a task into a queue of one's own: wake an idle CPU that may run it; whether there was one. Needed on every
  * enqueue, since select_cpu is skipped for pinned tasks and for those whose slice ended. A CPU that goes offline kicks
@@ -31,6 +46,21 @@ static __always_inline bool sx_wake_idle_cpu_for(const struct task_struct *p)
 	if (!sx_can_kick())
 		return false;
 	cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);
+	if (cpu >= 0)
+		scx_bpf_kick_cpu___sx(cpu, SX_KICK_IDLE);
+	return cpu >= 0;
+}
+
+/* The same, but a CPU of a whole idle core before others. */
+static __always_inline bool sx_wake_idle_core_for(const struct task_struct *p)
+{
+	s32 cpu;
+
+	if (!sx_can_kick())
+		return false;
+	cpu = sx_pick_idle_cpu(p->cpus_ptr, SX_PICK_IDLE_CORE);
+	if (cpu < 0)
+		cpu = sx_pick_idle_cpu(p->cpus_ptr, 0);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu___sx(cpu, SX_KICK_IDLE);
 	return cpu >= 0;

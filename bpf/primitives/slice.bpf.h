@@ -21,6 +21,26 @@ static __always_inline u64 sx_bounded_slice(u64 slice_ns, s32 waiting, u32 cpus)
 	return slice_ns < bound ? slice_ns : bound;
 }
 
+/* slice_ns for nice 0, and by weight for others: no shorter than the floor, no longer than four times slice_ns. */
+static __always_inline u64 sx_slice_by_weight(u64 slice_ns, u32 weight)
+{
+	u64 ns = slice_ns * weight / SX_WEIGHT_NICE_0;
+
+	if (ns < SX_SLICE_FLOOR_NS)
+		return SX_SLICE_FLOOR_NS;
+	return ns < 4 * slice_ns ? ns : 4 * slice_ns;
+}
+
+/* A slice that holds a burst twice, so that it ends in one turn; at least slice_ns, at most long_ns. */
+static __always_inline u64 sx_slice_for_burst(u64 burst_ns, u64 slice_ns, u64 long_ns)
+{
+	u64 ns = burst_ns < long_ns ? 2 * burst_ns : long_ns;
+
+	if (ns < slice_ns)
+		return slice_ns;
+	return ns < long_ns ? ns : long_ns;
+}
+
 /* From running: cut what is left of a slice. Never lengthens, or a task preempted often enough would run for ever. */
 static __always_inline void sx_cut_slice(struct task_struct *p, u64 slice_ns)
 {

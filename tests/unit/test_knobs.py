@@ -133,7 +133,7 @@ def test_a_number_that_is_too_large_is_told_what_it_may_be(text: str) -> None:
 @pytest.mark.parametrize(
     ("policy_id", "given_settings", "words"),
     [
-        ("fifo", {"speed": 1}, r"policy 'fifo' has no knob 'speed'; it has: slice_ns, kthreads_first"),
+        ("fifo", {"speed": 1}, r"policy 'fifo' has no knob 'speed'; it has: slice_ns"),
         ("fifo", {"slice_ns": 1}, r"policy 'fifo': knob 'slice_ns' is from 1000000 to 100000000 ns, not 1$"),
         ("fifo", {"slice_ns": 10**9}, r"not 1000000000$"),
         ("fifo", {"slice_ns": "soon"}, r"is a whole number, not 'soon'"),

@@ -9,7 +9,10 @@ APPENDS = frozenset({"sx_insert", "scx_bpf_dsq_insert", "scx_bpf_dispatch"})
 ORDERS = frozenset({"sx_insert_vtime", "scx_bpf_dsq_insert_vtime", "scx_bpf_dispatch_vtime"})
 INSERTS = APPENDS | ORDERS
 # Also put the task somewhere, by way of a primitive of ours; the task is the first argument there too.
-PLACES = INSERTS | {"sx_insert_due", "sx_insert_woken_kthread", "sx_place_on_idle_cpu"}
+PLACES_ON_IDLE = frozenset({
+    "sx_place_on_idle_cpu", "sx_place_on_prev_cpu", "sx_place_on_idle_core", "sx_place_on_warm_cpu",
+})  # fmt: skip
+PLACES = INSERTS | PLACES_ON_IDLE | {"sx_insert_due", "sx_insert_woken_kthread"}
 
 CREATES = frozenset({"sx_create_dsq", "scx_bpf_create_dsq"})
 DESTROYS = frozenset({"sx_destroy_dsq", "scx_bpf_destroy_dsq"})
@@ -23,8 +26,8 @@ IDLE_OR_NEGATIVE = frozenset({
     "sx_pick_idle_cpu", "scx_bpf_pick_idle_cpu", "scx_bpf_pick_idle_cpu_node", "scx_bpf_select_cpu_and",
 })  # fmt: skip
 # Whoever calls one of these has asked where the task may run.
-ASKS_AFFINITY = frozenset({
-    "bpf_cpumask_test_cpu", "sx_can_run_on", "sx_place_on_idle_cpu", "sx_select_cpu_dfl", "scx_bpf_select_cpu_dfl",
+ASKS_AFFINITY = PLACES_ON_IDLE | frozenset({
+    "bpf_cpumask_test_cpu", "sx_can_run_on", "sx_select_cpu_dfl", "scx_bpf_select_cpu_dfl",
     "scx_bpf_select_cpu_and", "sx_pick_idle_cpu", "sx_pick_any_cpu", "scx_bpf_pick_idle_cpu", "scx_bpf_pick_any_cpu",
     "scx_bpf_pick_idle_cpu_node", "scx_bpf_pick_any_cpu_node", "bpf_cpumask_any_distribute", "bpf_cpumask_first",
     "bpf_cpumask_any_and_distribute", "bpf_cpumask_first_and", "bpf_cpumask_and", "bpf_cpumask_subset", "sx_is_pinned",

@@ -13,6 +13,7 @@
 #define SX_ENQ_HEAD bpf_core_enum_value(enum scx_enq_flags, SCX_ENQ_HEAD)
 #define SX_ENQ_PREEMPT bpf_core_enum_value(enum scx_enq_flags, SCX_ENQ_PREEMPT)
 #define SX_ENQ_LAST bpf_core_enum_value(enum scx_enq_flags, SCX_ENQ_LAST)
+#define SX_DEQ_SLEEP bpf_core_enum_value(enum scx_deq_flags, SCX_DEQ_SLEEP)
 
 s32 scx_bpf_create_dsq___sx(u64 dsq_id, s32 node) __ksym __weak;
 void scx_bpf_destroy_dsq___sx(u64 dsq_id) __ksym __weak;

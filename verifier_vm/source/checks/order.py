@@ -36,7 +36,7 @@ class _ReadsBack(Walk):
         self.found: list[Found] = []
 
     def called(self, node: Node, facts: Facts) -> Facts:
-        if node.called in words.PLACES - {"sx_place_on_idle_cpu", "sx_insert_woken_kthread"}:
+        if node.called in words.PLACES - words.PLACES_ON_IDLE - {"sx_insert_woken_kthread"}:
             task = node.kids[words.TASK] if node.kids else None
             if task is not None and task.kind == "name":
                 return facts | {task.text}
