@@ -16,7 +16,9 @@ SUFFIX = ".bpf.c"
 NAME_LIMIT = 15  # TASK_COMM_LEN less its end
 UNITS_OF_SOURCE = {"SX_US": 10**3, "SX_MS": 10**6, "SX_SEC": 10**9}
 ESSAY = re.compile(r"/\*(?P<text>.*?)\*/", re.DOTALL)
-SECTIONS = ("What", "Good for", "Weak at", "Workloads")
+SECTIONS = ("What", "Good for", "Weak at", "Workloads")  # that a library policy must have
+HEADS = "|".join((*SECTIONS, "Mechanisms"))
+MECHANISM = re.compile(r"([a-z][a-z-]{0,30})=([a-z0-9][a-z0-9+_-]{0,60})")
 # C's names of the types that a knob can have, for BPF, where char is signed and long has 64 bits.
 C_TYPES = {
     **{f"{prefix}{sign}{bits}": f"{sign}{bits}" for prefix in ("", "__") for sign in "us" for bits in (8, 16, 32, 64)},
@@ -59,8 +61,9 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
     """What a source says of itself. A library policy must say it all (InputError); of others, what is there is read.
 
     The essay is the first comment that begins `id - title`, with the sections What:, Good for:, Weak at:, Workloads:.
-    A knob is a `const volatile` at the start of a line; the comment after it is `unit, low..high: meaning`, or no more
-    than `meaning`. What values it takes, policy_lake/knobs.py decides.
+    `Mechanisms:` is `name=value, …`, the choices that it is made of. A knob is a `const volatile` at the start of a
+    line; the comment after it is `unit, low..high: meaning`, or no more than `meaning`. What values it takes,
+    policy_lake/knobs.py decides.
     """
     title, essay = _essay(source, policy_id)
     missing = [section for section in ("title", *SECTIONS) if not {**essay, "title": title}.get(section)]
@@ -78,7 +81,20 @@ def read_policy(source: str, policy_id: str, origin: Literal["library", "user", 
         knobs=knobs,
         workloads=tuple(word.strip() for word in essay.get("Workloads", "").split(",") if word.strip()),
         origin=origin,
+        mechanisms=_mechanisms(essay.get("Mechanisms", ""), policy_id, origin),
     )
+
+
+def _mechanisms(text: str, policy_id: str, origin: str) -> tuple[tuple[str, str], ...]:
+    """What an essay names as `name=value, …`; of somebody else's policy, as much of it as is so written."""
+    named: dict[str, str] = {}
+    for word in (word.strip() for word in text.split(",") if word.strip()):
+        pair = MECHANISM.fullmatch(word)
+        if origin == "library" and (not pair or pair[1] in named):
+            raise InputError(f"policy '{policy_id}': Mechanisms: '{word[:40]}' is no name=value, or named twice")
+        if pair:
+            named.setdefault(pair[1], pair[2])
+    return tuple(named.items())
 
 
 def _essay(source: str, policy_id: str) -> tuple[str, dict[str, str]]:
@@ -87,7 +103,7 @@ def _essay(source: str, policy_id: str) -> tuple[str, dict[str, str]]:
         text = "\n".join(lines).strip()
         heading = re.match(rf"{re.escape(policy_id)} - (.+)", text)
         if heading:
-            parts = re.split(rf"^({'|'.join(SECTIONS)}):", text, flags=re.MULTILINE)
+            parts = re.split(rf"^({HEADS}):", text, flags=re.MULTILINE)
             bodies = (" ".join(body.split()) for body in parts[2::2])
             return heading[1], dict(zip(parts[1::2], bodies, strict=True))
     return "", {}

@@ -40,7 +40,8 @@ def policies_command(*, as_json: bool) -> None:
     known = policies()
     if as_json:
         listed = (
-            ListedPolicy(p.id, p.title, p.summary, p.good_for, p.weak_at, p.knobs, p.workloads, p.origin) for p in known
+            ListedPolicy(p.id, p.title, p.summary, p.good_for, p.weak_at, p.knobs, p.workloads, p.origin, p.mechanisms)
+            for p in known
         )
         print_json("policies", PoliciesOutput(tuple(listed)))
         return

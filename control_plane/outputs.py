@@ -95,6 +95,7 @@ class ListedPolicy:
     knobs: tuple[Knob, ...]
     workloads: tuple[str, ...]
     origin: Literal["library", "user", "composed"]
+    mechanisms: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

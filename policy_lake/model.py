@@ -45,7 +45,10 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A sched_ext program with what a planner must know to choose it; `origin` says who wrote it."""
+    """A sched_ext program with what a planner must know to choose it; `origin` says who wrote it.
+
+    `mechanisms` are pairs of a choice and its value, such as ("order", "vtime"); empty where the source does not say.
+    """
 
     id: str
     title: str
@@ -56,6 +59,7 @@ class Policy:
     knobs: tuple[Knob, ...] = ()
     workloads: tuple[str, ...] = ()
     origin: Literal["library", "user", "composed"] = "library"
+    mechanisms: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
