@@ -62,6 +62,7 @@ policies = st.builds(
     knobs=tuples(knobs),
     workloads=tuples(ids),
     origin=st.sampled_from(["library", "user", "composed"]),
+    mechanisms=tuples(st.tuples(texts, texts)),
 )
 command_profiles = st.builds(
     CommandProfile,

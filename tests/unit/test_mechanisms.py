@@ -6,6 +6,7 @@ from named_mechanisms import differences
 
 from bpf.library import policies, policy, read_policy
 from policy_lake.errors import InputError
+from policy_lake.model import Policy, from_json, to_json
 
 # Its keys are another's work, and it names none yet.
 UNNAMED = {"ljf"}
@@ -53,3 +54,9 @@ def test_mechanisms_are_pairs(line):
 def test_what_says_nothing_of_mechanisms_has_none():
     assert read_policy("int x;", "mine", "user").mechanisms == ()
     assert "Mechanisms" not in policy("fifo").weak_at and policy("fifo").mechanisms[0] == ("order", "fifo")
+
+
+def test_a_record_of_before_there_were_mechanisms_is_read():
+    data = to_json(policy("rr"))
+    assert from_json(Policy, data) == policy("rr") and data.pop("mechanisms")[0] == ["order", "woken"]
+    assert from_json(Policy, data).mechanisms == ()
