@@ -5,11 +5,11 @@
  * What: One queue ordered by due time: the longest job is due at once, a shorter one is put off the more, up to aging_ns.
  *   A job that runs keeps its CPU against shorter and equal ones. job_by says what makes two jobs of one kind: command
  *   name, arguments, executable, parent's name, cgroup, position among the parent's children. How long a job is, is the
- *   hint of its kind; else what finished jobs of its kind used on average; else half the longest. One that has run for
- *   twice that counts as twice what it ran. What has no hint is due before all while it runs in short bursts (shells,
- *   drivers, kworkers, jobs before their exec). What has waited past its due time is let in for a short turn, so nothing
- *   waits much longer than twice aging_ns (three times, if it is moved between CPUs on top, which must stay below the 2 s
- *   that the verifier gives).
+ *   hint of its kind; else what finished jobs of its kind used; else half the longest hint, or of what has finished. One
+ *   that has run for twice that counts as twice what it ran. What has no hint is due before all while it runs in short
+ *   bursts (shells, drivers, kworkers, jobs before their exec). What has waited past its due time is let in for a short
+ *   turn, so nothing waits much longer than twice aging_ns (three times, if it is moved between CPUs on top, which must
+ *   stay below the 2 s that the verifier gives).
  * Good for: Batches that end when the last job ends: a long job that would else run alone at the end starts at once and
  *   keeps a CPU, the short ones fill the rest, and the makespan comes near max(longest job, total work / CPUs).
  * Weak at: Mean completion time and latency of the short jobs, which is the price; work whose jobs are of one length, or
@@ -28,7 +28,8 @@
 const volatile char job_comm[16][16]; /* command names of the jobs whose CPU time is known, for job_by=1 */
 const volatile u64 job_key[64]; /* keys of jobs in place of names, as a profile has them for the parts in job_by */
 const volatile u64 job_cpu_ns[64]; /* ns, 0..100000000000000: CPU time that one task of each of those names or keys needs */
-const volatile u32 job_by = 1; /* parts, 1..63: what makes a kind, added up: 1 name, 2 arguments, 4 executable, 8 parent's name, 16 cgroup, 32 position */
+const volatile u32 job_by = 1; /* parts, 1..63: what makes a kind, added up: 1 name, 2 arguments, 4 executable, 8 parent's
+				* name, 16 cgroup, 32 position among the parent's children */
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: how often it is reconsidered who runs */
 const volatile u64 aging_ns = 600 * SX_MS; /* ns, 100000000..1000000000: longest a short job is put off for longer ones */
 const volatile u64 aged_slice_ns = 4 * SX_MS; /* ns, 500000..20000000: turn of a task that is served because it waited */
@@ -59,17 +60,22 @@ struct {
 	__type(value, struct sx_job_history);
 } history SEC(".maps");
 
-static u64 longest_ns; /* the longest hint; without hints the longest job so far */
+static u64 longest_ns; /* the longest hint; without hints the longest job that has finished */
 static bool hinted;
 static u64 hints[SX_HINTS_MAX]; /* the keys of job_comm and job_key */
 
 SX_EXIT_RECORD();
 SX_COUNTS_CPUS(ljf)
 
-/* The task's record, brought up to date with what the task is now. Called by many and long, hence no copy for each. */
-static __noinline struct task_ctx *ctx_of(struct task_struct *p)
+static __always_inline struct task_ctx *record_of(struct task_struct *p)
 {
-	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+	return bpf_task_storage_get(&tasks, p, 0, 0);
+}
+
+/* The record of a task that runs, brought up to date with what it is by now: it changes by what itself does, mostly. */
+static __always_inline struct task_ctx *ctx_of(struct task_struct *p)
+{
+	struct task_ctx *tc = record_of(p);
 
 	if (tc)
 		sx_job_refresh(&tc->job, p, job_by, hints);
@@ -95,8 +101,6 @@ static __always_inline u64 expected_ns(const struct task_struct *p, const struct
 		known_ns = sx_job_mean(&history, tc->job.key) ?: longest_ns / 2;
 	if (used_ns > 2 * known_ns)
 		known_ns = 2 * used_ns;
-	if (!hinted && known_ns > longest_ns)
-		longest_ns = known_ns;
 	return known_ns;
 }
 
@@ -146,12 +150,13 @@ s32 SX_OP_SLEEPABLE(ljf_init_task, struct task_struct *p, struct scx_init_task_a
 	if (!tc)
 		return -ENOMEM;
 	sx_job_starts(&tc->job, p, parent ? &parent->job : NULL);
+	sx_job_refresh(&tc->job, p, job_by, hints);
 	return 0;
 }
 
 void SX_OP(ljf_runnable, struct task_struct *p, u64 enq_flags)
 {
-	struct task_ctx *tc = ctx_of(p);
+	struct task_ctx *tc = record_of(p);
 
 	if (!tc)
 		return;
@@ -167,7 +172,7 @@ s32 SX_OP(ljf_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 
 void SX_OP(ljf_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	struct task_ctx *tc = ctx_of(p);
+	struct task_ctx *tc = record_of(p);
 	s64 put_off = 0;
 	u64 due;
 
@@ -191,12 +196,18 @@ void SX_OP(ljf_dispatch, s32 cpu, struct task_struct *prev)
 
 void SX_OP(ljf_running, struct task_struct *p)
 {
-	struct task_ctx *tc = ctx_of(p);
+	struct task_ctx *tc = record_of(p);
 
 	if (!tc)
 		return;
 	tc->began = sx_now();
 	sx_cut_slice(p, sx_bounded_slice(turn_ns(tc), sx_dsq_nr_queued(LJF_QUEUE), cpus));
+}
+
+/* Also of a task that goes to sleep: what exec gave it can be read only now, and it is to be known when it wakes. */
+void SX_OP(ljf_stopping, struct task_struct *p, bool runnable)
+{
+	ctx_of(p);
 }
 
 void SX_OP(ljf_update_idle, s32 cpu, bool idle)
@@ -206,10 +217,14 @@ void SX_OP(ljf_update_idle, s32 cpu, bool idle)
 
 void SX_OP(ljf_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
-	struct task_ctx *tc = bpf_task_storage_get(&tasks, p, 0, 0);
+	struct task_ctx *tc = record_of(p);
+	u64 used_ns = sx_cpu_time_since(p, 0);
 
-	if (tc && !args->cancelled)
-		sx_job_ends(&history, &tc->job, sx_cpu_time_since(p, 0));
+	if (!tc || args->cancelled)
+		return;
+	sx_job_ends(&history, &tc->job, used_ns);
+	if (!hinted && used_ns > longest_ns)
+		longest_ns = used_ns;
 }
 
 s32 SX_OP_SLEEPABLE(ljf_init)
@@ -232,6 +247,7 @@ SX_OPS(ljf,
        .enqueue = (void *)ljf_enqueue,
        .dispatch = (void *)ljf_dispatch,
        .running = (void *)ljf_running,
+       .stopping = (void *)ljf_stopping,
        .update_idle = (void *)ljf_update_idle,
        .exit_task = (void *)ljf_exit_task,
        .cpu_online = (void *)ljf_cpu_online,

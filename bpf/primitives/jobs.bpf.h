@@ -64,21 +64,23 @@ static __always_inline s32 sx_find_hint(const u64 *hints, u64 key)
 	return -1;
 }
 
-/* The key of the parts that are the bits of `by`: of one part it is that part; 0 if one of them is not known. */
+/*
+ * The key of the parts that are the bits of `by`: of one part it is that part, of several their sum, each times an odd
+ * number of its own; 0 if one of them is not known. Without branches, each of which would double the ways through.
+ */
 static __always_inline u64 sx_job_key(const struct sx_job *job, u32 by)
 {
-	u64 key = 0;
+	u64 key = 0, unknown = 0, several = by & (by - 1) ? 2 : 0;
 	u32 i;
 
 #pragma unroll
 	for (i = 0; i < SX_JOB_PARTS; i++) {
-		if (!(by & 1 << i))
-			continue;
-		if (!job->parts[i])
-			return 0;
-		key = key ? sx_hash(key, &job->parts[i], 1) | SX_KNOWN : job->parts[i];
+		u64 part = job->parts[i], chosen = -(u64)(by >> i & 1);
+
+		unknown |= chosen & ~(part | -part); /* its highest bit is set where the part is 0 */
+		key += chosen & part * (several * i + 1);
 	}
-	return key;
+	return unknown >> 63 ? 0 : key;
 }
 
 /* From init_task, of a new task and its parent's record, or of one that was there before the policy (parent NULL). */
@@ -145,9 +147,9 @@ static __always_inline void sx_job_ends(void *history, const struct sx_job *job,
 /* The mean CPU time of the key's finished tasks; 0 if none has finished. */
 static __always_inline u64 sx_job_mean(void *history, u64 key)
 {
-	struct sx_job_history *known = key ? bpf_map_lookup_elem(history, &key) : NULL;
+	struct sx_job_history *known = bpf_map_lookup_elem(history, &key); /* none has key 0 */
 
-	return known && known->tasks ? known->cpu_ns / known->tasks : 0;
+	return known ? known->cpu_ns / known->tasks : 0;
 }
 
 #endif

@@ -39,11 +39,13 @@ struct {
 	__type(value, struct observe_counts);
 } commands SEC(".maps");
 
-/* Room for many, that those with most CPU time can be told: arguments may differ in every task. */
+/*
+ * Room for many, that those with most CPU time can be told: arguments may differ in every task. Allocated beforehand: a task
+ * that ends wants up to six entries at once, which the allocator for callers that cannot sleep does not always have.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 16384);
 	__type(key, struct observe_key);
 	__type(value, struct observe_jobs);
 } jobs SEC(".maps");
@@ -137,7 +139,7 @@ static __always_inline struct observe_jobs *jobs_of(const struct observe_key *ke
 	return bpf_map_lookup_elem(&jobs, key);
 }
 
-/* Add a finished task's CPU time to the sum of its number for each part, or, without room, to that of number 0. */
+/* Add a finished task's CPU time to the sum of its number for each part, or, without room, to that of number 0, which is there. */
 static __always_inline void add_jobs(const struct observe_task *task)
 {
 	u64 cpu_ns = task->counts.cpu_ns;

@@ -137,6 +137,19 @@ static void collect(struct bpf_object *probe)
 	}
 }
 
+/* Number 0 of each part, while there is room: it takes those for which there is none. */
+static bool make_rest(struct bpf_object *probe)
+{
+	static const struct observe_jobs none;
+	int jobs = bpf_object__find_map_fd_by_name(probe, "jobs");
+	struct observe_key key = { 0 };
+
+	for (; key.part < OBSERVE_KEYS; key.part++)
+		if (bpf_map_update_elem(jobs, &key, &none, BPF_ANY))
+			return false;
+	return true;
+}
+
 /* Loads and attaches the probe; NULL with a word of libbpf's on failure. */
 static struct bpf_object *start_probe(void)
 {
@@ -151,7 +164,7 @@ static struct bpf_object *start_probe(void)
 	if (!observer)
 		return NULL;
 	*observer = getpid();
-	if (bpf_object__load(probe))
+	if (bpf_object__load(probe) || !make_rest(probe))
 		return NULL;
 	bpf_object__for_each_program(program, probe) {
 		links[nr_links] = bpf_program__attach(program);
