@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why it won: the best policy on the seeds that it won on, with each of its knob values taken back."""
+"""Why it won: the best policy on the seeds that it won on, with each of its knob values and mechanisms taken back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.scoring import pair_seed
 from benchmarks.statistics import ratio
 from benchmarks.workloads import Workload
 from bpf.library import read_policy
+from bpf.variants import without
 from policy_lake.doing import doing
 from policy_lake.errors import BuildError, InfraError
 from policy_lake.measurement import Measurement
@@ -62,15 +63,21 @@ def ablate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None) ->
 
 
 def taken_back(winner: Candidate) -> list[tuple[str, Candidate]]:
-    """The candidate with each knob that is not at its default put back there, and what each is without."""
+    """The candidate with each knob that is not at its default put back there, then without each mechanism of a composed
+    one, and what each is without.
+    """
     policy = read_policy(winner.source, winner.policy, "composed")
     defaults = dict(attempt(policy, {})[1])
     changed = [name for name, value in winner.knob_values.items() if name in defaults and value != defaults[name]]
     made = []
-    for name in changed[:MOST_VARIANTS]:
+    for name in changed:
         values = {other: value for other, value in winner.knob_values.items() if other != name}
         made.append((name, replace(winner, knob_values=values)))
-    return made
+    for what, plain in without(policy):
+        has = {knob.name for knob in plain.knobs}
+        values = {name: value for name, value in winner.knob_values.items() if name in has}
+        made.append((what, replace(winner, policy=plain.id, source=plain.source, knob_values=values)))
+    return made[:MOST_VARIANTS]
 
 
 def _measured(

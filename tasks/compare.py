@@ -22,9 +22,9 @@ from tasks.host.guest import Shape, prepare_guest, shape_for
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.observe import observe
-from tasks.plan import make_candidate
+from tasks.plan import composed_of, make_candidate
 from tasks.planners.makers import MAKERS
-from tasks.planners.protocol import PlanContext, Planner
+from tasks.planners.protocol import Composed, PlanContext, Planner
 from tasks.run.batch import SCREEN
 from tasks.trial.drive import drive
 from tasks.trial.local import LocalSlots
@@ -106,13 +106,19 @@ def _course(name: str, planner: Planner, ground: _Ground) -> Course:
     while (left := request.max_runs - _runs(scores)) > 0:
         limit = min(request.per_round, max(1, left // SCREEN))
         context = replace(
-            context, scores=tuple(scores), rejections=tuple(rejections), iteration=context.iteration + 1, limit=limit
+            context,
+            scores=tuple(scores),
+            rejections=tuple(rejections),
+            iteration=context.iteration + 1,
+            limit=limit,
+            composed=_composed(context, scores),
         )
         plans = planner.plan(context)
         if not plans:
             stopped = "nothing left"
             break
-        for made in _tried(plans, ground, best(scores), spent.append):
+        composed = [one.policy for one in context.composed]
+        for made in _tried(plans, ground, composed, best(scores), spent.append):
             tried += 1
             if made.score is not None:
                 scores.append(made.score)
@@ -128,9 +134,10 @@ def _course(name: str, planner: Planner, ground: _Ground) -> Course:
 
 
 def _tried(
-    plans: Sequence[PolicyPlan], ground: _Ground, leader: Score | None, spent: Callable[[float], None]
-) -> Iterator[Trial]:
-    request, known = ground.request, {policy.id: policy for policy in ground.library}
+    plans: Sequence[PolicyPlan], ground: _Ground, composed: Sequence[Policy], leader: Score | None,
+    spent: Callable[[float], None],
+) -> Iterator[Trial]:  # fmt: skip
+    request, known = ground.request, {policy.id: policy for policy in (*ground.library, *composed)}
     plan = MeasurementPlan(request.pairs, most_pairs(request.pairs), request.seed, SCREEN)
     candidates = [make_candidate(made, known[made.policy], run_id="", iteration=1) for made in plans]
     specs = [
@@ -148,6 +155,13 @@ def _tried(
                 raise InfraError(outcome.failure.message if outcome.failure else "no outcome")
             done[outcome.index] = outcome.value
     yield from (done[index] for index in sorted(done))
+
+
+def _composed(context: PlanContext, scores: Sequence[Score]) -> tuple[Composed, ...]:
+    """What was composed before, and the variants of what leads now, which may have been composed itself."""
+    known = {one.policy.id: one for one in context.composed}
+    made = composed_of([*context.policies, *(one.policy for one in known.values())], scores)
+    return tuple((known | {one.policy.id: one for one in made}).values())
 
 
 def _runs(scores: Sequence[Score]) -> int:

@@ -8,16 +8,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+from bpf.variants import variants
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
+from policy_lake.ranking import best, rank
 from policy_lake.scores import Score
 from policy_lake.show import logger
 from tasks.planners.kin import kin_of
-from tasks.planners.protocol import PlanContext, Planner
+from tasks.planners.protocol import Composed, PlanContext, Planner
 
-RETRIEVED = 64  # all of a library that people read: what is far from the words may be near by its numbers
+RETRIEVED = 100  # all of a library that people read: what is far from the words may be near by its numbers
 FEWEST = 5
 MOST_SLOPE = 2.0
 log = logger(__name__)
@@ -33,11 +35,12 @@ def plan(
     """
     doing("plan: iteration %d: searching the lake, and asking the planner", iteration)
     context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
-    known = {policy.id: policy for policy in context.policies}
+    composed = {one.policy.id: one.policy for one in context.composed}
+    known = composed | {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]
     candidates = [make_candidate(made, known[made.policy], run_id=run_id, iteration=iteration) for made in plans]
     if candidates:
-        lake.put(*candidates)
+        lake.put(*(composed[made.policy] for made in plans if made.policy in composed), *candidates)
     if not candidates:
         log.info("plan: nothing new is worth trying (the best is near its bound, or every idea was tried)")
     for candidate in candidates:
@@ -54,11 +57,12 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
     for score in everywhere:
         if (score.clock, score.tier) == (profile.clock, profile.tier):
             by_workload.setdefault(score.workload, []).append(score)
+    own = by_workload.get(profile.workload, [])
     return PlanContext(
         profile=profile,
         policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
-        scores=tuple(score for score in by_workload.get(profile.workload, ()) if score.candidate),
+        scores=tuple(score for score in own if score.candidate),
         rejections=tuple((rejected.candidate, rejected.rejection) for rejected in lake.rejections(profile.workload)),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,
@@ -66,6 +70,17 @@ def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration
         run_id=run_id,
         kin=kin_of(profile, lake.profiles(), by_workload),
         slope=slope_of(lake.candidates(), everywhere),
+        composed=composed_of([ranked.policy for ranked in nearest], own),
+    )
+
+
+def composed_of(policies: Sequence[Policy], scores: Sequence[Score]) -> tuple[Composed, ...]:
+    """The variants of the policies that did best so far: of the best that keeps its guards, and of the best at all."""
+    leads = [best(scores), max((score for score in scores if score.attached), key=rank, default=None)]
+    known = {policy.id: policy for policy in policies}
+    bases = [known[id] for id in dict.fromkeys(lead.policy for lead in leads if lead is not None) if id in known]
+    return tuple(
+        Composed(base.id, what, made) for base in bases for what, made in variants(base) if made.id not in known
     )
 
 

@@ -59,8 +59,23 @@ class EmbeddedPlanner:
             yield from new
             leads += [score for score in _best_of_each(context, ranked) if score not in leads][:1]
         near = roundrobin(*(iter(self._refined(context, lead)) for lead in leads))
-        while batch := [*islice(near, REFINED_PER_NEW), *islice(new, 1)]:
+        composed = iter(self._composed(context, ranked, leads))
+        while batch := [*islice(near, REFINED_PER_NEW), *islice(new, 1), *islice(composed, 1)]:
             yield from batch
+
+    def _composed(self, context: PlanContext, ranked: list[Opening], leads: list[Score]) -> list[PolicyPlan]:
+        """Policies one choice away from those that lead, with the knob values that they share, most promising first."""
+        plans = []
+        for lead in leads:
+            for one in context.composed:
+                if one.base == lead.policy:
+                    shared = {knob.name for knob in one.policy.knobs}
+                    values = {name: value for name, value in lead.knob_values.items() if name in shared}
+                    reason = f"{lead.policy} leads with {lead.ratio.median:.2f}x; composed anew with {one.what}"
+                    made = PolicyPlan(one.policy.id, values, reason, self.name, pathway="compose")
+                    plans.append(_predicted(context, ranked, made))
+        fresh = select_plans(plans, replace(context, limit=sys.maxsize))
+        return sorted(fresh, key=lambda plan: -(plan.predicted or 0.0))
 
     def _handed(self, context: PlanContext, ranked: list[Opening]) -> Iterator[PolicyPlan]:
         """What won on siblings, with this workload's own hints."""
@@ -130,7 +145,7 @@ def _predicted(context: PlanContext, ranked: list[Opening], plan: PolicyPlan) ->
     opening = next((one for one in ranked if one.policy.id == policy.id), None)
     guess = 1 + (room(context.profile) - 1) * (min(1.0, opening.strength) if opening else 0.0)
     known = [*(Known(score) for score in measured(context)), *context.kin]
-    ratio = predict(policy, plan.knob_values, known, guess=guess) ** context.slope
+    ratio = predict(policy, plan.knob_values, known, guess=guess, of=context.policy) ** context.slope
     return replace(plan, predicted=round(ratio, 4))
 
 

@@ -41,7 +41,9 @@ class Opening:
 def openings(context: PlanContext) -> list[Opening]:
     """One opening per retrieved policy, strongest first; ties keep the order of retrieval."""
     profile_traits = traits(context.profile)
-    unsorted = [_opening(context, profile_traits, place, policy) for place, policy in enumerate(context.policies)]
+    # What was composed for another workload opens no run: it is handed down where it won, or composed anew.
+    known = [policy for policy in context.policies if policy.origin != "composed"]
+    unsorted = [_opening(context, profile_traits, place, policy) for place, policy in enumerate(known)]
     return sorted(unsorted, key=lambda opening: -opening.strength)
 
 

@@ -19,6 +19,15 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """A policy that is one choice away from another one, `base`; `what` is that choice, such as `queues=llc`."""
+
+    base: str
+    what: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """All that a planner may reason from; equal contexts get equal plans from a planner without a model.
 
@@ -26,7 +35,8 @@ class PlanContext:
     those of this workload, of earlier iterations and of earlier runs. `limit` is the most plans that are wanted.
     With `run_id` set, the best knob values of an earlier run may be proposed once more, to be measured in this run.
     `kin` are scores of sibling workloads, nearest first. `slope` is what the logarithm of a prediction is multiplied
-    by, from what earlier ones came to.
+    by, from what earlier ones came to. `composed` are policies that may be proposed beside the retrieved ones: the
+    variants of those that lead.
     """
 
     profile: WorkloadProfile
@@ -40,10 +50,12 @@ class PlanContext:
     kin: tuple[Known, ...] = ()
     slope: float = 1.0
     seed: int = 1
+    composed: tuple[Composed, ...] = ()
 
     def policy(self, id: str) -> Policy | None:
-        """The retrieved policy of that id."""
-        return next((policy for policy in self.policies if policy.id == id), None)
+        """The retrieved policy of that id, or the composed one."""
+        known = (*self.policies, *(one.policy for one in self.composed))
+        return next((policy for policy in known if policy.id == id), None)
 
 
 class Planner(Protocol):

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a plan is expected to reach, before it is measured: from what was measured near it, else from the rules.
 
-A kernel regression over the lake's scores (Nadaraya 1964, Watson 1964): each score of the same policy counts by how
-near its workload and its knob values are, and the rules' guess counts as much as one score at a distance.
+A kernel regression over the lake's scores (Nadaraya 1964, Watson 1964): each score counts by how near its workload and
+its knob values are, or, of another policy, by how many of its choices are the same; the rules' guess counts as much as
+one score at a distance.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from policy_lake.knobs import KnobError, bounds
 from policy_lake.model import Knob, KnobValue, Policy
@@ -18,22 +19,42 @@ from tasks.planners.protocol import Known
 
 KNOB_REACH = 0.15  # of a knob's range, on a logarithmic scale: scores further apart say little of each other
 WORKLOAD_REACH = 0.1  # in the units of features.distance
+CHOICES_REACH = 2.0  # choices in which two policies differ
+OTHER = 0.5  # what a score weighs of a policy that differs in nothing but its presets
 PRIOR = 0.2  # what the rules' guess weighs, of one score of the very same thing
 
 
-def predict(policy: Policy, knob_values: Mapping[str, KnobValue], known: Iterable[Known], *, guess: float) -> float:
-    """The ratio to be expected of a policy with these knob values; `guess` is what the rules say, above 0."""
+def predict(
+    policy: Policy, knob_values: Mapping[str, KnobValue], known: Iterable[Known], *, guess: float,
+    of: Callable[[str], Policy | None] = lambda _: None,
+) -> float:  # fmt: skip
+    """The ratio to be expected of a policy with these knob values; `guess` is what the rules say, above 0.
+
+    `of` finds the policy of a score by its id.
+    """
     total, weights = PRIOR * math.log(guess), PRIOR
     wanted = dict(attempt(policy, knob_values)[1])
     for each in known:
         had = values_of(policy, each.score)
-        if had is None:
-            continue
-        near = knob_distance(policy, wanted, had)
-        weight = math.exp(-((near / KNOB_REACH) ** 2) - (each.distance / WORKLOAD_REACH) ** 2)
+        if had is not None:
+            near = math.exp(-((knob_distance(policy, wanted, had) / KNOB_REACH) ** 2))
+        else:
+            near = _alike(policy, of(each.score.policy), each.score)
+        weight = near * math.exp(-((each.distance / WORKLOAD_REACH) ** 2))
         total += weight * math.log(each.score.ratio.median)
         weights += weight
     return math.exp(total / weights)
+
+
+def _alike(policy: Policy, other: Policy | None, score: Score) -> float:
+    """What a score of another policy says of this one: the less, the more choices they differ in."""
+    if other is None or other.id == policy.id or not policy.mechanisms or score.ratio.median <= 0:
+        return 0.0
+    mine, theirs = dict(policy.mechanisms), dict(other.mechanisms)
+    if mine.keys() != theirs.keys():
+        return 0.0
+    apart = sum(mine[name] != theirs[name] for name in mine)
+    return OTHER * math.exp(-((apart / CHOICES_REACH) ** 2))
 
 
 def values_of(policy: Policy, score: Score) -> dict[str, KnobValue] | None:

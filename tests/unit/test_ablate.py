@@ -31,9 +31,11 @@ BEST = replace(score("rr", 1.25), candidate="rr-1", pairs=PAIRS, seed=1, clock="
 
 def test_each_value_that_is_not_the_default_is_taken_back_by_itself() -> None:
     made = taken_back(WINNER)
-    assert [what for what, _ in made] == ["slice_ns", "preempt"], "protect_ns is at its default"
-    assert [set(one.knob_values) for _, one in made] == [{"preempt", "protect_ns"}, {"slice_ns", "protect_ns"}]
-    assert taken_back(replace(WINNER, knob_values={})) == []
+    assert [what for what, _ in made] == ["slice_ns", "preempt", "preempt=woken"], "protect_ns is at its default"
+    assert [set(one.knob_values) for _, one in made] == [
+        {"preempt", "protect_ns"}, {"slice_ns", "protect_ns"}, {"slice_ns"},
+    ], "without the mechanism it has no such knobs"  # fmt: skip
+    assert [what for what, _ in taken_back(replace(WINNER, knob_values={}))] == ["preempt=woken"]
 
 
 def test_the_share_is_of_the_gain() -> None:

@@ -99,7 +99,7 @@ def test_the_result_counts_and_orders_by_iteration() -> None:
 
 def test_a_planner_is_told_of_its_clock_and_size_and_never_of_the_baseline() -> None:
     good = score(WON)
-    others = [replace(good, clock="virtual"), replace(good, tier="smoke"), replace(good, policy="eevdf")]
+    others = [replace(good, clock="virtual"), replace(good, tier="smoke"), replace(good, policy="eevdf", candidate="")]
     bad, lesson = Rejected(BAD, REJECTION, "batch"), Lesson("l", RUN, "batch", "ljf", "it helped")
     lake = ListLake(policies=[policy("ljf")], scores=[good, *others], rejections=[bad], lessons=[lesson])
     context = read_context(PROFILE, lake, run_id=RUN, iteration=2, limit=3)  # type: ignore[arg-type]
