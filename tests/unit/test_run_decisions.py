@@ -104,7 +104,7 @@ def test_a_planner_is_told_of_its_clock_and_size_and_never_of_the_baseline() -> 
     lake = ListLake(policies=[policy("ljf")], scores=[good, *others], rejections=[bad], lessons=[lesson])
     context = read_context(PROFILE, lake, run_id=RUN, iteration=2, limit=3)  # type: ignore[arg-type]
     assert context.scores == (good,) and context.rejections == ((BAD, REJECTION),) and context.lessons == (lesson,)
-    assert (PROFILE.text, 64) in lake.asked and [known.id for known in context.policies] == ["ljf"]
+    assert (PROFILE.text, 100) in lake.asked and [known.id for known in context.policies] == ["ljf"]
     virtual = read_context(replace(PROFILE, clock="virtual"), lake, run_id=RUN, iteration=2, limit=3)  # type: ignore[arg-type]
     assert virtual.scores == (others[0],)
 
