@@ -142,7 +142,10 @@ def test_the_command_adds_lists_and_shows(tmp_path, mine):
     for listed_one in listed:
         assert {"family", "metric", "unit", "direction", "goal", "runs_s", "guards", "bound", "file"} <= set(listed_one)
     shown = contract(schedcp(tmp_path, "workloads", "show", "mine", "--json").stdout)
-    assert shown == {"schema": "schedcp/workloads-show/1", **listed[-1]} and shown["tiers"] == ["smoke", "standard"]
+    assert shown == {"schema": "schedcp/workloads-show/1", **listed[-1], "footprints": []} and shown["tiers"] == [
+        "smoke",
+        "standard",
+    ]
     text = schedcp(tmp_path, "workloads").stdout
     assert "guards: mean_end_ms, ms, lower is better, at most 1.5x worse" in text
     assert "one run: smoke 1 s, standard 2 s" in text

@@ -57,7 +57,8 @@ def test_wrong_results_are_found_out(tmp_path):
     skipping = source.replace("for (; blocks; blocks--)", "for (; blocks > 1; blocks--)")
     assert skipping != source
     (tmp_path / "work.h").write_text(skipping)
-    (tmp_path / "jobs.h").write_text((GUEST / "jobs.h").read_text())
+    for header in ("jobs.h", "kept.h"):
+        (tmp_path / header).write_text((GUEST / header).read_text())
     for name, options in (("batch", ["--short-work", 1000]), ("wakeup", ["--wakeups", 2, "--think-us", 100])):
         (tmp_path / f"{name}.c").write_text((GUEST / f"{name}.c").read_text())
         subprocess.run(["gcc", "-O2", "-pthread", "-o", tmp_path / name, tmp_path / f"{name}.c"], check=True)

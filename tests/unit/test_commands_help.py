@@ -20,6 +20,8 @@ def every_command(group=ROOT, context=None, above=""):
     context = context or group.make_context("schedcp", ["x"], resilient_parsing=True)
     for name in group.list_commands(context):
         command, path = group.get_command(context, name), f"{above} {name}".strip()
+        if command.hidden:  # a slip of the pen that is answered with what is meant
+            continue
         yield path, command
         if hasattr(command, "list_commands"):
             below = command.make_context(name, [], parent=context, resilient_parsing=True)

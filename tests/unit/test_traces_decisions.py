@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,7 +80,10 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(recorder, "_formats", dict)
     monkeypatch.setattr(recorder, "_host_times", lambda: seen.times.pop(0))
     monkeypatch.setattr(recorder, "run_command", lambda command, program: (77, seen.status))
-    monkeypatch.setattr(recorder, "_events", lambda data, formats, root: (bytes(data), root))
+    monkeypatch.setattr(recorder, "_events", lambda data, formats, root: ((bytes(data), root), {root}))
+    monkeypatch.setattr(recorder, "told_exits", lambda: nullcontext(SimpleNamespace(found=[])))
+    monkeypatch.setattr(recorder, "peaks_by_name", lambda found, known: known)
+    monkeypatch.setattr(recorder, "with_footprints", lambda trace, peaks: (trace, peaks))
     monkeypatch.setattr(recorder, "build_trace", build)
     return seen
 
@@ -92,7 +96,7 @@ def test_a_recording_has_the_shares_of_the_time_that_passed(session: Any, monkey
     made = record(["true", "--no-command"], on_phase=phases.append)
     assert phases == [True, False] and session.built[2]["base_nice"] == 5 and session.built[2]["cpus"] == {0}
     assert told == [0, 2], "no megabyte, and two events"
-    assert (made.trace, made.status, session.stopped, session.buffer_mib) == ("trace", 0, 1, 16)
+    assert (made.trace, made.status, session.stopped, session.buffer_mib) == (("trace", {77}), 0, 1, 16)
     events, root, more = session.built
     assert (events, root) == ((b"data" * 5, 77), 77)
     assert (more["busy_share"], more["stolen_share"]) == (800 / 2000, 100 / 2000)
