@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * central - no turn ends while nobody waits; when somebody does, one timer ends those that have lasted long enough
+ * central - long turns while nobody waits; when somebody does, one timer ends those that have lasted long enough
  *
- * What: One queue, first come first served. Where nobody waits as a turn begins it is endless, so that a CPU of a
- *   kernel with nohz_full need not tick; else it has slice_ns. Who finds no idle CPU sets a timer; when that goes off,
- *   one CPU looks at all and ends as many turns that have lasted slice_ns as tasks wait, and sets it again while any
- *   does.
+ * What: One queue, first come first served. Where nobody waits as a turn begins it has long_slice_ns, else slice_ns.
+ *   Who finds no idle CPU sets a timer; when that goes off, one CPU looks at all and ends as many turns that have
+ *   lasted slice_ns as tasks wait, and sets it again while any does. Kernel threads bound to a CPU end the turn there
+ *   when they wake.
  * Good for: Batches and virtual machines that compute for long and must not be interrupted without need.
  * Weak at: Latency of waking tasks while CPUs are busy, which is slice_ns and the queue before them; the decisions fall
- *   on the one CPU that has the timer. Nice levels are ignored.
- * Mechanisms: order=fifo, queues=one, place=kernel, slice=endless, preempt=timer, steal=none, class=none, guard=round,
+ *   on the one CPU that has the timer. No turn is endless, since the kernel puts some tasks (exiting ones, those that
+ *   must not migrate) into a CPU's own queue without asking: so nohz_full stops no tick. Nice levels are ignored.
+ * Mechanisms: order=fifo, queues=one, place=kernel, slice=long, preempt=timer, steal=none, class=none, guard=round,
  *   admission=none
  * Workloads: batch
  */
@@ -20,6 +21,7 @@
 #include "primitives/slice.bpf.h"
 
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 500000..200000000: how long a turn lasts while others wait */
+const volatile u64 long_slice_ns = 400 * SX_MS; /* ns, 20000000..1000000000: how long a turn lasts while nobody waits */
 
 enum central_dsq {
 	CENTRAL_QUEUE = 0,
@@ -72,13 +74,13 @@ static int end_turns(void *map, u32 *key, struct sx_alarm *alarm)
 	return 0;
 }
 
-/* Endless while nobody waits; else of so many ns, and turns elsewhere that are endless are looked at, too. */
+/* Long while nobody waits; else of so many ns, and long turns elsewhere are looked at, too. */
 static __always_inline void begin_turn(struct task_struct *p, u32 cpu, u64 ns)
 {
 	bool waited_for = sx_dsq_nr_queued(CENTRAL_QUEUE) > 0;
 
 	*turn_began_on(cpu) = sx_now();
-	sx_set_slice(p, waited_for ? ns : SCX_SLICE_INF);
+	sx_set_slice(p, waited_for ? ns : long_slice_ns);
 	if (waited_for)
 		sx_alarm_in(sx_alarm(), turn_ns());
 }
@@ -90,7 +92,7 @@ s32 SX_OP(central_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flag
 
 void SX_OP(central_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	if (sx_insert_woken_kthread(p, slice_ns, enq_flags))
+	if (sx_insert_woken_kthread(p, slice_ns, enq_flags | SX_ENQ_PREEMPT))
 		return;
 	sx_insert(p, CENTRAL_QUEUE, slice_ns, enq_flags);
 	if (!sx_wake_idle_cpu_for(p))
