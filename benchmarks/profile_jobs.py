@@ -42,6 +42,6 @@ def _job(row: Any, where: str) -> JobProfile:
         tasks=tasks,
         cpu_ms=cpu_ms,
         cpu_ms_max_task=number(row, "cpu_ns_max_task", where=where) / 1e6,
-        # Each square is of a time cut to whole units, so a task alone would seem to differ from itself.
-        cpu_ms_sd=math.sqrt(max(squares / tasks - (cpu_ms / tasks) ** 2, 0.0)) if tasks > 1 else 0.0,
+        # Each square is of a time cut to whole units, so that equal tasks would seem to differ by less than nothing.
+        cpu_ms_sd=math.sqrt(max(squares / tasks - (cpu_ms / tasks) ** 2, 0.0)),
     )
