@@ -13,8 +13,8 @@
  * Good for: Batches that end when the last job ends: a long job that would else run alone at the end starts at once and
  *   keeps a CPU, the short ones fill the rest, and the makespan comes near max(longest job, total work / CPUs).
  * Weak at: Mean completion time and latency of the short jobs, which is the price; work whose jobs are of one length, or
- *   whose hints are wrong; a long job that nothing tells from the short ones until it has outrun them. Nice levels are
- *   ignored. Sixteen names or 64 keys; names are compared whole, up to 15 characters.
+ *   whose hints are wrong; a long job that nothing tells from short ones until it outruns them. Nice levels are ignored.
+ * Mechanisms: order=longest-known, queues=one, place=kernel, slice=bounded, preempt=none, steal=none, class=job, guard=short
  * Workloads: batch, batch-exec, batch-unnamed
  */
 #include "sx/sx.h"
