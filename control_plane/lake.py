@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.table import Table
@@ -15,14 +16,19 @@ from control_plane.outputs import (
     LakeShowOutput,
     ListedPolicy,
     PoliciesOutput,
+    PolicyRecord,
     RankedPolicyOutput,
     RunsOutput,
     ShownEntry,
 )
-from policy_lake.errors import InputError
+from policy_lake.errors import InputError, SchedcpError
+from policy_lake.ranking import bests
 from policy_lake.records import Entry
+from policy_lake.scores import Score
+from policy_lake.show import for_terminal
 from tasks.host.settings import Settings, load_settings
 
+MOST_RECORDS = 4  # of a policy in the table; --json has all
 OTHERS = 40  # columns for what a list of runs says beside the ids
 READING = "reading the lake"  # its first use after a reboot or an upgrade makes its tables anew
 
@@ -34,22 +40,48 @@ def _lake(settings: Settings) -> Any:
 
 
 def policies_command(*, as_json: bool) -> None:
-    """The library's policies, with knobs and defaults."""
+    """The library's policies, with knobs and defaults, and what this lake holds of each."""
     from bpf.library import policies
 
-    known = policies()
+    known, scores = policies(), _bests()
     if as_json:
         listed = (
-            ListedPolicy(p.id, p.title, p.summary, p.good_for, p.weak_at, p.knobs, p.workloads, p.origin, p.mechanisms)
+            ListedPolicy(
+                p.id, p.title, p.summary, p.good_for, p.weak_at, p.knobs, p.workloads, p.origin, p.mechanisms,
+                tuple(map(_record, scores.get(p.id, ()))),
+            )
             for p in known
-        )
+        )  # fmt: skip
         print_json("policies", PoliciesOutput(tuple(listed)))
         return
-    table = _table("policy", "what it does", "good for", "knobs (defaults)")
+    table = _table("policy", "what it does", "good for", "knobs (defaults)", "best here")
     for policy in known:
         knobs = "\n".join(escape(f"{knob.name}={knob.default or '(none)'}") for knob in policy.knobs)
-        table.add_row(escape(policy.id), escape(policy.title), escape(policy.good_for), knobs)
+        best = "\n".join(escape(_recorded(score)) for score in scores.get(policy.id, ())[:MOST_RECORDS]) or "-"
+        table.add_row(escape(policy.id), escape(policy.title), escape(policy.good_for), knobs, best)
     out().print(table)
+
+
+def _bests() -> dict[str, tuple[Score, ...]]:
+    """What the lake holds of each policy; nothing where there is no lake yet, or it cannot be read, which is said."""
+    settings = load_settings()
+    if not settings.lake_dir.exists():
+        return {}
+    try:
+        with working(READING):
+            return bests(_lake(settings).scores())
+    except SchedcpError as error:
+        sys.stderr.write(f"schedcp: without what was measured: {for_terminal(error)}\n")
+        return {}
+
+
+def _record(score: Score) -> PolicyRecord:
+    return PolicyRecord(score.workload, score.cpus, score.tier, score.ratio, score.outcome, score.id)
+
+
+def _recorded(score: Score) -> str:
+    size = "" if score.tier == "standard" else f", {score.tier}"
+    return f"{score.ratio.median:.2f}x {score.workload}, {score.cpus} CPUs{size}"
 
 
 def runs_command(*, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadS
 from benchmarks.machine_fields import Priced
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Record, Run
+from policy_lake.scores import Outcome, Ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,18 @@ class DoctorOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """The best that a policy came to on a workload with so many CPUs, in this lake."""
+
+    workload: str
+    cpus: int
+    size: str
+    ratio: Ratio
+    outcome: Outcome
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListedPolicy:
     """A policy without its source."""
 
@@ -96,6 +109,7 @@ class ListedPolicy:
     workloads: tuple[str, ...]
     origin: Literal["library", "user", "composed"]
     mechanisms: tuple[tuple[str, str], ...]
+    records: tuple[PolicyRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

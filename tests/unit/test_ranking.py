@@ -14,7 +14,7 @@ from trial_cases import BATCH
 
 from bpf.library import policies
 from policy_lake.lake import Lake
-from policy_lake.ranking import best
+from policy_lake.ranking import best, bests
 from policy_lake.scores import Ratio, Score
 from tasks.planners.refine import best_score
 from tasks.run.certainty import Tried
@@ -71,3 +71,16 @@ class FilledLake:
 
     def scores(self, workload: str) -> list[Score]:
         return [each for each in self.known if each.workload == workload]
+
+
+def test_a_policy_s_record_is_its_best_on_each_workload_that_keeps_the_guards() -> None:
+    low, high = score("rr", 1.1, 1.0), replace(score("rr", 1.3, 1.2), id="high")
+    other = replace(score("rr", 1.2, 1.1), workload="web", id="web")
+    wide = replace(score("rr", 1.4, 1.3), cpus=64, id="wide")
+    none = [
+        replace(score("rr", 2.0, 1.9), over={"p99": 1.1}, id="over"), replace(score("rr", 2.0, 1.9), attached=False),
+        replace(score("eevdf", 1.0, 0.9), candidate=""),
+    ]  # fmt: skip
+    made = bests([replace(each, candidate=each.candidate or "c") for each in (low, high, other, wide)] + none)
+    assert {policy: [one.id for one in own] for policy, own in made.items()} == {"rr": ["wide", "high", "web"]}
+    assert bests([]) == {}
