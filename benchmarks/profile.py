@@ -19,8 +19,8 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.limits import TRACE_CPUS
-from policy_lake.model import Aim, CommandProfile, WorkloadProfile
 from policy_lake.printed import last_object, number, take
+from policy_lake.profile import Aim, CommandProfile, WorkloadProfile
 from policy_lake.show import shortened
 
 PROBE = "observe"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from policy_lake.errors import InfraError
-from policy_lake.model import JobPart, JobProfile
 from policy_lake.printed import number, take
+from policy_lake.profile import JobPart, JobProfile
 from policy_lake.show import shortened
 
 PARTS: tuple[JobPart, ...] = get_args(JobPart)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.profile_text import COMPETES, in_ms, in_us
-from policy_lake.model import CommandProfile, WorkloadProfile
+from policy_lake.profile import CommandProfile, WorkloadProfile
 
 SHOWN = 2  # commands a line: with more it would not be one line
 NAMES = ("load", "CPU time", "longest task", "waits", "wake-ups")

@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.statistics import four_digits
 from benchmarks.workloads import Workload
 from policy_lake.errors import InputError
-from policy_lake.model import CommandProfile
 from policy_lake.printed import number
+from policy_lake.profile import CommandProfile
 
 # A command with less of the CPU time than this competes for nothing: a shell, the parent of a batch.
 COMPETES = 0.01

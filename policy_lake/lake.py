@@ -13,7 +13,8 @@ from policy_lake.errors import InputError
 from policy_lake.journal import encode
 from policy_lake.limits import FOUND
 from policy_lake.measurement import Measurement
-from policy_lake.model import Candidate, Lesson, Policy, WorkloadProfile
+from policy_lake.model import Candidate, Lesson, Policy
+from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.records import KINDS, Entry, RankedPolicy, Record, Regression, Rejected, Run
 from policy_lake.scores import Score

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from policy_lake.errors import SchedcpError
 from policy_lake.measurement import Measurement
-from policy_lake.model import Candidate, Lesson, Policy, Rejection, WorkloadProfile
+from policy_lake.model import Candidate, Lesson, Policy, Rejection
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.tuned import NoSummary, Summary
 

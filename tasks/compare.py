@@ -14,7 +14,8 @@ from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
 from policy_lake.lake import Lake
 from policy_lake.limits import MAX_RUNS, PER_ITERATION, SEED, most_pairs
-from policy_lake.model import Candidate, Policy, PolicyPlan, Rejection, WorkloadProfile
+from policy_lake.model import Candidate, Policy, PolicyPlan, Rejection
+from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.tuned import Stop

@@ -13,7 +13,7 @@ from policy_lake.doing import doing
 from policy_lake.files import locked
 from policy_lake.guest import GuestJob
 from policy_lake.lake import Lake
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from policy_lake.show import logger
 from tasks.host.guest import Guest, Shape, prepare_guest
 from tasks.host.settings import Settings

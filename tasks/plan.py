@@ -12,7 +12,8 @@ from bpf.variants import variants
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan, WorkloadProfile
+from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan
+from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best, rank
 from policy_lake.scores import Score
 from policy_lake.show import logger

@@ -7,7 +7,8 @@ from typing import Any
 
 from score_cases import PROVENANCE
 
-from policy_lake.model import Candidate, CommandProfile, Policy, PolicyPlan, Rejection, WorkloadProfile
+from policy_lake.model import Candidate, Policy, PolicyPlan, Rejection
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from policy_lake.scores import Outcome, Pair, Ratio, Score
 from tasks.planners.protocol import PlanContext
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy_lake.model import Candidate, CommandProfile, Knob, Policy, Rejection, WorkloadProfile
+from policy_lake.model import Candidate, Knob, Policy, Rejection
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from policy_lake.scores import Ratio, Score
 from tasks.planners.protocol import PlanContext
 

@@ -6,18 +6,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from policy_lake.measurement import Measurement, RunInputs
-from policy_lake.model import (
-    Candidate,
-    CommandProfile,
-    Knob,
-    Lesson,
-    Policy,
-    PolicyPlan,
-    Rejection,
-    Stage,
-    Verdict,
-    WorkloadProfile,
-)
+from policy_lake.model import Candidate, Knob, Lesson, Policy, PolicyPlan, Rejection, Stage, Verdict
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from policy_lake.records import Regression, Rejected, Run
 from policy_lake.scores import MeasurementPlan, Pair, Provenance, Ratio, Score
 from policy_lake.tuned import NoSummary, RunError, TunedBaseline, TunedBest, TunedCandidate, TunedIteration, TuneResult

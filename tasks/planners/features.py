@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from tasks.planners.traits import traits
 
 KIN = 0.12  # workloads nearer than this are siblings: a size, a seed or a kind of program apart

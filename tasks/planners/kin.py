@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from policy_lake.model import KnobValue, WorkloadProfile
+from policy_lake.model import KnobValue
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from tasks.planners.features import KIN, distance
 from tasks.planners.protocol import Known, PlanContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policy_lake.model import JobPart, JobProfile, WorkloadProfile
+from policy_lake.profile import JobPart, JobProfile, WorkloadProfile
 
 # By how well a part that told jobs apart in one run will do so in the next: a name is the program's own, arguments may
 # have a temporary file's name in them, and a position is another as soon as jobs come in another order.

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from policy_lake.knobs import KnobError, bounds, canonical
-from policy_lake.model import CommandProfile, Knob, KnobValue, Policy, WorkloadProfile
+from policy_lake.model import Knob, KnobValue, Policy
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from tasks.planners.kin import lost_on_kin
 from tasks.planners.kinds import BITS, kinds
 from tasks.planners.protocol import PlanContext

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from policy_lake.model import Candidate, Lesson, Policy, PolicyPlan, Rejection, WorkloadProfile
+from policy_lake.model import Candidate, Lesson, Policy, PolicyPlan, Rejection
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 
 

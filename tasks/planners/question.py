@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from benchmarks.statistics import outcome_text
 from policy_lake.limits import ANSWER_VALUES, PROMPT_CHARACTERS, PROMPT_PARAGRAPH
-from policy_lake.model import Policy, WorkloadProfile, to_json
+from policy_lake.model import Policy, to_json
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.show import for_prompt
 from tasks.planners.protocol import PlanContext

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from tasks.planners.kinds import kinds
 from tasks.planners.traits import Traits, others_ms
 

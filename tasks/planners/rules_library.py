@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from policy_lake.model import Policy, WorkloadProfile
+from policy_lake.model import Policy
+from policy_lake.profile import WorkloadProfile
 from tasks.planners import rules
 from tasks.planners.rules import Finding
 from tasks.planners.traits import Traits

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from tasks.planners.features import KIN, distance
 from tasks.planners.traits import traits

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policy_lake.model import CommandProfile, WorkloadProfile
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from tasks.planners.kinds import parents
 
 JOB_SHARE = 0.01  # of all CPU time

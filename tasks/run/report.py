@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.profile_lines import profile_lines
 from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
-from policy_lake.model import Clock, WorkloadProfile
+from policy_lake.model import Clock
+from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.show import for_markdown, for_terminal, name_shown
 from policy_lake.tuned import Ablation, Stop

@@ -14,7 +14,7 @@ from benchmarks.workloads import Workload
 from bpf.library import policies
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from policy_lake.records import Record, Run
 from policy_lake.tuned import Summary
 from tasks.host.guest import Shape, prepare_guest

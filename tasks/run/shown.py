@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from policy_lake.show import lines_for_terminal
 from tasks.run.certainty import Tried
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.profile_lines import profile_lines
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
-from policy_lake.model import WorkloadProfile
+from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.records import Run
 from policy_lake.scores import Score

@@ -11,7 +11,8 @@ from planner_cases import BATCH, COMM, CPU_NS, SLICE, command, context, policy
 
 from bpf.library import policy as library_policy
 from policy_lake.knobs import settle
-from policy_lake.model import JobPart, JobProfile, Knob, WorkloadProfile
+from policy_lake.model import Knob
+from policy_lake.profile import JobPart, JobProfile, WorkloadProfile
 from tasks.planners.kinds import BITS, PARTS, kinds, name_key, parents
 from tasks.planners.openings import openings
 

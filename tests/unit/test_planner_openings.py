@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from planner_cases import BATCH, COMM, CPU_NS, SLICE, command, context, policy
 
-from policy_lake.model import CommandProfile, Knob
+from policy_lake.model import Knob
+from policy_lake.profile import CommandProfile
 from tasks.planners import openings as module
 from tasks.planners.openings import clamp, cut, jobs, openings, slice_knob
 from tasks.planners.protocol import PlanContext

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from planner_cases import COMM, context, policy, rejection, score
 
 from policy_lake.knobs import settle
-from policy_lake.model import CommandProfile, Knob, Policy, WorkloadProfile
+from policy_lake.model import Knob, Policy
+from policy_lake.profile import CommandProfile, WorkloadProfile
 from tasks.planners.embedded import EmbeddedPlanner
 from tasks.planners.knobs import attempt
 

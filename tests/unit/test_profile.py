@@ -14,7 +14,7 @@ from benchmarks.workloads import workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran, SchedState, Watch
 from policy_lake.guest import GuestReport
-from policy_lake.model import JobProfile
+from policy_lake.profile import JobProfile
 
 BATCH_OUT = {"makespan_ms": 1740.0, "mean_end_ms": 950.0, "bound_ms": 1330.0}
 SHORT = {
