@@ -50,6 +50,9 @@ def faults(described: Described, given: Sequence[str]) -> Iterator[tuple[str, st
 
 
 def _beyond_limits(costs: Priced) -> Iterator[tuple[str, str]]:
+    for name in ("turbo", "capacity", "idle_exit"):
+        if getattr(costs, name) == ():
+            yield name, "is empty: give it entries, or leave it out with its source"
     for name, limit in _LIMITS.items():
         value = getattr(costs, name)
         if isinstance(value, tuple):
@@ -72,6 +75,7 @@ def _outside(limit: Limit, number: float) -> str:
         return ""
     nan = isinstance(number, float) and math.isnan(number)
     shown = number if nan or abs(number) < 2**64 else "a larger number"
+    shown = "an infinite one" if isinstance(number, float) and math.isinf(number) else shown
     return f"must be from {limit.span}{f' {limit.unit}' if limit.unit else ''}, not {shown}"
 
 

@@ -20,6 +20,12 @@ _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
 _FLOAT = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 _MOST_DIGITS = "not valid TOML: a number has too many digits"
 _DEEP = "not a descriptor: it is nested too deep"
+# What pydantic says in a programmer's words; the rest it says well enough.
+_WORDS = {
+    "missing": "is missing", "unexpected_keyword_argument": "there is no such field",
+    "extra_forbidden": "there is no such field", "dataclass_type": "must be a table", "dict_type": "must be a table",
+    "model_type": "must be a table", "too_long": "has too many entries", "too_short": "has too few entries",
+}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -59,7 +65,7 @@ def validated(path: Path, data: Mapping[str, Any], record: type[T]) -> T:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = for_terminal(shortened(".".join(str(part) for part in first["loc"]), 100))
-        why = f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
+        why = _WORDS.get(first["type"]) or f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
         raise InputError(f"{path}: field '{name}': {for_terminal(why)}") from None
     except RecursionError:
         raise InputError(f"{path}: {_DEEP}") from None

@@ -1,4 +1,4 @@
-// fails: survive: -enqueued tasks
+// fails: kernel: -enqueued tasks
 // bug: F06
 // SPDX-License-Identifier: GPL-2.0-only
 /* An ordered queue and one that is not, whose ids are read at run time and turn out to be one. */

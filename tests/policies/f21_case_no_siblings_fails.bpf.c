@@ -1,5 +1,5 @@
 // fails: survive: made no progress | failed to check in
-// bug: F21, seen as F03
+// bug: F21, seen as F03 or F01
 // SPDX-License-Identifier: GPL-2.0-only
 /* Takes every second CPU for the thread of another core, and gives it nothing but what is bound to it. */
 #include "sx/sx.h"

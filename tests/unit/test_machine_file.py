@@ -66,6 +66,8 @@ CASES = [
     ("llc_gbps = 40.0", "llc_gbps = 0", "llc_gbps"),
     ("llc_gbps = 40.0", "llc_gbps = nan", "llc_gbps"),
     ("llc_gbps = 40.0", "llc_gbps = inf", "llc_gbps"),
+    ("turbo = [1.0, 0.75]", "turbo = []", "turbo"),
+    ("idle_exit = [[1, 1000], [800, 22000]]", "idle_exit = []", "idle_exit"),
     ("llc_gbps = 40.0", "llc_gbps = 1e400", "llc_gbps"),
     ("memory_gbps = 6.5", "memory_gbps = 41.0", "memory_gbps"),
     ("memory_gbps = 6.5", "memory_gbps = -6.5", "memory_gbps"),
@@ -139,7 +141,7 @@ def test_64_numbers_may_stand_in_one_line_behind_a_byte_order_mark(tmp_path: Pat
             read_machine(write(tmp_path, keys))
 
 
-@pytest.mark.parametrize(("number", "told"), [("nan", "not nan"), ("inf", "not a larger number"), ("0.0", "not 0.0")])
+@pytest.mark.parametrize(("number", "told"), [("nan", "not nan"), ("inf", "not an infinite one"), ("0.0", "not 0.0")])
 def test_a_number_beyond_its_limits_is_told_as_what_it_is(tmp_path: Path, number: str, told: str) -> None:
     path = write(tmp_path, MINE.replace("llc_gbps = 40.0", f"llc_gbps = {number}"))
     with pytest.raises(InputError, match=rf"field 'costs\.llc_gbps': must be from 0\.1 to 10000 GB/s, {told}$"):

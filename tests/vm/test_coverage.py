@@ -52,13 +52,10 @@ def test_lines_and_branches_are_those_that_ran(ljf):
     coverage = measure_coverage(data, layout.programs, report.executed)
     assert not coverage.unknown
     own = next(file for file in coverage.files if file.file == "ljf.bpf.c")
-    ran = ("return tc->job < 0 ? longest_ns / 2", "due = sx_insert_due", "tc->began = sx_now()", "cpus = sx_nr_online")
+    ran = ("known_ns = sx_job_mean(", "due = sx_insert_due", "tc->began = sx_now()", "cpus = sx_nr_online")
     assert {line_of(text) for text in ran} <= set(own.ran)
-    # Nobody said how long jobs take, so none is shorter than the longest.
-    hints = ("share = expected * 1024", "return aging_ns * (1024 - share)", "longest_ns = hint_ns")
-    assert {line_of(text) for text in hints} <= set(own.not_tried)
-    looked_up = [branch for branch in coverage.conditions if branch.line == line_of("if (tc && !sx_same_name")]
-    assert any(sorted(branch.fates) == ["error", "ran"] for branch in looked_up)  # tc was never null
+    assert line_of("known_ns = job_cpu_ns[") in own.not_tried  # nobody said how long jobs take
+    assert any(sorted(branch.fates) == ["error", "ran"] for branch in coverage.conditions)  # no record was missing
     assert 0.3 < coverage.branches.ran / coverage.branches.of < 0.95 < coverage.lines.percent
 
 
