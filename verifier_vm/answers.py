@@ -7,22 +7,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Coverage
 from policy_lake.model import Answer, Finding, Stage
 from verifier_vm.situations import SHOWS, STARVES, in_order
 
+NO_WAY = "no situation that executes it is known"
 IN_A_GUEST = ("kernel", "survive", "fair")
 # A guest shows these alike, whichever bug is behind: what was suspected before explains more than a thread's name.
 _SYMPTOMS = frozenset({Code.STALL, Code.NO_PROGRESS, Code.NEVER_RAN, Code.HUNG})
 
 
-def answered(stages: Sequence[Stage]) -> list[Stage]:
+def answered(stages: Sequence[Stage], coverage: Coverage | None = None) -> list[Stage]:
     """The stages with each open finding's situations and outcome; a guest's stall named after the one suspicion that it
     fits. Doing it again with further stages is as good as doing it once.
+
+    What the situations did not show was not tried all the same where they never executed the code in question, which
+    `coverage` tells.
     """
+    unreached = _unreached(coverage)
     stages = [_explained(stage, _suspected(stages)) if stage.name in IN_A_GUEST else stage for stage in stages]
     met = {situation for stage in stages for situation in stage.situations}
     return [
-        replace(stage, findings=tuple(_answer(finding, stages[index + 1 :], met) for finding in stage.findings))
+        replace(stage, findings=tuple(_answer(one, stages[index + 1 :], met, unreached) for one in stage.findings))
         for index, stage in enumerate(stages)
     ]
 
@@ -34,10 +40,18 @@ def not_tried(stages: Sequence[Stage]) -> tuple[str, ...]:
     for finding in (finding for stage in stages for finding in stage.findings):
         if finding.is_open and finding.outcome in ("", "not tried"):
             missing.setdefault(finding.bug, set()).update(set(finding.situations) - met)
-    return tuple(f"{bug}: {', '.join(in_order(missing[bug])) or 'no situation known'}" for bug in sorted(missing))
+    return tuple(f"{bug}: {', '.join(in_order(missing[bug])) or NO_WAY}" for bug in sorted(missing))
 
 
-def _answer(finding: Finding, later: Sequence[Stage], met: set[str]) -> Finding:
+def _unreached(coverage: Coverage | None) -> frozenset[str]:
+    """FILE:LINE of code that no guest executed, and of conditions of which none took the one way or the other."""
+    if coverage is None or coverage.unknown:
+        return frozenset()
+    lines = {f"{file.file}:{line}" for file in coverage.files for line in file.not_tried}
+    return frozenset(lines | {f"{branch.file}:{branch.line}" for branch, _ in coverage.not_tried()})
+
+
+def _answer(finding: Finding, later: Sequence[Stage], met: set[str], unreached: frozenset[str]) -> Finding:
     if not finding.is_open:
         return finding
     situations = finding.situations or SHOWS.get(finding.bug, ())
@@ -47,7 +61,7 @@ def _answer(finding: Finding, later: Sequence[Stage], met: set[str]) -> Finding:
         outcome = "witnessed"
     elif same:
         outcome = "proven"
-    elif situations and met.issuperset(situations):
+    elif situations and met.issuperset(situations) and finding.place not in unreached:
         outcome = "not seen"
     return replace(finding, situations=tuple(map(str, situations)), outcome=outcome)
 

@@ -41,7 +41,7 @@ def verdict_of(
     coverage: Coverage | None = None,
 ) -> Verdict:
     """The verdict of these stages, in their order: accepted when there are any and every one is passed."""
-    stages = answered(stages)
+    stages = answered(stages, coverage)
     rejections = [rejection for stage in stages if (rejection := rejection_of(stage))]
     digest = hashlib.sha256(data).hexdigest() if data else ""
     accepted = bool(stages) and not rejections

@@ -9,6 +9,7 @@ import pytest
 from gate_events import LIMIT_MS, changed, events, labelled, taken_off, verdict
 
 from policy_lake.codes import Code
+from policy_lake.coverage import Branch, Coverage, FileCoverage
 from policy_lake.events import Attached, Detached, Ran
 from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding, Stage
@@ -54,8 +55,36 @@ def test_every_situation_that_would_show_it_must_have_been_met():
     assert outcome(some, most).outcome == "not tried" and outcome(some, survive(met=["a", "b"])).outcome == "not seen"
     assert not_tried(answered([stage_of("source", 0.1, [some]), most])) == ("F14: b",)
     unheard_of = Finding("F99", "unknown", "who knows")
-    assert not_tried(answered([stage_of("source", 0.1, [unheard_of])])) == ("F99: no situation known",)
+    assert not_tried(answered([stage_of("source", 0.1, [unheard_of])])) == (
+        "F99: no situation that executes it is known",
+    )
     assert not_tried(answered([stage_of("source", 0.1, [some]), survive(met=["a", "b"])])) == ()
+
+
+def coverage_of(**ways):
+    """One condition at line 9 of mine.bpf.c, and what became of its two ways."""
+    branch = Branch("mine_enqueue", "mine.bpf.c", 9, 2, 0, **({"jumped": "ran", "went_on": "ran"} | ways))
+    return Coverage("", files=(FileCoverage("mine.bpf.c", ran=(9,), not_tried=(5,)),), conditions=(branch,))
+
+
+def test_what_was_never_executed_was_not_tried_whatever_was_met():
+    stages = [stage_of("source", 0.1, [F14, F03]), survive(met=[*SHOWS["F14"], *SHOWS["F03"]])]
+
+    def outcomes(coverage):
+        return [finding.outcome for finding in answered(stages, coverage)[0].findings]
+
+    assert outcomes(None) == ["not seen", "not seen"] == outcomes(Coverage("the clock does not tell"))
+    assert outcomes(coverage_of()) == ["not seen", "not tried"], "line 5 has code that did not run"
+    assert outcomes(coverage_of(went_on="not tried")) == ["not tried", "not tried"], "one way of line 9 did not"
+    assert outcomes(coverage_of(went_on="error")) == ["not seen", "not tried"], "an error path is none that matters"
+    assert outcomes(coverage_of(went_on="dead"))[0] == "not seen"
+    verdict = verdict_of(stages, coverage=coverage_of(went_on="not tried"))
+    assert verdict.accepted and verdict.stages[0].findings[0].outcome == "not tried"
+    assert not_tried(verdict.stages) == (
+        "F03: no situation that executes it is known", "F14: no situation that executes it is known",
+    )  # fmt: skip
+    again = verdict_of(verdict.stages, coverage=coverage_of())
+    assert again.stages[0].findings[0].outcome == "not seen", "another guest took that way"
 
 
 def test_what_is_settled_has_no_outcome_and_answering_twice_changes_nothing():

@@ -89,7 +89,7 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         coverage=_tried(request),
         hotplug="goes on" if goes_on_with_hotplug(request.stages) else "ends",
         tried=in_order(situation for stage in request.stages for situation in stage.situations),
-        not_tried=not_tried(answered(request.stages)),
+        not_tried=not_tried(answered(request.stages, request.coverage)),
         topologies=tuple(dict.fromkeys(one for stage in request.stages for one in stage.topologies)),
     )
 
