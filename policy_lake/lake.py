@@ -21,7 +21,7 @@ from policy_lake.scores import Score
 from policy_lake.show import is_utf8
 from policy_lake.state import State
 from policy_lake.store import Store
-from policy_lake.tables import RRF_K, LanceTables, has, quoted
+from policy_lake.tables import RRF_K, LanceTables, SearchBy, has, quoted
 
 
 class Lake:
@@ -51,11 +51,12 @@ class Lake:
         return self._store.rebuild()
 
     def search_policies(
-        self, text: str, limit: int = FOUND.preset, *, workload: str | None = None
+        self, text: str, limit: int = FOUND.preset, *, workload: str | None = None, by: SearchBy = "both"
     ) -> list[RankedPolicy]:
         """The policies nearest to `text` by meaning and by words, best first; InputError if `text` is blank.
 
-        With `workload`, only policies that name it or name none. Fused by reciprocal rank, scaled to a best of 1.
+        With `workload`, only policies that name it or name none. Fused by reciprocal rank, scaled to a best of 1. `by`
+        takes one half of the search alone, as a bench does; by words only policies that share one are found.
         """
         if not text.strip():
             raise InputError("the text to search for is empty")
@@ -67,8 +68,8 @@ class Lake:
             return []
         vector = self._store.embed(state, [text])[0]
         named = "" if workload is None else f"coalesce(array_length(workloads), 0) = 0 OR {has('workloads', workload)}"
-        ranked = self._open(self.path, state).search(vector, text, where=named, limit=limit)
-        most = 2 / (RRF_K + 1)
+        ranked = self._open(self.path, state).search(vector, text, where=named, limit=limit, by=by)
+        most = (2 if by == "both" else 1) / (RRF_K + 1)
         return [RankedPolicy(rows.to_record(entry), round(score / most, 4)) for entry, score in ranked]
 
     def get(self, id: str) -> list[Entry]:

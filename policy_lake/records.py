@@ -36,11 +36,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A candidate together with why it may not run, so that a planner can avoid the like."""
+    """A candidate together with why it may not run, so that a planner can avoid the like.
+
+    `kernel` is the release of the kernel that it was for; empty where an older schedcp did not say.
+    """
 
     candidate: Candidate
     rejection: Rejection
     workload: str = ""
+    kernel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from policy_lake import rows
 from policy_lake.errors import InfraError, InputError, SchedcpError, cannot_be_loaded
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # LanceDB would print warnings of its own beside our one line; it reads this when any part of it is first imported.
 os.environ.setdefault("LANCEDB_LOG", "error")
+SearchBy = Literal["both", "meaning", "words"]
 RRF_K = 60  # the constant of reciprocal rank fusion: Cormack, Clarke, Buettcher, SIGIR 2009
 RANK_DEPTH = 50  # policies that each half of a search ranks: with few, a policy good in both could miss out
 OPTIMIZE_EVERY = 64  # versions: every write makes one, and one more file for every read to open
@@ -90,10 +91,16 @@ class LanceTables:
             matching = (query.where(where) if where else query).to_list()
             return [rows.to_entry(row) for row in sorted(matching, key=lambda row: int(row["seq"]))]
 
-    def search(self, vector: Any, text: str, *, where: str, limit: int) -> list[tuple[Entry, float]]:
-        """Policies by vector and by words, with the sums of their reciprocal ranks."""
+    def search(
+        self, vector: Any, text: str, *, where: str, limit: int, by: SearchBy = "both"
+    ) -> list[tuple[Entry, float]]:
+        """Policies by vector, by words or by both, with the sums of their reciprocal ranks."""
         with self._sound("policies"):
             table = self._table("policies")
+            if by != "both":
+                one = table.search(vector) if by == "meaning" else table.search(text, query_type="fts")
+                found = (one.where(where) if where else one).limit(limit).to_list()
+                return [(rows.to_entry(row), 1 / (RRF_K + place)) for place, row in enumerate(found, 1)]
             from lancedb.rerankers import RRFReranker
 
             query = table.search(query_type="hybrid").vector(vector).text(text)

@@ -19,23 +19,24 @@ from policy_lake.scores import Score
 from policy_lake.show import logger
 from tasks.planners.kin import kin_of
 from tasks.planners.protocol import Composed, PlanContext, Planner
+from tasks.retrieve import ANYWHERE, Past, Place, can_run, retrieve
 
-RETRIEVED = 100  # all of a library that people read: what is far from the words may be near by its numbers
 FEWEST = 5
 MOST_SLOPE = 2.0
 log = logger(__name__)
 
 
 def plan(
-    profile: WorkloadProfile, lake: Lake, planner: Planner, *, run_id: str, iteration: int, limit: int
-) -> list[Candidate]:
+    profile: WorkloadProfile, lake: Lake, planner: Planner, *, run_id: str, iteration: int, limit: int,
+    place: Place = ANYWHERE,
+) -> list[Candidate]:  # fmt: skip
     """At most `limit` new candidates for the profile's workload, stored in the lake; none when nothing is worth trying.
 
-    The planner sees the policies whose words and meaning are nearest to the profile's, and all that was ever measured,
+    The planner sees the policies that suit the profile and can run in that place, and all that was ever measured,
     rejected or learned about this workload.
     """
     doing("plan: iteration %d: searching the lake, and asking the planner", iteration)
-    context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit)
+    context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit, place=place)
     composed = {one.policy.id: one.policy for one in context.composed}
     known = composed | {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]
@@ -49,29 +50,36 @@ def plan(
     return candidates
 
 
-def read_context(profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration: int, limit: int) -> PlanContext:
-    """What a planner may reason from, as the lake has it now."""
-    # Not only the policies that name this workload: a user's own workload is named by none.
-    nearest = lake.search_policies(profile.text, RETRIEVED)
+def read_context(
+    profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration: int, limit: int, place: Place = ANYWHERE
+) -> PlanContext:
+    """What a planner may reason from, as the lake has it now; `place` is where its policies are to run."""
     everywhere = lake.scores()
     by_workload: dict[str, list[Score]] = {}
     for score in everywhere:
         if (score.clock, score.tier) == (profile.clock, profile.tier):
             by_workload.setdefault(score.workload, []).append(score)
     own = by_workload.get(profile.workload, [])
+    past = Past(lake.profiles(), by_workload, lake.rejections())
+    # Not only the policies that name this workload: a user's own workload is named by none.
+    nearest = retrieve(profile, lake, place=place, past=past)
+    composed, elsewhere = (
+        composed_of([ranked.policy for ranked in nearest], own),
+        past.rejections_elsewhere(profile.workload),
+    )
     return PlanContext(
         profile=profile,
         policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
         scores=tuple(score for score in own if score.candidate),
-        rejections=tuple((rejected.candidate, rejected.rejection) for rejected in lake.rejections(profile.workload)),
+        rejections=tuple((r.candidate, r.rejection) for r in past.rejections if r.workload == profile.workload),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,
         limit=limit,
         run_id=run_id,
-        kin=kin_of(profile, lake.profiles(), by_workload),
+        kin=kin_of(profile, past.profiles, by_workload),
         slope=slope_of(lake.candidates(), everywhere),
-        composed=composed_of([ranked.policy for ranked in nearest], own),
+        composed=tuple(one for one in composed if can_run(one.policy, place, elsewhere)),
     )
 
 

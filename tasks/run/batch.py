@@ -154,7 +154,8 @@ def keep(scope: Scope, trial: Trial) -> None:
         scope.lake.put(trial.score)
         log.info("execute: %s, %s: %s", ratio_text(trial.score.ratio), outcome_text(trial.score), name)
     if rejection is not None:
-        scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id))
+        kernel = trial.verdict.kernel or prepare_guest(scope.settings, scope.shape).kernel.release
+        scope.lake.put(Rejected(trial.candidate, rejection, scope.workload.id, kernel))
         log.info("execute: rejected at %s: %s: %s", rejection.stage, rejection.reason, name)
 
 

@@ -21,6 +21,7 @@ from tasks.host.guest import Shape, prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.planners.protocol import Planner
+from tasks.retrieve import Place
 from tasks.run.budget import planner_of
 from tasks.run.spec import RunSpec, store_run
 
@@ -79,6 +80,11 @@ def end_run(scope: Scope, status: Literal["done", "failed", "cancelled"], *, bes
     if row is not None:
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         scope.lake.put(replace(row, status=status, ended=ended, best=best, summary=summary))
+
+
+def place_of(scope: Scope) -> Place:
+    """Where the run's policies are to run."""
+    return Place(prepare_guest(scope.settings, scope.shape).kernel.release, scope.shape.topology)
 
 
 def put(scope: Scope, *records: Record) -> None:

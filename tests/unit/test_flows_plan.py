@@ -29,6 +29,7 @@ def test_the_planner_is_told_what_the_lake_knows_of_this_workload(lake: Lake) ->
     bad = Rejected(candidate("fifo-0", run_id="run-0"), REJECTION, "batch")
     lesson = Lesson("l", "run-0", "batch", "ljf", "it helped")
     lake.put(score(old), replace(score(old), id="elsewhere", workload="web"), bad, lesson)
+    lake.put(Rejected(candidate("other-0", run_id="run-0"), REJECTION, "web"))
     lake.put(replace(score(old), id="smaller", tier="smoke"), replace(score(old), id="timed", clock="virtual"))
     planner = Scripted()
     assert plan(PROFILE, lake, planner, run_id=RUN, iteration=2, limit=3) == []

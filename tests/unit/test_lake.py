@@ -100,6 +100,19 @@ def test_search_by_workload_leaves_out_policies_made_for_another(library):
     assert ids(workload="o'batch") == {p.id for p in LIBRARY}
 
 
+def test_each_half_of_a_search_can_be_had_alone(library):
+    text = "keep caches warm for a web server"
+    for by in ("words", "meaning"):
+        found = library.search_policies(text, 10, by=by)
+        assert [r.relevance for r in found] == [round(61 / (60 + place), 4) for place in range(1, len(found) + 1)]
+        assert library.search_policies(text, 1, by=by) == found[:1]
+        here = library.search_policies(text, 10, by=by, workload="batch")
+        assert [r.policy for r in here] == [r.policy for r in found if r.policy.id != "only-web"]
+    assert library.search_policies("zzyzx", 10, by="words") == [], "no word in common"
+    assert len(library.search_policies("zzyzx", 10, by="meaning")) == len(LIBRARY) + 1
+    assert [r.policy.id for r in library.search_policies("percpu", 10, by="words")] == ["percpu"]
+
+
 def test_search_needs_a_text_and_a_limit(library):
     for text, limit in ((" ", 3), ("web", 0)):
         with pytest.raises(InputError):

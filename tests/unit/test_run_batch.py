@@ -14,6 +14,7 @@ from trial_cases import BATCH, POLICY, Slots, guest_in, spec, use_compiler, use_
 from policy_lake.embed import embedder
 from policy_lake.errors import InfraError
 from policy_lake.lake import Lake
+from policy_lake.model import Rejection, Verdict
 from policy_lake.records import Regression
 from tasks.fleet.fan_out import Failure
 from tasks.run import batch as module
@@ -117,7 +118,16 @@ def test_a_rejection_is_kept_and_settles_a_candidate(scope, attempt):
     kept = scope.lake.rejections(BATCH.id, scope.run_id)
     assert {one.candidate.id for one in kept} == {FIRST.id, SECOND.id}
     assert {one.rejection.stage for one in kept} == {"survive"}
+    assert {one.kernel for one in kept} == {"7.3.4"}
     assert attempt() == (Batch({}, ()), [], 0)
+
+
+def test_a_rejection_that_no_guest_made_is_of_the_run_s_kernel(scope):
+    for said, kept in (("", "7.3.4"), ("7.3.9", "7.3.9")):
+        verdict = Verdict(False, Rejection("object", "no", ""), (), kernel=said)
+        module.keep(scope, SimpleNamespace(candidate=FIRST, verdict=verdict, score=None))
+        (known,) = scope.lake.rejections(BATCH.id, scope.run_id)
+        assert known.kernel == kept
 
 
 def test_an_iteration_of_which_nothing_could_be_tried_is_our_failure(scope, attempt):

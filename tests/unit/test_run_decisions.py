@@ -11,20 +11,23 @@ from typing import Any
 import pytest
 from flow_cases import PROFILE, REJECTION, RUN, Scripted, candidate, policy, score
 
+from bpf.library import policy as bpf_policy
 from policy_lake.errors import InputError
 from policy_lake.model import Lesson, PolicyPlan
 from policy_lake.records import Rejected, Run
 from policy_lake.scores import Control, Ratio
+from policy_lake.topology import Topology
 from policy_lake.tuned import RunError, StageAndReason
 from tasks import plan as planning
 from tasks.host.settings import Settings
 from tasks.learn import learn, lesson_text
 from tasks.plan import candidate_id, candidate_of, plan, read_context
+from tasks.retrieve import Place
 from tasks.run import scope as scopes
 from tasks.run.budget import endpoint_of
 from tasks.run.certainty import Tried, certainty, certainty_lines, front_lines
 from tasks.run.report import baseline_line, change, markdown_report, not_claimed, profile_page, text_report
-from tasks.run.scope import begin_run, end_run, profile_of
+from tasks.run.scope import begin_run, end_run, place_of, profile_of
 from tasks.run.tally import tally, tune_result
 
 WON, LOST = candidate("ljf-1", slice_ns=5), candidate("rr-1", iteration=2)
@@ -107,6 +110,37 @@ def test_a_planner_is_told_of_its_clock_and_size_and_never_of_the_baseline() -> 
     assert (PROFILE.text, 100) in lake.asked and [known.id for known in context.policies] == ["ljf"]
     virtual = read_context(replace(PROFILE, clock="virtual"), lake, run_id=RUN, iteration=2, limit=3)  # type: ignore[arg-type]
     assert virtual.scores == (others[0],)
+
+
+def test_a_planner_is_not_offered_what_cannot_run_in_its_guest() -> None:
+    caches, vtime = replace(policy("llc"), mechanisms=(("queues", "llc"),)), bpf_policy("vtime")
+    bad = replace(BAD, source=vtime.source)
+    elsewhere, here = (Rejected(bad, REJECTION, name, "7.3.4") for name in ("web", "batch"))
+    lead = replace(score(WON), policy="vtime")
+    place = Place("7.3.4", Topology(2))
+
+    def offered(*rejections: Rejected, **more: Any) -> tuple[set[str], set[str]]:
+        lake = ListLake(policies=[caches, vtime, policy("fifo")], scores=[lead], rejections=list(rejections))
+        context = read_context(PROFILE, lake, run_id=RUN, iteration=1, limit=3, **more)  # type: ignore[arg-type]
+        return {known.id for known in context.policies}, {one.what for one in context.composed}
+
+    known, composed = offered()
+    assert known == {"llc", "vtime", "fifo"} and {"queues=llc", "queues=cpu", "place=core"} <= composed
+    assert offered(place=place) == ({"vtime", "fifo"}, composed - {"queues=llc", "place=core"})
+    assert offered(here, place=place)[0] == {"vtime", "fifo"}, "its own workload's are the planner's to tell"
+    assert offered(elsewhere, place=place) == ({"fifo"}, set())
+    planner, lake = Scripted(), ListLake(policies=[caches])
+    plan(PROFILE, lake, planner, run_id=RUN, iteration=1, limit=2, place=place)  # type: ignore[arg-type]
+    assert planner.contexts[0].policies == ()
+
+
+def test_a_run_s_place_is_its_guest_s_kernel_and_topology(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    guest = SimpleNamespace(kernel=SimpleNamespace(release="7.3.4"))
+    monkeypatch.setattr(scopes, "prepare_guest", lambda *given: asked.append(given) or guest)
+    shape = SimpleNamespace(topology=Topology(4))
+    scope: Any = SimpleNamespace(settings="settings", shape=shape)
+    assert place_of(scope) == Place("7.3.4", Topology(4)) and asked == [("settings", shape)]
 
 
 def test_no_more_candidates_are_kept_than_wanted_and_none_is_no_record(caplog: pytest.LogCaptureFixture) -> None:

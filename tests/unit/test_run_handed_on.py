@@ -31,7 +31,7 @@ def test_a_planner_is_told_which_iteration_of_which_run_it_plans_and_for_how_man
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lake: Any = SimpleNamespace(
-        search_policies=lambda *_: [], scores=list, rejections=lambda _: [], lessons=lambda _: [], profiles=list,
+        search_policies=lambda *_: [], scores=list, rejections=list, lessons=lambda _: [], profiles=list,
         candidates=list,
     )  # fmt: skip
     context = read_context(PROFILE, lake, run_id=RUN, iteration=7, limit=3)
