@@ -90,7 +90,7 @@ def test_scores_of_policies_that_are_alike_say_something() -> None:
     assert 1 < expected < 1.5 and predict(near, {}, known, guess=1.0) == 1.0
     two = next(made for what, made in variants(near) if what == "guard=short")
     assert predict(two, {}, known, guess=1.0, of=of) < expected
-    assert predict(LJF, {}, known, guess=1.0, of=of) == 1.0, "another kind of policy"
+    assert predict(policy("admission"), {}, known, guess=1.0, of=of) == 1.0, "another kind of policy"
     assert 0 < OTHER < 1
 
 
