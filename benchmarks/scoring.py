@@ -136,6 +136,7 @@ def read_score(workload: Workload, measured: Measured, where: Circumstances) -> 
         confirms=where.confirms,
         measurements=where.measurements,
         paid=dict(where.paid),
+        uncorrected=candidate.uncorrected,
     )
 
 

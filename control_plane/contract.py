@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from control_plane import machine_outputs as m
 from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import token_outputs as t
@@ -27,9 +28,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "lake search": (o.LakeSearchOutput, 1),
     "lake show": (o.LakeShowOutput, 2),
     "lessons": (r.LessonsOutput, 1),
-    "machine measure": (o.MachineMeasureOutput, 1),
-    "machines": (o.MachinesOutput, 1),
-    "machines show": (o.MachineOutput, 1),
+    "machine measure": (m.MachineMeasureOutput, 1),
+    "machines": (m.MachinesOutput, 1),
+    "machines show": (m.MachineOutput, 1),
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),

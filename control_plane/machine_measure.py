@@ -9,9 +9,9 @@ from pathlib import Path
 from benchmarks.machine_file import ID
 from benchmarks.machine_text import descriptor_text
 from benchmarks.machines import HOST, machine_files
+from control_plane.machine_outputs import MachineMeasureOutput, MeasuredNumber
 from control_plane.machines import machine_output
 from control_plane.output import escape, out, print_json, working
-from control_plane.outputs import MachineMeasureOutput, MeasuredNumber
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write, check_writable
 from policy_lake.show import for_terminal

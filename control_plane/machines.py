@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks.machine_text import given_costs, priced_of
 from benchmarks.machines import HOST, machine, machine_files
 from benchmarks.scaled_machine import at
+from control_plane.machine_outputs import MachineOutput, MachinesOutput
 from control_plane.output import escape, out, print_json
-from control_plane.outputs import MachineOutput, MachinesOutput
 from policy_lake.errors import InfraError, InputError
 from policy_lake.machine_model import MachineModel
 from tasks.host.machine import find_machine, host_machine

@@ -68,8 +68,8 @@ class Policy:
 class PolicyPlan:
     """One proposal of a planner: which policy, which knob values, and why.
 
-    `predicted` is the ratio that the planner expects of it, before it is measured; None if it says none. `pathway` is
-    how it came by the policy.
+    `predicted` is the ratio that the planner expects of it, before it is measured; None if it says none. `uncorrected`
+    is the same without what earlier predictions came to. `pathway` is how it came by the policy.
     """
 
     policy: str
@@ -77,6 +77,7 @@ class PolicyPlan:
     reason: str
     planner: str
     predicted: float | None = None
+    uncorrected: float | None = None
     pathway: Pathway = ""
 
 
@@ -84,7 +85,7 @@ class PolicyPlan:
 class Candidate:
     """A plan made concrete: the source it builds from and the knobs it loads with. `id` is derived from both.
 
-    `predicted` and `pathway` are the plan's.
+    `predicted`, `uncorrected` and `pathway` are the plan's.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Candidate:
     reason: str
     planner: str
     predicted: float | None = None
+    uncorrected: float | None = None
     pathway: Pathway = ""
 
 

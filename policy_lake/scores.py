@@ -104,6 +104,7 @@ class Score:
     the lake, the policy's and then the baseline's, each in the order of `pairs`; none by the wall clock. `paid` is what
     a machine's costs came to in all runs of the `policy`, the `baseline` and the `control`; empty without a machine.
     `over` has the guards that it breaks, each with how many times its limit it reached: such a policy may not run.
+    `uncorrected` is what was predicted of it (Candidate).
     """
 
     id: str
@@ -139,6 +140,7 @@ class Score:
     measurements: tuple[str, ...] = ()
     paid: dict[str, Paid] = field(default_factory=dict)
     over: dict[str, float] = field(default_factory=dict)
+    uncorrected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bpf.library import policies, policy
 from policy_lake.doing import doing
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
-from policy_lake.limits import MAX_RUNS
+from policy_lake.limits import MAX_RUNS, MEMORY_MIB
 from policy_lake.measurement import Measurement
 from policy_lake.scores import MeasurementPlan, Outcome, Ratio, Score
 from tasks.compare import CompareRequest, compare
@@ -93,7 +93,8 @@ def cases_of(of: Suite, request: SuiteRequest) -> list[Case]:
 def settings_for(case: Case, settings: Settings) -> Settings:
     """The settings under which a case is run: nothing of the user's own that would change a digit."""
     work = " ".join(f"{name}={number}" for name, number in case.work.items())
-    plain = {"llcs": 1, "smt": 1, "nodes": 1, "clock": "virtual", "schbench": None}
+    plain = {"llcs": 1, "smt": 1, "nodes": 1, "clock": "virtual", "schbench": None,
+             "cold": False, "memory_mib": MEMORY_MIB.preset}  # fmt: skip
     own = {"tier": case.tier, "work": work, "cpus": case.cpus, "machine": case.machine}
     return settings.model_copy(update={**plain, **own})
 

@@ -54,7 +54,8 @@ def read_context(
     profile: WorkloadProfile, lake: Lake, *, run_id: str, iteration: int, limit: int, place: Place = ANYWHERE
 ) -> PlanContext:
     """What a planner may reason from, as the lake has it now; `place` is where its policies are to run."""
-    everywhere = lake.scores()
+    # What has no candidate is EEVDF against itself, and no word on the library's policy of that name.
+    everywhere = [score for score in lake.scores() if score.candidate]
     by_workload: dict[str, list[Score]] = {}
     for score in everywhere:
         if (score.clock, score.tier) == (profile.clock, profile.tier):
@@ -63,22 +64,20 @@ def read_context(
     past = Past(lake.profiles(), by_workload, lake.rejections())
     # Not only the policies that name this workload: a user's own workload is named by none.
     nearest = retrieve(profile, lake, place=place, past=past)
-    composed, elsewhere = (
-        composed_of([ranked.policy for ranked in nearest], own),
-        past.rejections_elsewhere(profile.workload),
-    )
+    composed = composed_of([one.policy for one in nearest], [score for score in own if score.cpus == profile.cpus])
+    elsewhere = past.rejections_elsewhere(profile.workload)
     return PlanContext(
         profile=profile,
         policies=tuple(ranked.policy for ranked in nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
-        scores=tuple(score for score in own if score.candidate),
+        scores=tuple(own),
         rejections=tuple((r.candidate, r.rejection) for r in past.rejections if r.workload == profile.workload),
         lessons=tuple(lake.lessons(profile.workload)),
         iteration=iteration,
         limit=limit,
         run_id=run_id,
         kin=kin_of(profile, past.profiles, by_workload),
-        slope=slope_of(lake.candidates(), everywhere),
+        slope=slope_of(everywhere),
         composed=tuple(one for one in composed if can_run(one.policy, place, elsewhere)),
     )
 
@@ -93,16 +92,16 @@ def composed_of(policies: Sequence[Policy], scores: Sequence[Score]) -> tuple[Co
     )
 
 
-def slope_of(candidates: Sequence[Candidate], scores: Sequence[Score]) -> float:
+def slope_of(scores: Sequence[Score]) -> float:
     """What the logarithm of a prediction is to be multiplied by, from all that were measured: least squares through 0.
 
-    1 with fewer than FEWEST of them; from 0 to MOST_SLOPE.
+    Of predictions as they were before they were corrected by this: else it would correct what is corrected already. 1
+    with fewer than FEWEST of them; from 0 to MOST_SLOPE.
     """
-    predicted = {(made.run_id, made.id): made.predicted for made in candidates if made.predicted}
     pairs = [
-        (math.log(ratio), math.log(score.ratio.median))
+        (math.log(score.uncorrected), math.log(score.ratio.median))
         for score in scores
-        if (ratio := predicted.get((score.run_id, score.candidate))) and not score.confirms
+        if score.uncorrected and not score.confirms
     ]
     squares = sum(said * said for said, _ in pairs)
     if len(pairs) < FEWEST or squares == 0:
@@ -123,6 +122,7 @@ def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: 
         reason=plan.reason,
         planner=plan.planner,
         predicted=plan.predicted,
+        uncorrected=plan.uncorrected,
         pathway=plan.pathway,
     )
 

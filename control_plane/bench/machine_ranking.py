@@ -38,7 +38,7 @@ MACHINES = {"flat": 8, "laptop": 8, "desktop": 8, "server": 16, "sockets": 8, "h
 # What runs in tier smoke, and the numbers that differ: working sets beyond a core's own cache, and two of schbench's
 # workers a CPU.
 WORKLOADS = {"batch": "footprint_kib=2048", "schbench": "workers={cpus} runtime_ms=300", "wakeup": ""}
-BASELINE = "eevdf"
+BASELINE = "EEVDF"  # the kernel's; the library has a policy `eevdf`
 PAIRS = 4
 
 

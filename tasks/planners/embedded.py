@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 
@@ -65,7 +65,7 @@ class EmbeddedPlanner:
 
     def _composed(self, context: PlanContext, ranked: list[Opening], leads: list[Score]) -> list[PolicyPlan]:
         """Policies one choice away from those that lead, with the knob values that they share, most promising first."""
-        plans = []
+        plans, predicted = [], _predicting(context, ranked)
         for lead in leads:
             for one in context.composed:
                 if one.base == lead.policy:
@@ -73,7 +73,7 @@ class EmbeddedPlanner:
                     values = {name: value for name, value in lead.knob_values.items() if name in shared}
                     reason = f"{lead.policy} leads with {lead.ratio.median:.2f}x; composed anew with {one.what}"
                     made = PolicyPlan(one.policy.id, values, reason, self.name, pathway="compose")
-                    plans.append(_predicted(context, ranked, made))
+                    plans.append(predicted(made))
         fresh = select_plans(plans, replace(context, limit=sys.maxsize))
         return sorted(fresh, key=lambda plan: -(plan.predicted or 0.0))
 
@@ -116,7 +116,7 @@ class EmbeddedPlanner:
         """The plans that are new and legal, each with what it is expected to reach; the first one also says what is
         left out, and in whose words.
         """
-        kept = [_predicted(context, ranked, plan) for plan in select_plans(plans, context)]
+        kept = [*map(_predicting(context, ranked), select_plans(plans, context))]
         avoided = _avoided(context)
         if kept and avoided:
             kept[0] = replace(kept[0], reason=f"{kept[0].reason}. {avoided}")
@@ -138,15 +138,20 @@ def _broken(score: Score) -> str:
     return f"{times}, and a step may keep it"
 
 
-def _predicted(context: PlanContext, ranked: list[Opening], plan: PolicyPlan) -> PolicyPlan:
-    policy = context.policy(plan.policy)
-    if policy is None:
-        return plan
-    opening = next((one for one in ranked if one.policy.id == policy.id), None)
-    guess = 1 + (room(context.profile) - 1) * (min(1.0, opening.strength) if opening else 0.0)
+def _predicting(context: PlanContext, ranked: list[Opening]) -> Callable[[PolicyPlan], PolicyPlan]:
+    """What gives a plan its prediction; what all plans have in common is worked out once."""
     known = [*(Known(score) for score in measured(context)), *context.kin]
-    ratio = predict(policy, plan.knob_values, known, guess=guess, of=context.policy) ** context.slope
-    return replace(plan, predicted=round(ratio, 4))
+    strengths, gain = {one.policy.id: min(1.0, one.strength) for one in ranked}, room(context.profile) - 1
+
+    def predicted(plan: PolicyPlan) -> PolicyPlan:
+        policy = context.policy(plan.policy)
+        if policy is None:
+            return plan
+        guess = 1 + gain * strengths.get(policy.id, 0.0)
+        ratio = predict(policy, plan.knob_values, known, guess=guess, of=context.policy)
+        return replace(plan, predicted=round(ratio**context.slope, 4), uncorrected=round(ratio, 4))
+
+    return predicted
 
 
 def _where(context: PlanContext, score: Score) -> str:

@@ -10,12 +10,13 @@ from tasks.planners.embedded import EmbeddedPlanner
 from tasks.planners.protocol import Planner
 from tasks.planners.q_learning import QPlanner
 
+TUNED = "vtime"  # whose knobs are searched by those who search one policy's: it suits most, and has several
 MAKERS: dict[str, Callable[[int], Planner]] = {
     "embedded": lambda seed: EmbeddedPlanner(),
     "random": RandomPlanner,
     "stock": lambda seed: StockPlanner(),
     "control": lambda seed: StockPlanner(CONTROL, "control"),
-    "optuna": KnobPlanner,
+    "optuna": lambda seed: KnobPlanner(seed, TUNED),
     "bandit": BanditPlanner,
-    "q-learning": QPlanner,
+    "q-learning": lambda seed: QPlanner(seed, TUNED),
 }

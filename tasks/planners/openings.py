@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from policy_lake.knobs import KnobError, bounds, canonical
 from policy_lake.model import Knob, KnobValue, Policy
 from policy_lake.profile import CommandProfile, WorkloadProfile
+from tasks.planners.job_keys import BITS, kinds
 from tasks.planners.kin import lost_on_kin
-from tasks.planners.kinds import BITS, kinds
 from tasks.planners.protocol import PlanContext
 from tasks.planners.rules import Finding
 from tasks.planners.rules_library import kind_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lake.profile import WorkloadProfile
-from tasks.planners.kinds import kinds
+from tasks.planners.job_keys import kinds
 from tasks.planners.traits import Traits, others_ms
 
 HEAVY_TAIL = 3.0  # largest task over median task

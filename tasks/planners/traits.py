@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lake.profile import CommandProfile, WorkloadProfile
-from tasks.planners.kinds import parents
+from tasks.planners.job_keys import parents
 
 JOB_SHARE = 0.01  # of all CPU time
 

@@ -11,7 +11,7 @@ from benchmarks.profile_jobs import PARTS
 from benchmarks.workloads import workload_ids
 from bpf.library import policies, policy, read_policy
 from policy_lake.errors import InputError
-from tasks.planners.kinds import BITS
+from tasks.planners.job_keys import BITS
 
 BPF_DIR = Path(bpf.__file__).parent
 IDS = (

@@ -131,7 +131,7 @@ def rank(of, policy, low, high, load="batch"):
 
 def test_ranks_are_ratios_to_eevdf_best_first():
     described = at_size(workload("batch"), "smoke")
-    figures = {seed: {"eevdf": 100.0, "ljf": 50.0 + seed, "fifo": 200.0} for seed in range(1, 5)}
+    figures = {seed: {"EEVDF": 100.0, "ljf": 50.0 + seed, "fifo": 200.0} for seed in range(1, 5)}
     best, worst = ranking.rank("laptop", 8, described, figures)
     assert (best.policy, worst.policy, worst.ratio) == ("ljf", "fifo", 0.5)
     assert best.low < best.ratio < best.high and ranking.word(best).startswith("**1.9")
@@ -139,9 +139,9 @@ def test_ranks_are_ratios_to_eevdf_best_first():
 
 
 def test_each_policy_runs_once_a_guest_and_none_is_always_first():
-    described, names = at_size(workload("batch"), "smoke"), ("eevdf", "fifo", "ljf")
+    described, names = at_size(workload("batch"), "smoke"), ("EEVDF", "fifo", "ljf")
     steps = list(ranking.steps_of(described, names, 1))
-    assert [step.label for step in steps if step.verb == "run"] == ["fifo", "ljf", "eevdf"]
+    assert [step.label for step in steps if step.verb == "run"] == ["fifo", "ljf", "EEVDF"]
     assert len(steps) == 7 and steps[0].args == ("fifo.bpf.o",) and "job_comm" in steps[3].args[1]
     assert {ranking.order(names, seed)[0] for seed in range(3)} == set(names)
 
@@ -162,6 +162,6 @@ def test_the_ranking_has_a_line_a_machine_with_eevdf_in_the_order():
     failed = replace(rank("server", "rr", 0.0, 0.0), failure="not measured: why")
     ranks = [rank("laptop", "rr", 1.2, 1.4), rank("laptop", "fifo", 0.9, 1.0), rank("server", "fifo", 1.1, 1.1), failed]
     text = ranking.page(ranks, where="on a day")
-    assert "| laptop, 8 CPUs | 0.950x [0.900, 1.000] | **1.300x [1.200, 1.400]** | rr > eevdf > fifo |" in text
+    assert "| laptop, 8 CPUs | 0.950x [0.900, 1.000] | **1.300x [1.200, 1.400]** | rr > EEVDF > fifo |" in text
     assert "| server, 8 CPUs | **1.100x [1.100, 1.100]** | not measured: why | fifo > eevdf |" in text
     assert text.endswith("Nowhere.\n")

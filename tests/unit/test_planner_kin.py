@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from planner_cases import BATCH, LATENCY, LIBRARY, SLICE, command, context, policy, rejection, score
 
-from policy_lake.model import Candidate, Knob
+from policy_lake.model import Knob
 from policy_lake.scores import Pair
 from tasks.plan import FEWEST, MOST_SLOPE, slope_of
 from tasks.planners.embedded import EmbeddedPlanner
@@ -133,16 +133,19 @@ def test_a_prediction_is_the_score_itself_where_there_is_one_and_the_rules_guess
 
 
 def test_predictions_are_corrected_by_what_earlier_ones_came_to() -> None:
-    def both(number: int, said: float, came: float) -> tuple[Candidate, Any]:
-        made = Candidate(f"c{number}", "r", 1, "ljf", "", {}, "", "embedded", predicted=said)
-        return made, replace(score("ljf", came, run="r"), candidate=made.id)
-
-    def slope(said: float, came: float, count: int = FEWEST) -> float:
-        pairs = [both(number, said, came) for number in range(count)]
-        return slope_of([made for made, _ in pairs], [each for _, each in pairs])
+    def slope(said: float | None, came: float, count: int = FEWEST, **more: Any) -> float:
+        return slope_of([replace(score("ljf", came), id=f"{n}", uncorrected=said, **more) for n in range(count)])
 
     assert slope(1.44, 1.2) == pytest.approx(0.5) and slope(1.44, 1.2, FEWEST - 1) == 1.0
     assert slope(1.2, 0.8) == 0.0 and slope(1.01, 2.0) == MOST_SLOPE and slope(1.0, 1.2) == 1.0
+    assert slope(None, 1.2) == 1.0 == slope(1.44, 1.2, confirms="another")
+
+
+def test_what_is_corrected_is_not_what_the_correction_is_made_from() -> None:
+    half = PLANNER.plan(context(MAKESPAN, slope=0.5))[0]
+    whole = PLANNER.plan(context(MAKESPAN))[0]
+    assert half.uncorrected == whole.uncorrected == whole.predicted
+    assert half.predicted == pytest.approx((whole.predicted or 0) ** 0.5, abs=1e-4)
 
 
 def test_tpe_proposes_the_same_for_the_same_and_keeps_away_from_what_breaks_a_guard() -> None:

@@ -13,7 +13,7 @@ from bpf.library import policy as library_policy
 from policy_lake.knobs import settle
 from policy_lake.model import Knob
 from policy_lake.profile import JobPart, JobProfile, WorkloadProfile
-from tasks.planners.kinds import BITS, PARTS, kinds, name_key, parents
+from tasks.planners.job_keys import BITS, PARTS, kinds, name_key, parents
 from tasks.planners.openings import openings
 
 BY = Knob("job_by", "int", "1", "parts", 1, 63, "parts", c_type="u32")
