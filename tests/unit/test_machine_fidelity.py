@@ -163,5 +163,5 @@ def test_the_ranking_has_a_line_a_machine_with_eevdf_in_the_order():
     ranks = [rank("laptop", "rr", 1.2, 1.4), rank("laptop", "fifo", 0.9, 1.0), rank("server", "fifo", 1.1, 1.1), failed]
     text = ranking.page(ranks, where="on a day")
     assert "| laptop, 8 CPUs | 0.950x [0.900, 1.000] | **1.300x [1.200, 1.400]** | rr > EEVDF > fifo |" in text
-    assert "| server, 8 CPUs | **1.100x [1.100, 1.100]** | not measured: why | fifo > eevdf |" in text
+    assert "| server, 8 CPUs | **1.100x [1.100, 1.100]** | not measured: why | fifo > EEVDF |" in text
     assert text.endswith("Nowhere.\n")
