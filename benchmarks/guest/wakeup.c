@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "work.h"
+#include "samples.h"
 
 struct worker {
 	pthread_t thread;
@@ -25,14 +25,6 @@ struct worker {
 static uint64_t sleeper_count = 8, hogs_per_cpu = 2, wakeups = 200, work = 500, think_us = 5000, seed = 1, footprint_kib;
 static pthread_barrier_t start;
 static atomic_bool stop;
-
-static void sleep_until(uint64_t deadline_ns)
-{
-	struct timespec t = {.tv_sec = (time_t)(deadline_ns / 1000000000ULL), .tv_nsec = (long)(deadline_ns % 1000000000ULL)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
-		;
-}
 
 static void *sleeper(void *arg)
 {
@@ -73,19 +65,6 @@ static void *hog(void *arg)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Nearest rank: the smallest sample that `percent` of all samples do not exceed. */
-static double percentile_us(const uint64_t *sorted, uint64_t count, uint64_t percent)
-{
-	return (double)sorted[(count * percent + 99) / 100 - 1] / 1e3;
-}
-
 static int report(const struct worker *workers, uint64_t hogs, uint64_t *late_ns, double wall_s)
 {
 	uint64_t count = sleeper_count * wakeups, hog_blocks = 0;
@@ -95,7 +74,7 @@ static int report(const struct worker *workers, uint64_t hogs, uint64_t *late_ns
 		ok &= workers[i].result == work_expected(workers[i].first, workers[i].done);
 		hog_blocks += i < sleeper_count ? 0 : workers[i].blocks;
 	}
-	qsort(late_ns, count, sizeof(*late_ns), by_value);
+	sort_samples(late_ns, count);
 	printf("{\"wakeups\":%llu,\"sleepers\":%llu,\"hogs\":%llu,"
 	       "\"p50_us\":%.3f,\"p90_us\":%.3f,\"p99_us\":%.3f,\"max_us\":%.3f,\"wall_ms\":%.3f,"
 	       "\"hog_blocks_per_s\":%.1f,\"ok\":%s}\n", (unsigned long long)count,
