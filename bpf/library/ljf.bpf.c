@@ -9,7 +9,8 @@
  *   that has run for twice that counts as twice what it ran. What has no hint is due before all while it runs in short
  *   bursts (shells, drivers, kworkers, jobs before their exec). What has waited past its due time is let in for a short
  *   turn, so nothing waits much longer than twice aging_ns (three times, if it is moved between CPUs on top, which must
- *   stay below the 2 s that the verifier gives).
+ *   stay below the 2 s that the verifier gives). With hold_ns the long jobs that come while others wait are held back for
+ *   so long: the short ones end sooner, and the batch by so much later.
  * Good for: Batches that end when the last job ends: a long job that would else run alone at the end starts at once and
  *   keeps a CPU, the short ones fill the rest, and the makespan comes near max(longest job, total work / CPUs).
  * Weak at: Mean completion time and latency of the short jobs, which is the price; work whose jobs are of one length, or
@@ -33,10 +34,12 @@ const volatile u32 job_by = 1; /* parts, 1..63: what makes a kind, added up: 1 n
 const volatile u64 slice_ns = 20 * SX_MS; /* ns, 1000000..100000000: how often it is reconsidered who runs */
 const volatile u64 aging_ns = 600 * SX_MS; /* ns, 100000000..1000000000: longest a short job is put off for longer ones */
 const volatile u64 aged_slice_ns = 4 * SX_MS; /* ns, 500000..20000000: turn of a task that is served because it waited */
+const volatile u64 hold_ns = 0; /* ns, 0..500000000: how long short jobs go before long ones that have not begun */
 const volatile u64 burst_ns = 4 * SX_MS; /* ns, 500000..50000000: a task without a hint that runs longer counts as a job */
 
 enum ljf_dsq {
 	LJF_QUEUE = 0,
+	LJF_HELD = 1, /* long jobs that have not begun, in the order in which they came */
 };
 
 struct task_ctx {
@@ -62,6 +65,7 @@ struct {
 
 static u64 longest_ns; /* the longest hint; without hints the longest job that has finished */
 static bool hinted;
+static u64 held_until; /* from when on those in LJF_HELD go first */
 static u64 hints[SX_HINTS_MAX]; /* the keys of job_comm and job_key */
 
 SX_EXIT_RECORD();
@@ -82,9 +86,16 @@ static __always_inline struct task_ctx *ctx_of(struct task_struct *p)
 	return tc;
 }
 
+/* Of a job with a hint too, once it has begun: who reaps others' ends wakes for moments, and all wait for it. */
 static __always_inline bool in_short_burst(const struct task_struct *p, const struct task_ctx *tc)
 {
-	return tc->job.hint < 0 && sx_cpu_time_since(p, tc->wake_mark) < burst_ns;
+	u64 begun_ns = 0;
+
+	if (tc->job.hint >= 0) {
+		begun_ns = job_cpu_ns[tc->job.hint & (SX_HINTS_MAX - 1)];
+		begun_ns = begun_ns < burst_ns ? begun_ns : burst_ns;
+	}
+	return sx_cpu_time_since(p, 0) >= begun_ns && sx_cpu_time_since(p, tc->wake_mark) < burst_ns;
 }
 
 /*
@@ -117,6 +128,25 @@ static __always_inline s64 put_off_ns(const struct task_struct *p, const struct 
 	return aging_ns * (1024 - share) / 1024;
 }
 
+/* Is p a long job that has not begun? */
+static __always_inline bool is_held(const struct task_struct *p, s64 put_off)
+{
+	return hold_ns && put_off >= 0 && put_off < (s64)(aging_ns / 2) && sx_cpu_time_since(p, 0) < slice_ns;
+}
+
+static __always_inline void hold(struct task_struct *p, u64 enq_flags)
+{
+	if (!sx_dsq_nr_queued(LJF_HELD))
+		held_until = sx_now() + hold_ns;
+	sx_insert(p, LJF_HELD, slice_ns, enq_flags);
+}
+
+/* Has somebody in LJF_HELD waited for as long as it is held, and slack_ns on top? */
+static __always_inline bool held_overdue(u64 now, u64 slack_ns)
+{
+	return hold_ns && sx_dsq_nr_queued(LJF_HELD) && sx_before(held_until + slack_ns, now);
+}
+
 /*
  * May prev go on, though its slice ended? Until the queue's first is later than prev would be if it queued now, by half of
  * aging_ns for the shortest jobs, which so end in one go, and by all of it for the longest. Short bursts never wait here.
@@ -130,8 +160,10 @@ static __always_inline bool may_keep_cpu(struct task_struct *prev)
 	if (!tc)
 		return false;
 	if (!sx_can_peek())
-		return now - tc->began < aging_ns;
+		return now - tc->began < aging_ns && !held_overdue(now, 0);
 	put_off = put_off_ns(prev, tc);
+	if (held_overdue(now, put_off > 0 ? 0 : aging_ns))
+		return false;
 	return !sx_head_overdue(LJF_QUEUE, now + put_off, (s64)aging_ns - (put_off >> 1));
 }
 
@@ -180,17 +212,30 @@ void SX_OP(ljf_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	if (tc)
 		put_off = put_off_ns(p, tc);
+	if (tc && is_held(p, put_off)) {
+		tc->aged_at = 0;
+		hold(p, enq_flags);
+		sx_wake_idle_cpu_for(p);
+		return;
+	}
 	due = sx_insert_due(p, LJF_QUEUE, slice_ns, put_off, enq_flags);
 	if (tc)
 		tc->aged_at = put_off > 0 ? due : due + aging_ns;
 	sx_wake_idle_cpu_for(p);
 }
 
+static __always_inline bool move_next(void)
+{
+	if (held_overdue(sx_now(), 0) && sx_move_to_local(LJF_HELD))
+		return true;
+	return sx_move_to_local(LJF_QUEUE) || sx_move_to_local(LJF_HELD);
+}
+
 void SX_OP(ljf_dispatch, s32 cpu, struct task_struct *prev)
 {
 	bool prev_waits = sx_wants_cpu(prev);
 
-	if ((prev_waits && may_keep_cpu(prev)) || (!sx_move_to_local(LJF_QUEUE) && prev_waits))
+	if ((prev_waits && may_keep_cpu(prev)) || (!move_next() && prev_waits))
 		sx_set_slice(prev, slice_ns);
 }
 
@@ -212,7 +257,7 @@ void SX_OP(ljf_stopping, struct task_struct *p, bool runnable)
 
 void SX_OP(ljf_update_idle, s32 cpu, bool idle)
 {
-	sx_recheck_before_idle(cpu, idle, sx_dsq_nr_queued(LJF_QUEUE) > 0);
+	sx_recheck_before_idle(cpu, idle, sx_dsq_nr_queued(LJF_QUEUE) + sx_dsq_nr_queued(LJF_HELD) > 0);
 }
 
 void SX_OP(ljf_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
@@ -232,7 +277,7 @@ s32 SX_OP_SLEEPABLE(ljf_init)
 	longest_ns = sx_hints_init(hints, job_comm, job_key, job_cpu_ns);
 	hinted = longest_ns > 0;
 	cpus = sx_nr_online_cpus();
-	return sx_create_dsq(LJF_QUEUE);
+	return sx_create_dsq(LJF_QUEUE) ?: sx_create_dsq(LJF_HELD);
 }
 
 void SX_OP_SLEEPABLE(ljf_exit, struct scx_exit_info *ei)

@@ -30,6 +30,13 @@ def test_what_is_known_already_is_a_rival_too_and_one_goes_on_all_the_same() -> 
     assert Race(1.04).going_on(behind) >= {3}
 
 
+def test_who_is_surely_no_better_than_eevdf_is_measured_no_further() -> None:
+    even = {0: standing(1.002, 1.003), 1: standing(1.001, 1.0), 2: standing(0.999, 1.0)}
+    assert Race().going_on(even) == {0}, "the leader has its interval, the others are worth nothing more"
+    unsure = {0: standing(1.0, 1.1), 1: standing(0.98, 1.07)}
+    assert Race().going_on(unsure) == {0, 1}
+
+
 def test_who_breaks_a_guard_neither_leads_the_others_nor_falls_behind_them() -> None:
     mixed = {0: standing(1.6, 1.61, breaks=True), 1: standing(1.2, 1.21), 2: standing(1.1, 1.11, breaks=True)}
     assert Race().going_on(mixed) == {0, 1}
