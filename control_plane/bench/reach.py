@@ -155,9 +155,9 @@ def page(known: Sequence[Reached]) -> str:
     lines = [
         "# What the planner reaches", "",
         f"Written by `make reach` on {datetime.now(UTC):%Y-%m-%d}. Each case is tuned from nothing (`schedcp compare "
-        f"WORKLOAD --planners embedded --max-runs {RUNS}`), tier standard, virtual time. Ratios are to EEVDF on the same "
-        "seeds (above 1: better, medians with 95 % intervals; bold: won surely); guards likewise. Only policies that keep "
-        "their guards count.", "",
+        f"WORKLOAD --planners embedded --max-runs {RUNS}`), tier standard, virtual time. Ratios are to EEVDF on the "
+        "same seeds (above 1: better, medians with 95 % intervals; bold: won surely); guards likewise. Only policies "
+        "that keep their guards count.", "",
         f"- batches at 95 % of the bound of arithmetic or more: {near} of {len(batches)}",
         f"- surely worse than EEVDF: {', '.join(one.case.workload for one in worse) or 'none'}", "",
         "| workload | CPUs | EEVDF | best | bound, reached | guards | policy | first sure win |",
@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = settings.cache_dir / NAME
     known = read_known(path)
     for case in cases():
-        if asked and case.workload not in asked or not asked and case.key in known:
+        if case.workload not in asked if asked else case.key in known:
             continue
         try:
             found = measure(case, settings)

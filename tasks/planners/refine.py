@@ -13,12 +13,14 @@ from policy_lake.scores import Score
 from tasks.planners.knobs import attempt, default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext
+from tasks.planners.rules_library import eases
 from tasks.planners.selection import measured
 from tasks.planners.tpe import proposals
 
 Step = tuple[dict[str, KnobValue], str]
 
 COARSE, FINE = 2.0, 1.4  # steps of a knob: first those that show something, then those between them
+NEAR = 1 / 8  # of a number: as near as a guard's edge is searched
 AT_BOUND = 0.97  # a median this near the bound leaves less to gain than a measurement can tell
 
 
@@ -35,26 +37,53 @@ def at_bound(score: Score) -> bool:
 def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
     """Settings round those of the lead, most telling first, each with its reason; tried ones are among them.
 
-    What others won with, coarse steps, what TPE proposes, fine steps. Knobs that do nothing here are left out.
+    Where a guard's edge lies, what others won with, coarse steps, what TPE proposes, fine steps. Knobs that do nothing here are left out.
     """
     base, verb = settle(policy, lead.knob_values), "leads with" if lead is best_score(context) else "reached"
     head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"
+    own = [score for score in measured(context) if score.policy == policy.id]
+    if lead.over:
+        yield from between(policy, own)
     for loan, lender in loans(context, lead, policy):
         changes = ", ".join(f"{name}={value}" for name, value in loan.items())
         yield base | loan, f"{head}; {changes} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
-    own = [score for score in measured(context) if score.policy == policy.id]
     still = inert(policy, own)
-    yield from _near(policy, base, head, COARSE, still)
+    yield from _near(policy, base, head, COARSE, still, first=eases(policy) if lead.over else ())
     for knob_values in proposals(policy, own, base, fixed=still, seed=context.seed):
         yield knob_values, f"{head}; TPE over {len(own)} scores of {policy.id} proposes this"
     yield from _near(policy, base, head, FINE, still)
 
 
+def between(policy: Policy, scores: Sequence[Score]) -> Iterator[Step]:
+    """Halfway between a score that breaks a guard and one that keeps all, apart by one number: there lies the edge.
+
+    For each knob the nearest two, until they are apart by an eighth.
+    """
+    settled = [(dict(attempt(policy, score.knob_values)[1]), score) for score in scores]
+    nearest: dict[str, tuple[float, dict[str, KnobValue], int, int]] = {}
+    for base, broken in settled:
+        for other, kept in settled:
+            differing = [name for name in base if base[name] != other[name]]
+            if not broken.over or kept.over or len(differing) != 1:
+                continue
+            name, here, there = differing[0], base[differing[0]], other[differing[0]]
+            if type(here) is int and type(there) is int:
+                apart = abs(here - there) / max(abs(here), abs(there))
+                nearest[name] = min(
+                    nearest.get(name, (2.0, base, 0, 0)), (apart, base, here, there), key=lambda of: of[0]
+                )
+    for name, (apart, base, here, there) in nearest.items():
+        if apart > NEAR:
+            reason = f"{policy.id} breaks a guard at {name}={here} and keeps all at {there}: halfway"
+            yield base | {name: (here + there) // 2}, reason
+
+
 def _near(
-    policy: Policy, base: dict[str, KnobValue], head: str, factor: float, still: frozenset[str]
-) -> Iterator[Step]:
-    first = slice_knob(policy)
-    for knob in sorted(policy.knobs, key=lambda knob: knob is not first):
+    policy: Policy, base: dict[str, KnobValue], head: str, factor: float, still: frozenset[str],
+    first: Sequence[str] = (),
+) -> Iterator[Step]:  # fmt: skip
+    order = [*first, *(knob.name for knob in [slice_knob(policy)] if knob is not None)]
+    for knob in sorted(policy.knobs, key=lambda knob: order.index(knob.name) if knob.name in order else len(order)):
         now = base.get(knob.name, default(knob))
         for value in () if knob.name in still else neighbours(knob, now, factor):
             yield base | {knob.name: value}, f"{head} at {knob.name}={now}; one step on, {knob.name}={value}"

@@ -9,7 +9,7 @@ import pytest
 from planner_cases import BATCH, COMM, LIBRARY, SLICE, command, context, policy, rejection, score
 
 from policy_lake.model import Knob, Lesson, Policy, PolicyPlan
-from policy_lake.scores import Ratio
+from policy_lake.scores import Ratio, Score
 from tasks.planners.embedded import EmbeddedPlanner, _worth, roundrobin
 from tasks.planners.knobs import attempt
 from tasks.planners.openings import openings
@@ -140,6 +140,25 @@ def test_steps_keep_what_led_and_begin_with_the_slice() -> None:
     assert first[0] == {"preempt": False, "slice_ns": 3_000_000} and "comes from rr" in first[1]
     better = score("mine", 1.25, {"preempt": True})
     assert "mine reached 1.20x" in list(steps(replace(here, scores=(lead, better)), lead, knobs))[-1][1]
+
+
+def test_a_guard_s_edge_is_searched_between_who_breaks_it_and_who_keeps_it() -> None:
+    hold = Knob("hold_ns", "int", "0", "", 0, 1000)
+    ljf = policy("ljf", SLICE, hold)
+    broken = replace(score("ljf", 1.3), over={"mean_end_ms": 1.4})
+
+    def first(*known: Score) -> tuple[object, str]:
+        made = next(steps(context(policies=(ljf,), scores=(broken, *known)), broken, ljf))
+        return made[0].get("hold_ns", 0), made[1]
+
+    assert first()[0] == 250, "what eases it is turned first"
+    kept = score("ljf", 1.02, {"hold_ns": 800})
+    assert first(kept) == (400, "ljf breaks a guard at hold_ns=0 and keeps all at 800: halfway")
+    nearer = replace(score("ljf", 1.2, {"hold_ns": 400}), over={"mean_end_ms": 1.1})
+    assert first(kept, nearer)[0] == 600, "from the nearest two, whoever leads"
+    assert first(replace(kept, knob_values={"hold_ns": 450}), nearer)[0] != 425, "an eighth is near enough"
+    otherwise = score("ljf", 1.02, {"hold_ns": 800, "slice_ns": 7_000_000})
+    assert first(otherwise)[0] == 250, "apart by two numbers: no edge lies between"
 
 
 def test_only_other_winners_lend_and_each_policy_s_best_alone() -> None:
