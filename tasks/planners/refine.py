@@ -37,7 +37,8 @@ def at_bound(score: Score) -> bool:
 def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
     """Settings round those of the lead, most telling first, each with its reason; tried ones are among them.
 
-    Where a guard's edge lies, what others won with, coarse steps, what TPE proposes, fine steps. Knobs that do nothing here are left out.
+    Where a guard's edge lies, what others won with, coarse steps, what TPE proposes, fine steps. Knobs that do nothing
+    here are left out.
     """
     base, verb = settle(policy, lead.knob_values), "leads with" if lead is best_score(context) else "reached"
     head = f"{policy.id} {verb} {lead.ratio.median:.2f}x"

@@ -23,6 +23,7 @@ MANY_TASKS = 100
 MANY_CPUS = 8
 ALMOST_IDLE = 1.5  # runnable tasks per CPU
 BUSY_SWITCHING_PER_CPU_S = 500.0
+LEAST_GAIN = 1.02  # a bound below leaves no win; above, nothing else reaches it, however little it is
 ENDS_NO_SOONER = 0.4  # of a short slice's strength where the goal is an end: work that is let in sooner is no less
 
 
@@ -45,7 +46,7 @@ def longest_first(profile: WorkloadProfile, traits: Traits) -> Finding:
         return Finding(0.1, f"{size}: no task is long enough to put first", 20_000)
     if traits.crowd <= traits.cpus:
         return Finding(0.1, f"{size}, but {wanting(traits)}: nothing has to wait", 20_000)
-    strength = min(1.0, 0.1 + 3 * (traits.bound - 1))
+    strength = min(1.0, 0.45 + 1.5 * (traits.bound - 1)) if traits.bound >= LEAST_GAIN else 0.1
     if traits.wakeups_per_cpu_s > MANY_WAKEUPS_PER_CPU_S:
         strength *= 0.7
     evidence = f"{size}, and {wanting(traits)}; fair sharing leaves its tail alone: bound allows {traits.bound:.2f}x"
