@@ -119,7 +119,7 @@ def _course(name: str, planner: Planner, ground: _Ground) -> Course:
         for made in _tried(plans, ground, composed, best(scores), spent.append):
             tried += 1
             if made.score is not None:
-                scores.append(made.score)
+                scores.append(replace(made.score, run_id=context.run_id))  # or it would be an earlier run's winner
                 won = made.score.outcome == "win" and not made.score.over
                 first_win = first_win or (tried if won else None)
             if made.verdict.rejection is not None:

@@ -122,6 +122,12 @@ def test_a_planner_that_has_no_more_to_say_ends(monkeypatch: pytest.MonkeyPatch)
     assert course.points[-1] == Point(2, 1.0, 1.0, 1.0), "nobody has to load a policy that is worse than EEVDF"
 
 
+def test_who_is_at_the_bound_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried_with(monkeypatch, [1.31] * 9)
+    course = _course("embedded", MAKERS["embedded"](1), ground(max_runs=50, per_round=3))
+    assert (course.stopped, course.candidates) == ("nothing left", 3), "a winner of this run is not met again"
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [({"planners": ("magic",)}, "no planner 'magic'"), ({"planners": ("random", "random")}, "once"),
