@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.scoring import BASELINE
 from benchmarks.timeline import PROGRAM as TRACER
 from benchmarks.timeline import Timeline, read_timeline
+from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import OPS_TIMEOUT, word
 from tasks.host.guest import prepare_guest, shape_on
@@ -45,7 +46,10 @@ def _traced(
     report = run(
         GuestJob(files, steps, case.seed), guest.machine, warm_ups=before, deadline_s=settings.trial_deadline_s
     )
-    return read_timeline(report.ran(LABEL).out, where=where)
+    told = report.ran(LABEL)
+    if not told.ok and not told.out:
+        raise InfraError(f"{where}: the process that traces it was itself never let run")
+    return read_timeline(told.out, where=where)
 
 
 def draw_failure(directory: Path, case: Case, timelines: dict[str, Timeline]) -> Pictures:
