@@ -69,7 +69,8 @@ class PolicyPlan:
     """One proposal of a planner: which policy, which knob values, and why.
 
     `predicted` is the ratio that the planner expects of it, before it is measured; None if it says none. `uncorrected`
-    is the same without what earlier predictions came to. `pathway` is how it came by the policy.
+    is the same without what earlier predictions came to. `pathway` is how it came by the policy, `parent` the candidate
+    from which it is one step; empty where it comes from none.
     """
 
     policy: str
@@ -79,13 +80,14 @@ class PolicyPlan:
     predicted: float | None = None
     uncorrected: float | None = None
     pathway: Pathway = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A plan made concrete: the source it builds from and the knobs it loads with. `id` is derived from both.
 
-    `predicted`, `uncorrected` and `pathway` are the plan's.
+    `predicted`, `uncorrected`, `pathway` and `parent` are the plan's.
     """
 
     id: str
@@ -99,6 +101,7 @@ class Candidate:
     predicted: float | None = None
     uncorrected: float | None = None
     pathway: Pathway = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

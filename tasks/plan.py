@@ -55,13 +55,18 @@ def read_context(
 ) -> PlanContext:
     """What a planner may reason from, as the lake has it now; `place` is where its policies are to run."""
     # What has no candidate is EEVDF against itself, and no word on the library's policy of that name.
-    everywhere = [score for score in lake.scores() if score.candidate]
+    # Nor has what was scored and then rejected by the verifier, which promotes nothing so: it is a rejection by now.
+    rejected = lake.rejections()
+    demoted = {(each.candidate.id, each.kernel) for each in rejected if each.rejection.stage != "score"}
+    everywhere = [
+        score for score in lake.scores() if score.candidate and (score.candidate, score.kernel) not in demoted
+    ]
     by_workload: dict[str, list[Score]] = {}
     for score in everywhere:
         if (score.clock, score.tier) == (profile.clock, profile.tier):
             by_workload.setdefault(score.workload, []).append(score)
     own = by_workload.get(profile.workload, [])
-    past = Past(lake.profiles(), by_workload, lake.rejections())
+    past = Past(lake.profiles(), by_workload, rejected)
     # Not only the policies that name this workload: a user's own workload is named by none.
     nearest = retrieve(profile, lake, place=place, past=past)
     composed = composed_of([one.policy for one in nearest], [score for score in own if score.cpus == profile.cpus])
@@ -124,6 +129,7 @@ def make_candidate(plan: PolicyPlan, policy: Policy, *, run_id: str, iteration: 
         predicted=plan.predicted,
         uncorrected=plan.uncorrected,
         pathway=plan.pathway,
+        parent=plan.parent,
     )
 
 

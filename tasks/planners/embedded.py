@@ -48,7 +48,9 @@ class EmbeddedPlanner:
         if again := earlier_best(context):
             won = f"won {again.ratio.median:.2f}x {_where(context, again)}"
             reason = f"{won}: measured again, since the kernel or the machine may be another"
-            yield PolicyPlan(again.policy, again.knob_values, reason, self.name, pathway="reuse")
+            yield PolicyPlan(
+                again.policy, again.knob_values, reason, self.name, pathway="reuse", parent=again.candidate
+            )
         if best is not None and at_bound(best):
             return
         yield from self._handed(context, ranked)
@@ -72,7 +74,9 @@ class EmbeddedPlanner:
                     shared = {knob.name for knob in one.policy.knobs}
                     values = {name: value for name, value in lead.knob_values.items() if name in shared}
                     reason = f"{lead.policy} leads with {lead.ratio.median:.2f}x; composed anew with {one.what}"
-                    made = PolicyPlan(one.policy.id, values, reason, self.name, pathway="compose")
+                    made = PolicyPlan(
+                        one.policy.id, values, reason, self.name, pathway="compose", parent=lead.candidate
+                    )
                     plans.append(predicted(made))
         fresh = select_plans(plans, replace(context, limit=sys.maxsize))
         return sorted(fresh, key=lambda plan: -(plan.predicted or 0.0))
@@ -88,7 +92,7 @@ class EmbeddedPlanner:
                 f"(distance {handed.known.distance:.2f}; score {score.id})"
             )
             values = {**hints.get(handed.policy, {}), **handed.knob_values}
-            yield PolicyPlan(handed.policy, values, reason, self.name, pathway="reuse")
+            yield PolicyPlan(handed.policy, values, reason, self.name, pathway="reuse", parent=score.candidate)
 
     def _defaults(self, ranked: list[Opening]) -> Iterator[PolicyPlan]:
         """Each policy as it is, but for the hints: its author may know better than the rules."""
@@ -103,7 +107,9 @@ class EmbeddedPlanner:
         near = steps(context, lead, policy) if policy else ()
         broken = f"; {_broken(lead)}" if lead.over else ""
         plans = (
-            PolicyPlan(lead.policy, knob_values, f"{reason}{broken}", self.name, pathway="configure")
+            PolicyPlan(
+                lead.policy, knob_values, f"{reason}{broken}", self.name, pathway="configure", parent=lead.candidate
+            )
             for knob_values, reason in near
         )
         return select_plans(plans, replace(context, limit=sys.maxsize))

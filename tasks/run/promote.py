@@ -12,7 +12,8 @@ from benchmarks.statistics import outcome_text
 from policy_lake.coverage import shortfall
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, SchedcpError
-from policy_lake.model import Candidate, Stage, Verdict
+from policy_lake.model import Candidate, Lesson, Stage, Verdict
+from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.show import logger
 from tasks.host.cpus import topologies_for
@@ -62,6 +63,7 @@ def promote(
     name = describe(best.policy, best.knob_values)
     if verdict.rejection is not None:
         log.warning("learn: %s won, and is rejected when it is tried further: %s", name, verdict.rejection.reason)
+        _demote(scope, candidate, best, verdict)
         return None
     limit: RolloutStage = "canary"
     if tier == "full":
@@ -85,6 +87,16 @@ def promote(
         return None
     log.info("learn: promoted, token %s: %s", path, name)
     return path
+
+
+def _demote(scope: Scope, winner: Candidate, best: Score, verdict: Verdict) -> None:
+    """Keep why a winner may not run, and the lesson: from now on it is a rejection, and its scores are no winner's."""
+    assert verdict.rejection is not None
+    reason = verdict.rejection.reason
+    name = describe(best.policy, best.knob_values)
+    text = f"{name} won {ratio_text(best.ratio)}, and is rejected when it is tried further: {reason}"
+    lesson = Lesson(f"{scope.run_id}-{winner.id}-demoted", scope.run_id, scope.workload.id, winner.policy, text)
+    scope.lake.put(Rejected(winner, verdict.rejection, scope.workload.id, best.kernel), lesson)
 
 
 def confirm(scope: Scope, best: Score, winner: Candidate, attempt: Attempt) -> Score | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks.profile_lines import profile_lines
 from policy_lake.errors import InputError
 from policy_lake.lake import Lake
+from policy_lake.model import Candidate
 from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best
 from policy_lake.records import Run
@@ -49,7 +50,8 @@ def story_of(run_id: str, lake: Lake) -> Story:
         Tried(made, scores.get(made.id), rejections.get(made.id)) for made in lake.candidates(run.id)
     )  # fmt: skip
     profiles = lake.profiles(run.workload)
-    paragraphs = (_seen(run, profiles[-1] if profiles else None), *_rounds(tried), _ended(run, tried))
+    seen, line = _seen(run, profiles[-1] if profiles else None), _lineage(tried, lake)
+    paragraphs = (seen, *_rounds(tried), *([line] if line else []), _ended(run, tried))
     return Story(run.id, run.workload, paragraphs, tried)
 
 
@@ -90,6 +92,29 @@ def _told(attempt: Tried) -> list[str]:
         f"{describe(made.policy, made.knob_values)} ({how}): {reason}.{expected}",
         f"  It came to {attempt.result}.",
     ]
+
+
+def _lineage(tried: Sequence[Tried], lake: Lake) -> Paragraph | None:
+    """From which candidates the best came, step by step, the first one first; None where it came from none."""
+    leader = best(attempt.score for attempt in tried if attempt.score is not None)
+    if leader is None:
+        return None
+    known = {made.id: made for made in lake.candidates()} | {
+        attempt.candidate.id: attempt.candidate for attempt in tried
+    }
+    ratios = {score.candidate: score.ratio for score in lake.scores()}
+    line: list[Candidate] = []
+    made = known.get(leader.candidate)
+    while made is not None and made not in line:  # a record from outside may name itself
+        line.append(made)
+        made = known.get(made.parent)
+    if len(line) < 2:
+        return None
+    told = [
+        f"{describe(one.policy, one.knob_values)}: {ratio_text(ratios[one.id]) if one.id in ratios else 'no score'}"
+        for one in reversed(line)
+    ]
+    return Paragraph("Where the best came from", tuple(told))
 
 
 def _best_so_far(scores: Sequence[Score]) -> str:

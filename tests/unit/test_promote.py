@@ -141,6 +141,9 @@ def test_what_the_full_tier_rejects_is_not_signed_though_it_won(scope, signed, m
     stall = [replace(stage, ok=False) if stage.name == "survive" else stage for stage in STAGES[3:6]]
     monkeypatch.setattr(module, "verify_full_tier", lambda *_, **__: verdict_of(stall, kernel="7.3.4"))
     assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None and signed == []
+    (kept,), (lesson,) = scope.lake.rejections(), scope.lake.lessons()
+    assert (kept.candidate.id, kept.rejection.stage, kept.kernel) == ("ljf-1", "survive", WON.kernel)
+    assert "won 1.31x" in lesson.text and "rejected" in lesson.text, "demoted: a later plan hears of both"
     monkeypatch.setattr(
         module, "verify_full_tier", lambda *_, **__: verdict_of(STAGES[3:6], kernel="7.3.4", coverage=COVERAGE)
     )

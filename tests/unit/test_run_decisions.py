@@ -112,6 +112,22 @@ def test_a_planner_is_told_of_its_clock_and_size_and_never_of_the_baseline() -> 
     assert virtual.scores == (others[0],)
 
 
+def test_what_won_and_was_then_rejected_is_a_rejection_and_no_score() -> None:
+    """By the verifier, on the kernel that it won on; a guard that it broke is its score's own affair."""
+    good = score(WON)
+
+    def left(**changes: Any) -> tuple[object, ...]:
+        later = replace(Rejected(WON, REJECTION, "batch", good.kernel), **changes)
+        lake = ListLake(policies=[policy("ljf")], scores=[good], rejections=[later])
+        context = read_context(PROFILE, lake, run_id=RUN, iteration=2, limit=3)  # type: ignore[arg-type]
+        assert len(context.rejections) == 1
+        return context.scores
+
+    assert REJECTION.stage != "score" and left() == ()
+    assert left(kernel="6.12.1") == (good,) and left(candidate=BAD) == (good,)
+    assert left(rejection=replace(REJECTION, stage="score")) == (good,)
+
+
 def test_a_planner_is_not_offered_what_cannot_run_in_its_guest() -> None:
     caches, vtime = replace(policy("llc"), mechanisms=(("queues", "llc"),)), bpf_policy("vtime")
     bad = replace(BAD, source=vtime.source)

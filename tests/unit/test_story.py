@@ -54,6 +54,18 @@ def test_a_story_has_what_was_seen_each_round_and_the_end() -> None:
     assert "arithmetic allows" in told and "slice_ns (without it 1.00x)" in told and "Nothing was signed" in told
 
 
+def test_a_story_has_the_line_that_the_best_comes_from() -> None:
+    """Each step with its ratio, the first one first; a record that names itself is no endless line."""
+    grand, father = candidate("ljf-g"), replace(candidate("ljf-f", slice_ns=9), parent="ljf-g")
+    son = replace(FIRST, parent="ljf-f")
+    scores = [WON, replace(WON, candidate="ljf-f", ratio=Ratio(1.25, (1.2, 1.27)))]
+    line = story_of(RUN, lake(candidates=[grand, father, son], scores=scores)).paragraphs[-2]
+    assert line.heading == "Where the best came from" and len(line.lines) == 3
+    assert line.lines[0].endswith("no score") and "1.25x" in line.lines[1] and "1.30x" in line.lines[2]
+    looped = replace(FIRST, parent="ljf-1")
+    assert len(story_of(RUN, lake(candidates=[looped])).paragraphs) == 3, "one alone is no line"
+
+
 @pytest.mark.parametrize(
     ("summary", "status", "said"),
     [(RunError("no disk"), "failed", "It failed: no disk."), (NoSummary(), "cancelled", "It cancelled.")],
