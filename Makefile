@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -33,6 +33,9 @@ bench-published: setup ## published effects of placement tried on the machines, 
 
 machine-ranking: setup ## every library policy on every machine, into docs/machines-ranking.md (half an hour); or MACHINES="laptop=batch"
 	@$(PYTHON) -m control_plane.bench.machine_ranking $(MACHINES)
+
+reach: setup ## what the planner reaches on every workload beside its bound, into docs/reach.md (hours, goes on where it was); or WORKLOADS="batch-video"
+	@$(PYTHON) -m control_plane.bench.reach $(WORKLOADS)
 
 fidelity: setup ## score every policy by both clocks on an otherwise idle machine, and write docs/fidelity.md
 	@$(PYTHON) -m control_plane.bench.fidelity
