@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.machine_fields import Described, Priced
 from policy_lake import limits
 from policy_lake.limits import Limit
-from policy_lake.machine_model import EXIT_OF_REST, RATES_APART, rates_contradict, unearned
+from policy_lake.machine_model import RATES_APART, rates_contradict, unearned
 from policy_lake.show import shortened
 
 _LIMITS: dict[str, Limit] = {
@@ -110,7 +110,7 @@ def _unordered(costs: Priced) -> Iterator[tuple[str, str]]:
             yield f"idle_exit.{at}", f"{list(states[at])} does not rise from {list(states[at - 1])} before it"
     for at, (idle_us, exit_ns) in enumerate(states):
         if unearned(idle_us, exit_ns):
-            yield f"idle_exit.{at}", f"{exit_ns} ns are more than {EXIT_OF_REST} times the {idle_us} us that earn them"
+            yield f"idle_exit.{at}", f"{exit_ns} ns are longer than the {idle_us} us of rest that earn them"
     if costs.capacity and max(costs.capacity) != 1:
         yield "capacity", f"the fastest CPU must have 1, not {max(costs.capacity)}: field 'user_ps' is its speed"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb
 
-from policy_lake.machine_model import EXIT_OF_REST, rates_contradict, unearned
+from policy_lake.machine_model import rates_contradict, unearned
 from tasks.host.topology import HostTopology
 from tasks.machine.experiments import IDLE_US, PARTS, busy_cores
 
@@ -72,7 +72,7 @@ def _beyond_its_rest(number: Number) -> str:
     name, _, idle_us = number.name.partition(".")
     if name != "idle_exit" or not unearned(float(idle_us), number.value):
         return ""
-    return f"{number.value:.4g} ns are more than {EXIT_OF_REST} times the rest: something else took them"
+    return f"{number.value:.4g} ns are longer than the rest before: something else took them"
 
 
 def judged(number: Number) -> Number:
