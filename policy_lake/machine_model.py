@@ -13,8 +13,8 @@ WHOLE = 1024  # speeds are in 1024ths, as the kernel's capacities are
 # Programs and the kernel run at one clock on one core: from ten cycles an instruction (every load from memory) to ten
 # instructions a cycle (the widest core) is a hundred, and no mix of either kind of code is all of one.
 RATES_APART = 100
-# Nobody enters a state that costs more than the rest in it, but for a hypervisor that takes the CPU away meanwhile: 14 us
-# after a rest of 10 were measured in a guest. The limit leaves room for one within another.
+# Nobody enters a state that costs more than the rest in it, but a hypervisor may take the CPU away: 14 us after a
+# rest of 10 were measured in a guest. The limit leaves room for one within another.
 HYPERVISOR_NS = 200_000
 
 
