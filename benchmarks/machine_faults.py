@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.machine_fields import Described, Priced
 from policy_lake import limits
 from policy_lake.limits import Limit
+from policy_lake.machine_model import RATES_APART, rates_contradict, unearned
 from policy_lake.show import shortened
 
 _LIMITS: dict[str, Limit] = {
@@ -35,7 +36,6 @@ _AT_MOST = (
     ("memory_gbps", "llc_gbps", "memory is no faster than the cache before it"),
     ("remote_gbps", "memory_gbps", "another node's memory is no faster than a near one"),
     ("memory_gbps", "node_gbps", "a node delivers at least what one core takes"),
-    ("l2_kib", "llc_kib", "the last-level cache is no smaller than one core's own"),
 )
 
 
@@ -87,6 +87,17 @@ def _contradictions(costs: Priced) -> Iterator[tuple[str, str]]:
         value, most = getattr(costs, name), getattr(costs, bound)
         if value is not None and most is not None and value > most:
             yield name, f"{value} is more than {most} of field '{bound}': {why}"
+    if costs.l2_kib and costs.llc_kib and costs.l2_kib >= costs.llc_kib:
+        smaller = f"{costs.l2_kib} is not less than {costs.llc_kib} of field 'llc_kib'"
+        yield "l2_kib", f"{smaller}: the last-level cache is larger than one core's own"
+    if costs.user_ps and costs.kernel_ps and rates_contradict(costs.user_ps, costs.kernel_ps):
+        apart = f"{costs.kernel_ps} and {costs.user_ps} of field 'user_ps' are more than {RATES_APART} times apart"
+        yield "kernel_ps", f"{apart}: both run at one clock on one core"
+    yield from _unordered(costs)
+
+
+def _unordered(costs: Priced) -> Iterator[tuple[str, str]]:
+    """What is wrong within the lists."""
     turbo = costs.turbo or ()
     if turbo and turbo[0] != 1:
         yield "turbo.0", f"must be 1, not {turbo[0]}: field 'user_ps' is the speed with one busy core"
@@ -97,6 +108,9 @@ def _contradictions(costs: Priced) -> Iterator[tuple[str, str]]:
     for at in range(1, len(states)):
         if states[at][0] <= states[at - 1][0] or states[at][1] < states[at - 1][1]:
             yield f"idle_exit.{at}", f"{list(states[at])} does not rise from {list(states[at - 1])} before it"
+    for at, (idle_us, exit_ns) in enumerate(states):
+        if unearned(idle_us, exit_ns):
+            yield f"idle_exit.{at}", f"{exit_ns} ns are longer than the {idle_us} us of rest that earn them"
     if costs.capacity and max(costs.capacity) != 1:
         yield "capacity", f"the fastest CPU must have 1, not {max(costs.capacity)}: field 'user_ps' is its speed"
 

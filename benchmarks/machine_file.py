@@ -5,23 +5,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine_faults import faults
 from benchmarks.machine_fields import Described, Priced
+from benchmarks.machine_odd import oddities
 from benchmarks.toml_file import read_toml, validated
 from policy_lake.errors import InputError
 from policy_lake.machine_model import WHOLE, Costs, MachineModel
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, logger
 from policy_lake.topology import Topology
 
 _QUOTED = re.compile(r"'(\w+)'")
 ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
+log = logger(__name__)
 
 
 def read_machine(path: Path) -> MachineModel:
-    """The machine that the TOML file at `path` describes; InputError names the file and the field that is wrong."""
+    """The machine that the TOML file at `path` describes; InputError names the file and the field that is wrong.
+
+    What can be and is odd is one warning in a process, and read all the same.
+    """
     data = read_toml(path, links=False)
     described = validated(path, data, Described)
     if not ID.fullmatch(described.name):
@@ -34,7 +40,16 @@ def read_machine(path: Path) -> MachineModel:
     for name, wrong in faults(described, given_numbers(data)):
         also = _QUOTED.sub(lambda match: f"'{_in_table(match[1])}'", wrong)
         raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(also)}")
-    return MachineModel(described.name, topology, costs_of(described.costs), described.title, dict(described.sources))
+    model = MachineModel(described.name, topology, costs_of(described.costs), described.title, dict(described.sources))
+    if odd := [f"field '{field}': {what}" for field, what in oddities(model)]:
+        more = f"; and {len(odd) - 1} more (`schedcp machines show`)" if len(odd) > 1 else ""
+        _say_once(f"{path}: odd: {odd[0]}{more}")
+    return model
+
+
+@lru_cache
+def _say_once(line: str) -> None:
+    log.warning("%s", line)
 
 
 def _in_table(name: str) -> str:

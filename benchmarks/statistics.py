@@ -84,11 +84,7 @@ def doubt_text(score: Score) -> str:
         return f"the difference is within the A/A floor of {percent(score.floor)}"
     if score.doubt == "effect":
         return f"the difference is below {least}"
-    if (
-        score.doubt == "interval"
-        and score.anytime95
-        and not any(_beyond(end, 1 + MIN_EFFECT) for end in score.anytime95)
-    ):
+    if score.doubt == "interval" and is_narrow(score):
         return f"no difference of {least} or more: the anytime-valid 95 % CI is that narrow"
     if score.doubt == "interval":
         effect = f"the minimum detectable effect is {percent(score.detectable)}"
@@ -96,12 +92,16 @@ def doubt_text(score: Score) -> str:
     return ""
 
 
+def is_narrow(score: Score) -> bool:
+    """Whether its interval has no effect that counts in it: more runs would settle nothing."""
+    return score.anytime95 is not None and not any(_beyond(end, 1 + MIN_EFFECT) for end in score.anytime95)
+
+
 def doubt_word(score: Score) -> str:
     """The same in two or three words, for a picture; empty where it does not say."""
-    narrow = score.anytime95 is not None and not any(_beyond(end, 1 + MIN_EFFECT) for end in score.anytime95)
     words: dict[Doubt, str] = {
         "": "",
-        "interval": "no difference" if narrow else "interval holds 1",
+        "interval": "no difference" if is_narrow(score) else "interval holds 1",
         "effect": f"below {100 * MIN_EFFECT:g} %",
         "floor": f"within floor {percent(score.floor)}",
         "behind": "others are ahead",

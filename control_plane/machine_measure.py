@@ -10,7 +10,7 @@ from benchmarks.machine_file import ID
 from benchmarks.machine_text import descriptor_text
 from benchmarks.machines import HOST, machine_files
 from control_plane.machine_outputs import MachineMeasureOutput, MeasuredNumber
-from control_plane.machines import machine_output
+from control_plane.machines import machine_output, odd_lines
 from control_plane.output import escape, out, print_json, working
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write, check_writable
@@ -79,5 +79,7 @@ def _show(measured: Measured) -> None:
         out().print(f"  {escape(' '.join(line.split()))}", soft_wrap=True)
     for name, why in measured.left_out.items():
         out().print(f"  {escape(name)}: left out: {escape(why)}", soft_wrap=True)
+    for odd in odd_lines(measured.machine):
+        out().print(f"  odd: {escape(odd)}", soft_wrap=True)
     shares = f"others took {measured.others_share:.1%} of the CPUs' time, a hypervisor {measured.stolen_share:.1%}"
     out().print(f"in {measured.seconds:.0f} s; {shares}", soft_wrap=True)

@@ -13,6 +13,7 @@ class MachineOutput:
     """A machine; `costs` in the units of its file, null where it does not say; `sources` by the costs' names.
 
     `said`: of a scaled one what was done, of this host where its costs come from. `file`: none for this host.
+    `odd`: what can be and hardly is, each with its field.
     """
 
     name: str
@@ -26,6 +27,7 @@ class MachineOutput:
     sources: dict[str, str]
     file: str | None
     said: str
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine_odd import oddities
 from benchmarks.machine_text import given_costs, priced_of
 from benchmarks.machines import HOST, machine, machine_files
 from benchmarks.scaled_machine import at
@@ -51,6 +52,8 @@ def list_command(*, as_json: bool) -> int:
     else:
         for one in listed:
             out().print(f"[bold]{escape(one.name)}[/]: {escape(one.title)}; {escape(one.topology)}", soft_wrap=True)
+            for odd in one.odd:
+                out().print(f"  odd: {escape(odd)}", soft_wrap=True)
         if wrong:
             out().print(f"[bold]{HOST}[/]: [red]cannot be told[/]: {escape(wrong)}", soft_wrap=True)
     return InputError.exit_status if wrong else 0
@@ -81,8 +84,14 @@ def _lines(model: MachineModel, said: str, file: str | None) -> Iterator[str]:
     for name, value in given_costs(model.costs, model.sources).items():
         yield f"{name}: {_shown(value)} {UNITS[name]}"
         yield f"    {model.sources[name]}"
+    yield from (f"odd: {line}" for line in odd_lines(model))
     if file:
         yield f"file: {file}"
+
+
+def odd_lines(model: MachineModel) -> tuple[str, ...]:
+    """What of a machine can be and hardly is, a line each."""
+    return tuple(f"{field}: {what}" for field, what in oddities(model))
 
 
 def _shown(value: Any) -> str:
@@ -97,4 +106,5 @@ def machine_output(model: MachineModel, file: str | None, said: str = "") -> Mac
     return MachineOutput(
         name=model.name, title=model.title, topology=str(lie), cpus=lie.cpus, llcs=lie.llcs, smt=lie.smt,
         nodes=lie.nodes, costs=priced_of(model.costs, model.sources), sources=model.sources, file=file, said=said,
+        odd=odd_lines(model),
     )  # fmt: skip

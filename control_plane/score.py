@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from benchmarks.statistics import four_digits, outcome_text
+from benchmarks.statistics import four_digits, is_narrow, outcome_text
 from control_plane.output import escape, out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
@@ -33,7 +33,7 @@ def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -
         return 0
     _show(result, trial.warning)
     if result.sensitivity:
-        _show_sensitivity(result.sensitivity)
+        _show_sensitivity(result.sensitivity, result)
     for name, path in result.pictures.items():
         out().print(f"{escape(name)}: {escape(path)}", soft_wrap=True)
     return 0
@@ -106,7 +106,7 @@ def _show_figures(score: Score) -> None:
         console.print(escape(line), soft_wrap=True)
 
 
-def _show_sensitivity(found: Sensitivity) -> None:
+def _show_sensitivity(found: Sensitivity, score: Score) -> None:
     console = out()
     for change in found.changes:
         ratio = ratio_text(change.ratio) if change.ratio else "the policy failed"
@@ -114,16 +114,19 @@ def _show_sensitivity(found: Sensitivity) -> None:
         console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
     if found.skipped:
         console.print(escape(f"  not changed, since they cost nothing there: {', '.join(found.skipped)}"))
-    hangs = found.hangs_on
-    if found.outcome == "inconclusive":
-        console.print(
-            "[bold]nothing hangs on a cost: the score itself is inconclusive (more --pairs, or a larger --size)[/]"
-        )
-        return
-    console.print(
-        f"[bold]the outcome hangs on {escape(', '.join(hangs))}[/]" if hangs else
-        "[bold]the outcome holds when any one cost is halved or doubled[/]"
-    )  # fmt: skip
+    console.print(f"[bold]{escape(sensitivity_text(found, score))}[/]", soft_wrap=True)
+
+
+def sensitivity_text(found: Sensitivity, score: Score) -> str:
+    """What the changes say of the score, in a sentence."""
+    if found.outcome != "inconclusive":
+        hangs = ", ".join(found.hangs_on)
+        return f"the outcome hangs on {hangs}" if hangs else "the outcome holds when any one cost is halved or doubled"
+    others = [f"{one.term} x {one.factor:g}" for one in found.changes if one.outcome != "inconclusive"]
+    held = f"it is not with {', '.join(others)}" if others else "it stays so when any one cost is halved or doubled"
+    settled = is_narrow(score) or score.doubt != "interval"
+    advice = "" if settled else "; more --pairs, or a larger --size, may settle it"
+    return f"the score is {outcome_text(score)}, and {held}{advice}"
 
 
 def _show_again(again: Again, now: Score) -> None:

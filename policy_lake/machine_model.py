@@ -10,6 +10,12 @@ from typing import Any
 from policy_lake.topology import Topology
 
 WHOLE = 1024  # speeds are in 1024ths, as the kernel's capacities are
+# Programs and the kernel run at one clock on one core: from ten cycles an instruction (every load from memory) to ten
+# instructions a cycle (the widest core) is a hundred, and no mix of either kind of code is all of one.
+RATES_APART = 100
+# Nobody enters a state that costs more than the rest in it, but a hypervisor may take the CPU away: 14 us after a
+# rest of 10 were measured in a guest. The limit leaves room for one within another.
+HYPERVISOR_NS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,16 @@ def moves(paid: Paid) -> dict[str, float]:
     """Where a task that came onto a CPU had been before, as shares of all those that had been anywhere."""
     count = sum(getattr(paid, name) for name in MOVES)
     return {name: getattr(paid, name) / count for name in MOVES} if count else {}
+
+
+def rates_contradict(user_ps: float, kernel_ps: float) -> bool:
+    """Whether no core has both: picoseconds an instruction of programs and of the kernel."""
+    return max(user_ps, kernel_ps) > RATES_APART * min(user_ps, kernel_ps)
+
+
+def unearned(idle_us: float, exit_ns: float) -> bool:
+    """Whether no idle state costs so much after so short a rest."""
+    return exit_ns > 1000 * idle_us + HYPERVISOR_NS
 
 
 def without(costs: Costs, *terms: str) -> Costs:

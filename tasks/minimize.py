@@ -11,7 +11,7 @@ from policy_lake.errors import EndedVMError, InfraError, SchedcpError
 from policy_lake.model import Rejection, Verdict
 from policy_lake.records import Regression
 from policy_lake.show import logger
-from tasks.host.guest import Guest
+from tasks.host.guest import Shape
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.trial.alone import Alone
@@ -33,15 +33,15 @@ class Smallest:
     guests: int
 
 
-def minimize(verdict: Verdict, checked: Checked, guest: Guest, settings: Settings, tier: SuiteTier) -> Smallest | None:
+def minimize(verdict: Verdict, checked: Checked, shape: Shape, settings: Settings, tier: SuiteTier) -> Smallest | None:
     """The smallest situation in which the object fails as the verdict says; None where none by itself shows it.
 
     It is kept in the lake under the policy's name. What fails of ours here is told, and takes nothing of the verdict.
     """
-    failed, begin = verdict.rejection, case_that_shows(verdict, checked, guest, settings, tier)
+    failed, begin = verdict.rejection, case_that_shows(verdict, checked, shape, settings, tier)
     if failed is None or begin is None:
         return None
-    alone = Alone(checked, settings)
+    alone = Alone(checked, settings, shape)
     case, guests = minimized(begin, lambda less: _fails(less, failed, alone))
     try:
         keep(verdict.ops, case, failed, settings)
@@ -57,14 +57,14 @@ def keep(ops: str, case: Case, failed: Rejection, settings: Settings) -> None:
 
 
 def case_that_shows(
-    verdict: Verdict, checked: Checked, guest: Guest, settings: Settings, tier: SuiteTier
+    verdict: Verdict, checked: Checked, shape: Shape, settings: Settings, tier: SuiteTier
 ) -> Case | None:
     """The first exercise, of those that the rejection names, that shows the failure by itself; None if none does."""
-    failed, alone = verdict.rejection, Alone(checked, settings)
+    failed, alone = verdict.rejection, Alone(checked, settings, shape)
     if failed is None or failed.stage not in IN_A_SITUATION or checked.made is None:
         return None
     parts = aimed_parts(checked.made.data, tier, checked.arguments)
-    cases = [case for part in parts for case in cases_of(part, guest.machine.topology, 0)]
+    cases = [case for part in parts for case in cases_of(part, shape.topology, 0)]
     named = [case for case in cases if failed.place in (case.exercise.name, *case.exercise.workloads.split("+"))]
     for case in named:
         for tried in dict.fromkeys((case, replace(case, uptime_s=0))):

@@ -49,7 +49,7 @@ def sensitivity(spec: TrialSpec, policy: Loadable, score: Score, lake: Lake) -> 
 
 def cost_text(machines: int, pairs: int, workload: Workload, skipped: Sequence[str]) -> str:
     """What it takes, before it starts: machines, runs, and how long those are in the guest; what is left out."""
-    runs = 2 * machines * pairs
+    runs = 3 * machines * pairs  # EEVDF's twice: what equal runs differ by is another on another machine
     run_s = workload.runs_s.get(workload.tier)
     lasting = f", some {run_s:g} s of the guest's time each" if run_s else ""
     left_out = f"; cost nothing here: {', '.join(skipped)}" if skipped else ""

@@ -17,7 +17,7 @@ from policy_lake.model import Clock, Verdict
 from policy_lake.scores import MeasurementPlan
 from policy_lake.topology import Topology
 from tasks.host.cpus import topologies_for
-from tasks.host.guest import Guest, check_topologies, prepare_guest, shape_for, shape_of
+from tasks.host.guest import Guest, Shape, check_topologies, prepare_guest, shape_for, shape_of
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
@@ -115,7 +115,7 @@ def verify(
     shape = shape_for(settings, chosen) if chosen else shape_of(settings)
     guest = prepare_guest(settings, shape)
     checked = given.check(guest.kernel, check_all=options.check_all, on_stage=on_stage)
-    verdict = verify_in_guest(checked, guest, settings, options, on_stage, on_done)
+    verdict = verify_in_guest(checked, guest, shape, settings, options, on_stage, on_done)
     data = checked.made.data if checked.made else b""
     if chosen and verdict.accepted:
         on_stage("score")
@@ -129,8 +129,8 @@ def verify(
         verdict = verdict_of(
             [*verdict.stages, stage], ops=verdict.ops, data=data, kernel=verdict.kernel, coverage=verdict.coverage
         )
-    smallest = minimize(verdict, checked, guest, settings, options.tier) if options.minimize else None
-    pictures, missing = _pictures(verdict, smallest, checked, guest, settings, options)
+    smallest = minimize(verdict, checked, shape, settings, options.tier) if options.minimize else None
+    pictures, missing = _pictures(verdict, smallest, checked, shape, settings, options)
     warning = "; ".join(text for text in (guest.warning, missing) if text)
     return Verified(
         verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures,
@@ -139,7 +139,7 @@ def verify(
 
 
 def _pictures(
-    verdict: Verdict, smallest: Smallest | None, checked: Checked, guest: Guest, settings: Settings,
+    verdict: Verdict, smallest: Smallest | None, checked: Checked, shape: Shape, settings: Settings,
     options: VerifyOptions,
 ) -> tuple[Pictures, str]:  # fmt: skip
     """Pictures of the situation that shows a failure in a guest, and why there are none if it cannot be traced."""
@@ -147,12 +147,12 @@ def _pictures(
     if options.plots is None or failed is None or failed.stage not in IN_A_SITUATION:
         return Pictures({}), ""
     case = parse_case(smallest.situation, "minimize") if smallest else options.only
-    case = case or case_that_shows(verdict, checked, guest, settings, options.tier)
+    case = case or case_that_shows(verdict, checked, shape, settings, options.tier)
     if case is None:
         return Pictures({}), "--plots: no situation by itself shows this failure: there is nothing to draw"
     doing("tracing %s", case)
     try:
-        return draw_failure(options.plots, case, trace_failure(case, checked, settings, policy=verdict.ops)), ""
+        return draw_failure(options.plots, case, trace_failure(case, checked, settings, shape, policy=verdict.ops)), ""
     except InfraError as error:
         return Pictures({}), f"--plots: the failure could not be traced: {error}"
 
@@ -160,12 +160,13 @@ def _pictures(
 def verify_in_guest(
     checked: Checked,
     guest: Guest,
+    shape: Shape,
     settings: Settings,
     options: VerifyOptions,
     on_stage: OnStage,
     on_done: OnDone = lambda name, ok: None,
 ) -> Verdict:
-    """The whole verdict: the static stages, and a guest's if it may or shall have the object."""
+    """The whole verdict: the static stages, and a guest's (of that shape) if it may or shall have the object."""
     bugs = bugs_of(options.require) | settings.required_bugs
     stages = [require(stage, bugs) for stage in checked.stages]
     for stage in stages:
@@ -175,7 +176,7 @@ def verify_in_guest(
         return verdict_of(stages, data=checked.made.data if checked.made else b"")
     on_stage("boot")
     if options.only:
-        in_guest = Alone(checked, settings)(options.only)
+        in_guest = Alone(checked, settings, shape)(options.only)
         stages += [require(stage, bugs) for stage in in_guest.stages]
         return verdict_of(
             stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
@@ -183,8 +184,8 @@ def verify_in_guest(
     topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
         in_guest = verify_full_tier(
-            checked.made.data, checked.arguments, settings, check_all=options.check_all, cgroups=checked.cgroups,
-            hotplug=checked.hotplug, topologies=topologies,
+            checked.made.data, checked.arguments, settings, shape, check_all=options.check_all,
+            cgroups=checked.cgroups, hotplug=checked.hotplug, topologies=topologies,
             on_part=told_of_parts(on_stage, on_done, at_once=True),
         )  # fmt: skip
     else:
@@ -196,7 +197,7 @@ def verify_in_guest(
         ).verdict  # fmt: skip
     if in_guest.accepted:
         in_guest = meet_again(
-            in_guest, checked, settings, open_lake(settings).regressions(in_guest.ops),
+            in_guest, checked, settings, shape, open_lake(settings).regressions(in_guest.ops),
             lambda case: on_stage(f"as others once failed: {case}"),
         )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]

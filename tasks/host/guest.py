@@ -11,11 +11,11 @@ from typing import Literal
 
 import bpf
 from benchmarks.machines import FLAT
-from benchmarks.scaled_machine import at
+from benchmarks.scaled_machine import Scaled, at
 from benchmarks.workloads import Workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write
-from policy_lake.machine_model import Costs
+from policy_lake.machine_model import Costs, MachineModel
 from policy_lake.show import logger
 from policy_lake.topology import Topology
 from tasks.host.default_machine import default_machine
@@ -50,6 +50,8 @@ class Shape:
     `root` names what else its file system holds (a workload's field), with at least `memory_mib` of memory for that.
     `costs` are those of the machine that its CPUs are taken for, which `machine` tells in words (empty: none).
     `said` is how it came to that where nobody asked for a machine: words alone, which no result hangs on.
+    `whole` is the machine that was asked for, found where the request was made: guests of other topologies take their
+    part of it, for a name or a path means something else on another host.
     """
 
     topology: Topology
@@ -60,6 +62,7 @@ class Shape:
     machine: str = ""
     costs: Costs | None = None
     said: str = field(default="", compare=False)
+    whole: MachineModel | None = field(default=None, compare=False)
 
     @property
     def where(self) -> str:
@@ -103,17 +106,22 @@ def shape_of(settings: Settings, cpus: int = 2) -> Shape:
         return Shape(Topology(settings.cpus or cpus, *asked), settings.clock, settings.cold, said=said)
     if asked != (1, 1, 1):
         raise InputError("a machine says how its CPUs lie: with --machine there is no --llcs, --smt or --nodes")
-    scaled = at(find_machine(settings.machine, settings), settings.cpus or cpus)
+    whole = find_machine(settings.machine, settings)
+    scaled = at(whole, settings.cpus or cpus)
     if settings.cpus and scaled.model.topology.cpus != settings.cpus:
         log.warning("--cpus %d: the guest has %s", settings.cpus, scaled.words)
+    return _part(Shape(scaled.model.topology, settings.clock, settings.cold, whole=whole), scaled)
+
+
+def shape_on(shape: Shape, topology: Topology) -> Shape:
+    """A guest of that topology beside one of `shape`: its clock, and the costs of the machine that was asked for."""
+    bare = Shape(topology, shape.clock, shape.cold, whole=shape.whole)
+    return _part(bare, at(shape.whole, topology.cpus)) if shape.whole else bare
+
+
+def _part(shape: Shape, scaled: Scaled) -> Shape:
     words = f"{scaled.model.name}, {scaled.words}" if scaled.words else scaled.model.name
-    return Shape(scaled.model.topology, settings.clock, settings.cold, machine=words, costs=scaled.model.costs)
-
-
-def shape_on(settings: Settings, topology: Topology) -> Shape:
-    """A guest of that topology, with the costs of the machine that the settings ask for."""
-    shape = shape_of(settings, topology.cpus) if settings.machine else Shape(topology, settings.clock, settings.cold)
-    return replace(shape, topology=topology)
+    return replace(shape, machine=words, costs=scaled.model.costs)
 
 
 def check_topologies(settings: Settings) -> None:

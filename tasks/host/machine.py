@@ -76,7 +76,7 @@ def defaults(lie: HostTopology, kind: str) -> MachineModel:
     smt = like.costs.smt if like.costs.smt < WHOLE else machine("desktop").costs.smt
     llc_kib = lie.llc_kib or like.costs.llc_kib
     l2_kib = 0 if lie.llc_kib and not lie.l2_kib else lie.l2_kib or like.costs.l2_kib
-    if l2_kib > llc_kib:
+    if l2_kib >= llc_kib:
         l2_kib, llc_kib = like.costs.l2_kib, like.costs.llc_kib
     costs = replace(
         like.costs,

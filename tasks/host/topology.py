@@ -10,7 +10,7 @@ from pathlib import Path
 from policy_lake import limits
 from policy_lake.errors import InfraError
 from policy_lake.limits import Limit
-from policy_lake.machine_model import WHOLE
+from policy_lake.machine_model import WHOLE, unearned
 from policy_lake.topology import Topology
 from tasks.host.cpus import CPUS, SYS, data_caches, last_level, numbers_of, text_of
 
@@ -118,6 +118,7 @@ def _idle_states(sys: Path, cpu: int) -> tuple[tuple[int, int], ...]:
             continue
         residency_us, exit_ns = int(texts[0]), int(texts[1]) * 1000
         rises = not states or (residency_us > states[-1][0] and exit_ns >= states[-1][1])
+        rises = rises and not unearned(residency_us, exit_ns)
         if rises and _within(limits.MACHINE_IDLE_US, residency_us) and _within(limits.MACHINE_EXIT_NS, exit_ns):
             states.append((residency_us, exit_ns))
     return tuple(states[: limits.MACHINE_IDLE_STATES])

@@ -18,13 +18,13 @@ from benchmarks.machine_file import ID
 from benchmarks.machines import HOST
 from policy_lake import limits
 from policy_lake.errors import InfraError
-from policy_lake.machine_model import WHOLE, MachineModel
+from policy_lake.machine_model import WHOLE, MachineModel, rates_contradict
 from policy_lake.show import for_terminal
 from tasks.host.machine import defaults, kind_of
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
 from tasks.machine.experiments import LIMIT_S, Effort, measuring_program, plan, samples
-from tasks.machine.numbers import Number, Sampled, numbers
+from tasks.machine.numbers import RATES, Number, Sampled, numbers
 
 PROC = Path("/proc")
 LONGEST_S = 110.0
@@ -134,9 +134,14 @@ def machine_of(lie: HostTopology, found: tuple[Number, ...], name: str, *, trust
             changes[listed] = _filled(points) if listed == "turbo" else _exits(points)
             sources[listed] = "; ".join(f"{one.name.partition('.')[2]}: {_source(one, '')}" for one in points)
     if lie.capacity:  # the first CPU was measured, and the speeds of a machine are its fastest one's
-        for rate in ("user_ps", "kernel_ps"):
+        for rate in RATES:
             if rate in changes:
                 changes[rate] = max(int(limits.MACHINE_PS.low), changes[rate] * lie.capacity[0] // WHOLE)
+    rates = [changes.get(name, getattr(base.costs, name)) for name in RATES]
+    if rates_contradict(*rates):  # one that is known beside the kind's
+        for rate in RATES:
+            sources[rate] = f"{base.sources[rate]}; not as measured: {' and '.join(map(str, rates))} ps cannot be"
+            changes.pop(rate, None)
     costs = replace(base.costs, **changes)
     costs = replace(costs, memory_mbps=min(costs.memory_mbps, costs.llc_mbps or costs.memory_mbps))
     costs = replace(

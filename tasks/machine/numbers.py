@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb
 
+from policy_lake.machine_model import rates_contradict, unearned
 from tasks.host.topology import HostTopology
 from tasks.machine.experiments import IDLE_US, PARTS, busy_cores
 
@@ -18,6 +19,7 @@ CALLS, SWITCH, WAKE = 36_900, 6_140, 7_600
 WIDE = 0.2  # of the value: an interval that is wider says too little
 NEAR_NS = 500.0  # and times that are known to so much are known, however small they are
 STEP = 1.3  # times as long a load must take beyond a cache as within, for it to be as large as sysfs says
+RATES = ("user_ps", "kernel_ps")
 FEWEST = 6  # below, even the least and the greatest sample do not enclose the median with 95 %
 
 
@@ -55,8 +57,22 @@ def interval(name: str, values: Sequence[float], unit: str) -> Number:
 
 
 def numbers(lie: HostTopology, sampled: Mapping[str, Sampled]) -> Iterator[Number]:
-    """All that can be told from what was sampled; what failed or is too wide says so."""
-    yield from map(judged, _numbers(lie, sampled))
+    """All that can be told from what was sampled; what failed, is too wide, or contradicts another number says so."""
+    found = [judged(number) for number in _numbers(lie, sampled)]
+    user, kernel = (next(number for number in found if number.name == name) for name in RATES)
+    apart = ""
+    if not (user.why or kernel.why) and rates_contradict(max(1.0, user.value), max(1.0, kernel.value)):
+        apart = f"{user.value:.4g} ps of programs and {kernel.value:.4g} ps of the kernel contradict one another"
+    for number in found:
+        why = apart if number.name in RATES else _beyond_its_rest(number)
+        yield replace(number, why=number.why or why)
+
+
+def _beyond_its_rest(number: Number) -> str:
+    name, _, idle_us = number.name.partition(".")
+    if name != "idle_exit" or not unearned(float(idle_us), number.value):
+        return ""
+    return f"{number.value:.4g} ns are longer than the rest before: something else took them"
 
 
 def judged(number: Number) -> Number:

@@ -132,7 +132,9 @@ def _beyond_this_guest(scope: Scope, evidence: Evidence) -> Verdict:
         return evidence.verdict
     cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
     data, bugs = _object(scope, evidence), scope.settings.required_bugs
-    more = verify_elsewhere(data, evidence.arguments, scope.settings, wanted, cgroups=cgroups, hotplug=hotplug)
+    more = verify_elsewhere(
+        data, evidence.arguments, scope.settings, scope.shape, wanted, cgroups=cgroups, hotplug=hotplug
+    )
     both = merged([evidence.verdict, *more])
     stages = [require(stage, bugs) for stage in both.stages]
     before = evidence.verdict
@@ -153,7 +155,7 @@ def _full(scope: Scope, evidence: Evidence) -> Verdict:
     cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
     doing("learn: the winner goes through the full tier")
     full = verify_full_tier(
-        data, evidence.arguments, scope.settings, cgroups=cgroups, hotplug=hotplug,
+        data, evidence.arguments, scope.settings, scope.shape, cgroups=cgroups, hotplug=hotplug,
         topologies=topologies_for(scope.settings, "full"),
     )  # fmt: skip
     kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]

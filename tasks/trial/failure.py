@@ -13,7 +13,7 @@ from benchmarks.timeline import Timeline, read_timeline
 from policy_lake.errors import InfraError
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import OPS_TIMEOUT, word
-from tasks.host.guest import prepare_guest, shape_on
+from tasks.host.guest import Shape, prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.pictures import Form, Pictures, write_pictures
 from tasks.trial.static import Checked
@@ -26,20 +26,22 @@ from verifier_vm.machine.vm import run
 LABEL = "traced"
 
 
-def trace_failure(case: Case, checked: Checked, settings: Settings, *, policy: str) -> dict[str, Timeline]:
+def trace_failure(
+    case: Case, checked: Checked, settings: Settings, shape: Shape, *, policy: str
+) -> dict[str, Timeline]:
     """The timelines by EEVDF's name and the `policy`'s; InfraError or LostVMError if one of the guests tells none."""
     assert checked.made
     attach = GuestStep("attach", (OBJECT, *checked.arguments, word(OPS_TIMEOUT, STALL_LIMITS_MS[0])), ATTACH)
     return {
-        BASELINE: _traced(case, settings, {}, (), where=BASELINE),
-        beside_baseline(policy): _traced(case, settings, {OBJECT: checked.made.data}, (attach,), where=policy),
+        BASELINE: _traced(case, settings, shape, {}, (), where=BASELINE),
+        beside_baseline(policy): _traced(case, settings, shape, {OBJECT: checked.made.data}, (attach,), where=policy),
     }
 
 
 def _traced(
-    case: Case, settings: Settings, files: dict[str, bytes], attach: tuple[GuestStep, ...], *, where: str
+    case: Case, settings: Settings, shape: Shape, files: dict[str, bytes], attach: tuple[GuestStep, ...], *, where: str
 ) -> Timeline:
-    guest = prepare_guest(settings, shape_on(settings, case.topology))
+    guest = prepare_guest(settings, shape_on(shape, case.topology))
     step = case.exercise.step("policy", STALL_LIMITS_MS[0])
     traced = replace(step, args=(TRACER, *step.args), label=LABEL)
     before, steps = after_ready(case.part, guest.machine, (*attach, traced))

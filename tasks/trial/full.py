@@ -13,7 +13,7 @@ from policy_lake.model import Verdict
 from policy_lake.topology import Topology
 from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
-from tasks.host.guest import prepare_guest, shape_on
+from tasks.host.guest import Shape, prepare_guest, shape_on
 from tasks.host.settings import Settings
 from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
@@ -35,6 +35,7 @@ class PartWork:
     cgroups: bool
     hotplug: bool
     settings: Settings
+    shape: Shape
     topologies: tuple[Topology, ...]
 
 
@@ -42,6 +43,7 @@ def verify_full_tier(
     data: bytes,
     arguments: tuple[str, ...],
     settings: Settings,
+    shape: Shape,
     *,
     check_all: bool = False,
     cgroups: bool = False,
@@ -51,12 +53,13 @@ def verify_full_tier(
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
 
-    `on_part` hears of each as it ends. InfraError when one ends without a verdict: nothing is known then, and half a
-    tier is no tier.
+    Its guests are like `shape` but for their topologies. `on_part` hears of each as it ends. InfraError when one ends
+    without a verdict: nothing is known then, and half a tier is no tier.
     """
     wanted = aimed_parts(data, "full", arguments, topologies)
     orders = [
-        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings, topologies) for i in range(len(wanted))
+        PartWork(i, data, arguments, check_all, cgroups, hotplug, settings, shape, topologies)
+        for i in range(len(wanted))
     ]
 
     left = {part.name for part in wanted}
@@ -84,16 +87,17 @@ def verify_elsewhere(
     data: bytes,
     arguments: tuple[str, ...],
     settings: Settings,
+    shape: Shape,
     topologies: Sequence[Topology],
     *,
     cgroups: bool = False,
     hotplug: bool = True,
 ) -> list[Verdict]:
-    """A verdict from a guest of each topology, one after another here."""
+    """A verdict from a guest like `shape` of each topology, one after another here."""
     verdicts = []
     for topology in topologies:
         doing("verify: %s", topology)
-        guest = prepare_guest(settings, shape_on(settings, topology))
+        guest = prepare_guest(settings, shape_on(shape, topology))
         made = verify_part(
             data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
             deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
@@ -106,7 +110,7 @@ def do_part(order: PartWork) -> Verdict:
     """What a Ray task runs: one guest of the tier."""
     settings = order.settings
     part = aimed_parts(order.data, "full", order.arguments, order.topologies)[order.index]
-    guest = prepare_guest(settings, shape_on(settings, part.topology or Topology()))
+    guest = prepare_guest(settings, shape_on(order.shape, part.topology or Topology()))
     return verify_part(
         order.data, order.arguments, guest.machine, part, check_all=order.check_all, cgroups=order.cgroups,
         hotplug=order.hotplug, deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),

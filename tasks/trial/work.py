@@ -67,7 +67,7 @@ def verify_candidate(spec: TrialSpec) -> Prepared:
         return Prepared(verdict_of(static), None, None, "", guest.warning)
     in_guest = _guest_verdict(spec, checked, checked.made.data, arguments, guest)
     if in_guest.accepted:
-        in_guest = meet_again(in_guest, checked, spec.settings, spec.regressions)
+        in_guest = meet_again(in_guest, checked, spec.settings, spec.shape, spec.regressions)
     verdict = verdict_of(
         [*static, *(require(stage, bugs) for stage in in_guest.stages)], ops=in_guest.ops, data=checked.made.data,
         kernel=in_guest.kernel, coverage=in_guest.coverage,

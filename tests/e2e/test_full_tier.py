@@ -9,8 +9,10 @@ import pytest
 
 from bpf.build import compile_policy
 from policy_lake.errors import InfraError
+from policy_lake.topology import Topology
 from tasks.fleet.cluster import Cluster
 from tasks.fleet.fan_out import Failure, ItemOutcome
+from tasks.host.guest import Shape
 from tasks.host.settings import load_settings
 from tasks.trial import full
 from tasks.trial.full import verify_full_tier
@@ -31,7 +33,9 @@ def aborting(guest) -> bytes:
 
 def test_every_topology_has_its_say_in_one_verdict(ray_cluster: Cluster, aborting: bytes) -> None:
     heard: list[tuple[str, bool]] = []
-    verdict = verify_full_tier(aborting, (), load_settings(), on_part=lambda name, _, ok: heard.append((name, ok)))
+    verdict = verify_full_tier(
+        aborting, (), load_settings(), Shape(Topology()), on_part=lambda name, _, ok: heard.append((name, ok))
+    )
     assert sorted(heard) == sorted((part.name, False) for part in parts("full"))
     assert not verdict.accepted and verdict.rejection
     assert len({stage.name for stage in verdict.stages}) == len(verdict.stages)
@@ -40,7 +44,7 @@ def test_every_topology_has_its_say_in_one_verdict(ray_cluster: Cluster, abortin
 def test_guests_that_could_not_say_leave_no_verdict(ray_cluster: Cluster, aborting: bytes) -> None:
     hasty = load_settings().model_copy(update={"trial_deadline_s": 0.5})
     with pytest.raises(InfraError, match=f"verify: none of {len(parts('full'))} ended well"):
-        verify_full_tier(aborting, (), hasty)
+        verify_full_tier(aborting, (), hasty, Shape(Topology()))
 
 
 def test_three_of_four_topologies_are_no_verdict(ray_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +54,4 @@ def test_three_of_four_topologies_are_no_verdict(ray_cluster: Cluster, monkeypat
     ]
     monkeypatch.setattr(full, "fan_out", lambda *args, **options: outcomes)
     with pytest.raises(InfraError, match=f"full tier, {parts('full')[0].name}: the disk is full"):
-        verify_full_tier(b"", (), load_settings())
+        verify_full_tier(b"", (), load_settings(), Shape(Topology()))

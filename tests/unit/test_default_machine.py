@@ -88,7 +88,7 @@ def test_measured_costs_of_these_cpus_are_charged(measured: Any, tmp_path: Path)
     assert shape.machine == "host, 8 of 16 CPUs: 1 of 2 LLCs, 1 of 2 nodes"
     assert f"costs of {tmp_path}/data/machine.toml" in shape.said and "--machine flat" in shape.said
     assert shape_of(settings(tmp_path)).costs is None, "a verdict hangs on no file that happens to lie there"
-    assert shape_on(settings(tmp_path), Topology(4)) == Shape(Topology(4))
+    assert shape_on(shape_of(settings(tmp_path)), Topology(4)) == Shape(Topology(4))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_whoever_asks_for_a_topology_or_for_none_gets_that(measured: Any, tmp_pa
 def test_flat_is_no_machine_of_any_topology(tmp_path: Path) -> None:
     shape = shape_of(settings(tmp_path, machine="flat", cpus=8, llcs=2, cold=True))
     assert shape == Shape(Topology(8, 2), cold=True)
-    assert shape_on(settings(tmp_path, machine="flat"), Topology(4, smt=2)) == Shape(Topology(4, smt=2))
+    assert shape_on(shape_of(settings(tmp_path, machine="flat")), Topology(4, smt=2)) == Shape(Topology(4, smt=2))
 
 
 def test_words_are_no_input_of_a_run() -> None:

@@ -16,7 +16,9 @@ from trial_cases import guest_in, spec
 from policy_lake.errors import InfraError, InputError
 from policy_lake.guest import GuestReport
 from policy_lake.model import Finding
+from policy_lake.topology import Topology
 from tasks import verify as verifying
+from tasks.host.guest import Shape
 from tasks.minimize import Smallest
 from tasks.trial import failure
 from tasks.trial.failure import draw_failure, trace_failure
@@ -51,7 +53,7 @@ def test_each_guest_does_the_situation_alone_the_second_under_the_policy(
     vm: Tracing, tmp_path: Path, words: str, ready: list[str]
 ) -> None:
     case = parse_case(f"{CASE}{words}", "a test")
-    timelines = trace_failure(case, CHECKED, spec(tmp_path).settings, policy="mine")
+    timelines = trace_failure(case, CHECKED, spec(tmp_path).settings, Shape(Topology()), policy="mine")
     assert list(timelines) == ["eevdf", "mine"] and {timeline.wall_us for timeline in timelines.values()} == {2500}
     alone, under_it = vm.jobs
     assert [step.verb for step in alone.steps] == ["run"] and not alone.files and alone.seed == under_it.seed == 7
@@ -105,7 +107,7 @@ def test_a_verdict_stands_though_its_failure_cannot_be_traced(monkeypatch, tmp_p
 
 
 def test_pictures_are_whole_files_in_two_forms(vm: Tracing, tmp_path: Path) -> None:
-    timelines = trace_failure(CASE, CHECKED, spec(tmp_path).settings, policy="<b>&")
+    timelines = trace_failure(CASE, CHECKED, spec(tmp_path).settings, Shape(Topology()), policy="<b>&")
     made = draw_failure(tmp_path / "plots", CASE, timelines)
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
         f"{name}.{form}" for name in ("timeline", "tasks") for form in ("png", "svg")

@@ -105,6 +105,17 @@ def test_idle_states_of_which_some_are_unknown_are_the_kind_s() -> None:
     assert "nothing is known of 10" in part.sources["idle_exit"]
 
 
+def test_numbers_that_contradict_one_another_are_not_known() -> None:
+    got = {**sampled(TWO), "syscalls": Sampled((CALLS * 30.0,) * 11)}
+    got |= {name: Sampled((0.2,) * 11) for name in got if name.startswith("work.")}
+    got |= {name: Sampled((1.0,) * 11) for name in got if name.startswith("count.")}
+    found = by_name(TWO, got)
+    assert "200 ps of programs and 3e+04 ps of the kernel" in found["user_ps"].why and found["kernel_ps"].why
+    quiet = by_name(TWO, sampled(TWO, wake_10=WAKE * 0.4 + 208_000))
+    late = by_name(TWO, sampled(TWO, wake_10=WAKE * 0.4 + 211_000))
+    assert not quiet["idle_exit.10"].why and "longer than the rest" in late["idle_exit.10"].why
+
+
 def test_a_cache_that_loads_do_not_show_is_not_confirmed() -> None:
     got = sampled(TWO)
     got["chase.beyond llc"] = got["chase.llc"]
@@ -186,10 +197,8 @@ VALUES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12))
 @settings(max_examples=40, deadline=None)  # files, on a machine that others use, too
 @given(st.sampled_from([TWO, LARGE, ONE]), st.data())
 def test_whatever_was_sampled_the_file_is_one_that_can_be_read(lie: HostTopology, data: st.DataObject) -> None:
-    got = {
-        experiment.name: Sampled((data.draw(VALUES),) * data.draw(st.sampled_from([1, 11])))
-        for experiment in plan(lie, Effort())
-    }
+    counts = st.sampled_from(data.draw(st.sampled_from([(1, 11), (11,)])))
+    got = {experiment.name: Sampled((data.draw(VALUES),) * data.draw(counts)) for experiment in plan(lie, Effort())}
     machine = machine_of(lie, tuple(numbers(lie, got)), "mine", trusted=False)
     with tempfile.TemporaryDirectory() as folder:
         assert read_machine(write(Path(folder), descriptor_text(machine))) == machine

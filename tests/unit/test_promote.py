@@ -240,11 +240,11 @@ def further(scope, monkeypatch):
     def run(tier, make=lambda topology: (stage_of("survive", 0.1),), evidence=ACCEPTED, coverage=COVERAGE, require=""):
         asked = []
 
-        def elsewhere(data, arguments, settings, topologies, **more):
+        def elsewhere(data, arguments, settings, shape, topologies, **more):
             asked.append((data, arguments, settings, {**more, "topologies": tuple(topologies)}))
             return [verdict_of(make(topology), coverage=coverage) for topology in topologies]
 
-        def full(data, arguments, settings, **more):
+        def full(data, arguments, settings, shape, **more):
             asked.append((data, arguments, settings, more))
             stages = [*STAGES[3:6], *(stage for topology in more["topologies"] for stage in make(topology))]
             return verdict_of(stages, ops="ljf", kernel="7.3.4", coverage=coverage)

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flow_cases import PROFILE, REJECTION, RUN, Scripted, candidate, policy, score
+from flow_cases import PROFILE, PROVENANCE, REJECTION, RUN, Scripted, candidate, policy, score
 
+from benchmarks.machines import machine
 from bpf.library import policy as bpf_policy
 from policy_lake.errors import InputError
 from policy_lake.model import Lesson, PolicyPlan
@@ -26,7 +27,7 @@ from tasks.retrieve import Place
 from tasks.run import scope as scopes
 from tasks.run.budget import endpoint_of
 from tasks.run.certainty import Tried, certainty, certainty_lines, front_lines
-from tasks.run.report import baseline_line, change, markdown_report, not_claimed, profile_page, text_report
+from tasks.run.report import baseline_line, change, claim_of, markdown_report, not_claimed, profile_page, text_report
 from tasks.run.scope import begin_run, end_run, place_of, profile_of
 from tasks.run.tally import tally, tune_result
 
@@ -246,6 +247,19 @@ def test_the_ending_tells_token_kernel_warning_and_clock_where_they_are_known() 
     assert f"## Rejected: {BAD.id}" in rejected and f"## Rejected: {WON.id}" not in rejected
     assert "virtual time" in not_claimed("virtual") and "emulation" in not_claimed("wall")
     assert "long\\|job" in profile_page(PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("laptop", ""), ("flat", ""), ("server", "(512 KiB and 16 MiB are shown for 512 KiB and 32 MiB)."),
+        ("hybrid", "for 1280 KiB and 30 MiB) and that some are slower (all show 1024)."),
+    ],
+)  # fmt: skip
+def test_what_the_guest_s_kernel_does_not_show_of_a_machine_is_said(name: str, says: str) -> None:
+    taken = replace(PROVENANCE, machine=name, costs=machine(name).costs)
+    claim = claim_of(score(WON, clock="virtual", provenance=taken))
+    assert says in claim and ("but not" in claim) == bool(says)
 
 
 def test_a_baseline_is_told_with_its_guest_and_a_change_of_nothing_in_full() -> None:

@@ -215,7 +215,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         made = made or PolicyObject(b"object", "", 0.1, True)
         stages = (stage_of("source", 0.1), stage_of("build", 0.1), stage_of("object", 0.1))
 
-        def in_guest(checked: Any, guest: Any, settings: Any, options: Any, on_stage: Any, on_done: Any) -> Any:
+        def in_guest(checked: Any, guest: Any, shape: Any, settings: Any, options: Any, *_: Any) -> Any:
             asked.append((checked.made, options.check_all, checked.arguments))
             bad = [] if accepted else [Finding("F01", "reject", "it stalled")]
             stage = stage_of("survive", 0.1, bad)

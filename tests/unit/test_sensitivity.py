@@ -12,6 +12,7 @@ from flow_cases import PROVENANCE, candidate, score
 from trial_cases import spec
 
 from benchmarks.workloads import workload
+from control_plane.score import sensitivity_text
 from policy_lake.errors import InputError
 from policy_lake.machine_model import (
     CAUSES,
@@ -101,6 +102,27 @@ def test_the_outcome_hangs_on_the_terms_with_which_it_changes() -> None:
     assert Sensitivity("inconclusive", changes).hangs_on == (), "what is not sure hangs on nothing"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "changed", "more", "says"),
+    [
+        ("win", "win", {}, "the outcome holds when any one cost is halved or doubled"),
+        ("win", "inconclusive", {}, "the outcome hangs on smt"),
+        (
+            "inconclusive",
+            "inconclusive",
+            {"anytime95": (0.99, 1.01)},
+            "narrow), and it stays so when any one cost",
+        ),
+        ("inconclusive", "win", {"anytime95": (0.99, 1.01)}, "that narrow), and it is not with smt x 2"),
+        ("inconclusive", "inconclusive", {"anytime95": (0.8, 1.2)}, "doubled; more --pairs, or a larger --size"),
+    ],
+)
+def test_the_changes_are_summed_up_in_words(outcome: Any, changed: Any, more: Any, says: str) -> None:
+    of = replace(score(candidate("c"), outcome=outcome), doubt="interval" if more else "", **more)
+    text = sensitivity_text(Sensitivity(outcome, (Changed("smt", 2, None, changed),)), of)
+    assert says in text and ("may settle" in text) == (more == {"anytime95": (0.8, 1.2)})
+
+
 def test_each_active_term_is_measured_at_half_and_twice_with_the_score_s_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,14 +159,14 @@ def test_what_costs_nothing_is_left_out_and_what_it_takes_is_said_before(
     found = sensitivity(base, Loadable(b""), score(candidate("c")), lake=None)  # type: ignore[arg-type]
     assert {one.term for one in found.changes} == {"switch"}
     assert found.skipped == tuple(term for term in TERMS if term != "switch")
-    assert "2 machines, 12 runs" in caplog.text and "cost nothing here: speed, l2, llc" in caplog.text
+    assert "2 machines, 18 runs" in caplog.text and "cost nothing here: speed, l2, llc" in caplog.text
 
 
 def test_its_cost_is_told_in_runs_and_the_guest_s_time() -> None:
     batch = workload("batch")
     run_s = batch.runs_s["standard"]
-    assert cost_text(16, 5, batch, ()) == f"16 machines, 160 runs, some {run_s:g} s of the guest's time each"
-    assert cost_text(1, 2, replace(batch, runs_s={}), ("smt",)) == "1 machines, 4 runs; cost nothing here: smt"
+    assert cost_text(16, 5, batch, ()) == f"16 machines, 240 runs, some {run_s:g} s of the guest's time each"
+    assert cost_text(1, 2, replace(batch, runs_s={}), ("smt",)) == "1 machines, 6 runs; cost nothing here: smt"
 
 
 def test_without_a_machine_there_is_nothing_to_change() -> None:

@@ -13,6 +13,7 @@ from policy_lake.files import atomic_write
 from policy_lake.model import Candidate, Finding, Verdict, to_json
 from policy_lake.topology import HostCpus, Topology, outside
 from tasks.host import cpus as host_cpus
+from tasks.host.guest import Shape
 from tasks.host.settings import Settings
 from tasks.run import promote as promoting
 from tasks.run.batch import Evidence
@@ -41,7 +42,8 @@ def _promote(tmp_path, stages):
     again = replace(BEST, id="score-2", confirms=BEST.id)
     lake = SimpleNamespace(scores=lambda *_: [again])
     atomic_write(settings.object_dir / f"{sha('object')}.bpf.o", b"object")
-    scope = SimpleNamespace(settings=settings, run_id="run-1", workload=SimpleNamespace(id="batch"), lake=lake)
+    workload = SimpleNamespace(id="batch")
+    scope = SimpleNamespace(settings=settings, run_id="run-1", workload=workload, shape=Shape(Topology()), lake=lake)
     return promote(scope, [Tried(WINNER, BEST)]), settings
 
 
@@ -69,7 +71,7 @@ def elsewhere(monkeypatch, *findings):
     """The host is another than what the winner met as a candidate, and what a guest like it finds is this."""
     asked = []
 
-    def verify(data, arguments, settings, topologies, **more):
+    def verify(data, arguments, settings, shape, topologies, **more):
         asked.append((data, arguments, tuple(topologies), more))
         survive = replace(stage_of("survive", 1.0, findings), topologies=() if findings else tuple(topologies))
         return [verdict_of([survive])]

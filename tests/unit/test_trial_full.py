@@ -14,11 +14,13 @@ from trial_cases import guest_in, spec
 from policy_lake.errors import InfraError
 from policy_lake.topology import Topology
 from tasks.fleet.fan_out import Failure, ItemOutcome
+from tasks.host.guest import Shape
 from tasks.trial import full
 from verifier_vm.judge.suite import elsewhere, parts
 from verifier_vm.verdict import stage_of, verdict_of
 
 PARTS = parts("full")
+SHAPE = Shape(Topology())
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def tier(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(full, "fan_out", fan_out)
         settings = spec(tmp_path).settings
         on_part = {"on_part": lambda name, topology, ok: heard.append((name, ok))} if options.pop("hear", True) else {}
-        return full.verify_full_tier(b"object", ("a=1",), settings, **on_part, **options), heard, seen
+        return full.verify_full_tier(b"object", ("a=1",), settings, SHAPE, **on_part, **options), heard, seen
 
     return verify
 
@@ -95,6 +97,7 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
         cgroups=False,
         hotplug=False,
         settings=settings,
+        shape=replace(SHAPE, cold=True),
         topologies=(),
     )
     assert full.do_part(order) == "verdict"
@@ -122,7 +125,7 @@ def test_elsewhere_is_a_guest_of_each_topology_one_after_another(
     monkeypatch.setattr(full, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path))
     monkeypatch.setattr(full, "verify_part", verify)
     settings = spec(tmp_path).settings
-    made = full.verify_elsewhere(b"o", ("a=1",), settings, TOPOLOGIES, **promised)
+    made = full.verify_elsewhere(b"o", ("a=1",), settings, SHAPE, TOPOLOGIES, **promised)
     assert made == [elsewhere(topology).name for topology in TOPOLOGIES]
     assert [shape.topology for shape in asked[::2]] == list(TOPOLOGIES)
     for topology, (data, arguments, part, more) in zip(TOPOLOGIES, asked[1::2], strict=True):
@@ -130,4 +133,4 @@ def test_elsewhere_is_a_guest_of_each_topology_one_after_another(
         assert more.pop("trusted").func is full.trusted_object
         told = {"cgroups": False, "hotplug": True, **promised}
         assert more == {**told, "deadline_s": settings.trial_deadline_s}
-    assert full.verify_elsewhere(b"o", (), settings, ()) == []
+    assert full.verify_elsewhere(b"o", (), settings, SHAPE, ()) == []

@@ -13,8 +13,9 @@ from bpf.build import PolicyObject
 from policy_lake.codes import Code
 from policy_lake.model import Finding
 from policy_lake.records import Regression
+from policy_lake.topology import Topology
 from tasks import verify as verifying
-from tasks.host.guest import Guest
+from tasks.host.guest import Guest, Shape
 from tasks.host.settings import Settings
 from tasks.trial.static import Checked
 from tasks.verify import VerifyOptions, verify_in_guest
@@ -31,7 +32,7 @@ NO_CGROUPS = stage_of("object", 0.1, [Finding("F41", "note", "no cgroup callback
 def further(monkeypatch, checked, scenario="good policy", **options):
     vm, stages = FakeVM(scenario).install(monkeypatch, gate), []
     guest = Guest(WALL, None, "")
-    verdict = verify_in_guest(checked, guest, Settings(), VerifyOptions(**options), stages.append)
+    verdict = verify_in_guest(checked, guest, Shape(Topology()), Settings(), VerifyOptions(**options), stages.append)
     return verdict, vm, stages
 
 
@@ -46,7 +47,7 @@ def test_stages_and_guests_are_told_of_as_they_end(monkeypatch):
     heard = []
     for checked in (Checked((GOOD,), MADE), Checked((GOOD, BAD), None)):
         verify_in_guest(
-            checked, Guest(WALL, None, ""), Settings(), VerifyOptions(), lambda _: None,
+            checked, Guest(WALL, None, ""), Shape(Topology()), Settings(), VerifyOptions(), lambda _: None,
             lambda name, ok: heard.append((name, ok)),
         )  # fmt: skip
     assert heard == [("source", True), ("guest: short", True), ("source", True), ("object", False)]
@@ -91,7 +92,7 @@ def test_what_passed_meets_what_others_of_its_name_failed_in_and_what_did_not_do
     known = [Regression("r", "", "x", "W6 seconds=1", "F13")]
     asked = []
 
-    def meet(verdict, checked, settings, regressions, on_case):
+    def meet(verdict, checked, settings, shape, regressions, on_case):
         asked.append(regressions)
         on_case("W6 seconds=1")
         return verdict

@@ -32,6 +32,7 @@ CHECKED = Checked((CLAIMS,), PolicyObject(b"object", "", 0.1), ("a=1",))
 NOTED = stage_of("survive", 1.0, [Finding("F41", "note", "no cgroup callbacks")])
 IN_GUEST = Verdict(True, None, (NOTED,), ops="mine", kernel="7.3", coverage=TRIED)
 PLACES = (Topology(8),)
+SHAPE = Shape(Topology(), machine="mine")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def call(**options: Any) -> tuple[Verdict, Any, list[str]]:
         said: list[str] = []
         asked.clear()
-        return verify_in_guest(CHECKED, guest, settings, VerifyOptions(**options), said.append), asked, said
+        return verify_in_guest(CHECKED, guest, SHAPE, settings, VerifyOptions(**options), said.append), asked, said
 
     call.guest, call.settings = guest, settings  # type: ignore[attr-defined]
     return call
@@ -86,16 +87,18 @@ def test_each_kind_of_guest_is_asked_for_what_the_policy_claims_and_the_user_wan
         assert more["trusted"]() == ("trusted", guests.guest.kernel)
         _, asked, said = guests(check_all=check_all, tier="full")
         given, more = asked["full"]
-        assert given == (b"object", ("a=1",), guests.settings) and said == ["boot", "up for 6 h: passed"]
+        assert given == (b"object", ("a=1",), guests.settings, SHAPE) and said == ["boot", "up for 6 h: passed"]
         assert more == {"check_all": check_all, "cgroups": CHECKED.cgroups, "hotplug": CHECKED.hotplug,
                         "topologies": PLACES * 2}  # fmt: skip
     assert CHECKED.cgroups and CHECKED.hotplug
-    assert guests(only=CASE)[1]["alone"] == ((CHECKED, guests.settings), CASE)
+    assert guests(only=CASE)[1]["alone"] == ((CHECKED, guests.settings, SHAPE), CASE)
 
 
 def test_a_static_rejection_has_the_object_it_is_about() -> None:
     bad = stage_of("object", 0.1, [Finding("F03", "reject", "never consumed")])
-    verdict = verify_in_guest(Checked((bad,), CHECKED.made), None, spec(Path("/none")).settings, VerifyOptions(), print)  # type: ignore[arg-type]
+    verdict = verify_in_guest(
+        Checked((bad,), CHECKED.made), None, SHAPE, spec(Path("/none")).settings, VerifyOptions(), print
+    )  # type: ignore[arg-type]
     assert not verdict.accepted and verdict.object_sha256 == hashlib.sha256(b"object").hexdigest()
 
 

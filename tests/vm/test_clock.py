@@ -25,7 +25,7 @@ from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.machine import clock
-from verifier_vm.machine.qemu import Machine
+from verifier_vm.machine.qemu import SEEN_L2_KIB, SEEN_LLC_KIB, Machine
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
@@ -195,6 +195,9 @@ def test_the_guest_sees_the_topology_that_was_asked_for(machine, program, asked,
 
     assert [cpu["threads"] for cpu in cpus] == each(threads)
     assert [cpu["l3"] for cpu in cpus] == each(l3)
+    # a score's report says so where the machine's are others
+    sizes = {(cpu["l2_size"], cpu["l3_size"], cpu["capacity"]) for cpu in cpus}
+    assert sizes == {(f"{SEEN_L2_KIB}K", f"{SEEN_LLC_KIB}K", "1024")}
     online = seen["nodes"].pop("online")
     assert online == ("0" if asked.nodes == 1 else f"0-{asked.nodes - 1}")
     assert list(seen["nodes"].values()) == nodes
@@ -247,7 +250,7 @@ def test_a_killed_taker_leaves_nothing_that_is_used_later(machine, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from policy_lake.guest import GuestJob
-        from verifier_vm.machine.qemu import Machine
+        from verifier_vm.machine.qemu import SEEN_L2_KIB, SEEN_LLC_KIB, Machine
         from verifier_vm.machine.vm import run
         machine = Machine(Path({str(machine.kernel)!r}), Path({str(machine.initrd)!r}),
                           clock=Path({str(machine.clock)!r}), snapshots=Path({str(tmp_path)!r}))

@@ -19,6 +19,9 @@ from policy_lake.topology import Topology
 from verifier_vm.machine.model import Model
 
 Accel = Literal["kvm", "tcg"]
+# What the guest's kernel sees of any machine under TCG: QEMU 10 has an option for which CPUs share a cache, and none
+# for how large it is or how fast a CPU is (docs/machines.md tells what was tried).
+SEEN_L2_KIB, SEEN_LLC_KIB = 512, 16384
 QEMU = "qemu-system-x86_64"
 MIN_QEMU = (9, 1)
 # loglevel=5 puts warnings on the console, which is evidence; a panic ends QEMU at once (-no-reboot, panic=-1). The

@@ -13,8 +13,6 @@
 #include "vclock.h"
 #include "vcpus.h"
 
-#define FNV_OFFSET 0xcbf29ce484222325ull
-#define FNV_PRIME 0x100000001b3ull
 #define WITHIN_CALL 2			 /* a call's return address less this is within the call, as QEMU counts */
 #define LEAST_STEP_PS (1000 * PS_PER_NS) /* a guest that floods timers still gets on */
 
@@ -38,25 +36,26 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t local_now_ps(void)
+uint64_t clock_local_ps(void)
 {
 	return current->local_ps + slot_used_ps();
 }
 
-/* Hands the time that the slot has used so far to those who model the machine. */
-static void book(uint64_t now_ps)
+uint64_t clock_book(void)
 {
+	uint64_t now_ps = clock_local_ps();
+
 	speed_ran(current->index, now_ps - booked_ps);
 	caches_ran(current->index, now_ps - booked_ps);
 	booked_ps = now_ps;
+	return now_ps;
 }
 
 /* Books what the slot has used, and makes the next block start another. Returns what else happened. */
 static uint64_t end_slot(void)
 {
-	uint64_t happened = slot_happened(), now_ps = local_now_ps();
+	uint64_t happened = slot_happened(), now_ps = clock_book();
 
-	book(now_ps);
 	current->local_ps = now_ps;
 	if (happened & HALTED) {
 		current->halted = true;
@@ -104,18 +103,6 @@ static void wake_up(void)
 	horizon_ps = min(horizon_ps, current->local_ps + settings.quantum_ps);
 }
 
-/* FNV-1a (Fowler, Noll, Vo) over which vCPU and when: for comparing runs, not against forgery. */
-static uint64_t hashed(uint64_t hash)
-{
-	uint64_t word[2] = { vcpu_number(), local_now_ps() };
-	const unsigned char *byte = (const unsigned char *)word;
-	size_t i;
-
-	for (i = 0; i < sizeof(word); i++)
-		hash = (hash ^ byte[i]) * FNV_PRIME;
-	return hash;
-}
-
 /*
  * The slot is used up, or something happened in it, or QEMU went on to another vCPU. The block that begins at the host's
  * `pc` is executed then, unless the vCPU is ahead of others: QEMU goes on to the next whenever one spins, and a block of each
@@ -140,7 +127,7 @@ static void slot_ends(unsigned int unreliable, void *nothing)
 	booked_ps = current->local_ps;
 	if (machine)
 		stats->paid = paid;
-	stats->hash = hashed(stats->hash);
+	stats->hash = fingerprint(stats->hash, clock_local_ps());
 	stats->slots++;
 	stats->virtual_ns = current->local_ps / PS_PER_NS;
 	if (poked || baton_taken()) {
@@ -173,31 +160,6 @@ void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps)
 	slot_charge(tb, ps, slot_ends);
 }
 
-/* The task that comes pays before its first instruction. */
-static void pay_for_switch(void)
-{
-	book(local_now_ps());
-	slot_pay(caches_switched(current->index, registers_rsi()));
-}
-
-void clock_footprint(unsigned int unused, void *bytes)
-{
-	(void)unused;
-	book(local_now_ps());
-	caches_footprint(current->index, (uintptr_t)bytes);
-}
-
-void clock_switched(unsigned int unused, void *nothing)
-{
-	(void)unused;
-	(void)nothing;
-	if (machine)
-		pay_for_switch();
-	stats->switch_hash = hashed(stats->switch_hash);
-	stats->switches++;
-	executed_switched();
-}
-
 unsigned int clock_vcpu(void)
 {
 	return vcpu_number();
@@ -205,7 +167,7 @@ unsigned int clock_vcpu(void)
 
 uint64_t clock_vcpu_now_ps(void)
 {
-	latest_ps = max(latest_ps, local_now_ps());
+	latest_ps = max(latest_ps, clock_local_ps());
 	return latest_ps;
 }
 
@@ -275,7 +237,7 @@ static void vcpu_made(unsigned int index)
 
 void clock_install(uint64_t plugin_id)
 {
-	stats->hash = stats->switch_hash = FNV_OFFSET;
+	stats->hash = stats->switch_hash = FINGERPRINT_OF_NOTHING;
 	slot_make();
 	qemu_on_vcpu(plugin_id, vcpu_made);
 }

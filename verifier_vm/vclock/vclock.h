@@ -50,9 +50,9 @@ extern struct stats *stats;
 void clock_install(uint64_t plugin_id);
 struct qemu_plugin_tb;
 void clock_charge(struct qemu_plugin_tb *tb, uint64_t ps);	/* each time that the block begins; while it is translated */
-void clock_switched(unsigned int unused, void *nothing);	/* the block that begins the guest's context switch calls it */
-void clock_freeze(unsigned int unused, void *on);		/* … and those that begin and end a wait for the host */
-void clock_footprint(unsigned int unused, void *bytes);		/* … and those in which a program tells its working set */
+void clock_freeze(unsigned int unused, void *on);		/* the blocks that begin and end a wait for the host call it */
+uint64_t clock_local_ps(void);		/* the time of the current vCPU */
+uint64_t clock_book(void);		/* the same, after those who model the machine were handed what the slot used so far */
 uint64_t clock_vcpu_now_ps(void);	/* of the vCPU being executed; never less than any earlier answer */
 uint64_t clock_main_now_ps(void);
 void clock_idle(void);			/* every vCPU has halted */
@@ -66,6 +66,12 @@ void clock_yield(void);			/* the vCPU being executed may have sent an interrupt 
 unsigned int clock_vcpu(void);		/* which vCPU is being executed, from 0 on in the order in which they were first seen */
 
 void *clock_cpu(void);			/* QEMU's object for it */
+
+/* switches.c: what happens when the guest's kernel goes on with another task */
+#define FINGERPRINT_OF_NOTHING 0xcbf29ce484222325ull
+uint64_t fingerprint(uint64_t hash, uint64_t ps);		/* the same after something happened then on the current vCPU */
+void clock_switched(unsigned int unused, void *nothing);	/* the block that begins the guest's context switch calls it */
+void clock_footprint(unsigned int unused, void *bytes);		/* … and those in which a program tells its working set */
 
 /* blocks.c: what instructions are charged */
 void blocks_install(uint64_t plugin_id);

@@ -235,6 +235,12 @@ static int topology(void)
 		field("package", CPU "topology/core_siblings_list", i);
 		printf(",");
 		field("l3", CPU "cache/index3/shared_cpu_list", i);
+		printf(",");
+		field("l2_size", CPU "cache/index2/size", i);
+		printf(",");
+		field("l3_size", CPU "cache/index3/size", i);
+		printf(",");
+		field("capacity", CPU "cpu_capacity", i);
 		printf("}");
 	}
 	printf("],\"nodes\":{");
