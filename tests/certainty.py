@@ -14,6 +14,7 @@ CERTAINTY = (
     ("F02", "the result of create_dsq ignored", "suspicion", "it fails only where memory is short"),
     ("F03", "a known queue that nobody takes from", "proof", "who waits there never runs again"),
     ("F03", "dispatch finds nothing and has not looked into a queue", "suspicion", "some other CPU, or a later call, may"),
+    ("F03", "dispatch hangs on a count that only falls or only rises", "suspicion", "it comes there in time, and whether somebody is then stuck the guest sees"),
     ("F04, F05, F06", "built-in ids made, moved from or ordered; two orders in one queue", "proof", _KERNEL),
     ("F07", "two inserts on one path", "proof", _KERNEL),
     ("F08", "another task inserted in select_cpu or enqueue", "proof", _KERNEL),

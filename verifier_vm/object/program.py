@@ -61,6 +61,11 @@ class Program:
     open: set[tuple[str, int]] = field(default_factory=set)
     externs: dict[str, bytes] = field(default_factory=dict)
 
+    def line_of(self, pc: int) -> int:
+        """The pc at which the source line of an instruction begins; -1 where there is none in its function."""
+        start = max((start for start in self.functions if start <= pc), default=0)
+        return next((at for at in range(pc, start - 1, -1) if at in self.lines), -1)
+
 
 def read_program(data: bytes) -> Program:
     """The program in an ELF object; ObjectError when there is none that can be read."""

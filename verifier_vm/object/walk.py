@@ -7,6 +7,9 @@ record of the task are one, unless what they know of memory and branches differs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from verifier_vm.object import limits
 from verifier_vm.object.alu import Alu
 from verifier_vm.object.asked import note_condition
@@ -27,16 +30,20 @@ from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_vtime
 
 MAY_GOTO = 0xE0
+NONE: Mapping[int, bool] = MappingProxyType({})
 CPU_NUMBERS = (*CPU_GIVERS, *CPU_COUNTERS)
 # Their second argument is a function that runs later, outside the callback.
 LATER = ("timer_set_callback", "bpf_wq_set_callback_impl", "bpf_wq_set_callback")
 
 
 class Walk:
-    """One object's walk; `record` is what it saw, `later` the functions that a callback starts to run later."""
+    """One object's walk; `record` is what it saw, `later` the functions that a callback starts to run later.
 
-    def __init__(self, program: Program) -> None:
-        self.record, self.values = Record(), Values()
+    `decided` are conditional jumps, by pc, that are taken for known: whether they jump.
+    """
+
+    def __init__(self, program: Program, decided: Mapping[int, bool] = NONE) -> None:
+        self.record, self.values, self._decided = Record(), Values(), decided
         self.later: dict[int, str] = {}
         self._code, self._own_lines = program.code, own_lines(program)
         self._flow = read_flow(program)
@@ -161,6 +168,10 @@ class Walk:
         for way, holds in ((taken, op), (state, OPPOSITE[op])):
             heed_result(way, holds, a, b)
             heed_missing(way, holds, a, b, first=self._entry in FIRST)
+        if (jumps := self._decided.get(state.pc)) is not None:
+            can_take, can_pass = can_take and jumps, can_pass and not jumps
+            for way in (taken, state):
+                way.path = way.path._replace(decided=True)
         if can_take and can_pass:
             self._pending.append(taken)
         elif can_take:
@@ -172,8 +183,10 @@ class Walk:
     def _note_test(self, state: State, op: int, a: Value, b: Value, width: int) -> None:
         condition = Condition(op, a, b, width)
         note_condition(self.record, condition)
+        if self._entry == "dispatch":
+            self.record.add_test(self.record.tests, state.pc, condition)
         if comes_from(a, *CPU_NUMBERS) or comes_from(b, *CPU_NUMBERS):
-            self.record.add_cpu_test(state.pc, condition)
+            self.record.add_test(self.record.cpu_tests, state.pc, condition)
         note_name(state, self.record, op, a, b, self.values.made_of)
         for value, number in ((a, b), (b, a)):
             if isinstance(number, int) and comes_from(value, *CPU_GIVERS):
