@@ -37,7 +37,7 @@ BUGS = {
     "F15": "vtime: a new task starts with none of its own",
     "F16": "weights are ignored or work the wrong way round",
     "F17": "CPU time is charged from what is left of a slice",
-    "F18": "vtime: the queue's clock goes back",
+    "F18": "who comes last goes first: the queue's clock goes back, or all go to its head",
     "F19": "slices do not end, and nothing ends them",
     "F20": "slices of 0",
     "F21": "CPUs idle beside a task that waits",
