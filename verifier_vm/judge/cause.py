@@ -142,7 +142,8 @@ def bound_go_first(scene: Scene) -> Explained | None:
         cause, how = words.BOUND_FIRST, "that are bound to their CPU and go first"
         how += f", in {queue_in_words(queues[0])}" if queues else ""
     task, left = running[0], f"{running[0].slice_ns / 1e6:.1f} ms left"
-    why = f"starved by tasks {how}: {waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slices end ({left})"
+    who = f"CPU {task.cpu} runs {task.name}, whose slices end ({left})"
+    why = f"starved by tasks {how}: {waits(scene.stuck)}, while {who}"
     return Explained(cause, why, "evidence" if local else "guess")
 
 
