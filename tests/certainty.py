@@ -18,7 +18,7 @@ CERTAINTY = (
     ("F04, F05, F06", "built-in ids made, moved from or ordered; two orders in one queue", "proof", _KERNEL),
     ("F07", "two inserts on one path", "proof", _KERNEL),
     ("F08", "another task inserted in select_cpu or enqueue", "proof", _KERNEL),
-    ("F09", "inserts in a loop that never asks for free slots", "open", "how often it goes round is not known"),
+    ("F09", "inserts in a loop that never asks for free slots, and is not known to end within the buffer", "open", "how often it goes round is not known"),
     ("F10", "a CPU by number in enqueue, and no look at the task's mask", "proof", "any bound task ends the policy"),
     ("F10", "the same by mask alone, with SCX_OPS_ENQ_MIGRATION_DISABLED", "proof", "the mask of such a task is as wide as ever when it is enqueued"),
     ("F11", "a pick that can fail, used as a CPU without a look", "proof", _KERNEL),

@@ -30,6 +30,7 @@ PLACES = 500  # places of memory that are told apart there
 FRAMES = 8  # the kernel's own limit of calls within calls
 VISITS = 12  # states of one place that are told apart before what is known of memory and branches is dropped
 WIDEN_VISITS = 48  # and before numbers that still change are dropped
+COUNTED_VISITS = 400  # the same where it is counted what dispatch inserts
 EVENTS = 4_000  # calls and writes recorded in one object
 CONDITIONS = 400  # comparisons of time, numbers, levels and names, each, that are kept
 TESTS = 8  # comparisons at one place

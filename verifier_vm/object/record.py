@@ -20,7 +20,8 @@ class Path(NamedTuple):
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
     local queue; checked: the result that says whether the last of these worked; looked: ids of the queues that dispatch
     looked into, SOME_QUEUE where it is not known which, FOUND where one had something; made: maps that hold something
-    for the task or cgroup, where the kernel first shows it; decided: it came by a jump that the walk was told of.
+    for the task or cgroup, where the kernel first shows it; decided: it came by a jump that the walk was told of;
+    dispatched: how many tasks dispatch inserted, in a walk that counts them.
     """
 
     inserted: tuple[int, ...] = ()
@@ -32,6 +33,7 @@ class Path(NamedTuple):
     looked: frozenset[int] = frozenset()
     made: frozenset[str] = frozenset()
     decided: bool = False
+    dispatched: int = 0
 
 
 @dataclass(frozen=True, slots=True)

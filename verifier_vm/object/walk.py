@@ -8,7 +8,6 @@ record of the task are one, unless what they know of memory and branches differs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from verifier_vm.object import limits
 from verifier_vm.object.alu import Alu
@@ -24,13 +23,12 @@ from verifier_vm.object.kernel import CPU_COUNTERS, CPU_GIVERS, DELETES, ENDING,
 from verifier_vm.object.memory import Memory, is_atomic
 from verifier_vm.object.names import note_name
 from verifier_vm.object.outcomes import heed_missing, heed_result
-from verifier_vm.object.program import Program
+from verifier_vm.object.program import Program, own_lines
 from verifier_vm.object.record import Condition, Ending, Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_vtime
 
 MAY_GOTO = 0xE0
-NONE: Mapping[int, bool] = MappingProxyType({})
 CPU_NUMBERS = (*CPU_GIVERS, *CPU_COUNTERS)
 # Their second argument is a function that runs later, outside the callback.
 LATER = ("timer_set_callback", "bpf_wq_set_callback_impl", "bpf_wq_set_callback")
@@ -38,18 +36,22 @@ LATER = ("timer_set_callback", "bpf_wq_set_callback_impl", "bpf_wq_set_callback"
 
 class Walk:
     """One object's walk; `record` is what it saw, `later` the functions that a callback starts to run later.
-
-    `decided` are conditional jumps, by pc, that are taken for known: whether they jump.
+    `decided` are conditional jumps, by pc, that are taken for known: whether they jump. `most_dispatched`: up to which
+    what dispatch inserts is counted.
     """
 
-    def __init__(self, program: Program, decided: Mapping[int, bool] = NONE) -> None:
-        self.record, self.values, self._decided = Record(), Values(), decided
+    def __init__(
+        self, program: Program, decided: Mapping[int, bool] | None = None, *, most_dispatched: int = 0
+    ) -> None:
+        self.record, self.values, self._decided = Record(), Values(), decided or {}
         self.later: dict[int, str] = {}
         self._code, self._own_lines = program.code, own_lines(program)
         self._flow = read_flow(program)
         self._alu = Alu(self.values, self.record, self._flow.looping)
         self._memory = Memory(program, self.values, self.record, self._flow)
         self._calls = Calls(program, self.values, self.record, self._memory, self._flow)
+        self._calls.most_dispatched = most_dispatched
+        self._widens = limits.COUNTED_VISITS if most_dispatched else limits.WIDEN_VISITS
         self._frames = Frames(self.values, self.record, self._flow, self._alu, self._calls)
 
     def entry(self, name: str, pc: int) -> None:
@@ -93,7 +95,7 @@ class Walk:
         live = self._flow.live[state.pc]
         place = (state.pc, state.chain)
         visits, last = self._visits.get(place, (0, state))
-        if visits > limits.WIDEN_VISITS and (state.looping or state.pc in self._flow.looping):
+        if visits > self._widens and (state.looping or state.pc in self._flow.looping):
             state.forget_registers(last, live, self.values)
         state.forget_settled(self._flow)
         earlier = self._seen.setdefault(state.key(live), [])
@@ -248,15 +250,3 @@ class Walk:
         self.record.add_ending(
             Ending(self._entry, state.path, result, state.pc, state.line, state.exact, negative))  # fmt: skip
         return False
-
-
-def own_lines(program: Program) -> set[int]:
-    """The pcs at which a line of the policy's own begins: not a header's, nor the one that opens a function, to which
-    the compiler also puts down how it ends."""
-    pcs: set[int] = set()
-    for function in program.functions.values():
-        lines = {pc: at for pc in range(function.start, function.end) if (at := program.lines.get(pc))}
-        own = {pc: line for pc, (file, line) in lines.items() if not file.endswith(".h")}
-        opening = min(own.values(), default=0)
-        pcs.update(pc for pc, line in own.items() if line != opening)
-    return pcs
