@@ -1,5 +1,6 @@
 // fails: survive: runnable task stall | made no progress
-// bug: F03
+// bug: F03, seen as F03 or F13
+// either: a CPU that has counted out looks no more, and who is stuck is bound to it or not
 // SPDX-License-Identifier: GPL-2.0-only
 /* One queue, and each CPU counts its turns: after so many it takes nobody any more. */
 #include "sx/sx.h"
