@@ -68,6 +68,11 @@ CASE(ok_as_given)
 	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 }
 
+CASE(ok_another_flag)
+{
+	sx_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags | SX_ENQ_WAKEUP);
+}
+
 CASE(ok_by_vtime)
 {
 	sx_insert_vtime(p, QUEUE, SCX_SLICE_DFL, p->scx.dsq_vtime, enq_flags | SX_ENQ_HEAD);
