@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from policy_lake.coverage import Branch, Coverage, FileCoverage, Share
+from control_plane.outcomes import outcome
+from policy_lake.coverage import END, Branch, Coverage, FileCoverage, Share
 from policy_lake.limits import CPUS
 
 MOST_NOT_TRIED = 12  # lines; --coverage shows all
@@ -27,11 +28,11 @@ def _share(share: Share) -> str:
     return f"{share.percent:g} % ({share.ran} of {share.of})"
 
 
-def not_tried(coverage: Coverage) -> list[str]:
+def not_tried(coverage: Coverage, source: Path) -> list[str]:
     """The branches that were not tried, a place a line, the policy's own file first."""
     ways: dict[tuple[str, int, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for branch, to in coverage.not_tried():
-        ways[branch.file, branch.line, branch.column][_way(branch, to)].append(branch.program)
+    for branch, way in _ways(coverage, source):
+        ways[branch.file, branch.line, branch.column][way].append(branch.program)
     order = sorted(ways, key=lambda place: ("/" in place[0].removeprefix("source/"), place))
     never = [f"{program}: never called" for program in coverage.never_ran]
     return never + [f"{_name(file)}:{line}:{column}: {_told(ways[file, line, column])}" for file, line, column in order]
@@ -41,8 +42,29 @@ def _told(ways: dict[str, list[str]]) -> str:
     return "; ".join(f"{way} in {', '.join(dict.fromkeys(programs))}" for way, programs in ways.items())
 
 
-def _way(branch: Branch, to: int) -> str:
-    way = "the loop" if branch.number < 0 else f"to line {to}" if to else "one way"
+def _ways(coverage: Coverage, source: Path) -> Iterator[tuple[Branch, str]]:
+    """Each way that was not tried, in words."""
+    texts: dict[str, list[str]] = {}
+    for branch in coverage.conditions:
+        for fate, to, other in branch.ways:
+            if fate == "not tried":
+                if branch.file not in texts:
+                    texts[branch.file] = _text_of(branch.file, source)
+                yield branch, _way(branch, to, outcome(texts[branch.file], branch.line, to, other))
+
+
+def _text_of(file: str, source: Path) -> list[str]:
+    """The lines of a file that coverage names: the policy's own, or one of our headers."""
+    if Path(file).name == source.name:
+        return source_lines(source)
+    ours = file.startswith("bpf/") and ".." not in Path(file).parts
+    return source_lines(Path(__file__).parents[1] / file) if ours else []
+
+
+def _way(branch: Branch, to: int, holds: bool | None) -> str:
+    way = "the loop" if branch.number < 0 else "to the end" if to == END else f"to line {to}" if to else "one way"
+    if holds is not None and branch.number >= 0:
+        way = f"where it {'holds' if holds else 'does not hold'}{f', {way}' if to else ''}"
     if branch.cpus > CPUS.high:
         return f"{way} (of {branch.cpus} CPUs, more than a guest can have)"
     return f"{way} (try --topology cpus={branch.cpus})" if branch.cpus else way
@@ -54,7 +76,7 @@ def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
     if own is None:
         yield f"no line of {source.name} has code"
         return
-    notes = notes_of(coverage, own.file)
+    notes = notes_of(coverage, own.file, source)
     yield f"{source.name}: {LEGEND}"
     for number, text in enumerate(source_lines(source), 1):
         yield f"{mark(own, number)} {number:>5} {text}".rstrip()
@@ -73,18 +95,18 @@ def own_file(coverage: Coverage, source: Path) -> FileCoverage | None:
 def source_lines(source: Path) -> list[str]:
     """The lines of a policy's file, what cannot be printed replaced; none of one that is an object or is gone."""
     try:
-        text = source.read_bytes()[:MOST_BYTES].decode(errors="replace") if source.suffix == ".c" else ""
+        text = source.read_bytes()[:MOST_BYTES].decode(errors="replace") if source.suffix in (".c", ".h") else ""
     except OSError:
         text = ""
     return ["".join(c if c.isprintable() else "?" for c in line.expandtabs()) for line in text.splitlines()]
 
 
-def notes_of(coverage: Coverage, file: str) -> dict[int, list[str]]:
+def notes_of(coverage: Coverage, file: str, source: Path) -> dict[int, list[str]]:
     """Which ways of the branches of a line were not tried, in words, by line."""
     notes: dict[int, list[str]] = defaultdict(list)
-    for branch, to in coverage.not_tried():
+    for branch, way in _ways(coverage, source):
         if branch.file == file:
-            notes[branch.line].append(f"{_way(branch, to)} (column {branch.column}, in {branch.program})")
+            notes[branch.line].append(f"{way} (column {branch.column}, in {branch.program})")
     return notes
 
 

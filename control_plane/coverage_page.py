@@ -25,13 +25,13 @@ def coverage_page(coverage: Coverage, source: Path) -> str:
     """HTML that needs no other file; every text of the policy's is escaped."""
     own = own_file(coverage, source)
     rows: list[str] = []
-    notes = notes_of(coverage, own.file) if own else {}
+    notes = notes_of(coverage, own.file, source) if own else {}
     for number, text in enumerate(source_lines(source) if own else (), 1):
         assert own
         sign = mark(own, number)
         rows.append(_row(CLASSES[sign], sign, str(number), text))
         rows += [_row("note", "", "", f"not tried: {note}") for note in notes.get(number, ())]
-    places = "".join(f"<li>{escape(place)}</li>" for place in not_tried(coverage))
+    places = "".join(f"<li>{escape(place)}</li>" for place in not_tried(coverage, source))
     table = f"<table>{''.join(rows)}</table>" if own else f"<p>no line of {escape(source.name)} has code</p>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>coverage of {escape(source.name)}</title>'

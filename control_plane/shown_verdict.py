@@ -10,7 +10,7 @@ from rich.panel import Panel
 from control_plane.output import err, escape, escape_lines, out
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 from tasks.verify import Verified
-from verifier_vm.verdict import rejection_of
+from verifier_vm.verdict import LACKED, lacks, rejection_of
 
 
 def show_verdict(file: Path, done: Verified) -> None:
@@ -18,7 +18,8 @@ def show_verdict(file: Path, done: Verified) -> None:
     console, verdict = out(), done.verdict
     for stage in verdict.stages:
         mark = "[green]ok  [/]" if stage.ok else "[red]FAIL[/]"
-        console.print(f"  {mark} {escape(stage.name):<8} {stage.seconds:6.2f} s{_aside(stage)}", soft_wrap=True)
+        aside = _aside(stage, verdict)
+        console.print(f"  {mark} {escape(stage.name):<8} {stage.seconds:6.2f} s{aside}", soft_wrap=True)
     _show_open(verdict)
     for stage in verdict.stages:
         if (rejection := rejection_of(stage)) is not None:
@@ -34,14 +35,20 @@ def show_verdict(file: Path, done: Verified) -> None:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
 
 
-def _aside(stage: Stage) -> str:
-    notes = sum(finding.level == "note" for finding in stage.findings)
+def _aside(stage: Stage, verdict: Verdict) -> str:
+    notes = sum(finding.level == "note" and not lacks(finding, verdict.stages) for finding in stage.findings)
     return f"  {notes} note{'s' * (notes != 1)}" if notes else ""
 
 
 def _show_open(verdict: Verdict) -> None:
     """What was noted, and the questions that the static stages left to the guest, with what came of each."""
     findings = [finding for stage in verdict.stages for finding in stage.findings]
+    needs = {need for finding in findings if (need := lacks(finding, verdict.stages))}
+    if lacked := [need for need in LACKED if need in needs]:
+        words = ", ".join(LACKED[need] for need in lacked)
+        hosts = " ".join(f"--require {need}" for need in lacked)
+        out().print(f"  [cyan]note[/] not there: {words}; for hosts that need it: {hosts}", soft_wrap=True)
+    findings = [finding for finding in findings if not lacks(finding, verdict.stages)]
     for level, word in (
         ("note", "[cyan]note[/]"),
         ("suspicion", "[yellow]suspicion[/]"),

@@ -75,7 +75,7 @@ def verify_command(
     if sources:
         _show_sources(done.verdict.coverage, file)
     else:
-        _show_not_tried(done.verdict.coverage)
+        _show_not_tried(done.verdict.coverage, file)
     if options.only and done.verdict.accepted:
         out().print("no token: one situation alone is no verdict", soft_wrap=True)
     elif result.coverage_shortfall and done.verdict.accepted:
@@ -189,11 +189,11 @@ def _none_to_sign(verdict: Verdict, options: VerifyOptions) -> NoToken | None:
     return None
 
 
-def _show_not_tried(coverage: Coverage | None) -> None:
+def _show_not_tried(coverage: Coverage | None, file: Path) -> None:
     if coverage is None:
         return
     out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
-    places = not_tried(coverage)
+    places = not_tried(coverage, file)
     for place in places[:MOST_NOT_TRIED]:
         out().print(f"  not tried {escape(place)}", soft_wrap=True)
     if len(places) > MOST_NOT_TRIED:

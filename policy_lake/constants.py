@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from policy_lake.knobs import MOST_BYTES, NAME, OPS_FLAG, OPS_USE, KnobError, canonical, check_size, quoted
+from policy_lake.errors import InputError
+from policy_lake.knobs import MOST_BYTES, NAME, OPS_FLAG, OPS_USE, KnobError, bounds, canonical, check_size, quoted
 from policy_lake.model import Knob, Policy
 
 MOST_NEAR = 5  # names that are shown in place of one that is not there
@@ -50,3 +51,28 @@ def _takes(knob: Knob, value: object) -> bool:
     except KnobError:
         return False
     return True
+
+
+def check_sets(knobs: Iterable[Knob], sets: Mapping[str, object]) -> None:
+    """InputError for a value of `--set` that its variable does not take, which names the variable with its C type."""
+    for knob in knobs:
+        if knob.name not in sets:
+            continue
+        try:
+            canonical(knob, sets[knob.name])
+        except KnobError:
+            raise InputError(f"--set {knob.name}: {takes(knob)}, not {quoted(sets[knob.name])}") from None
+
+
+def takes(knob: Knob) -> str:
+    """What a constant takes, after its declaration: `u32 slice takes a whole number from 0 to 4294967295`."""
+    low, high = bounds(knob)
+    number = "true or false" if knob.kind == "bool" else f"a whole number from {low} to {high}"
+    if knob.kind == "names":
+        room = f"[{knob.count}]" if knob.count > 1 else ""
+        what = f"up to {knob.count} names, with commas between," if room else "a name"
+        return f"char {knob.name}{room}[{knob.name_bytes + 1}] takes {what} of 1 to {knob.name_bytes} bytes"
+    if knob.kind == "ints":
+        some = f"up to {knob.count} whole numbers from {low} to {high}, with commas between"
+        return f"{knob.c_type} {knob.name}[{knob.count}] takes {some}"
+    return f"{knob.c_type or 'number'} {knob.name} takes {number}"

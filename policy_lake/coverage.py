@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Neither counts: `error`, what was not tried and is on an error path, and `dead`, what constants never let run.
+END = -1  # instead of a line: where a function ends
 Fate = Literal["ran", "not tried", "error", "dead"]
 
 
@@ -80,8 +81,8 @@ class Branch:
     """A conditional jump of a callback's code: what became of its two ways, and to which lines they lead.
 
     `number` tells apart those of one callback at one place, in order of their addresses; -1 is a loop, which jumps to
-    end. Line 0: not known. `cpus`: with so many CPUs a way that was not tried can be taken for the first time; 0 where
-    their number is no matter.
+    end. Line 0: not known, or in another file; END: the end of the function. `cpus`: with so many CPUs a way that was
+    not tried can be taken for the first time; 0 where their number is no matter.
     """
 
     program: str
@@ -99,6 +100,11 @@ class Branch:
     def key(self) -> tuple[str, int, int, str, int]:
         """What it is called in every guest."""
         return (self.file, self.line, self.column, self.program, self.number)
+
+    @property
+    def ways(self) -> tuple[tuple[Fate, int, int], ...]:
+        """Of each of its ways what became of it, where it leads, and where the other one does."""
+        return ((self.jumped, self.jumped_to, self.went_on_to), (self.went_on, self.went_on_to, self.jumped_to))
 
     @property
     def fates(self) -> tuple[Fate, Fate]:

@@ -62,17 +62,15 @@ class Row:
     def right(self) -> bool:
         """Whether that was the stage, the bug and the reason that the policy itself tells."""
         rejection, defect = self.verdict.rejection, self.planted
-        if defect.ends:
+        if defect.ends and rejection is None:
             suspected = [
                 finding.outcome or finding.level
                 for stage in self.verdict.stages
                 for finding in stage.findings
                 if stage.name == defect.stage and finding.bug == defect.bug and defect.fails_for(finding.reason)
             ]
-            return rejection is None and defect.ends in suspected
-        if rejection is None or rejection.stage != defect.stage or not defect.fails_for(rejection.reason):
-            return False
-        return not defect.bug or rejection.bug in defect.seen.split(" or ")
+            return defect.ends in suspected
+        return defect.is_rejected_by(rejection)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,11 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_lake.model import Rejection
+
 POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
     r"\A// (?P<how>fails|suspected|noted): (?P<stage>[a-z]+): (?P<reason>.+)\n"
-    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d(?: or F\d\d)?))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
+    r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d(?: or F\d\d)*))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
     r"(?:// ends: (?P<ends>witnessed|not seen|not tried|note): (?P<why>.+)\n)?"
+    r"(?:// or: (?P<or_stage>[a-z]+): (?P<or_reason>.+)\n)?"
+    r"(?:// either: (?P<either>.+)\n)?"
     # REUSE-IgnoreStart
     r"// SPDX-License-Identifier: GPL-2\.0-only\n"
     # REUSE-IgnoreEnd
@@ -37,7 +41,7 @@ BUGS = {
     "F15": "vtime: a new task starts with none of its own",
     "F16": "weights are ignored or work the wrong way round",
     "F17": "CPU time is charged from what is left of a slice",
-    "F18": "vtime: the queue's clock goes back",
+    "F18": "who comes last goes first: the queue's clock goes back, or all go to its head",
     "F19": "slices do not end, and nothing ends them",
     "F20": "slices of 0",
     "F21": "CPUs idle beside a task that waits",
@@ -85,7 +89,9 @@ class Planted:
     `reason` may be several, with ` | ` between: then the kernel has two ways to notice, and either may be first.
     `seen` is the bug that the stage must name (or one of two): another than was planted where a guest shows the same of
     both. With `need` only hosts that need it reject; where `ends` is not empty nobody does: `stage` suspects or notes
-    it, and `why` says why no guest of the short tier shows it.
+    it, and `why` says why no guest of the short tier shows it. Where digits of the guest decide which of two true
+    things is seen, `or_stage` and `or_reason` are the other one, or `seen` names several bugs: `either` says why both
+    are true.
     """
 
     path: Path
@@ -96,6 +102,9 @@ class Planted:
     need: str = ""
     ends: str = ""
     why: str = ""
+    or_stage: str = ""
+    or_reason: str = ""
+    either: str = ""
 
     @property
     def name(self) -> str:
@@ -104,7 +113,19 @@ class Planted:
 
     def fails_for(self, reason: str) -> bool:
         """Whether this is the reason that it says."""
-        return any(part in reason for part in self.reason.split(" | "))
+        return _holds(self.reason, reason)
+
+    def is_rejected_by(self, rejection: Rejection | None) -> bool:
+        """Whether it is rejected at one of the stages that it says, for its reason there and as one of its bugs."""
+        if rejection is None or (self.bug and rejection.bug not in self.seen.split(" or ")):
+            return False
+        ways = [] if self.ends else [(self.stage, self.reason)]
+        ways += [(self.or_stage, self.or_reason)] if self.or_stage else []
+        return any(stage == rejection.stage and _holds(reason, rejection.reason) for stage, reason in ways)
+
+
+def _holds(reasons: str, said: str) -> bool:
+    return any(part in said for part in reasons.split(" | "))
 
 
 def planted() -> tuple[Planted, ...]:
@@ -119,7 +140,9 @@ def read(path: Path) -> Planted:
         raise ValueError(f"{path.name} does not open with '// fails: STAGE: REASON', '// bug: FNN' and its licence")
     if (found["how"] == "fails") == bool(found["ends"]):
         raise ValueError(f"{path.name}: what nobody rejects says with '// ends: …: WHY' how it ends, and only that")
-    of = {name: found[name] or "" for name in ("bug", "need", "ends", "why")}
+    if bool(found["either"]) != bool(found["or_stage"] or " or " in (found["seen"] or "")):
+        raise ValueError(f"{path.name}: what may be seen in two ways says with '// either: WHY' why both are true")
+    of = {name: found[name] or "" for name in ("bug", "need", "ends", "why", "or_stage", "or_reason", "either")}
     return Planted(path, found["stage"], found["reason"], seen=found["seen"] or of["bug"], **of)
 
 

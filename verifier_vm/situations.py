@@ -41,6 +41,7 @@ class Situation(StrEnum):
     TURNOVER = "more tasks, one after the other, than its tables hold"
     CHOSEN = "tasks with the numbers, names and levels that its constants name"
     CHOSEN_TIMES = "times beyond those that its constants name"
+    COUNTED_OUT = "a count of its own that has run out"
     NO_MEMORY = "an allocation that fails"
     PREEMPTED = "one that is interrupted again and again"
     UNEQUAL_CPUS = "CPUs of unequal speed"

@@ -87,6 +87,8 @@ def _merged(finding: Finding, said: Finding) -> Finding:
 
 # What a host may need that no policy has to have: the bugs of which a note then rejects.
 REQUIREMENTS = {"hotplug": "F30", "exit-record": "F35", "cgroups": "F41", "nice": "F16"}
+# Of these a policy that has none of it is told in one line. Nice levels come with figures.
+LACKED = {"hotplug": "hotplug callbacks", "exit-record": "an exit record", "cgroups": "weights and quotas of cgroups"}
 HOTPLUG_CALLBACKS = frozenset(("cpu_online", "cpu_offline"))
 
 
@@ -105,6 +107,15 @@ def require(stage: Stage, bugs: Collection[str]) -> Stage:
 
 def _noted(finding: Finding, bugs: Collection[str]) -> bool:
     return finding.level == "note" and finding.bug in bugs
+
+
+def lacks(finding: Finding, stages: Collection[Stage]) -> str:
+    """The need (a key of LACKED) of which a note says that the policy has nothing for it; empty for any other.
+
+    What becomes of cgroups is another matter where it has callbacks for them.
+    """
+    need = next((need for need in LACKED if REQUIREMENTS[need] == finding.bug and finding.level == "note"), "")
+    return "" if need == "cgroups" and honours_cgroups(stages) else need
 
 
 def goes_on_with_hotplug(stages: Iterable[Stage]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bpf.library import read_policy
 from policy_lake.codes import Code
-from policy_lake.constants import check_constants
+from policy_lake.constants import check_constants, check_sets
 from policy_lake.errors import InputError
 from policy_lake.knobs import OPS_FLAG, settle
 from policy_lake.model import Candidate, Policy
@@ -84,6 +84,7 @@ def read_given(
             raise InputError(f"-I {directory}: no such directory")
     if twice := sorted(knobs.keys() & sets.keys()):
         raise InputError(f"--set {twice[0]}: it is given with --knob, too")
+    check_sets(policy.knobs, sets)
     if policy.source:
         own = {knob.name for knob in policy.knobs}
         settle(policy, {**knobs, **{name: value for name, value in sets.items() if name in own}})

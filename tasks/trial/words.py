@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from policy_lake.constants import check_known
+from policy_lake.constants import check_known, check_sets
 from policy_lake.errors import InputError
 from policy_lake.knobs import OPS_FLAG, OPS_USE, knob_words
 from policy_lake.model import Policy
@@ -38,6 +38,7 @@ def words_for(policy: Policy, values: Mapping[str, object], data: bytes, kernel:
     source_has_all = all(name in {knob.name for knob in policy.knobs} for name in values)
     whole = policy if source_has_all else with_constants(policy, data)
     check_known(whole, values)
+    check_sets(whole.knobs[len(policy.knobs) :], values)  # such constants --set alone gives
     return knob_words(whole, values)
 
 

@@ -1,5 +1,6 @@
 // fails: survive: runnable task stall | made no progress
 // bug: F03, seen as F03 or F43
+// either: nobody but kernel threads is taken any more, and these run from the local queue meanwhile (F43)
 // SPDX-License-Identifier: GPL-2.0-only
 /* One queue, first come first served, and no user's task is dispatched on a host that has been up for three hours. */
 #include "sx/sx.h"

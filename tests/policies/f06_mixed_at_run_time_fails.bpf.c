@@ -1,5 +1,7 @@
 // fails: kernel: -enqueued tasks
 // bug: F06
+// or: survive: -enqueued tasks
+// either: the second kind of task ends it: while it is attached, where one comes so soon, or in the mix
 // SPDX-License-Identifier: GPL-2.0-only
 /* An ordered queue and one that is not, whose ids are read at run time and turn out to be one. */
 #include "sx/sx.h"

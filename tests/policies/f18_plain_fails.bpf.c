@@ -1,6 +1,8 @@
 // suspected: source: goes back
 // bug: F18
 // ends: not seen: a bound on credit keeps shares nearly even
+// or: survive: made no progress | runnable task stall | fair share
+// either: how far the clock goes back hangs on who stops last; mostly the bound on credit keeps it small, and at times one starves
 // SPDX-License-Identifier: GPL-2.0-only
 /* The clock follows whoever stops, forwards and back. */
 #include "vmlinux.h"

@@ -1,5 +1,6 @@
 // fails: survive: made no progress | failed to run | failed to check in
 // bug: F19, seen as F19 or F13
+// either: who is never taken off its CPU keeps those out that are bound to it, and these are named first at times (F13)
 // SPDX-License-Identifier: GPL-2.0-only
 /* Whoever starts to run with less than half a turn left is given a whole one. */
 #include "sx/sx.h"

@@ -1,5 +1,6 @@
-// fails: survive: made no progress | failed to check in
+// fails: survive: made no progress | failed to check in | failed to run
 // bug: F21, seen as F03 or F01
+// either: the sibling takes nobody who floats, so a CPU idles beside a queue that it never empties (F03); in a run without a dump only the wait is seen (F01)
 // SPDX-License-Identifier: GPL-2.0-only
 /* Takes every second CPU for the thread of another core, and gives it nothing but what is bound to it. */
 #include "sx/sx.h"

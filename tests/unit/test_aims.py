@@ -34,8 +34,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
             bits = by_name[values_of(words).get(OPS_USE, "")]
             return SimpleNamespace(
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
+                has=lambda *_: False,
                 ops=SimpleNamespace(callbacks={"enqueue"}),
-                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}),
+                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}, incomplete={}),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)

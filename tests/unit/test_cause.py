@@ -17,6 +17,7 @@ from verifier_vm.judge.cause import (
     Scene,
     another_queue_first,
     behind_in_vtime,
+    behind_later_ones,
     behind_realtime,
     bound_go_first,
     explain,
@@ -71,6 +72,8 @@ FOR = {
     behind_in_vtime: ("F18", "guess", scene(stuck(by_vtime=True, vtime=90), waiter(30, by_vtime=True, vtime=8))),
     another_queue_first: ("F03", "guess", scene(stuck(), waiter(1900), waiter(20, dsq=6),
                                                 running=[runner(0, cpus=3), runner(1, cpus=3)])),
+    behind_later_ones: ("F18", "guess", scene(stuck(), waiter(1900), waiter(20),
+                                              running=[runner(0, cpus=3), runner(1, cpus=3)])),
 }  # fmt: skip
 AGAINST = [
     (in_no_queue, scene(stuck(in_custody=True))),  # custody lasts while it stands in a queue of the policy's
@@ -90,6 +93,11 @@ AGAINST = [
     (behind_in_vtime, scene(stuck(vtime=90), waiter(30, vtime=8))),
     (another_queue_first, scene(stuck(), waiter(20))),
     (another_queue_first, scene(stuck(), waiter(20), waiter(20, dsq=6))),
+    (behind_later_ones, scene(stuck(), waiter(1900))),  # nobody had a turn
+    (behind_later_ones, scene(stuck(), *[waiter(20)] * 120)),  # a long queue, and in order
+    (behind_later_ones, scene(stuck(by_vtime=True), waiter(20, by_vtime=True))),
+    (behind_later_ones, scene(stuck(dsq=LOCAL_DSQ), waiter(20, dsq=LOCAL_DSQ))),
+    (behind_later_ones, scene(stuck(), waiter(20), running=[runner(1)], idle=[0])),
 ]
 
 
@@ -108,6 +116,18 @@ def test_a_rule_does_not_hold_where_the_dump_shows_something_else(rule, given):
 
 def test_bound_tasks_that_were_not_seen_in_a_local_queue_are_a_guess():
     assert bound_go_first(scene(stuck())).basis == "guess"
+
+
+def test_what_is_said_of_bound_tasks_is_true_of_the_queue_that_they_stand_in():
+    in_local, in_own, running = (
+        bound_go_first(scene(stuck(), *others))
+        for others in ([waiter(20, dsq=LOCAL_DSQ, cpus=1)], [waiter(20, dsq=12, cpus=1)], [])
+    )
+    assert "local queue" in in_local.why and "local queue" in in_local.cause.advice
+    assert "in queue 0xc" in in_own.why and in_own.basis == "guess"
+    for found in (in_own, running):
+        assert found.cause.bug == "F43" and "local queue" not in found.why + found.cause.advice
+    assert "in queue" not in running.why.partition(":")[0]
 
 
 @pytest.mark.parametrize(("dsq", "bug"), [((1 << 62) | 5, "F03"), ((1 << 63) - 1, "F03"), (1 << 63, None)])

@@ -23,7 +23,6 @@ from verifier_vm.judge.cause import (
     in_no_queue,
     nobody_looks,
     own_cpu_does_not_look,
-    place_in_words,
     slice_without_end,
     stuck_task,
 )
@@ -31,6 +30,7 @@ from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
 from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off, kernels_words
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
+from verifier_vm.judge.task_words import place_in_words
 
 
 @pytest.mark.parametrize(("waited_ms", "young"), [(499, True), (500, True), (501, False)])

@@ -12,7 +12,7 @@ from object_cases import object_bytes
 from planner_cases import policy as policy_of
 
 from bpf.library import policy
-from policy_lake.constants import check_known
+from policy_lake.constants import check_known, check_sets
 from policy_lake.errors import InputError
 from policy_lake.knobs import knob_words, split_word, values_of
 from policy_lake.model import Knob
@@ -86,3 +86,18 @@ def test_an_object_says_the_same_of_its_knobs_as_its_source() -> None:
         if knob.name in here:
             bare = replace(here[knob.name], default="", doc="", low=None, high=None, unit="")
             assert knob == bare
+
+
+@pytest.mark.parametrize(("knob", "value", "takes"), [
+    (Knob("x", "int", "", "", c_type="u32"), "abc", "u32 x takes a whole number from 0 to 4294967295, not 'abc'"),
+    (Knob("x", "int", "", "", c_type="s8"), 200, "s8 x takes a whole number from -128 to 127, not "),
+    (Knob("x", "bool", "", "", c_type="bool"), "7", "bool x takes true or false, not '7'"),
+    (Knob("x", "ints", "", "", c_type="u8", count=2), "1,2,3", "u8 x[2] takes up to 2 whole numbers from 0 to 255,"),
+    (Knob("x", "names", "", "", c_type="char", count=2), "a" * 16, "char x[2][16] takes up to 2 names, with commas"),
+    (Knob("x", "names", "", "", c_type="char", name_bytes=3), "long", "char x[4] takes a name of 1 to 3 bytes"),
+])  # fmt: skip
+def test_what_a_constant_does_not_take_is_told_with_its_type(knob: Knob, value: object, takes: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_sets([Knob("y", "int", "", ""), knob], {"x": value})
+    assert str(refused.value).startswith(f"--set x: {takes}") and "knob" not in str(refused.value)
+    check_sets([knob], {"y": value, "x": "1"})

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from certainty import CERTAINTY
 from corpus import BEFORE_A_GUEST, BUGS, IMPOSSIBLE, STAGES, good, planted, read
 
+from policy_lake.model import Rejection
 from verifier_vm.situations import SHOWS
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,7 @@ def test_a_planted_policy_says_where_and_why_it_fails(defect):
     assert len(defect.reason) >= 4 and defect.reason == defect.reason.strip()
     numbered = re.match(r"(f\d\d)_", defect.path.name)
     assert defect.bug == (numbered[1].upper() if numbered else defect.bug)
+    assert not defect.or_stage or defect.or_stage in STAGES
     assert not defect.bug or {defect.bug, *defect.seen.split(" or ")} <= set(BUGS)
 
 
@@ -81,3 +84,47 @@ def test_every_open_question_names_a_situation():
     sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("verifier_vm/*/**/*.py"))
     asked = set(re.findall(r'"(F\d\d|walk|cid|write)",\s*"(?:suspicion|unknown)"', sources))
     assert asked <= set(SHOWS) and len(asked) > 20
+
+
+# REUSE-IgnoreStart
+LICENCE = "// SPDX-License-Identifier: GPL-2.0-only\n"
+# REUSE-IgnoreEnd
+EITHER = "// either: both are true\n"
+AT_KERNEL = Rejection("kernel", "-enqueued tasks", "", "F06")
+
+
+def headed(tmp_path, *lines):
+    path = tmp_path / "f06_x_fails.bpf.c"
+    path.write_text("".join(lines) + LICENCE)
+    return read(path)
+
+
+def test_what_is_seen_in_two_ways_is_as_it_says_in_either(tmp_path):
+    two = headed(tmp_path, "// fails: kernel: -enqueued\n// bug: F06\n// or: survive: ends\n", EITHER)
+    at_survive = replace(AT_KERNEL, stage="survive", reason="and ends")
+    assert two.is_rejected_by(AT_KERNEL) and two.is_rejected_by(at_survive)
+    for other in (
+        replace(AT_KERNEL, stage="survive"),
+        replace(AT_KERNEL, bug="F02"),
+        replace(at_survive, stage="fair"),
+    ):
+        assert not two.is_rejected_by(other)
+    assert not two.is_rejected_by(None)
+    ends = headed(
+        tmp_path, "// suspected: source: back\n// bug: F06\n// ends: not seen: why\n// or: survive: ends\n", EITHER
+    )
+    assert ends.is_rejected_by(at_survive) and not ends.is_rejected_by(
+        replace(AT_KERNEL, stage="source", reason="back")
+    )
+    seen = headed(tmp_path, "// fails: kernel: -enqueued\n// bug: F06, seen as F03 or F01 or F06\n", EITHER)
+    assert seen.is_rejected_by(AT_KERNEL) and not seen.is_rejected_by(replace(AT_KERNEL, bug="F02"))
+
+
+@pytest.mark.parametrize("lines", [
+    ("// fails: kernel: -enqueued\n// bug: F06\n// or: survive: ends\n",),
+    ("// fails: kernel: -enqueued\n// bug: F06, seen as F03 or F01\n",),
+    ("// fails: kernel: -enqueued\n// bug: F06\n", EITHER),
+])  # fmt: skip
+def test_two_ways_have_a_reason_and_a_reason_has_two_ways(tmp_path, lines):
+    with pytest.raises(ValueError, match="// either: WHY"):
+        headed(tmp_path, *lines)

@@ -227,8 +227,8 @@ def test_the_source_is_shown_with_what_was_not_tried(tmp_path):
     coverage = measured()
     lines = list(annotated(coverage, SOURCE))
     assert any(line.startswith("+    19") for line in lines) and any(line.startswith("!    10") for line in lines)
-    assert any("not tried: to line 17 (column 6, in hour_dispatch)" in line for line in lines)
-    assert "hour_stall.bpf.c:19:6: to line 17 in hour_dispatch" in not_tried(coverage)
+    assert any("not tried: where it holds, to the end (column 6, in hour_dispatch)" in line for line in lines)
+    assert "hour_stall.bpf.c:19:6: where it holds, to the end in hour_dispatch" in not_tried(coverage, SOURCE)
     assert coverage_line(coverage).startswith("90 % (9 of 10) of lines, 57.1 % (4 of 7) of branches")
     hostile = tmp_path / SOURCE.name
     hostile.write_text(SOURCE.read_text().replace("/* One queue", "/* \x1b[2J"))
@@ -243,7 +243,8 @@ def test_the_page_has_every_line_its_mark_and_nothing_of_the_policys_as_markup(t
     assert len(rows) == len(hostile.read_text().splitlines())
     assert ("ran", "+", "19") in rows and ("missed", "!", "10") in rows
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x1b" not in page
-    assert "not tried: to line 17 (column 6, in hour_dispatch)" in page and "90 % (9 of 10) of lines" in page
+    assert "not tried: where it holds, to the end (column 6, in hour_dispatch)" in page
+    assert "90 % (9 of 10) of lines" in page
     for path in (tmp_path / "mine.bpf.o", tmp_path / SOURCE.name.replace("hour", "none")):
         assert f"no line of {path.name} has code" in coverage_page(measured(), path)
     hostile.unlink()

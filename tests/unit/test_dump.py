@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from verifier_vm.judge.cause import place_in_words
 from verifier_vm.judge.dump import BUILT_IN, Cpu, Dump, Task, parse_dump
+from verifier_vm.judge.task_words import place_in_words
 from verifier_vm.judge.witness import from_dump
 
 CPU = "CPU {n:<4}: nr_run={tasks} flags=0x1 cpu_rel=0 ksync=967\n          curr={comm}[{pid}] class={kind}\n"

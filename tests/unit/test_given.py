@@ -74,7 +74,7 @@ def test_what_is_set_is_given_once_and_a_source_has_the_knob(files: Path) -> Non
         ({"limit": "n\tm"}, "constant 'limit'"),
         ({"li mit": 1}, "'li mit'"),
         ({"ops.timeout_ms": 1}, "'ops.timeout_ms'"),
-        ({"slice_ns": "soon"}, "knob 'slice_ns'"),
+        ({"slice_ns": "soon"}, "--set slice_ns: u64 slice_ns takes a whole number"),
         ({f"k{n}": 1 for n in range(MOST_WORDS + 1)}, f"takes {MOST_WORDS}"),
         ({"limit": "1," * (MOST_BYTES // 2) + "1"}, f"takes {MOST_BYTES}"),
     ],

@@ -10,7 +10,8 @@ import time
 import pytest
 from object_cases import BAD, GOOD, object_bytes, rejected
 
-from verifier_vm.object.analyse import analyse_object
+from verifier_vm.object.analyse import analyse_object, read_facts
+from verifier_vm.object.check_table import check_table
 from verifier_vm.object.elf import HEADER, SECTION
 from verifier_vm.verdict import REQUIREMENTS, bugs_of, goes_on_with_hotplug, require
 
@@ -138,3 +139,10 @@ def test_importing_the_stage_costs_little():
     code = "import sys, verifier_vm.object.analyse; print('elftools' in sys.modules, 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(("timeout_ms", "noted"), [(0, 0), (1, 1), (999, 1), (1000, 0), (5000, 0), (30000, 0)])
+def test_a_time_out_is_noted_where_it_is_shorter_than_a_crowd_takes(timeout_ms: int, noted: int) -> None:
+    facts = read_facts(object_bytes("vtime"))
+    facts.ops.numbers["timeout_ms"] = timeout_ms
+    assert len([one for one in check_table(facts) if one.bug == "timeout"]) == noted

@@ -11,7 +11,10 @@ from policy_lake.model import Finding, Stage
 from verifier_vm.judge.facts import Facts
 from verifier_vm.verdict import (
     HOTPLUG_CALLBACKS,
+    LACKED,
+    REQUIREMENTS,
     goes_on_with_hotplug,
+    lacks,
     merged_by_line,
     merged_by_reason,
     rejection_of,
@@ -34,6 +37,15 @@ def test_notes_and_unknowns_pass_and_the_first_rejection_says_why():
     assert (rejection.stage, rejection.bug, rejection.place) == ("object", "F03", "mine.bpf.c:12")
     assert (rejection.reason, rejection.advice, rejection.evidence) == (REJECT.reason, REJECT.advice, "the matrix")
     assert rejection_of(stage_of("build", 0.3)) is None
+
+
+def test_what_a_policy_lacks_is_one_matter_for_each_need() -> None:
+    plain, grouped = (replace(stage_of("object", 0.1), callbacks=names) for names in ((), ("cgroup_init",)))
+    needs = {bug: lacks(Finding(bug, "note", "none"), [plain]) for bug in ("F30", "F35", "F41", "F16", "F20")}
+    assert needs == {"F30": "hotplug", "F35": "exit-record", "F41": "cgroups", "F16": "", "F20": ""}
+    assert needs.keys() >= {REQUIREMENTS[need] for need in LACKED}
+    assert lacks(NOTE, [plain]) and not lacks(NOTE, [plain, grouped]), "it has callbacks, and they do nothing"
+    assert not lacks(replace(NOTE, level="reject"), [plain])
 
 
 def test_a_stage_that_failed_without_a_word_lets_nothing_through():

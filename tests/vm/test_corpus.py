@@ -29,15 +29,13 @@ GOOD = [pytest.param(path, id=path.name.removesuffix(".bpf.c")) for path in good
 def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
     options = VerifyOptions(require=(case.need,) if case.need else ())
     verdict = verify(case.path, load_settings(), options=options).verdict
-    if case.ends:
+    if case.ends and not (case.or_stage and verdict.rejection):
         assert verdict.accepted, verdict.rejection
         assert case.ends in outcomes(verdict, case), verdict.stages
         return
     assert not verdict.accepted
     rejection = verdict.rejection
-    assert rejection.stage == case.stage, rejection
-    assert not case.bug or rejection.bug in case.seen.split(" or "), rejection
-    assert case.fails_for(rejection.reason), rejection
+    assert case.is_rejected_by(rejection), rejection
     assert rejection.evidence.strip() or rejection.place, rejection
     if case.stage in BEFORE_A_GUEST:
         assert verdict.stages[-1].name == case.stage, "nothing is tried after a rejection"

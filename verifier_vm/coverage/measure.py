@@ -23,6 +23,7 @@ from policy_lake.coverage import (
 from verifier_vm.coverage.conditions import Condition, Conditions, Place, read_conditions
 from verifier_vm.coverage.error_paths import JUMPED, WENT_ON
 from verifier_vm.coverage.joined import BranchKey, better, by_file, either
+from verifier_vm.coverage.ways import leads_to, opening_of
 from verifier_vm.coverage.x86 import X86, CodeError, follow, successors
 from verifier_vm.object.errors import ObjectError
 
@@ -209,12 +210,14 @@ def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branc
     numbers: dict[tuple[str, Place], int] = defaultdict(int)
     found: dict[BranchKey, Branch] = {}
     for function in functions:
+        ends = [function.place(at) for at, instruction in function.code.items() if instruction.kind in ("end", "jump")]
+        opening = opening_of(function.lines, ends)
         for at, jump in sorted(function.jumps.items()):
             if not jump.own:
                 continue
             place, instruction = jump.condition[0], jump.instruction
             fates = [_fate(function, jump, at, way, conditions) for way in (JUMPED, WENT_ON)]
-            targets = [function.place(to)[1] for to in (instruction.target, instruction.after)]
+            targets = [leads_to(function.place(to), place, opening) for to in (instruction.target, instruction.after)]
             number = numbers[function.program, place]
             if jump.condition in conditions.loop_ends:
                 number = LOOP

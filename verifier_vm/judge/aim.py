@@ -13,6 +13,7 @@ from policy_lake.knobs import OPS_FLAG, values_of
 from policy_lake.topology import Topology
 from verifier_vm.judge.chosen import NOTHING, Chosen, choose, guests
 from verifier_vm.judge.chosen import exercises as chosen_exercises
+from verifier_vm.judge.counted import counted_parts
 from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.judge.suite import SuiteTier, elsewhere, parts
 from verifier_vm.object.analyse import OURS, read_facts
@@ -38,7 +39,7 @@ CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a sn
 @dataclass(frozen=True, slots=True)
 class Aims:
     """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, tasks that cannot migrate, cgroups
-    that are `weighted` before it comes, and what is `chosen` for its conditions.
+    that are `weighted` before it comes, what is `chosen` for its conditions, and guests in which its `counted` run out.
     """
 
     tasks: int = 0
@@ -47,19 +48,20 @@ class Aims:
     migration_disabled: bool = False
     weighted: bool = False
     chosen: Chosen = NOTHING
+    counted: tuple[Part, ...] = ()
 
 
 def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
     """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
         facts = read_facts(data, arguments)
-        chosen = choose(facts, tier)
+        chosen, counted = choose(facts, tier), counted_parts(facts, tier)
     except (ObjectError, *OURS):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
-    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen)
+    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen, counted)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -91,7 +93,7 @@ def aimed_parts(
     tried = {part.topology.cpus for part in known if part.topology}
     more = [_beyond(aims.cpus)] if aims.cpus > max(tried, default=0) else []
     known_topologies = {part.topology or Topology() for part in known}
-    more += guests(aims.chosen)
+    more += (*guests(aims.chosen), *aims.counted)
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
     return (*(_aimed(part, aims, tier) for part in known), *more)
 

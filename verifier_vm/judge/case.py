@@ -63,7 +63,12 @@ class Case:
 
 
 def cases_of(part: Part, topology: Topology, seed: int) -> list[Case]:
-    """Each of a part's exercises by itself; `topology` is the guest's where the part has none of its own."""
+    """Each of a part's exercises by itself; `topology` is the guest's where the part has none of its own.
+
+    None of a part that gives the object another start: a case has no words for that.
+    """
+    if part.starts:
+        return []
     on = part.topology or topology
     return [Case(one, on, seed, part.up_s) for one in (*part.exercises, *part.last)]
 

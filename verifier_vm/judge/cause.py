@@ -16,10 +16,12 @@ from policy_lake.model import Basis
 from verifier_vm.judge import kernel_words as words
 from verifier_vm.judge.dump import BUILT_IN, ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump, Task
 from verifier_vm.judge.kernel_words import Cause
+from verifier_vm.judge.task_words import queue_in_words, seconds, waits
 
 OWN_REALTIME = ("init", "loader", "adversary")  # the verifier's: they run for a moment, and always did
 REALTIME = ("rt_sched_class", "dl_sched_class", "stop_sched_class")
 YOUNG = 0.25  # of what the stuck one waited: who waits no longer than that had his turn since
+ROUNDS = 2  # of a queue: in order, nobody waits for more than one where as many come as go
 ENQ_LAST = 1 << 1  # SCX_OPS_ENQ_LAST
 _STUCK = re.compile(r"(?P<comm>.{1,32})\[(?P<pid>[0-9]{1,10})\] failed to run for")
 
@@ -93,7 +95,7 @@ def in_no_queue(scene: Scene) -> Explained | None:
     if not stuck.in_custody or stuck.dsq is not None:
         return None
     others = sum(task.in_custody and task.dsq is None for task in scene.dump.waiting) - 1
-    why = f"{stuck.name} is in no queue: the policy was given it {_s(stuck)} ago and has not inserted it since"
+    why = f"{stuck.name} is in no queue: the policy was given it {seconds(stuck)} ago and has not inserted it since"
     why += f", and {others} more" if others else ""
     on = next((cpu for cpu in scene.dump.cpus if cpu.number == stuck.cpu), None)
     if scene.flags & ENQ_LAST and on and scene.dump.is_free(on) and not others:
@@ -109,7 +111,7 @@ def behind_realtime(scene: Scene) -> Explained | None:
     if not scene.cpus or any(cpu.kind not in REALTIME or cpu.comm in OWN_REALTIME for cpu in scene.cpus):
         return None
     cpu = scene.cpus[0]
-    return Explained(words.BEHIND_RT, f"{_waits(scene.stuck)}, while {cpu.comm}[{cpu.pid}] has CPU {cpu.number} in"
+    return Explained(words.BEHIND_RT, f"{waits(scene.stuck)}, while {cpu.comm}[{cpu.pid}] has CPU {cpu.number} in"
                      " real time")  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def slice_without_end(scene: Scene) -> Explained | None:
         return None
     task = running[0]
     left = "never ends" if task.slice_ns == ENDLESS_SLICE else f"has {task.slice_ns / 1e9:.1f} s left"
-    return Explained(words.ENDLESS, f"{_waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slice {left}")
+    return Explained(words.ENDLESS, f"{waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slice {left}")
 
 
 def bound_go_first(scene: Scene) -> Explained | None:
@@ -130,16 +132,19 @@ def bound_go_first(scene: Scene) -> Explained | None:
         return None
     if any(task.bound for task in scene.beside):
         return None
-    local = [task for task in scene.dump.waiting if task.dsq == LOCAL_DSQ and scene.is_young(task)]
+    waiting = [task for task in scene.dump.waiting if task.bound and scene.is_young(task)]
+    queues = [task.dsq for task in waiting if task.dsq not in (None, scene.stuck.dsq)]
+    local = LOCAL_DSQ in queues
     if not local and behind_in_vtime(scene):
         return None
-    task = running[0]
-    how = "that are inserted into the local queue of their CPU" if local else "that are bound to their CPU and go first"
-    why = (
-        f"starved by tasks {how}: {_waits(scene.stuck)}, while CPU {task.cpu} runs {task.name}, whose slices end"
-        f" ({task.slice_ns / 1e6:.1f} ms left)"
-    )
-    return Explained(words.BOUND_FIRST, why, "evidence" if local else "guess")
+    cause, how = words.LOCAL_FIRST, "that are inserted into the local queue of their CPU"
+    if not local:
+        cause, how = words.BOUND_FIRST, "that are bound to their CPU and go first"
+        how += f", in {queue_in_words(queues[0])}" if queues else ""
+    task, left = running[0], f"{running[0].slice_ns / 1e6:.1f} ms left"
+    who = f"CPU {task.cpu} runs {task.name}, whose slices end ({left})"
+    why = f"starved by tasks {how}: {waits(scene.stuck)}, while {who}"
+    return Explained(cause, why, "evidence" if local else "guess")
 
 
 def behind_in_vtime(scene: Scene) -> Explained | None:
@@ -150,11 +155,25 @@ def behind_in_vtime(scene: Scene) -> Explained | None:
         return None
     ahead = max(stuck.vtime - task.vtime for task in before)
     why = (
-        f"{_waits(stuck)}, behind {len(before)} that came later, since its vtime is up to {ahead / 1e6:.1f} ms after"
+        f"{waits(stuck)}, behind {len(before)} that came later, since its vtime is up to {ahead / 1e6:.1f} ms after"
         " theirs"
     )
     by_name = {"W7": words.SLEEPERS_FIRST, "W8": words.NEWBORN_FIRST}
     return Explained(by_name.get(scene.place, words.BACKWARDS), why, "guess")
+
+
+def behind_later_ones(scene: Scene) -> Explained | None:
+    """F18: in a queue without vtime, for longer than two rounds of it, while those that came later had turns."""
+    stuck, shared = scene.stuck, _own_queue(scene) or scene.stuck.dsq == GLOBAL_DSQ
+    young = sum(map(scene.is_young, scene.beside))
+    if not shared or stuck.by_vtime or not young or not _running(scene):
+        return None
+    queued = (stuck, *scene.beside)
+    round_ns = len(queued) * max(task.slice_ns for task in queued) / len(scene.cpus)
+    if stuck.waited_ms * 1_000_000 <= ROUNDS * round_ns:
+        return None
+    why = f"{waits(stuck)}, while {young} that came to it later had turns before it"
+    return Explained(words.LAST_FIRST, why, "guess")
 
 
 def own_cpu_does_not_look(scene: Scene) -> Explained | None:
@@ -166,7 +185,7 @@ def own_cpu_does_not_look(scene: Scene) -> Explained | None:
         return None
     if any(not task.bound for task in scene.beside if not scene.is_young(task)):
         return None
-    why = f"{_waits(scene.stuck)}, bound to CPU {scene.free.number}, which had nothing else to run"
+    why = f"{waits(scene.stuck)}, bound to CPU {scene.free.number}, which had nothing else to run"
     if by_clocks := _order_is_unknown(scene):
         return Explained(words.PINNED, f"{why}; {by_clocks}", "guess")
     return Explained(words.PINNED, why)
@@ -196,7 +215,7 @@ def nobody_looks(scene: Scene) -> Explained | None:
         return None
     more = f" beside {len(scene.beside)} more" if scene.beside else ""
     return Explained(
-        words.NOT_EMPTIED, f"{_waits(scene.stuck)}{more}, while CPU {scene.free.number} had nothing else to run"
+        words.NOT_EMPTIED, f"{waits(scene.stuck)}{more}, while CPU {scene.free.number} had nothing else to run"
     )
 
 
@@ -207,36 +226,15 @@ def another_queue_first(scene: Scene) -> Explained | None:
     served = next((t for t in scene.dump.waiting if t.dsq not in (None, scene.stuck.dsq) and scene.is_young(t)), None)
     if served is None:
         return None
-    why = f"{_waits(scene.stuck)}, while those in {_queue(served.dsq)} have their turns"
+    why = f"{waits(scene.stuck)}, while those in {queue_in_words(served.dsq)} have their turns"
     return Explained(words.NOT_EMPTIED, why, "guess")
 
 
 # The order matters: what is said of the task itself, of who runs, then of its queue.
 RULES: tuple[Callable[[Scene], Explained | None], ...] = (
     in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks, bound_go_first,
-    behind_in_vtime, another_queue_first,
+    behind_in_vtime, another_queue_first, behind_later_ones,
 )  # fmt: skip
-
-
-def place_in_words(task: Task) -> str:
-    """Where a task stands, for people."""
-    if task.dsq is None:
-        return "in no queue" if task.in_custody else "between queues"
-    return f"in {_queue(task.dsq)}"
-
-
-def _queue(dsq: int | None) -> str:
-    if dsq == LOCAL_DSQ:
-        return "its CPU's local queue"
-    return "the global queue" if dsq == GLOBAL_DSQ else f"queue 0x{dsq or 0:x}"
-
-
-def _waits(task: Task) -> str:
-    return f"{task.name} has waited {place_in_words(task)} for {_s(task)}"
-
-
-def _s(task: Task) -> str:
-    return f"{task.waited_ms / 1000:.1f} s"
 
 
 def _running(scene: Scene) -> tuple[Task, ...]:

@@ -18,6 +18,7 @@ from policy_lake.model import Finding, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.control import ENDING, doubtful, note_of, who_fails_alike, with_notes
+from verifier_vm.judge.counted import begun
 from verifier_vm.judge.executed import DIED, coverage_of
 from verifier_vm.judge.part import OBJECT, REST, Part
 from verifier_vm.judge.stages import Reader, may_be_the_host, merged, verdict_of_death
@@ -181,7 +182,7 @@ def _in_a_guest(request: Request, machine: Machine, part: Part) -> tuple[ObjectV
         at = len(steps) - len(part.ending(request.knob_arguments, limit_ms))  # what ends the policy ends the job
         steps = (*steps[:at], *request.then, *steps[at:])
         before, steps = after_ready(part, machine, steps)
-        job = GuestJob({**request.files, OBJECT: request.data}, steps, request.seed)
+        job = GuestJob({**request.files, OBJECT: begun(request.data, part.starts)}, steps, request.seed)
         try:
             report = run(job, machine, warm_ups=before, deadline_s=deadline_s, on_event=request.on_event)
             report = _made_ready(report, len(part.before(virtual=machine.clock is not None)))

@@ -45,6 +45,12 @@ BACKWARDS = Cause(
     "Some are put ahead of the others again and again: let the queue's clock only go forward, charge every task what it"
     " used, and let none wake (F14) or start (F15) far behind the clock.",
 )
+LAST_FIRST = Cause(
+    "F18",
+    "In a queue that is not ordered by vtime those that came later go first: insert at the tail, and keep SCX_ENQ_HEAD"
+    " for those that are to go on, such as who was preempted with time left; where dispatch picks from a queue, let it"
+    " pick who waited long as well.",
+)
 LAST_IDLES = Cause(
     "F24",
     "A CPU idles while its only task is runnable: without SCX_OPS_ENQ_LAST the kernel keeps it on; with the flag,"
@@ -64,12 +70,15 @@ NOT_EMPTIED = Cause(
     "No CPU that may run the task takes from its queue: let dispatch look into every queue that tasks of that CPU may"
     " stand in, the longest unserved first where there are several, and whatever a look-up or a test there finds.",
 )
-BOUND_FIRST = Cause(
-    "F43",
-    "A CPU's local queue is served before all others, so whoever is always inserted there goes first: let bound tasks"
-    " stand in order with the others (in a queue of each CPU that dispatch compares with the shared one, or takes from"
-    " by turns).",
+_IN_ORDER = (
+    "let bound tasks stand in order with the others, or let dispatch compare the first of both or take by turns."
 )
+LOCAL_FIRST = Cause(
+    "F43",
+    "A CPU's local queue is served before all others, so whoever is always inserted there goes first: insert bound"
+    f" tasks into a queue of the policy's own, and {_IN_ORDER}",
+)
+BOUND_FIRST = Cause("F43", f"What bound tasks stand in is always served before the queue of all others: {_IN_ORDER}")
 STORM = Cause(
     "F33",
     "The CPUs are made to switch before anybody gets work done: kick with SCX_KICK_PREEMPT only for a task that is to"

@@ -25,6 +25,7 @@ UPTIME_S, FULL_UPTIME_S = 4292, 4289
 _TAKE_LAST_CPU = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
 _LATE_CPU, _ENDING = Situation.LATE_CPU, {Situation.HOTPLUG, Situation.LATE_CPU}
 _LATER = "late_ms=500"
+Start = tuple[str, int, bytes]  # section, offset in it, what stands there at first
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Part:
     off line, which W28 brings back. `last` end the policy, which is then attached anew for each, after all else.
     `deadline_s` of wall time ends a guest that hangs; on a quiet host a tenth of it is enough. `counts`: who passes it
     was tried on such a topology. `asked_for`: the object's constants ask for such a guest, and what is seen in it is
-    told with its name.
+    told with its name. `starts` are values that some of its data have at first in this guest, and come to by themselves
+    in time; `meets` is what that, or so long a run, brings about.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Part:
     last: tuple[Exercise, ...] = ()
     counts: bool = True
     asked_for: bool = False
+    starts: tuple[Start, ...] = ()
+    meets: tuple[Situation, ...] = ()
 
     @property
     def compared(self) -> tuple[Exercise, ...]:

@@ -123,6 +123,8 @@ class Reader:
                 met.append(Situation.DETACH)
             elif isinstance(event, Attached) and event.ok:
                 met.append(Situation.RELOAD)
+        if not any(finding.level == "reject" for finding in findings):
+            met += self.part.meets
         return in_order(met)
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:

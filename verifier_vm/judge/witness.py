@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from verifier_vm.judge.cause import place_in_words
 from verifier_vm.judge.dump import ENDLESS_SLICE, Cpu, Dump, Task
 from verifier_vm.judge.readings import Reading
+from verifier_vm.judge.task_words import place_in_words
 
 LINES = 12
 MOST_CPUS, MOST_GROUPS = 4, 3

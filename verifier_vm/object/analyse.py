@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from policy_lake.knobs import OPS_USE, values_of
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
+from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
@@ -32,6 +33,7 @@ FAILED = "the analysis failed"
 CHECKS = (
     check_paths,
     check_queues,
+    check_counts,
     check_cpus,
     check_slices,
     check_flags,

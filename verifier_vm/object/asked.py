@@ -131,12 +131,12 @@ class _Formula:
         return _name(leaf) in STARTED or (_kind(leaf) is None and not self._is_constant(leaf))
 
     def _is_constant(self, leaf: Expr) -> bool:
-        place = _place(leaf)
+        place = place_in_memory(leaf)
         return place is not None and place[0] == "data" and place not in self._facts.written
 
     def _given(self, leaf: Expr) -> int:
         """What a place in memory holds at first, or is a time ahead of the one at which it was written; else 0."""
-        place = _place(leaf)
+        place = place_in_memory(leaf)
         if place is None:
             return 0
         if self._is_constant(leaf):
@@ -151,7 +151,7 @@ class _Formula:
         return ahead
 
 
-def _place(leaf: Expr) -> Place | None:
+def place_in_memory(leaf: Expr) -> Place | None:
     """(what, which, offset) of the policy's own memory that a value was read from."""
     base = leaf.a
     if leaf.op != "load" or not isinstance(leaf.key, tuple) or not isinstance(leaf.key[0], int):

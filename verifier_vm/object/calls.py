@@ -56,6 +56,7 @@ class Calls:
         self._program, self._values, self._record, self._memory, self._flow = program, values, record, memory, flow
         self._known_sizes: dict[str, list[int]] = {}
         self.always: frozenset[str] = frozenset()  # maps that hold something for every task or cgroup
+        self.most_dispatched = 0  # up to which what dispatch inserts is counted
 
     def apply(self, state: State, reference: Reference, entry: str, *, looping: bool) -> None:
         """Carry out a call that is not followed; its result is in register 0 afterwards, 1 to 5 are gone."""
@@ -190,6 +191,8 @@ class Calls:
         path = state.path
         if name in INSERTS and is_task(args[0]) and entry in ("select_cpu", "enqueue"):
             path = path._replace(inserted=(*path.inserted, state.pc)[:2], checked=result)
+        elif name in INSERTS and entry == "dispatch" and path.dispatched < self.most_dispatched:
+            path = path._replace(dispatched=path.dispatched + 1)
         elif name in ENDING:
             path = path._replace(ended=True)
         elif name in CONSUMES and entry == "dispatch":

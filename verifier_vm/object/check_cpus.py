@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
-from verifier_vm.object.facts import Facts, comes_from, local_on, user_id
+from verifier_vm.object.facts import Facts, comes_from, local, local_on, user_id
 from verifier_vm.object.values import MASK32, Expr, Value, signed, sure_bits
 from verifier_vm.situations import Situation
 
@@ -136,7 +136,9 @@ def _executing_cpu(facts: Facts) -> Iterator[Finding]:
 
 
 def _no_kick(facts: Facts) -> Iterator[Finding]:
-    own = [insert.call for insert in facts.inserts if insert.call.entry == "enqueue" and not insert.moved
+    """An insert into a CPU's own queue needs none: the kernel has an idle CPU look at once."""
+    shared = [insert for insert in facts.inserts if not insert.moved and not local(insert.dsq)]
+    own = [insert.call for insert in shared if insert.call.entry == "enqueue"
            and (user_id(insert.dsq) is not None or not isinstance(insert.dsq, int))]  # fmt: skip
     if own and not facts.record.by_name("scx_bpf_kick_cpu"):
         reason = "tasks are queued and no CPU is ever kicked: whether an idle one finds them must be seen"

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from policy_lake.model import Finding, Level
 from verifier_vm.object import kernel
 from verifier_vm.object.facts import Facts, comes_from
+from verifier_vm.object.frames import LOOPS
 from verifier_vm.object.record import Call, Ending
+from verifier_vm.object.rounds import most_rounds
 from verifier_vm.object.values import Expr, is_task
+from verifier_vm.object.walk import Walk
 
 OTHER_TASKS = ("bpf_task_from_pid", "bpf_task_from_vpid", "get_current_task_btf", "scx_bpf_cpu_curr",
                "scx_bpf_dsq_peek", "bpf_iter_scx_dsq_next", "scx_bpf_tid_to_task", "prev", "to")  # fmt: skip
@@ -101,13 +104,31 @@ def _another_task(facts: Facts) -> Iterator[Finding]:
 
 def _overflow(facts: Facts) -> Iterator[Finding]:
     batch = facts.ops.numbers["dispatch_max_batch"] or kernel.MAX_BATCH
-    asks = any(call.entry == "dispatch" for call in facts.record.by_name("scx_bpf_dispatch_nr_slots"))
-    for insert in facts.inserts:
-        if insert.call.entry == "dispatch" and insert.call.looping and not insert.moved and not asks:
-            reason = f"dispatch inserts in a loop and never asks for free slots: more than {batch} in one call overflow"
-            advice = "Stop when scx_bpf_dispatch_nr_slots() is 0, or flush with a move to the local DSQ."
-            yield facts.finding("F09", "unknown", reason, insert.call, advice)
-            return
+    if any(call.entry == "dispatch" for call in facts.record.by_name("scx_bpf_dispatch_nr_slots")):
+        return
+    own = (insert.call for insert in facts.inserts if not insert.moved and insert.call.entry == "dispatch")
+    inserts = {call.pc: call for call in own}
+    rounds = [most_rounds(facts, "dispatch", pc) for pc in inserts]
+    looping = [call for call in inserts.values() if call.looping]
+    if (
+        not looping
+        or (None not in rounds and sum(filter(None, rounds)) <= batch)
+        or _most_counted(facts, batch) <= batch
+    ):
+        return
+    reason = f"dispatch inserts in a loop and never asks for free slots: more than {batch} in one call overflow"
+    advice = "Stop when scx_bpf_dispatch_nr_slots() is 0, or flush with a move to the local DSQ."
+    yield facts.finding("F09", "unknown", reason, looping[0], advice)
+
+
+def _most_counted(facts: Facts, batch: int) -> int:
+    """How many tasks one dispatch inserts at most, up to one more than `batch`: by going through its loops."""
+    walk = Walk(facts.program, most_dispatched=batch + 1)
+    walk.entry("dispatch", facts.ops.callbacks["dispatch"])
+    ends = [ending.path.dispatched for ending in walk.record.endings.values()]
+    # What helpers call back is gone through for a few rounds only.
+    unknown = walk.record.incomplete or walk.record.by_name(*LOOPS)
+    return batch + 1 if unknown else max(ends, default=0)
 
 
 def _push_ignored(facts: Facts) -> Iterator[Finding]:

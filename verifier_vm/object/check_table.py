@@ -11,6 +11,7 @@ from verifier_vm.object.facts import Facts
 from verifier_vm.object.values import Expr, is_task, is_vtime, leaves_of, root
 
 CGROUP_OPS = ("cgroup_set_weight", "cgroup_set_bandwidth")
+SHORT_TIMEOUT_MS = 1000  # 40 hogs a CPU take 0.8 s for a round of 20 ms each
 # Calls that leave nothing behind.
 PURE = frozenset(("map_lookup_elem", "task_storage_get", "cgrp_storage_get", "get_smp_processor_id", "ktime_get_ns",
                   "trace_printk", "trace_vprintk", "scx_bpf_now", "bpf_rcu_read_lock",
@@ -37,8 +38,8 @@ def _numbers(facts: Facts) -> Iterator[Finding]:
     if timeout_ms > most:
         reason = f"ops.timeout_ms is {timeout_ms}: the kernel refuses more than {most} (-E2BIG)"
         yield facts.finding("timeout", "reject", reason, None, advice)
-    if not timeout_ms:
-        reason = "ops.timeout_ms is not set: a stall is only noticed after 30 s"
+    if 0 < timeout_ms < SHORT_TIMEOUT_MS:
+        reason = f"ops.timeout_ms is {timeout_ms}: a task that waits for so long among many hogs ends the policy"
         yield facts.finding("timeout", "note", reason, None, advice)
     if unknown := facts.ops.numbers["flags"] & ~kernel.ALL_FLAGS:
         reason = f"ops.flags has bits that 7.3 does not know ({unknown:#x}): the kernel refuses them (-EINVAL)"

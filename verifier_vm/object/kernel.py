@@ -80,7 +80,7 @@ FIRST = {"init_task": "task_storage_get", "cgroup_init": "cgrp_storage_get"}
 DELETES = frozenset((157, 211))  # task_storage_delete, cgrp_storage_delete
 
 KEEP_BUILTIN_IDLE, ENQ_LAST, ENQ_EXITING, PER_NODE, ENQ_MIGRATION_DISABLED, ALL_FLAGS = 1, 2, 4, 64, 16, 511
-ENQ_LAST_BIT, ENQ_IMMED_BIT, ENQ_PREEMPT_BIT = 1 << 41, 1 << 33, 1 << 32
+ENQ_LAST_BIT, ENQ_IMMED_BIT, ENQ_PREEMPT_BIT, ENQ_HEAD_BIT = 1 << 41, 1 << 33, 1 << 32, 1 << 16
 KICK_IDLE, KICK_PREEMPT, KICK_WAIT = 1, 2, 4
 DSQ_BUILTIN, DSQ_LOCAL_ON = 1 << 63, 3 << 62
 DSQ_GLOBAL, DSQ_LOCAL = 1 << 63 | 1, 1 << 63 | 2

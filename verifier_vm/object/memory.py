@@ -18,6 +18,7 @@ TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed
                "static_prio", "prio", "normal_prio", "start_time", "start_boottime", *OTHER_TASKS,
                "scx.slice", "scx.dsq_vtime", "scx.weight", "scx.flags", "scx.tid", "se.sum_exec_runtime")  # fmt: skip
 TASK = "task_struct."
+FETCH_ADD = 0x01  # an atomic addition that gives what was there
 WRITE_BACK = 0xF1  # cmpxchg: its result is in r0
 IDENTITY = ("pid", "tgid", "scx.tid")  # fields by which a task is found again
 
@@ -199,13 +200,15 @@ class Memory:
             self.store(state, instruction, stored, entry)
             return
         pointer = state.registers[instruction.dst]
-        self.store(state, instruction, stored, entry)
         base, offset = root(self._values.add(pointer, instruction.off)) if pointer is not None else (0, 0)
+        fetched = self._new(state, base, (offset, state.pc, len(state.frames), "fetched"), instruction.size)
+        if instruction.imm | 1 == FETCH_ADD:
+            stored = self._values.compute("add", fetched, stored, wide=True)
+        self.store(state, instruction, stored, entry)
         state.memory.pop((base, offset), None)
         if isinstance(base, Expr) and base.op == "frame" and isinstance(base.key, int):
             state.clobber_stack(base.key, offset, instruction.size)
         if instruction.imm & 1:
-            fetched = self._new(state, base, ("fetched", state.pc), instruction.size)
             state.registers[0 if instruction.imm == WRITE_BACK else instruction.src] = fetched
 
 

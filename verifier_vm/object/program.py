@@ -61,6 +61,11 @@ class Program:
     open: set[tuple[str, int]] = field(default_factory=set)
     externs: dict[str, bytes] = field(default_factory=dict)
 
+    def line_of(self, pc: int) -> int:
+        """The pc at which the source line of an instruction begins; -1 where there is none in its function."""
+        start = max((start for start in self.functions if start <= pc), default=0)
+        return next((at for at in range(pc, start - 1, -1) if at in self.lines), -1)
+
 
 def read_program(data: bytes) -> Program:
     """The program in an ELF object; ObjectError when there is none that can be read."""
@@ -199,3 +204,15 @@ def _maps(btf: Btf) -> dict[str, Map]:
         maps[variable.name] = Map(variable.name, numbers.get("type", 0), numbers.get("max_entries", 0), size, bools,
                                   numbers.get("value_size", 0))  # fmt: skip
     return maps
+
+
+def own_lines(program: Program) -> set[int]:
+    """The pcs at which a line of the policy's own begins: not a header's, nor the one that opens a function, to which
+    the compiler also puts down how it ends."""
+    pcs: set[int] = set()
+    for function in program.functions.values():
+        lines = {pc: at for pc in range(function.start, function.end) if (at := program.lines.get(pc))}
+        own = {pc: line for pc, (file, line) in lines.items() if not file.endswith(".h")}
+        opening = min(own.values(), default=0)
+        pcs.update(pc for pc, line in own.items() if line != opening)
+    return pcs

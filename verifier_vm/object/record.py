@@ -20,7 +20,8 @@ class Path(NamedTuple):
     ended: the policy asked to be ended; compared: p's vtime was compared with something; moved: a task was moved to the
     local queue; checked: the result that says whether the last of these worked; looked: ids of the queues that dispatch
     looked into, SOME_QUEUE where it is not known which, FOUND where one had something; made: maps that hold something
-    for the task or cgroup, where the kernel first shows it.
+    for the task or cgroup, where the kernel first shows it; decided: it came by a jump that the walk was told of;
+    dispatched: how many tasks dispatch inserted, in a walk that counts them.
     """
 
     inserted: tuple[int, ...] = ()
@@ -31,6 +32,8 @@ class Path(NamedTuple):
     checked: Expr | None = None
     looked: frozenset[int] = frozenset()
     made: frozenset[str] = frozenset()
+    decided: bool = False
+    dispatched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,9 @@ class Record:
     some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
     was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
-    cpu_limits: numbers that a CPU's number was compared with; cpu_tests: by pc, comparisons of CPUs' numbers;
-    conditions: comparisons of what a guest can choose: time, a task's number, level or name; names: what a name's
-    bytes were compared with, as (place, byte).
+    cpu_limits: numbers that a CPU's number was compared with; cpu_tests: by pc, comparisons of CPUs' numbers; tests: by
+    pc, all that dispatch compares; conditions: comparisons of what a guest can choose: time, a task's number, level or
+    name; names: what a name's bytes were compared with, as (place, byte).
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -119,6 +122,7 @@ class Record:
     walked: set[int] = field(default_factory=set)
     cpu_limits: set[int] = field(default_factory=set)
     cpu_tests: dict[int, set[Condition]] = field(default_factory=dict)
+    tests: dict[int, set[Condition]] = field(default_factory=dict)
     conditions: dict[tuple[object, ...], Condition] = field(default_factory=dict)
     names: dict[frozenset[tuple[int, int]], None] = field(default_factory=dict)
     steps: int = 0
@@ -156,10 +160,11 @@ class Record:
         if len(self.conditions) < limits.CONDITIONS:
             self.conditions.setdefault((condition.op, _id(condition.a), _id(condition.b)), condition)
 
-    def add_cpu_test(self, pc: int, condition: Condition) -> None:
-        """Keep a comparison of CPUs' numbers, or of how many there are, by where it is."""
-        kept = self.cpu_tests.setdefault(pc, set())
-        if len(kept) < limits.CPU_TESTS:
+    @staticmethod
+    def add_test(tests: dict[int, set[Condition]], pc: int, condition: Condition) -> None:
+        """Keep a comparison, of `cpu_tests` or `tests`, by where it is."""
+        kept = tests.setdefault(pc, set())
+        if len(kept) < limits.TESTS:
             kept.add(condition)
 
     def add_name(self, held: Mapping[int, int]) -> None:

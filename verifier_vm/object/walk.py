@@ -7,6 +7,8 @@ record of the task are one, unless what they know of memory and branches differs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from verifier_vm.object import limits
 from verifier_vm.object.alu import Alu
 from verifier_vm.object.asked import note_condition
@@ -21,7 +23,7 @@ from verifier_vm.object.kernel import CPU_COUNTERS, CPU_GIVERS, DELETES, ENDING,
 from verifier_vm.object.memory import Memory, is_atomic
 from verifier_vm.object.names import note_name
 from verifier_vm.object.outcomes import heed_missing, heed_result
-from verifier_vm.object.program import Program
+from verifier_vm.object.program import Program, own_lines
 from verifier_vm.object.record import Condition, Ending, Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import MASK, Expr, Value, Values, is_vtime
@@ -33,16 +35,23 @@ LATER = ("timer_set_callback", "bpf_wq_set_callback_impl", "bpf_wq_set_callback"
 
 
 class Walk:
-    """One object's walk; `record` is what it saw, `later` the functions that a callback starts to run later."""
+    """One object's walk; `record` is what it saw, `later` the functions that a callback starts to run later.
+    `decided` are conditional jumps, by pc, that are taken for known: whether they jump. `most_dispatched`: up to which
+    what dispatch inserts is counted.
+    """
 
-    def __init__(self, program: Program) -> None:
-        self.record, self.values = Record(), Values()
+    def __init__(
+        self, program: Program, decided: Mapping[int, bool] | None = None, *, most_dispatched: int = 0
+    ) -> None:
+        self.record, self.values, self._decided = Record(), Values(), decided or {}
         self.later: dict[int, str] = {}
         self._code, self._own_lines = program.code, own_lines(program)
         self._flow = read_flow(program)
         self._alu = Alu(self.values, self.record, self._flow.looping)
         self._memory = Memory(program, self.values, self.record, self._flow)
         self._calls = Calls(program, self.values, self.record, self._memory, self._flow)
+        self._calls.most_dispatched = most_dispatched
+        self._widens = limits.COUNTED_VISITS if most_dispatched else limits.WIDEN_VISITS
         self._frames = Frames(self.values, self.record, self._flow, self._alu, self._calls)
 
     def entry(self, name: str, pc: int) -> None:
@@ -86,7 +95,7 @@ class Walk:
         live = self._flow.live[state.pc]
         place = (state.pc, state.chain)
         visits, last = self._visits.get(place, (0, state))
-        if visits > limits.WIDEN_VISITS and (state.looping or state.pc in self._flow.looping):
+        if visits > self._widens and (state.looping or state.pc in self._flow.looping):
             state.forget_registers(last, live, self.values)
         state.forget_settled(self._flow)
         earlier = self._seen.setdefault(state.key(live), [])
@@ -161,6 +170,10 @@ class Walk:
         for way, holds in ((taken, op), (state, OPPOSITE[op])):
             heed_result(way, holds, a, b)
             heed_missing(way, holds, a, b, first=self._entry in FIRST)
+        if (jumps := self._decided.get(state.pc)) is not None:
+            can_take, can_pass = can_take and jumps, can_pass and not jumps
+            for way in (taken, state):
+                way.path = way.path._replace(decided=True)
         if can_take and can_pass:
             self._pending.append(taken)
         elif can_take:
@@ -172,8 +185,10 @@ class Walk:
     def _note_test(self, state: State, op: int, a: Value, b: Value, width: int) -> None:
         condition = Condition(op, a, b, width)
         note_condition(self.record, condition)
+        if self._entry == "dispatch":
+            self.record.add_test(self.record.tests, state.pc, condition)
         if comes_from(a, *CPU_NUMBERS) or comes_from(b, *CPU_NUMBERS):
-            self.record.add_cpu_test(state.pc, condition)
+            self.record.add_test(self.record.cpu_tests, state.pc, condition)
         note_name(state, self.record, op, a, b, self.values.made_of)
         for value, number in ((a, b), (b, a)):
             if isinstance(number, int) and comes_from(value, *CPU_GIVERS):
@@ -235,15 +250,3 @@ class Walk:
         self.record.add_ending(
             Ending(self._entry, state.path, result, state.pc, state.line, state.exact, negative))  # fmt: skip
         return False
-
-
-def own_lines(program: Program) -> set[int]:
-    """The pcs at which a line of the policy's own begins: not a header's, nor the one that opens a function, to which
-    the compiler also puts down how it ends."""
-    pcs: set[int] = set()
-    for function in program.functions.values():
-        lines = {pc: at for pc in range(function.start, function.end) if (at := program.lines.get(pc))}
-        own = {pc: line for pc, (file, line) in lines.items() if not file.endswith(".h")}
-        opening = min(own.values(), default=0)
-        pcs.update(pc for pc, line in own.items() if line != opening)
-    return pcs

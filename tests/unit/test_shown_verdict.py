@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `schedcp verify` prints of a verdict's notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.shown_verdict import show_verdict
+from policy_lake.codes import Code
+from policy_lake.model import Finding, Stage
+from tasks.verify import Verified
+from verifier_vm.verdict import stage_of, verdict_of
+
+LACKING = [Finding("F30", "note", "no .cpu_online"), Finding("F35", "note", "no .exit"), Finding("F41", "note", "none")]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *stages: Stage) -> list[str]:
+    show_verdict(Path("mine.bpf.c"), Verified(verdict_of(stages), "", b""))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_is_not_there_is_one_line_with_what_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = Finding("F30", "note", "the kernel ended it", "W28", code=Code.ENDED_BY_HOTPLUG)
+    lines = shown(capsys, stage_of("object", 0.1, LACKING), stage_of("survive", 1.0, [ended, LACKING[1]]))
+    (note,) = [line for line in lines if "note" in line]
+    assert note == (
+        "  note not there: hotplug callbacks, an exit record, weights and quotas of cgroups; for hosts that need it:"
+        " --require hotplug --require exit-record --require cgroups"
+    )
+
+
+def test_other_notes_are_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, stage_of("fair", 0.1, [LACKING[0], Finding("F16", "note", "no effect", "W4")]))
+    assert lines[0].endswith("s  1 note")
+    assert lines[1:3] == [
+        "  note not there: hotplug callbacks; for hosts that need it: --require hotplug", "  note F16 at W4: no effect"
+    ]  # fmt: skip
+    assert not [line for line in shown(capsys, stage_of("fair", 0.1)) if "note" in line]
