@@ -21,6 +21,7 @@ MIXED_BURSTS = 5.0  # longest median burst over shortest
 CROWDED = 2.0  # runnable tasks per CPU
 MANY_TASKS = 100
 MANY_CPUS = 8
+WAITS = 0.1  # time in wait over time on a CPU: below it another order of those who wait changes little
 ALMOST_IDLE = 1.5  # runnable tasks per CPU
 BUSY_SWITCHING_PER_CPU_S = 500.0
 LEAST_GAIN = 1.02  # a bound below leaves no win; above, nothing else reaches it, however little it is
@@ -44,7 +45,7 @@ def longest_first(profile: WorkloadProfile, traits: Traits) -> Finding:
         return Finding(0.1, f"{size}, but the goal is latency, which long jobs first make worse", 20_000)
     if traits.tail < HEAVY_TAIL:
         return Finding(0.1, f"{size}: no task is long enough to put first", 20_000)
-    if traits.crowd <= traits.cpus:
+    if nobody_waits(traits):
         return Finding(0.1, f"{size}, but {wanting(traits)}: nothing has to wait", 20_000)
     strength = min(1.0, 0.45 + 1.5 * (traits.bound - 1)) if traits.bound >= LEAST_GAIN else 0.1
     if traits.wakeups_per_cpu_s > MANY_WAKEUPS_PER_CPU_S:
@@ -164,7 +165,7 @@ def chained(profile: WorkloadProfile, traits: Traits) -> Finding:
 def longest_chain(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Suits builds: trees of many processes whose longest chain decides."""
     tasks = sum(command.tasks for command in profile.commands)
-    if profile.aim != "makespan" or tasks < MANY_TASKS or traits.crowd <= traits.cpus:
+    if profile.aim != "makespan" or tasks < MANY_TASKS or nobody_waits(traits):
         return Finding(0.15, f"{tasks} tasks, {wanting(traits)}: no tree whose longest chain would have to wait")
     return Finding(0.6, f"{tasks} processes of {len(profile.commands)} commands, {wanting(traits)}: a chain decides")
 
@@ -184,6 +185,11 @@ def in_place(profile: WorkloadProfile, traits: Traits) -> Finding:
 def control(profile: WorkloadProfile, traits: Traits) -> Finding:
     """Always worth one cheap try: what the simplest policy reaches is what a cleverer one must beat."""
     return Finding(0.2, "cheap control: one queue, no bookkeeping; a cleverer policy must beat it")
+
+
+def nobody_waits(traits: Traits) -> bool:
+    """Whether CPUs are enough for all. An average over a run that begins or ends alone may hide a crowd; waits do not."""
+    return traits.crowd <= traits.cpus and traits.waits < WAITS
 
 
 def wanting(traits: Traits) -> str:

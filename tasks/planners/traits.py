@@ -16,13 +16,15 @@ class Traits:
     """The numbers behind the rules.
 
     `runnable` is the average number of tasks that run or wait for a CPU, `crowd` the same without the time in which one
-    task is left alone. `tail` is how many times the median task's CPU time the largest task uses. `bound` is the wall
-    time over the least that any schedule needs. `waker` is nobody's parent.
+    task is left alone, `waits` the time that tasks wait for a CPU over the time that they use it. `tail` is how many
+    times the median task's CPU time the largest task uses. `bound` is the wall time over the least that any schedule
+    needs. `waker` is nobody's parent.
     """
 
     cpus: int
     runnable: float
     crowd: float
+    waits: float
     median_ms: float
     longest: CommandProfile
     tail: float
@@ -51,6 +53,7 @@ def traits(profile: WorkloadProfile) -> Traits:
         cpus=profile.cpus,
         runnable=profile.parallelism + waiting,
         crowd=_crowd(profile, profile.parallelism + waiting, longest),
+        waits=waiting * wall_s / cpu_s,
         median_ms=median_ms,
         longest=longest,
         tail=longest.cpu_ms_max_task / max(median_ms, 0.01),

@@ -60,7 +60,7 @@ def test_long_turns_chains_and_trees_by_their_numbers() -> None:
     crowd = replace(traits(BATCH), crowd=3.0)
     assert rules.longest_chain(tree, crowd).strength == 0.6
     assert rules.longest_chain(replace(tree, commands=(command("cc", 99, 1.0, 1.0),)), crowd).strength == 0.15
-    assert rules.longest_chain(tree, replace(crowd, crowd=2.0)).strength == 0.15
+    assert rules.longest_chain(tree, replace(crowd, crowd=2.0, waits=0.05)).strength == 0.15
     assert rules.longest_chain(replace(tree, aim="latency"), crowd).strength == 0.15
 
 

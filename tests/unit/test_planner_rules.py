@@ -24,8 +24,8 @@ from tasks.planners.traits import (
 
 LONG = command("long", 1, 900.0, 900.0)
 QUICK = command("quick", 8, 100.0, 20.0, burst_us_p50=400.0, wait_us_p99=700.0)
-BUSY = Traits(cpus=2, runnable=8.0, crowd=8.0, median_ms=100.0, longest=LONG, tail=9.0, bound=1.2, waker=QUICK,
-              wakeups_per_cpu_s=10.0, switches_per_cpu_s=100.0, hog=LONG)  # fmt: skip
+BUSY = Traits(cpus=2, runnable=8.0, crowd=8.0, waits=0.05, median_ms=100.0, longest=LONG, tail=9.0, bound=1.2,
+              waker=QUICK, wakeups_per_cpu_s=10.0, switches_per_cpu_s=100.0, hog=LONG)  # fmt: skip
 
 
 def profile(*commands: Any, **more: Any) -> WorkloadProfile:
@@ -170,6 +170,8 @@ EVEN = command("long", 2, 900.0 + 300.0, 900.0)
         (BATCH, {"tail": 2.9}, 0.1),
         (BATCH, {"tail": 3.0}, 0.75),
         (BATCH, {"crowd": 2.0}, 0.1),
+        (BATCH, {"crowd": 2.0, "waits": 0.09}, 0.1),
+        (BATCH, {"crowd": 2.0, "waits": 0.1}, 0.75),
         (BATCH, {"crowd": 2.1, "runnable": 1.1}, 0.75),
         (BATCH, {"wakeups_per_cpu_s": 50.0}, 0.75),
         (BATCH, {"wakeups_per_cpu_s": 51.0}, 0.525),
