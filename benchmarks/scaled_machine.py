@@ -51,8 +51,9 @@ def _topology(whole: Topology, cpus: int) -> Topology:
     smt = whole.smt if cpus >= whole.smt else 1
     an_llc, a_node = whole.cpus // whole.llcs, whole.llcs // whole.nodes
     llcs = 1 if whole.llcs == 1 else min(-(-cpus // an_llc), int(LLCS.high))
-    nodes = 1 if whole.nodes == 1 else -(-llcs // a_node)
-    llcs = -(-llcs // nodes) * nodes
+    cores = int(CPUS.high) // smt
+    nodes = 1 if whole.nodes == 1 else min(-(-llcs // a_node), cores)
+    llcs = min(-(-llcs // nodes), cores // nodes) * nodes
     step = llcs * smt
     count = -(-cpus // step) * step
     if count > CPUS.high:

@@ -188,7 +188,7 @@ def control(profile: WorkloadProfile, traits: Traits) -> Finding:
 
 
 def nobody_waits(traits: Traits) -> bool:
-    """Whether CPUs are enough for all. An average over a run that begins or ends alone may hide a crowd; waits do not."""
+    """Whether CPUs are enough for all. An average over a run that begins alone may hide a crowd, waits do not."""
     return traits.crowd <= traits.cpus and traits.waits < WAITS
 
 

@@ -40,7 +40,7 @@ def _promote(tmp_path, stages):
     evidence = canonical_json(to_json(Evidence(verdict, ("slice_us=500",), sha("btf"))))
     atomic_write(settings.run_dir / "run-1" / "ljf-1.json", evidence)
     again = replace(BEST, id="score-2", confirms=BEST.id)
-    lake = SimpleNamespace(scores=lambda *_: [again])
+    lake = SimpleNamespace(scores=lambda *_: [again], put=lambda *_: None)
     atomic_write(settings.object_dir / f"{sha('object')}.bpf.o", b"object")
     workload = SimpleNamespace(id="batch")
     scope = SimpleNamespace(settings=settings, run_id="run-1", workload=workload, shape=Shape(Topology()), lake=lake)
