@@ -140,7 +140,8 @@ def _against_topology(described: Described) -> Iterator[tuple[str, str]]:
 def _unfounded(sources: dict[str, str], given: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in given:
         if not sources.get(name, "").strip():
-            yield f"sources.{name}", "is missing: each number that is given has a source, or the reason of an estimate"
+            what = "is empty" if name in sources else "is missing"
+            yield f"sources.{name}", f"{what}: each number that is given has a source, or the reason of an estimate"
     for name, text in sources.items():
         if name not in given:
             yield f"sources.{shortened(name, 60)}", "is the source of a number that is not given"

@@ -28,15 +28,18 @@ def read_machine(path: Path) -> MachineModel:
 
     What can be and is odd is one warning in a process, and read all the same.
     """
-    data = read_toml(path, links=False)
+    data = read_toml(path)
     described = validated(path, data, Described)
     if not ID.fullmatch(described.name):
-        shown = for_terminal(described.name[:80])
-        raise InputError(f"{path}: field 'name': '{shown}' is not of lowercase letters, digits and dashes")
+        shown, rule = for_terminal(described.name[:80]), "a lowercase letter, and up to 63 of these, digits and dashes"
+        raise InputError(f"{path}: field 'name': '{shown}' is not {rule}")
     try:
         topology = Topology(**{one.name: getattr(described.topology, one.name) for one in fields(Topology)})
     except InputError as error:
-        raise InputError(f"{path}: field 'topology': {error}") from None
+        # One number that is not within its limits says which; what they contradict together is the whole table's.
+        field, _, why = str(error).partition(": ")
+        where, said = (f"topology.{field}", why) if hasattr(described.topology, field) else ("topology", error)
+        raise InputError(f"{path}: field '{where}': {said}") from None
     for name, wrong in faults(described, given_numbers(data)):
         also = _QUOTED.sub(lambda match: f"'{_in_table(match[1])}'", wrong)
         raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(also)}")

@@ -30,6 +30,8 @@ def machine(name: str, *, also: tuple[str, ...] = ()) -> MachineModel:
     files = machine_files()
     if name in files:
         return _under_its_name(files[name])
+    if name.endswith("/"):
+        raise InputError(f"{name}: cannot be read: a directory's name, not a descriptor's")
     if is_path(name):
         return _of_a_user(Path(name), (*files, *also))
     raise InputError(unknown_machine(name, also=also))

@@ -25,16 +25,19 @@ _WORDS = {
     "missing": "is missing", "unexpected_keyword_argument": "there is no such field",
     "extra_forbidden": "there is no such field", "dataclass_type": "must be a table", "dict_type": "must be a table",
     "model_type": "must be a table", "too_long": "has too many entries", "too_short": "has too few entries",
+    "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number", "float_type": "must be a number", "finite_number": "must be a number",
+    "string_type": "must be a text in quotes",
 }  # fmt: skip
 T = TypeVar("T")
 
 
-def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None, links: bool = True) -> dict[str, Any]:
+def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None) -> dict[str, Any]:
     """The tables of the file; InputError that names it where it is no plain, small file of TOML in UTF-8.
 
-    `instead`: what a file that is no text is, by how it begins. Unless `links`, a symbolic link is none either.
+    `instead`: what a file that is no text is, by how it begins.
     """
-    data = read_outside(path, limits.DESCRIPTOR_BYTES, links=links)
+    data = read_outside(path, limits.DESCRIPTOR_BYTES)
     try:
         text = data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:

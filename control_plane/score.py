@@ -19,6 +19,8 @@ from tasks.trial.spec import Trial
 
 REJECTED, DIFFERS = 3, 1
 
+TOLD = 1.02  # a ratio that leaves 1 by more than this on both sides is another result, however unsure
+
 
 def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -> int:
     """Measure, print, return the exit status."""
@@ -111,6 +113,8 @@ def _show_sensitivity(found: Sensitivity, score: Score) -> None:
     for change in found.changes:
         ratio = ratio_text(change.ratio) if change.ratio else "the policy failed"
         mark = "" if change.outcome == found.outcome else "  <- another outcome"
+        if not mark and change.ratio and (change.ratio.median > 1) != (score.ratio.median > 1):
+            mark = "  <- the other side of 1"
         console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
     if found.skipped:
         console.print(escape(f"  not changed, since they cost nothing there: {', '.join(found.skipped)}"))
@@ -124,6 +128,9 @@ def sensitivity_text(found: Sensitivity, score: Score) -> str:
         return f"the outcome hangs on {hangs}" if hangs else "the outcome holds when any one cost is halved or doubled"
     others = [f"{one.term} x {one.factor:g}" for one in found.changes if one.outcome != "inconclusive"]
     held = f"it is not with {', '.join(others)}" if others else "it stays so when any one cost is halved or doubled"
+    ratios = [score.ratio.median, *(one.ratio.median for one in found.changes if one.ratio)]
+    if min(ratios) < 1 / TOLD and max(ratios) > TOLD:
+        held += f"; by the costs it goes from {min(ratios):.2f}x to {max(ratios):.2f}x"
     settled = is_narrow(score) or score.doubt != "interval"
     advice = "" if settled else "; more --pairs, or a larger --size, may settle it"
     return f"the score is {outcome_text(score)}, and {held}{advice}"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -88,15 +87,11 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def read_outside(path: Path | str, most: int, *, links: bool = True) -> bytes:
-    """The content of a plain file, of at most `most` bytes, that anybody may have written; InputError that names it.
-
-    Unless `links`, a symbolic link in the file's place is refused.
-    """
+def read_outside(path: Path | str, most: int) -> bytes:
+    """The content of a plain file, of at most `most` bytes, that anybody may have written; InputError that names it."""
     try:
         # Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
-        follow = 0 if links else os.O_NOFOLLOW
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | follow)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
@@ -110,10 +105,6 @@ def read_outside(path: Path | str, most: int, *, links: bool = True) -> bytes:
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
-        if not links and getattr(error, "errno", None) == errno.ELOOP:
-            raise InputError(
-                f"{path}: cannot be read: a symbolic link, not a plain file: name what it points to"
-            ) from None
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not left:
         raise InputError(f"{path}: larger than {f'{most >> 20} MiB' if most >= 1 << 20 else f'{most >> 10} KiB'}")

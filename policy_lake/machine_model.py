@@ -163,9 +163,14 @@ def active(costs: Costs) -> tuple[str, ...]:
 
 
 def telling(costs: Costs, factors: Iterable[float]) -> tuple[str, ...]:
-    """The active terms that cost something else at one of these factors: the others can change no outcome."""
-    factors = tuple(factors)
-    return tuple(term for term in active(costs) if any(scaled(costs, term, factor) != costs for factor in factors))
+    """The terms that cost something else at one of these factors: the others can change no outcome.
+
+    An instruction always takes time, also where nobody said how much.
+    """
+    factors, on = tuple(factors), {"speed", *active(costs)}
+    return tuple(
+        term for term in TERMS if term in on and any(scaled(costs, term, factor) != costs for factor in factors)
+    )
 
 
 def scaled(costs: Costs, term: str, factor: float) -> Costs:

@@ -101,7 +101,10 @@ def footprints_in(words: Iterable[str]) -> dict[str, int]:
         shown = for_terminal(shortened(word, 60))
         if not equals or name in found:
             raise InputError(f"--footprint '{shown}': not NAME=KIB, each name once")
-        found[name] = int(WORKLOAD_FOOTPRINT_KIB.parse(number))
+        try:
+            found[name] = int(WORKLOAD_FOOTPRINT_KIB.parse(number))
+        except InputError as error:
+            raise InputError(f"--footprint '{shown}': {error}") from None
     return found
 
 

@@ -98,7 +98,7 @@ CASES = [
     ("user_kib = 128", "user_kib = -1", "user_kib"),
     ("user_kib = 128", "user_kb = 128", "costs.user_kb"),
     ("[costs]", "[prices]", "prices"),
-    ("cpus = 16", "cpus = 65", "topology"),
+    ("cpus = 16", "cpus = 65", "topology.cpus"),
     ("cpus = 16", "cpus = 15", "topology"),
     ("cpus = 16", "cpus = 1.5", "topology.cpus"),
     ("cpus = 16", "", "topology.cpus"),
@@ -200,9 +200,15 @@ def test_a_file_that_is_none_is_refused_soon(tmp_path: Path, content: bytes, say
 def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     real = write(tmp_path, MINE)
     (tmp_path / "link.toml").symlink_to(real)
+    (tmp_path / "dangling.toml").symlink_to(tmp_path / "none.toml")
+    (tmp_path / "loop.toml").symlink_to(tmp_path / "loop.toml")
+    assert machine(str(tmp_path / "link.toml")) == machine(str(real)), "as a home directory's manager lays them"
     (tmp_path / "folder.toml").mkdir()
     os.mkfifo(tmp_path / "pipe.toml")
-    for name, says in (("link", "symbolic link"), ("folder", "directory"), ("pipe", "no plain"), ("none", "No such")):
+    for name, says in (
+        ("folder", "directory"), ("pipe", "no plain"), ("none", "No such"), ("dangling", "No such"),
+        ("loop", "symbolic links"),
+    ):  # fmt: skip
         with pytest.raises(InputError, match=says):
             machine(str(tmp_path / f"{name}.toml"))
 

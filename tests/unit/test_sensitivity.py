@@ -123,6 +123,14 @@ def test_the_changes_are_summed_up_in_words(outcome: Any, changed: Any, more: An
     assert says in text and ("may settle" in text) == (more == {"anytime95": (0.8, 1.2)})
 
 
+def test_a_ratio_that_crosses_1_is_told_however_unsure_it_is() -> None:
+    of = replace(score(candidate("c"), outcome="inconclusive"), doubt="interval", ratio=Ratio(3.5, (0.9, 13.0)))
+    below = Changed("switch", 2, Ratio(0.9, (0.8, 1.0)), "inconclusive")
+    assert "from 0.90x to 3.50x" in sensitivity_text(Sensitivity("inconclusive", (below,)), of)
+    near = replace(below, ratio=Ratio(0.99, (0.8, 1.0)))
+    assert "from" not in sensitivity_text(Sensitivity("inconclusive", (near,)), of)
+
+
 def test_each_active_term_is_measured_at_half_and_twice_with_the_score_s_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,27 +147,30 @@ def test_each_active_term_is_measured_at_half_and_twice_with_the_score_s_seeds(
                    plan=MeasurementPlan(5, 15, 3))  # fmt: skip
     found = sensitivity(base, Loadable(b""), score(candidate("c")), lake=None)  # type: ignore[arg-type]
     assert [(change.term, change.factor) for change in found.changes] == [
-        ("switch", 0.5), ("switch", 2.0), ("smt", 0.5), ("smt", 2.0),
+        ("speed", 0.5), ("speed", 2.0), ("switch", 0.5), ("switch", 2.0), ("smt", 0.5), ("smt", 2.0),
     ]  # fmt: skip
-    assert [one.shape.costs.switch_ns for one in met] == [500, 2000, 1000, 1000]
+    assert [one.shape.costs.switch_ns for one in met] == [1000, 1000, 500, 2000, 1000, 1000]
+    assert [one.shape.costs.user_ps for one in met[:3]] == [500, 2000, 1000], "nobody said how fast: it may be another"
     assert {(one.plan, one.confirms, one.control) for one in met} == {(MeasurementPlan(3, 0, 3), "", None)}
-    assert met[0].shape.machine == "mine with switch times 0.5"
-    assert [change.outcome for change in found.changes] == ["loss", "loss", "loss", None]
-    assert found.hangs_on == ("switch", "smt")
+    assert met[2].shape.machine == "mine with switch times 0.5"
+    assert [change.outcome for change in found.changes] == ["loss"] * 5 + [None]
+    assert found.hangs_on == ("speed", "switch", "smt")
 
 
 def test_what_costs_nothing_is_left_out_and_what_it_takes_is_said_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     idle = replace(FLAT, switch_ns=100, turbo=(WHOLE,), capacity=(WHOLE, WHOLE), idle_exit=((1, 0),), l2_kib=64)
-    assert active(idle) == ("switch", "l2", "turbo", "idle", "capacity") and telling(idle, (0.5, 2)) == ("switch",)
+    assert active(idle) == ("switch", "l2", "turbo", "idle", "capacity") and telling(idle, (0.5, 2)) == (
+        "speed", "switch",
+    )  # fmt: skip
     monkeypatch.setattr(asked, "run_here", lambda *_, **__: ("stage", score(candidate("c"))))
     base = spec(tmp_path)
     base = replace(base, shape=replace(base.shape, costs=idle, machine="mine, whole"))
     found = sensitivity(base, Loadable(b""), score(candidate("c")), lake=None)  # type: ignore[arg-type]
-    assert {one.term for one in found.changes} == {"switch"}
-    assert found.skipped == tuple(term for term in TERMS if term != "switch")
-    assert "2 machines, 18 runs" in caplog.text and "cost nothing here: speed, l2, llc" in caplog.text
+    assert {one.term for one in found.changes} == {"speed", "switch"}
+    assert found.skipped == tuple(term for term in TERMS if term not in ("speed", "switch"))
+    assert "4 machines, 36 runs" in caplog.text and "cost nothing here: l2, llc" in caplog.text
 
 
 def test_its_cost_is_told_in_runs_and_the_guest_s_time() -> None:

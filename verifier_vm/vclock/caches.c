@@ -149,7 +149,8 @@ static void come(struct process *p, unsigned int cpu)
 
 static void count_move(uint64_t task, unsigned int cpu)
 {
-	unsigned int slot = (unsigned int)(task >> 6) % PROCESSES, was = last[slot].cpu;
+	/* Fibonacci hashing (Knuth, vol. 3, 6.4): tasks lie at even distances, and many would meet in few places. */
+	unsigned int slot = (unsigned int)((task * 0x9e3779b97f4a7c15ull) >> 32) % PROCESSES, was = last[slot].cpu;
 
 	if (last[slot].task == task) {
 		if (was == cpu)
