@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,12 @@ def test_other_notes_are_told_and_counted(capsys: pytest.CaptureFixture[str]) ->
         "  note not there: hotplug callbacks; for hosts that need it: --require hotplug", "  note F16 at W4: no effect"
     ]  # fmt: skip
     assert not [line for line in shown(capsys, stage_of("fair", 0.1)) if "note" in line]
+
+
+def test_an_exit_callback_that_keeps_too_little_is_told_by_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    object_stage = replace(
+        stage_of("object", 0.1, [LACKING[0], Finding("F35", "note", "keeps no kind")]), callbacks=("exit",)
+    )
+    lines = shown(capsys, object_stage)
+    assert "  note not there: hotplug callbacks; for hosts that need it: --require hotplug" in lines
+    assert "  note F35: keeps no kind" in lines

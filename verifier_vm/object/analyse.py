@@ -12,6 +12,7 @@ from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
 from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
+from verifier_vm.object.check_exit import check_exit
 from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
@@ -37,6 +38,7 @@ CHECKS = (
     check_cpus,
     check_slices,
     check_flags,
+    check_exit,
     check_table,
 )  # what ends a machine before what is missing
 ORDER = {"reject": 0, "suspicion": 1, "unknown": 2, "note": 3}
