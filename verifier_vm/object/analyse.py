@@ -50,7 +50,7 @@ ADVICE = {
     "size": "Make the globals smaller (fewer or smaller elements of the largest array), or keep them in a map that"
     " takes memory for what is in it alone (a hash with BPF_F_NO_PREALLOC, task storage).",
     "btf": "Build with -g, and do not strip .BTF.",
-    "ops": 'It takes one struct sched_ext_ops in SEC(".struct_ops.link"); of several choose one with --ops NAME.',
+    "ops": 'A policy is one struct sched_ext_ops in SEC(".struct_ops.link"), with the programs that it names.',
     "link": "Give the file that defines it with -l FILE; what the kernel has is declared with __ksym.",
     "knob": "Set only knobs that the policy declares as const volatile.",
 }

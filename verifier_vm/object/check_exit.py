@@ -88,7 +88,7 @@ def _field(leaf: Expr, names: dict[int, str]) -> tuple[str, bool]:
     """(the field of scx_exit_info that was loaded, whether it is what that points to)."""
     if leaf.op != "load" or not isinstance(leaf.key, tuple):
         return "", False
-    base, offset = root(leaf.a or 0)
+    base, _ = root(leaf.a or 0)
     if _is_info(base):
         at = leaf.key[0]
         return names.get(at, "") if isinstance(at, int) else "", False
