@@ -12,6 +12,8 @@ from policy_lake.model import Finding, Rejection, Stage, Verdict
 from tasks.verify import Verified
 from verifier_vm.verdict import LACKED, lacks, rejection_of
 
+NOT_SEEN = "not seen"  # of a question that a guest answered: nothing to do, and told in short
+
 
 def show_verdict(file: Path, done: Verified) -> None:
     """Print the verdict on `file`."""
@@ -55,16 +57,22 @@ def _show_open(verdict: Verdict) -> None:
         ("unknown", "[yellow]open[/]"),
     ):
         for finding in findings:
-            if finding.level == level:
+            if finding.level == level and finding.outcome != NOT_SEEN:
                 out().print(f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding)}", soft_wrap=True)
+    if gone := [_short(finding) for finding in findings if finding.is_open and finding.outcome == NOT_SEEN]:
+        out().print(f"  tried, not seen (more with --json): {escape(', '.join(dict.fromkeys(gone)))}", soft_wrap=True)
+
+
+def _short(finding: Finding) -> str:
+    return f"{finding.bug} at {finding.place}" if finding.place else finding.bug
 
 
 def _answer(finding: Finding) -> str:
     if not finding.is_open:
         return ""
     situations = escape("; ".join(finding.situations) or "no situation is known that would show it")
-    words = {"not seen": f"tried, not seen ({situations})", "not tried": f"not tried ({situations})"}
-    return f" - [bold]{words.get(finding.outcome, finding.outcome)}[/]"
+    answer = f"not tried ({situations})" if finding.outcome == "not tried" else finding.outcome
+    return f" - [bold]{answer}[/]"
 
 
 def _show_rejection(rejection: Rejection) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from control_plane import results
+from control_plane.again import command_for, hint
 from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
 from control_plane.coverage_page import coverage_page
 from control_plane.output import err, escape, out, print_json, working
@@ -80,8 +81,9 @@ def verify_command(
         out().print("no token: one situation alone is no verdict", soft_wrap=True)
     elif result.coverage_shortfall and done.verdict.accepted:
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
-    if options.minimize and not done.verdict.accepted:
-        _show_smallest(done, file)
+    if not done.verdict.accepted:
+        given = partial(command_for, file, include=include, linked=linked, knobs=knobs, sets=sets)
+        _show_again(done, options, given)
     for name, path in result.pictures.items():
         out().print(f"{name}: {escape(path)}", soft_wrap=True)
     if result.token:
@@ -113,12 +115,16 @@ def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path
     return replace(result, pictures={"coverage": str(page), **result.pictures})
 
 
-def _show_smallest(done: Verified, file: Path) -> None:
-    if done.smallest is None:
+def _show_again(done: Verified, options: VerifyOptions, command: Callable[[str], str]) -> None:
+    """How to see a failure again: the smallest situation that shows it, or how to come to one."""
+    if not options.minimize:
+        if not options.only and (again := hint(done.verdict.rejection)):
+            out().print(again, soft_wrap=True)
+    elif done.smallest is None:
         out().print("no situation by itself shows this failure: there is nothing to minimize", soft_wrap=True)
-        return
-    command = shlex.join(["schedcp", "verify", str(file), "--only", done.smallest.situation])
-    out().print(f"smallest of {done.smallest.guests} situations tried: {escape(command)}", soft_wrap=True)
+    else:
+        again = escape(command(done.smallest.situation))
+        out().print(f"smallest of {done.smallest.guests} situations tried: {again}", soft_wrap=True)
 
 
 def verified(

@@ -40,7 +40,7 @@ def make() -> None:
     from tasks.host.settings import load_settings
 
     headers = prepare_guest(load_settings()).kernel.headers
-    for name in (*GOOD, *FILLED, *BAD, "paths", "ways", "counts", "orders", "loops"):
+    for name in (*GOOD, *FILLED, *BAD, "paths", "ways", "counts", "orders", "loops", "endings"):
         path = source_of(name)
         made = compile_policy(path.read_text(), name=path.name, vmlinux_dir=headers, source_dir=path.parent)
         (OBJECTS / f"{name}.o.xz").write_bytes(lzma.compress(made.data, preset=9 | lzma.PRESET_EXTREME))

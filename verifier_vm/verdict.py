@@ -112,10 +112,11 @@ def _noted(finding: Finding, bugs: Collection[str]) -> bool:
 def lacks(finding: Finding, stages: Collection[Stage]) -> str:
     """The need (a key of LACKED) of which a note says that the policy has nothing for it; empty for any other.
 
-    What becomes of cgroups is another matter where it has callbacks for them.
+    What becomes of cgroups is another matter where it has callbacks for them, and so is what its .exit keeps.
     """
     need = next((need for need in LACKED if REQUIREMENTS[need] == finding.bug and finding.level == "note"), "")
-    return "" if need == "cgroups" and honours_cgroups(stages) else need
+    has_some = {"cgroups": honours_cgroups, "exit-record": records_its_end}.get(need)
+    return "" if has_some is not None and has_some(stages) else need
 
 
 def goes_on_with_hotplug(stages: Iterable[Stage]) -> bool:
@@ -126,3 +127,8 @@ def goes_on_with_hotplug(stages: Iterable[Stage]) -> bool:
 def honours_cgroups(stages: Iterable[Stage]) -> bool:
     """Whether the policy has cgroup callbacks, and so claims to honour weights and quotas of cgroups."""
     return any(name.startswith("cgroup_") for stage in stages for name in stage.callbacks)
+
+
+def records_its_end(stages: Iterable[Stage]) -> bool:
+    """Whether the policy has an exit callback, in which it may keep how it ended."""
+    return any("exit" in stage.callbacks for stage in stages)

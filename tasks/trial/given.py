@@ -17,7 +17,7 @@ from policy_lake.model import Candidate, Policy
 from tasks.plan import candidate_of
 from tasks.trial.parts import Part, read_linked, read_part
 from tasks.trial.static import Checked, OnStage, check_parts
-from tasks.trial.words import check_flags, with_constants, words_for
+from tasks.trial.words import check_flags, check_one, with_constants, words_for
 from verifier_vm.machine.kernel import Kernel
 
 
@@ -46,9 +46,14 @@ class Given:
         is in no directory: where it lies is for whoever gave the policy to say, and nothing is known of that.
         """
         check_flags(str(self.values.get(OPS_FLAG, "")), kernel)
+
+        def words_of(data: bytes) -> tuple[str, ...]:
+            check_one(self.values, data)
+            return words_for(self.policy, self.values, data, kernel)
+
         checked = check_parts(
-            self.parts, kernel, words_of=lambda data: words_for(self.policy, self.values, data, kernel),
-            include_dirs=self.include_dirs, check_all=check_all, on_stage=on_stage,
+            self.parts, kernel, words_of=words_of, include_dirs=self.include_dirs, check_all=check_all,
+            on_stage=on_stage,
         )  # fmt: skip
         for finding in (finding for stage in checked.stages for finding in stage.findings):
             if finding.code == Code.NO_HEADER:

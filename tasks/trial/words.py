@@ -17,6 +17,8 @@ from verifier_vm.object.knobs import read_knobs
 from verifier_vm.object.ops import policy_names
 from verifier_vm.object.program import read_program
 
+MOST_NAMED = 8  # of an object's policies, in one line
+
 
 def with_constants(policy: Policy, data: bytes) -> Policy:
     """The policy with the constants of its object besides the knobs of its source.
@@ -58,11 +60,21 @@ def _is_flag(name: str, value: int) -> bool:
 
 
 def _check_use(name: str, data: bytes) -> None:
-    if not name:
-        return
-    try:
-        names = policy_names(read_program(data))
-    except ObjectError:
-        return
-    if name not in names:
+    names = _policies(data)
+    if name and names is not None and name not in names:
         raise InputError(f"--ops {name}: the object has no such sched_ext policy; it has: {', '.join(names) or 'none'}")
+
+
+def check_one(values: Mapping[str, object], data: bytes) -> None:
+    """InputError where an object has several policies and none is named: whoever gave it says which is meant."""
+    names = () if values.get(OPS_USE) else _policies(data) or ()
+    if len(names) > 1:
+        several = ", ".join(names[:MOST_NAMED]) + f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+        raise InputError(f"the object has more than one sched_ext policy, {several}: say which with --ops NAME")
+
+
+def _policies(data: bytes) -> list[str] | None:
+    try:
+        return policy_names(read_program(data))
+    except ObjectError:
+        return None

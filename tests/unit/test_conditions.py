@@ -34,6 +34,24 @@ def test_a_failure_that_the_bpf_verifier_wants_looked_at_is_an_error_path(ways, 
         assert way == (JUMPED if jumps_if_null else WENT_ON)
 
 
+FAILING = ["variable", "in a loop", "constant", "in a subprogram", "another failure", "of a subprogram"]
+NOT_FAILING = ["goes on", "a level", "a count", "borne", "not there", "nothing returned", "truth"]
+
+
+@pytest.mark.parametrize("word", FAILING)
+def test_a_call_that_failed_and_whose_failure_is_returned_is_an_error_path(ways, word):
+    (condition,) = at(ways, word)
+    (way,) = ways.error[condition]
+    jumps_if_failed = condition[2] in (5, 12)  # jne, jl
+    assert way == (JUMPED if jumps_if_failed else WENT_ON)
+
+
+@pytest.mark.parametrize("word", NOT_FAILING)
+def test_a_result_that_is_no_failure_or_is_not_returned_is_no_error_path(ways, word):
+    (condition,) = at(ways, word)
+    assert not ways.error[condition]
+
+
 @pytest.mark.parametrize("word", ["hash", "plain", "sum"])
 def test_what_can_be_either_is_no_error_path(ways, word):
     (condition,) = at(ways, word)

@@ -115,10 +115,13 @@ def test_a_policy_without_memory_is_asked_from_one_more_seed(monkeypatch, number
     assert [note.level for note in notes] == {(4,): ["note"], (4, 5): ["reject"]}[failing] * (number == -12)
 
 
-@pytest.mark.parametrize("scenario", ["no exit record", "nothing stored"])
-def test_a_policy_that_keeps_no_record_is_accepted_with_a_note(monkeypatch, scenario):
+@pytest.mark.parametrize(("scenario", "noted"), [("no exit record", False), ("nothing stored", True)])
+def test_a_record_that_stays_empty_is_noted_and_one_that_no_loader_knows_is_the_object_stages(
+    monkeypatch, scenario, noted
+):
     verdict = verified(monkeypatch, scenario)[0].verdict
-    assert verdict.accepted and Code.NO_EXIT_RECORD in {f.code for stage in verdict.stages for f in stage.findings}
+    codes = {f.code for stage in verdict.stages for f in stage.findings}
+    assert verdict.accepted and (Code.NO_EXIT_RECORD in codes) == noted
 
 
 def test_what_follows_the_suite_has_time_of_its_own_and_lies_in_the_same_report(monkeypatch):

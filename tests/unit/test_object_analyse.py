@@ -146,3 +146,21 @@ def test_a_time_out_is_noted_where_it_is_shorter_than_a_crowd_takes(timeout_ms: 
     facts = read_facts(object_bytes("vtime"))
     facts.ops.numbers["timeout_ms"] = timeout_ms
     assert len([one for one in check_table(facts) if one.bug == "timeout"]) == noted
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([], 'no struct_ops in the object, but SEC("struct_ops.s/vtime_cpu_offline"), SEC("struct_ops.s/'),
+        (
+            [("cubic", "tcp_congestion_ops")],
+            "the object's struct_ops 'cubic' is a tcp_congestion_ops, not a sched_ext_ops: it is no sched_ext policy",
+        ),
+    ],
+)
+def test_an_object_of_another_subsystem_is_told_by_what_it_has(monkeypatch, others, words):
+    found = [(name, kind, 0, None) for name, kind in others]
+    monkeypatch.setattr("verifier_vm.object.ops._struct_ops", lambda program: iter(found))
+    (finding,) = analyse_object(object_bytes("vtime")).findings
+    assert finding.reason.startswith(words) and finding.reason.endswith(": it is no sched_ext policy")
+    assert "--ops" not in finding.advice and len(finding.reason) < 300

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,32 @@ def test_other_notes_are_told_and_counted(capsys: pytest.CaptureFixture[str]) ->
         "  note not there: hotplug callbacks; for hosts that need it: --require hotplug", "  note F16 at W4: no effect"
     ]  # fmt: skip
     assert not [line for line in shown(capsys, stage_of("fair", 0.1)) if "note" in line]
+
+
+def test_an_exit_callback_that_keeps_too_little_is_told_by_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [LACKING[0], Finding("F35", "note", "keeps no kind")]
+    object_stage = replace(stage_of("object", 0.1, found), callbacks=("exit",))
+    lines = shown(capsys, object_stage)
+    assert "  note not there: hotplug callbacks; for hosts that need it: --require hotplug" in lines
+    assert "  note F35: keeps no kind" in lines
+
+
+def test_what_was_tried_and_not_seen_is_one_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each question of the first line is answered by the situations of `survive`; F02's are not among them."""
+    met = ("no more tasks than CPUs", "a")
+    asked = [
+        Finding("F21", "unknown", "no CPU is ever kicked", "mine.bpf.c:7", situations=("a",)),
+        Finding("F14", "suspicion", "credit without limit", "mine.bpf.c:9", situations=("a",)),
+        Finding("F02", "unknown", "ids computed at run time", "mine.bpf.c:5", situations=("b",)),
+        Finding("F14", "suspicion", "credit without limit", "mine.bpf.c:9", situations=("a",)),
+    ]
+    witnessed = Finding("F10", "suspicion", "any CPU", "mine.bpf.c:3")
+    seen = Finding("F10", "reject", "a wrong CPU", "W5", code=Code.WRONG_CPU)
+    survive = replace(stage_of("survive", 1.0, [seen]), situations=met)
+    lines = shown(capsys, stage_of("object", 0.1, [*asked, witnessed]), survive)
+    told = [line for line in lines if line.startswith(("  suspicion", "  open", "  tried"))]
+    assert told == [
+        "  suspicion F10 at mine.bpf.c:3: any CPU - witnessed",
+        "  open F02 at mine.bpf.c:5: ids computed at run time - not tried (b)",
+        "  tried, not seen (more with --json): F21 at mine.bpf.c:7, F14 at mine.bpf.c:9",
+    ]

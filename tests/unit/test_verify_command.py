@@ -11,6 +11,7 @@ from contract_cases import contract
 from trial_cases import spec
 
 from control_plane import verify as command
+from control_plane.again import HINT, command_for, hint
 from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.model import Finding
@@ -18,8 +19,9 @@ from tasks.tokens import issue
 from tasks.verify import Verified, VerifyOptions
 from verifier_vm.judge.case import parse_case
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
-from verifier_vm.verdict import stage_of, verdict_of
+from verifier_vm.verdict import rejection_of, stage_of, verdict_of
 
+STAGES = ("source", "build", "object", "kernel", "survive", "fair", "score")
 REVOKED = TokenError("the object is revoked", Code.REVOKED)
 
 
@@ -94,9 +96,32 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
     printed = contract(verify("/tokens/t.dsse.json", as_json=True)[1])
     assert (printed["token"], printed["no_token"]) == ("/tokens/t.dsse.json", None)
     ended, text = verify(REVOKED, bad=True)
-    assert ended == 3 and "token" not in text
+    assert ended == 3 and "token" not in text and text.splitlines()[-1] == HINT
     ended, text = verify(REVOKED, only=parse_case("W1", "x"))
     assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
+
+
+def test_how_to_see_a_failure_again_is_told_where_a_guest_showed_it(verify: Any) -> None:
+    assert HINT not in verify(REVOKED, bad=True, only=parse_case("W1", "x"))[1], "that is what repeats it"
+    assert HINT not in verify(REVOKED, bad=True, minimize=True)[1]
+    stages = {name: hint(rejection_of(stage_of(name, 0.1, [Finding("F01", "reject", "x")]))) for name in STAGES}
+    assert [name for name, told in stages.items() if told] == ["survive", "fair"] and not hint(None)
+
+
+def test_the_command_for_a_situation_has_all_that_the_policy_was_given_with(tmp_path: Path) -> None:
+    given = {"limit": "5", "ops.use": "two", "ops.flag": "SCX_OPS_A,SCX_OPS_B"}
+    text = command_for(
+        Path("my file.bpf.c"),
+        "W1 seconds=1",
+        include=[Path("inc")],
+        linked=[Path("b.bpf.o")],
+        knobs=["k=1"],
+        sets=given,
+    )
+    assert text == (
+        "schedcp verify 'my file.bpf.c' -I inc -l b.bpf.o --knob k=1 --set limit=5 --ops two --ops-flag SCX_OPS_A"
+        " --ops-flag SCX_OPS_B --only 'W1 seconds=1'"
+    )
 
 
 def test_why_nothing_was_to_be_signed_is_in_json_and_no_failure_to_sign(verify: Any) -> None:

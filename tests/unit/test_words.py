@@ -82,3 +82,16 @@ def test_a_policy_that_the_object_does_not_have_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(words, "policy_names", lambda program: [])
     with pytest.raises(InputError, match=r"it has: none$"):
         words_for(POLICY, {OPS_USE: "gone"}, LJF, KERNEL)
+
+
+def test_of_several_policies_the_user_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    words.check_one({}, LJF)
+    words.check_one({}, b"no object")
+    monkeypatch.setattr(words, "policy_names", lambda program: ["first", "second"])
+    with pytest.raises(InputError) as error:
+        words.check_one({}, LJF)
+    assert str(error.value) == "the object has more than one sched_ext policy, first, second: say which with --ops NAME"
+    words.check_one({OPS_USE: "second"}, LJF)
+    monkeypatch.setattr(words, "policy_names", lambda program: [f"p{i}" for i in range(20)])
+    with pytest.raises(InputError, match=r"p0, .*p7 and 12 more: say"):
+        words.check_one({}, LJF)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from policy_lake.knobs import OPS_USE, values_of
 from verifier_vm.coverage.error_paths import JUMPED, WENT_ON, called, doomed, is_null_check, null_way, nulls
+from verifier_vm.coverage.failed_calls import FailedCalls
 from verifier_vm.object import limits
 from verifier_vm.object.btfext import LINE_BYTES, read_tables, records
 from verifier_vm.object.decided import ways_left
@@ -68,21 +69,22 @@ def read_conditions(data: bytes, arguments: Sequence[str] = ()) -> Conditions:
     found.callbacks = frozenset(
         program.functions[pc].name for member, pc in ops.callbacks.items() if member not in LEFT_OUT
     )
-    loops = _loops(program, places)
+    loops, failed = _loops(program, places), FailedCalls(program)
     done: set[int] = set()
     for function in sorted(program.functions.values(), key=lambda f: (f.start, -f.end)):
         if function.start not in done:
             done.update(range(function.start, function.end))
-            _read_function(program, function, places, loops, left, found)
+            _read_function(program, function, places, loops, left, failed, found)
     return found
 
 
 def _read_function(
     program: Program, function: Function, places: dict[int, Place], loops: set[Place],
-    left: Mapping[int, frozenset[int]], found: Conditions,
+    left: Mapping[int, frozenset[int]], failed: FailedCalls, found: Conditions,
 ) -> None:  # fmt: skip
     graph = {pc: successors(pc, i) for pc in range(function.start, function.end) if (i := program.code[pc])}
     ending, null_ways = doomed(program, graph), nulls(program, graph, found.failing)
+    failed_ways = failed.ways(graph, function.name, null_ways)
     place: Place = ("", 0, 0)
     for pc in range(function.start, function.end):
         place = places.get(pc, place)
@@ -92,8 +94,7 @@ def _read_function(
         condition = (place, comparison(instruction), _CONDITIONS.get(instruction.code & 0xF0, -1))
         on, to = graph[pc]
         ways = {way for way, pc_after in ((WENT_ON, on), (JUMPED, to)) if pc_after in ending}
-        if pc in null_ways:
-            ways.add(null_ways[pc])
+        ways |= {by_pc[pc] for by_pc in (null_ways, failed_ways) if pc in by_pc}
         # One source line is compiled in several places, and what is an error path in one must be so in each.
         ways &= found.error.get(condition, ways)
         found.error[condition] = ways

@@ -181,8 +181,15 @@ def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:
         yield Finding(cause.bug, "reject", why, "W17", cause.advice, Code.NOT_DETACHED, basis=cause.basis)
     elif not record.clean:
         yield ended_by_itself(event)
-    elif not record.stored:
-        what = "its exit callback stores no record that the loader knows" if has_exit else "it has no exit callback"
+    elif why := _unread(record, has_exit=has_exit):
         advice = "Store kind, code, reason and message in a global (SX_EXIT_RECORD and sx_record_exit)."
-        why = f"{what}: why it ends will not be known"
-        yield Finding("F35", "note", why, "exit", advice, Code.NO_EXIT_RECORD)
+        yield Finding("F35", "note", f"{why}: why it ends will not be known", "exit", advice, Code.NO_EXIT_RECORD)
+
+
+def _unread(record: ExitRecord, *, has_exit: bool) -> str:
+    """Why nobody reads how it ended; empty where somebody may: what .exit keeps elsewhere the object stage has read."""
+    if not has_exit:
+        return "it has no exit callback"
+    if record.kind == ExitKind.NONE and not (record.reason or record.message):
+        return "its exit record was still empty after it had ended: it has no kind, no reason and no message"
+    return ""

@@ -12,6 +12,7 @@ from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
 from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
+from verifier_vm.object.check_exit import check_exit
 from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
@@ -37,6 +38,7 @@ CHECKS = (
     check_cpus,
     check_slices,
     check_flags,
+    check_exit,
     check_table,
 )  # what ends a machine before what is missing
 ORDER = {"reject": 0, "suspicion": 1, "unknown": 2, "note": 3}
@@ -48,7 +50,7 @@ ADVICE = {
     "size": "Make the globals smaller (fewer or smaller elements of the largest array), or keep them in a map that"
     " takes memory for what is in it alone (a hash with BPF_F_NO_PREALLOC, task storage).",
     "btf": "Build with -g, and do not strip .BTF.",
-    "ops": 'It takes one struct sched_ext_ops in SEC(".struct_ops.link"); of several choose one with --ops NAME.',
+    "ops": 'A policy is one struct sched_ext_ops in SEC(".struct_ops.link"), with the programs that it names.',
     "link": "Give the file that defines it with -l FILE; what the kernel has is declared with __ksym.",
     "knob": "Set only knobs that the policy declares as const volatile.",
 }

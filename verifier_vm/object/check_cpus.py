@@ -136,7 +136,12 @@ def _executing_cpu(facts: Facts) -> Iterator[Finding]:
 
 
 def _no_kick(facts: Facts) -> Iterator[Finding]:
-    """An insert into a CPU's own queue needs none: the kernel has an idle CPU look at once."""
+    """An insert into a CPU's own queue needs none: the kernel has an idle CPU look at once.
+
+    Without .select_cpu it is asked all the same. The kernel's own finds an idle CPU for who wakes or is forked, but is
+    not called for who is bound to one CPU or may not migrate now, and a task whose slice has ended as a real-time one
+    takes its CPU is queued beside idle ones, too.
+    """
     shared = [insert for insert in facts.inserts if not insert.moved and not local(insert.dsq)]
     own = [insert.call for insert in shared if insert.call.entry == "enqueue"
            and (user_id(insert.dsq) is not None or not isinstance(insert.dsq, int))]  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the ops table: its numbers, and callbacks that are missing or empty (F15, F30, F35, F40, F41)."""
+"""Checks of the ops table: its numbers, and callbacks that are missing or empty (F15, F30, F40, F41)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Iterator
 
 from policy_lake.model import Finding
 from verifier_vm.object import kernel
+from verifier_vm.object.check_exit import PURE, stores
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.values import Expr, is_task, is_vtime, leaves_of, root
 
 CGROUP_OPS = ("cgroup_set_weight", "cgroup_set_bandwidth")
 SHORT_TIMEOUT_MS = 1000  # 40 hogs a CPU take 0.8 s for a round of 20 ms each
-# Calls that leave nothing behind.
-PURE = frozenset(("map_lookup_elem", "task_storage_get", "cgrp_storage_get", "get_smp_processor_id", "ktime_get_ns",
-                  "trace_printk", "trace_vprintk", "scx_bpf_now", "bpf_rcu_read_lock",
-                  "bpf_rcu_read_unlock"))  # fmt: skip
 STARTS = ("enable", "init_task", "runnable", "enqueue", "select_cpu")  # may give a task its first vtime
 
 
@@ -23,7 +20,6 @@ def check_table(facts: Facts) -> Iterator[Finding]:
     """All checks of this file."""
     yield from _numbers(facts)
     yield from _hotplug(facts)
-    yield from _exit(facts)
     yield from _cgroups(facts)
     yield from _yield(facts)
     yield from _enable(facts)
@@ -57,28 +53,6 @@ def _hotplug(facts: Facts) -> Iterator[Finding]:
         yield facts.finding("F30", "note", reason, None, advice)
 
 
-def _exit(facts: Facts) -> Iterator[Finding]:
-    advice = "Record kind, code, reason and message in .exit (SX_EXIT_RECORD and sx_record_exit do that)."
-    if not facts.has("exit"):
-        yield facts.finding("F35", "note", "no .exit: nobody learns why the policy ended", None, advice)
-    elif facts.complete("exit") and not _stores(facts, "exit"):
-        reason = ".exit stores nothing: nobody learns why the policy ended"
-        yield facts.finding("F35", "note", reason, "exit", advice)
-
-
-def _stores(facts: Facts, entry: str) -> bool:
-    """Does a callback leave anything behind in memory of the policy's own?"""
-    if any(write.entry == entry for write in facts.record.writes.values()):
-        return True
-    for call in facts.record.calls.values():
-        if call.entry != entry or call.name in PURE:
-            continue
-        bases = [root(value)[0] for value in call.args]
-        if any(isinstance(base, Expr) and base.op in ("data", "element", "map", "storage") for base in bases):
-            return True
-    return False
-
-
 def _acts(facts: Facts, entry: str) -> bool:
     return any(call.entry == entry and call.name not in PURE for call in facts.record.calls.values())
 
@@ -89,7 +63,7 @@ def _cgroups(facts: Facts) -> Iterator[Finding]:
         advice = "Implement cgroup_init, cgroup_set_weight and cgroup_move if cgroups must count."
         yield facts.finding("F41", "note", reason, None, advice)
     for name in CGROUP_OPS:
-        if facts.has(name) and facts.complete(name) and not _stores(facts, name) and not _acts(facts, name):
+        if facts.has(name) and facts.complete(name) and not stores(facts, name) and not _acts(facts, name):
             reason = f".{name} throws away what it is told: the cgroup's setting has no effect"
             yield facts.finding("F41", "suspicion", reason, name, "Keep the value and use it, or drop the callback.")
 

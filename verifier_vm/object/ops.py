@@ -19,6 +19,8 @@ SECTIONS = (".struct_ops.link", ".struct_ops", "?.struct_ops.link", "?.struct_op
 KINDS = ("sched_ext_ops", "sched_ext_ops_cid")
 NUMBERS = {"dispatch_max_batch": 4, "flags": 8, "timeout_ms": 4, "exit_dump_len": 4, "hotplug_seq": 8}
 NAME_BYTES = 128
+TEXT = ".text"  # functions that programs call
+NAMED = 4  # of what an object has instead of a policy
 MOST_CPUS = 1024  # that an array with an element for each CPU is given values for
 
 
@@ -35,7 +37,7 @@ class Ops:
 
 def read_ops(program: Program, wanted: str = "") -> Ops:
     """The sched_ext ops table `wanted` of a program, or the only one; ObjectError when there is none, or more."""
-    tables, others = [], []
+    tables, others = [], list[tuple[str, str]]()
     for name, kind, type_id, symbol in _struct_ops(program):
         if kind not in KINDS:
             others.append((name, kind))
@@ -50,12 +52,21 @@ def read_ops(program: Program, wanted: str = "") -> Ops:
         raise ObjectError(f"more than one sched_ext policy in the object, {names}: say which with --ops NAME", "ops")
     if wanted:
         raise ObjectError(f"no sched_ext policy '{wanted}' in the object; it has: {names or 'none'}", "ops")
+    raise ObjectError(f"{_what_it_has(program, others)}: it is no sched_ext policy", "ops")
+
+
+def _what_it_has(program: Program, others: Sequence[tuple[str, str]]) -> str:
+    """What an object has instead: another subsystem's struct_ops (their variable and type), or programs of its own."""
     if others:
-        name, kind = others[0]
-        raise ObjectError(
-            f"the object's struct_ops '{name}' is a {kind}, not a sched_ext_ops: it is no sched_ext policy", "ops"
-        )
-    raise ObjectError("no struct_ops in the object: it is no sched_ext policy", "ops")
+        told = [f"'{name}' is a {kind}, not a sched_ext_ops" for name, kind in others[:NAMED]]
+        return f"the object's struct_ops {', '.join(told)}{_more(len(others))}"
+    sections = {function.section.lstrip("?") for function in program.functions.values()} - {TEXT}
+    told = [f'SEC("{section}")' for section in sorted(sections)[:NAMED]]
+    return f"no struct_ops in the object{', but ' * bool(told)}{', '.join(told)}{_more(len(sections))}"
+
+
+def _more(count: int) -> str:
+    return f" and {count - NAMED} more" if count > NAMED else ""
 
 
 def policy_names(program: Program) -> list[str]:
