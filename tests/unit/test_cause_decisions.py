@@ -27,7 +27,7 @@ from verifier_vm.judge.cause import (
     stuck_task,
 )
 from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
-from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off, kernels_words
+from verifier_vm.judge.ended import _none_idled, ended_by_itself, fell_off, kernels_words
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.task_words import place_in_words
@@ -154,7 +154,7 @@ def test_a_cpu_whose_queue_somebody_left_a_moment_ago_is_between_two_turns():
 @pytest.mark.parametrize(("run_ms", "idled"), [(1500.0, True), (1501.0, False)])
 def test_a_cpu_idled_where_half_of_its_time_was_left(run_ms, idled):
     mix = reading("mix", {"W1-hog": group(run_ms=run_ms - 100.0), "W2-ping": group(run_ms=100.0)})
-    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _one_idled(mix) is idled
+    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and mix.one_idled is idled
 
 
 @pytest.mark.parametrize(("run_ms", "bug"), [(1960.0, "F13"), (1961.0, None), (2040.0, None), (2041.0, "F13")])
