@@ -179,3 +179,15 @@ def test_a_free_cpu_is_to_blame_only_for_who_stands_in_a_queue_of_the_policy_s_o
 def test_of_a_policy_that_ended_itself_the_message_is_its_own_and_no_cause(kind: int, bug: str) -> None:
     record = ExitRecord(kind, 0, "x", "cpu 0 going offline, exiting scheduler")
     assert cause_of_exit(kernels_words(record, record.words)).bug == bug
+
+
+@pytest.mark.parametrize("words", [LOST_WORDS, PINNED_WORDS])
+def test_who_waits_where_explains_a_stall_whichever_watchdog_noticed(words, monkeypatch) -> None:
+    both = [runner(0, cpus=3), runner(1, cpus=3)]
+    dump = scene(stuck(), waiter(1900), waiter(20, dsq=6), running=both).dump
+    monkeypatch.setattr("verifier_vm.judge.ended.parse_dump", lambda text: dump)
+    record = ExitRecord(ExitKind.ERROR_STALL, 0, *words)
+    made = reported("policy:W1", {"W1-hog.run_ms": 2000.0, "W1-hog.work_ms": 2000.0})
+    event = labelled(changed("policy:W1", "sched.after.state", "disabled", made), "policy:W1")
+    found = fell_off(event, record, Facts(), 2000, taken_off(exit_record=record))
+    assert (found.bug, found.basis) == ("F03", "guess") and "those in queue 0x6" in found.reason
