@@ -25,6 +25,7 @@ CERTAINTY = (
     ("F12", "select_cpu gives a number of its own making", "suspicion", "the kernel ignores a wrong one"),
     ("F14, F15, F16, F17, F18", "how virtual time is charged, clamped, started", "suspicion", "unfair by how much is the guest's to see"),
     ("F18", "every insert into a shared queue goes to its head", "suspicion", "with few tasks the first has its turn, too"),
+    ("F18", "an insert into a shared queue that may go to its head", "suspicion", "who has it, and how often, the guest sees"),
     ("F19", "a slice as long as the watchdog's limit, and nothing that ends a turn", "proof", "the second hog on a CPU waits that long"),
     ("F20", "slices of 0, or that divide to 0", "note", "such a task runs to the next tick: more switches, and no failure"),
     ("F21", "no CPU is ever kicked", "open", "select_cpu may wake enough of them"),

@@ -50,6 +50,15 @@ def test_a_suspicion_ends_as_what_came_of_it():
     assert outcome(F14, stage_of("fair", 0.1, [figure])).outcome == "witnessed"
 
 
+def test_that_a_cpu_idles_is_not_what_any_stall_shows():
+    last = Finding("F24", "suspicion", "never tests SCX_ENQ_LAST", "mine.bpf.c:9", "test it")
+    source, later = answered([stage_of("source", 0.1, [last]), survive(STALL, met=SHOWS["F24"])])
+    assert source.findings[0].outcome == "not seen" and later.findings == (STALL,)
+    idled = Finding("F24", "reject", "a CPU idled", "W11", code=Code.IDLE_CPU)
+    assert outcome(last, survive(idled)).outcome == "witnessed"
+    assert outcome(F14, survive(STALL)).outcome == "witnessed"
+
+
 def test_every_situation_that_would_show_it_must_have_been_met():
     some, most = replace(F14, situations=("a", "b")), survive(met=["a"])
     assert outcome(some, most).outcome == "not tried" and outcome(some, survive(met=["a", "b"])).outcome == "not seen"

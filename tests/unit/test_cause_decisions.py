@@ -27,7 +27,7 @@ from verifier_vm.judge.cause import (
     stuck_task,
 )
 from verifier_vm.judge.dump import GLOBAL_DSQ, LOCAL_DSQ, Dump
-from verifier_vm.judge.ended import _none_idled, _one_idled, ended_by_itself, fell_off, kernels_words
+from verifier_vm.judge.ended import _none_idled, ended_by_itself, fell_off, kernels_words
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import cause_of_exit
 from verifier_vm.judge.task_words import place_in_words
@@ -154,7 +154,7 @@ def test_a_cpu_whose_queue_somebody_left_a_moment_ago_is_between_two_turns():
 @pytest.mark.parametrize(("run_ms", "idled"), [(1500.0, True), (1501.0, False)])
 def test_a_cpu_idled_where_half_of_its_time_was_left(run_ms, idled):
     mix = reading("mix", {"W1-hog": group(run_ms=run_ms - 100.0), "W2-ping": group(run_ms=100.0)})
-    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and _one_idled(mix) is idled
+    assert (mix.cpus, mix.wall_ms) == (2, 1000.0) and mix.one_idled is idled
 
 
 @pytest.mark.parametrize(("run_ms", "bug"), [(1960.0, "F13"), (1961.0, None), (2040.0, None), (2041.0, "F13")])
@@ -179,3 +179,15 @@ def test_a_free_cpu_is_to_blame_only_for_who_stands_in_a_queue_of_the_policy_s_o
 def test_of_a_policy_that_ended_itself_the_message_is_its_own_and_no_cause(kind: int, bug: str) -> None:
     record = ExitRecord(kind, 0, "x", "cpu 0 going offline, exiting scheduler")
     assert cause_of_exit(kernels_words(record, record.words)).bug == bug
+
+
+@pytest.mark.parametrize("words", [LOST_WORDS, PINNED_WORDS])
+def test_who_waits_where_explains_a_stall_whichever_watchdog_noticed(words, monkeypatch) -> None:
+    both = [runner(0, cpus=3), runner(1, cpus=3)]
+    dump = scene(stuck(), waiter(1900), waiter(20, dsq=6), running=both).dump
+    monkeypatch.setattr("verifier_vm.judge.ended.parse_dump", lambda text: dump)
+    record = ExitRecord(ExitKind.ERROR_STALL, 0, *words)
+    made = reported("policy:W1", {"W1-hog.run_ms": 2000.0, "W1-hog.work_ms": 2000.0})
+    event = labelled(changed("policy:W1", "sched.after.state", "disabled", made), "policy:W1")
+    found = fell_off(event, record, Facts(), 2000, taken_off(exit_record=record))
+    assert (found.bug, found.basis) == ("F03", "guess") and "those in queue 0x6" in found.reason

@@ -36,6 +36,7 @@ def facts_of(name: str, *others: str) -> Facts:
     """What is known of a policy that has that dispatch; `others` are callbacks by the functions' names."""
     entries = {"dispatch": name, **({"running": "elsewhere"} if "running" in others else {})}
     entries |= {"init": "begins"} if "init" in others else {}
+    entries |= {one: "refills" for one in others if one not in ("running", "init")}
     callbacks = {entry: functions()[function] for entry, function in entries.items()}
     walk = Walk(program())
     for entry, pc in callbacks.items():
@@ -61,6 +62,21 @@ def test_there_are_cases_of_both_kinds() -> None:
 def test_what_another_callback_sets_or_a_call_changes_is_no_count() -> None:
     for name in ("ok_filled_elsewhere", "ok_told_by_a_call"):
         assert list(closings(facts_of(name))), "without that it is one"
+
+
+@pytest.mark.parametrize("count", ["left_in_data", "left_in_map"])
+def test_what_need_not_come_while_tasks_wait_opens_nothing_again(count: str) -> None:
+    for seldom in ("exit_task", "disable", "init_task", "enable", "set_weight", "cpu_online", "cgroup_move"):
+        (closing,) = closings(facts_of(count, "init", seldom))
+        assert (closing.turn.steps, closing.turn.count.start) in ((40000, 40000), (30000, 30000)), seldom
+    for again in ("stopping", "tick", "quiescent", "runnable", "enqueue", "select_cpu", "timer"):
+        assert not list(closings(facts_of(count, "init", again))), again
+
+
+def test_where_a_map_begins_is_what_init_puts_there() -> None:
+    assert not list(closings(facts_of("left_in_map"))), "0 from the first"
+    (closing,) = closings(facts_of("left_in_map", "init"))
+    assert closing.turn.count.start == 30000 and not closing.turn.count.begins_in_data
 
 
 def test_the_finding_names_the_condition_the_queue_and_how_far_it_is() -> None:

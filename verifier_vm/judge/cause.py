@@ -10,70 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from policy_lake.model import Basis
 from verifier_vm.judge import kernel_words as words
-from verifier_vm.judge.dump import BUILT_IN, ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump, Task
-from verifier_vm.judge.kernel_words import Cause
+from verifier_vm.judge.dump import ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Dump, Task
+from verifier_vm.judge.scene import Explained, Scene
 from verifier_vm.judge.task_words import queue_in_words, seconds, waits
+from verifier_vm.object.record import SOME_QUEUE
 
 OWN_REALTIME = ("init", "loader", "adversary")  # the verifier's: they run for a moment, and always did
 REALTIME = ("rt_sched_class", "dl_sched_class", "stop_sched_class")
-YOUNG = 0.25  # of what the stuck one waited: who waits no longer than that had his turn since
 ROUNDS = 2  # of a queue: in order, nobody waits for more than one where as many come as go
 ENQ_LAST = 1 << 1  # SCX_OPS_ENQ_LAST
 _STUCK = re.compile(r"(?P<comm>.{1,32})\[(?P<pid>[0-9]{1,10})\] failed to run for")
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """A cause, and in one clause what shows it."""
-
-    cause: Cause
-    why: str
-    basis: Basis = "evidence"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The stuck task, the moment, the ops' flags, the exercise's workloads ("W1+W6"), and whether its threads had all
-    of the CPU time until then.
-    """
-
-    stuck: Task
-    dump: Dump
-    flags: int = 0
-    place: str = ""
-    none_idled: bool = False
-
-    @property
-    def cpus(self) -> tuple[Cpu, ...]:
-        """The CPUs that could have run it: in a local queue its own alone."""
-        return tuple(
-            cpu for cpu in self.dump.cpus
-            if (cpu.number == self.stuck.cpu if self.stuck.dsq == LOCAL_DSQ else self.stuck.may_use(cpu.number))
-        )  # fmt: skip
-
-    @property
-    def free(self) -> Cpu | None:
-        """One of them that had nothing to do."""
-        return next((cpu for cpu in self.cpus if self.dump.is_free(cpu) and self.next_on(cpu) is None), None)
-
-    def next_on(self, cpu: Cpu) -> Task | None:
-        """Who is bound to a CPU and waits for no longer than a turn in another queue: the CPU is between two turns."""
-        return next(
-            (task for task in self.dump.waiting if task.bound and task.may_use(cpu.number)
-             and task.dsq != self.stuck.dsq and self.is_young(task)), None,
-        )  # fmt: skip
-
-    @property
-    def beside(self) -> tuple[Task, ...]:
-        """Who else waits in its queue."""
-        return tuple(task for task in self.dump.waiting if task.dsq == self.stuck.dsq and task is not self.stuck)
-
-    def is_young(self, task: Task) -> bool:
-        return task.waited_ms <= YOUNG * self.stuck.waited_ms
 
 
 def stuck_task(dump: Dump, said: str) -> Task | None:
@@ -85,8 +33,13 @@ def stuck_task(dump: Dump, said: str) -> Task | None:
 
 
 def explain(scene: Scene) -> Explained | None:
-    """Why the stuck task was not run; None where no rule holds."""
-    return next((found for rule in RULES if (found := rule(scene))), None)
+    """Why the stuck task was not run; None where no rule holds that the object leaves possible."""
+    return next((found for rule in RULES if (found := rule(scene)) and not _disproven(found, scene)), None)
+
+
+def _disproven(found: Explained, scene: Scene) -> bool:
+    """Whether the object does not do that, however a moment looks; no queue, or a long slice, is seen."""
+    return found.cause not in (words.LOST, words.ENDLESS) and found.cause.bug in scene.proven.refuted
 
 
 def in_no_queue(scene: Scene) -> Explained | None:
@@ -117,7 +70,7 @@ def behind_realtime(scene: Scene) -> Explained | None:
 
 def slice_without_end(scene: Scene) -> Explained | None:
     """F19: what is left of the slice of whoever runs is as long as the wait."""
-    running = _running(scene)
+    running = scene.running
     if not running or any(task.slice_ns < scene.stuck.waited_ms * 1_000_000 for task in running):
         return None
     task = running[0]
@@ -127,7 +80,7 @@ def slice_without_end(scene: Scene) -> Explained | None:
 
 def bound_go_first(scene: Scene) -> Explained | None:
     """F43: every CPU runs a task that is bound to it, and nobody who is bound waits in the stuck one's queue."""
-    running = _running(scene)
+    running = scene.running
     if not running or scene.stuck.dsq in (None, LOCAL_DSQ) or scene.stuck.bound or not all(t.bound for t in running):
         return None
     if any(task.bound for task in scene.beside):
@@ -164,9 +117,9 @@ def behind_in_vtime(scene: Scene) -> Explained | None:
 
 def behind_later_ones(scene: Scene) -> Explained | None:
     """F18: in a queue without vtime, for longer than two rounds of it, while those that came later had turns."""
-    stuck, shared = scene.stuck, _own_queue(scene) or scene.stuck.dsq == GLOBAL_DSQ
+    stuck, shared = scene.stuck, scene.in_own_queue or scene.stuck.dsq == GLOBAL_DSQ
     young = sum(map(scene.is_young, scene.beside))
-    if not shared or stuck.by_vtime or not young or not _running(scene):
+    if not shared or stuck.by_vtime or not young or not scene.running:
         return None
     queued = (stuck, *scene.beside)
     round_ns = len(queued) * max(task.slice_ns for task in queued) / len(scene.cpus)
@@ -181,7 +134,7 @@ def own_cpu_does_not_look(scene: Scene) -> Explained | None:
 
     At that moment alone, where no CPU had time left: then it is who had it that keeps the task waiting.
     """
-    if not _own_queue(scene) or scene.free is None or not scene.stuck.bound or scene.none_idled:
+    if not scene.in_own_queue or scene.free is None or not scene.stuck.bound or scene.none_idled:
         return None
     if any(not task.bound for task in scene.beside if not scene.is_young(task)):
         return None
@@ -211,7 +164,7 @@ def nobody_looks(scene: Scene) -> Explained | None:
     Where somebody beside it had a turn since, there is one that looks, and the free one is between two turns.
     """
     between_turns = any(map(scene.is_young, scene.beside)) or (scene.stuck.bound and scene.none_idled)
-    if not _own_queue(scene) or scene.free is None or between_turns:
+    if not scene.in_own_queue or scene.free is None or between_turns:
         return None
     more = f" beside {len(scene.beside)} more" if scene.beside else ""
     return Explained(
@@ -219,9 +172,19 @@ def nobody_looks(scene: Scene) -> Explained | None:
     )
 
 
+def heads_go_first(scene: Scene) -> Explained | None:
+    """F18: in a queue without vtime into whose head the policy may insert."""
+    stuck = scene.stuck
+    queues = scene.proven.at_head
+    if stuck.by_vtime or not (stuck.dsq in queues or (scene.in_own_queue and SOME_QUEUE in queues)):
+        return None
+    why = f"{waits(stuck)}, and whoever is inserted at the head of that queue goes before it"
+    return Explained(words.LAST_FIRST, why, "guess")
+
+
 def another_queue_first(scene: Scene) -> Explained | None:
     """F03: all in its queue wait as long as it does, and those of another queue had their turn."""
-    if not _own_queue(scene) or scene.free is not None or any(map(scene.is_young, scene.beside)):
+    if not scene.in_own_queue or scene.free is not None or any(map(scene.is_young, scene.beside)):
         return None
     served = next((t for t in scene.dump.waiting if t.dsq not in (None, scene.stuck.dsq) and scene.is_young(t)), None)
     if served is None:
@@ -233,17 +196,5 @@ def another_queue_first(scene: Scene) -> Explained | None:
 # The order matters: what is said of the task itself, of who runs, then of its queue.
 RULES: tuple[Callable[[Scene], Explained | None], ...] = (
     in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks, bound_go_first,
-    behind_in_vtime, another_queue_first, behind_later_ones,
+    behind_in_vtime, heads_go_first, another_queue_first, behind_later_ones,
 )  # fmt: skip
-
-
-def _running(scene: Scene) -> tuple[Task, ...]:
-    """Who has the CPUs that the task may use, or has them next; nobody where one of them runs no task of the policy."""
-    current = [scene.next_on(cpu) if scene.dump.is_free(cpu) else cpu.current for cpu in scene.cpus]
-    running = tuple(task for task in current if task is not None)
-    return running if len(running) == len(scene.cpus) else ()
-
-
-def _own_queue(scene: Scene) -> bool:
-    """Whether it is in a queue that the policy made: those that are built in the kernel empties itself."""
-    return scene.stuck.dsq is not None and scene.stuck.dsq < BUILT_IN

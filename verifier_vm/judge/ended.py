@@ -10,12 +10,15 @@ from policy_lake.errors import LostVMError
 from policy_lake.events import Detached, Ran
 from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Finding
-from verifier_vm.judge.cause import Explained, Scene, explain, stuck_task
+from verifier_vm.judge.cause import explain, stuck_task
 from verifier_vm.judge.dump import Dump, Task, parse_dump
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import LOST, NOT_EMPTIED, UNKNOWN, cause_of_exit, place_of
+from verifier_vm.judge.likely import likely
 from verifier_vm.judge.readings import Reading, read_run
+from verifier_vm.judge.scene import Explained, Scene
 from verifier_vm.judge.witness import from_dump, from_reading
+from verifier_vm.object.proven import NOTHING, Proven
 
 HOTPLUG_CODE = 1 << 32  # SCX_ECODE_RSN_HOTPLUG
 # Where a slice without end keeps the kernel's own tasks out, the CPUs do work; where a callback does, they do little.
@@ -43,11 +46,6 @@ def _eaten(reading: Reading) -> float:
     return sum(max(0.0, group.run_ms - group.work_ms) for group in groups) / max(1.0, sum(g.run_ms for g in groups))
 
 
-def _one_idled(reading: Reading) -> bool:
-    """Whether its threads left half of a CPU's time and more."""
-    return sum(group.run_ms for group in reading.groups.values()) <= reading.capacity_ms - reading.wall_ms / 2
-
-
 def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach: Detached) -> Finding:
     """The policy was not the scheduler all through a run: `ended` is why, by the kernel's log or the policy's own
     record, which alone has the exit's code.
@@ -64,15 +62,18 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
         # A CPU whose callbacks take the time looks idle, for dispatch is called there: but who is lost is lost.
         eaten = _eaten(reading) if reading else 0.0
         found = _explained(dump, stuck, facts, place, none_idled=reading is not None and _none_idled(reading))
-        # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well.
-        if found and found.cause == NOT_EMPTIED and cause_of_exit(words).bug == "F19":
-            found = replace(found, basis="guess") if reading and _one_idled(reading) else None
+        # Where not even the kernel's own watchdog ran, a CPU that looks idle may be held up as well: this rule's alone.
+        if found and found.cause == NOT_EMPTIED and found.basis == "evidence" and cause_of_exit(words).bug == "F19":
+            idled = "F19" in facts.proven.refuted or (reading is not None and reading.one_idled)
+            found = replace(found, basis="guess") if idled else None
         if found and (eaten <= MOST_EATEN or found.cause == LOST):
             why = f"{words}: {found.why}"
             bug, advice = found.cause.bug, found.cause.advice
             return Finding(bug, "reject", why, place, advice, kind, basis=found.basis, witness=witness)
     everybody = reading is not None and everybody_waited(reading, limit_ms)
     cause = cause_of_exit(kernels_words(ended, words), needs_a_program=facts.needs_a_program, everybody=everybody)
+    if kind == Code.STALL:
+        cause = likely(cause, facts.proven, one_idled=reading is not None and reading.one_idled)
     if kind == Code.STALL and reading and cause != LOST and (eaten := _eaten(reading)) > MOST_EATEN:
         cause = replace(cause_of_exit("soft lockup"), basis="evidence")
         words = f"{words}; callbacks took {eaten:.0%} of the CPU time"
@@ -100,14 +101,14 @@ def _explained(
     """The cause by the kernel's dump. What waits for a program beside it looks as if it were lost."""
     if stuck is None or facts.needs_a_program:
         return None
-    return explain(Scene(stuck, dump, facts.flags, place, none_idled))
+    return explain(Scene(stuck, dump, facts.flags, place, none_idled, facts.proven))
 
 
 def _code_of(ended: ExitRecord) -> Code:
     return Code.STALL if ended.kind == ExitKind.ERROR_STALL else Code.EXIT_ERROR
 
 
-def ended_by_itself(event: Detached) -> Finding:
+def ended_by_itself(event: Detached, proven: Proven = NOTHING) -> Finding:
     """What ended it where no run saw it."""
     record, kind = event.exit_record, _code_of(event.exit_record)
     cause, why = cause_of_exit(kernels_words(record, record.words)), f"it had ended by itself: {record.words}"
@@ -115,7 +116,8 @@ def ended_by_itself(event: Detached) -> Finding:
         return Finding(cause.bug, "reject", why, "exit", cause.advice, kind, basis=cause.basis)
     dump = parse_dump(event.dump)
     stuck = stuck_task(dump, record.words)
-    found = _explained(dump, stuck, Facts(), "") or Explained(cause, "", cause.basis)
+    cause = likely(cause, proven, one_idled=False)
+    found = _explained(dump, stuck, Facts(proven=proven), "") or Explained(cause, "", cause.basis)
     why = f"{why}: {found.why}" if found.why else why
     return Finding(
         found.cause.bug, "reject", why, "exit", found.cause.advice, kind, basis=found.basis,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lake.events import Attached, Declared
+from verifier_vm.object.proven import NOTHING, Proven
 from verifier_vm.verdict import HOTPLUG_CALLBACKS
 
 KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
@@ -13,7 +14,9 @@ KEEP_BUILTIN_IDLE = 1  # SCX_OPS_KEEP_BUILTIN_IDLE
 
 @dataclass(frozen=True, slots=True)
 class Facts(Declared):
-    """What the loader saw in the object, and what follows from it."""
+    """What the loader saw in the object, what is proven of it, and what follows."""
+
+    proven: Proven = NOTHING
 
     @property
     def tracks_idle_itself(self) -> bool:

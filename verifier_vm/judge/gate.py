@@ -177,7 +177,9 @@ def _in_a_guest(request: Request, machine: Machine, part: Part) -> tuple[ObjectV
         deadline_s = part.deadline_s + sum(step.timeout_s for step in request.then)
     # In virtual time a stall is the policy's own, and is not looked at twice.
     for limit_ms in STALL_LIMITS_MS[: 1 if machine.clock else None]:
-        reader = Reader(request.data, part, limit_ms, request.check_all, request.cgroups, machine.memory_mib)
+        reader = Reader(
+            request.data, part, limit_ms, request.check_all, request.cgroups, machine.memory_mib, request.knob_arguments
+        )
         steps = part.steps(request.knob_arguments, limit_ms)
         at = len(steps) - len(part.ending(request.knob_arguments, limit_ms))  # what ends the policy ends the job
         steps = (*steps[:at], *request.then, *steps[at:])

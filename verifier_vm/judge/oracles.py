@@ -28,8 +28,10 @@ from verifier_vm.judge.kernel_words import (
     cause_of_stall,
     cause_of_warnings,
 )
+from verifier_vm.judge.likely import likely
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.witness import from_reading
+from verifier_vm.object.proven import NOTHING, Proven
 from verifier_vm.situations import Situation, made_by
 
 # A narrow sleeper's mask lacks one CPU; a policy that never looks at masks misses it as often as chance will have it,
@@ -125,6 +127,7 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
         bound = _bound_have_it(reading, group) or (reading.cpus == 1 and cause.bug == PINNED.bug)
         if bound and not facts.needs_a_program:
             cause = replace(BOUND_FIRST, basis="guess")
+        cause = likely(cause, facts.proven, one_idled=reading.one_idled)
         why = f"a {group} made no progress for {gap_ms:.0f} ms (limit {limit_ms} ms)"
         if storm := reading.storm():
             cause, why = STORM, f"{why}: {storm}"
@@ -169,7 +172,7 @@ def _counter_findings(reading: Reading, place: str) -> Iterator[Finding]:
                       Code.FOREIGN_INSERT)  # fmt: skip
 
 
-def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:
+def left_cleanly(event: Detached, *, has_exit: bool, proven: Proven = NOTHING) -> Iterator[Finding]:
     """What is wrong with taking it off."""
     record = event.exit_record
     if warnings := kernel_warnings(event.kmsg):
@@ -180,7 +183,7 @@ def left_cleanly(event: Detached, *, has_exit: bool) -> Iterator[Finding]:
         cause = cause if cause == KICK_LOST else Cause("F36", _hang_advice(), "guess")
         yield Finding(cause.bug, "reject", why, "W17", cause.advice, Code.NOT_DETACHED, basis=cause.basis)
     elif not record.clean:
-        yield ended_by_itself(event)
+        yield ended_by_itself(event, proven)
     elif why := _unread(record, has_exit=has_exit):
         advice = "Store kind, code, reason and message in a global (SX_EXIT_RECORD and sx_record_exit)."
         yield Finding("F35", "note", f"{why}: why it ends will not be known", "exit", advice, Code.NO_EXIT_RECORD)

@@ -69,6 +69,11 @@ class Reading:
         """CPU time there was."""
         return self.cpus * self.wall_ms
 
+    @property
+    def one_idled(self) -> bool:
+        """Whether its threads left half of a CPU's time and more."""
+        return sum(group.run_ms for group in self.groups.values()) <= self.capacity_ms - self.wall_ms / 2
+
     def figure(self, name: str) -> float:
         return self.figures.get(name, 0.0)
 

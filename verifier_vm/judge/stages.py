@@ -20,6 +20,7 @@ from verifier_vm.judge.loading import MEMORY_MIB, load_findings
 from verifier_vm.judge.oracles import left_cleanly, partly, survived
 from verifier_vm.judge.part import Part
 from verifier_vm.judge.readings import Reading, read_run
+from verifier_vm.object.proven import proven_of
 from verifier_vm.situations import Situation, in_order, made_by
 from verifier_vm.verdict import stage_of, verdict_of
 
@@ -46,6 +47,7 @@ class Reader:
     check_all: bool = False
     cgroups: bool = False
     memory_mib: int = MEMORY_MIB
+    arguments: tuple[str, ...] = ()
 
     def read(self, events: Sequence[StepEvent], *, kernel: str) -> Verdict:
         """The verdict; LostVMError when the events are too few, InfraError when the guest could not begin a step."""
@@ -70,7 +72,11 @@ class Reader:
         if not rest:
             raise LostVMError(NO_END)
         facts = read_facts(attach)
-        survive = self._survive_stage([event for event in rest if _while_on(event)], facts)
+        while_on = [event for event in rest if _while_on(event)]
+        survive = self._survive_stage(while_on, facts)
+        if not survive.ok:  # only then it takes the time to ask what the object cannot do
+            proven = proven_of(self.data, self.arguments)
+            survive = self._survive_stage(while_on, replace(facts, proven=proven))
         yield survive
         policy, base = _readings(rest, "policy"), _readings(rest, "baseline")
         if not all(
@@ -134,7 +140,7 @@ class Reader:
             case Detached():
                 # A policy that fell off is judged where it fell.
                 if event.exit_record.clean or not fell:
-                    yield from left_cleanly(event, has_exit="exit" in facts.callbacks)
+                    yield from left_cleanly(event, has_exit="exit" in facts.callbacks, proven=facts.proven)
             case Attached():
                 yield from self._loaded(event)
             case NotDone(verb="run"):

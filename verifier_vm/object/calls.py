@@ -16,8 +16,10 @@ from verifier_vm.object.kernel import (
     INSERTS,
     KEEPING,
     MOVES,
+    NEED_NOT_COME,
     READ_ONLY_HELPERS,  # fmt: skip
     READ_ONLY_KFUNCS,
+    UPDATED,
     kernel_name,
 )
 from verifier_vm.object.memory import Memory
@@ -33,6 +35,7 @@ ARGUMENT_STRUCTS: dict[str, tuple[int, tuple[tuple[str, int, int], ...]]] = {
     "__scx_bpf_dsq_insert_vtime": (1, (("dsq_id", 0, 8), ("slice", 8, 8), ("vtime", 16, 8), ("enq_flags", 24, 8))),
     "__scx_bpf_select_cpu_and": (2, (("prev_cpu", 0, 4), ("wake_flags", 8, 8), ("flags", 16, 8))),
 }
+WORDS = (4, 8)  # bytes
 CPU_ID = "get_smp_processor_id"
 MAY_KEEP = ("ringbuf_output", "kptr_xchg", "timer_start")
 # Masks that say of no task where it may run.
@@ -84,6 +87,10 @@ class Calls:
         return self._values.make("any", "unset")
 
     def _fields(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> tuple[tuple[str, Value], ...]:
+        if name == "map_update_elem" and entry in NEED_NOT_COME:
+            declared = self._program.maps.get(_map_name(args[0]))
+            size = declared.value_size if declared else 0
+            return ((UPDATED, self._memory.read(state, args[2], 0, size, entry)),) if size in WORDS else ()
         if name not in ARGUMENT_STRUCTS:
             return ()
         index, members = ARGUMENT_STRUCTS[name]

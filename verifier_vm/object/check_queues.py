@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from policy_lake.model import Finding
 from verifier_vm.object.facts import Facts, Insert, builtin, dsq_text, local, user_id
-from verifier_vm.object.kernel import ENQ_HEAD_BIT, ENQ_IMMED_BIT
+from verifier_vm.object.kernel import ENQ_IMMED_BIT
+from verifier_vm.object.orders import check_orders
 from verifier_vm.object.record import FOUND, SOME_QUEUE, Call
-from verifier_vm.object.values import Value, leaves_of, sure_bits
+from verifier_vm.object.values import leaves_of, sure_bits
 from verifier_vm.situations import Situation
 
 
@@ -22,7 +23,7 @@ def check_queues(facts: Facts) -> Iterator[Finding]:
     yield from _not_looked_into(facts)
     yield from _builtin_ids(facts)
     yield from _two_orders(facts)
-    yield from _last_first(facts)
+    yield from check_orders(facts)
     yield from _immediate(facts)
     yield from _destroyed(facts)
 
@@ -153,25 +154,6 @@ def _two_orders(facts: Facts) -> Iterator[Finding]:
     if computed and len(kinds) == 2:
         reason = "whether one DSQ is given both ordered and appended tasks hangs on ids computed at run time"
         yield facts.finding("F06", "unknown", reason, computed[0].call, advice)
-
-
-def _last_first(facts: Facts) -> Iterator[Finding]:
-    """A shared queue whose every insert is at its head. Where some go to its tail, who goes first is for a reason."""
-    at_head: dict[Value, list[Insert]] = {}
-    for insert in facts.inserts:
-        if insert.vtime is None and not local(insert.dsq):
-            at_head.setdefault(insert.dsq if isinstance(insert.dsq, int) else SOME_QUEUE, []).append(insert)
-    advice = (
-        "Insert at the tail, without SCX_ENQ_HEAD; keep the head for those that are to go on, such as who was preempted"
-        " with time left, and for kernel threads."
-    )
-    for dsq, inserts in at_head.items():
-        if all(not insert.moved and sure_bits(insert.flags) & ENQ_HEAD_BIT for insert in inserts):
-            queue = dsq_text(dsq) if builtin(dsq) else f"DSQ {dsq:#x}" if dsq != SOME_QUEUE else "a DSQ"
-            reason = (
-                f"every insert into {queue} has SCX_ENQ_HEAD: who comes last goes first, and the first may never run"
-            )
-            yield facts.finding("F18", "suspicion", reason, inserts[0].call, advice)
 
 
 def _immediate(facts: Facts) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ LONG_SLICE_NS = 5_000_000_000
 LONG_LOOP, ENDLESS_LOOP = 1 << 16, 1 << 20  # rounds: a millisecond or so, and tens of them
 CHARGING = ("stopping", "quiescent", "dequeue", "dispatch")
 SLICE = "scx.slice"
+SETTERS = ("scx_bpf_task_set_slice", "scx_bpf_dsq_move_set_slice")
 # Callbacks that hold no run queue's lock, where a long loop delays nobody else.
 UNLOCKED = frozenset((*kernel.SLEEPABLE, "timer", "syscall"))
 
@@ -31,14 +32,13 @@ def refuted_bugs(facts: Facts) -> frozenset[str]:
     """F19 and F20 where every slice that a path gives is a known number, neither nothing nor long."""
     known = [insert.slice_ns for insert in facts.inserts if not insert.moved]
     fine = all(isinstance(slice_ns, int) and 0 < slice_ns < LONG_SLICE_NS for slice_ns in known)
-    return (
-        frozenset(("F19", "F20")) if fine and not facts.record.incomplete and not _sets_slices(facts) else frozenset()
-    )
+    return frozenset(("F19", "F20")) if fine and not facts.record.incomplete and not sets_slices(facts) else frozenset()
 
 
-def _sets_slices(facts: Facts) -> bool:
+def sets_slices(facts: Facts) -> bool:
+    """Does it set slices in another way than by inserts?"""
     writes = facts.record.writes.values()
-    return bool(facts.record.by_name("scx_bpf_task_set_slice")) or any(write.member == SLICE for write in writes)
+    return bool(facts.record.by_name(*SETTERS)) or any(write.member == SLICE for write in writes)
 
 
 def _preempts(facts: Facts) -> bool:
@@ -46,7 +46,7 @@ def _preempts(facts: Facts) -> bool:
     kicks = [call.args[1] for call in facts.record.by_name("scx_bpf_kick_cpu")]
     if facts.has("tick") or any(not isinstance(flags, int) or flags & kernel.KICK_PREEMPT for flags in kicks):
         return True
-    return _sets_slices(facts) or any(sure_bits(insert.flags) & kernel.ENQ_PREEMPT_BIT for insert in facts.inserts)
+    return sets_slices(facts) or any(sure_bits(insert.flags) & kernel.ENQ_PREEMPT_BIT for insert in facts.inserts)
 
 
 def _endless(facts: Facts) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _endless(facts: Facts) -> Iterator[Finding]:
 
 def _zero(facts: Facts) -> Iterator[Finding]:
     """An insert of slice 0 leaves the task what it had, or a nanosecond: it runs to the next tick."""
-    if _sets_slices(facts):
+    if sets_slices(facts):
         return
     given = [insert for insert in facts.inserts if insert.slice_ns is not None]
     if given and all(insert.slice_ns == 0 for insert in given):

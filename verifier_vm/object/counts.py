@@ -14,6 +14,7 @@ from verifier_vm.object import limits
 from verifier_vm.object.asked import Parts, place_in_memory
 from verifier_vm.object.branch import holds
 from verifier_vm.object.facts import Facts, Place, place_of
+from verifier_vm.object.kernel import NEED_NOT_COME, UPDATED
 from verifier_vm.object.record import Condition, Record, Write
 from verifier_vm.object.values import MASK, Expr, Value, signed
 from verifier_vm.object.walk import Walk
@@ -22,7 +23,7 @@ BYTES = {8: 1, 16: 2, 32: 4, 64: 8}
 MOST_STEPS = 1 << 40  # a million a second for twelve days: what takes longer happens on no host
 STAYS = 100_000  # steps for which it is the same, or it is one that opens again
 EACH, GROWTH = 130, 1.04  # the first steps are all looked at, then fewer
-CHANGES = frozenset(("map_update_elem", "map_delete_elem"))
+CHANGES = ("map_update_elem", "map_delete_elem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def _served(record: Record) -> frozenset[frozenset[int]]:
 
 def _is_left_alone(facts: Facts, walked: Record, count: Count) -> bool:
     """Does nobody change the count any more? Then it stays what it is."""
-    ours = (write for write in facts.record.writes.values() if write.entry not in ("init", "dispatch"))
+    others = NEED_NOT_COME | {"dispatch"}
+    ours = (write for write in facts.record.writes.values() if write.entry not in others)
     return not any(place_of(write.base, write.offset) == count.place for write in (*ours, *walked.writes.values()))
 
 
@@ -115,8 +117,8 @@ def _counts(facts: Facts) -> Iterator[Count]:
     for write in facts.record.writes.values():
         if (place := place_of(write.base, write.offset)) and place[0] in ("data", "element"):
             places.setdefault(place, []).append(write)
-    changed = {str(call.args[0].key) for call in facts.record.calls.values()
-               if call.name in CHANGES and isinstance(call.args[0], Expr)}  # fmt: skip
+    calls = (call for call in facts.record.by_name(*CHANGES) if call.entry not in NEED_NOT_COME)
+    changed = {str(call.args[0].key) for call in calls if isinstance(call.args[0], Expr)}
     found = 0
     for place, writes in places.items():
         count = _count(facts, place, writes) if place[1] not in changed else None
@@ -126,18 +128,31 @@ def _counts(facts: Facts) -> Iterator[Count]:
 
 
 def _count(facts: Facts, place: Place, writes: list[Write]) -> Count | None:
-    """The count that all writes to a place are, but those of init, which say where it begins; None for any other."""
-    begins = [write.value for write in writes if write.entry == "init"]
-    changes = [_change(facts, write.value, place) for write in writes if write.entry != "init"]
+    """The count that all writes to a place are, but those that need not come; None for any other.
+
+    Of these init's, else another's, say where it begins.
+    """
+    begins = list(_begins(facts, place, writes))
+    changes = [_change(facts, write.value, place) for write in writes if write.entry not in NEED_NOT_COME]
     steps = {step for _, step in filter(None, changes)}
     if not changes or None in changes or len({step > 0 for step in steps}) != 1:
         return None
     bits = next(bits for bits, _ in filter(None, changes))
-    start = begins[-1] if begins else _first(facts, place, bits)
+    start = begins[0] if begins else _first(facts, place, bits)
     if not isinstance(start, int):
         return None
     in_data = not begins and place[0] == "data" and place[2] < len(facts.program.data.get(str(place[1]), b""))
     return Count(place, start, min(steps, key=abs), bits, in_data)
+
+
+def _begins(facts: Facts, place: Place, writes: list[Write]) -> Iterator[Value | None]:
+    """What callbacks that need not come set a place to, init's last one first; None for what is not known."""
+    ours = [write for write in writes if write.entry in NEED_NOT_COME and _change(facts, write.value, place) is None]
+    yield from (write.value for write in reversed(ours) if write.entry == "init")
+    for call in facts.record.by_name("map_update_elem"):
+        if call.entry in NEED_NOT_COME and isinstance(call.args[0], Expr) and str(call.args[0].key) == place[1]:
+            yield call.field(UPDATED) if place[2] == 0 else None
+    yield from (write.value for write in ours if write.entry != "init")
 
 
 def _change(facts: Facts, value: Value, place: Place) -> tuple[int, int] | None:

@@ -20,6 +20,13 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "cpu_online": ("cpu",), "cpu_offline": ("cpu",), "init": (), "exit": ("info",),
     "cpu_acquire": ("cpu", "args"), "cpu_release": ("cpu", "args"), "sub_ecaps_updated": ("cpu", "old", "new"),
 }  # fmt: skip
+# Callbacks that need not come while tasks wait.
+NEED_NOT_COME = frozenset((
+    "init", "exit", "init_task", "exit_task", "enable", "disable", "set_weight", "set_cpumask", "yield",
+    "core_sched_before", "cpu_online", "cpu_offline", "cpu_acquire", "cpu_release", "dump", "dump_cpu", "dump_task",
+    *(name for name in ARGUMENTS if name.startswith("cgroup_")),
+))  # fmt: skip
+UPDATED = "value"  # what a map's update puts there, among the fields of its call
 SLEEPABLE = ("init", "exit", "init_task", "cpu_online", "cpu_offline", "cgroup_init", "cgroup_exit", "cgroup_prep_move",
              "cgroup_set_bandwidth", "init_cids", "sub_attach", "sub_detach")  # fmt: skip
 UNLOCKED = frozenset((*SLEEPABLE, "cgroup_cancel_move", "cgroup_set_weight", "cgroup_set_idle", "dump", "syscall"))

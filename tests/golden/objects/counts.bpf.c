@@ -16,10 +16,18 @@ struct {
 	__type(value, u64);
 } turns_of_cpu SEC(".maps"), told SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, u32);
+	__type(value, s64);
+} left_of_cpu SEC(".maps");
+
 static s64 budget = 1000000;
 static u32 small_budget = 1000000;
 static u64 turns, given, started, moved;
 static u16 short_turns;
+static s64 left = 40000;
 static volatile u64 limit = 5000;
 
 #define CASE(name) void SX_OP(name, s32 cpu, struct task_struct *prev)
@@ -165,8 +173,42 @@ void SX_OP(elsewhere, struct task_struct *p)
 	bpf_map_update_elem(&told, &key, &none, BPF_ANY);
 }
 
+CASE(left_in_data)
+{
+	if (left <= 0)
+		return;
+	left--;
+	sx_move_to_local(QUEUE);
+}
+
+CASE(left_in_map)
+{
+	u32 key = cpu;
+	s64 *count = bpf_map_lookup_elem(&left_of_cpu, &key);
+
+	if (!count || *count <= 0)
+		return;
+	(*count)--;
+	sx_move_to_local(QUEUE);
+}
+
+void SX_OP(refills, struct task_struct *p)
+{
+	u32 key = 0;
+	s64 *count = bpf_map_lookup_elem(&left_of_cpu, &key);
+
+	left += 30000;
+	if (count)
+		*count += 30000;
+}
+
 s32 SX_OP_SLEEPABLE(begins)
 {
+	u32 key;
+	s64 first = 30000;
+
+	bpf_for(key, 0, 64)
+		bpf_map_update_elem(&left_of_cpu, &key, &first, BPF_ANY);
 	started = 7;
 	turns = 4000000;
 	return 0;
