@@ -187,7 +187,7 @@ def test_who_waits_where_explains_a_stall_whichever_watchdog_noticed(words, monk
     dump = scene(stuck(), waiter(1900), waiter(20, dsq=6), running=both).dump
     monkeypatch.setattr("verifier_vm.judge.ended.parse_dump", lambda text: dump)
     record = ExitRecord(ExitKind.ERROR_STALL, 0, *words)
-    made = reported("policy:W1", {"W1-hog.run_ms": 2000.0, "W1-hog.work_ms": 2000.0})
+    made = reported("policy:W1", {"W1-hog.run_ms": 9000.0, "W1-hog.work_ms": 9000.0})
     event = labelled(changed("policy:W1", "sched.after.state", "disabled", made), "policy:W1")
     found = fell_off(event, record, Facts(), 2000, taken_off(exit_record=record))
     assert (found.bug, found.basis) == ("F03", "guess") and "those in queue 0x6" in found.reason
