@@ -28,6 +28,7 @@ def command_for(
     linked: Sequence[Path] = (),
     knobs: Sequence[str] = (),
     sets: Mapping[str, str] | None = None,
+    machine: str = "",
 ) -> str:
     """`schedcp verify` of that situation alone, with all that the policy was given with, as a shell takes it."""
     words = ["schedcp", "verify", str(file)]
@@ -35,6 +36,7 @@ def command_for(
         words += [word for value in values for word in (option, str(value))]
     for name, value in (sets or {}).items():
         words += _set(name, value)
+    words += ["--machine", machine] if machine else []
     return shlex.join([*words, "--only", situation])
 
 

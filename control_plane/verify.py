@@ -82,7 +82,9 @@ def verify_command(
     elif result.coverage_shortfall and done.verdict.accepted:
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
     if not done.verdict.accepted:
-        given = partial(command_for, file, include=include, linked=linked, knobs=knobs, sets=sets)
+        given = partial(
+            command_for, file, include=include, linked=linked, knobs=knobs, sets=sets, machine=settings.machine
+        )
         _show_again(done, options, given)
     for name, path in result.pictures.items():
         out().print(f"{name}: {escape(path)}", soft_wrap=True)

@@ -152,9 +152,13 @@ def _pictures(
         return Pictures({}), "--plots: no situation by itself shows this failure: there is nothing to draw"
     doing("tracing %s", case)
     try:
-        return draw_failure(options.plots, case, trace_failure(case, checked, settings, shape, policy=verdict.ops)), ""
+        traced = trace_failure(case, checked, settings, shape, policy=verdict.ops)
     except InfraError as error:
         return Pictures({}), f"--plots: the failure could not be traced: {error}"
+    try:
+        return draw_failure(options.plots, case, traced), ""
+    except InfraError as error:
+        return Pictures({}), f"--plots: not all pictures could be written: {error}"
 
 
 def verify_in_guest(

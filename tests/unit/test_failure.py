@@ -106,6 +106,17 @@ def test_a_verdict_stands_though_its_failure_cannot_be_traced(monkeypatch, tmp_p
     assert made.files == {} and why == "--plots: the failure could not be traced: a guest said nothing"
 
 
+def test_pictures_for_which_there_is_no_room_are_not_taken_for_a_trace_that_failed(monkeypatch, tmp_path) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise InfraError("/p/tasks.png: No space left on device")
+
+    monkeypatch.setattr(verifying, "trace_failure", lambda case, *_, policy: {policy: case})
+    monkeypatch.setattr(verifying, "draw_failure", full)
+    made, why = verifying._pictures(REJECTED, None, CHECKED, None, None, VerifyOptions(plots=tmp_path, only=CASE))
+    assert made.files == {}
+    assert why == "--plots: not all pictures could be written: /p/tasks.png: No space left on device"
+
+
 def test_pictures_are_whole_files_in_two_forms(vm: Tracing, tmp_path: Path) -> None:
     timelines = trace_failure(CASE, CHECKED, spec(tmp_path).settings, Shape(Topology()), policy="<b>&")
     made = draw_failure(tmp_path / "plots", CASE, timelines)

@@ -149,3 +149,10 @@ def test_a_header_that_is_nowhere_is_bad_input_and_another_failure_to_compile_a_
             continue
         with pytest.raises(InputError, match=r"x\.h is in none: -I"):
             read_given(files / "mine.bpf.c").check(KERNEL)
+
+
+def test_of_several_policies_in_its_object_the_user_names_one(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given_policies, "check_parts", lambda *_, words_of, **__: words_of(b"object"))
+    monkeypatch.setattr("tasks.trial.words._policies", lambda data: ["one", "two"])
+    with pytest.raises(InputError, match="more than one sched_ext policy, one, two"):
+        read_given(files / "mine.bpf.c").check(KERNEL)

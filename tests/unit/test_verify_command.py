@@ -117,10 +117,11 @@ def test_the_command_for_a_situation_has_all_that_the_policy_was_given_with(tmp_
         linked=[Path("b.bpf.o")],
         knobs=["k=1"],
         sets=given,
+        machine="flat",
     )
     assert text == (
         "schedcp verify 'my file.bpf.c' -I inc -l b.bpf.o --knob k=1 --set limit=5 --ops two --ops-flag SCX_OPS_A"
-        " --ops-flag SCX_OPS_B --only 'W1 seconds=1'"
+        " --ops-flag SCX_OPS_B --machine flat --only 'W1 seconds=1'"
     )
 
 
