@@ -15,7 +15,7 @@ from policy_lake.codes import Code
 from policy_lake.coverage import Branch, Coverage, counted
 from policy_lake.errors import LostVMError
 from policy_lake.events import Attached, Counters, Detached, SchedState
-from policy_lake.exit_record import ExitRecord
+from policy_lake.exit_record import ExitKind, ExitRecord
 from policy_lake.model import Stage, Verdict
 from policy_lake.topology import Topology
 from verifier_vm.judge import gate
@@ -115,10 +115,10 @@ def test_only_what_rejects_brings_its_log_into_the_evidence():
     assert hung.code == Code.HUNG and hung.evidence.startswith("an ordinary line")
 
 
-@pytest.mark.parametrize(("has_exit", "words"), [(True, "stores no record"), (False, "has no exit callback")])
+@pytest.mark.parametrize(("has_exit", "words"), [(True, "still empty"), (False, "has no exit callback")])
 def test_a_missing_exit_record_is_laid_to_what_is_missing(has_exit, words):
     log = f"has: enqueue dispatch init {'exit ' * has_exit}flags:0\n"
-    given = changed("attach", "log", log, changed("detach", "exit_record", ExitRecord()))
+    given = changed("attach", "log", log, changed("detach", "exit_record", ExitRecord(ExitKind.NONE)))
     (note,) = (f for stage in verdict(given).stages for f in stage.findings if f.code == Code.NO_EXIT_RECORD)
     assert words in note.reason
 
