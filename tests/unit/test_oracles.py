@@ -229,8 +229,7 @@ def test_the_gate_and_the_score_say_the_same_of_every_kind_of_exit(kind, reason,
 def test_a_policy_that_stored_nothing_in_a_known_record_is_noted_and_no_more(kind, told):
     """What it keeps elsewhere, of which the loader knows nothing, the object stage has read."""
     silent = verdict(changed("detach", "exit_record", ExitRecord(kind)))
-    codes = {finding.code for finding in silent.stages[1].findings}
-    assert silent.accepted and codes == told
+    assert silent.accepted and {finding.code for finding in silent.stages[1].findings} == told
 
 
 def test_the_loader_tells_what_is_in_the_table():
