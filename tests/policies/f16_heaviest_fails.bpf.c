@@ -1,5 +1,5 @@
 // fails: survive: made no progress
-// bug: F16, seen as F01
+// bug: F16, seen as F18
 // SPDX-License-Identifier: GPL-2.0-only
 /* In order of arrival, but for the heaviest tasks, which come an hour later. */
 #include "sx/sx.h"
