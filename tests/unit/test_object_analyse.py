@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from object_cases import BAD, GOOD, object_bytes, rejected
@@ -126,12 +125,9 @@ def test_the_same_object_gets_the_same_answer():
     assert first.findings == second.findings and first.evidence == second.evidence
 
 
-def test_a_policy_of_the_library_takes_little_time():
-    """CPU time, for other work on the machine is none of ours; the limit is twice what is promised."""
-    analyse_object(object_bytes("ljf"))
-    started = time.process_time()
-    analyse_object(object_bytes("ljf"))
-    assert time.process_time() - started < 0.16
+def test_a_policy_of_the_library_is_a_short_walk():
+    """Of 12,000 instructions that one callback alone may take; seconds are for `make bench`."""
+    assert 0 < read_facts(object_bytes("ljf")).record.steps < 9_000
 
 
 def test_importing_the_stage_costs_little():
