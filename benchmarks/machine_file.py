@@ -14,8 +14,9 @@ from benchmarks.machine_fields import Described, Priced
 from benchmarks.machine_odd import oddities
 from benchmarks.toml_file import read_toml, validated
 from policy_lake.errors import InputError
+from policy_lake.limits import CPUS, LLCS, NODES, SMT
 from policy_lake.machine_model import WHOLE, Costs, MachineModel
-from policy_lake.show import for_terminal, logger
+from policy_lake.show import for_terminal, logger, shortened
 from policy_lake.topology import Topology
 
 _QUOTED = re.compile(r"'(\w+)'")
@@ -33,13 +34,15 @@ def read_machine(path: Path) -> MachineModel:
     if not ID.fullmatch(described.name):
         shown, rule = for_terminal(described.name[:80]), "a lowercase letter, and up to 63 of these, digits and dashes"
         raise InputError(f"{path}: field 'name': '{shown}' is not {rule}")
+    for limit in (CPUS, LLCS, SMT, NODES):
+        count = getattr(described.topology, limit.name)
+        if not limit.low <= count <= limit.high:
+            shown = shortened(count, 40)
+            raise InputError(f"{path}: field 'topology.{limit.name}': {shown} is not from {limit.span}")
     try:
         topology = Topology(**{one.name: getattr(described.topology, one.name) for one in fields(Topology)})
     except InputError as error:
-        # One number that is not within its limits says which; what they contradict together is the whole table's.
-        field, _, why = str(error).partition(": ")
-        where, said = (f"topology.{field}", why) if hasattr(described.topology, field) else ("topology", error)
-        raise InputError(f"{path}: field '{where}': {said}") from None
+        raise InputError(f"{path}: field 'topology': {error}") from None
     for name, wrong in faults(described, given_numbers(data)):
         also = _QUOTED.sub(lambda match: f"'{_in_table(match[1])}'", wrong)
         raise InputError(f"{path}: field '{for_terminal(_in_table(name))}': {for_terminal(also)}")

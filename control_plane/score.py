@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from benchmarks.statistics import four_digits, is_narrow, outcome_text
+from benchmarks.statistics import MIN_EFFECT, four_digits, is_narrow, outcome_text
 from control_plane.output import escape, out, print_json, working
 from control_plane.results import AgainResult, Rejected, ScoreResult, extended
 from policy_lake.lake import Lake
@@ -19,7 +19,7 @@ from tasks.trial.spec import Trial
 
 REJECTED, DIFFERS = 3, 1
 
-TOLD = 1.02  # a ratio that leaves 1 by more than this on both sides is another result, however unsure
+TOLD = 1 + MIN_EFFECT  # a ratio that leaves 1 by more than this on both sides is another result, however unsure
 
 
 def score_command(request: ScoreRequest, settings: Settings, *, as_json: bool) -> int:

@@ -2,17 +2,19 @@
 """`make reach`: what the planner reaches on each workload, beside the bound of arithmetic, into docs/reach.md (hours).
 
 Every case begins with nothing known: a planner with a budget of runs, no lake of earlier scores. What was measured is
-kept, so a run that was stopped goes on; a case is measured anew when anything that its digits hang on has changed.
+kept, so a run that was stopped goes on. What was measured by other planners or policies, or in another guest, stays in
+the table and is marked; naming its workload measures it anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,9 +29,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reach.md"
 NAME = "reach.json"  # in the cache directory
 RUNS = 60
+OF = ("tasks/planners", "tasks/trial", "bpf", "benchmarks/guest", "benchmarks/workloads", "verifier_vm/vclock")
+SOURCES = (".py", ".c", ".h", ".toml")
+OLDER = "(older)"
 NEAR_BOUND = 0.95  # of it: what a batch is to reach
 PAPER = ("checksum", "compression", "ctest", "git", "hotkey", "logs", "products", "video")
-NAMING = ("named before", "named by exec", "unnamed")
 SERVERS = ("schbench", "schbench-paced", "schbench-paper", "schbench-light", "wakeup")
 MIXTURES = ("forkjoin", "server-batch", "mixed")
 BUILDS = {"kernel-build-j8": 8, "kernel-build-j16": 16}
@@ -52,7 +56,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What the planner came to in a case: ratio and guards above 1 better than EEVDF; or why it could not be had."""
+    """What the planner came to in a case: ratio and guards above 1 better than EEVDF; or why it could not be had.
+
+    `of` is the digest of what it is measured with (`measured_with`).
+    """
 
     case: Case
     cpus: int = 0
@@ -74,6 +81,7 @@ class Reached:
     wall_s: float = 0.0
     stopped: str = ""
     failure: str = ""
+    of: str = ""
 
     @property
     def share(self) -> float | None:
@@ -128,10 +136,18 @@ def measure(case: Case, settings: Settings) -> Reached:
         return reached(case, compare(CompareRequest(case.workload, ("embedded",), RUNS), own, open_lake(own)))
 
 
-def row(one: Reached) -> str:
-    """A line of the page's table."""
+def measured_with() -> str:
+    """A digest of the planner, the policies, the workloads and the clock, which a case's figures hang on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in OF for path in (ROOT / folder).rglob("*.*") if path.suffix in SOURCES):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def row(one: Reached, of_now: str = "") -> str:
+    """A line of the page's table; marked if it is not of what there is now."""
     of = one.case
-    name = of.workload + (f" `{of.work}`" if of.work else "")
+    name = f"{OLDER} " * (of_now != one.of) + of.workload + (f" `{of.work}`" if of.work else "")
     where = f"{one.cpus or of.cpus or '?'}" + (f", {of.machine}" if of.machine else "")
     if one.failure:
         return f"| {name} | {where} | not measured: {one.failure} | | | | | |"
@@ -152,6 +168,8 @@ def page(known: Sequence[Reached]) -> str:
     batches = [one for one in known if one.case.workload.startswith("batch") and one.bound and not one.failure]
     near = sum((one.share or 0) >= NEAR_BOUND for one in batches)
     worse = [one for one in known if one.high < 1]
+    now = measured_with()
+    older = sum(one.of != now for one in known)
     lines = [
         "# What the planner reaches", "",
         f"Written by `make reach` on {datetime.now(UTC):%Y-%m-%d}. Each case is tuned from nothing (`schedcp compare "
@@ -159,10 +177,11 @@ def page(known: Sequence[Reached]) -> str:
         "same seeds (above 1: better, medians with 95 % intervals; bold: won surely); guards likewise. Only policies "
         "that keep their guards count.", "",
         f"- batches at 95 % of the bound of arithmetic or more: {near} of {len(batches)}",
-        f"- surely worse than EEVDF: {', '.join(one.case.workload for one in worse) or 'none'}", "",
+        f"- surely worse than EEVDF: {', '.join(one.case.workload for one in worse) or 'none'}",
+        f"- measured with an earlier planner, library or guest, and marked {OLDER}: {older} of {len(known)}", "",
         "| workload | CPUs | EEVDF | best | bound, reached | guards | policy | first sure win |",
         "|---|---|---|---|---|---|---|---|",
-        *(row(one) for one in known),
+        *(row(one, now) for one in known),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -190,8 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = measure(case, settings)
         except SchedcpError as error:
             found = Reached(case, failure=f"{error}"[:120].replace("|", "/"))
+        found = replace(found, of=measured_with())
         known[case.key] = found
-        sys.stdout.write(row(found) + "\n")
+        sys.stdout.write(row(found, found.of) + "\n")
         sys.stdout.flush()
         atomic_write(path, json.dumps([asdict(one) for one in known.values()], indent=1).encode())
     PAGE.write_text(page([known[case.key] for case in cases() if case.key in known]), encoding="utf-8")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from policy_lake.knobs import settle
@@ -13,7 +13,6 @@ from policy_lake.scores import Score
 from tasks.planners.knobs import attempt, default
 from tasks.planners.openings import clamp, slice_knob
 from tasks.planners.protocol import PlanContext
-from tasks.planners.rules_library import eases
 from tasks.planners.selection import measured
 from tasks.planners.tpe import proposals
 
@@ -49,10 +48,15 @@ def steps(context: PlanContext, lead: Score, policy: Policy) -> Iterator[Step]:
         changes = ", ".join(f"{name}={value}" for name, value in loan.items())
         yield base | loan, f"{head}; {changes} comes from {lender.policy}, which reached {lender.ratio.median:.2f}x"
     still = inert(policy, own)
-    yield from _near(policy, base, head, COARSE, still, first=eases(policy) if lead.over else ())
+    yield from _near(policy, base, head, COARSE, still, first=_off(policy, base) if lead.over else ())
     for knob_values in proposals(policy, own, base, fixed=still, seed=context.seed):
         yield knob_values, f"{head}; TPE over {len(own)} scores of {policy.id} proposes this"
     yield from _near(policy, base, head, FINE, still)
+
+
+def _off(policy: Policy, base: Mapping[str, KnobValue]) -> list[str]:
+    """The knobs of what is switched off: where a guard breaks, another mechanism may ease it, such as ljf's hold_ns."""
+    return [knob.name for knob in policy.knobs if knob.kind == "int" and base.get(knob.name, default(knob)) == 0]
 
 
 def between(policy: Policy, scores: Sequence[Score]) -> Iterator[Step]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.statistics import MIN_EFFECT
 from policy_lake.profile import WorkloadProfile
 from tasks.planners.job_keys import kinds
 from tasks.planners.traits import Traits, others_ms
@@ -24,7 +25,7 @@ MANY_CPUS = 8
 WAITS = 0.1  # time in wait over time on a CPU: below it another order of those who wait changes little
 ALMOST_IDLE = 1.5  # runnable tasks per CPU
 BUSY_SWITCHING_PER_CPU_S = 500.0
-LEAST_GAIN = 1.02  # a bound below leaves no win; above, nothing else reaches it, however little it is
+LEAST_GAIN = 1 + MIN_EFFECT  # a bound below leaves no win; above, nothing else reaches it, however little it is
 ENDS_NO_SOONER = 0.4  # of a short slice's strength where the goal is an end: work that is let in sooner is no less
 
 

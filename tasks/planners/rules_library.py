@@ -52,15 +52,6 @@ OWN: dict[str, Rule] = {
     "warm": rules.in_place,
 }
 
-# Knobs that give some of what a policy is for to what it is weak at: where it breaks a guard they are turned first.
-EASES = {"ljf": ("hold_ns",)}
-
-
-def eases(policy: Policy) -> tuple[str, ...]:
-    """The knobs to turn first where the policy breaks a guard; those of its base for a composed one."""
-    own = {knob.name for knob in policy.knobs}
-    return tuple(name for name in EASES.get(policy.id.partition("_")[0], ()) if name in own)
-
 
 def kind_of(policy: Policy) -> Kind | None:
     """The kind of a policy: by its id if it is the library's own, else by the most words of its description."""

@@ -63,7 +63,7 @@ def promote(
     name = describe(best.policy, best.knob_values)
     if verdict.rejection is not None:
         log.warning("learn: %s won, and is rejected when it is tried further: %s", name, verdict.rejection.reason)
-        _demote(scope, candidate, best, verdict)
+        _demote(scope, candidate, best, verdict, name)
         return None
     limit: RolloutStage = "canary"
     if tier == "full":
@@ -89,11 +89,10 @@ def promote(
     return path
 
 
-def _demote(scope: Scope, winner: Candidate, best: Score, verdict: Verdict) -> None:
+def _demote(scope: Scope, winner: Candidate, best: Score, verdict: Verdict, name: str) -> None:
     """Keep why a winner may not run, and the lesson: from now on it is a rejection, and its scores are no winner's."""
     assert verdict.rejection is not None
     reason = verdict.rejection.reason
-    name = describe(best.policy, best.knob_values)
     text = f"{name} won {ratio_text(best.ratio)}, and is rejected when it is tried further: {reason}"
     lesson = Lesson(f"{scope.run_id}-{winner.id}-demoted", scope.run_id, scope.workload.id, winner.policy, text)
     scope.lake.put(Rejected(winner, verdict.rejection, scope.workload.id, best.kernel), lesson)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.statistics import MIN_EFFECT
 from tasks.trial.spec import Standing
 
 # Student's t at two pairs would let nobody fall behind: the spread of so few is itself uncertain. But the candidates of
 # one workload have nearly one noise, so their spreads are pooled, and two standard errors count.
 REACH = 2.0
-WORTH = math.log1p(0.02)  # what counts as a win: who surely stays below it is measured no further, whoever leads
+WORTH = math.log1p(MIN_EFFECT)  # what counts as a win: who surely stays below it is measured no further, whoever leads
 LEAST_SPREAD = math.log1p(0.005)  # of one pair: in virtual time equal pairs differ by less, and nobody is that sure
 
 
@@ -65,5 +66,5 @@ def _ahead(group: Mapping[int, Standing], spread: float, to_beat: float) -> set[
     middles = {index: float(np.mean(standing.logs)) for index, standing in group.items()}
     errors = {index: REACH * spread / math.sqrt(len(standing.logs)) for index, standing in group.items()}
     leader = max(middles, key=lambda index: (middles[index], -index))
-    line = max(middles[leader] - errors[leader], math.log(to_beat) if to_beat > 0 else WORTH)
+    line = max(middles[leader] - errors[leader], math.log(to_beat) if to_beat > 0 else WORTH, WORTH)
     return {index for index in group if middles[index] + errors[index] >= line} | {leader}

@@ -50,6 +50,8 @@ def test_the_page_counts_who_is_near_the_bound_and_names_who_is_worse() -> None:
     failed = Reached(CASE, failure="no guest")
     text = page([near, far, failed])
     assert "bound of arithmetic or more: 1 of 2" in text and "worse than EEVDF: none" in text and "no guest" in text
+    new = replace(near, of=reach.measured_with())
+    assert "(older): 1 of 2" in page([near, new]) and page([near, new]).count("| (older) batch-video") == 1
     assert "worse than EEVDF: batch-video" in page([replace(near, low=0.8, high=0.9)])
 
 
@@ -70,7 +72,7 @@ def test_what_is_known_is_not_measured_again_unless_it_is_asked_for(
     monkeypatch.setattr(reach, "load_settings", lambda: SimpleNamespace(cache_dir=tmp_path))
     monkeypatch.setattr(reach, "PAGE", tmp_path / "reach.md")
     assert reach.main([]) == 0 and measured == [CASE.key, other.key]
-    assert read_known(tmp_path / reach.NAME)[CASE.key] == reached(CASE, done())
+    assert read_known(tmp_path / reach.NAME)[CASE.key] == replace(reached(CASE, done()), of=reach.measured_with())
     assert json.loads((tmp_path / reach.NAME).read_text())[1]["failure"] == "no guest"
     assert reach.main([]) == 0 and len(measured) == 2
     assert reach.main(["wakeup"]) == 0 and measured[2:] == [other.key]
