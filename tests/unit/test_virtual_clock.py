@@ -21,7 +21,10 @@ from verifier_vm.machine import clock
 from verifier_vm.machine.executed import BlockTable
 from verifier_vm.machine.model import Model, ModelFile, TaskLayout
 
-FIELDS = ("magic", "fallbacks", "virtual_ns", "hash", "slots", "switches", "switch_hash", "moves", "error", "paid")
+FIELDS = (
+    "magic", "fallbacks", "virtual_ns", "hash", "slots", "switches", "switch_hash", "moves", "awaits_host", "error",
+    "paid",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def nothing_remembered():
 
 
 def write(stats, *numbers, error=b""):
-    os.pwrite(stats.fileno(), struct.pack("=8Q128s", *numbers, error), 0)
+    os.pwrite(stats.fileno(), struct.pack("=9Q128s", *numbers, 0, error), 0)
 
 
 def test_the_page_is_read_as_the_clock_writes_it(stats):
@@ -56,6 +59,13 @@ def test_the_page_is_read_as_the_clock_writes_it(stats):
     assert isinstance(stats.read(), str)
 
 
+def test_whether_the_guest_awaits_the_host_is_told(stats):
+    write(stats, clock._MAGIC, *[1] * 7)
+    assert not stats.awaits_host()
+    os.pwrite(stats.fileno(), struct.pack("=Q", 1), 8 * FIELDS.index("awaits_host"))
+    assert stats.awaits_host()
+
+
 def test_the_page_is_laid_out_as_in_vclock_h(tmp_path):
     source, program = tmp_path / "layout.c", tmp_path / "layout"
     prints = "".join(f'printf("%zu ", offsetof(struct stats, {name}));' for name in FIELDS)
@@ -65,7 +75,7 @@ def test_the_page_is_laid_out_as_in_vclock_h(tmp_path):
     )
     subprocess.run(["gcc", f"-I{clock.SOURCES}", "-o", program, source], check=True)
     *offsets, size, magic = map(int, subprocess.check_output([program]).split())
-    assert offsets == [*(8 * place for place in range(9)), clock._STATS.size]
+    assert offsets == [*(8 * place for place in range(10)), clock._STATS.size]
     assert size == clock._STATS.size + clock._PAID.size <= mmap.PAGESIZE
     assert magic == clock._MAGIC
     declared = re.search(r"struct stats \{(.*?)\n\};", (clock.SOURCES / "vclock.h").read_text(), re.S).group(1)

@@ -25,7 +25,8 @@ from policy_lake.errors import InfraError, LostVMError
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.topology import Topology
 from verifier_vm.machine import clock
-from verifier_vm.machine.qemu import SEEN_L2_KIB, SEEN_LLC_KIB, Machine
+from verifier_vm.machine.process import GuestProcess, Origin
+from verifier_vm.machine.qemu import SEEN_L2_KIB, SEEN_LLC_KIB, Machine, Memory
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm
@@ -233,6 +234,32 @@ def test_a_damaged_snapshot_is_taken_anew_and_gives_the_same_run(machine, progra
         assert ((place / "ram0").stat().st_ino, (place / "ram0").stat().st_mtime_ns) != before
     kept = [place.name, f"{place.name}.first", f"{place.name}.lock"]
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_guest_that_came_to_rest_is_the_same_wherever_the_host_saw_it_get_ready(machine, tmp_path, cpus):
+    machine = replace(machine, topology=Topology(cpus), snapshots=None)
+    seen = []
+    for number in range(4):
+        place = tmp_path / f"{number}"
+        place.mkdir()
+        with GuestProcess(machine, None, Origin(Memory(place, shared=True))) as guest:
+            guest.await_ready(time.monotonic() + 120)
+            guest.await_stillness(time.monotonic() + 60)
+            rested = guest.counts()
+            time.sleep(0.2)
+            assert guest.counts() == rested
+        seen.append((rested.fingerprint, rested.virtual_s))
+    assert len(set(seen)) == 1
+
+
+def test_a_guest_that_does_not_come_to_rest_is_no_snapshot(machine, tmp_path, monkeypatch):
+    machine = replace(machine, snapshots=None)
+    monkeypatch.setattr(clock.Stats, "awaits_host", lambda _: False)
+    with GuestProcess(machine, None, Origin(Memory(tmp_path, shared=True))) as guest:
+        guest.await_ready(time.monotonic() + 120)
+        with pytest.raises(InfraError, match="did not come to rest"):
+            guest.await_stillness(time.monotonic() + 0.1)
 
 
 def test_two_at_once_take_one_snapshot_and_run_alike(machine, program, tmp_path, caplog):

@@ -27,7 +27,8 @@ SOURCES = Path(__file__).parents[1] / "vclock"
 CFLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 PROBE_S, PROBES = 20.0, 2  # one that says nothing for so long is asked again: the host may be busy
 # struct stats in vclock.h
-_STATS, _PAID = struct.Struct("=8Q128s"), struct.Struct("=15Q")
+_STATS, _PAID = struct.Struct("=9Q128s"), struct.Struct("=15Q")
+_AWAITS_HOST = 8  # its place in the former
 _MAGIC = 0x31636B6C63765343
 
 
@@ -62,9 +63,14 @@ class Stats:
         self._page.close()
         os.close(self.fd)
 
+    def awaits_host(self) -> bool:
+        """Whether the guest is idle within a wait for the host, so that nothing in it happens by itself."""
+        return bool(_STATS.unpack_from(self._page)[_AWAITS_HOST])
+
     def read(self) -> ClockCounts | str:
         """The counts so far, or why the clock did not start."""
-        magic, fallbacks, virtual_ns, hash_, slots, switches, switch_hash, moves, error = _STATS.unpack_from(self._page)
+        *numbers, error = _STATS.unpack_from(self._page)
+        magic, fallbacks, virtual_ns, hash_, slots, switches, switch_hash, moves, _ = numbers
         if magic != _MAGIC:
             return error.split(b"\0")[0].decode(errors="replace") or "QEMU did not load it"
         paid = Paid(*_PAID.unpack_from(self._page, _STATS.size))

@@ -173,6 +173,17 @@ class GuestProcess:
         assert self.said.ready is not None
         return self.said.ready
 
+    def await_stillness(self, deadline: float) -> None:
+        """Wait until a guest that said it is ready has come to rest; InfraError when it does not.
+
+        It says so while it still runs, and how far it got when it is stopped is up to the host. By the
+        host's clock there is no such moment.
+        """
+        while self._stats and not self._stats.awaits_host():
+            if time.monotonic() > deadline or self._qemu.poll() is not None:
+                raise InfraError("the guest said that it is ready and did not come to rest: it makes no snapshot")
+            time.sleep(0.005)
+
     def exited(self, limit_s: float) -> int:
         """QEMU's exit status; InfraError when it does not end in time."""
         try:

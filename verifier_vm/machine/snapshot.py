@@ -200,6 +200,7 @@ def _save(machine: Machine, job: GuestJob | None, origin: Origin, made: Path) ->
             if failed is None:
                 raise
             raise WarmUpError(f"step '{failed.label}' of the warm-up failed", str(error)) from error
+        guest.await_stillness(time.monotonic() + SAVE_LIMIT_S)
         guest.counts()  # InfraError where the clock gave up a wait: such a guest is no function of its inputs
         with Qmp(ours, SAVE_LIMIT_S, sent=len(loading)) as qmp:
             qmp.save(made / STATE)

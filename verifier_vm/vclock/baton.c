@@ -144,6 +144,7 @@ int baton_ppoll(void *fds, unsigned long n, const struct timespec *timeout, cons
 		} else if (due_ps != NEVER && !clock_frozen()) {
 			clock_jump_to(due_ps);
 		} else {
+			clock_awaits_host();
 			return real_ppoll(fds, n, NULL, mask);	/* only the outside world can go on from here */
 		}
 	}

@@ -201,11 +201,17 @@ void clock_freeze(unsigned int unused, void *on)
 {
 	(void)unused;
 	frozen = on != NULL;
+	stats->awaits_host = 0;
 }
 
 bool clock_frozen(void)
 {
 	return frozen;
+}
+
+void clock_awaits_host(void)
+{
+	stats->awaits_host = frozen;
 }
 
 void clock_poke(void)

@@ -28,6 +28,7 @@ struct stats {
 	uint64_t switches;	/* context switches in the guest's kernel, and a hash of their virtual times */
 	uint64_t switch_hash;
 	uint64_t moves;		/* host CPU changes */
+	uint64_t awaits_host;	/* 1 while the guest is idle within a wait for the host: nothing in it happens until that comes */
 	char error[128];	/* why the clock could not be installed, or its run counts for nothing */
 	struct paid paid;	/* by the machine that it was given */
 };
@@ -59,6 +60,7 @@ void clock_idle(void);			/* every vCPU has halted */
 void clock_main_due(uint64_t ps);	/* the main thread wants the baton at that time */
 void clock_jump_to(uint64_t ps);	/* every vCPU is halted: nothing happens before that time */
 bool clock_frozen(void);		/* the guest waits for the host: while it is idle, time stands still */
+void clock_awaits_host(void);		/* every vCPU is halted, and the main thread waits for the outside world */
 void clock_poke(void);			/* the vCPU being executed gave the main thread work */
 
 void clock_refuse(const char *why);	/* the run counts for nothing */
