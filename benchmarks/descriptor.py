@@ -71,7 +71,8 @@ class Instead:
 class Workload:
     """One workload: `program` names a static binary in the guest's /bin, `args` its arguments, numbers as `{name}`.
 
-    `work` holds those numbers: table `all`, overridden by the accelerator's (`tcg`, `kvm`), so that a run takes about
+    `{seed}` and `{user_ps}`, the guest's picoseconds for an instruction (0 without a machine), are always there.
+    `work` holds the others: table `all`, overridden by the accelerator's (`tcg`, `kvm`), so that a run takes about
     as long on either, and that by the tier's. `runs_s` says about how long one run of each tier takes, in seconds of
     the guest, and so which tiers there are (none given: all, of one size). `metric`, `bound` and the guards' metrics
     are fields of the JSON object that the program prints last; `bound` is the least value of the metric that

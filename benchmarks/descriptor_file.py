@@ -140,7 +140,7 @@ def _guard_faults(described: Workload) -> Iterator[tuple[str, str]]:
 
 def _placeholder_faults(described: Workload) -> Iterator[tuple[str, str]]:
     for sized in (as_in(described, tier) for tier in sizes_of(described)):
-        known = {"seed", *(["trace"] if sized.trace else [])}
+        known = {"seed", "user_ps", *(["trace"] if sized.trace else [])}
         for name in (name for arg in sized.args for name in PLACEHOLDER.findall(arg)):
             missing = [accel for accel in ACCELS if name not in known | set(numbers_of(sized, accel, sized.tier))]
             if missing:

@@ -29,10 +29,10 @@ LABEL = "observe"
 _BUCKETS = 64
 
 
-def profile_job(workload: Workload, *, seed: int, accel: Accel) -> GuestJob:
+def profile_job(workload: Workload, *, seed: int, accel: Accel, user_ps: int = 0) -> GuestJob:
     """The guest job that runs `workload` once under the probe, with no policy attached."""
     program = f"{'/job' if workload.binary else '/bin'}/{program_of(workload)}"
-    args = (PROBE, program, *arguments(workload, seed=seed, accel=accel))
+    args = (PROBE, program, *arguments(workload, seed=seed, accel=accel, user_ps=user_ps))
     step = GuestStep("run", args, label=LABEL, timeout_s=workload.timeout_s)
     return GuestJob(files=dict(job_files(workload)), steps=(step,))
 

@@ -49,11 +49,11 @@ def read_binary(path: Path) -> Binary:
 
 
 def real_arguments(args: Sequence[str]) -> tuple[str, ...]:
-    """Our program's arguments as schbench takes them: no seed, and whole seconds of run time, rounded up."""
+    """Our program's arguments as schbench takes them: those that it has, whole seconds of run time, rounded up."""
     kept: list[str] = []
     rest = iter(args)
     for option in rest:
-        if option == "--seed":
+        if option in ("--seed", "--user-ps", "--spread"):
             next(rest, None)
         elif option == "--runtime-ms":
             kept += ["-r", str(-(-int(next(rest, "1")) // 1000))]

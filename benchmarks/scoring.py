@@ -40,6 +40,7 @@ def score_steps(
     accel: Accel,
     policy: Contender | None,
     control: Contender | None = None,
+    user_ps: int = 0,
 ) -> tuple[GuestStep, ...]:
     """The steps of one score: a warm-up that does not count, then the rounds, each with a seed of its own.
 
@@ -48,7 +49,7 @@ def score_steps(
     """
 
     def run(label: str, pair: int) -> GuestStep:
-        args = (program_of(workload), *arguments(workload, seed=pair_seed(seed, pair), accel=accel))
+        args = (program_of(workload), *arguments(workload, seed=pair_seed(seed, pair), accel=accel, user_ps=user_ps))
         return GuestStep("run", args, label=label, timeout_s=workload.timeout_s)
 
     steps = [run(WARM_UP, rounds.first)]

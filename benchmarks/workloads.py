@@ -122,14 +122,21 @@ def asking(described: Workload, words: str) -> Workload:
     return replace(described, asked=asked)
 
 
-def arguments(described: Workload, *, seed: int, accel: Accel, tier: WorkloadSize | None = None) -> tuple[str, ...]:
+def arguments(
+    described: Workload, *, seed: int, accel: Accel, tier: WorkloadSize | None = None, user_ps: int = 0
+) -> tuple[str, ...]:
     """The program's arguments for one run, every `{name}` filled in, in size `tier` (default: the workload's own).
 
+    `user_ps` is what an instruction of a program takes on the guest's machine, in picoseconds (0: none is described).
     A user's binary gets them in its own terms. InputError on a seed that is not of 64 bits.
     """
     if not 0 <= seed < 2**64:
         raise InputError(f"workload '{described.id}': a seed must be from 0 to 2^64 - 1, not {seed}")
-    values: dict[str, object] = {**numbers_of(described, accel, tier or described.tier), "seed": seed}
+    values: dict[str, object] = {
+        **numbers_of(described, accel, tier or described.tier),
+        "seed": seed,
+        "user_ps": user_ps,
+    }
     values["trace"] = Path(described.trace).name
     args = tuple(PLACEHOLDER.sub(lambda match: str(values[match[1]]), arg) for arg in described.args)
     return real_arguments(args) if described.binary else args

@@ -35,7 +35,7 @@ def observe(
     InputError if the workload does.
     """
     guest = prepare_guest(settings, shape)
-    job = profile_job(workload, seed=seed, accel=guest.machine.accel)
+    job = profile_job(workload, seed=seed, accel=guest.machine.accel, user_ps=guest.machine.user_ps)
     key = _key(guest, job)
     place = settings.cache_dir / "observations" / (key or "wall")
     place.parent.mkdir(parents=True, exist_ok=True)

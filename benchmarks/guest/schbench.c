@@ -18,7 +18,7 @@
 #define FIRST_RPS 100
 
 struct options opts = {.messengers = 1, .runtime_ms = 30000, .footprint_kb = 256, .operations = 5, .think_us = 100,
-		       .seed = 1};
+		       .seed = 1, .spread = 100};
 struct stats stats;
 atomic_bool stop;
 atomic_ullong rps_goal;
@@ -45,6 +45,7 @@ static void read_all_options(int argc, char **argv)
 		{"-A", &opts.auto_percent, 0, 100},     {"-p", &opts.pipe_bytes, 0, 1 << 20},
 		{"--runtime-ms", &opts.runtime_ms, 1, 86400000},
 		{"--seed", &opts.seed, 0, UINT64_MAX},  {"--real", &work_real, 0, 1},
+		{"--user-ps", &opts.user_ps, 0, 100000}, {"--spread", &opts.spread, 0, 100},
 		{NULL, NULL, 0, 0},
 	};
 	int kept = 1;

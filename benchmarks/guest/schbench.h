@@ -15,7 +15,7 @@
 
 struct options {
 	uint64_t messengers, workers, runtime_ms, warmup_ms, footprint_kb, operations, think_us;
-	uint64_t rps, auto_percent, pipe_bytes, seed;
+	uint64_t rps, auto_percent, pipe_bytes, seed, user_ps, spread;
 	bool no_locking;
 };
 

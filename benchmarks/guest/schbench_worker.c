@@ -13,13 +13,16 @@
 #include "schbench.h"
 
 /*
- * By the virtual clock a multiplication and addition takes 1 ns, whatever was executed: as on a CPU of today, not as in an
- * emulator, where it is six instructions. Of PRODUCT_GROUP dot products one is really computed, and no-ops are charged for
- * the rest; they are short, so that interrupts come nearly as promptly as between instructions.
+ * By the virtual clock a multiplication and addition takes what the original's takes, whatever was executed: there gcc -O2
+ * makes 8 instructions of it, for the sum goes to memory each time. Where no machine says how long one takes that is 1 ns,
+ * as on a CPU of today and not as in an emulator. Of PRODUCT_GROUP dot products one is really computed, and no-ops are
+ * charged for the rest; they are short, so that interrupts come nearly as promptly as between instructions.
  */
 #define PRODUCT_GROUP 128
-#define PS_PER_STEP 1000
-#define PS_EXECUTED_PER_STEP 6000
+#define STEP_INSNS 8
+#define EXECUTED_INSNS 6
+#define PS_PER_STEP (opts.user_ps ? STEP_INSNS * opts.user_ps : 1000)
+#define PS_EXECUTED_PER_STEP (EXECUTED_INSNS * (opts.user_ps ? opts.user_ps : 1000))
 #define BURST_PS 5000000ULL
 #define BURST() __asm__ volatile("nopl 0x5ced0032(%rax)") /* 50 units of 100 ns */
 
@@ -150,13 +153,16 @@ static void operate(struct worker *w)
 		atomic_store_explicit(&locks[cpu].held, false, memory_order_release);
 }
 
-/* From half to one and a half times the think time: workers must not fall into step with one another. */
+/*
+ * From half to one and a half times the think time: workers must not fall into step with one another. `spread` is the
+ * percentage of that; with 0 all think for as long, as the original's do.
+ */
 static void think(struct worker *w)
 {
 	uint64_t drawn = seeded(~opts.seed, (w->index << 40) + w->thinks++);
 
 	if (opts.think_us)
-		usleep((useconds_t)(opts.think_us * (500 + drawn % 1001) / 1000));
+		usleep((useconds_t)(opts.think_us * (1000 - 5 * opts.spread + drawn % (10 * opts.spread + 1)) / 1000));
 }
 
 static void serve(struct worker *w, uint64_t since_ns)

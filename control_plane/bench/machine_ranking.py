@@ -62,9 +62,9 @@ def order(names: Sequence[str], seed: int) -> tuple[str, ...]:
     return (*names[first:], *names[:first])
 
 
-def steps_of(described: Workload, names: Sequence[str], seed: int) -> Iterator[GuestStep]:
+def steps_of(described: Workload, names: Sequence[str], seed: int, user_ps: int = 0) -> Iterator[GuestStep]:
     """Each of `names` once: attach, run, detach; the baseline just runs."""
-    args = arguments(described, seed=seed, accel="tcg")
+    args = arguments(described, seed=seed, accel="tcg", user_ps=user_ps)
     for name in order(names, seed):
         if name != BASELINE:
             knobs = KNOBS.get((name, described.id), [])
@@ -155,7 +155,7 @@ def _measured(of: str, cpus: int, described: Workload) -> list[Rank]:
     files = {f"{one.id}.bpf.o": compile_policy(one.source, name=one.id, vmlinux_dir=headers).data for one in policies()}
     figures: dict[int, dict[str, float]] = {}
     for seed in range(1, PAIRS + 1):
-        steps = tuple(steps_of(described, names, seed))
+        steps = tuple(steps_of(described, names, seed, guest.machine.user_ps))
         report = run(GuestJob(files, steps, seed), guest.machine, deadline_s=DEADLINE_S)
         check_all(steps, report)
         figures[seed] = {

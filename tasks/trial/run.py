@@ -93,7 +93,7 @@ def run_once(work: RunWork, guest: Guest) -> GuestReport:
 
 def warm_ups(work: RunWork, guest: Guest) -> tuple[GuestJob, ...]:
     """The jobs that a guest has done when it is saved, for runs to start from."""
-    program = (program_of(work.workload), *arguments(work.workload, seed=WARM_SEED, accel=guest.machine.accel))
+    program = _words(work.workload, WARM_SEED, guest)
     step = GuestStep("run", program, label=WARM_UP, timeout_s=work.workload.timeout_s)
     warm = GuestJob(_files_of(work.workload), (step,), WARM_SEED, stays=True)
     if work.policy is None:
@@ -119,9 +119,13 @@ def _job(work: RunWork, guest: Guest) -> GuestJob:
 
 
 def _program(work: RunWork, guest: Guest) -> tuple[str, ...]:
-    args = arguments(work.workload, seed=work.work_seed, accel=guest.machine.accel)
-    program = (program_of(work.workload), *args)
+    program = _words(work.workload, work.work_seed, guest)
     return (TRACER, *program) if work.traced else program
+
+
+def _words(workload: Workload, seed: int, guest: Guest) -> tuple[str, ...]:
+    of = guest.machine
+    return (program_of(workload), *arguments(workload, seed=seed, accel=of.accel, user_ps=of.user_ps))
 
 
 def _metrics(work: RunWork) -> tuple[str, ...]:

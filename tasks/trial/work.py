@@ -99,7 +99,7 @@ def measure_rounds(work: PairsWork) -> Rounds:
         if policy is not None:
             files[name] = policy.data
     steps = score_steps(
-        work.workload, plan, seed=work.seed, accel=guest.machine.accel,
+        work.workload, plan, seed=work.seed, accel=guest.machine.accel, user_ps=guest.machine.user_ps,
         policy=_contender(POLICY, work.policy), control=_contender(CONTROL, work.control),
     )  # fmt: skip
     job = GuestJob(files, steps, work.seed + work.first)

@@ -59,6 +59,11 @@ class Machine:
         return "virtual" if self.clock else "wall"
 
     @property
+    def user_ps(self) -> int:
+        """Picoseconds that an instruction of a program takes, by the model; 0 without one."""
+        return self.model.costs.user_ps if self.model else 0
+
+    @property
     def node_mib(self) -> int:
         """Memory of one NUMA node, in MiB."""
         return self.memory_mib // self.topology.nodes
