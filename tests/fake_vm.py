@@ -51,6 +51,7 @@ _ACCEPTED = {
     for event in (parse_event(json.dumps(line).encode()) for line in json.loads((GOLDEN / "accepted.json").read_text()))
     if isinstance(event, Ran) and event.exercise
 }
+_ACCEPTED |= json.loads((GOLDEN / "sides.json").read_text())  # what no guest of two CPUs has
 
 
 def limit_of(job: GuestJob) -> int:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from policy_lake.codes import Code
 from policy_lake.coverage import Coverage
 from policy_lake.model import Answer, Finding, Stage
-from verifier_vm.situations import SHOWS, STARVES, in_order
+from verifier_vm.situations import AIMED, SHOWS, STARVES, Situation, in_order, made_by
 
 NO_WAY = "no situation that executes it is known"
 IN_A_GUEST = ("kernel", "survive", "fair")
+_KNOWN = frozenset(map(str, Situation))
 # A guest shows these alike, whichever bug is behind: what was suspected before explains more than a thread's name.
 _SYMPTOMS = frozenset({Code.STALL, Code.NO_PROGRESS, Code.NEVER_RAN, Code.HUNG})
 
@@ -96,6 +97,10 @@ def _explained(stage: Stage, suspected: Finding | None) -> Stage:
 
 
 def _fits(finding: Finding, suspected: Finding) -> bool:
-    """Whether a guest's stall may be what was suspected: one that was witnessed to be another bug is not."""
+    """Whether a guest's stall may be what was suspected: one that was witnessed to be another bug is not, but where it
+    came up in what was made for that suspicion alone.
+    """
     symptom = finding.level == "reject" and finding.code in _SYMPTOMS
-    return symptom and (finding.bug == suspected.bug or finding.basis != "evidence")
+    made = set(made_by(finding.place))
+    aimed_at = bool(made) and made <= AIMED & {Situation(name) for name in suspected.situations if name in _KNOWN}
+    return symptom and (finding.bug == suspected.bug or finding.basis != "evidence" or aimed_at)

@@ -39,6 +39,14 @@ class Situation(StrEnum):
     LATE_CPU = "attached while a CPU is off line, which comes"
     FULL_TABLES = "more tasks than its tables hold"
     TURNOVER = "more tasks, one after the other, than its tables hold"
+    LARGE_TURNOVER = "more tasks, one after the other, than its large tables hold"
+    HUGE_TURNOVER = "as many tasks, one after the other, as no tier has time for"
+    MANY_CGROUPS = "more cgroups at once than it has places for"
+    MORE_CGROUPS = "more cgroups at once than a guest has room for"
+    GLANCES = "bound hogs beside CPUs that look for work in vain"
+    IN_STEP = "as many tasks as CPUs that wake at once"
+    ONE_SIDE = "as many hogs as CPUs, all put onto one"
+    WRAPPED = "a time of 32 bits that begins anew"
     CHOSEN = "tasks with the numbers, names and levels that its constants name"
     CHOSEN_TIMES = "times beyond those that its constants name"
     COUNTED_OUT = "a count of its own that has run out"
@@ -58,7 +66,8 @@ OF_WORKLOAD = {
     "W15": S.YIELDS, "W20": S.CONVOY, "W21": S.PULSE,
     "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
     "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER, "W30": S.PREEMPTED, "W31": S.CHOSEN,
-    "W32": S.CHOSEN_TIMES,
+    "W32": S.CHOSEN_TIMES, "W29-large": S.LARGE_TURNOVER, "W33": S.GLANCES, "W34": S.IN_STEP, "W35": S.ONE_SIDE,
+    "W36": S.MANY_CGROUPS,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {
@@ -106,6 +115,9 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
 }
 # A task that waits too long shows any of these alike; not F24, of which the CPU is seen to idle.
 STARVES = frozenset({"F01", "F03", "F13", "F14", "F15", "F18", "F19", "F25", "F26", "F36", "F43"})
+
+# What is made only where an object's own conditions ask for it: a stall in it is what was suspected.
+AIMED = frozenset({S.CHOSEN, S.CHOSEN_TIMES, S.COUNTED_OUT, S.GLANCES, S.WRAPPED})
 
 
 def made_by(workloads: str) -> tuple[Situation, ...]:

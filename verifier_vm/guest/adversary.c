@@ -29,7 +29,7 @@ static const struct workload *find(const char *name)
 {
 	const struct workload *const tables[] = {
 		hog_workloads, wake_workloads, churn_workloads, cgroup_workloads, change_workloads, stop_workloads, crowd_workloads,
-		pinned_workloads, chosen_workloads,
+		pinned_workloads, chosen_workloads, side_workloads,
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)

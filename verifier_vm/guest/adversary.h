@@ -86,5 +86,6 @@ struct workload {
 };
 extern const struct workload hog_workloads[], wake_workloads[], churn_workloads[], cgroup_workloads[];
 extern const struct workload change_workloads[], stop_workloads[], crowd_workloads[], pinned_workloads[], chosen_workloads[];
+extern const struct workload side_workloads[];
 
 #endif

@@ -167,6 +167,51 @@ static void w12_before_told(void)
 	control(TOP, "cgroup.subtree_control", "-cpu");
 }
 
+/* W36: cgroups=N at once, each of which has a task that is seldom without work: more than a policy has places for. */
+static void in_its_own(struct worker *w)
+{
+	char group[64];
+
+	if (!w->state) {
+		snprintf(group, sizeof(group), JOB "/one-%u", w->index);
+		move(getpid(), group);
+		w->state = 1;
+	}
+	burn(w, 1000);
+	rest(w, 20 * MS + w->index % 7 * MS);
+}
+
+static void w36(void)
+{
+	int n = option("cgroups", 10);
+	struct worker *w;
+	char group[64];
+
+	begin();
+	for (int i = 0; i < n; i++) {
+		snprintf(group, sizeof(group), JOB "/one-%d", i);
+		make(group);
+	}
+	w = add("W36-alone", in_its_own, n);
+	for (int i = 0; i < n; i++)
+		w[i].process = true;
+}
+
+static void w36_told(void)
+{
+	char group[64];
+
+	for (int i = 0; i < nr_workers; i++)
+		if (workers[i].process)
+			move(workers[i].tid, JOB "/main");
+	for (int i = 0; i < nr_workers; i++) {
+		snprintf(group, sizeof(group), JOB "/one-%d", i);
+		rmdir(group);
+	}
+	end();
+}
+
 const struct workload cgroup_workloads[] = {
-	{ "W12", w12, end }, { "W12-shares", w12_shares, end }, { "W12-before", w12_before, w12_before_told }, {},
+	{ "W12", w12, end }, { "W12-shares", w12_shares, end }, { "W12-before", w12_before, w12_before_told },
+	{ "W36", w36, w36_told }, {},
 };

@@ -184,5 +184,5 @@ static void w30(void)
 
 const struct workload crowd_workloads[] = {
 	{ "W21", w21, NULL }, { "W23", w23, NULL }, { "W25", w25, NULL }, { "W27", w27, NULL },
-	{ "W29", w29, w29_told }, { "W30", w30, NULL }, {},
+	{ "W29", w29, w29_told }, { "W29-large", w29, w29_told }, { "W30", w30, NULL }, {},
 };

@@ -18,34 +18,40 @@ from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.judge.suite import SuiteTier, elsewhere, parts
 from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.asked_cpus import cpu_counts
+from verifier_vm.object.cgroup_places import MOST as MOST_CGROUPS
+from verifier_vm.object.cgroup_places import places
+from verifier_vm.object.check_switches import switches
+from verifier_vm.object.check_tables import LARGE, SMALL
 from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
-from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED
+from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED, HASHES
 from verifier_vm.object.program import Program
 
 BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
-HASHES = (1, 5, 9, 10)  # BPF_MAP_TYPE_HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
 CGROUP_CALLBACKS = frozenset({"cgroup_init", "cgroup_set_weight"})
 FEWEST_TASKS = 32  # in smaller tables nobody keeps tasks
 MOST_TASKS = {"short": 1200, "full": 4000}  # threads that a guest of 512 MiB bears, and that the tier has time for
-MOST_IN_TURN = {"short": 4200, "full": 16500}  # threads that come and go: what the tier has time for
 MORE = 60  # than there are places, the guest's own tasks not counted
-CHOSEN_S = 2.4  # longer than a stall takes to be found
+STALL_S = 2.4  # longer than a stall takes to be found
 TWO = 2  # that every guest has
+MOST_IN_TURN = {"short": SMALL + MORE, "full": LARGE + MORE}  # threads that come and go
 CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
-    """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, tasks that cannot migrate, cgroups
-    that are `weighted` before it comes, what is `chosen` for its conditions, and guests in which its `counted` run out.
+    """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, so many `cgroups` at once, tasks that
+    cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself, cgroups that are `weighted`
+    before it comes, what is `chosen` for its conditions, and guests in which its `counted` run out.
     """
 
     tasks: int = 0
     in_turn: int = 0
     cpus: int = 0
+    cgroups: int = 0
     migration_disabled: bool = False
+    switched: bool = False
     weighted: bool = False
     chosen: Chosen = NOTHING
     counted: tuple[Part, ...] = ()
@@ -61,7 +67,9 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
     tasks, in_turn = (_tasks(facts.program, most[tier]) for most in (MOST_TASKS, MOST_IN_TURN))
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
-    return Aims(tasks, in_turn, _cpus(facts), disabled, weighted, chosen, counted)
+    cgroups = max((count + 2 for count in places(facts) if count <= MOST_CGROUPS), default=0)
+    switched = next(switches(facts), None) is not None
+    return Aims(tasks, in_turn, _cpus(facts), cgroups, disabled, switched, weighted, chosen, counted)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -107,10 +115,15 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
     if aims.tasks:
         exercises.append(Exercise("W23", "W23", seconds, (f"tasks={aims.tasks}",)))
     if aims.in_turn:
-        exercises.append(Exercise("W29", "W29", 2 * seconds, (f"tasks={aims.in_turn}",)))
+        name = "W29" if aims.in_turn <= SMALL + MORE else "W29-large"
+        exercises.append(Exercise(name, name, 2 * seconds, (f"tasks={aims.in_turn}",)))
+    if aims.cgroups:
+        exercises.append(Exercise("W36", "W36", STALL_S, (f"cgroups={aims.cgroups}",)))
+    if aims.switched:
+        exercises.append(Exercise("W33", "W33", STALL_S))
     if aims.migration_disabled:
         exercises.append(Exercise("W24", "W24", seconds / 4))
-    exercises += chosen_exercises(aims.chosen, CHOSEN_S)
+    exercises += chosen_exercises(aims.chosen, STALL_S)
     return replace(part, exercises=tuple(exercises))
 
 

@@ -21,7 +21,7 @@ SIZES: dict[str, tuple[tuple[str, int, bool], ...]] = {
     "W4": (("each", 2, True),), "W6": (("pinned", 2, False), ("floating", 2, True)), "W7": (("sleepers", 2, True),),
     "W8": (("forkers", 3, True),), "W11": (("brief", 1, False),), "W13": (("rt", 1, False),),
     "W20": (("convoy", 3, True),), "W23": (("tasks", 300, False),), "W25": (("herd", 150, False),),
-    "W29": (("tasks", 300, False),),
+    "W29": (("tasks", 300, False),), "W29-large": (("tasks", 300, False),), "W36": (("cgroups", 10, False),),
 }  # fmt: skip
 TIMES = ("wander_us", "driven_ms", "narrow_ms", "child_us", "seldom_ms", "ring_ms", "crowd_ms", "probe_ms", "ping_us",
          "nap_ms", "convoy_us", "at", "nap_s", "late_ms", "piece_us")  # fmt: skip

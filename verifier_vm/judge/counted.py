@@ -5,12 +5,11 @@ run as far, by two that yield, as long as a tier has time for. What is out of re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 
 from verifier_vm.judge.part import Exercise, Part, Start
 from verifier_vm.judge.suite import SuiteTier
-from verifier_vm.object.counts import BYTES, Closing, closings
+from verifier_vm.object.counts import BYTES, Closing, closings, name_of
 from verifier_vm.object.elf import read_sections, section_named
 from verifier_vm.object.facts import Facts
 from verifier_vm.situations import Situation
@@ -37,21 +36,16 @@ def _part(facts: Facts, closing: Closing, tier: SuiteTier) -> Part | None:
         starts, yields_s = ((str(section), offset, value),), LEFT / YIELDS_PER_S
     if yields_s > LONGEST_S[tier]:
         return None
-    name = f"{_name(facts, closing)}, {LEFT} steps before it turns" if starts else f"{turn.steps} dispatches"
+    name = (
+        f"{name_of(facts, count.place, 'a count')}, {LEFT} steps before it turns"
+        if starts
+        else f"{turn.steps} dispatches"
+    )
     exercises = (Exercise("W15-counted", "W15", round(yields_s + STALL_S, 1)), Exercise("W1", "W1", STALL_S))
     return Part(
         name, exercises, counts=False, asked_for=True, starts=starts, meets=(Situation.COUNTED_OUT,),
         deadline_s=240.0 + 10 * yields_s,
     )  # fmt: skip
-
-
-def _name(facts: Facts, closing: Closing) -> str:
-    """The variable that the count is."""
-    _, name, offset = closing.turn.count.place
-    section = facts.program.elf.named(str(name))
-    symbols = facts.program.elf.symbols if section else ()
-    named: Iterator[str] = (s.name for s in symbols if section and s.section == section.index and s.value == offset)
-    return next((f"'{name}'" for name in named if name), "a count")
 
 
 def begun(data: bytes, starts: tuple[Start, ...]) -> bytes:

@@ -149,6 +149,20 @@ def _sparse(both: Compared) -> Iterator[Finding]:
         yield Finding(_idle_bug(both), "reject", why, "W10", _IDLE_ADVICE, Code.IDLE_CPU)
 
 
+def _in_step(both: Compared) -> Iterator[Finding]:
+    """As many tasks as CPUs wake at once, and sleep most of the time: a CPU that was idle is there for each."""
+    if both.policy.cpus == 1:
+        return
+    waited, base = (reading["W34-woken"].delay_ms / reading.wall_ms for reading in (both.policy, both.base))
+    if waited > MOST_IDLE * (both.policy.cpus - 1) + 2 * base:
+        why = f"CPUs idled while tasks woken at once waited for {waited:.0%} of the time, under EEVDF for {base:.1%}"
+        yield Finding(_idle_bug(both), "reject", why, "W34", _IDLE_ADVICE, Code.IDLE_CPU)
+
+
+def _one_side(both: Compared) -> Iterator[Finding]:
+    yield from _work("W35", both, "W35-hog")
+
+
 def _idle_bug(both: Compared) -> str:
     return "F23" if both.facts.tracks_idle_itself else "F21"
 
@@ -232,5 +246,5 @@ def _weights_before(reading: Reading, facts: Facts, required: bool) -> Iterator[
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
     "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
-    "W21": _beside_pulses, "W30": _interrupted,
+    "W21": _beside_pulses, "W30": _interrupted, "W34": _in_step, "W35": _one_side,
 }  # fmt: skip

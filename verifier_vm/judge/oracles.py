@@ -31,6 +31,7 @@ from verifier_vm.judge.kernel_words import (
 from verifier_vm.judge.likely import likely
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.witness import from_reading
+from verifier_vm.object.check_tables import ADVICE as TABLES_ADVICE
 from verifier_vm.object.proven import NOTHING, Proven
 from verifier_vm.situations import Situation, made_by
 
@@ -38,6 +39,7 @@ from verifier_vm.situations import Situation, made_by
 # while the kernel's own choice was never seen to miss in more than one wake-up of fifty.
 FALLBACK_SHARE = 0.15
 FEWEST_WAKES = 20
+_TURNOVERS = frozenset({Situation.TURNOVER, Situation.LARGE_TURNOVER})
 _MUST_BE_ZERO = {
     "fork_errors": (
         "F27", Code.FORK_FAILED, "fork() failed", "Return no error from init_task for want of memory or a map's entry.",
@@ -129,6 +131,8 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
             cause = replace(BOUND_FIRST, basis="guess")
         cause = likely(cause, facts.proven, one_idled=reading.one_idled)
         why = f"a {group} made no progress for {gap_ms:.0f} ms (limit {limit_ms} ms)"
+        if group == "W36-alone":  # a cgroup each
+            why = f"{why}, with {reading.groups[group].n} cgroups that have work at once"
         if storm := reading.storm():
             cause, why = STORM, f"{why}: {storm}"
         yield Finding(
@@ -138,7 +142,11 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
     for name, (bug, code, what, advice) in _MUST_BE_ZERO.items():
         if count := reading.figure(name):
             first_error = next((f": {line}" for line in errors.splitlines() if line), "")
-            yield Finding(bug, "reject", f"{what} {count:.0f} times{first_error}", place, advice, code)
+            if name == "fork_errors" and not _TURNOVERS.isdisjoint(made_by(place)):
+                why = f"{what} {count:.0f} times, while threads came and went one after the other{first_error}"
+                yield Finding(bug, "reject", why, place, TABLES_ADVICE, code)
+            else:
+                yield Finding(bug, "reject", f"{what} {count:.0f} times{first_error}", place, advice, code)
     yield from _counter_findings(reading, place)
 
 

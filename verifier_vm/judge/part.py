@@ -22,6 +22,7 @@ LONGEST_REST_S = 8 * 86_400 + 3600  # a minute of the host's
 # 32-bit number of microseconds (4,294.967 s) overflows early in the mix, while many wait and load goes on for longer
 # than a stall takes to be found. The policy comes 1.2 s after the rest, and the full tier's W28 lasts 2 s longer.
 UPTIME_S, FULL_UPTIME_S = 4292, 4289
+USUAL_S = 4293  # the longest of what is no matter of the object's
 _TAKE_LAST_CPU = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
 _LATE_CPU, _ENDING = Situation.LATE_CPU, {Situation.HOTPLUG, Situation.LATE_CPU}
 _LATER = "late_ms=500"
@@ -101,7 +102,7 @@ class Part:
 
     def _rests(self, seconds: int) -> tuple[GuestStep, ...]:
         """Idle time, no step of which takes a host minutes: what is longer than usual with a quiet kernel."""
-        how = ("quiet",) if self.up_s > UPTIME_S else ()
+        how = ("quiet",) if self.up_s > USUAL_S else ()
         whole, rest_s = divmod(seconds, LONGEST_REST_S)
         return tuple(GuestStep("rest", (str(s), *how), REST) for s in (*[LONGEST_REST_S] * whole, rest_s) if s)
 
@@ -121,7 +122,10 @@ class Part:
         last = tuple(replace(one, args=(*one.args, _LATER)) if _LATE_CPU in made_by(one.workloads) else one
                      for one in self.exercises if _ENDING & set(made_by(one.workloads)))  # fmt: skip
         rest = tuple(one for one in self.exercises if not _ENDING & set(made_by(one.workloads)))
-        return replace(self, exercises=rest, last=last, offline=False)
+        # What comes after those meets the same moment all the same: a 32-bit number that overflows early in the mix.
+        earlier_s = sum(one.seconds for one in self.exercises[:1] if one not in rest)
+        uptime_s = self.uptime_s + round(earlier_s) if self.uptime_s else 0
+        return replace(self, exercises=rest, last=last, offline=False, uptime_s=uptime_s)
 
     def for_clock(self, *, virtual: bool) -> Part:
         """The part without what only virtual time has time for."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
 
-`guest/README.md` says what W1 to W32 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+`guest/README.md` says what W1 to W36 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
 object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
 load) are steps, not programs; W18 and W19 are topologies.
 """
@@ -22,6 +22,9 @@ _RARE = (
     "convoy_us=1000",
 )  # fmt: skip
 _ALL = "W1+W2+W5+W6+W8+W20"
+TWO = 2  # CPUs: with more, work can stand on one side, and wait beside several that idle
+_IN_STEP = Exercise("W34", "W34", 0.5, base_s=0.3)
+_ONE_SIDE = Exercise("W35", "W35", 0.8, base_s=0.8)
 SHORT = Part(
     "short",
     (
@@ -80,6 +83,7 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150, 
         Exercise("W26", "W26", 3.0),
         Exercise("W27", "W27", 4.0),
         Exercise("W30", "W30", 2.0, base_s=0.5),
+        *((_IN_STEP, _ONE_SIDE) if topology.cpus > TWO else ()),
     )
     return Part(
         name, exercises, topology, reloads=reloads, offline=topology.cpus > 1, uptime_s=uptime_s, deadline_s=900.0
@@ -104,6 +108,7 @@ def elsewhere(topology: Topology) -> Part:
         Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
         Exercise("W1", "W1", 2.0, base_s=0.5),
         Exercise("W10", "W10", 0.8, base_s=0.4),
+        *((_IN_STEP, _ONE_SIDE) if topology.cpus > TWO else ()),
     )
     return Part(f"short, {topology}", exercises, topology, offline=topology.cpus > 1)
 

@@ -78,6 +78,7 @@ OWN_PROGRAMS: Mapping[str, Program] = {
         "crowds",
         "pinned",
         "chosen",
+        "sides",
         "quiet",
         libraries=("pthread",),
         headers=("adversary",),

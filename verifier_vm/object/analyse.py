@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from policy_lake.knobs import OPS_USE, values_of
 from policy_lake.model import Finding, Stage
 from verifier_vm.object import limits
+from verifier_vm.object.cgroup_places import check_cgroups
 from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_exit import check_exit
@@ -17,7 +18,9 @@ from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
 from verifier_vm.object.check_slices import check_slices, refuted_bugs
+from verifier_vm.object.check_switches import check_switches
 from verifier_vm.object.check_table import check_table
+from verifier_vm.object.check_tables import check_tables
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
@@ -35,6 +38,9 @@ CHECKS = (
     check_paths,
     check_queues,
     check_counts,
+    check_switches,
+    check_tables,
+    check_cgroups,
     check_cpus,
     check_slices,
     check_flags,

@@ -169,6 +169,11 @@ class Btf:
         element, _, count = TRIPLE.unpack_from(self._types, at)
         return element, count
 
+    def elements(self, type_id: int) -> int:
+        """How many elements an array has; 0 of anything else."""
+        type_ = self.get(self.resolve(type_id))
+        return self.array(self.resolve(type_id))[1] if type_.kind == ARRAY else 0
+
     def size(self, type_id: int) -> int:
         """Size of a type in bytes; 0 when unknown."""
         total = 1

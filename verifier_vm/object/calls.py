@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from verifier_vm.object.btf import FUNC, PTR
 from verifier_vm.object.decode import Reference
 from verifier_vm.object.facts import comes_from
@@ -26,7 +28,7 @@ from verifier_vm.object.memory import Memory
 from verifier_vm.object.names import COMM_ROOM, COPIES, in_name, note_call
 from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
-from verifier_vm.object.record import SOME_QUEUE, Call, Path, Record
+from verifier_vm.object.record import KEY, SOME_QUEUE, Call, Path, Record
 from verifier_vm.object.state import State
 from verifier_vm.object.values import Expr, Value, Values, is_task, root
 
@@ -87,14 +89,19 @@ class Calls:
         return self._values.make("any", "unset")
 
     def _fields(self, state: State, name: str, args: tuple[Value, ...], entry: str) -> tuple[tuple[str, Value], ...]:
-        if name == "map_update_elem" and entry in NEED_NOT_COME:
-            declared = self._program.maps.get(_map_name(args[0]))
-            size = declared.value_size if declared else 0
-            return ((UPDATED, self._memory.read(state, args[2], 0, size, entry)),) if size in WORDS else ()
+        if name == "map_update_elem":
+            return tuple(self._updated(state, args, entry))
         if name not in ARGUMENT_STRUCTS:
             return ()
         index, members = ARGUMENT_STRUCTS[name]
         return tuple((m, self._memory.read(state, args[index], offset, size, entry)) for m, offset, size in members)
+
+    def _updated(self, state: State, args: tuple[Value, ...], entry: str) -> Iterator[tuple[str, Value]]:
+        declared = self._program.maps.get(_map_name(args[0]))
+        sizes = (declared.key_size, declared.value_size) if declared else (0, 0)
+        for field, pointer, size in zip((KEY, UPDATED), args[1:3], sizes, strict=True):
+            if size in WORDS and (field == KEY or entry in NEED_NOT_COME):
+                yield field, self._memory.read(state, pointer, 0, size, entry)
 
     def _result(self, state: State, name: str, args: tuple[Value, ...], entry: str, *, looping: bool) -> Value:
         result: Value

@@ -71,10 +71,10 @@ def closings(facts: Facts) -> Iterator[Closing]:
     if facts.record.incomplete or not facts.has("dispatch"):
         return
     for turn in turns(facts):
-        walked = _walked(facts, turn.after)
-        if not turn.lasts and not _is_left_alone(facts, walked, turn.count):
+        after_it = walked(facts, turn.after)
+        if not turn.lasts and not _is_left_alone(facts, after_it, turn.count):
             continue
-        before, after = (_served(record) for record in (_walked(facts, turn.before), walked))
+        before, after = (served(record) for record in (walked(facts, turn.before), after_it))
         less = frozenset().union(*before) - frozenset().union(*after)
         passed_by = {queue for served in after - before for queue in frozenset().union(*before) - served}
         if lost := less | passed_by:
@@ -93,23 +93,33 @@ def turns(facts: Facts) -> Iterator[Turn]:
             yield Turn(count, steps, pc, before, after, conditions[pc].lasts(steps))
 
 
-def _walked(facts: Facts, decided: Mapping[int, bool]) -> Record:
+def walked(facts: Facts, decided: Mapping[int, bool]) -> Record:
+    """What dispatch does where those jumps, by pc, are taken for known."""
     walk = Walk(facts.program, decided)
     walk.entry("dispatch", facts.ops.callbacks["dispatch"])
     return walk.record
 
 
-def _served(record: Record) -> frozenset[frozenset[int]]:
+def served(record: Record) -> frozenset[frozenset[int]]:
     """What each path through dispatch looked into that came by a decided jump."""
     ends = [ending.path for ending in record.endings.values() if ending.path.decided and not ending.path.ended]
     return frozenset() if record.incomplete else frozenset(path.looked for path in ends)
 
 
-def _is_left_alone(facts: Facts, walked: Record, count: Count) -> bool:
+def _is_left_alone(facts: Facts, after: Record, count: Count) -> bool:
     """Does nobody change the count any more? Then it stays what it is."""
     others = NEED_NOT_COME | {"dispatch"}
     ours = (write for write in facts.record.writes.values() if write.entry not in others)
-    return not any(place_of(write.base, write.offset) == count.place for write in (*ours, *walked.writes.values()))
+    return not any(place_of(write.base, write.offset) == count.place for write in (*ours, *after.writes.values()))
+
+
+def name_of(facts: Facts, place: Place, otherwise: str) -> str:
+    """The variable that a place in the object's data is, in quotes; `otherwise` where none has a name."""
+    _, name, offset = place
+    section = facts.program.elf.named(str(name))
+    symbols = facts.program.elf.symbols if section else ()
+    named = (s.name for s in symbols if section and s.section == section.index and s.value == offset)
+    return next((f"'{name}'" for name in named if name and not name.startswith(".")), otherwise)
 
 
 def _counts(facts: Facts) -> Iterator[Count]:

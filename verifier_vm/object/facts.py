@@ -12,7 +12,7 @@ from verifier_vm.object.kernel import DSQ_BUILTIN, DSQ_GLOBAL, DSQ_LOCAL, DSQ_LO
 from verifier_vm.object.ops import Ops
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Call, Record
-from verifier_vm.object.values import Expr, Value, root, sure_bits
+from verifier_vm.object.values import IDENTITY, Expr, Value, is_field, root, sure_bits
 
 Place = tuple[str, object, int]  # what of the policy's own memory, which, and where in it
 
@@ -160,3 +160,11 @@ def place_of(base: Value, offset: int) -> Place | None:
     if isinstance(inner, Expr) and inner.op in ("data", "element", "storage"):
         return inner.op, inner.key, offset + more
     return None
+
+
+def is_of_the_task(value: Value) -> bool:
+    """Is it the callback's task, or a number that the kernel gave it, and no other task has meanwhile?"""
+    base, _ = root(value)
+    if isinstance(base, Expr) and base.op == "arg" and base.key == "p":
+        return True
+    return isinstance(base, Expr) and any(is_field(leaf, name) for leaf in base.leaves for name in IDENTITY)

@@ -117,6 +117,9 @@ READ_ONLY_HELPERS = frozenset(("map_lookup_elem", "map_update_elem", "map_delete
 READ_ONLY_KFUNCS = frozenset((*INSERTS, "__scx_bpf_select_cpu_and", *ENDING, "scx_bpf_dump_bstr"))
 ARRAY, PERCPU_ARRAY = 2, 6  # map types
 ARRAYS = (ARRAY, PERCPU_ARRAY)
+HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH = 1, 5, 9, 10
+PERCPU_HASHES = (PERCPU_HASH, LRU_PERCPU_HASH)
+HASHES = (HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH)
 
 
 def kernel_name(extern: str) -> str:

@@ -11,7 +11,7 @@ from verifier_vm.object.names import COMM, OTHER_TASKS, in_name, may_be_a_task, 
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Record, Write
 from verifier_vm.object.state import State
-from verifier_vm.object.values import MASK, Expr, Value, Values, is_field, root, signed
+from verifier_vm.object.values import IDENTITY, MASK, Expr, Value, Values, is_field, root, signed
 
 # Fields of task_struct that checks ask about, found by their offset where CO-RE does not say.
 TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", COMM,
@@ -20,7 +20,6 @@ TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed
 TASK = "task_struct."
 FETCH_ADD = 0x01  # an atomic addition that gives what was there
 WRITE_BACK = 0xF1  # cmpxchg: its result is in r0
-IDENTITY = ("pid", "tgid", "scx.tid")  # fields by which a task is found again
 
 
 class Memory:

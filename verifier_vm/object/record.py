@@ -10,6 +10,8 @@ from typing import NamedTuple
 from verifier_vm.object import limits
 from verifier_vm.object.values import Expr, Value
 
+KEY = "key"  # what a map's update is for, among the fields of its call
+
 SOME_QUEUE, FOUND = -1, -2
 
 

@@ -17,6 +17,7 @@ POINTERS = ("frame", "data", "element", "storage", "sure", "off")
 COMMUTATIVE = ("add", "or", "and", "mul", "xor")
 KEPT_DEPTH = 6
 KEPT_SHAPES = ("off", "and", "or", "lsh", "rsh", "arsh", "low", "extend")  # what ids, flags and casts are made with
+IDENTITY = ("pid", "tgid", "scx.tid")  # fields by which a task is found again
 NEVER_NULL = ("ctx", "frame", "data", "map", "extern", "function", "sure")
 
 
