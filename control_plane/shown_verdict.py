@@ -31,10 +31,19 @@ def show_verdict(file: Path, done: Verified) -> None:
             f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
             soft_wrap=True,
         )
+    if done.tier:
+        console.print(escape(tried_on(verdict, done.tier)), soft_wrap=True)
     if done.machine:
         console.print(f"machine: {escape(done.machine)}", soft_wrap=True)
     if done.warning:
         console.print(f"[yellow]warning[/]: {escape(done.warning)}", soft_wrap=True)
+
+
+def tried_on(verdict: Verdict, tier: str) -> str:
+    """In which tier it was tried, and on which topologies it came to the suite's end, whatever came of that."""
+    passed = dict.fromkeys(topology for stage in verdict.stages for topology in stage.topologies)
+    words = [f"{on.cpus} CPU{'s' * (on.cpus != 1)} (SMT {on.smt}, LLCs {on.llcs}, nodes {on.nodes})" for on in passed]
+    return f"tried: {tier} tier, passed on {'; '.join(words) or 'no topology'}"
 
 
 def _aside(stage: Stage, verdict: Verdict) -> str:

@@ -70,7 +70,7 @@ class VerifyOptions:
 class Verified:
     """A verdict, and the object it is about (empty when it did not compile) with the loader's arguments.
 
-    `machine`: what the guests' CPUs were taken for, where that costs something.
+    `machine`: what the guests' CPUs were taken for, where that costs something. `tier`: empty for one situation alone.
     """
 
     verdict: Verdict
@@ -82,6 +82,7 @@ class Verified:
     smallest: Smallest | None = None
     pictures: Pictures = field(default_factory=lambda: Pictures({}))
     machine: str = ""
+    tier: str = ""
 
 
 def verify(
@@ -134,7 +135,7 @@ def verify(
     warning = "; ".join(text for text in (guest.warning, missing) if text)
     return Verified(
         verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures,
-        shape.machine,
+        shape.machine, "" if options.only else options.tier,
     )  # fmt: skip
 
 

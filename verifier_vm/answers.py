@@ -62,9 +62,17 @@ def _answer(finding: Finding, later: Sequence[Stage], met: set[str], unreached: 
         outcome = "witnessed"
     elif same:
         outcome = "proven"
-    elif situations and met.issuperset(situations) and finding.place not in unreached:
+    elif situations and met.issuperset(situations) and finding.place not in unreached and not _may_be(finding, later):
         outcome = "not seen"
     return replace(finding, situations=tuple(map(str, situations)), outcome=outcome)
+
+
+def _may_be(finding: Finding, later: Sequence[Stage]) -> bool:
+    """Whether a guest showed that somebody starves, and why is a guess: then it may be this after all."""
+    starved = (other for stage in later if stage.name in IN_A_GUEST for other in stage.findings)
+    return finding.bug in STARVES and any(
+        other.level == "reject" and other.code in _SYMPTOMS and other.basis == "guess" for other in starved
+    )
 
 
 def _shows(other: Finding, suspected: Finding) -> bool:

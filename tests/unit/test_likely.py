@@ -11,7 +11,7 @@ from test_cause import MS, scene, stuck, waiter
 
 from verifier_vm.judge import cause
 from verifier_vm.judge import kernel_words as words
-from verifier_vm.judge.cause import explain, heads_go_first
+from verifier_vm.judge.cause import explain, heads_go_first, last_go_first
 from verifier_vm.judge.likely import likely
 from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import SHORT
@@ -48,6 +48,8 @@ def guessed(which):
 def test_a_guess_gives_way_to_the_next_that_is_possible(given, refuted, at_head, idled, bug):
     found = likely(guessed(given), Proven(frozenset(refuted), frozenset(at_head)), one_idled=idled)
     assert (found.bug, found.basis) == (bug, "guess")
+    other_way = Proven(frozenset(refuted), backwards=frozenset(at_head))  # from the end it is the same
+    assert likely(guessed(given), other_way, one_idled=idled) == found
 
 
 def test_evidence_is_no_guess():
@@ -69,6 +71,15 @@ def test_in_a_queue_whose_head_the_policy_uses_the_head_goes_first(task, at_head
     others = scene(task, waiter(1900), served, running=[replace(r, cpus=3) for r in given.running],
                    proven=given.proven)  # fmt: skip
     assert explain(others).cause.bug == ("F18" if holds else "F03")
+
+
+@pytest.mark.parametrize(
+    ("backwards", "beside", "holds"),
+    [({7}, 20, True), ({SOME_QUEUE}, 20, True), ({8}, 20, False), ({7}, 2100, False), (set(), 20, False)],
+)
+def test_in_a_queue_that_is_taken_from_backwards_the_last_goes_first(backwards, beside, holds):
+    given = scene(stuck(), waiter(beside), proven=Proven(backwards=frozenset(backwards)))
+    assert (last_go_first(given) is not None) is holds
 
 
 def test_what_the_object_looks_into_is_not_passed_by():

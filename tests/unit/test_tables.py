@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 import pytest
 from object_cases import OBJECTS, object_bytes
 
 from policy_lake.codes import Code
-from policy_lake.model import Finding, Stage
+from policy_lake.model import Basis, Finding, Stage
 from policy_lake.topology import Topology
 from verifier_vm.answers import answered, not_tried
 from verifier_vm.judge.aim import aimed_parts, read_aims
@@ -23,6 +24,7 @@ from verifier_vm.object.analyse import analyse_object, read_facts
 from verifier_vm.object.cgroup_places import MOST, check_cgroups, places
 from verifier_vm.object.check_switches import switches
 from verifier_vm.object.check_tables import ADVICE, LARGE, SMALL, leaks, shown_by
+from verifier_vm.object.elf import read_sections
 from verifier_vm.situations import Situation, made_by
 
 FLAG, GROWS, EIGHT, KEPT = (
@@ -150,3 +152,39 @@ def test_of_threads_that_come_and_go_it_is_said_what_hides_in_the_table() -> Non
         reading = Reading(place, 2, 1000.0, {f"{place}-x": Group(1, *[1.0] * 7, 9)}, {"fork_errors": 3.0}, {})
         (finding,) = _read_findings(reading, place, Facts(), 2000, "")
         assert finding.bug == "F27" and finding.advice.startswith(advice), place
+
+
+@pytest.mark.parametrize(("name", "refused"), [("my-sched", "'-'"), ("a\x1b[31m", "'['"), ("my_sched.v2", "")])
+def test_a_name_that_the_kernel_does_not_take_is_told_by_its_letters(name: str, refused: str) -> None:
+    data = object_bytes(KEPT).replace(b"kept\0" + bytes(20), name.encode().ljust(25, b"\0"))
+    assert read_facts(data).ops.name == name
+    found = [one.reason for one in analyse_object(data).findings if one.bug == "name"]
+    assert [refused in reason for reason in found] == [True] * bool(refused)
+
+
+def test_an_object_without_code_has_no_policy() -> None:
+    nothing = bytearray(object_bytes(KEPT))
+    sections = [*read_sections(bytes(nothing))]
+    at, size, count = struct.unpack_from("<Q", nothing, 40)[0], *struct.unpack_from("<HH", nothing, 58)
+    assert count == len(sections)
+    for index, section in enumerate(sections):
+        if section.executable or section.name.startswith((".BTF", ".rel")):  # they become empty
+            struct.pack_into("<Q", nothing, at + index * size + 32, 0)
+    assert "it defines no policy" in analyse_object(bytes(nothing)).findings[0].reason
+
+
+@pytest.mark.parametrize(("basis", "outcome"), [("guess", "not tried"), ("evidence", "not seen")])
+def test_beside_a_guessed_stall_nothing_is_tried_and_not_seen(basis: Basis, outcome: str) -> None:
+    asked = Finding("F03", "unknown", "ids at run time", "x.bpf.c:9", situations=(Situation.HOGS,))
+    stall = Finding("F13", "reject", "stall", "W5", code=Code.STALL, basis=basis)
+    survive = Stage("survive", False, 0.0, (stall,), situations=(str(Situation.HOGS),))
+    assert answered([Stage("object", True, 0.0, (asked,)), survive])[0].findings[0].outcome == outcome
+
+
+@pytest.mark.parametrize(("flags", "words"), [(0, "Kick an idle CPU"), (2, "SCX_ENQ_LAST")])
+def test_a_cpu_that_idles_beside_its_last_task_is_advised_by_the_flag(flags: int, words: str) -> None:
+    def hogs(share: float) -> dict[str, Reading]:
+        return {"W11": Reading("W11", 2, 1000.0, {"W11-hog": Group(2, share, *[1.0] * 3, share, 0.0, 0.0, 9)}, {}, {})}
+
+    (finding,) = compare(hogs(1500.0), hogs(2000.0), Facts(flags=flags), cgroups=False)
+    assert finding.bug == "F24" and words in finding.advice

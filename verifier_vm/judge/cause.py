@@ -182,6 +182,17 @@ def heads_go_first(scene: Scene) -> Explained | None:
     return Explained(words.LAST_FIRST, why, "guess")
 
 
+def last_go_first(scene: Scene) -> Explained | None:
+    """F18: in a queue from which the policy takes the last first, while those beside it have their turns."""
+    stuck, queues = scene.stuck, scene.proven.backwards
+    if not (stuck.dsq in queues or (scene.in_own_queue and SOME_QUEUE in queues)):
+        return None
+    if not any(task.waited_ms < stuck.waited_ms for task in scene.beside):
+        return None
+    why = f"{waits(stuck)}, and dispatch takes from the end of that queue: whoever came later goes before it"
+    return Explained(words.LAST_FIRST, why, "guess")
+
+
 def another_queue_first(scene: Scene) -> Explained | None:
     """F03: all in its queue wait as long as it does, and those of another queue had their turn."""
     if not scene.in_own_queue or scene.free is not None or any(map(scene.is_young, scene.beside)):
@@ -196,5 +207,5 @@ def another_queue_first(scene: Scene) -> Explained | None:
 # The order matters: what is said of the task itself, of who runs, then of its queue.
 RULES: tuple[Callable[[Scene], Explained | None], ...] = (
     in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks, bound_go_first,
-    behind_in_vtime, heads_go_first, another_queue_first, behind_later_ones,
+    behind_in_vtime, heads_go_first, last_go_first, another_queue_first, behind_later_ones,
 )  # fmt: skip

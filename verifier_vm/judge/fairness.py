@@ -15,8 +15,9 @@ from typing import Literal
 from policy_lake.codes import Code
 from policy_lake.model import Finding
 from verifier_vm.judge.facts import Facts
-from verifier_vm.judge.kernel_words import STORM
+from verifier_vm.judge.kernel_words import LAST_IDLES, STORM
 from verifier_vm.judge.readings import Reading
+from verifier_vm.object.kernel import ENQ_LAST
 
 LEAST_WORK = 0.8  # of EEVDF's
 LEAST_SHARE = 0.1  # of a thread's fair share
@@ -120,9 +121,11 @@ def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
         why = f"{storm}, and got {done:.0%} of the CPU time's work done, under EEVDF {base:.0%}"
         yield Finding(STORM.bug, "reject", why, place, STORM.advice, Code.OVERHEAD, basis=STORM.basis)
     elif busy < LEAST_WORK * base:
-        bug = "F24" if place == "W11" and not both.facts.tracks_idle_itself else _idle_bug(both)
+        last = place == "W11" and not both.facts.tracks_idle_itself
+        bug = "F24" if last else _idle_bug(both)
+        advice = LAST_IDLES.advice if last and both.facts.flags & ENQ_LAST else _IDLE_ADVICE
         yield Finding(bug, "reject", f"CPUs idled while hogs waited: hogs used {busy:.0%} of the CPU time, under EEVDF"
-                      f" {base:.0%}", place, _IDLE_ADVICE, Code.IDLE_CPU)  # fmt: skip
+                      f" {base:.0%}", place, advice, Code.IDLE_CPU)  # fmt: skip
     else:
         yield Finding("F36", "reject", f"the policy takes the CPU itself: hogs got {done:.0%} of the CPU time's work"
                       f" done, under EEVDF {base:.0%}", place, "A callback takes too long: bound its loops, and do not"

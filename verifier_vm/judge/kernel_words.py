@@ -123,7 +123,8 @@ _DISABLED = (
     (
         "F02",
         r"non-existent DSQ|invalid DSQ ID",
-        "Create the queue in init, and return its error: for every CPU that there may be, not only those online then.",
+        "Create every queue before anybody is inserted into it (in init, a cgroup's in cgroup_init), and return the"
+        " error; where an id is computed, create one for every value that it may have.",
     ),
     ("F05", r"cannot use vtime ordering", "Built-in queues are FIFO: insert by vtime into a queue of your own."),
     ("F06", r"already had (?:FIFO|PRIQ)", "A queue is FIFO or ordered by vtime, never both: use two."),

@@ -17,7 +17,9 @@ from verifier_vm.judge.kernel_words import (
 )
 from verifier_vm.object.proven import Proven
 
-BY_HEAD = frozenset({"F03", "F13", "F19"})  # guesses that an insert at the head explains better
+BY_HEAD = frozenset(
+    {"F03", "F13", "F19"}
+)  # guesses that an insert at the head, or a look from the end, explains better
 
 
 def likely(cause: Cause, proven: Proven, *, one_idled: bool) -> Cause:
@@ -28,7 +30,7 @@ def likely(cause: Cause, proven: Proven, *, one_idled: bool) -> Cause:
     if cause.basis == "evidence":
         return cause
     fits = cause.bug not in proven.refuted and (cause.bug != LAST_IDLES.bug or one_idled)
-    if proven.at_head and (cause.bug in BY_HEAD or not fits):
+    if (proven.at_head or proven.backwards) and (cause.bug in BY_HEAD or not fits):
         return replace(LAST_FIRST, basis="guess")
     others = (LOST, NOT_EMPTIED, BACKWARDS, LOCAL_FIRST)
     next_likely = next((other for other in others if other.bug not in proven.refuted), UNKNOWN)

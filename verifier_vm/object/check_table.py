@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator
 
 from policy_lake.model import Finding
@@ -14,6 +15,7 @@ from verifier_vm.object.values import Expr, is_task, is_vtime, leaves_of, root
 CGROUP_OPS = ("cgroup_set_weight", "cgroup_set_bandwidth")
 SHORT_TIMEOUT_MS = 1000  # 40 hogs a CPU take 0.8 s for a round of 20 ms each
 STARTS = ("enable", "init_task", "runnable", "enqueue", "select_cpu")  # may give a task its first vtime
+NAME_LETTERS = frozenset(string.ascii_letters + string.digits + "_.")  # bpf_obj_name_cpy()
 
 
 def check_table(facts: Facts) -> Iterator[Finding]:
@@ -31,6 +33,10 @@ def _numbers(facts: Facts) -> Iterator[Finding]:
     if not facts.ops.name:
         reason = "ops.name is empty: the kernel refuses a scheduler without a name"
         yield facts.finding("name", "reject", reason, None, "Set .name in the ops table.")
+    elif wrong := sorted({letter for letter in facts.ops.name if letter not in NAME_LETTERS}):
+        said = ", ".join(repr(letter) for letter in wrong)
+        reason = f"ops.name is {facts.ops.name!r}: the kernel refuses {said} in it (-EINVAL)"
+        yield facts.finding("name", "reject", reason, None, "Use letters, digits, '_' and '.' in .name.")
     if timeout_ms > most:
         reason = f"ops.timeout_ms is {timeout_ms}: the kernel refuses more than {most} (-E2BIG)"
         yield facts.finding("timeout", "reject", reason, None, advice)

@@ -72,6 +72,8 @@ def read_program(data: bytes) -> Program:
     elf = read_elf(data)
     btf_section, extra_section = elf.named(".BTF"), elf.named(".BTF.ext")
     if btf_section is None or not btf_section.data:
+        if not any(section.executable and section.data for section in elf.sections):
+            raise ObjectError("it defines no policy: there is no code in the object", "ops")
         raise ObjectError("the object has no BTF (compile with -g)", "btf")
     btf = Btf(btf_section.data)
     extra = read_extra(extra_section.data if extra_section else b"", btf)

@@ -17,17 +17,20 @@ from verifier_vm.object.filled import MIRROR, constants
 from verifier_vm.object.kernel import MOVES
 from verifier_vm.object.orders import queues_with_a_head
 from verifier_vm.object.program import read_program
-from verifier_vm.object.record import FOUND
+from verifier_vm.object.record import FOUND, SOME_QUEUE
+from verifier_vm.object.values import sure_bits
 
+ITER_REV = 1 << 16  # SCX_DSQ_ITER_REV
 SHORT_SLICE_NS = 100_000_000  # twenty of them end before the suite takes anybody for stuck
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Bugs that it has not, and ids of the shared queues into whose head it may insert."""
+    """Bugs that it has not; ids of shared queues into whose head it may insert, and that it takes from `backwards`."""
 
     refuted: frozenset[str] = frozenset()
     at_head: frozenset[int] = frozenset()
+    backwards: frozenset[int] = frozenset()
 
 
 NOTHING = Proven()
@@ -41,9 +44,19 @@ def proven_of(data: bytes, arguments: Sequence[str] = ()) -> Proven:
     try:
         mirrors = {one.name for one in constants(read_program(data)) if MIRROR.fullmatch(one.name)}
         facts = read_facts(data, arguments, unknown=mirrors)
-        return Proven(frozenset(_refuted(facts)), frozenset() if mirrors else queues_with_a_head(facts))
+        at_head = frozenset[int]() if mirrors else queues_with_a_head(facts)
+        return Proven(frozenset(_refuted(facts)), at_head, frozenset(_backwards(facts)))
     except (ObjectError, *OURS):
         return NOTHING
+
+
+def _backwards(facts: Facts) -> Iterator[int]:
+    """Queues that an iterator goes through from the last to the first, where tasks are moved by one."""
+    if not facts.record.by_name(*MOVES):
+        return
+    for call in facts.record.by_name("bpf_iter_scx_dsq_new"):
+        if sure_bits(call.args[2]) & ITER_REV:
+            yield call.args[1] if isinstance(call.args[1], int) else SOME_QUEUE
 
 
 def _refuted(facts: Facts) -> Iterator[str]:
@@ -63,7 +76,7 @@ def _refuted(facts: Facts) -> Iterator[str]:
         yield "F03"
     if not any(insert.vtime is not None for insert in facts.inserts):
         yield from ("F14", "F15")
-        if not queues_with_a_head(facts):
+        if not queues_with_a_head(facts) and not list(_backwards(facts)):
             yield "F18"
     if len(queues) == 1 and not any(builtin(insert.dsq) for insert in facts.inserts):
         yield "F43"
