@@ -43,7 +43,7 @@ def tried_on(verdict: Verdict, tier: str) -> str:
     """In which tier it was tried, and on which topologies it came to the suite's end, whatever came of that."""
     passed = dict.fromkeys(topology for stage in verdict.stages for topology in stage.topologies)
     words = [f"{on.cpus} CPU{'s' * (on.cpus != 1)} (SMT {on.smt}, LLCs {on.llcs}, nodes {on.nodes})" for on in passed]
-    return f"tried: {tier} tier, passed on {'; '.join(words) or 'no topology'}"
+    return f"tried: {tier} tier, to its end on {'; '.join(words) or 'no topology'}"
 
 
 def _aside(stage: Stage, verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 // fails: survive: runnable task stall | made no progress
-// bug: F03
+// bug: F03, seen as F03 or F13
+// either: who is left out is bound to a CPU that does not look there, and what keeps it from looking is the flag
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * One queue, and a flag that says whether it holds anybody: a CPU that finds nobody there for itself clears it, though one may be

@@ -74,11 +74,11 @@ def test_what_was_tried_and_not_seen_is_one_line_at_the_end(capsys: pytest.Captu
 def test_on_what_it_was_tried_is_one_line_whatever_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     on = (Topology(2), Topology(4, llcs=2, smt=2, nodes=2))
     passed = replace(stage_of("survive", 1.0), topologies=on)
-    said = "passed on 2 CPUs (SMT 1, LLCs 1, nodes 1); 4 CPUs (SMT 2, LLCs 2, nodes 2)"
+    said = "to its end on 2 CPUs (SMT 1, LLCs 1, nodes 1); 4 CPUs (SMT 2, LLCs 2, nodes 2)"
     bad = Finding("F21", "reject", "idle", "W10")
     for stages in ([passed], [passed, stage_of("fair", 1.0, [bad])]):
         show_verdict(Path("mine.bpf.c"), Verified(verdict_of(stages), "", b"", tier="full"))
         assert f"tried: full tier, {said}" in capsys.readouterr().out.splitlines()
     assert tried_on(verdict_of([stage_of("survive", 1.0, [bad])]), "short").endswith(
-        "short tier, passed on no topology"
+        "short tier, to its end on no topology"
     )
