@@ -100,7 +100,7 @@ def consoles(name, tmp_path):
     stages = (Stage(name, False, 0.1, findings, f"{name}\n{name}"),)
     verdict = Verdict(False, None, stages, name, "", name)
     for accepted in (False, True):
-        done = SimpleNamespace(verdict=replace(verdict, accepted=accepted), warning=name, machine=name)
+        done = SimpleNamespace(tier=name, verdict=replace(verdict, accepted=accepted), warning=name, machine=name)
         shown_verdict.show_verdict(Path(f"{name.replace('/', '_')}.bpf.c".replace("\0", "")), done)
     score_view._show(tried(name)[0].score, name)
     score_view._rejected(score_view.Rejected(replace(REJECTION, reason=name), tried(name)[0].score), as_json=False)
