@@ -7,7 +7,7 @@ is here may be killed at any moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -19,7 +19,6 @@ from tasks.rollout.judge import judge
 from tasks.rollout.windows import arms
 
 Answer = Literal["go on", "again", "stop"]
-Ask = Callable[[Step, Judgement | None], Answer]  # None: before a step that pauses
 Tell = Callable[[Step, Sequence[Window], Judgement], None]
 _ENDS: dict[type[HostError], End] = {
     RefusedError: End.REFUSED, TakenBackError: End.ROLLED_BACK, HostLostError: End.LOST
@@ -28,25 +27,47 @@ T = TypeVar("T")
 log = logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A step to be done now, by calling `act`."""
+
+    step: Step
+    act: Callable[[], StepDone]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A person decides: before a step that pauses (no judgement), or what becomes of one that is in doubt."""
+
+    step: Step
+    judgement: Judgement | None
+
+
+Course = Generator["Attempt | Question", "StepDone | Answer", RolloutDone]
+
+
 @dataclass(slots=True)
 class Rollout:
-    """A rollout: run it once. `ask` a person, `tell` of each block's windows; `seed` is of the order of the arms."""
+    """A rollout: run it once. `tell` is told of each block's windows; `seed` is of the order of the arms."""
 
     plan: RolloutPlan
     hosts: Sequence[Host]
-    ask: Ask
     tell: Tell
     seed: int = 0
     _done: list[StepDone] = field(default_factory=list)
     _on: list[Host] = field(default_factory=list)  # where the policy may be
 
-    def run(self) -> RolloutDone:
-        """Every step in order, and then every host for good; how it ended, at which step."""
+    def course(self) -> Course:
+        """Every step in order, and then every host for good; returns how it ended.
+
+        It asks whoever drives it for attempts and answers, as a trial does for runs: a flow has a task around each, and
+        pauses itself for a person. HostErrors of an attempt are thrown in. Closing it takes the policy back.
+        """
         at = ""
         try:
             for step in self.plan.steps:
                 at = step.name
-                if end := self._step(step):
+                if end := (yield from self._pass(step)):
                     return RolloutDone(end, tuple(self._done), at)
             self._each(self.hosts, lambda host: host.keep(self.plan.steps[-1]))
             self._on.clear()
@@ -56,27 +77,28 @@ class Rollout:
         finally:
             self._take_back()
 
-    def _step(self, step: Step) -> End | None:
-        """How the step ended the rollout; None where it is passed."""
-        if step.pause and self.ask(step, None) == "stop":
+    def _pass(self, step: Step) -> Generator[Attempt | Question, StepDone | Answer, End | None]:
+        """The step, again where a person wants it so. How it ended the rollout; None where it is passed."""
+        if step.pause and (yield Question(step, None)) == "stop":
             return End.STOPPED
-        on = hosts_of(step, self.hosts, self.plan)
-        names = tuple(host.name for host in on)
-        ops = self._each(on, lambda host: host.try_out(step))[0]
-        if step.kind == "shadow":
-            self._done.append(StepDone(step.name, names))
-            return None
         while True:
-            judgement = self._measured(step, on, ops)
-            self._done.append(StepDone(step.name, names, judgement))
-            if judgement.decision is Decision.PROMOTE:
+            done = yield Attempt(step, lambda: self._try(step))
+            assert isinstance(done, StepDone)
+            self._done.append(done)
+            if done.judgement is None or done.judgement.decision is Decision.PROMOTE:
                 return None
             self._take_back()
-            answer = "stop" if judgement.decision is Decision.ROLL_BACK else self.ask(step, judgement)
-            if answer == "stop":
-                return End.ROLLED_BACK if judgement.decision is Decision.ROLL_BACK else End.STOPPED
-            if answer == "go on":
-                return None
+            if done.judgement.decision is Decision.ROLL_BACK:
+                return End.ROLLED_BACK
+            answer = yield Question(step, done.judgement)
+            if answer != "again":
+                return End.STOPPED if answer == "stop" else None
+
+    def _try(self, step: Step) -> StepDone:
+        on = hosts_of(step, self.hosts, self.plan)
+        ops = self._each(on, lambda host: host.try_out(step))[0]
+        judgement = None if step.kind == "shadow" else self._measured(step, on, ops)
+        return StepDone(step.name, tuple(host.name for host in on), judgement)
 
     def _measured(self, step: Step, on: Sequence[Host], ops: str) -> Judgement:
         """Blocks of windows until they decide. One host more, where there is one, shows what changes by itself."""
@@ -122,3 +144,22 @@ class Rollout:
         if on:
             with ThreadPoolExecutor(len(on)) as pool:
                 list(pool.map(off, on))
+
+
+def run_here(rollout: Rollout, ask: Callable[[Question], Answer]) -> RolloutDone:
+    """The whole course in this process; `ask` answers for a person. Whatever ends it takes the policy back."""
+    course = rollout.course()
+    try:
+        item = next(course)
+        while True:
+            try:
+                answer = item.act() if isinstance(item, Attempt) else ask(item)
+            except HostError as error:
+                item = course.throw(error)
+            else:
+                item = course.send(answer)
+    except StopIteration as end:
+        done: RolloutDone = end.value
+        return done
+    finally:
+        course.close()

@@ -9,7 +9,7 @@ import pytest
 from rollout_cases import PLAN, STEPS, FakeHost
 
 from policy_lake.rollout import Decision, End, Why
-from tasks.rollout.drive import Rollout
+from tasks.rollout.drive import Rollout, run_here
 from tasks.rollout.hosts import HostError, HostLostError, RefusedError, TakenBackError, hosts_of
 
 KINDS = {RefusedError: End.REFUSED, TakenBackError: End.ROLLED_BACK, HostLostError: End.LOST}
@@ -20,13 +20,13 @@ def three(**bad) -> list[FakeHost]:
     return [FakeHost("a", **bad), FakeHost("b"), FakeHost("c")]
 
 
-def never(step, judgement):
-    raise AssertionError(f"asked at {step.name}: {judgement}")
+def never(question):
+    raise AssertionError(f"asked: {question}")
 
 
 def rolled(hosts, plan=PLAN, ask=never):
     told = []
-    done = Rollout(plan, hosts, ask, lambda *what: told.append(what)).run()
+    done = run_here(Rollout(plan, hosts, lambda *what: told.append(what)), ask)
     return done, told
 
 
@@ -90,7 +90,7 @@ def test_a_host_that_cannot_be_reached_keeps_nobody_from_being_taken_back():
 def test_what_is_no_word_of_a_host_is_no_end_and_takes_it_back_all_the_same():
     hosts = three()
     with pytest.raises(KeyboardInterrupt):
-        Rollout(PLAN, hosts, never, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)).run()
+        run_here(Rollout(PLAN, hosts, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)), never)
     assert not any(host.attached for host in hosts) and hosts[0].log[-1] == "take back"
 
 
@@ -99,8 +99,8 @@ def test_who_doubts_is_asked_and_may_go_on_measure_again_or_stop():
     hosts = three(noise=1.5)
     asked = []
 
-    def ask(step, judgement):
-        asked.append((step.name, judgement.why, hosts[0].attached))
+    def ask(question):
+        asked.append((question.step.name, question.judgement.why, hosts[0].attached))
         return next(answers)
 
     done, _ = rolled(hosts, ask=ask)
@@ -114,7 +114,7 @@ def test_who_doubts_is_asked_and_may_go_on_measure_again_or_stop():
 def test_a_step_that_pauses_asks_before_anything_is_attached():
     steps = (replace(STEPS[0], pause=True), *STEPS[1:])
     hosts = three()
-    done, _ = rolled(hosts, replace(PLAN, steps=steps), lambda step, judgement: "stop")
+    done, _ = rolled(hosts, replace(PLAN, steps=steps), lambda question: "stop")
     assert (done.end, done.at, done.steps) == (End.STOPPED, "shadow", ()) and not any(host.log for host in hosts)
 
 
