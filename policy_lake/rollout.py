@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 Arm = Literal["policy", "baseline"]
 StepKind = Literal["shadow", "partial", "full"]
 HostCount = Literal["one", "some", "all"]
 Better = Literal["lower", "higher"]
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 class Decision(StrEnum):
@@ -55,7 +54,6 @@ class Metric:
     `least` is what a window's value counts as at least, so that counts which may be 0 have a ratio; 0: none.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     name: str
     better: Better = "lower"
     worst: float = 1.05
@@ -71,7 +69,6 @@ class Step:
     `pause` asks a person before it begins. `blocks` is how many pairs of windows it may take.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     name: str
     kind: StepKind
     hosts: HostCount = "one"
@@ -89,7 +86,6 @@ class RolloutPlan:
     of the hosts `some` are.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     id: str
     steps: tuple[Step, ...]
     metrics: tuple[Metric, ...]
@@ -128,8 +124,8 @@ class Window:
 class Reading:
     """One metric so far: by which factor it is worse under the policy (below 1: better), with an interval at any time.
 
-    The interval is of the geometric mean over `blocks`; from 0 to infinity where they are too few. `host` is empty for
-    all of them together.
+    The interval is of the geometric mean over `blocks`; `high` is None, for no limit, where they are too few. `host` is
+    empty for all of them together.
     """
 
     metric: str
@@ -137,7 +133,7 @@ class Reading:
     missing: int
     factor: float
     low: float
-    high: float
+    high: float | None
     host: str = ""
 
 

@@ -66,7 +66,7 @@ def _decided(
 
 def _settled(metric: Metric, seen: Reading) -> bool:
     """Whether nothing stands against promoting it: surely better where that is the goal, else surely within limits."""
-    return seen.high < 1.0 if metric.goal else seen.high < metric.worst
+    return seen.high is not None and seen.high < (1.0 if metric.goal else metric.worst)
 
 
 def _reading(
@@ -79,9 +79,10 @@ def _reading(
             logs.append(factor - drifts.get((metric.name, pair.number), 0.0))
     missing = len(pairs) - len(logs)
     if len(logs) < LEAST_LOOKS:
-        return Reading(metric.name, len(logs), missing, 1.0, 0.0, math.inf, host)
+        return Reading(metric.name, len(logs), missing, 1.0, 0.0, None, host)
     interval, mean = look(logs, alpha), math.fsum(logs) / len(logs)
-    return Reading(metric.name, len(logs), missing, math.exp(mean), interval.low, interval.high, host)
+    high = interval.high if math.isfinite(interval.high) else None
+    return Reading(metric.name, len(logs), missing, math.exp(mean), interval.low, high, host)
 
 
 def _factor(metric: Metric, policy: Window, baseline: Window) -> float | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.toml_file import read_toml, validated
+from benchmarks.toml_file import STRICT, read_toml, validated
 from policy_lake.errors import InputError
 from policy_lake.limits import LONGEST_LINE, WORDS, Limit
 from policy_lake.rollout import RolloutPlan
@@ -27,7 +27,7 @@ _ORDER = ("one", "some", "all")
 
 def read_plan(path: Path) -> RolloutPlan:
     """The plan that the file describes; InputError names the file and the field that is wrong."""
-    plan = validated(path, read_toml(path), RolloutPlan)
+    plan = validated(path, read_toml(path), RolloutPlan, config=STRICT)
     for field, wrong in _faults(plan):
         raise InputError(f"{path}: field '{for_terminal(field)}': {for_terminal(wrong)}")
     return plan
