@@ -68,6 +68,11 @@ def _step_faults(plan: RolloutPlan) -> Iterator[tuple[str, str]]:
     for index, step in enumerate(plan.steps):
         if bool(step.cgroups) != (step.kind == "partial"):
             yield f"steps.{index}.cgroups", "goes with kind 'partial', and must be there for it"
+        if len(step.cgroups) > 1:
+            yield (
+                f"steps.{index}.cgroups",
+                "has more than one entry, and an agent takes one: name a slice that holds them all",
+            )
         for group in step.cgroups:
             parts = group.split("/")
             if len(group) > LONGEST_LINE or not group.isprintable() or ".." in parts or "" in parts[:-1] or not group:
