@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rollout as a value, which a flow is given, and what it is opened to: hosts, evidence, the course itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+from policy_lake.lake import Lake
+from policy_lake.limits import WORDS
+from policy_lake.rollout import RolloutPlan
+from tasks.rollout.agent_host import AgentHost, Channel, Order
+from tasks.rollout.drive import Rollout
+from tasks.rollout.evidence import Evidence
+
+TOKEN_BYTES, OBJECT_BYTES = 1 << 20, 64 << 20
+# What becomes of a step that is in doubt or wants a person: the flow pauses for one, or it ends there.
+OnDoubt = Literal["ask", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSpec:
+    """One rollout: which object by which tokens, onto which hosts of which fleet, by which plan.
+
+    `hosts` are names in that fleet, in the order in which the steps take them; files are read when it begins.
+    """
+
+    id: str
+    plan: RolloutPlan
+    tokens: tuple[str, ...]
+    object: str
+    fleet: str
+    hosts: tuple[str, ...]
+    policy: str
+    workload: str = ""
+    knobs: tuple[str, ...] = ()
+    stage: str = "canary"
+    on_doubt: OnDoubt = "ask"
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A rollout that may begin."""
+
+    rollout: Rollout
+    evidence: Evidence
+
+
+def order_of(spec: RolloutSpec) -> Order:
+    """Token files and object as they are now; InputError that names one that is no plain file of its size."""
+    if not 0 < len(spec.tokens) <= WORDS:
+        raise InputError(f"{len(spec.tokens)} tokens: a rollout takes from 1 to {WORDS}")
+    tokens = tuple(read_outside(Path(path), TOKEN_BYTES) for path in spec.tokens)
+    return Order(tokens, read_outside(Path(spec.object), OBJECT_BYTES), spec.knobs, spec.stage)
+
+
+def open_rollout(spec: RolloutSpec, lake: Lake, channels: Sequence[tuple[str, Channel]]) -> Opened:
+    """The rollout over these hosts; its record is in the lake before anything reaches one."""
+    order = order_of(spec)
+    hosts = [AgentHost(name, channel, order) for name, channel in channels]
+    evidence = Evidence.begin(
+        lake, spec.id, spec.plan, [host.name for host in hosts], policy=spec.policy, workload=spec.workload,
+        token_sha256=hashlib.sha256(order.tokens[0]).hexdigest(),
+    )  # fmt: skip
+    return Opened(Rollout(spec.plan, hosts, evidence.tell, spec.seed), evidence)
