@@ -63,7 +63,8 @@ def up(order: FleetOrder, settings: Settings, say: Progress, *, trust: Path | No
         try:
             _bring_up(order, directory, settings, say, first, started)
         except BaseException:
-            say(f"fleet {order.name}: ending what was started")
+            if started:
+                say(f"fleet {order.name}: ending what was started")
             _undo(directory if known is None else None, started)
             raise
         return replace(status(order.name, settings), seconds=time.monotonic() - began)

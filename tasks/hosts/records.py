@@ -23,7 +23,8 @@ from verifier_vm.machine.qemu import Accel
 
 FLEET_FILE, HOST_FILE = "fleet.json", "host.json"
 FORMAT = 1
-MOST_BYTES = 64 << 10
+MOST_BYTES, LONGEST_WORK = 64 << 10, 4096
+CLOCKS: Mapping[str, Clock] = {"wall": "wall", "virtual": "virtual"}
 NAME = re.compile(r"[a-z][a-z0-9]{0,23}")  # of a fleet; with -N behind it that of a host, and of a certificate
 WRONG_NAME = "a fleet's name has small letters and digits alone, at most 24, and a letter first"
 
@@ -53,8 +54,8 @@ class FleetOrder:
         FLEET_HOSTS.check(self.hosts)
         CPUS.check(self.cpus)
         HOST_MEMORY_MIB.check(self.memory_mib)
-        if self.clock not in ("wall", "virtual"):
-            raise InputError(f"clock '{self.clock[:60]}': not one of wall, virtual")
+        if len(self.work) > LONGEST_WORK:
+            raise InputError(f"work: longer than {LONGEST_WORK} characters")
 
     @property
     def host_names(self) -> tuple[str, ...]:
@@ -84,12 +85,18 @@ class HostFile:
     used: bool = False
 
 
+def clock_of(word: str) -> Clock:
+    """The clock of that name; InputError for any other word."""
+    if word not in CLOCKS:
+        raise InputError(f"clock '{word[:60]}': not one of {', '.join(CLOCKS)}")
+    return CLOCKS[word]
+
+
 def read_order(directory: Path) -> FleetOrder | None:
     """The order in a fleet's directory; None where there is no fleet. DamagedError names the file and the fault."""
     where, record = _read(directory / FLEET_FILE)
     if record is None:
         return None
-    clock = take(record, "clock", str, where=where, error=DamagedError)
     try:
         return FleetOrder(
             take(record, "name", str, where=where, error=DamagedError),
@@ -97,7 +104,7 @@ def read_order(directory: Path) -> FleetOrder | None:
             take(record, "cpus", int, where=where, error=DamagedError),
             take(record, "memory_mib", int, where=where, error=DamagedError),
             take(record, "workload", str, where=where, error=DamagedError),
-            "virtual" if clock == "virtual" else "wall",
+            clock_of(take(record, "clock", str, where=where, error=DamagedError)),
             take(record, "work", str, where=where, error=DamagedError),
         )
     except InputError as error:
