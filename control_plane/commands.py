@@ -63,12 +63,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
     "token restore": ("schedcp token restore",),
+    "fleet up": ("schedcp fleet up --hosts 3", "schedcp fleet up --name lab --hosts 2 --memory 1024 --workload batch"),
+    "fleet status": ("schedcp fleet status", "schedcp fleet status --name lab --json"),
+    "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
+    "fleet restart": ("schedcp fleet restart fleet-1",),
+    "fleet console": ("schedcp fleet console fleet-1",),
     "token log": ("schedcp token log", "schedcp token log --check"),
 }
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
-    **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup"), GUEST),
+    **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
     **dict.fromkeys(("lake", "runs", "explain", "lessons"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
 from control_plane import outputs as o
 from control_plane import results as r
@@ -24,6 +25,10 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "error": (o.ErrorOutput, 1),
     "explain": (r.ExplainOutput, 1),
     "fidelity": (o.FidelityOutput, 1),
+    "fleet down": (f.FleetDownOutput, 1),
+    "fleet restart": (f.FleetHostOutput, 1),
+    "fleet status": (f.FleetOutput, 1),
+    "fleet up": (f.FleetOutput, 1),
     "lake rebuild": (o.LakeRebuildOutput, 1),
     "lake search": (o.LakeSearchOutput, 1),
     "lake show": (o.LakeShowOutput, 2),

@@ -151,8 +151,8 @@ def _load(directory: Path) -> Kernel:
     return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"], config)
 
 
-def private_apt(work: Path) -> list[str]:
-    """`apt-get` with lists of its own below `work`, updated, for the suite that the kernels come from. InfraError."""
+def mirror() -> str:
+    """Where this machine's configuration says that Debian's archive is; InfraError if it names none."""
     # --no-release-info: a machine that never updated has no lists, but its sources are known all the same.
     wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
     targets = [line.split() for line in _call(["apt-get", "indextargets", *wanted], "apt-get").splitlines() if line]
@@ -161,6 +161,12 @@ def private_apt(work: Path) -> list[str]:
     uri = next(iter(own or [target[1] for target in targets if "security" not in target[0]]), None)
     if uri is None:
         raise InfraError("no Debian mirror in this machine's apt sources: add one, or name a kernel in SCHEDCP_KERNEL")
+    return uri
+
+
+def private_apt(work: Path) -> list[str]:
+    """`apt-get` with lists of its own below `work`, updated, for the suite that the kernels come from. InfraError."""
+    uri = mirror()
     for name in ("lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
     (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {uri} {SUITE} main\n")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host is given with each start, as one archive that it unpacks over its disk before anything else runs.
+
+So a host has the agent of this checkout after a restart, whatever its disk had. What a host must keep as it has it (the
+revocation list and log head that it saw, which may never become older) is given with its first start alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from policy_lake.errors import InputError
+from policy_lake.files import read_outside
+from tasks.hosts.agent_files import AGENT, ROOT, UNIT, agent_files
+from tasks.hosts.certificates import AUTHORITY, CERTIFICATE, KEY
+from tasks.hosts.load import METRICS
+from tasks.hosts.load import UNIT as LOAD_UNIT
+from verifier_vm.machine.host_line import AGENT_PORT
+
+PYTHON = "usr/lib/schedcp"
+UNITS, TLS, TRUST = "etc/systemd/system", "etc/schedcp/tls", "etc/schedcp/trust"
+MOST_TRUST_BYTES, MOST_TRUST_FILES = 1 << 20, 64
+Files = Mapping[str, tuple[bytes, int]]
+STUB_UNIT = f"""[Unit]
+Description=Stands in for SchedCP's agent
+
+[Service]
+ExecStart=/usr/bin/python3 -I /{PYTHON}/stub.py
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def host_files(name: str, certificates: Path, metric: str, root: Path = ROOT) -> Files:
+    """What host `name` is given with every start, its workload aside: itself, its keys, the agent and its unit.
+
+    `metric` is that of the workload, by which the agent watches it. OSError where a certificate is not there.
+    """
+    text = {
+        "etc/hostname": f"{name}\n",
+        "etc/hosts": f"127.0.0.1 localhost {name}\n",
+        "etc/machine-id": hashlib.sha256((certificates / f"{name}{CERTIFICATE}").read_bytes()).hexdigest()[:32] + "\n",
+        "etc/sysusers.d/schedcp.conf": "g schedcp -\n",
+        "etc/schedcp/agent.toml": _configuration(metric),
+    }
+    files = {path: (content.encode(), 0o644) for path, content in text.items()}
+    for path, source in ((f"{TLS}/ca.pem", AUTHORITY), (f"{TLS}/host.pem", name)):
+        files[path] = ((certificates / f"{source}{CERTIFICATE}").read_bytes(), 0o644)
+    files[f"{TLS}/host.key"] = ((certificates / f"{name}{KEY}").read_bytes(), 0o600)
+    unit = root / AGENT / UNIT
+    if unit.is_file():
+        files |= {f"{PYTHON}/{path}": (content, 0o644) for path, content in agent_files(root).items()}
+        files[f"{UNITS}/{UNIT}"] = (unit.read_bytes(), 0o644)
+    else:
+        files[f"{PYTHON}/stub.py"] = (Path(__file__).with_name("stub.py").read_bytes(), 0o644)
+        files[f"{UNITS}/{UNIT}"] = (STUB_UNIT.encode(), 0o644)
+    return files
+
+
+def trust_files(directory: Path) -> Files:
+    """What a host gets in /etc/schedcp/trust with its first start: the plain files of a directory. InputError."""
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.is_file())
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+    if len(paths) > MOST_TRUST_FILES:
+        raise InputError(f"{directory}: more than {MOST_TRUST_FILES} files")
+    return {f"{TRUST}/{path.name}": (read_outside(path, MOST_TRUST_BYTES), 0o644) for path in paths}
+
+
+def archive(files: Files) -> bytes:
+    """A tar archive of the files by their paths, all of them root's; the units among them are enabled."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, (content, mode) in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+        for unit in (UNIT, LOAD_UNIT):
+            if f"{UNITS}/{unit}" in files:
+                link = tarfile.TarInfo(f"{UNITS}/multi-user.target.wants/{unit}")
+                link.type, link.linkname = tarfile.SYMTYPE, f"../{unit}"
+                tar.addfile(link)
+    return out.getvalue()
+
+
+def _configuration(metric: str) -> str:
+    return f"""# Made by `schedcp fleet up`; given anew with each start.
+[tls]
+host = "0.0.0.0"
+port = {AGENT_PORT}
+certificate = "/{TLS}/host.pem"
+key = "/{TLS}/host.key"
+authority = "/{TLS}/ca.pem"
+
+[[sources]]
+name = "schedcp_workload_{metric}"
+kind = "file"
+at = ["{METRICS}"]
+"""
