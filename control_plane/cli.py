@@ -16,6 +16,7 @@ from control_plane.fleet_app import fleet_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
+from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
 from control_plane.token_app import token_app
 from control_plane.tune_app import tune
@@ -102,6 +103,8 @@ app.command()(verify)
 app.command()(score)
 app.command()(compare)
 app.command("bench-suite")(bench_suite)
+app.command()(rollout)
+app.command()(stop)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -63,6 +63,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
     "token restore": ("schedcp token restore",),
+    "rollout": (
+        "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host fleet-1 --host fleet-2",
+        "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host web-1@10.0.0.7:7373",
+    ),
+    "stop": ("schedcp stop --host fleet-1 --host fleet-2",),
     "fleet up": ("schedcp fleet up --hosts 3", "schedcp fleet up --name lab --hosts 2 --memory 1024 --workload batch"),
     "fleet status": ("schedcp fleet status", "schedcp fleet status --name lab --json"),
     "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),

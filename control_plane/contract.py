@@ -12,6 +12,7 @@ from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
 from control_plane import outputs as o
 from control_plane import results as r
+from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
@@ -39,9 +40,11 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),
+    "rollout": (ro.RolloutOutput, 1),
     "runs": (o.RunsOutput, 2),
     "score": (r.ScoreResult, 2),
     "score --again": (r.AgainResult, 2),
+    "stop": (ro.StopOutput, 1),
     "token check": (t.TokenCheckOutput, 1),
     "token log": (t.TokenLogOutput, 1),
     "token restore": (t.TokenRestoreOutput, 1),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefect import flow, pause_flow_run
+from prefect import flow
+from prefect.flow_runs import apause_flow_run
 from prefect.input import RunInput
 
 from policy_lake.rollout import RolloutDone, StepDone
@@ -74,11 +75,11 @@ async def _answer(spec: RolloutSpec, question: Question) -> Answer:
         return "go on" if question.judgement is None else "stop"
     why = judgement_line(question.judgement) if question.judgement else "it asks before it begins"
     asked = Person.with_initial_data(description=f"Step **{question.step.name}**: {why}")
-    told = await pause_flow_run(wait_for_input=asked, timeout=LONGEST_PAUSE_S, key=f"{question.step.name}")
+    told = await apause_flow_run(wait_for_input=asked, timeout=LONGEST_PAUSE_S, key=f"{question.step.name}")
     return told.answer
 
 
 async def _publish(opened: Opened, steps: list[StepDone] | tuple[StepDone, ...]) -> None:
     record = opened.evidence.record
-    key = artifact_key("rollout", record.id)
+    key = artifact_key(record.id)
     await publish_markdown(key, rollout_page(record, steps), f"Rollout of {record.policy}")

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     key_store: Path | None = None
     kernel: Path | None = None
     audience: str = ""
+    certificates: Path | None = Field(
+        default=None, description="directory of ca.pem, control-plane.pem and control-plane.key, for hosts of no fleet of ours"
+    )
 
     embedder: str = "wordllama"
     model: str = ""
@@ -109,7 +112,7 @@ class Settings(BaseSettings):
     build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
-    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench")
+    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policy_lake.errors import InfraError
-from policy_lake.rollout import Arm, Attached, RolloutPlan, Step, Window
+from policy_lake.rollout import Arm, Attached, HostCount, RolloutPlan, Step, Window
 from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
 
 ATTACH_S, ASK_S = 60.0, 10.0
 LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
+# How far a token must let a policy go, by how many hosts the step that attaches it is on.
+STAGES: Mapping[HostCount, str] = {"one": "canary", "some": "host", "all": "fleet"}
 LOOK_S = 1.0  # between two questions, which also renew that
 MOST_METRICS = 1000
 # What an agent answers when the policy that should be there is gone: it took it back by itself.
@@ -47,7 +49,7 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be attached: object, knobs as the loader takes them, how far the tokens let it go, and the tokens.
+    """What is to be attached: object, knobs as the loader takes them, and the tokens.
 
     An attachment uses one up, on each host for itself; pauses do not.
     """
@@ -55,7 +57,6 @@ class Order:
     tokens: tuple[bytes, ...]
     image: bytes
     knobs: tuple[str, ...]
-    stage: str = "canary"
     lease_s: float = LEASE_S
 
 
@@ -77,7 +78,7 @@ class AgentHost:
     def try_out(self, step: Step) -> str:
         """See Host. What a step before attached is not tried again."""
         if not self._mode:
-            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(), mode="shadow")
+            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), mode="shadow")
             self._ops = str(told.get("ops", ""))
         return self._ops
 
@@ -115,21 +116,21 @@ class AgentHost:
         elif self._mode != mode:
             if self._mode:
                 self.take_back()
-            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(), lease=self.order.lease_s, **mode)
+            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), lease=self.order.lease_s, **mode)
             self._ops, self._is_on, self._mode = str(told.get("ops", "")), True, mode
             self._used += 1
         elif not self._is_on:
             self._asked("unpause", timeout_s=ATTACH_S)
             self._is_on = True
 
-    def _payload(self) -> dict[str, Any]:
+    def _payload(self, step: Step) -> dict[str, Any]:
         order = self.order
         if self._used >= len(order.tokens):
             why = f"token number {self._used + 1} of {len(order.tokens)} is needed: each attachment uses one up"
             raise RefusedError(why, host=self.name, code="no_token")
         return {
             "token": base64.b64encode(order.tokens[self._used]).decode(), "knobs": list(order.knobs),
-            "object": base64.b64encode(order.image).decode(), "stage": order.stage,
+            "object": base64.b64encode(order.image).decode(), "stage": STAGES[step.hosts],
         }  # fmt: skip
 
     def _rest(self, seconds: float) -> None:

@@ -25,21 +25,20 @@ OnDoubt = Literal["ask", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class RolloutSpec:
-    """One rollout: which object by which tokens, onto which hosts of which fleet, by which plan.
+    """One rollout: which object by which tokens, onto which hosts, by which plan.
 
-    `hosts` are names in that fleet, in the order in which the steps take them; files are read when it begins.
+    `hosts` are in the order in which the steps take them, as `tasks.rollout.open` reads them; files are read when it
+    begins.
     """
 
     id: str
     plan: RolloutPlan
     tokens: tuple[str, ...]
     object: str
-    fleet: str
     hosts: tuple[str, ...]
     policy: str
     workload: str = ""
     knobs: tuple[str, ...] = ()
-    stage: str = "canary"
     on_doubt: OnDoubt = "ask"
     seed: int = 0
 
@@ -60,7 +59,7 @@ def order_of(spec: RolloutSpec) -> Order:
     if not 0 < len(spec.tokens) <= WORDS:
         raise InputError(f"{len(spec.tokens)} tokens: a rollout takes from 1 to {WORDS}")
     tokens = tuple(read_outside(Path(path), TOKEN_BYTES) for path in spec.tokens)
-    return Order(tokens, read_outside(Path(spec.object), OBJECT_BYTES), spec.knobs, spec.stage)
+    return Order(tokens, read_outside(Path(spec.object), OBJECT_BYTES), spec.knobs)
 
 
 def open_rollout(spec: RolloutSpec, lake: Lake, channels: Sequence[tuple[str, Channel]]) -> Opened:

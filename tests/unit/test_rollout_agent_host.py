@@ -143,6 +143,13 @@ def test_another_mode_takes_another_token_and_without_one_it_says_so():
     assert told.value.code == "no_token"
 
 
+@pytest.mark.parametrize(("hosts", "stage"), [("one", "canary"), ("some", "host"), ("all", "fleet")])
+def test_a_token_must_let_it_go_as_far_as_the_step(hosts, stage):
+    agent = FakeAgent()
+    a_host(agent).window("policy", 0, replace(FULL, hosts=hosts), SHORT)
+    assert next(fields for name, fields in agent.asked if name == "attach")["stage"] == stage
+
+
 def test_kept_means_without_a_lease():
     agent = FakeAgent()
     host = a_host(agent)
