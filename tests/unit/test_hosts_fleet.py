@@ -19,6 +19,7 @@ from fleet_cases import ORDER, FakeHosts, end_all, fake_fleet, unreachable
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import locked
+from tasks.host.places import clean
 from tasks.host.settings import Settings
 from tasks.hosts import fleet, host, image, means, process
 from tasks.hosts.places import address_of, fleet_directory, host_directory
@@ -318,6 +319,29 @@ def test_a_name_that_could_be_a_path_or_no_certificates_is_refused(tmp_path: Pat
         fleet_directory(name, Settings(data_dir=tmp_path))
     with pytest.raises(InputError, match=r"no hosts of fleet a|a host's name"):
         host_directory(f"{name}-1" if name != "a-b" else "a-1", Settings(data_dir=tmp_path))
+
+
+def test_clean_leaves_a_fleet_that_runs_and_removes_one_that_does_not(hosts) -> None:
+    settings, _ = hosts
+    fleet.up(ORDER, settings, quiet)
+    (settings.data_dir / "lake").mkdir()
+    cleaned = clean(settings, everything=True, stay=fleet.running_fleets(settings))
+    assert [(kept.path.name, "`schedcp fleet down --name fleet`" in kept.why) for kept in cleaned.kept] == [
+        ("fleet", True)
+    ]
+    assert not (settings.data_dir / "lake").exists() and states(settings) == ["up", "up"]
+    fleet.down("fleet", settings, keep=True)
+    clean(settings, everything=True, stay=fleet.running_fleets(settings))
+    assert not place(settings).parent.exists()
+
+
+def test_a_restart_takes_the_kernel_that_there_is_now(hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = hosts
+    before = fleet.up(ORDER, settings, quiet).hosts[0]
+    other = HostFile("", 0, "another kernel", "i", 2, 512, "tcg", "")
+    monkeypatch.setattr(fleet, "host_machine", lambda order, settings, say: other)
+    fleet.restart("fleet-1", settings, quiet)
+    assert read_host(place(settings)) == replace(other, name="fleet-1", port=before.port, used=True)
 
 
 def test_an_order_holds_its_limits() -> None:

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.workloads import at_size, workload
 from policy_lake.errors import InfraError, InputError
 from tasks.hosts import image, load
-from tasks.hosts.agent_files import agent_files
+from tasks.hosts.agent_files import agent_files, hold_program
 from tasks.hosts.certificates import make_certificates
 from tasks.hosts.given import archive, host_files, trust_files
 from tasks.hosts.repeat import exposition, numbers_of, run_once
@@ -38,6 +38,8 @@ def checkout(tmp_path: Path) -> Path:
         "host_agent/__init__.py": '"""The agent."""\n',
         "host_agent/main.py": "import json\nfrom policy_lake.errors import X\nfrom verifier_vm.tokens import a\n",
         "host_agent/schedcpd.service": "[Unit]\n",
+        "host_agent/hold/Makefile": "$(OUT): hold.c\n\tcat hold.c >$(OUT)\n\techo made >>made\n",
+        "host_agent/hold/hold.c": "held",
         "policy_lake/__init__.py": "import everything\n",
         "policy_lake/errors.py": "def late():\n    from policy_lake import deep\n",
         "policy_lake/deep.py": "import policy_lake.errors\n",
@@ -62,13 +64,27 @@ def test_the_agent_comes_with_what_it_imports_and_nothing_else(checkout: Path) -
         agent_files(checkout)
 
 
+def test_the_holder_is_built_by_its_own_makefile_once_for_its_sources(checkout: Path, tmp_path: Path) -> None:
+    folder = checkout / "host_agent/hold"
+    assert hold_program(tmp_path, checkout) == hold_program(tmp_path, checkout) == b"held"
+    assert (folder / "made").read_text() == "made\n"
+    (folder / "made").unlink()
+    (folder / "hold.c").write_text("held otherwise")
+    assert hold_program(tmp_path, checkout) == b"held otherwise"
+    (folder / "Makefile").write_text("$(OUT):\n\techo no compiler >&2; exit 1\n")
+    with pytest.raises(InfraError, match="cannot build schedcp-hold: make"):
+        hold_program(tmp_path, checkout)
+
+
 def test_a_host_gets_its_own_key_and_no_other(certificates: Path, tmp_path: Path) -> None:
-    files = host_files("fleet-1", certificates, "p99_us", tmp_path)
+    files = host_files("fleet-1", certificates, "p99_us", tmp_path, tmp_path)
     assert files["etc/schedcp/tls/host.key"] == ((certificates / "fleet-1.key").read_bytes(), 0o600)
     others = [(certificates / f"{name}.key").read_bytes() for name in ("fleet-2", "control-plane")]
     assert not [name for name, (content, _) in files.items() if any(key in content for key in others)]
     assert files["etc/hostname"][0] == b"fleet-1\n" and len(files["etc/machine-id"][0]) == 33
-    assert files["etc/machine-id"] != host_files("fleet-2", certificates, "p99_us", tmp_path)["etc/machine-id"]
+    assert (
+        files["etc/machine-id"] != host_files("fleet-2", certificates, "p99_us", tmp_path, tmp_path)["etc/machine-id"]
+    )
     configured = tomllib.loads(files["etc/schedcp/agent.toml"][0].decode())
     assert configured["tls"]["port"] == 7650 and configured["sources"][0]["name"] == "schedcp_workload_p99_us"
 
@@ -76,10 +92,11 @@ def test_a_host_gets_its_own_key_and_no_other(certificates: Path, tmp_path: Path
 def test_the_agent_where_there_is_one_and_the_stub_where_not(
     certificates: Path, checkout: Path, tmp_path: Path
 ) -> None:
-    with_agent = host_files("fleet-1", certificates, "p99_us", checkout)
+    with_agent = host_files("fleet-1", certificates, "p99_us", tmp_path, checkout)
     assert with_agent["etc/systemd/system/schedcpd.service"][0] == b"[Unit]\n"
     assert "usr/lib/schedcp/host_agent/main.py" in with_agent and "usr/lib/schedcp/stub.py" not in with_agent
-    without = host_files("fleet-1", certificates, "p99_us", tmp_path)
+    assert with_agent["usr/lib/schedcp/schedcp-hold"] == (b"held", 0o755)
+    without = host_files("fleet-1", certificates, "p99_us", tmp_path, tmp_path)
     assert b"stub.py" in without["etc/systemd/system/schedcpd.service"][0] and "usr/lib/schedcp/stub.py" in without
 
 
@@ -111,7 +128,7 @@ def test_a_workload_is_a_service_that_repeats_its_program(tmp_path: Path, monkey
     files = load.load_files(batch, "tcg", tmp_path)
     assert files["usr/lib/schedcp-workload/batch"] == (b"ELF", 0o755)
     unit = files[f"etc/systemd/system/{load.UNIT}"][0].decode()
-    assert f"repeat.py {load.METRICS} /usr/lib/schedcp-workload/batch --jobs 40 --short-work" in unit
+    assert f"repeat.py {load.NUMBERS} /usr/lib/schedcp-workload/batch --jobs 40 --short-work" in unit
     assert (
         "--short-work 300000" in load.load_files(batch, "kvm", tmp_path)[f"etc/systemd/system/{load.UNIT}"][0].decode()
     )
@@ -144,7 +161,7 @@ def test_a_run_that_fails_has_no_numbers_and_the_file_is_prometheus_own() -> Non
 def test_it_runs_again_and_again_by_python_alone(tmp_path: Path) -> None:
     metrics = tmp_path / "metrics.prom"
     script = Path(image.__file__).with_name("repeat.py")
-    child = subprocess.Popen([sys.executable, "-I", script, metrics, "sh", "-c", "echo '{\"x\": 7}'"], cwd=tmp_path)
+    child = subprocess.Popen([sys.executable, "-I", script, tmp_path, "sh", "-c", "echo '{\"x\": 7}'"], cwd=tmp_path)
     try:
         limit = time.monotonic() + 20
         while time.monotonic() < limit and "runs_total 3" not in (metrics.read_text() if metrics.exists() else ""):
@@ -154,6 +171,7 @@ def test_it_runs_again_and_again_by_python_alone(tmp_path: Path) -> None:
         child.kill()
         child.wait()
     assert "schedcp_workload_x 7.0\n" in text and "schedcp_workload_failed_runs_total 0.0\n" in text
+    assert (tmp_path / "x").read_text() == "7.0\n"
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ REST = {
     "fidelity": ["x.parquet"],
     "search": ["text"],
     "show": ["desktop"],
+    "up": [],
 }
 
 
@@ -69,6 +70,7 @@ def test_every_number_of_the_command_line_is_found() -> None:
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
+        "fleet up --hosts", "fleet up --cpus", "fleet up --memory",
         "tune --min-coverage", "verify --min-coverage",
     }  # fmt: skip
 
