@@ -23,8 +23,8 @@ from tasks.hosts.given import trust_files
 from tasks.hosts.host import free_port, make_host, power_off, ready_after_s, start_host
 from tasks.hosts.image import host_image
 from tasks.hosts.means import giver, host_machine, require_room
-from tasks.hosts.places import CERTIFICATES, alone, fleet_directory, host_directory, host_places
-from tasks.hosts.records import FleetOrder, read_host, read_order, write_host, write_order
+from tasks.hosts.places import CERTIFICATES, FLEETS, alone, fleet_directory, host_directory, host_places
+from tasks.hosts.records import FleetOrder, HostFile, read_host, read_order, write_host, write_order
 from tasks.hosts.status import HostStatus, host_status
 
 BOOT_S, LOOK_S = 300.0, 0.25
@@ -108,11 +108,12 @@ def restart(host: str, settings: Settings, say: Progress) -> HostStatus:
         if known is None or order is None:
             raise InputError(f"host '{host}': it was never made: run `schedcp fleet up` again")
         given = giver(order, settings)(known)
+        fresh = host_machine(order, settings, say)
         if running := process.find(directory):
             say(f"{host}: powering off")
             power_off(directory, running)
         say(f"{host}: booting")
-        start_host(directory, known, given)
+        start_host(directory, _as_fresh(directory, known, fresh), given)
         _await([directory], say)
     return host_status(directory, directory.parent / CERTIFICATES)
 
@@ -137,9 +138,18 @@ def _bring_up(
             say(f"{name}: making its disk")
             host = replace(fresh, name=name, port=free_port())
             make_host(place, base, host)
+        host = _as_fresh(place, host, fresh)
         started.append(place)  # before it is: an interrupt may come while QEMU starts
         start_host(place, host, given(host, {} if host.used else first))
     _await([directory / host for host in order.host_names], say)
+
+
+def _as_fresh(place: Path, host: HostFile, fresh: HostFile) -> HostFile:
+    """The host on the machine that one made now would have: what it had in the cache may have been cleaned away."""
+    wanted = replace(fresh, name=host.name, port=host.port, used=host.used)
+    if wanted != host:
+        write_host(place, wanted)
+    return wanted
 
 
 def _await(places: list[Path], say: Progress) -> None:
@@ -166,6 +176,17 @@ def _is_up(place: Path) -> bool:
     if host and not host.used:
         write_host(place, replace(host, used=True))
     return True
+
+
+def running_fleets(settings: Settings) -> dict[Path, str]:
+    """The directories of fleets of which a host runs, each with why it must stay."""
+    found = {}
+    for directory in sorted((settings.data_dir / FLEETS).glob("*/")):
+        pids = [str(one.pid) for place in host_places(directory) if (one := process.find(place))]
+        if pids:
+            why = f"its hosts run (process {', '.join(pids)}): `schedcp fleet down --name {directory.name}` ends them"
+            found[directory] = why
+    return found
 
 
 def _undo(made: Path | None, started: list[Path]) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
-from tasks.hosts.agent_files import AGENT, ROOT, UNIT, agent_files
+from tasks.hosts.agent_files import AGENT, HOLD, ROOT, UNIT, agent_files, hold_program
 from tasks.hosts.certificates import AUTHORITY, CERTIFICATE, KEY
-from tasks.hosts.load import METRICS
+from tasks.hosts.load import NUMBERS
 from tasks.hosts.load import UNIT as LOAD_UNIT
 from verifier_vm.machine.host_line import AGENT_PORT
 
@@ -37,10 +37,11 @@ WantedBy=multi-user.target
 """
 
 
-def host_files(name: str, certificates: Path, metric: str, root: Path = ROOT) -> Files:
+def host_files(name: str, certificates: Path, metric: str, cache_dir: Path, root: Path = ROOT) -> Files:
     """What host `name` is given with every start, its workload aside: itself, its keys, the agent and its unit.
 
-    `metric` is that of the workload, by which the agent watches it. OSError where a certificate is not there.
+    `metric` is that of the workload, by which the agent watches it. InfraError for what cannot be built, OSError where
+    a certificate is not there.
     """
     text = {
         "etc/hostname": f"{name}\n",
@@ -56,6 +57,7 @@ def host_files(name: str, certificates: Path, metric: str, root: Path = ROOT) ->
     unit = root / AGENT / UNIT
     if unit.is_file():
         files |= {f"{PYTHON}/{path}": (content, 0o644) for path, content in agent_files(root).items()}
+        files[f"{PYTHON}/{HOLD}"] = (hold_program(cache_dir, root), 0o755)
         files[f"{UNITS}/{UNIT}"] = (unit.read_bytes(), 0o644)
     else:
         files[f"{PYTHON}/stub.py"] = (Path(__file__).with_name("stub.py").read_bytes(), 0o644)
@@ -102,5 +104,5 @@ authority = "/{TLS}/ca.pem"
 [[sources]]
 name = "schedcp_workload_{metric}"
 kind = "file"
-at = ["{METRICS}"]
+at = ["{NUMBERS}/{metric}"]
 """

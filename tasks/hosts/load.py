@@ -14,7 +14,7 @@ from verifier_vm.machine.image import host_program
 
 UNIT = "schedcp-workload.service"
 PLACE = "usr/lib/schedcp-workload"
-METRICS = "/run/schedcp-workload/metrics.prom"
+NUMBERS = "/run/schedcp-workload"  # one file a number, and all of them as Prometheus reads them
 SEED = 1
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:/=+-]+")  # words that systemd takes as they are
 
@@ -40,7 +40,7 @@ def _unit(id: str, words: tuple[str, ...]) -> str:
 Description=The workload of this host: {id}, again and again
 
 [Service]
-ExecStart=/usr/bin/python3 -I /{PLACE}/repeat.py {METRICS} {" ".join(words)}
+ExecStart=/usr/bin/python3 -I /{PLACE}/repeat.py {NUMBERS} {" ".join(words)}
 WorkingDirectory=/{PLACE}
 RuntimeDirectory=schedcp-workload
 PrivateTmp=yes

@@ -34,7 +34,7 @@ def giver(order: FleetOrder, settings: Settings) -> Callable[..., bytes]:
 
     def given(host: HostFile, more: Mapping[str, tuple[bytes, int]] | None = None) -> bytes:
         load = load_files(described, host.accel, settings.cache_dir)
-        own = host_files(host.name, directory / CERTIFICATES, described.metric)
+        own = host_files(host.name, directory / CERTIFICATES, described.metric, settings.cache_dir)
         return archive({**own, **load, **(more or {})})
 
     return given

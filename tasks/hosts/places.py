@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from policy_lake.errors import InputError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.files import locked
 from tasks.host.settings import Settings
 from tasks.hosts.reach import Address
@@ -54,5 +54,9 @@ def host_places(directory: Path) -> list[Path]:
 def alone(directory: Path) -> Iterator[None]:
     """Keep other commands off the fleet meanwhile; InfraError where one is at it."""
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(directory.with_name(f".{directory.name}.lock"), timeout_s=LOCK_S):
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(directory.with_name(f".{directory.name}.lock"), timeout_s=LOCK_S))
+        except InfraError:
+            raise InfraError(f"fleet {directory.name}: another command is at work on it") from None
         yield

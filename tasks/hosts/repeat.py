@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs on a host, by Debian's python3 alone: a workload's program again and again, and what it measured, as a file.
 
-    python3 -I repeat.py METRICS_FILE PROGRAM [ARGUMENT…]
+    python3 -I repeat.py DIRECTORY PROGRAM [ARGUMENT…]
 
-The file has lines `schedcp_workload_NAME VALUE` as Prometheus reads them, replaced in one step after each run: the last
-run's numbers, how many runs there were, how many failed, and when the last one ended (seconds since the epoch).
+After each run the directory has a file NAME for each of the last run's numbers, which holds the number, and one
+`metrics.prom` with all of them as Prometheus reads them (`schedcp_workload_NAME VALUE`), how many runs there were, how
+many failed, and when the last one ended (seconds since the epoch). Each is replaced in one step.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ def run_once(command: list[str]) -> dict[str, float] | None:
     return numbers_of(done.stdout) if done.returncode == 0 else None
 
 
+def put(path: Path, text: str) -> None:
+    """Put the text into the file in one step."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
 def main(place: Path, command: list[str]) -> None:
     """Run for ever."""
     counts = {"runs_total": 0.0, "failed_runs_total": 0.0}
@@ -63,9 +71,9 @@ def main(place: Path, command: list[str]) -> None:
             counts["failed_runs_total"] += 1
             time.sleep(AFTER_FAILURE_S)
         numbers = numbers if last is None else last
-        part = place.with_name(f".{place.name}.part")
-        part.write_text(exposition({**numbers, **counts, "ended_seconds": time.time()}))
-        part.replace(place)
+        for name, value in numbers.items():
+            put(place / name, f"{value!r}\n")
+        put(place / "metrics.prom", exposition({**numbers, **counts, "ended_seconds": time.time()}))
 
 
 if __name__ == "__main__":

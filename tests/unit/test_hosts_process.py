@@ -41,7 +41,7 @@ def test_it_runs_in_its_directory_as_a_session_of_its_own_and_is_found(place: Pa
     assert find(place) == running
     assert os.getsid(running.pid) == running.pid != os.getsid(0)
     assert Path(f"/proc/{running.pid}/cwd").resolve() == place
-    assert os.readlink(f"/proc/{running.pid}/fd/0") == "/dev/null"
+    assert Path(f"/proc/{running.pid}/fd/0").readlink() == Path("/dev/null")
     process.end(running)
     assert find(place) is None and not alive(running.pid)
 
@@ -64,12 +64,12 @@ def test_nothing_of_the_starter_is_left_with_it_but_what_is_passed(place: Path) 
     with (place / "held").open("w") as held, (place / "passed").open("w") as passed:
         os.set_inheritable(held.fileno(), True)
         running = start(place, ["sleep", "60"], pass_fds=[passed.fileno()])
-        names = {Path(os.readlink(fd)).name for fd in Path(f"/proc/{running.pid}/fd").iterdir()}
+        names = {fd.readlink().name for fd in Path(f"/proc/{running.pid}/fd").iterdir()}
     assert "passed" in names and "held" not in names
 
 
 def test_a_command_that_ends_at_once_is_told_in_its_own_words(place: Path) -> None:
-    with pytest.raises(InfraError, match="QEMU did not start: .*no-such-program"):
+    with pytest.raises(InfraError, match=r"QEMU did not start: .*no-such-program"):
         start(place, ["no-such-program-of-any-kind"])
     assert find(place) is None
 

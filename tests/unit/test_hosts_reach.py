@@ -99,7 +99,7 @@ def test_another_host_and_another_fleet_are_not_it(serve, fleets) -> None:
     one, other = fleets
     for certificates, name in ((one, "fleet-2"), (other, "fleet-1"), (one, "control-plane")):
         host = serve(saying(ok=True), certificates=certificates, name=name)
-        with pytest.raises(UnreachableError, match="^host fleet-1: (whoever answers is not it|cannot be reached)"):
+        with pytest.raises(UnreachableError, match=r"^host fleet-1: (whoever answers is not it|cannot be reached)"):
             ask(Address("fleet-1", host.port, one), "status")
         assert host.asked == b""
 
@@ -114,11 +114,14 @@ def test_who_shows_no_certificate_of_the_control_plane_is_not_answered(serve, fl
         made.load_cert_chain(other / "control-plane.pem", other / "control-plane.key")
     if shown == "a host's":
         made.load_cert_chain(one / "fleet-2.pem", one / "fleet-2.key")
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", host.port), 5) as plain:
-        with made.wrap_socket(plain, server_hostname="fleet-1") as secure:
-            secure.sendall(b'{"v":1,"req":"status","id":"a"}\n')
-            if secure.recv(100) == b"":
-                raise ConnectionError
+    with (
+        pytest.raises(OSError),
+        socket.create_connection(("127.0.0.1", host.port), 5) as plain,
+        made.wrap_socket(plain, server_hostname="fleet-1") as secure,
+    ):
+        secure.sendall(b'{"v":1,"req":"status","id":"a"}\n')
+        if secure.recv(100) == b"":
+            raise ConnectionError
     assert host.asked == b""
 
 
