@@ -89,7 +89,7 @@ def trust(directory: Path) -> dict[str, Any]:
     """What a check needs to know of the signer."""
     key = read_public_key(directory / PUBLIC)
     lists = read_revocations(directory / REVOCATIONS, key)
-    return {"public_key": key, "revocations": lists, "log": read_log(directory, key)}
+    return {"public_key": key, "revocations": lists, "log": read_log(directory, key), "allowed_lab": {key.id}}
 
 
 def check(directory: Path, envelope: Any, *, now: datetime | None = None, **changes: Any) -> Any:

@@ -175,7 +175,7 @@ def test_the_hosts_own_types_are_what_counts_unless_said(refused, schedcp, token
 
 
 def test_what_can_not_be_known_is_a_refusal(refused, schedcp, token, data):
-    for name, code in ((REVOCATIONS, Code.UNREADABLE), (LOG, Code.UNREADABLE), (PUBLIC, Code.NO_KEY)):
+    for name, code in ((REVOCATIONS, Code.UNREADABLE), (LOG, Code.LOG_GONE), (PUBLIC, Code.NO_KEY)):
         content = (data / "keys" / name).read_bytes()
         (data / "keys" / name).unlink()
         refused(code, "token", "check", token, *THERE)
@@ -250,6 +250,7 @@ def test_check_tells_of_what_this_host_has_admitted(refused, schedcp, data, toke
     create_host_state(host_state_dir(settings))
     assert schedcp("token", "check", token, *THERE)[0] == 0
     known = {"revocations": read_revocations(settings.key_dir / REVOCATIONS, key), "log": read_signed_log(settings)}
+    known["allowed_lab"] = {key.id}
     now = parse_payload(payload(json.loads(token.read_text()))).issued
     consume_token(host_state_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
     refused(Code.USED, "token", "check", token, *THERE)

@@ -46,15 +46,9 @@ def test_a_message_out_of_shape_is_told_in_one_short_line(tmp_path: Path, messag
     assert "\n" not in reply["error"] and len(reply["error"]) < 250
 
 
-@pytest.mark.parametrize(
-    ("message", "begins"),
-    [
-        (json.dumps({"do": "x" * 400}).encode(), "not a message for the signer: "),
-        (json.dumps({"do": "revoke", "data": {"y" * 400: 1}}).encode(), "not a revocation: "),
-    ],
-)
-def test_of_a_long_complaint_200_characters_are_told(tmp_path: Path, message: bytes, begins: str) -> None:
-    error = signer.answer(tmp_path / "keys", message)["error"]
+def test_of_a_long_complaint_200_characters_are_told(tmp_path: Path) -> None:
+    begins = "not a message for the signer: "
+    error = signer.answer(tmp_path / "keys", json.dumps({"do": "x" * 400}).encode())["error"]
     assert error.startswith(begins) and len(error) == len(begins) + 200
 
 

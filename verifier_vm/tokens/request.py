@@ -39,6 +39,7 @@ class TokenRequest:
     min_coverage: int = MIN_COVERAGE.preset
     provenance: Provenance = UNKNOWN
     valid_for_s: int = int(VALID_FOR.total_seconds())
+    evidence_sha256: str = ""
 
 
 def read_request(data: Any) -> TokenRequest:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from policy_lake.errors import InputError, SchedcpError
-from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.checks import checks_digest
 from verifier_vm.tokens.dsse import seal, strict_json
 from verifier_vm.tokens.errors import TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.issue import Assigned, issue_token
 from verifier_vm.tokens.key_store import open_key_store
+from verifier_vm.tokens.records import from_plain, to_plain
 from verifier_vm.tokens.request import read_request
 from verifier_vm.tokens.revocation import Revoked, check_revocation
 from verifier_vm.tokens.statement import token_digest
@@ -37,7 +37,8 @@ def issue(directory: Path, data: Any) -> dict[str, Any]:
     request = read_request(data)
     with open_key_store(directory) as store:
         now = datetime.now(UTC)
-        assigned = Assigned(store.next_version(request.audience, now), store.next_place, checks_digest(), now)
+        version, kind = store.next_version(request.audience, now), store.key.public.signed_by
+        assigned = Assigned(version, store.next_place, checks_digest(), now, kind)
         try:
             token, payload = issue_token(request, assigned, store.revocations)
         except TokenError as error:
@@ -54,18 +55,18 @@ def issue(directory: Path, data: Any) -> dict[str, Any]:
 def revoke(directory: Path, data: Any) -> dict[str, Any]:
     """The revocation list, longer by one."""
     try:
-        revocation = from_json(Revoked, {**data, "at": datetime.now(UTC).replace(microsecond=0)})
+        revocation = from_plain(Revoked, {**data, "at": datetime.now(UTC).replace(microsecond=0)})
     except (ValueError, TypeError) as error:
         raise InputError(f"not a revocation: {' '.join(str(error).split())[:200]}") from error
     check_revocation(revocation)
     with open_key_store(directory) as store:
-        return to_json(store.revoke(revocation))
+        return dict(to_plain(store.revoke(revocation)))
 
 
 def restore(directory: Path, data: Any) -> dict[str, Any]:
     """The revocation list, made anew from the log."""
     with open_key_store(directory, restoring=True) as store:
-        return to_json(store.restore())
+        return dict(to_plain(store.restore()))
 
 
 HANDLERS = {"issue": issue, "revoke": revoke, "restore": restore}
