@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     lake: Path | None = None
     key_store: Path | None = None
     kernel: Path | None = None
+    verifier: Path | None = Field(default=None, description="socket of a verifier service; none: one of our own")
     audience: str = ""
 
     embedder: str = "wordllama"
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
     build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
-    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench")
+    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "verifier")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.

@@ -97,10 +97,10 @@ def canonical_json(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def strict_json(content: bytes) -> Any:
+def strict_json(content: bytes, *, limit: int = SIZE_LIMIT) -> Any:
     """JSON of bounded size without a member named twice, of which two readers might each believe another one."""
-    if len(content) > SIZE_LIMIT:
-        raise ValueError(f"larger than {SIZE_LIMIT} bytes")
+    if len(content) > limit:
+        raise ValueError(f"larger than {limit} bytes")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(members := dict(pairs)) != len(pairs):
