@@ -157,8 +157,8 @@ def verified(
     if options.only is None:
         check_key_store(settings)
         work = Work(
-            str(file), tuple(map(str, linked)), tuple(map(str, include_dirs)), knobs=dict(knobs or {}),  # type: ignore[arg-type]
-            sets={name: str(value) for name, value in (sets or {}).items()}, tier=options.tier,
+            str(file), tuple(map(str, linked)), tuple(map(str, include_dirs)), knobs=dict(knobs or {}),
+            sets=dict(sets or {}), tier=options.tier,
             check_all=options.check_all, require=options.require, minimize=options.minimize,
             plots=str(options.plots) if options.plots else "", measure=Measure(workload) if workload else None,
         )  # fmt: skip

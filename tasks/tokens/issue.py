@@ -24,6 +24,7 @@ from policy_lake.show import logger
 from tasks.host.settings import Settings
 from tasks.minimize import Smallest
 from tasks.tokens.work import Work, chosen_settings, packed
+from tasks.trial.given import read_given
 from tasks.trial.kept import keep_object
 from tasks.trial.pictures import Pictures
 from tasks.trial.static import OnStage
@@ -80,6 +81,8 @@ def ask_verifier(
     """
     service = settings.verifier is not None
     linked, include = tuple(map(Path, work.linked)), tuple(map(Path, work.include))
+    # What is wrong with the input is told at once, and here: nobody has to be asked for that.
+    read_given(file, linked=linked, include_dirs=include, knobs=work.knobs, sets=work.sets)
     if service:
         given: dict[str, Any] = {**packed(file, linked, include), "include": ()}
     else:

@@ -18,7 +18,7 @@ from typing import Any
 from policy_lake.errors import InputError
 from policy_lake.files import SCRATCH, read_outside
 from policy_lake.limits import SEED, check_pairs
-from policy_lake.model import KnobValue, from_json
+from policy_lake.model import from_json
 from policy_lake.scores import MeasurementPlan
 from tasks.host.settings import Settings, load_settings
 from tasks.trial.parts import OBJECT_LIMIT
@@ -64,8 +64,8 @@ class Work:
     linked: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     sent: dict[str, str] = field(default_factory=dict)
-    knobs: dict[str, KnobValue] = field(default_factory=dict)
-    sets: dict[str, str] = field(default_factory=dict)
+    knobs: dict[str, Any] = field(default_factory=dict)
+    sets: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     tier: SuiteTier = "short"
     check_all: bool = False
