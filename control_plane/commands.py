@@ -63,6 +63,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
     "token restore": ("schedcp token restore",),
+    "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
+    "verifierd status": ("schedcp verifierd status",),
+    "verifierd trust": ("schedcp verifierd trust trust-for-hosts",),
+    "verifierd evidence": (f"schedcp verifierd evidence {'0123abcd' * 8} -o evidence.json",),
     "token log": ("schedcp token log", "schedcp token log --check"),
 }
 # By a command's first word; the others need what any small process does.

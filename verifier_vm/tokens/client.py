@@ -102,7 +102,7 @@ def refusal_in(reply: dict[str, Any]) -> Exception:
         return TokenError(reply["error"], Code(reply["code"]))
     if reply["exit_status"] == InputError.exit_status:
         return InputError(reply["error"])
-    return KeyFileError(reply["error"])
+    return InfraError(reply["error"]) if reply.get("infra") else KeyFileError(reply["error"])
 
 
 Peer = tuple[socket.socket, Callable[[], str]]

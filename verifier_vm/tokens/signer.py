@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from policy_lake.errors import InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from verifier_vm.tokens.checks import checks_digest
 from verifier_vm.tokens.dsse import seal, strict_json
 from verifier_vm.tokens.errors import Code, TokenError
@@ -100,13 +100,20 @@ def restore(place: Place, data: Any, tell: Tell) -> dict[str, Any]:
         return dict(to_plain(store.restore()))
 
 
+def open_store(place: Place, data: Any, tell: Tell) -> dict[str, Any]:
+    """Which key signs, made if there is none; what a service asks before it takes work."""
+    with open_key_store(place.directory, service=place.service or None) as store:
+        return {"key_id": store.key.key_id, "signed_by": store.key.public.signed_by}
+
+
 def _no_verdicts(place: Place, data: Any, tell: Tell) -> dict[str, Any]:
     reason = "the signer takes no verdict: say what is to be verified, and it is verified here"
     raise TokenError(reason, Code.MADE_UP)
 
 
 HANDLERS: dict[str, Callable[[Place, Any, Tell], dict[str, Any]]] = {
-    "verify": verify, "revoke": revoke, "restore": restore, "issue": _no_verdicts, "sign": _no_verdicts,
+    "verify": verify, "open": open_store, "revoke": revoke, "restore": restore,
+    "issue": _no_verdicts, "sign": _no_verdicts,
 }  # fmt: skip
 
 
@@ -140,7 +147,9 @@ def main(arguments: list[str], source: BinaryIO, sink: BinaryIO) -> int:
 
 
 def _error(error: SchedcpError) -> dict[str, Any]:
-    told = {"error": str(error), "exit_status": error.exit_status}
+    told: dict[str, Any] = {"error": str(error), "exit_status": error.exit_status}
+    if isinstance(error, InfraError):
+        told["infra"] = True
     return {**told, "code": error.code} if isinstance(error, TokenError) else told
 
 
