@@ -20,6 +20,7 @@ from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
 from control_plane.token_app import token_app
 from control_plane.tune_app import tune
+from control_plane.verifierd_app import verifierd_app
 from control_plane.verify_app import verify
 from control_plane.workloads_app import workloads_app
 
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
-    "fleet": fleet_app,
+    "fleet": fleet_app, "verifierd": verifierd_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)

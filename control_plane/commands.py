@@ -73,6 +73,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
     "fleet restart": ("schedcp fleet restart fleet-1",),
     "fleet console": ("schedcp fleet console fleet-1",),
+    "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
+    "verifierd status": ("schedcp verifierd status",),
+    "verifierd trust": ("schedcp verifierd trust trust-for-hosts",),
+    "verifierd evidence": (f"schedcp verifierd evidence {'0123abcd' * 8} -o evidence.json",),
     "token log": ("schedcp token log", "schedcp token log --check"),
 }
 # By a command's first word; the others need what any small process does.

@@ -14,6 +14,7 @@ from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
+from control_plane import verifierd_ask as v
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
@@ -52,6 +53,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "token show": (t.TokenShowOutput, 1),
     "tune": (TuneResult, 2),
     "up": (o.UpOutput, 1),
+    "verifierd evidence": (v.VerifierEvidenceOutput, 1),
+    "verifierd status": (v.VerifierStatusOutput, 1),
+    "verifierd trust": (v.VerifierTrustOutput, 1),
     "verify": (r.VerifyResult, 1),
     "workloads": (o.WorkloadsOutput, 1),
     "workloads add": (o.WorkloadOutput, 1),

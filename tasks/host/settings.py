@@ -64,9 +64,10 @@ class Settings(BaseSettings):
     lake: Path | None = None
     key_store: Path | None = None
     kernel: Path | None = None
+    verifier: Path | None = Field(default=None, description="socket of a verifier service; none: one of our own")
     audience: str = ""
     certificates: Path | None = Field(
-        default=None, description="directory of ca.pem, control-plane.pem and control-plane.key, for hosts of no fleet of ours"
+        default=None, description="directory of ca.pem and control-plane.{pem,key}, for hosts of no fleet of ours"
     )
 
     embedder: str = "wordllama"
@@ -112,7 +113,9 @@ class Settings(BaseSettings):
     build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
-    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates")
+    @field_validator(
+        "data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates", "verifier"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.
