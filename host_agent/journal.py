@@ -7,6 +7,7 @@ may have had its effect, so that undoing must bear to be done twice, and of what
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +33,9 @@ class Action:
 
 
 class Doer(Protocol):
-    """What carries out one kind of action."""
+    """What takes back one kind of action."""
 
-    def do(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Has the effect; what it came to is needed to undo it after a restart."""
-
-    def undo(self, action: Action) -> None:
+    async def undo(self, action: Action) -> None:
         """Takes the effect back, if there is any; twice is as good as once."""
 
 
@@ -124,7 +122,7 @@ class Journal:
                 pass
 
 
-def undo_all(journal: Journal, doers: Mapping[str, Doer]) -> list[str]:
+async def undo_all(journal: Journal, doers: Mapping[str, Doer]) -> list[str]:
     """Undoes every open action, the last first; what went wrong on the way, in lines. Each is tried, whatever befalls.
 
     An action whose undoing failed stays open, for the next attempt.
@@ -132,12 +130,12 @@ def undo_all(journal: Journal, doers: Mapping[str, Doer]) -> list[str]:
     wrong: list[str] = []
     for action in reversed(journal.open):
         try:
-            doers[action.kind].undo(action)
+            await doers[action.kind].undo(action)
         except (OSError, InfraError, KeyError) as error:
             wrong.append(f"{action.kind} could not be undone: {error}")
             continue
         try:
-            journal.undone(action.id)
+            await asyncio.to_thread(journal.undone, action.id)
         except InfraError as error:
             wrong.append(f"{action.kind} was undone and that could not be written down: {error}")
     return wrong

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -30,13 +31,17 @@ class World:
         (self.root / given["name"]).touch()
         return {"made": given["name"]}
 
-    def undo(self, action: Action) -> None:
+    async def undo(self, action: Action) -> None:
         (self.root / action.given["name"]).unlink(missing_ok=True)
         self.told.append(action.given["name"])
 
 
 def doers(world: World) -> dict[str, World]:
     return dict.fromkeys(("take_over", "attach", "switch_tasks"), world)
+
+
+def undone(kept: Journal, by: Mapping[str, Any]) -> list[str]:
+    return asyncio.run(undo_all(kept, by))
 
 
 def begun(path: Path) -> Journal:
@@ -56,7 +61,7 @@ def test_what_has_begun_is_open_in_the_next_process_too(tmp_path: Path) -> None:
 
 def test_all_is_undone_in_reverse_and_then_nothing_is_open(tmp_path: Path) -> None:
     kept, world = begun(tmp_path / "j"), World(tmp_path)
-    assert undo_all(kept, doers(world)) == [] and world.told == ["b", "a"]
+    assert undone(kept, doers(world)) == [] and world.told == ["b", "a"]
     assert kept.open == () == Journal(tmp_path / "j").open
 
 
@@ -64,10 +69,10 @@ def test_one_that_cannot_be_undone_stays_open_and_the_others_are_undone(tmp_path
     kept, world = begun(tmp_path / "j"), World(tmp_path)
 
     class Stuck(World):
-        def undo(self, action: Action) -> None:
+        async def undo(self, action: Action) -> None:
             raise InfraError("the kernel will not let go")
 
-    (wrong,) = undo_all(kept, {**doers(world), "attach": Stuck(tmp_path)})
+    (wrong,) = undone(kept, {**doers(world), "attach": Stuck(tmp_path)})
     assert "will not let go" in wrong and world.told == ["a"]
     assert [action.kind for action in Journal(tmp_path / "j").open] == ["attach"]
 
@@ -75,7 +80,7 @@ def test_one_that_cannot_be_undone_stays_open_and_the_others_are_undone(tmp_path
 STEPS = """
 import os, signal, sys
 from pathlib import Path
-from test_agent_journal import World, doers
+from test_agent_journal import World, doers, undone
 from host_agent import chain, journal
 from policy_lake import files
 root, at = Path(sys.argv[1]), int(sys.argv[2])
@@ -106,7 +111,7 @@ for kind, name in (("take_over", "a"), ("attach", "b")):
     came_to = world.do({"name": name})
     step()
     kept.done(id_, came_to)
-journal.undo_all(kept, doers(world))
+undone(kept, doers(world))
 print(count)
 """
 
@@ -129,7 +134,7 @@ def test_after_sigkill_at_any_step_the_next_process_undoes_what_had_an_effect(tm
         world, kept = World(root), Journal(root / "j")
         present = {name for name in "ab" if (root / name).exists()}
         assert present <= {action.given["name"] for action in kept.open}, at
-        assert undo_all(kept, doers(world)) == []
+        assert undone(kept, doers(world)) == []
         assert not [name for name in "ab" if (root / name).exists()] and Journal(root / "j").open == ()
         assert world.told == sorted(world.told, reverse=True)
 
@@ -180,7 +185,7 @@ def test_on_a_full_disk_all_is_undone_and_written_down_when_there_is_room(tmp_pa
         (tmp_path / name).touch()
     with monkeypatch.context() as patch:
         patch.setattr(chain, "write_all", full)
-        wrong = undo_all(kept, doers(world))
+        wrong = undone(kept, doers(world))
         assert len(wrong) == 2 and "could not be written down" in wrong[0]
         assert world.told == ["b", "a"] and kept.open == () and not kept.healthy
         with pytest.raises(InfraError):
@@ -199,7 +204,7 @@ def test_a_long_journal_starts_anew_when_nothing_is_open_and_keeps_the_audits_he
     size = (tmp_path / "j").stat().st_size
     kept.compact()
     assert (tmp_path / "j").stat().st_size == size > 500
-    undo_all(kept, doers(World(tmp_path)))
+    undone(kept, doers(World(tmp_path)))
     kept.compact()
     again = Journal(tmp_path / "j")
     assert again.audit_head == Head(7, "ab" * 32) and again.open == ()
