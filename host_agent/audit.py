@@ -23,8 +23,8 @@ from verifier_vm.tokens.dsse import canonical_json
 
 LOG, HEAD = "audit.jsonl", "audit.head.json"
 What = Literal[
-    "started", "attach", "attached", "detach", "detached", "refused", "tripped", "ended", "stepped_aside", "stop",
-    "resume", "trust", "reconciled", "released", "lease", "shadow", "paused", "unpaused", "metrics", "error",
+    "started", "attach", "attached", "detached", "refused", "tripped", "ended", "stepped_aside", "stop",
+    "resume", "trust", "reconciled", "released", "closed", "lease", "shadow", "paused", "unpaused",
 ]  # fmt: skip
 LONGEST_TEXT = 500
 KEPT = 200  # entries in memory
