@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from host_agent.agent import Agent
 from host_agent.audit import verify
@@ -17,7 +18,10 @@ from host_agent.config import PLACE, Config, read_config
 from host_agent.desk import Desk
 from host_agent.feedback import Feedback
 from host_agent.journal import Journal
+from host_agent.openmetrics import MetricsServer, exposition
 from host_agent.serve import Server
+from host_agent.stats_socket import StatsSocket, figures
+from host_agent.told import status
 from host_agent.watch import Watcher
 from policy_lake.errors import InputError, SchedcpError
 
@@ -51,6 +55,7 @@ async def serve(config: Config) -> None:
     server, watcher = Server(config, desk), Watcher(agent, desk, feedback.sample)
     found = await agent.start()
     await server.start()
+    others = await _shown(config, agent, desk)
     print(f"schedcpd: {found.status.value}: {found.reason}; serving at {config.socket}", file=sys.stderr, flush=True)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,9 +67,26 @@ async def serve(config: Config) -> None:
     finally:
         await agent.take_off("agent", "the agent ends")
         watching.cancel()
-        await server.close()
+        for other in (server, *others):
+            await other.close()
         with contextlib.suppress(asyncio.CancelledError):
             await watching  # a watcher that ended by itself says why
+
+
+async def _shown(config: Config, agent: Agent, desk: Desk) -> list[MetricsServer | StatsSocket]:
+    """What shows figures to others, where it is configured."""
+
+    def sample() -> dict[str, Any]:
+        return desk.samples[-1] if desk.samples else {}
+
+    shown: list[MetricsServer | StatsSocket] = []
+    if config.metrics_port:
+        shown.append(MetricsServer(config.metrics_port, lambda: exposition(agent, sample())))
+    if config.stats_socket:
+        shown.append(StatsSocket(Path(config.stats_socket), lambda: figures(status(agent), sample())))
+    for one in shown:
+        await one.start()
+    return shown
 
 
 if __name__ == "__main__":

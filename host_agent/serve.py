@@ -42,7 +42,7 @@ class Server:
     async def start(self) -> None:
         """Listens. InputError for a place or certificate that cannot be used."""
         path = self._config.socket
-        _make_room(path)
+        make_room(path)
         before = os.umask(0o117)
         try:
             server = await asyncio.start_unix_server(self._serve_unix, path, limit=LONGEST_LINE + 1)
@@ -162,7 +162,7 @@ async def _line_of(reader: asyncio.StreamReader) -> bytes:
     return first + rest if rest.endswith(b"\n") else b""
 
 
-def _make_room(path: Path) -> None:
+def make_room(path: Path) -> None:
     """Removes the socket of an agent that is gone; InputError where something else lies, or an agent answers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(path):
