@@ -74,6 +74,8 @@ async def fuzz(root: Path, count: int, seed: int) -> Counter[str]:
         codes[answer.get("code", "ok")] += 1
         assert host.state == "disabled" and here.agent.on is None, (number, line[:300])
         assert not watching.done()
+        for stop in here.agent.config.stop_files:
+            stop.unlink(missing_ok=True)
         if rng.random() < 0.01:
             writer.close()
             reader, writer = await asyncio.open_unix_connection(here.agent.config.socket, limit=1 << 22)
