@@ -8,6 +8,7 @@ may have had its effect, so that undoing must bear to be done twice, and of what
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Journal:
         self.path = path
         lines, size = read_chain(path)
         self._chain = Chain(path, lines, size)
+        self._lock = threading.RLock()  # written from threads, so that a slow disk keeps no lease from being renewed
         self._late: list[dict[str, Any]] = []  # what is true already and could not be written
         self._open: dict[int, Action] = {}
         self.audit_head = Head()
@@ -64,8 +66,9 @@ class Journal:
 
     def begin(self, kind: Kind, given: dict[str, Any]) -> int:
         """The action's id, once it is on the disk; on InfraError the effect must not be."""
-        self.catch_up()
-        return self._write({"what": "begin", "kind": kind, "given": given})
+        with self._lock:
+            self.catch_up()
+            return self._write({"what": "begin", "kind": kind, "given": given})
 
     def done(self, id_: int, came_to: dict[str, Any]) -> None:
         """What the action came to."""
@@ -73,39 +76,44 @@ class Journal:
 
     def note_audit(self, head: Head) -> None:
         """Where the audit log stands, so that one cut short shows."""
-        self.catch_up()
-        self._write({"what": "audit", "seq": head.seq, "sha256": head.sha256})
+        with self._lock:
+            self.catch_up()
+            self._write({"what": "audit", "seq": head.seq, "sha256": head.sha256})
 
     def undone(self, id_: int) -> None:
         """The action was taken back. On InfraError it counts as undone all the same, and is written later."""
         data = {"what": "undone", "id": id_}
-        try:
-            self.catch_up()
-            self._write(data)
-        except InfraError:
-            self._late.append(data)
-            self._open.pop(id_, None)
-            raise
+        with self._lock:
+            try:
+                self.catch_up()
+                self._write(data)
+            except InfraError:
+                self._late.append(data)
+                self._open.pop(id_, None)
+                raise
 
     def catch_up(self) -> None:
         """Writes what could not be written before; InfraError if it still cannot."""
-        while self._late:
-            self._write(self._late[0])
-            self._late.pop(0)
+        with self._lock:
+            while self._late:
+                self._write(self._late[0])
+                self._late.pop(0)
 
     def compact(self) -> None:
         """Starts anew with where the audit log stands, if the journal is long and nothing is open."""
-        if self._open or self._late or self._chain.size < COMPACT_BYTES:
-            return
-        head = self.audit_head
-        atomic_write(self.path, b"", durable=True, mode=0o600)
-        self._chain = Chain(self.path, [], 0)
-        self.note_audit(head)
+        with self._lock:
+            if self._open or self._late or self._chain.size < COMPACT_BYTES:
+                return
+            head = self.audit_head
+            atomic_write(self.path, b"", durable=True, mode=0o600)
+            self._chain = Chain(self.path, [], 0)
+            self.note_audit(head)
 
     def _write(self, data: dict[str, Any]) -> int:
-        seq = self._chain.append(data).seq
-        self._apply(seq, data)
-        return seq
+        with self._lock:
+            seq = self._chain.append(data).seq
+            self._apply(seq, data)
+            return seq
 
     def _apply(self, seq: int, data: dict[str, Any]) -> None:
         match data:

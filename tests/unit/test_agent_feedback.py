@@ -213,7 +213,7 @@ def test_a_critical_source_beyond_its_limit_trips_a_running_policy(tmp_path: Pat
         await asyncio.sleep(0.6)
         assert here.agent.on is not None
         (tmp_path / "p99").write_text("0.3\n")
-        await here.until(lambda: here.agent.on is None)
+        await here.until(lambda: bool(host.told("detached")))
 
     run(host, test, sources=(source,), proc=procfs(tmp_path / "proc"))
     assert host.told("detached")[0]["why"] == "metric" and "p99_s is 0.3" in host.told("detached")[0]["reason"]

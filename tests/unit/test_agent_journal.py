@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,16 @@ def test_a_long_journal_starts_anew_when_nothing_is_open_and_keeps_the_audits_he
     assert again.audit_head == Head(7, "ab" * 32) and again.open == ()
     assert len((tmp_path / "j").read_bytes().splitlines()) == 1
     assert json.loads((tmp_path / "j").read_bytes())["data"]["what"] == "audit"
+
+
+def test_threads_that_write_at_once_leave_a_chain_that_holds(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+
+    def write(number: int) -> None:
+        for _ in range(10):
+            kept.note_audit(Head(1, "ab" * 32))
+            kept.undone(kept.begin("attach", {"name": str(number)}))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert Journal(tmp_path / "j").open == () and len((tmp_path / "j").read_bytes().splitlines()) == 120
