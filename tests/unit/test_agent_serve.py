@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from agent_cases import FakeHost, Running, attach_words, refused
 from fuzz_agent import fuzz
 
 from host_agent import serve
+from host_agent.client import TlsAddress, ask
 from host_agent.config import Tls
 from host_agent.protocol import LONGEST_LINE, read_request
 from host_agent.serve import Server
-from policy_lake.errors import InputError
+from policy_lake.errors import InfraError, InputError
 
 
 @pytest.fixture
@@ -269,6 +271,13 @@ def test_tcp_is_mutual_tls_and_nothing_else(host: FakeHost) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert b'"ok"' not in await asyncio.wait_for(reader.read(), 10)
         assert (await say(streams, STATUS))["ok"]
+        address = TlsAddress("127.0.0.1", server.port, *(host.root / f for f in ("client.pem", "client.key", "ca.pem")))
+        assert (await asyncio.to_thread(ask, address, "status"))["status"] == "idle"
+        for wrong in (replace(address, name="other"), replace(address, authority=host.root / "stranger.pem")):
+            with pytest.raises(InfraError, match="certificate"):
+                await asyncio.to_thread(ask, wrong, "status")
+        with pytest.raises(InputError):
+            await asyncio.to_thread(ask, replace(address, key=host.root / "none"), "status")
 
     serving(host, test, tls=tls)
     (host.root / "host.key").chmod(0o644)
@@ -278,6 +287,35 @@ def test_tcp_is_mutual_tls_and_nothing_else(host: FakeHost) -> None:
     for wrong in (replace(tls, authority=host.root / "none"), replace(tls, certificate=host.root / "client.key")):
         with pytest.raises(InputError, match="tls"):
             serve.tls_context(wrong)
+
+
+def test_the_client_gets_the_answer_or_the_code(host: FakeHost) -> None:
+    async def test(here: Running, _server: Server) -> None:
+        path = here.agent.config.socket
+        assert (await asyncio.to_thread(ask, path, "status"))["status"] == "idle"
+        with refused("not_attached"):
+            await asyncio.to_thread(ask, path, "lease", lease=1)
+
+    serving(host, test)
+    with pytest.raises(InfraError, match="No such file"):
+        ask(host.config.socket, "status")
+    for said in (b"", b"{", b"junk\n", b"[" * 40 + b"\n"):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(host.config.socket))
+            listener.listen()
+
+            def answer(said: bytes = said, listener: socket.socket = listener) -> None:
+                stream, _ = listener.accept()
+                stream.recv(1000)
+                stream.sendall(said)
+                stream.close()
+
+            answering = threading.Thread(target=answer)
+            answering.start()
+            with pytest.raises(InfraError):
+                ask(host.config.socket, "status")
+            answering.join()
+        host.config.socket.unlink()
 
 
 def test_hostile_messages_end_nothing_and_attach_nothing(tmp_path: Path) -> None:
