@@ -22,7 +22,7 @@ from pathlib import Path
 from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
-FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
+FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "host_agent", "policy_lake", "tasks", "verifier_vm")
 SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh")
 # They need the checkout: its tests, its docs, its Makefile.
 WITHOUT = (

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from policy_lake.constants import check_known
 from policy_lake.errors import InputError
+from policy_lake.host_cpus import read_host_cpus
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
 from policy_lake.topology import HostCpus
-from tasks.host.cpus import read_host_cpus
 from tasks.host.settings import Settings
 from tasks.tokens.issue import audience, report_path
 from verifier_vm.object.errors import ObjectError

@@ -3,7 +3,7 @@
 
 A token is good for one attachment on one host: its nonce is used up even if the attachment then fails, and stays used
 over a reboot. An agent that starts again and finds its policy still attached needs no token; to attach again, it needs
-a new one.
+a new one. The host agent calls it (host_agent/trust.py).
 """
 
 from __future__ import annotations
