@@ -14,7 +14,7 @@ from host_agent.strict import strict_object
 from policy_lake.errors import InputError
 from policy_lake.exit_record import ExitRecord
 from policy_lake.files import atomic_write, read_outside
-from policy_lake.plain import from_plain, to_plain
+from verifier_vm.tokens.records import from_plain, to_plain
 
 BREAKERS, EXITS = "breakers.json", "exits"
 MOST_BREAKERS, MOST_EXITS = 256, 100

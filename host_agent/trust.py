@@ -10,20 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from host_agent.config import Config
 from host_agent.kernel import Kernel
 from host_agent.protocol import RefusedError
 from policy_lake.files import atomic_write, atomic_write_together, scratch
-from verifier_vm.tokens.audit_log import HEAD, LOG, Log, read_log
+from verifier_vm.tokens.audit_log import HEAD, LOG, read_log
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.consume import consume_token
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.host_state import STATE, create_host_state, read_host_state
-from verifier_vm.tokens.public_key import PUBLIC, read_public_key
+from verifier_vm.tokens.public_key import TrustedKey
 from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, read_revocations
 from verifier_vm.tokens.terms import RolloutStage, Token
+from verifier_vm.tokens.trust import read_trust, trusted_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,7 @@ class Trust:
 
     def revoked(self, token: Token) -> str:
         """Why the token of what is attached no longer holds; empty if it does, or no list can be read."""
-        found = self._newest(read_public_key(self._config.trust / PUBLIC)).find(
-            nonce=token.nonce, object_sha256=token.object_sha256
-        )
+        found = self._newest(trusted_key(self._config.trust)).find(nonce=token.nonce, object_sha256=token.object_sha256)
         return found.reason if found else ""
 
     def renew(self, *, revocations: Mapping[str, Any] | None, log: bytes | None, head: Mapping[str, Any] | None) -> int:
@@ -84,7 +81,7 @@ class Trust:
 
         TokenError with OLD_REVOCATIONS or OTHER_LOG for older ones; RefusedError for one of log and head alone.
         """
-        key, seen = read_public_key(self._config.trust / PUBLIC), read_host_state(self.state)
+        key, seen = trusted_key(self._config.trust), read_host_state(self.state)
         if (log is None) != (head is None):
             raise RefusedError("bad_request", "trust: a log comes with its head, and a head with its log")
         if revocations is not None:
@@ -96,7 +93,7 @@ class Trust:
             atomic_write(self._config.trust / REVOCATIONS, json.dumps(revocations).encode(), durable=True, mode=0o644)
         return self._newest(key).version
 
-    def _take_log(self, key: Ed25519PublicKey, log: bytes, head: bytes) -> None:
+    def _take_log(self, key: TrustedKey, log: bytes, head: bytes) -> None:
         with scratch("trust") as work:
             (Path(work) / LOG).write_bytes(log)
             (Path(work) / HEAD).write_bytes(head)
@@ -109,22 +106,19 @@ class Trust:
             {self._config.trust / LOG: log, self._config.trust / HEAD: head}, durable=True, mode=0o644
         )
 
-    def _version(self, key: Ed25519PublicKey) -> int:
+    def _version(self, key: TrustedKey) -> int:
         path = self._config.trust / REVOCATIONS
         return read_revocations(path, key).version if path.exists() else 0
 
-    def _newest(self, key: Ed25519PublicKey) -> RevocationList:
+    def _newest(self, key: TrustedKey) -> RevocationList:
         least = max(read_host_state(self.state).revocations, 1)
         return read_revocations(self._config.trust / REVOCATIONS, key, minimum_version=least)
 
     def _known(self) -> dict[str, Any]:
-        key = read_public_key(self._config.trust / PUBLIC)
-        log: Log | None = None
-        if self._config.require_log or (self._config.trust / LOG).exists():
-            log = read_log(self._config.trust, key)
-        return {
-            "public_key": key, "revocations": read_revocations(self._config.trust / REVOCATIONS, key), "log": log
-        }  # fmt: skip
+        trust = read_trust(self._config.trust)
+        if self._config.require_log and trust.log is None:
+            raise TokenError(f"{self._config.trust / LOG}: this host wants the log, and it is not there", Code.LOG_GONE)
+        return trust.given()
 
     def _what(self, wanted: Wanted) -> Attachment:
         host = self._kernel.host()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The project's glossary: the records that every other package speaks in.
 
-Plain frozen data, units in the names; of ours it imports leaves alone (codes, coverage, topology, plain). `to_json`
-and `from_json` carry a record over any wire.
+Plain frozen data, units in the names; of ours it imports codes.py and coverage.py alone. `to_json` and `from_json`
+carry a record over any wire.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 
 from policy_lake.codes import Code
 from policy_lake.coverage import Coverage
-from policy_lake.plain import from_plain, to_plain
 from policy_lake.topology import Topology
 
 KnobValue = int | float | str | bool
@@ -205,25 +204,20 @@ Record = TypeVar("Record")
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as JSON-ready data; tuples become lists."""
-    adapter = _adapter(type(record))
-    return dict(adapter.dump_python(record, mode="json") if adapter else to_plain(record))
+    return dict(_adapter(type(record)).dump_python(record, mode="json"))
 
 
 def from_json(kind: type[Record], data: dict[str, Any]) -> Record:
-    """The record that `to_json` made; unknown fields are dropped, wrong ones a ValueError (pydantic's is one)."""
-    adapter = _adapter(kind)
-    return typing.cast(Record, adapter.validate_python(data) if adapter else from_plain(kind, data))
+    """The record that `to_json` made; unknown fields are dropped, wrong ones a ValidationError."""
+    return typing.cast(Record, _adapter(kind).validate_python(data))
 
 
 _ADAPTERS: dict[Any, Any] = {}  # making one takes some 4 ms, two hundred times what using it does
 
 
 def _adapter(kind: Any) -> Any:
-    """Pydantic's adapter; None on a host, which has the standard library alone (plain.py then takes its place)."""
     if kind not in _ADAPTERS:
-        try:
-            from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
-        except ModuleNotFoundError:
-            return None
+        from pydantic import TypeAdapter  # 0.3 s that `schedcp --help` must not pay
+
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

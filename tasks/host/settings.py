@@ -113,9 +113,7 @@ class Settings(BaseSettings):
     build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
-    @field_validator(
-        "data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates", "verifier"
-    )
+    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates", "verifier")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.

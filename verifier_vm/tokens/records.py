@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -43,16 +44,17 @@ def from_plain(kind: type[Record], data: Any) -> Record:
 @cache
 def _reader(kind: Any) -> Reader:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return _one_of(arguments)
     if origin in (typing.Union, types.UnionType):
         return _optional(kind, arguments)
-    if origin is tuple:
-        return _tuple(arguments)
-    if origin is dict:
-        return _dict(arguments[1])
+    made: dict[Any, Callable[[], Reader]] = {
+        Literal: lambda: _one_of(arguments), tuple: lambda: _tuple(arguments), dict: lambda: _dict(arguments[1])
+    }  # fmt: skip
+    if origin in made:
+        return made[origin]()
     if dataclasses.is_dataclass(kind):
         return _record(kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind
     plain = {str: _text, int: _whole, float: _number, bool: _yes_or_no, datetime: _time}
     if kind not in plain:
         raise TypeError(f"{kind} is of no kind that is read from JSON")
