@@ -476,7 +476,9 @@ def test_when_the_disk_fills_up_it_is_taken_off_all_the_same(host: FakeHost, mon
             patch.setattr(chain, "write_all", full)
             await here.ask("lease", lease=0)  # something to write down
             await here.until(lambda: host.state == "disabled" and here.agent.on is None)
-            assert here.agent.counts.reverts["not_recorded"] == 1
+            await here.until(lambda: here.agent.counts.reverts["not_recorded"] == 1)
+            async with here.agent.lock:  # until it is through with it
+                pass
         assert (await here.ask("status"))["records_ok"] is False
         assert await here.agent.record("resume") and here.agent.journal.healthy
 
