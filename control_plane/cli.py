@@ -13,6 +13,7 @@ from control_plane.bench_suite_app import bench_suite
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
 from control_plane.fleet_app import fleet_app
+from control_plane.host_app import host_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
-    "fleet": fleet_app, "verifierd": verifierd_app,
+    "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)

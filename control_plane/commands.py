@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "verify": (
         "schedcp verify mine.bpf.c",
         "schedcp verify mine.bpf.c -I include --knob slice_ns=2000000 --all",
+        "schedcp verify mine.bpf.c --for web1.json",
         "schedcp verify mine.bpf.c --tier full --require cgroups -w batch",
     ),
     "score": (
@@ -59,6 +60,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "machines": ("schedcp machines", "schedcp machines show desktop", "schedcp machines --json"),
     "machines show": ("schedcp machines show server --cpus 16", "schedcp machines show mine.toml"),
     "machine measure": ("schedcp machine measure -o mine.toml",),
+    "host describe": ("schedcp host describe -o web1.json",),
     "token show": ("schedcp token show mine.dsse.json",),
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),

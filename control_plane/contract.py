@@ -14,7 +14,7 @@ from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
-from control_plane import verifierd_ask as v
+from control_plane import verifier_outputs as v
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
@@ -31,6 +31,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "fleet restart": (f.FleetHostOutput, 1),
     "fleet status": (f.FleetOutput, 1),
     "fleet up": (f.FleetOutput, 1),
+    "host describe": (v.HostDescribeOutput, 1),
     "lake rebuild": (o.LakeRebuildOutput, 1),
     "lake search": (o.LakeSearchOutput, 1),
     "lake show": (o.LakeShowOutput, 2),

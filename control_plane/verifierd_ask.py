@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import base64
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from control_plane.output import escape, out, print_json
+from control_plane.verifier_outputs import VerifierEvidenceOutput, VerifierStatusOutput, VerifierTrustOutput
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, atomic_write_together
 from tasks.host.settings import load_settings
@@ -18,35 +18,6 @@ from verifier_vm.tokens.audit_log import HEAD, LOG, read_log
 from verifier_vm.tokens.client import request_of_service
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.revocation import REVOCATIONS
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierStatusOutput:
-    """A verifier service that answers: its process, what it is at, and how many requests it has done."""
-
-    pid: int
-    busy: int
-    waiting: int
-    done: int
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierTrustOutput:
-    """What was written for a host, and the key that it will trust; `signed_by` is service or lab."""
-
-    directory: str
-    key_id: str
-    signed_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierEvidenceOutput:
-    """The evidence of a digest: its size, where it was written, and, of a list, its files' digests by their names."""
-
-    digest: str
-    size_bytes: int
-    output: str
-    files: dict[str, str]
 
 
 def status_command(*, as_json: bool) -> None:

@@ -149,7 +149,8 @@ def verified(
     The signer may refuse for a reason of its own, or fail: the verdict holds then, and `no_token` says why. A key
     store that cannot be used (KeyFileError) is told before any work.
     """
-    from tasks.tokens.issue import Answer, ask_verifier, audience, check_key_store
+    from tasks.host.audience import audience
+    from tasks.tokens.issue import Answer, ask_verifier, check_key_store
     from tasks.tokens.work import Measure, Work
     from verifier_vm.tokens.errors import TokenError
     from verifier_vm.tokens.request import Says

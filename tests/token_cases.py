@@ -21,7 +21,8 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.model import Finding, Stage, Verdict
 from policy_lake.scores import Pair, Ratio, Score
 from policy_lake.topology import HostCpus, Topology
-from tasks.tokens.issue import audience, keep_token
+from tasks.host.audience import audience
+from tasks.tokens.issue import keep_token
 from tasks.verify import Verified
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.audit_log import read_log

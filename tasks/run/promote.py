@@ -17,12 +17,13 @@ from policy_lake.model import Candidate, Lesson, Verdict
 from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.show import logger
+from tasks.host.audience import audience
 from tasks.host.spans import Span
 from tasks.plan import describe
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
-from tasks.tokens.issue import ask_verifier, audience
+from tasks.tokens.issue import ask_verifier
 from tasks.tokens.work import Measure, Work
 from tasks.trial.build import is_found_by_id
 from tasks.trial.drive import RunStore

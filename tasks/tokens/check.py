@@ -19,8 +19,9 @@ from policy_lake.host_cpus import read_host_cpus
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
 from policy_lake.topology import HostCpus
+from tasks.host.audience import audience
 from tasks.host.settings import Settings
-from tasks.tokens.issue import audience, report_path
+from tasks.tokens.issue import report_path
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.knobs import read_knobs
 from verifier_vm.tokens.audit_log import LOG, Log, read_log

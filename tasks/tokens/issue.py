@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import os
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.files import atomic_write_together
+from policy_lake.host_file import read_host_file
 from policy_lake.model import Verdict, from_json, to_json
 from policy_lake.scores import Score
 from policy_lake.show import logger
@@ -35,7 +35,6 @@ from verifier_vm.tokens.files import private_directory
 from verifier_vm.tokens.report import report_of
 from verifier_vm.tokens.request import Says
 
-MACHINE_ID = Path("/etc/machine-id")
 OTHER_STORE = "mend it, or name another place in SCHEDCP_KEY_STORE"
 log = logger(__name__)
 SUFFIX, REPORT_SUFFIX = ".dsse.json", ".report.json"
@@ -84,7 +83,7 @@ def ask_verifier(
     # What is wrong with the input is told at once, and here: nobody has to be asked for that.
     read_given(file, linked=linked, include_dirs=include, knobs=work.knobs, sets=work.sets)
     if service:
-        given: dict[str, Any] = {**packed(file, linked, include), "include": ()}
+        given: dict[str, Any] = {**packed(file, linked, include), "include": (), **_for_host(settings)}
     else:
         given = {"file": str(file)}  # the verifier's process has this working directory, too
     work = replace(work, settings=dict(chosen_settings(settings, service=service)), **given)
@@ -111,6 +110,16 @@ def ask_verifier(
     if service:
         keep_object(done.object_data, settings)
     return Answer(done, keep_token(answer["token"], done, settings, policy=says.policy))
+
+
+def _for_host(settings: Settings) -> dict[str, str]:
+    """What a service has to know of the host that a token is for, if that is another than its own."""
+    if settings.for_host is None:
+        return {}
+    host = read_host_file(settings.for_host)
+    like = host.cpus.like_it()
+    words = f"cpus={like.cpus},llcs={like.llcs},smt={like.smt},nodes={like.nodes}" if like else ""
+    return {"on_types": host.btf_sha256, "like": words}
 
 
 def keep_token(signed: dict[str, Any], done: Verified, settings: Settings, *, policy: str = "") -> Path:
@@ -148,20 +157,6 @@ def _verified(result: dict[str, Any], file: Path | None) -> Verified:
 def report_path(token: Path) -> Path:
     """Where the report of the token at a path lies."""
     return token.with_name(token.name.removesuffix(SUFFIX) + REPORT_SUFFIX)
-
-
-def audience(settings: Settings) -> str:
-    """The host that tokens are for: SCHEDCP_AUDIENCE, else derived from its machine id, which itself stays private."""
-    if settings.audience:
-        return settings.audience
-    try:
-        machine = MACHINE_ID.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        machine = ""
-    # An image that was copied before its first boot has an empty id, or the word "uninitialized".
-    if len(machine) != 32:
-        return f"host:{platform.node()}"
-    return f"machine:{hashlib.sha256(f'schedcp {machine}'.encode()).hexdigest()[:32]}"
 
 
 def _file_name(policy: str) -> str:

@@ -20,9 +20,11 @@ from policy_lake.files import SCRATCH, read_outside
 from policy_lake.limits import SEED, check_pairs
 from policy_lake.model import from_json
 from policy_lake.scores import MeasurementPlan
+from policy_lake.topology import parse_topology
 from tasks.host.settings import Settings, load_settings
 from tasks.trial.parts import OBJECT_LIMIT
 from verifier_vm.judge.suite import SuiteTier
+from verifier_vm.machine.kernel import find_kernel
 
 HEADERS, MOST_HEADERS, HEADER_BYTES = (".h", ".hpp", ".inc"), 256, 4 << 20
 # Of the settings, what a service lets its clients choose: nothing that names a place, a program or a time-out of it.
@@ -57,7 +59,8 @@ class Work:
     """A policy with all that belongs to it, as `verify` takes it; what is not given has its default.
 
     `sent` holds contents in base64 by DIRECTORY/NAME; `file` and `linked` are names of it, or else paths on this host.
-    `kernel_sha256` and `btf_sha256` name the kernel that it has to be verified on; empty: the verifier's own.
+    `on_types`, of a service, is the BTF digest of the kernel to verify on, and `like` the CPUs of the host that it is
+    for; empty: the service's own.
     """
 
     file: str
@@ -73,6 +76,8 @@ class Work:
     minimize: bool = False
     plots: str = ""
     measure: Measure | None = None
+    on_types: str = ""
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,14 @@ def settings_of(work: Work, *, service: bool) -> Settings:
     """A service's own settings with what the work may choose of them, else the caller's; InputError for others."""
     if service and (other := sorted(set(work.settings) - OFFERED)):
         raise InputError(f"the verifier service lets nobody choose {other[0]}")
-    return load_settings(**work.settings)
+    settings = load_settings(**work.settings)
+    changes: dict[str, Any] = {}
+    if work.like:
+        parse_topology(work.like, "like")
+        changes["topologies"] = f"{settings.topologies} {work.like}".strip()
+    if work.on_types:
+        changes["kernel"] = find_kernel(settings.cache_dir, "that was asked for", work.on_types)
+    return settings.model_copy(update=changes) if changes else settings
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from token_cases import SCORE, STAGES, kept_token, payload, sha
 from control_plane import cli
 from policy_lake.model import Verdict
 from policy_lake.topology import HostCpus
+from tasks.host import audience as audiences
 from tasks.host.settings import Settings
-from tasks.tokens import issue
 from tasks.tokens.check import HOST_BTF
 from tasks.tokens.issue import report_path
 from verifier_vm.tokens.audit_log import LOG
@@ -266,14 +266,14 @@ def test_a_list_older_than_the_log_beside_it_is_refused(refused, schedcp, data, 
 
 @pytest.mark.parametrize("content", ["", "uninitialized\n", None])
 def test_a_host_without_a_machine_id_is_known_by_its_name(content, tmp_path, monkeypatch):
-    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(audiences, "MACHINE_ID", tmp_path / "machine-id")
     if content is not None:
         (tmp_path / "machine-id").write_text(content)
-    assert issue.audience(Settings(audience="")) == f"host:{platform.node()}"
+    assert audiences.audience(Settings(audience="")) == f"host:{platform.node()}"
     (tmp_path / "machine-id").write_text("ab" * 16 + "\n")
-    known = issue.audience(Settings(audience=""))
+    known = audiences.audience(Settings(audience=""))
     assert known.startswith("machine:") and "ab" * 16 not in known
-    assert issue.audience(Settings(audience="mine")) == "mine"
+    assert audiences.audience(Settings(audience="mine")) == "mine"
 
 
 def test_a_policys_name_stays_inside_the_token_directory(data):

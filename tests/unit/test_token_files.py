@@ -13,9 +13,10 @@ import pytest
 from token_cases import SCORE, STAGES, sha
 
 from policy_lake.model import Verdict
+from tasks.host import audience as audiences
+from tasks.host.audience import audience
 from tasks.host.settings import Settings
-from tasks.tokens import issue
-from tasks.tokens.issue import audience, check_key_store, keep_token, report_path
+from tasks.tokens.issue import check_key_store, keep_token, report_path
 from tasks.verify import Verified
 from verifier_vm.tokens.errors import KeyFileError
 
@@ -75,7 +76,7 @@ def test_a_key_store_that_cannot_be_used_is_told_before_any_work(
 def test_a_host_without_a_machine_id_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: bytes | None
 ) -> None:
-    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(audiences, "MACHINE_ID", tmp_path / "machine-id")
     if machine is not None:
         (tmp_path / "machine-id").write_bytes(machine)
     assert audience(Settings(audience="")) == f"host:{platform.node()}"
@@ -84,7 +85,7 @@ def test_a_host_without_a_machine_id_has_its_name(
 def test_a_machine_id_stays_private_and_an_audience_that_is_given_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(audiences, "MACHINE_ID", tmp_path / "machine-id")
     (tmp_path / "machine-id").write_text("a" * 32 + "\n")
     derived = sha256(b"schedcp " + b"a" * 32).hexdigest()[:32]
     assert audience(Settings(audience="")) == f"machine:{derived}" and audience(Settings(audience="mine")) == "mine"

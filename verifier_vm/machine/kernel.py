@@ -64,6 +64,25 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
     return kernel
 
 
+def find_kernel(cache_dir: Path, release: str, btf_sha256: str, *, sha256: str = "") -> Path:
+    """The image of the kernel with these types, and of this digest where one is given, among those prepared here.
+
+    InputError, with what to do, where there is none.
+    """
+    for described in sorted((cache_dir / "kernels").glob("*/kernel.json")):
+        try:
+            known = _load(described.parent)
+        except (InfraError, OSError, ValueError, KeyError, TypeError):
+            continue
+        if known.btf_sha256 == btf_sha256 and sha256 in ("", known.sha256):
+            return known.image
+    name = release[:80]
+    raise InputError(
+        f"the kernel {name} (types {btf_sha256[:16]}…) is not here: copy that host's /boot/vmlinuz-{name}, and run "
+        "`SCHEDCP_KERNEL=FILE schedcp doctor` once, which keeps it"
+    )
+
+
 def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
     """Fetch the newest sched_ext kernel that the machine's mirror has, once; `progress` gets a line a step."""
     try:
