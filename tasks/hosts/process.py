@@ -40,9 +40,10 @@ class Running:
 
 
 def start(directory: Path, command: Sequence[str], *, pass_fds: Sequence[int] = ()) -> Running:
-    """Start the command in the directory as a session of its own, recorded there; InfraError in its own words.
+    """Start the command in the directory as a session of its own, recorded there; InfraError where it is not.
 
-    Nothing of this process is left with it but `pass_fds`: no terminal, no lock, no key.
+    A QEMU that then does not like its options ends a moment later: `find` and `last_words` tell. Nothing of this
+    process is left with it but `pass_fds`: no terminal, no lock, no key.
     """
     pid_file = directory / PID_FILE
     pid_file.unlink(missing_ok=True)

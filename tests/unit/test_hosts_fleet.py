@@ -89,7 +89,9 @@ def test_what_is_to_be_trusted_is_given_with_the_first_start_alone(hosts, tmp_pa
     (tmp_path / "trust" / "signing.pub").write_text("key")
     fleet.up(replace(ORDER, hosts=1), settings, quiet, trust=tmp_path / "trust")
     fleet.restart("fleet-1", settings, quiet)
-    assert [json.loads(given) for given in fakes.given["fleet-1"]] == [["etc/schedcp/trust/signing.pub"], []]
+    fleet.down("fleet", settings, keep=True)
+    fleet.up(replace(ORDER, hosts=1), settings, quiet, trust=tmp_path / "trust")
+    assert [json.loads(given) for given in fakes.given["fleet-1"]] == [["etc/schedcp/trust/signing.pub"], [], []]
     with pytest.raises(InputError, match="nowhere: cannot be read"):
         fleet.up(ORDER, settings, quiet, trust=tmp_path / "nowhere")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,10 +69,20 @@ def test_nothing_of_the_starter_is_left_with_it_but_what_is_passed(place: Path) 
     assert "passed" in names and "held" not in names
 
 
-def test_a_command_that_ends_at_once_is_told_in_its_own_words(place: Path) -> None:
-    with pytest.raises(InfraError, match=r"QEMU did not start: .*no-such-program"):
+def test_one_that_cannot_even_say_who_it_is_is_not_started(place: Path) -> None:
+    (place / f"{PID_FILE}.new").mkdir()
+    with pytest.raises(InfraError, match=r"QEMU did not start: .*pid.new"):
+        start(place, ["touch", "ran"])
+    assert find(place) is None and not (place / "ran").exists()
+
+
+def test_a_command_that_ends_at_once_is_found_no_more_and_has_its_last_words(place: Path) -> None:
+    with contextlib.suppress(InfraError):  # whether it had ended when it was first looked for is up to this machine
         start(place, ["no-such-program-of-any-kind"])
-    assert find(place) is None
+    limit = time.monotonic() + 10
+    while find(place) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert find(place) is None and "no-such-program" in process.last_words(place)
 
 
 @pytest.mark.parametrize("change", ["started", "boot", "pid"])
