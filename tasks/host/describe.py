@@ -9,9 +9,9 @@ from pathlib import Path
 
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
+from policy_lake.host_cpus import read_host_cpus
 from policy_lake.host_file import HostFile, features_in, read_host_file
 from tasks.host.audience import audience
-from tasks.host.cpus import read_host_cpus
 from tasks.host.settings import Settings
 from verifier_vm.machine.kernel import find_kernel
 
