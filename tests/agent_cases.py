@@ -28,6 +28,8 @@ from host_agent.protocol import RefusedError, Request, read_request
 from host_agent.sample import Sample
 from host_agent.scx_loader import ScxLoader
 from host_agent.watch import Watcher
+from verifier_vm.tokens.public_key import read_public_key
+from verifier_vm.tokens.trust import ALLOW_LAB
 
 SHOWN = {
     "kernel/sched_ext/state": "disabled", "kernel/sched_ext/enable_seq": "4", "kernel/sched_ext/hotplug_seq": "0",
@@ -64,6 +66,8 @@ class FakeHost:
     def share(self) -> None:
         for name in ("signing.pub", "revoked.dsse.json", "log.jsonl", "log.head.json"):
             shutil.copy2(self.keys / name, self.root / "trust" / name)
+        trust = self.root / "trust"
+        (trust / ALLOW_LAB).write_text(read_public_key(trust / "signing.pub").id + "\n")
 
     def token(self, **changes: Any) -> bytes:
         envelope = issue(self.keys, **changes)
