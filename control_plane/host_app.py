@@ -10,7 +10,7 @@ import typer
 
 from control_plane.options import Json
 
-host_app = typer.Typer(help="This host as a verifier elsewhere has to know it.", no_args_is_help=True)
+host_app = typer.Typer(help="A host as a verifier elsewhere has to know it.", no_args_is_help=True)
 
 
 @host_app.callback()
@@ -20,10 +20,13 @@ def host() -> None:
 
 @host_app.command("describe")
 def host_describe(
+    host: Annotated[
+        str, typer.Argument(help="One whose agent is asked (fleet-1, NAME@ADDRESS:PORT).  [default: this host]")
+    ] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The host file to write.")] = None,
     json: Json = False,
 ) -> None:
     """Write kernel release, digests of its image and types, CPUs and what its sched_ext can do, for `verify --for`."""
     from control_plane.host import describe_command
 
-    describe_command(output, as_json=json)
+    describe_command(host, output, as_json=json)

@@ -63,7 +63,14 @@ def written(host: HostFile) -> str:
 def read_host_file(path: Path) -> HostFile:
     """The host that a file tells of; InputError that names the file and what is wrong with it."""
     try:
-        data: Any = json.loads(read_outside(path, HOST_FILE_BYTES))
+        return host_of(json.loads(read_outside(path, HOST_FILE_BYTES)))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a host file of `schedcp host describe`: {_fault(error)}") from error
+
+
+def host_of(data: Any) -> HostFile:
+    """The host that JSON tells of, whoever wrote it; ValueError that says what is wrong with it."""
+    try:
         if unknown := sorted(set(data) - {field.name for field in fields(HostFile)}):
             raise ValueError(f"{unknown[0]!r} is no member of a host file")
         if data.get("v") != 1:
@@ -71,8 +78,8 @@ def read_host_file(path: Path) -> HostFile:
         cpus = HostCpus(**data["cpus"])
         host = HostFile(**{**data, "cpus": cpus, "features": tuple(data.get("features", ()))})
         _check(host)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not a host file of `schedcp host describe`: {_fault(error)}") from error
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(_fault(error)) from error
     return host
 
 

@@ -23,7 +23,7 @@ from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
 FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "host_agent", "policy_lake", "tasks", "verifier_vm")
-SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh")
+SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh", ".service")
 # They need the checkout: its tests, its docs, its Makefile.
 WITHOUT = (
     "control_plane/bench", "control_plane/face", "control_plane/setup.sh", "control_plane/write_schemas.py",

@@ -48,7 +48,7 @@ def host_files(name: str, certificates: Path, metric: str, cache_dir: Path, root
         "etc/hosts": f"127.0.0.1 localhost {name}\n",
         "etc/machine-id": hashlib.sha256((certificates / f"{name}{CERTIFICATE}").read_bytes()).hexdigest()[:32] + "\n",
         "etc/sysusers.d/schedcp.conf": "g schedcp -\n",
-        "etc/schedcp/agent.toml": _configuration(metric),
+        "etc/schedcp/agent.toml": _configuration(name, metric),
     }
     files = {path: (content.encode(), 0o644) for path, content in text.items()}
     for path, source in ((f"{TLS}/ca.pem", AUTHORITY), (f"{TLS}/host.pem", name)):
@@ -92,8 +92,15 @@ def archive(files: Files) -> bytes:
     return out.getvalue()
 
 
-def _configuration(metric: str) -> str:
+def audience_of(fleet: str) -> str:
+    """The audience of a fleet's hosts: all of them are meant by one token."""
+    return f"fleet:{fleet}"
+
+
+def _configuration(name: str, metric: str) -> str:
     return f"""# Made by `schedcp fleet up`; given anew with each start.
+audience = "{audience_of(name.rpartition("-")[0])}"
+
 [tls]
 host = "0.0.0.0"
 port = {AGENT_PORT}

@@ -25,18 +25,22 @@ def open_spec(spec: RolloutSpec) -> Opened:
 
 
 def channel_of(host: str, settings: Settings) -> tuple[str, Channel]:
-    """A host's name and how to ask its agent: `fleet-1`, or `web-1@10.0.0.7:7373` by SCHEDCP_CERTIFICATES.
+    """A host's name and how to ask its agent. InputError as of `address_of_host`."""
+    address = address_of_host(host, settings)
+    return address.host, partial(ask, address)
+
+
+def address_of_host(host: str, settings: Settings) -> Address:
+    """Where a host's agent is: `fleet-1`, or `web-1@10.0.0.7:7373` by SCHEDCP_CERTIFICATES.
 
     InputError for one that is neither.
     """
     if "@" not in host:
-        return host, partial(ask, address_of(host, settings))
+        return address_of(host, settings)
     known = _ELSEWHERE.fullmatch(host)
     if not known or not 0 < int(known[3]) < 1 << 16:
         raise InputError(f"host '{host[:80]}': a host elsewhere is NAME@ADDRESS:PORT")
     certificates = settings.certificates
     if certificates is None or not certificates.is_dir():
-        raise InputError(
-            f"host {known[1]}: set SCHEDCP_CERTIFICATES to the directory with our certificate for its agent"
-        )
-    return known[1], partial(ask, Address(known[1], int(known[3]), certificates, known[2]))
+        raise InputError(f"host {known[1]}: set SCHEDCP_CERTIFICATES to the directory with our certificate")
+    return Address(known[1], int(known[3]), certificates, known[2])

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.statistics import outcome_text
 from policy_lake.doing import doing
 from policy_lake.errors import SchedcpError
-from policy_lake.files import SCRATCH
+from policy_lake.files import scratch
 from policy_lake.model import Candidate, Lesson, Verdict
 from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan, Score
@@ -74,7 +73,7 @@ def _signed(scope: Scope, best: Score, winner: Candidate, on_refusal: Callable[[
     )
     doing("learn: the verifier looks at %s itself, and measures it", name)
     try:
-        with TemporaryDirectory(prefix=f"{SCRATCH}winner-") as made:
+        with scratch("winner") as made:
             source = Path(made) / f"{_plain(winner.policy)}.bpf.c"
             source.write_text(winner.source, encoding="utf-8")
             work = Work(str(source), knobs=dict(winner.knob_values), tier=tier, measure=measure)

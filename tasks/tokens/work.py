@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from policy_lake.errors import InputError
-from policy_lake.files import SCRATCH, read_outside
+from policy_lake.files import read_outside, scratch
 from policy_lake.limits import SEED, check_pairs
 from policy_lake.model import from_json
 from policy_lake.scores import MeasurementPlan
@@ -122,7 +121,7 @@ def unpacked(work: Work) -> Iterator[Files]:
     if not work.sent:
         yield Files(Path(work.file), tuple(map(Path, work.linked)), tuple(map(Path, work.include)))
         return
-    with TemporaryDirectory(prefix=f"{SCRATCH}work-") as made:
+    with scratch("work") as made:
         place = Path(made)
         for name, text in work.sent.items():
             (place / _plain(name)).parent.mkdir(parents=True, exist_ok=True)

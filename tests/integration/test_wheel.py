@@ -96,13 +96,16 @@ def test_the_command_that_mends_is_one_that_a_wheel_has(installed):
 def test_the_processes_that_it_starts_are_its_own(installed):
     """The signer by its module's name, the parser by the packages above it: neither is called what it is here."""
     program = (
-        "from schedcp.verifier_vm.tokens import client; from schedcp.verifier_vm.source.parser_process import *; "
-        "from schedcp.bpf.library import policy; print(client.SIGNER, client.ROOT); "
+        "from schedcp.verifier_vm.tokens import client, verifying; "
+        "from schedcp.verifier_vm.source.parser_process import *; "
+        "from schedcp.bpf.library import policy; print(client.SIGNER, verifying.WORKER, client.ROOT); "
         "print(sorted(ask_parser({'source': policy('fifo').source, 'flags': []}, (), 30)))"
     )
     done = run(installed, program)
     here = run(ROOT, program.replace("schedcp.", ""))
-    assert done.stdout.splitlines()[0] == f"schedcp.verifier_vm.tokens.signer {installed}", done.stderr
+    assert (
+        done.stdout.splitlines()[0] == f"schedcp.verifier_vm.tokens.signer schedcp.tasks.tokens.worker {installed}"
+    ), done.stderr
     assert done.stdout.splitlines()[1:] == here.stdout.splitlines()[1:] != [], here.stderr
 
 

@@ -28,7 +28,7 @@ from verifier_vm.tokens.request import Observed, read_observed
 
 Tell = Callable[[dict[str, Any]], None]
 ROOT = Path(__file__).resolve().parents[__name__.count(".")]
-WORKER = f"{__name__.removesuffix('verifier_vm.tokens.verifying')}tasks.tokens.worker"
+WORKER = ".".join((*__name__.split(".")[:-3], "tasks", "tokens", "worker"))
 # The interpreter is isolated from what the environment or the working directory would have it import; ours is added
 # last, so that nothing in it stands before the standard library.
 START = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
