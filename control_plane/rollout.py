@@ -29,13 +29,13 @@ MOST_HOSTS = 1000
 
 def rollout_command(
     tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
-    seed: int, as_json: bool,
+    seed: int, trust: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the rollout; the exit status is 0 for a promotion, 3 where it was refused or taken back, 1 otherwise."""
     from flows.local_rollout import run_rollout
     from tasks.host.interrupts import interruptible
 
-    spec = _spec(tokens, object_file, plan, hosts, settings, on_doubt=on_doubt, seed=seed)
+    spec = _spec(tokens, object_file, plan, hosts, settings, on_doubt=on_doubt, seed=seed, trust=trust)
     with shown(err(), "starting", level=logging.INFO), interruptible():
         done = run_rollout(spec)
     if as_json:
@@ -49,7 +49,7 @@ def rollout_command(
 
 def _spec(
     tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
-    seed: int,
+    seed: int, trust: Path | None,
 ) -> RolloutSpec:  # fmt: skip
     """All that can be wrong is told before anything is started. InputError, TokenError."""
     if on_doubt not in get_args(OnDoubt):
@@ -66,7 +66,7 @@ def _spec(
     spec = RolloutSpec(
         f"rollout-{uuid.uuid4().hex[:8]}", read_plan(plan), tuple(str(path.absolute()) for path in tokens),
         str(object_file.absolute()), tuple(hosts), first.policy, first.workload, first.arguments,
-        "ask" if on_doubt == "ask" else "stop", seed,
+        str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
     )  # fmt: skip
     order_of(spec)
     return spec

@@ -21,6 +21,12 @@ def rollout(
     object_file: Annotated[Path, typer.Option("--object", help="The policy.bpf.o that they are for.")],
     plan: Annotated[Path, typer.Option("--plan", help="Steps, metrics and limits, a TOML file (docs/rollout.md).")],
     host: Hosts,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of `verifierd trust`, which hosts are told of first.  [default: our own key store]"
+        ),
+    ] = None,
     on_doubt: Annotated[
         str, typer.Option("--on-doubt", metavar="ask|stop", help="Pause for a person in the Prefect UI, or end there.")
     ] = "ask",
@@ -31,7 +37,9 @@ def rollout(
     from control_plane.rollout import rollout_command
 
     raise typer.Exit(
-        rollout_command(token, object_file, plan, host, chosen(), on_doubt=on_doubt, seed=seed, as_json=json)
+        rollout_command(
+            token, object_file, plan, host, chosen(), on_doubt=on_doubt, seed=seed, trust=trust, as_json=json
+        )
     )
 
 

@@ -51,13 +51,15 @@ class Channel(Protocol):
 class Order:
     """What is to be attached: object, knobs as the loader takes them, and the tokens.
 
-    An attachment uses one up, on each host for itself; pauses do not.
+    An attachment uses one up, on each host for itself; pauses do not. `trust` is the request of that name, by which a
+    host learns of the log and the revocations since it last heard; empty where whoever runs it sees to that.
     """
 
     tokens: tuple[bytes, ...]
     image: bytes
     knobs: tuple[str, ...]
     lease_s: float = LEASE_S
+    trust: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class AgentHost:
     def try_out(self, step: Step) -> str:
         """See Host. What a step before attached is not tried again."""
         if not self._mode:
+            if self.order.trust:
+                self._asked("trust", **self.order.trust)
             told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), mode="shadow")
             self._ops = str(told.get("ops", ""))
         return self._ops

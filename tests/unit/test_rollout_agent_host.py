@@ -222,3 +222,13 @@ def test_a_window_without_a_sample_counts_for_nothing():
 def test_what_is_no_number_is_no_metric(value):
     agent = FakeAgent(metrics={"p99_us": 900.0, "odd": value})
     assert a_host(agent).window("baseline", 0, FULL, SHORT).values == {"p99_us": 900.0}
+
+
+def test_a_host_is_told_of_log_and_revocations_before_it_is_asked_to_take_a_token():
+    agent = FakeAgent()
+    agent.on_trust = lambda **given: {"revocations": 1}
+    told = {"log": "bG9n", "head": {"a": 1}, "revocations": {"b": 2}}
+    host = a_host(agent)
+    host.order = replace(host.order, trust=told)
+    host.try_out(FULL)
+    assert agent.asked[0] == ("trust", told) and agent.asked[1][0] == "attach"
