@@ -96,7 +96,8 @@ def test_the_command_that_mends_is_one_that_a_wheel_has(installed):
 def test_the_processes_that_it_starts_are_its_own(installed):
     """The signer by its module's name, the parser by the packages above it: neither is called what it is here."""
     program = (
-        "from schedcp.verifier_vm.tokens import client, verifying; from schedcp.verifier_vm.source.parser_process import *; "
+        "from schedcp.verifier_vm.tokens import client, verifying; "
+        "from schedcp.verifier_vm.source.parser_process import *; "
         "from schedcp.bpf.library import policy; print(client.SIGNER, verifying.WORKER, client.ROOT); "
         "print(sorted(ask_parser({'source': policy('fifo').source, 'flags': []}, (), 30)))"
     )
