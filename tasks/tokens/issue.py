@@ -107,9 +107,12 @@ def ask_verifier(
         return Answer(done, None, error)
     if answer["token"] is None:
         return Answer(done)
-    if service:
-        keep_object(done.object_data, settings)
-    return Answer(done, keep_token(answer["token"], done, settings, policy=says.policy))
+    try:
+        if service:
+            keep_object(done.object_data, settings)
+        return Answer(done, keep_token(answer["token"], done, settings, policy=says.policy))
+    except InfraError as error:  # of our disk, which takes nothing of the verdict
+        return Answer(done, None, error)
 
 
 def _for_host(settings: Settings) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_lake.doing import is_doing
-from policy_lake.errors import SchedcpError
+from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.model import to_json
 from policy_lake.scores import Score
 from tasks.host.interrupts import interruptible
@@ -72,11 +72,14 @@ def work_on(work: Work, settings: Settings, told: Told, *, service: bool) -> dic
     """The answer: `result` for the caller, and `observed`, what is to be signed, of an accepted policy."""
     with unpacked(work) as files:
         done = _verify(work, files, settings, told)
-    evidence, observed = "", None
+    evidence, observed, unsigned = "", None, None
     if done.verdict.accepted:
-        evidence = keep_evidence(settings.data_dir / "evidence", _evidence(work, done, told))
-        observed = _observed(work, done, settings, evidence)
-        keep_object(done.object_data, settings)
+        try:
+            evidence = keep_evidence(settings.data_dir / "evidence", _evidence(work, done, told))
+            keep_object(done.object_data, settings)
+            observed = _observed(work, done, settings, evidence)
+        except SchedcpError as error:  # a full disk takes nothing of the verdict
+            unsigned = _told_error(error)
     result = {
         "verdict": to_json(done.verdict), "clock": done.clock, "warning": done.warning, "machine": done.machine,
         "arguments": list(done.arguments), "evidence_sha256": evidence, "source": done.source if not service else "",
@@ -85,7 +88,7 @@ def work_on(work: Work, settings: Settings, told: Told, *, service: bool) -> dic
         "score": to_json(done.score) if done.score else None, "btf_sha256": done.btf_sha256,
         "object": base64.b64encode(done.object_data).decode(),
     }  # fmt: skip
-    return {"result": result, "observed": observed}
+    return {"result": result, "observed": observed, "unsigned": unsigned}
 
 
 def _verify(work: Work, files: Files, settings: Settings, told: Told) -> Verified:
@@ -147,13 +150,13 @@ def answer(data: Any, told: Told, *, service: bool) -> dict[str, Any]:
         work = read_work(data, service=service)
         return work_on(work, settings_of(work, service=service), told, service=service)
     except SchedcpError as error:
-        more = {"code": error.code} if isinstance(error, TokenError) else {}
-        return {
-            "error": str(error),
-            "exit_status": error.exit_status,
-            "key_file": isinstance(error, KeyFileError),
-            **more,
-        }
+        return _told_error(error)
+
+
+def _told_error(error: SchedcpError) -> dict[str, Any]:
+    more = {"code": error.code} if isinstance(error, TokenError) else {}
+    kinds = {"key_file": isinstance(error, KeyFileError), "infra": isinstance(error, InfraError)}
+    return {"error": str(error), "exit_status": error.exit_status, **kinds, **more}
 
 
 def main(arguments: list[str]) -> int:

@@ -178,6 +178,8 @@ def test_what_was_seen_and_does_not_suffice_is_refused_beside_the_result(tmp_pat
     assert verify(tmp_path / "keys")["refused"]["code"] == Code.INCOMPLETE
     sees({"result": {"verdict": "rejected"}, "observed": None})
     assert verify(tmp_path / "keys") == {"result": {"verdict": "rejected"}, "token": None, "refused": None}
+    sees({"result": {}, "observed": None, "unsigned": {"error": "full", "exit_status": 4}})
+    assert verify(tmp_path / "keys")["refused"] == {"error": "full", "exit_status": 4}
     lost = replace(SCORE, outcome="inconclusive", ratio=Ratio(1.0, (0.9, 1.1)))
     sees({"result": {}, "observed": to_json(seen(score=lost))})
     assert verify(tmp_path / "keys", {**SAYS, "must_win": True})["token"] is None

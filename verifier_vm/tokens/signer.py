@@ -8,6 +8,7 @@ process that the signer starts itself, over a descriptor that it opened (verifyi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -68,10 +69,10 @@ def verify(place: Place, data: Any, tell: Tell) -> dict[str, Any]:
         raise InputError("not a request to verify: it has `work` and `says`")
     refuse_made_up(data["work"])
     says = read_says(data["says"])
-    with open_key_store(place.directory, service=place.service):
-        pass  # one that cannot be used is told before the minutes of verifying
+    with contextlib.suppress(InfraError), open_key_store(place.directory, service=place.service):
+        pass  # one that cannot be used is told before the minutes of verifying; a full disk takes nothing of a verdict
     seen = verified(data["work"], service=place.service, limit_s=place.limit_s, tell=tell)
-    answer: dict[str, Any] = {"result": seen.result, "token": None, "refused": None}
+    answer: dict[str, Any] = {"result": seen.result, "token": None, "refused": seen.unsigned}
     observed = seen.observed
     won = observed is not None and observed.score is not None and observed.score.outcome == "win"
     if observed is None or (says.must_win and not won):

@@ -38,10 +38,14 @@ ENDING_S, LOOK_S = 12.0, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the verifier told last: its result for the caller, and, of an accepted policy, what is to be signed."""
+    """What the verifier told last: its result for the caller, and, of an accepted policy, what is to be signed.
+
+    `unsigned` is why it could not tell that, though it accepted the policy: it could not keep the evidence.
+    """
 
     result: dict[str, Any]
     observed: Observed | None
+    unsigned: dict[str, Any] | None = None
 
 
 def verified(work: dict[str, Any], *, service: bool, limit_s: float, tell: Tell) -> Seen:
@@ -80,7 +84,7 @@ def verified(work: dict[str, Any], *, service: bool, limit_s: float, tell: Tell)
     if "error" in last:
         _raise(last)
     observed = last.get("observed")
-    return Seen(last["result"], None if observed is None else read_observed(observed))
+    return Seen(last["result"], None if observed is None else read_observed(observed), last.get("unsigned"))
 
 
 def _listen(ours: socket.socket, until: float, tell: Tell) -> dict[str, Any] | None:
