@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write, read_outside
+from policy_lake.secrets import child_environment
 from tasks.hosts import process
 from tasks.hosts.process import Running
 from tasks.hosts.records import HostFile, write_host
@@ -45,7 +46,9 @@ def make_host(directory: Path, base: Path, host: HostFile) -> None:
     part = directory / f".{DISK}.part"
     command = ["cp", "--sparse=always", "--reflink=auto", str(base), str(part)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COPY_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COPY_S, check=False, env=child_environment()
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfraError(f"host {host.name}: its disk cannot be made: {error}") from error
     if done.returncode:

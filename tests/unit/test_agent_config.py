@@ -63,14 +63,14 @@ def test_a_slip_is_named_with_its_place(tmp_path: Path, text: str, named: str) -
 
 
 def test_the_audience_is_as_the_planner_derives_it(tmp_path: Path) -> None:
+    from tasks.host import audience
     from tasks.host.settings import load_settings
-    from tasks.tokens import issue
 
     (tmp_path / "id").write_text("0123456789abcdef" * 2 + "\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(issue, "MACHINE_ID", tmp_path / "id")
+        patch.setattr(audience, "MACHINE_ID", tmp_path / "id")
         patch.delenv("SCHEDCP_AUDIENCE", raising=False)
-        assert machine_audience(tmp_path / "id") == issue.audience(load_settings())
+        assert machine_audience(tmp_path / "id") == audience.audience(load_settings())
     assert machine_audience(tmp_path / "none").startswith("host:")
 
 
