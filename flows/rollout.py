@@ -12,6 +12,7 @@ from prefect import flow
 from prefect.flow_runs import apause_flow_run
 from prefect.input import RunInput
 
+from policy_lake.doing import doing
 from policy_lake.rollout import RolloutDone, StepDone
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
@@ -54,6 +55,7 @@ async def _course(spec: RolloutSpec, opened: Opened) -> RolloutDone:
             try:
                 answer: StepDone | Answer
                 if isinstance(item, Attempt):
+                    doing("step %s on its hosts", item.step.name)
                     answer = retryable(attempt_step, name=f"step-{item.step.name}")(item)
                     steps.append(answer)
                     await _publish(opened, steps)

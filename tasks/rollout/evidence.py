@@ -11,6 +11,10 @@ from policy_lake.lake import Lake
 from policy_lake.model import Lesson
 from policy_lake.records import Rollout as Record
 from policy_lake.rollout import End, Judgement, Reading, RolloutDone, RolloutPlan, Step, StepDone, Why, Window
+from policy_lake.show import logger
+from tasks.rollout.page import judgement_line
+
+log = logger(__name__)
 
 
 @dataclass(slots=True)
@@ -34,6 +38,8 @@ class Evidence:
         """Keep a block's windows."""
         self.record = replace(self.record, windows=(*self.record.windows, *windows))
         self.lake.put(self.record)
+        taken = 1 + max((window.block for window in windows), default=0)
+        log.info("step %s: %d of at most %d blocks; %s", step.name, taken, step.blocks, judgement_line(judgement))
 
     def end(self, done: RolloutDone) -> None:
         """Keep how it ended, and what a planner should know of it."""

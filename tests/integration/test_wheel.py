@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from setuptools import Distribution
-from wheel_build import FOLDERS, SUFFIXES, WITHOUT, BuildPy, WheelError, below_face, shipped_files
+from wheel_build import FOLDERS, MAKEFILE, SUFFIXES, WITHOUT, BuildPy, WheelError, below_face, shipped_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,8 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
 
 def test_every_kind_of_file_in_the_folders_is_shipped_or_known_not_to_be():
     listed = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {Path(name).suffix for name in listed.split()} <= {*SUFFIXES, ".md", ".typed"}
+    kinds = {Path(name).suffix or Path(name).name for name in listed.split()}
+    assert kinds <= {*SUFFIXES, MAKEFILE, ".md", ".typed"}
 
 
 def test_its_commands_answer(installed):

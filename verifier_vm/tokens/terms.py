@@ -54,7 +54,7 @@ class StageDigest:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """Limits that a token carries for a later rollout to take the policy off by; nothing enforces them yet.
+    """Limits by which a host's agent takes the policy off (host_agent/breaker.py).
 
     `stall_ms` is the longest that a runnable task may wait, `p99_ratio` the largest p99 over that of the baseline.
     """
