@@ -101,7 +101,8 @@ def test_show_says_what_is_allowed_and_what_is_not(schedcp, token):
     for words in (
         "allows: to load ljf", "with slice_us=500, long_comms=transcode", "host host-1", "does not allow: any other",
         "once, up to the rollout stage canary", "beware: cgroup weights and quotas", "SCHEDCP_SURVIVES",
-        "waits at most 5000 ms", "limits by which a host's agent takes it off", "last known good: the scheduler of the kernel",
+        "waits at most 5000 ms", "limits by which a host's agent takes it off",
+        "last known good: the scheduler of the kernel",
         "1.22x", "model some-model", "cost 0.0213 USD",
         "report beside it: as signed",
     ):  # fmt: skip
