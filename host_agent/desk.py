@@ -22,6 +22,7 @@ from host_agent.trust import Wanted
 from policy_lake.errors import InputError, SchedcpError
 from verifier_vm.tokens.errors import KeyFileError, TokenError
 
+CANARY_LEASE_S, LONGEST_CANARY_LEASE_S = 30.0, 600  # for which the control plane may be silent
 REFUSALS_A_MINUTE = 20  # that the audit log has in full; beyond, their number alone
 
 
@@ -102,6 +103,7 @@ class Desk:
         agent = self._agent
         if agent.on is None:
             raise RefusedError("not_attached", "nothing is attached")
+        _require_lease(lease_s, agent.on.grant.wanted.stage)
         agent.lend(lease_s)
         await agent.record("lease", lease_s=lease_s)
         return {"lease": lease_s}
@@ -111,6 +113,8 @@ class Desk:
         async with self._alone():
             image, mode = given["object"], cast(Mode, given.get("mode", "full"))
             wanted = Wanted(given["token"], hashlib.sha256(image).hexdigest(), given["knobs"], given["stage"])
+            lease_s = float(given.get("lease", CANARY_LEASE_S if wanted.stage == "canary" else 0))
+            _require_lease(lease_s, wanted.stage)
             self._require_free()
             if mode == "shadow":
                 return await self._shadow(wanted, image)
@@ -122,7 +126,7 @@ class Desk:
             token = await asyncio.to_thread(agent.trust.consume, wanted)
             base = given.get("p99_base_s")
             limits = {"p99_s": base * token.breaker.p99_ratio} if base else {}
-            grant = Grant(token, wanted, image, mode, cgroup, float(given.get("lease", 0)), limits)
+            grant = Grant(token, wanted, image, mode, cgroup, lease_s, limits)
             return await agent.put_on(grant)
 
     async def _shadow(self, wanted: Wanted, image: bytes) -> dict[str, Any]:
@@ -208,6 +212,12 @@ class Desk:
             if reason := await asyncio.to_thread(agent.trust.revoked, grant.token):
                 await agent.take_off("token", f"revoked: {reason}")
         return {"revocations": version}
+
+
+def _require_lease(lease_s: float, stage: str) -> None:
+    """A canary does not outlive who watches it."""
+    if stage == "canary" and not 0 < lease_s <= LONGEST_CANARY_LEASE_S:
+        raise RefusedError("stage", f"a canary has a lease of more than 0 and at most {LONGEST_CANARY_LEASE_S} s")
 
 
 def _code(error: Exception) -> str:

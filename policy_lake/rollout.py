@@ -155,7 +155,7 @@ class Judgement:
 class End(StrEnum):
     """How a rollout ended."""
 
-    PROMOTED = "promoted"  # through every step, and on every host for good
+    PROMOTED = "promoted"  # through every step; on the last one's hosts for good, if those are more than a canary
     ROLLED_BACK = "rolled_back"  # a metric, a breaker or the kernel took it back
     REFUSED = "refused"  # a host's agent did not take it
     STOPPED = "stopped"  # a person said so

@@ -58,7 +58,7 @@ class Rollout:
     _on: list[Host] = field(default_factory=list)  # where the policy may be
 
     def course(self) -> Course:
-        """Every step in order, and then every host for good; returns how it ended.
+        """Every step in order, and then the last one's hosts for good; returns how it ended.
 
         It asks whoever drives it for attempts and answers, as a trial does for runs: a flow has a task around each, and
         pauses itself for a person. HostErrors of an attempt are thrown in. Closing it takes the policy back.
@@ -69,13 +69,18 @@ class Rollout:
                 at = step.name
                 if end := (yield from self._pass(step)):
                     return RolloutDone(end, tuple(self._done), at)
-            self._each(self.hosts, lambda host: host.keep(self.plan.steps[-1]))
-            self._on.clear()
+            self._keep(self.plan.steps[-1])
             return RolloutDone(End.PROMOTED, tuple(self._done), at)
         except HostError as error:
             return RolloutDone(_ENDS[type(error)], tuple(self._done), at, error.host, f"{error.code}: {error}")
         finally:
             self._take_back()
+
+    def _keep(self, last: Step) -> None:
+        """Where the last step was, for good. What was on one host alone, or on none, was a canary and ends here."""
+        if last.hosts != "one" and last.kind != "shadow":
+            self._each(hosts_of(last, self.hosts, self.plan), lambda host: host.keep(last))
+            self._on.clear()
 
     def _pass(self, step: Step) -> Generator[Attempt | Question, StepDone | Answer, End | None]:
         """The step, again where a person wants it so. How it ended the rollout; None where it is passed."""

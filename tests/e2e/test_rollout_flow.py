@@ -110,4 +110,4 @@ def test_it_pauses_for_a_person_before_a_step_and_goes_on_by_the_answer(lake, mo
         done = asyncio.run(flows_rollout.rollout(spec))
     finally:
         answered.set()
-    assert done.end is End.PROMOTED and hosts[0].attached
+    assert done.end is End.PROMOTED and "window one policy" in hosts[0].log

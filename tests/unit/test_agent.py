@@ -20,6 +20,7 @@ from host_agent import chain
 from host_agent.audit import verify
 from host_agent.breaker import Limits
 from host_agent.journal import Journal
+from host_agent.protocol import RefusedError
 from host_agent.sample import Sample
 from host_agent.scx_loader import ScxLoader
 from policy_lake.errors import InfraError
@@ -474,7 +475,7 @@ def test_when_the_disk_fills_up_it_is_taken_off_all_the_same(host: FakeHost, mon
         await here.attach()
         with monkeypatch.context() as patch:
             patch.setattr(chain, "write_all", full)
-            await here.ask("lease", lease=0)  # something to write down
+            await here.ask("lease", lease=60)  # something to write down
             await here.until(lambda: host.state == "disabled" and here.agent.on is None)
             await here.until(lambda: here.agent.counts.reverts["not_recorded"] == 1)
             async with here.agent.lock:  # until it is through with it
@@ -645,3 +646,17 @@ def test_a_sample_without_a_metric_that_has_a_limit_is_silence() -> None:
     assert not metric.value <= metric.limit  # type: ignore[union-attr]
     assert not replace(Sample(), complete=False).complete
     assert issubclass(InfraError, Exception)
+
+
+@pytest.mark.parametrize("lease", [0, 601, 86_400])
+def test_a_canary_is_not_lent_for_good(host: FakeHost, lease: int) -> None:
+    async def test(here: Running) -> None:
+        with pytest.raises(RefusedError) as told:
+            await here.ask("attach", **attach_words(host.token(), lease=lease))
+        assert told.value.code == "stage" and host.state == "disabled"
+        await here.ask("attach", **attach_words(host.token(), lease=60))
+        with pytest.raises(RefusedError) as told:
+            await here.ask("lease", lease=lease)
+        assert told.value.code == "stage"
+
+    run(host, test)

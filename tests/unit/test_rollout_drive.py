@@ -127,3 +127,18 @@ def test_some_are_two_at_least_and_not_all_where_there_are_three():
 
 def test_the_errors_say_which_host_and_why():
     assert issubclass(RefusedError, HostError) and RefusedError("x", host="a", code="b").code == "b"
+
+
+@pytest.mark.parametrize("steps", [STEPS[:1], STEPS[:2]])
+def test_a_plan_that_ends_with_a_canary_leaves_the_policy_nowhere(steps):
+    hosts = three()
+    done, _ = rolled(hosts, replace(PLAN, steps=steps))
+    assert done.end is End.PROMOTED and not any(host.attached for host in hosts)
+    assert not any("keep" in host.log for host in hosts) and all(host.seq == 0 for host in hosts[1:])
+
+
+def test_it_stays_where_the_last_step_was_and_nowhere_else():
+    hosts = three()
+    done, _ = rolled(hosts, replace(PLAN, steps=STEPS[:3]))
+    assert done.end is End.PROMOTED and [host.attached for host in hosts] == ["candidate", "candidate", ""]
+    assert hosts[2].seq == 0
