@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from host_agent.chain import Chain, ChainError, Head, Line, read_chain
-from host_agent.strict import strict_object
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, read_outside
+from policy_lake.strict_json import strict_object
 from verifier_vm.tokens.dsse import canonical_json
 
 LOG, HEAD = "audit.jsonl", "audit.head.json"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host_agent.strict import strict_object
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.files import fsync_directory, read_outside, write_all
+from policy_lake.strict_json import strict_object
 from verifier_vm.tokens.dsse import canonical_json
 
 NOTHING = "0" * 64  # what the first line names as the one before it

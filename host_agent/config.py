@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-import platform
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from host_agent.breaker import Limits
+from policy_lake.audience import machine_audience
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
 
@@ -94,17 +93,6 @@ class Config:
     def who(self) -> str:
         """The audience that tokens for this host name."""
         return self.audience or machine_audience()
-
-
-def machine_audience(machine_id: Path = Path("/etc/machine-id")) -> str:
-    """The name that follows from the machine's id, which itself stays private; as tasks/tokens/issue.py makes it."""
-    try:
-        machine = machine_id.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        machine = ""
-    if len(machine) != 32:
-        return f"host:{platform.node()}"
-    return f"machine:{hashlib.sha256(f'schedcp {machine}'.encode()).hexdigest()[:32]}"
 
 
 def read_config(path: Path = PLACE) -> Config:

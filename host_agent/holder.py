@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host_agent.strict import strict_object
 from policy_lake.errors import InfraError
 from policy_lake.exit_record import ExitRecord
+from policy_lake.strict_json import strict_object
 
 RENEW, DETACH = b"r", b"d"
 LONGEST_EVENT = 32 << 10

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from host_agent.strict import strict_object
 from policy_lake.knobs import MOST_BYTES, MOST_WORDS
+from policy_lake.strict_json import strict_object
 
 VERSION = 1
 LONGEST_LINE = 1 << 20

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from host_agent.breaker import Breaker, Limits, revived
-from host_agent.strict import strict_object
 from policy_lake.errors import InputError
 from policy_lake.exit_record import ExitRecord
 from policy_lake.files import atomic_write, read_outside
+from policy_lake.strict_json import strict_object
 from verifier_vm.tokens.records import from_plain, to_plain
 
 BREAKERS, EXITS = "breakers.json", "exits"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from host_agent.serve import make_room
-from host_agent.strict import strict_object
 from policy_lake.errors import InputError
+from policy_lake.strict_json import strict_object
 
 LONGEST, TIMEOUT_S, MOST_CLIENTS = 4096, 30.0, 8
 EINVAL = 22

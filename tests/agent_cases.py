@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -170,3 +171,15 @@ def refused(code: str) -> Iterator[pytest.ExceptionInfo[RefusedError]]:
 
 def end(pid: int, how: signal.Signals) -> None:
     os.kill(pid, how)
+
+
+def ask(path: Path, request: str, **given: Any) -> dict[str, Any]:
+    """One question to an agent in another process, over its Unix socket."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.settimeout(60)
+        stream.connect(str(path))
+        stream.sendall(json.dumps({"v": 1, "req": request, "id": "x", **given}).encode() + b"\n")
+        with stream.makefile("rb") as lines:
+            told = dict(json.loads(lines.readline()))
+    assert told["ok"], told
+    return told

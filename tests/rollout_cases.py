@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import exp
 
-from policy_lake.rollout import Attached, Metric, RolloutPlan, Step, Window
+from policy_lake.rollout import Attached, Metric, RolloutDone, RolloutPlan, Step, StepDone, Window
+from tasks.rollout.drive import Answer, Attempt, Question, Rollout, follow
 from tasks.rollout.hosts import HostError
 
 OPS = "candidate"
@@ -85,3 +88,15 @@ def windows(host: FakeHost, blocks: int, plan: RolloutPlan = PLAN, *, beside: bo
 def changed(seen: list[Window], index: int, **changes) -> list[Window]:
     """The same windows with one of them otherwise."""
     return [replace(window, **changes) if at == index else window for at, window in enumerate(seen)]
+
+
+def run_here(rollout: Rollout, answer: Callable[[Question], Answer]) -> RolloutDone:
+    """The whole course without a flow; `answer` is the person."""
+
+    async def attempt(item: Attempt) -> StepDone:
+        return item.act()
+
+    async def ask(question: Question) -> Answer:
+        return answer(question)
+
+    return asyncio.run(follow(rollout.course(), attempt, ask))

@@ -25,16 +25,6 @@ PYTHON = "usr/lib/schedcp"
 UNITS, TLS, TRUST = "etc/systemd/system", "etc/schedcp/tls", "etc/schedcp/trust"
 MOST_TRUST_BYTES, MOST_TRUST_FILES = 1 << 20, 64
 Files = Mapping[str, tuple[bytes, int]]
-STUB_UNIT = f"""[Unit]
-Description=Stands in for SchedCP's agent
-
-[Service]
-ExecStart=/usr/bin/python3 -I /{PYTHON}/stub.py
-Restart=always
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def host_files(name: str, certificates: Path, metric: str, cache_dir: Path, root: Path = ROOT) -> Files:
@@ -54,14 +44,9 @@ def host_files(name: str, certificates: Path, metric: str, cache_dir: Path, root
     for path, source in ((f"{TLS}/ca.pem", AUTHORITY), (f"{TLS}/host.pem", name)):
         files[path] = ((certificates / f"{source}{CERTIFICATE}").read_bytes(), 0o644)
     files[f"{TLS}/host.key"] = ((certificates / f"{name}{KEY}").read_bytes(), 0o600)
-    unit = root / AGENT / UNIT
-    if unit.is_file():
-        files |= {f"{PYTHON}/{path}": (content, 0o644) for path, content in agent_files(root).items()}
-        files[f"{PYTHON}/{HOLD}"] = (hold_program(cache_dir, root), 0o755)
-        files[f"{UNITS}/{UNIT}"] = (unit.read_bytes(), 0o644)
-    else:
-        files[f"{PYTHON}/stub.py"] = (Path(__file__).with_name("stub.py").read_bytes(), 0o644)
-        files[f"{UNITS}/{UNIT}"] = (STUB_UNIT.encode(), 0o644)
+    files |= {f"{PYTHON}/{path}": (content, 0o644) for path, content in agent_files(root).items()}
+    files[f"{PYTHON}/{HOLD}"] = (hold_program(cache_dir, root), 0o755)
+    files[f"{UNITS}/{UNIT}"] = ((root / AGENT / UNIT).read_bytes(), 0o644)
     return files
 
 

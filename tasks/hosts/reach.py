@@ -19,11 +19,12 @@ from typing import Any
 
 from policy_lake.errors import InfraError
 from policy_lake.show import for_terminal, shortened
+from policy_lake.strict_json import strict_object
 from tasks.hosts.certificates import AUTHORITY, CERTIFICATE, CONTROL, KEY
 from verifier_vm.machine.host_line import LOOPBACK
 
 VERSION = 1
-MOST_BYTES, DEEPEST = 1 << 20, 8
+MOST_BYTES = 1 << 20
 ASK_S = 10.0
 LONGEST_WORD, LONGEST_MESSAGE = 64, 500
 
@@ -91,7 +92,7 @@ def context(address: Address) -> ssl.SSLContext:
 
 def read_answer(line: bytes, id: str) -> Answer:
     """The answer to the request of that id; ValueError, in one line, for whatever is none."""
-    record = strict_object(line)
+    record = strict_object(line, most=MOST_BYTES)
     if type(record.get("v")) is not int or record["v"] != VERSION:
         raise ValueError(f"field 'v' is not {VERSION}")
     if record.get("id") != id:
@@ -104,46 +105,6 @@ def read_answer(line: bytes, id: str) -> Answer:
         raise ValueError("it refuses without a code")
     rest = {name: value for name, value in record.items() if name not in ("v", "id", "ok", "code", "message")}
     return Answer(ok, shortened(code, LONGEST_WORD), shortened(message, LONGEST_MESSAGE), rest)
-
-
-def strict_object(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line; ValueError for a key that stands twice, a number that is none, too deep, no object."""
-    try:
-        record = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError(f"nested deeper than {DEEPEST}") from None
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg})") from None
-    if not isinstance(record, dict):
-        raise ValueError("not an object")
-    if _depth(record) > DEEPEST:
-        raise ValueError(f"nested deeper than {DEEPEST}")
-    return record
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no number")
-
-
-def _depth(value: Any) -> int:
-    """How deep lists and objects lie in one another; no deeper than DEEPEST + 1 is looked."""
-    level, depth = [value], 0
-    while level and depth <= DEEPEST:
-        inner = [part for part in level if isinstance(part, dict | list)]
-        level = [below for part in inner for below in (part.values() if isinstance(part, dict) else part)]
-        depth += bool(inner)
-        if not inner:
-            break
-    return depth
 
 
 def _left(secure: ssl.SSLSocket, limit: float) -> None:

@@ -7,7 +7,7 @@ is here may be killed at any moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -151,14 +151,20 @@ class Rollout:
                 list(pool.map(off, on))
 
 
-def run_here(rollout: Rollout, ask: Callable[[Question], Answer]) -> RolloutDone:
-    """The whole course in this process; `ask` answers for a person. Whatever ends it takes the policy back."""
-    course = rollout.course()
+def attempt_step(attempt: Attempt) -> StepDone:
+    """One step over its hosts, as the work of a flow's task."""
+    return attempt.act()
+
+
+async def follow(
+    course: Course, attempt: Callable[[Attempt], Awaitable[StepDone]], ask: Callable[[Question], Awaitable[Answer]]
+) -> RolloutDone:
+    """The whole course: `attempt` does a step, `ask` answers for a person. Whatever ends it takes the policy back."""
     try:
         item = next(course)
         while True:
             try:
-                answer = item.act() if isinstance(item, Attempt) else ask(item)
+                answer: StepDone | Answer = await (attempt(item) if isinstance(item, Attempt) else ask(item))
             except HostError as error:
                 item = course.throw(error)
             else:

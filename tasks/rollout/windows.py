@@ -7,7 +7,7 @@ A window is of whatever the kernel says was attached, never of what was asked fo
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policy_lake.rollout import Arm, RolloutPlan, Unfit, Window
@@ -59,11 +59,3 @@ def blocks(windows: Iterable[Window], ops: str, plan: RolloutPlan) -> tuple[tupl
             halves.setdefault((window.host, window.block), {})[window.arm] = window
     whole = [(key, pair) for key, pair in sorted(halves.items()) if len(pair) == 2]
     return tuple(Block(number, pair["policy"], pair["baseline"]) for (_, number), pair in whole), lost
-
-
-def by_host(windows: Sequence[Window]) -> dict[str, list[Window]]:
-    """The windows of each host, in the order in which they were seen."""
-    hosts: dict[str, list[Window]] = {}
-    for window in windows:
-        hosts.setdefault(window.host, []).append(window)
-    return hosts

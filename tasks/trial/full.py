@@ -20,7 +20,6 @@ from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.gate import OnPart, verify_part
 from verifier_vm.judge.stages import merged
-from verifier_vm.judge.suite import elsewhere
 
 GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
 
@@ -97,29 +96,6 @@ def _merged(outcomes: Sequence[ItemOutcome[Verdict]], names: Sequence[str]) -> V
             raise InfraError(f"full tier, {names[outcome.index]}: {outcome.failure.message}")
     in_order = sorted(outcomes, key=lambda outcome: outcome.index)
     return merged([outcome.value for outcome in in_order if outcome.value is not None])
-
-
-def verify_elsewhere(
-    data: bytes,
-    arguments: tuple[str, ...],
-    settings: Settings,
-    shape: Shape,
-    topologies: Sequence[Topology],
-    *,
-    cgroups: bool = False,
-    hotplug: bool = True,
-) -> list[Verdict]:
-    """A verdict from a guest like `shape` of each topology, one after another here."""
-    verdicts = []
-    for topology in topologies:
-        doing("verify: %s", topology)
-        guest = prepare_guest(settings, shape_on(shape, topology))
-        made = verify_part(
-            data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
-            deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
-        )  # fmt: skip
-        verdicts.append(made.verdict)
-    return verdicts
 
 
 def do_part(order: PartWork) -> Verdict:

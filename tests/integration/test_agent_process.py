@@ -12,11 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from agent_cases import FakeHost
+from agent_cases import FakeHost, ask
 from skipping import skip_or_fail
 from token_cases import REQUEST
-
-from host_agent.client import ask
 
 PYTHON = "/usr/bin/python3"
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import pytest
 from host_agent import audit, chain
 from host_agent.audit import HEAD, LOG, Audit, verify
 from host_agent.chain import ChainError, Head
-from host_agent.strict import strict_object
 from policy_lake.errors import InfraError
+from policy_lake.strict_json import strict_object
 
 NONE = Head()
 

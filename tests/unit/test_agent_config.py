@@ -13,7 +13,8 @@ import pytest
 
 from host_agent.audit import Audit
 from host_agent.chain import Head
-from host_agent.config import Config, Source, machine_audience, read_config
+from host_agent.config import Config, Source, read_config
+from policy_lake.audience import machine_audience
 from policy_lake.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -62,16 +63,8 @@ def test_a_slip_is_named_with_its_place(tmp_path: Path, text: str, named: str) -
     assert str(caught.value).startswith(str(tmp_path / "agent.toml")) and "\n" not in str(caught.value)
 
 
-def test_the_audience_is_as_the_planner_derives_it(tmp_path: Path) -> None:
-    from tasks.host import audience
-    from tasks.host.settings import load_settings
-
-    (tmp_path / "id").write_text("0123456789abcdef" * 2 + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audience, "MACHINE_ID", tmp_path / "id")
-        patch.delenv("SCHEDCP_AUDIENCE", raising=False)
-        assert machine_audience(tmp_path / "id") == audience.audience(load_settings())
-    assert machine_audience(tmp_path / "none").startswith("host:")
+def test_a_host_has_the_audience_that_it_is_given_or_its_machines() -> None:
+    assert Config(audience="fleet:web").who == "fleet:web" and Config().who == machine_audience()
 
 
 def start(tmp_path: Path, *words: str) -> subprocess.Popen[str]:

@@ -9,8 +9,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,12 @@ from agent_cases import FakeHost, Running, attach_words, refused
 from fuzz_agent import fuzz
 
 from host_agent import serve
-from host_agent.client import TlsAddress, ask
 from host_agent.config import Tls
 from host_agent.protocol import LONGEST_LINE, read_request
 from host_agent.serve import Server
 from policy_lake.errors import InfraError, InputError
+from tasks.hosts.certificates import make_certificates
+from tasks.hosts.reach import Address, ask
 
 
 @pytest.fixture
@@ -208,114 +207,48 @@ def test_a_socket_of_an_agent_that_is_gone_is_taken_over_and_another_thing_is_no
             serve.make_room(path)
 
 
-def certificates(root: Path) -> None:
-    """An authority, a host's and a client's certificate by it, and a stranger's."""
+def test_tcp_is_mutual_tls_and_nothing_else(host: FakeHost, tmp_path: Path) -> None:
+    ours, strangers = tmp_path / "ours", tmp_path / "strangers"
+    for place in (ours, strangers):
+        make_certificates(place, ["localhost"])
+    tls = Tls("127.0.0.1", 0, ours / "localhost.pem", ours / "localhost.key", ours / "ca.pem")
 
-    def call(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=root, check=True, capture_output=True)
-
-    for name in ("ca", "stranger"):
-        call("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem",
-             "-subj", f"/CN={name}", "-days", "2")  # fmt: skip
-    for name in ("host", "client"):
-        call(
-            "req",
-            "-newkey",
-            "ed25519",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            "/CN=localhost",
-        )
-        call(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-out",
-            f"{name}.pem",
-            "-days",
-            "2",
-        )
-        (root / f"{name}.key").chmod(0o600)
-
-
-def test_tcp_is_mutual_tls_and_nothing_else(host: FakeHost) -> None:
-    certificates(host.root)
-    tls = Tls("127.0.0.1", 0, host.root / "host.pem", host.root / "host.key", host.root / "ca.pem")
-
-    def context(name: str) -> ssl.SSLContext:
-        made = ssl.create_default_context(cafile=str(host.root / "ca.pem"))
-        made.check_hostname = False
-        if name:
-            made.load_cert_chain(host.root / f"{name}.pem", host.root / f"{name}.key")
+    def context(by: Path | None) -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=str(ours / "ca.pem"))
+        if by:
+            made.load_cert_chain(by / "control-plane.pem", by / "control-plane.key")
         return made
 
+    async def connected(server: Server, **how: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", server.port, **how)
+
     async def test(here: Running, server: Server) -> None:
-        streams = await asyncio.open_connection("127.0.0.1", server.port, ssl=context("client"))
+        streams = await connected(server, ssl=context(ours), server_hostname="localhost")
         assert (await say(streams, STATUS))["ok"]
-        told = await say(streams, b'{"v":1,"req":"resume","id":"r","object":"' + b"a" * 64 + b'"}\n')
+        told = await say(streams, b'{"v":1,"req":"resume","object":"%s"}\n' % (b"0" * 64))
         assert told["code"] == "not_admin"  # a certificate is not root
-        for name in ("", "stranger"):
+        for by in (None, strangers):
             with pytest.raises((OSError, json.JSONDecodeError)):
-                await say(await asyncio.open_connection("127.0.0.1", server.port, ssl=context(name)), STATUS)
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                await say(await connected(server, ssl=context(by), server_hostname="localhost"), STATUS)
+        reader, writer = await connected(server)
         writer.write(STATUS)
         with contextlib.suppress(ConnectionResetError):
             assert b'"ok"' not in await asyncio.wait_for(reader.read(), 10)
         assert (await say(streams, STATUS))["ok"]
-        address = TlsAddress("127.0.0.1", server.port, *(host.root / f for f in ("client.pem", "client.key", "ca.pem")))
-        assert (await asyncio.to_thread(ask, address, "status"))["status"] == "idle"
-        for wrong in (replace(address, name="other"), replace(address, authority=host.root / "stranger.pem")):
-            with pytest.raises(InfraError, match="certificate"):
+        address = Address("localhost", server.port, ours)
+        assert (await asyncio.to_thread(ask, address, "status")).fields["status"] == "idle"
+        for wrong in (replace(address, host="other"), replace(address, certificates=strangers)):
+            with pytest.raises(InfraError, match="whoever answers is not it"):
                 await asyncio.to_thread(ask, wrong, "status")
-        with pytest.raises(InputError):
-            await asyncio.to_thread(ask, replace(address, key=host.root / "none"), "status")
 
     serving(host, test, tls=tls)
-    (host.root / "host.key").chmod(0o644)
+    tls.key.chmod(0o644)
     with pytest.raises(InputError, match="chmod 600"):
         serve.tls_context(tls)
-    (host.root / "host.key").chmod(0o600)
-    for wrong in (replace(tls, authority=host.root / "none"), replace(tls, certificate=host.root / "client.key")):
+    tls.key.chmod(0o600)
+    for wrong in (replace(tls, authority=host.root / "none"), replace(tls, certificate=tls.key)):
         with pytest.raises(InputError, match="tls"):
             serve.tls_context(wrong)
-
-
-def test_the_client_gets_the_answer_or_the_code(host: FakeHost) -> None:
-    async def test(here: Running, _server: Server) -> None:
-        path = here.agent.config.socket
-        assert (await asyncio.to_thread(ask, path, "status"))["status"] == "idle"
-        with refused("not_attached"):
-            await asyncio.to_thread(ask, path, "lease", lease=1)
-
-    serving(host, test)
-    with pytest.raises(InfraError, match="No such file"):
-        ask(host.config.socket, "status")
-    for said in (b"", b"{", b"junk\n", b"[" * 40 + b"\n"):
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(host.config.socket))
-            listener.listen()
-
-            def answer(said: bytes = said, listener: socket.socket = listener) -> None:
-                stream, _ = listener.accept()
-                stream.recv(1000)
-                stream.sendall(said)
-                stream.close()
-
-            answering = threading.Thread(target=answer)
-            answering.start()
-            with pytest.raises(InfraError):
-                ask(host.config.socket, "status")
-            answering.join()
-        host.config.socket.unlink()
 
 
 def test_hostile_messages_end_nothing_and_attach_nothing(tmp_path: Path) -> None:

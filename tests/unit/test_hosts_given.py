@@ -76,28 +76,24 @@ def test_the_holder_is_built_by_its_own_makefile_once_for_its_sources(checkout: 
         hold_program(tmp_path, checkout)
 
 
-def test_a_host_gets_its_own_key_and_no_other(certificates: Path, tmp_path: Path) -> None:
-    files = host_files("fleet-1", certificates, "p99_us", tmp_path, tmp_path)
+def test_a_host_gets_its_own_key_and_no_other(certificates: Path, checkout: Path, tmp_path: Path) -> None:
+    files = host_files("fleet-1", certificates, "p99_us", tmp_path, checkout)
     assert files["etc/schedcp/tls/host.key"] == ((certificates / "fleet-1.key").read_bytes(), 0o600)
     others = [(certificates / f"{name}.key").read_bytes() for name in ("fleet-2", "control-plane")]
     assert not [name for name, (content, _) in files.items() if any(key in content for key in others)]
     assert files["etc/hostname"][0] == b"fleet-1\n" and len(files["etc/machine-id"][0]) == 33
     assert (
-        files["etc/machine-id"] != host_files("fleet-2", certificates, "p99_us", tmp_path, tmp_path)["etc/machine-id"]
+        files["etc/machine-id"] != host_files("fleet-2", certificates, "p99_us", tmp_path, checkout)["etc/machine-id"]
     )
     configured = tomllib.loads(files["etc/schedcp/agent.toml"][0].decode())
     assert configured["tls"]["port"] == 7650 and configured["sources"][0]["name"] == "schedcp_workload_p99_us"
 
 
-def test_the_agent_where_there_is_one_and_the_stub_where_not(
-    certificates: Path, checkout: Path, tmp_path: Path
-) -> None:
-    with_agent = host_files("fleet-1", certificates, "p99_us", tmp_path, checkout)
-    assert with_agent["etc/systemd/system/schedcpd.service"][0] == b"[Unit]\n"
-    assert "usr/lib/schedcp/host_agent/main.py" in with_agent and "usr/lib/schedcp/stub.py" not in with_agent
-    assert with_agent["usr/lib/schedcp/schedcp-hold"] == (b"held", 0o755)
-    without = host_files("fleet-1", certificates, "p99_us", tmp_path, tmp_path)
-    assert b"stub.py" in without["etc/systemd/system/schedcpd.service"][0] and "usr/lib/schedcp/stub.py" in without
+def test_a_host_gets_the_agent_with_its_unit_and_its_holder(certificates: Path, checkout: Path, tmp_path: Path) -> None:
+    files = host_files("fleet-1", certificates, "p99_us", tmp_path, checkout)
+    assert files["etc/systemd/system/schedcpd.service"][0] == b"[Unit]\n"
+    assert "usr/lib/schedcp/host_agent/main.py" in files
+    assert files["usr/lib/schedcp/schedcp-hold"] == (b"held", 0o755)
 
 
 def test_the_archive_is_roots_and_enables_its_units() -> None:

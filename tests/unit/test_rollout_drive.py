@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rollout_cases import PLAN, STEPS, FakeHost
+from rollout_cases import PLAN, STEPS, FakeHost, run_here
 
 from policy_lake.rollout import Decision, End, Why
-from tasks.rollout.drive import Rollout, run_here
+from tasks.rollout.drive import Rollout
 from tasks.rollout.hosts import HostError, HostLostError, RefusedError, TakenBackError, hosts_of
 
 KINDS = {RefusedError: End.REFUSED, TakenBackError: End.ROLLED_BACK, HostLostError: End.LOST}

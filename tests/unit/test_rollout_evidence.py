@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from rollout_cases import PLAN, FakeHost
+from rollout_cases import PLAN, FakeHost, run_here
 
 from policy_lake.embed import embedder
 from policy_lake.lake import Lake
 from policy_lake.rollout import End, RolloutDone
-from tasks.rollout.drive import Rollout, run_here
+from tasks.rollout.drive import Rollout
 from tasks.rollout.evidence import Evidence, lesson_text
 from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
 

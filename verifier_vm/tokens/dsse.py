@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 
+from policy_lake.strict_json import strict_json as read_strictly
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.public_key import TrustedKey
 
-MOST_DIGITS = 20  # of a number: 64 bits and a sign
 TOKEN_TYPE = "application/vnd.in-toto+json"
 REVOCATIONS_TYPE = "application/vnd.schedcp.revocations+json"
 HEAD_TYPE = "application/vnd.schedcp.log-head+json"
@@ -98,21 +98,8 @@ def canonical_json(data: Any) -> bytes:
 
 
 def strict_json(content: bytes, *, limit: int = SIZE_LIMIT) -> Any:
-    """JSON of bounded size without a member named twice, of which two readers might each believe another one."""
-    if len(content) > limit:
-        raise ValueError(f"larger than {limit} bytes")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(members := dict(pairs)) != len(pairs):
-            raise ValueError("a member is named twice")
-        return members
-
-    def number(digits: str) -> int:
-        if len(digits) > MOST_DIGITS:
-            raise ValueError(f"a number has {len(digits)} digits")
-        return int(digits)
-
-    return json.loads(content, object_pairs_hook=once, parse_int=number)
+    """JSON of a token's size at most without a member named twice, of which two readers might each believe another."""
+    return read_strictly(content, most=limit)
 
 
 def _base64(text: str) -> bytes:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON from outside: one object, bounded in size and depth, no member twice, no number that is none."""
+"""JSON from outside, which two readers could not take for two things: bounded, no member twice, no number that is none.
+
+A leaf, by the standard library alone: hosts, the verifier and the control plane read each other's words by it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,24 @@ DEEPEST = 8
 MOST_DIGITS = 20
 
 
-def strict_object(content: bytes, *, most: int, deepest: int = DEEPEST) -> dict[str, Any]:
-    """The object that `content` is; ValueError in one line for anything else."""
+def strict_json(content: bytes, *, most: int) -> Any:
+    """What `content` is, of at most `most` bytes; ValueError in one line, or RecursionError where it is nested deep."""
     if len(content) > most:
-        raise ValueError(f"longer than {most} bytes")
+        raise ValueError(f"larger than {most} bytes")
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_once, parse_int=_integer, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg})") from None
+
+
+def strict_object(content: bytes, *, most: int, deepest: int = DEEPEST) -> dict[str, Any]:
+    """The object that `content` is, nested no deeper than that; ValueError in one line for anything else."""
     # Before it is parsed, which recurses. So few brackets cannot nest deeper: a token is not walked byte by byte.
-    if content.count(b"{") + content.count(b"[") > deepest and _depth(content) > deepest:
+    if len(content) <= most and content.count(b"{") + content.count(b"[") > deepest and _depth(content) > deepest:
         raise ValueError(f"nested deeper than {deepest}")
-    data = json.loads(content.decode(), object_pairs_hook=_once, parse_int=_integer, parse_constant=_no_number)
+    data = strict_json(content, most=most)
     if not isinstance(data, dict):
         raise ValueError("not an object")
     return data
