@@ -8,12 +8,15 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from policy_lake import limits
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
 from policy_lake.show import for_terminal, shortened
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict
 
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
 # A number by itself, as in a list of 64; in a dotted key of digits each of these has another dot beside it.
@@ -58,16 +61,27 @@ def read_toml(path: Path, *, instead: Mapping[bytes, str] | None = None) -> dict
         raise InputError(f"{path}: {_MOST_DIGITS}") from None
 
 
-def validated(path: Path, data: Mapping[str, Any], record: type[T]) -> T:
-    """The tables as that record (a dataclass that pydantic checks); InputError names the file and the field."""
+# So that `timeout_s = "30"` or a misspelt field is reported to the user and not guessed at.
+STRICT: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+def validated(path: Path, data: Mapping[str, Any], record: type[T], *, config: ConfigDict | None = None) -> T:
+    """The tables as that record (a dataclass that pydantic checks); InputError names the file and the field.
+
+    `config` is for records that have none of their own, such as those that the lake keeps and reads leniently.
+    """
     from pydantic import TypeAdapter, ValidationError  # 0.3 s that `schedcp --help` must not pay
 
     try:
         # By way of JSON, whose strict mode takes a list for a tuple; a TOML date becomes a string.
-        return TypeAdapter(record).validate_json(json.dumps(data, default=str))
+        if config is None:
+            return TypeAdapter(record).validate_json(json.dumps(data, default=str))
+        # A dataclass by itself takes no configuration from here; in a tuple it does, and so do those within it.
+        return TypeAdapter(tuple[record], config=config).validate_json(json.dumps([data], default=str))[0]  # type: ignore[valid-type]
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        name = for_terminal(shortened(".".join(str(part) for part in first["loc"]), 100))
+        field = first["loc"] if config is None else first["loc"][1:]
+        name = for_terminal(shortened(".".join(map(str, field)), 100))
         why = _WORDS.get(first["type"]) or f"{first['msg'][:1].lower()}{first['msg'][1:200]}"
         raise InputError(f"{path}: field '{name}': {for_terminal(why)}") from None
     except RecursionError:

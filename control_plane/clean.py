@@ -9,12 +9,13 @@ from control_plane.output import out, print_json, working
 from control_plane.outputs import CleanedPath, CleanOutput, KeptPath
 from tasks.host.places import clean
 from tasks.host.settings import Settings
+from tasks.hosts.fleet import running_fleets
 
 
 def clean_command(settings: Settings, *, everything: bool, dry_run: bool, as_json: bool) -> None:
     """Remove, and say what and how much; a dry run says the same and removes nothing."""
     with working("removing"):
-        cleaned = clean(settings, everything=everything, dry_run=dry_run)
+        cleaned = clean(settings, everything=everything, dry_run=dry_run, stay=running_fleets(settings))
     removed = tuple(CleanedPath(str(part.path), part.size) for part in cleaned.removed)
     kept = tuple(KeptPath(str(part.path), part.size, part.why) for part in cleaned.kept)
     total = sum(part.bytes for part in removed)

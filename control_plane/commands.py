@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "verify": (
         "schedcp verify mine.bpf.c",
         "schedcp verify mine.bpf.c -I include --knob slice_ns=2000000 --all",
+        "schedcp verify mine.bpf.c --for web1.json",
         "schedcp verify mine.bpf.c --tier full --require cgroups -w batch",
     ),
     "score": (
@@ -59,16 +60,31 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "machines": ("schedcp machines", "schedcp machines show desktop", "schedcp machines --json"),
     "machines show": ("schedcp machines show server --cpus 16", "schedcp machines show mine.toml"),
     "machine measure": ("schedcp machine measure -o mine.toml",),
+    "host describe": ("schedcp host describe -o web1.json",),
     "token show": ("schedcp token show mine.dsse.json",),
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
     "token restore": ("schedcp token restore",),
+    "rollout": (
+        "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host fleet-1 --host fleet-2",
+        "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host web-1@10.0.0.7:7373",
+    ),
+    "stop": ("schedcp stop --host fleet-1 --host fleet-2",),
+    "fleet up": ("schedcp fleet up --hosts 3", "schedcp fleet up --name lab --hosts 2 --memory 1024 --workload batch"),
+    "fleet status": ("schedcp fleet status", "schedcp fleet status --name lab --json"),
+    "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
+    "fleet restart": ("schedcp fleet restart fleet-1",),
+    "fleet console": ("schedcp fleet console fleet-1",),
+    "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
+    "verifierd status": ("schedcp verifierd status",),
+    "verifierd trust": ("schedcp verifierd trust trust-for-hosts",),
+    "verifierd evidence": (f"schedcp verifierd evidence {'0123abcd' * 8} -o evidence.json",),
     "token log": ("schedcp token log", "schedcp token log --check"),
 }
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
-    **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup"), GUEST),
+    **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
     **dict.fromkeys(("lake", "runs", "explain", "lessons"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
 from control_plane import outputs as o
 from control_plane import results as r
+from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
+from control_plane import verifier_outputs as v
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
@@ -24,6 +27,11 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "error": (o.ErrorOutput, 1),
     "explain": (r.ExplainOutput, 1),
     "fidelity": (o.FidelityOutput, 1),
+    "fleet down": (f.FleetDownOutput, 1),
+    "fleet restart": (f.FleetHostOutput, 1),
+    "fleet status": (f.FleetOutput, 1),
+    "fleet up": (f.FleetOutput, 1),
+    "host describe": (v.HostDescribeOutput, 1),
     "lake rebuild": (o.LakeRebuildOutput, 1),
     "lake search": (o.LakeSearchOutput, 1),
     "lake show": (o.LakeShowOutput, 2),
@@ -34,9 +42,11 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),
+    "rollout": (ro.RolloutOutput, 1),
     "runs": (o.RunsOutput, 2),
     "score": (r.ScoreResult, 2),
     "score --again": (r.AgainResult, 2),
+    "stop": (ro.StopOutput, 1),
     "token check": (t.TokenCheckOutput, 1),
     "token log": (t.TokenLogOutput, 1),
     "token restore": (t.TokenRestoreOutput, 1),
@@ -44,6 +54,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "token show": (t.TokenShowOutput, 1),
     "tune": (TuneResult, 2),
     "up": (o.UpOutput, 1),
+    "verifierd evidence": (v.VerifierEvidenceOutput, 1),
+    "verifierd status": (v.VerifierStatusOutput, 1),
+    "verifierd trust": (v.VerifierTrustOutput, 1),
     "verify": (r.VerifyResult, 1),
     "workloads": (o.WorkloadsOutput, 1),
     "workloads add": (o.WorkloadOutput, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from control_plane.output import escape, out, print_json, working
 from control_plane.outputs import CheckedPart, DoctorOutput
 from policy_lake.errors import SETUP, InputError, SchedcpError
 from policy_lake.guest import GuestJob
+from policy_lake.host_file import FEATURES
 from policy_lake.process_limits import RUN, shortage
 from policy_lake.records import LakeError
 from policy_lake.secrets import child_environment
+from tasks.host.describe import describe_host
 from tasks.host.settings import Settings, load_settings
 
 FREE_DISK_GIB, FREE_MEMORY_GIB = 3.0, 2.0
@@ -30,6 +33,7 @@ def examine() -> list[CheckedPart]:
     settings = load_settings()
     with working("looking") as say:
         findings = [_tool(name, command) for name, command in TOOLS.items()]
+        findings += [_checked("host", lambda: _host(settings))]
         findings += [_checked("qemu", _qemu), _checked("libbpf", _libbpf), _checked("python", _python), _limits()]
         findings += [_checked("memory", _memory, lambda _: "end what else uses it here")]
         findings += [_checked("disk", lambda: _disk(settings), lambda _: "name another place in SCHEDCP_CACHE_DIR")]
@@ -162,6 +166,23 @@ def _kvm(settings: Settings) -> str:
     if Path("/dev/kvm").exists():
         return "/dev/kvm is there, but no guest boots under it: TCG is used, which works and is slower"
     return "none: TCG is used, which works and is slower"
+
+
+def _host(settings: Settings) -> str:
+    """Whether a policy can be loaded on this very host; it is verified in guests, which need nothing of that."""
+    try:
+        host = describe_host(settings)
+    except InputError as error:
+        return f"kernel {platform.release()}: {error}"
+    if not host.features:
+        since = ", ".join(f"{name} {version}" for name, (_, version) in FEATURES.items() if version)
+        return (
+            f"kernel {host.kernel} has no sched_ext, and policies cannot be loaded here; since which version: {since}"
+        )
+    lacking = [
+        f"{name} (since {FEATURES[name][1] or 'a later kernel'})" for name in FEATURES if name not in host.features
+    ]
+    return f"kernel {host.kernel} has {', '.join(host.features)}" + (f"; not {', '.join(lacking)}" if lacking else "")
 
 
 def _clock(settings: Settings) -> str:

@@ -77,6 +77,10 @@ Topologies = Annotated[
         help="Try it on that, too, repeatable; on one like this host it is always tried.",
     ),
 ]
+ForHost = Annotated[
+    Path | None,
+    typer.Option("--for", help="A host's file, of `schedcp host describe`: on its kernel, for its CPUs, for it alone."),
+]
 Include = Annotated[list[Path] | None, typer.Option("-I", help="Directory to search for headers, repeatable.")]
 Link = Annotated[list[Path] | None, typer.Option("-l", help="A .bpf.c or .bpf.o to link with it, repeatable.")]
 Knobs = Annotated[list[str] | None, typer.Option("--knob", help="NAME=VALUE, repeatable: a knob to set.")]
@@ -122,4 +126,9 @@ def chosen(
         raise InputError("--machine: an empty name; leave it out for no machine (`schedcp machines` lists them)")
     lists = {"work": work, "require": require, "topologies": topology}
     words = {name: " ".join(given) if given else None for name, given in lists.items()}
-    return load_settings(cold=cold or None, **words, **options)
+    settings = load_settings(cold=cold or None, **words, **options)
+    if settings.for_host is None:
+        return settings
+    from tasks.host.describe import settings_for
+
+    return settings_for(settings)

@@ -43,5 +43,6 @@ mkdir -p "$cache"
 # Two set-ups at once (a test run beside a tune) must not both write .venv.
 exec 9> "$cache/setup.lock"
 flock -n 9 || { say "another set-up is running: waiting for it"; flock 9; }
-bash control_plane/packages.sh make git python3 python3-venv
+# mmdebstrap builds the disk of a fleet's hosts.
+bash control_plane/packages.sh make git python3 python3-venv mmdebstrap e2fsprogs
 virtual_environment

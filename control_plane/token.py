@@ -160,8 +160,8 @@ def words_of(token: Token) -> list[str]:
         f"  from {token.issued:%Y-%m-%d %H:%M} to {token.expires:%Y-%m-%d %H:%M} UTC, once, up to the rollout stage "
         f"{token.rollout_limit}",
         "does not allow: any other object, knob, host or kernel, a second attachment, or any later stage",
-        f"limits that it carries for a rollout (nothing enforces them yet): a task waits at most "
-        f"{token.breaker.stall_ms} ms, p99 is at most {token.breaker.p99_ratio:g} times the baseline's",
+        f"limits by which a host's agent takes it off: a task waits at most {token.breaker.stall_ms} ms, and p99, "
+        f"where the agent is told the baseline's, is at most {token.breaker.p99_ratio:g} times that",
         f"  last known good: {token.last_known_good or 'the scheduler of the kernel'}",
         *(f"beware: {words}" for words in token.limits),
         f"verified: {', '.join(token.levels)} by checks {token.verifier_version} ({token.checks_sha256[:16]}…)",

@@ -11,6 +11,7 @@ from control_plane.options import (
     Clock,
     Cold,
     Cpus,
+    ForHost,
     Json,
     Llcs,
     Machine,
@@ -50,6 +51,7 @@ def tune(
     machine: Machine = None,
     cold: Cold = False,
     min_coverage: MinCoverage = None,
+    for_host: ForHost = None,
     json: Json = False,
 ) -> None:
     """Observe a workload, plan policies for it, try them against EEVDF in micro-VMs, learn, and report."""
@@ -57,7 +59,7 @@ def tune(
 
     settings = chosen(
         tier=tier, require=require, topology=topology, work=work, schbench=schbench, clock=clock, cpus=cpus,
-        llcs=llcs, smt=smt, nodes=nodes, machine=machine, cold=cold, min_coverage=min_coverage,
+        llcs=llcs, smt=smt, nodes=nodes, machine=machine, cold=cold, min_coverage=min_coverage, for_host=for_host,
     )  # fmt: skip
     tune_command(
         workload, settings, iterations=iterations, per_iteration=per_iteration, pairs=pairs, seed=seed,

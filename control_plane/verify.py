@@ -143,36 +143,41 @@ def verified(
     on_done: OnDone = lambda name, ok: None,
     on_verdict: Callable[[Path, Verified], None] | None = None,
 ) -> tuple[VerifyResult, Verified]:
-    """The verdict on `file`, and the token of an accepted one; `on_verdict` is called between the two.
+    """The verdict on `file`, and the token of an accepted one; `on_verdict` hears of the verdict.
 
+    Whoever signs looks himself: the verdict is the verifier's, our own or the service's, save of one situation alone.
     The signer may refuse for a reason of its own, or fail: the verdict holds then, and `no_token` says why. A key
     store that cannot be used (KeyFileError) is told before any work.
     """
-    from tasks.tokens.issue import check_key_store, token_for_verdict
+    from tasks.host.audience import audience
+    from tasks.tokens.issue import Answer, ask_verifier, check_key_store
+    from tasks.tokens.work import Measure, Work
     from verifier_vm.tokens.errors import TokenError
+    from verifier_vm.tokens.request import Says
 
     if options.only is None:
         check_key_store(settings)
-    done = verify(
-        file, settings, include_dirs=include_dirs, knobs=knobs, sets=sets, linked=linked, options=options,
-        workload=workload, on_stage=on_stage, on_done=on_done,
-    )  # fmt: skip
+        work = Work(
+            str(file), tuple(map(str, linked)), tuple(map(str, include_dirs)), knobs=dict(knobs or {}),
+            sets=dict(sets or {}), tier=options.tier,
+            check_all=options.check_all, require=options.require, minimize=options.minimize,
+            plots=str(options.plots) if options.plots else "", measure=Measure(workload) if workload else None,
+        )  # fmt: skip
+        answer = ask_verifier(file, settings, work, Says(audience(settings)), on_stage=on_stage, on_done=on_done)
+    else:
+        answer = Answer(
+            verify(
+                file, settings, include_dirs=include_dirs, knobs=knobs, sets=sets, linked=linked, options=options,
+                workload=workload, on_stage=on_stage, on_done=on_done,
+            )
+        )  # fmt: skip
+    done, token = answer.verified, answer.token
     if on_verdict:
         on_verdict(file, done)
-    token, no_token = None, _none_to_sign(done.verdict, options)
-    if done.verdict.accepted and options.only is None:
-        try:
-            token = token_for_verdict(
-                done.verdict,
-                done.source,
-                settings,
-                arguments=done.arguments,
-                tier=options.tier,
-                machine=done.machine,
-            )
-        except SchedcpError as error:
-            reason = shortened(" ".join(str(error).split()), LOG_CHARACTERS)
-            no_token = NoToken(reason, error.code if isinstance(error, TokenError) else "")
+    no_token = _none_to_sign(done.verdict, options)
+    if error := answer.refused:
+        reason = shortened(" ".join(str(error).split()), LOG_CHARACTERS)
+        no_token = NoToken(reason, error.code if isinstance(error, TokenError) else "")
     result: VerifyResult = extended(
         done.verdict, VerifyResult, token=str(token) if token else None, no_token=no_token,
         clock=done.clock, tier=options.tier,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.options import (
+    ForHost,
     Include,
     Json,
     Knobs,
@@ -43,6 +44,7 @@ def verify(
     require: Require = None,
     topology: Topologies = None,
     machine: Machine = None,
+    for_host: ForHost = None,
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="SITUATION", help="That one alone, as --minimize prints it; no token."),
@@ -67,10 +69,10 @@ def verify(
 
     case = None if only is None else parse_case(only, "--only")
     options = VerifyOptions(cast(Any, verify_tier), check_all, tuple(require or ()), case, minimize, plots)
+    settings = chosen(min_coverage=min_coverage, topology=topology, machine=machine, for_host=for_host)
     raise typer.Exit(
         verify_command(
-            file, chosen(min_coverage=min_coverage, topology=topology, machine=machine), include or [], knob or [],
-            options, workload,
+            file, settings, include or [], knob or [], options, workload,
             sets=sets_of(set_, ops, ops_flag), linked=link or (), sources=coverage, as_json=json,
         )
     )  # fmt: skip

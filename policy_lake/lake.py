@@ -16,7 +16,7 @@ from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy
 from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best
-from policy_lake.records import KINDS, Entry, RankedPolicy, Record, Regression, Rejected, Run
+from policy_lake.records import KINDS, Entry, RankedPolicy, Record, Regression, Rejected, Rollout, Run
 from policy_lake.scores import Score
 from policy_lake.show import is_utf8
 from policy_lake.state import State
@@ -102,6 +102,10 @@ class Lake:
     def regressions(self, policy: str | None = None) -> list[Regression]:
         """The situations that policies (of that name) were seen to fail in, oldest first."""
         return self._records("regressions", policy=policy)
+
+    def rollouts(self, policy: str | None = None) -> list[Rollout]:
+        """Rollouts (of a policy of that name), in the order they came."""
+        return self._records("rollouts", policy=policy)
 
     def lessons(self, workload: str | None = None) -> list[Lesson]:
         """Lessons, in the order they came."""

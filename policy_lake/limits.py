@@ -90,6 +90,9 @@ LLCS = Limit("llcs", 1, 64, default=1)
 SMT = Limit("smt", 1, 64, default=1)
 NODES = Limit("nodes", 1, 64, default=1)
 MEMORY_MIB = Limit("memory_mib", 128, 65536, unit="MiB", default=512)
+FLEET_HOSTS = Limit("hosts", 1, 16, unit="hosts", default=3)
+# Below this systemd and the agent find no room beside the kernel.
+HOST_MEMORY_MIB = Limit("host memory_mib", 384, 65536, unit="MiB", default=1024)
 SLOTS = Limit("microvm_slots", 0, 1024, unit="guests", default=0)
 RECORD_BUFFER_MIB = Limit("record_buffer_mib", 1, 4096, unit="MiB", default=16)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lake keeps: nine kinds of record, the columns one filters by, and the records only the lake speaks of."""
+"""What the lake keeps: ten kinds of record, the columns one filters by, and the records only the lake speaks of."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy, Rejection
 from policy_lake.profile import WorkloadProfile
+from policy_lake.rollout import RolloutDone, RolloutPlan, Window
 from policy_lake.scores import Score
 from policy_lake.tuned import NoSummary, Summary
 
@@ -78,7 +79,27 @@ class Regression:
     reason: str
 
 
-Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement | Regression
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A policy's way onto hosts, put again whenever it changes: its plan, every window that was seen, how it ended.
+
+    Times are ISO 8601 in UTC. `hosts` are in the order in which the steps take them, `done` None while it goes on, or
+    where its process ended without a word.
+    """
+
+    id: str
+    workload: str
+    policy: str
+    token_sha256: str
+    hosts: tuple[str, ...]
+    plan: RolloutPlan
+    started: str
+    ended: str = ""
+    windows: tuple[Window, ...] = ()
+    done: RolloutDone | None = None
+
+
+Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement | Regression | Rollout
 
 KINDS: dict[str, type[Any]] = {
     "policies": Policy,
@@ -90,6 +111,7 @@ KINDS: dict[str, type[Any]] = {
     "runs": Run,
     "measurements": Measurement,
     "regressions": Regression,
+    "rollouts": Rollout,
 }
 
 

@@ -30,8 +30,9 @@ from tasks.run.batch import SCREEN
 from tasks.trial.drive import drive
 from tasks.trial.local import LocalSlots
 from tasks.trial.race import Race
-from tasks.trial.spec import Trial, TrialSpec
+from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import trial
+from tasks.trial.work import Done
 
 NEAR = 0.98  # of the best that any planner found: as good, as far as a user notices
 
@@ -145,7 +146,7 @@ def _tried(
     to_beat = leader.ratio.ci95[0] if leader is not None and leader.outcome == "win" else 0.0
     guest = prepare_guest(ground.settings, ground.shape)
     done: dict[int, Trial] = {}
-    with LocalSlots(ground.settings.slots(guest.host_cpus)) as slots:
+    with LocalSlots[Work, Done](ground.settings.slots(guest.host_cpus)) as slots:
         trials = [trial(spec) for spec in specs]
         heard = drive(trials, slots, ground.lake, on_span=lambda span: spent(span[1] - span[0]), race=Race(to_beat))
         for outcome in heard:

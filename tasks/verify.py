@@ -14,7 +14,7 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Event, Hello, Ran
 from policy_lake.limits import PAIRS, SEED, most_pairs
 from policy_lake.model import Clock, Verdict
-from policy_lake.scores import MeasurementPlan
+from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.topology import Topology
 from tasks.host.cpus import topologies_for
 from tasks.host.guest import Guest, Shape, check_topologies, prepare_guest, shape_for, shape_of
@@ -23,6 +23,7 @@ from tasks.host.settings import Settings
 from tasks.host.workloads import find_workload
 from tasks.minimize import IN_A_SITUATION, Smallest, case_that_shows, minimize
 from tasks.trial.alone import Alone, meet_again
+from tasks.trial.drive import RunStore
 from tasks.trial.failure import draw_failure, trace_failure
 from tasks.trial.full import verify_full_tier
 from tasks.trial.given import read_given
@@ -48,7 +49,7 @@ class VerifyOptions:
     """Which tier a policy is verified in, whether on after a rejection, what the hosts need (keys of REQUIREMENTS).
 
     `only`: that situation alone, which is no verdict to sign. `minimize`: make the situation of a failure small.
-    `plots`: a directory for pictures of it.
+    `plots`: a directory for pictures of it. `here`: the full tier without Ray.
     """
 
     tier: SuiteTier = "short"
@@ -57,6 +58,7 @@ class VerifyOptions:
     only: Case | None = None
     minimize: bool = False
     plots: Path | None = None
+    here: bool = False
 
     def __post_init__(self) -> None:
         if self.tier not in get_args(SuiteTier):
@@ -83,6 +85,8 @@ class Verified:
     pictures: Pictures = field(default_factory=lambda: Pictures({}))
     machine: str = ""
     tier: str = ""
+    score: Score | None = None
+    btf_sha256: str = ""
 
 
 def verify(
@@ -95,6 +99,8 @@ def verify(
     linked: Sequence[Path] = (),
     options: VerifyOptions | None = None,
     workload: str = "",
+    plan: MeasurementPlan | None = None,
+    store: RunStore | None = None,
     on_stage: OnStage = lambda _: None,
     on_done: OnDone = lambda name, ok: None,
 ) -> Verified:
@@ -104,7 +110,8 @@ def verify(
     `on_done` what has ended (a stage, or a guest by its name) and whether it passed.
 
     It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
-    measured on it, and its guard rails are the stage `score`. A policy that fails is a rejected verdict. Raises
+    measured on it by `plan`, and its guard rails are the stage `score`; the runs are kept in `store`, by default the
+    lake. A policy that fails is a rejected verdict. Raises
     InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
     options = options or VerifyOptions()
@@ -118,13 +125,14 @@ def verify(
     checked = given.check(guest.kernel, check_all=options.check_all, on_stage=on_stage)
     verdict = verify_in_guest(checked, guest, shape, settings, options, on_stage, on_done)
     data = checked.made.data if checked.made else b""
+    score = None
     if chosen and verdict.accepted:
         on_stage("score")
         pairs = PAIRS.preset  # as in `schedcp score`
-        plan = MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
+        plan = plan or MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
         spec = TrialSpec(given.candidate(data), chosen, shape, settings, plan)
-        stage, _ = run_here(
-            scored(spec, Loadable(data, checked.arguments, given.policy.id)), spec, open_lake(settings),
+        stage, score = run_here(
+            scored(spec, Loadable(data, checked.arguments, given.policy.id)), spec, store or open_lake(settings),
             what=f"score: {given.policy.id} on {chosen.id}",
         )  # fmt: skip
         verdict = verdict_of(
@@ -135,7 +143,7 @@ def verify(
     warning = "; ".join(text for text in (guest.warning, missing) if text)
     return Verified(
         verdict, given.source, data, checked.arguments, guest.machine.clock_name, warning, smallest, pictures,
-        shape.machine, "" if options.only else options.tier,
+        shape.machine, "" if options.only else options.tier, score, guest.kernel.btf_sha256,
     )  # fmt: skip
 
 
@@ -191,7 +199,7 @@ def verify_in_guest(
         in_guest = verify_full_tier(
             checked.made.data, checked.arguments, settings, shape, check_all=options.check_all,
             cgroups=checked.cgroups, hotplug=checked.hotplug, topologies=topologies,
-            on_part=told_of_parts(on_stage, on_done, at_once=True),
+            here=options.here, on_part=told_of_parts(on_stage, on_done, at_once=True),
         )  # fmt: skip
     else:
         in_guest = verify_object(

@@ -18,9 +18,12 @@ from score_cases import provenance
 
 from policy_lake.coverage import Branch, FileCoverage, counted
 from policy_lake.errors import InfraError, InputError
-from policy_lake.model import Finding, Stage, to_json
+from policy_lake.model import Finding, Stage, Verdict
 from policy_lake.scores import Pair, Ratio, Score
 from policy_lake.topology import HostCpus, Topology
+from tasks.host.audience import audience
+from tasks.tokens.issue import keep_token
+from tasks.verify import Verified
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.audit_log import read_log
 from verifier_vm.tokens.check import Attachment, check_token
@@ -64,7 +67,7 @@ ERRORS = {2: InputError, 4: InfraError}
 
 def tell(directory: Path, do: str, data: Any) -> Any:
     """The signer's answer, in this process; its error, raised."""
-    reply = signer.answer(directory, json.dumps({"do": do, "data": data}).encode())
+    reply = signer.answer(signer.Place(directory), json.dumps({"do": do, "data": data}).encode())
     if "code" in reply:
         raise TokenError(reply["error"], Code(reply["code"]))
     if not reply["ok"]:
@@ -74,7 +77,18 @@ def tell(directory: Path, do: str, data: Any) -> Any:
 
 def issue(directory: Path, **changes: Any) -> dict[str, Any]:
     """The envelope of a token for the request with these changes."""
-    return dict(tell(directory, "issue", to_json(replace(REQUEST, **changes)))["envelope"])
+    return dict(signer.issue(directory, replace(REQUEST, **changes))["envelope"])
+
+
+def kept_token(verdict: Verdict, source: str, settings: Any, **terms: Any) -> Path:
+    """Where the token and report of a verdict lie, signed and written as if a verifier had seen it."""
+    made = Verified(verdict, source, b"", terms.pop("arguments", ()), score=terms.get("score"))
+    types = terms.pop("btf_sha256", sha("btf"))
+    request = TokenRequest(
+        verdict.ops, verdict.object_sha256, sha(source), made.arguments, verdict.kernel, types,
+        audience(settings), verdict.stages, coverage=verdict.coverage, **terms,
+    )  # fmt: skip
+    return keep_token(signer.issue(settings.key_dir, request), made, settings)
 
 
 def revoke(directory: Path, kind: str, value: str, reason: str = "it stalls under load") -> dict[str, Any]:
@@ -89,7 +103,7 @@ def trust(directory: Path) -> dict[str, Any]:
     """What a check needs to know of the signer."""
     key = read_public_key(directory / PUBLIC)
     lists = read_revocations(directory / REVOCATIONS, key)
-    return {"public_key": key, "revocations": lists, "log": read_log(directory, key)}
+    return {"public_key": key, "revocations": lists, "log": read_log(directory, key), "allowed_lab": {key.id}}
 
 
 def check(directory: Path, envelope: Any, *, now: datetime | None = None, **changes: Any) -> Any:

@@ -28,7 +28,7 @@ from tasks.trial.drive import MemoryStore, drive
 from tasks.trial.local import LocalSlots
 from tasks.trial.spec import Loadable, PairsWork, TrialSpec, Work
 from tasks.trial.trial import baseline_runs, floor_runs, measured
-from tasks.trial.work import Result, measure_rounds
+from tasks.trial.work import Done, Result, measure_rounds
 
 CANDIDATES, SEEDS, TURNS = 6, 5, 3
 TARGET = 2.0
@@ -44,7 +44,7 @@ def throughput_figures() -> Iterator[Figure]:
     spec = TrialSpec(_candidate(0), workload, shape, settings, MeasurementPlan(SEEDS, 0, 1))
     rates: dict[str, list[float]] = {"interleaved": [], "runs": []}
     store = MemoryStore()
-    with LocalSlots(slots) as warm:
+    with LocalSlots[Work, Done](slots) as warm:
         list(drive([_shared(spec)], warm, store))
     for turn in range(TURNS):
         policies = [_loadable(turn * CANDIDATES + number, guest) for number in range(CANDIDATES)]
@@ -67,7 +67,7 @@ def alone_figures() -> Iterator[Figure]:
     slots = settings.slots(guest.host_cpus)
     spec = TrialSpec(_candidate(0), workload, shape, settings, MeasurementPlan(SEEDS, 0, 1))
     store = MemoryStore()
-    with LocalSlots(slots) as warm:
+    with LocalSlots[Work, Done](slots) as warm:
         list(drive([_shared(spec)], warm, store))
     ratios = []
     for turn in range(TURNS):
@@ -105,7 +105,7 @@ def _interleaved(spec: TrialSpec, policies: Sequence[Loadable], slots: int) -> N
 
 
 def _by_runs(spec: TrialSpec, policies: Sequence[Loadable], guest: Guest, store: MemoryStore, slots: int) -> None:
-    with LocalSlots(slots) as pool:
+    with LocalSlots[Work, Done](slots) as pool:
         for outcome in drive([measured(spec, policy, None, guest) for policy in policies], pool, store):
             if outcome.value is None or isinstance(outcome.value, Rejection):
                 raise OSError(str(outcome.failure or outcome.value))

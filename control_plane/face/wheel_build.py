@@ -22,8 +22,9 @@ from pathlib import Path
 from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
-FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
-SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh")
+FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "host_agent", "policy_lake", "tasks", "verifier_vm")
+SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh", ".service")
+MAKEFILE = "Makefile"  # of schedcp-hold, which is built where it is wanted
 # They need the checkout: its tests, its docs, its Makefile.
 WITHOUT = (
     "control_plane/bench", "control_plane/face", "control_plane/setup.sh", "control_plane/write_schemas.py",
@@ -45,7 +46,8 @@ def shipped_files(root: Path) -> Iterator[tuple[Path, Path]]:
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             place = path.relative_to(root)
-            if path.suffix in SUFFIXES and not any(place.is_relative_to(without) for without in WITHOUT):
+            is_ours = path.suffix in SUFFIXES or path.name == MAKEFILE
+            if is_ours and not any(place.is_relative_to(without) for without in WITHOUT):
                 yield path, Path(FACE) / place
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from benchmarks.machines import HOST
 from benchmarks.scaled_machine import at
 from policy_lake.errors import InfraError
+from policy_lake.host_cpus import SYS
 from policy_lake.machine_model import Costs, MachineModel
 from policy_lake.topology import Topology
-from tasks.host.cpus import SYS
 from tasks.host.machine import measured_of, measured_path
 from tasks.host.settings import Settings
 from tasks.host.topology import read_host_topology

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks.machine_file import read_machine
 from benchmarks.machines import HOST, machine
+from policy_lake.host_cpus import SYS
 from policy_lake.machine_model import FLAT, WHOLE, Costs, MachineModel
 from policy_lake.topology import Topology
-from tasks.host.cpus import SYS
 from tasks.host.settings import Settings
 from tasks.host.topology import HostTopology, read_host_topology
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,8 @@ from tasks.host.settings import Settings
 
 # By name alone: a directory that the user names may hold files of others.
 CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json",
-         "machine-ranking.json", "kernel-source", "apt-tools", "apt-install.log")  # fmt: skip
-DATA = ("lake", "runs", "tokens", "objects", "workloads", "keys", "host", "machine.toml")
+         "machine-ranking.json", "kernel-source", "apt-tools", "apt-install.log", "hosts")  # fmt: skip
+DATA = ("lake", "runs", "tokens", "objects", "evidence", "workloads", "keys", "host", "machine.toml", "fleet")
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 RAY = "ray"
 SCRATCH = f"{files.SCRATCH}{RAY}-"  # and the process id of the run that Ray's directory is of
@@ -52,16 +52,22 @@ class Cleaned:
     kept: list[Kept] = field(default_factory=list)
 
 
-def clean(settings: Settings, *, everything: bool = False, dry_run: bool = False) -> Cleaned:
+def clean(
+    settings: Settings, *, everything: bool = False, dry_run: bool = False, stay: Mapping[Path, str] | None = None
+) -> Cleaned:
     """Remove what is made again when it is needed; with `everything` also the kernel, and all that was ever found.
 
     That is the lake, reports, tokens, objects, the user's workloads, and the keys. A dry run only says so. A directory
-    that a live process holds stays whole. InfraError when something cannot be removed.
+    that a live process holds stays whole, and so does one with a path of `stay` in it, for the reason that is given
+    there. InfraError when something cannot be removed.
     """
     cleaned = Cleaned()
     _clean(settings.cache_dir, list(_cached(settings.cache_dir, everything)), cleaned, dry_run)
     if everything:
-        _clean(settings.data_dir, [settings.data_dir / name for name in DATA], cleaned, dry_run)
+        data = [settings.data_dir / name for name in DATA]
+        held = {path: why for path in data for inner, why in (stay or {}).items() if inner.is_relative_to(path)}
+        cleaned.kept += [Kept(path, size_of(path), why) for path, why in held.items()]
+        _clean(settings.data_dir, [path for path in data if path not in held], cleaned, dry_run)
         for path in (settings.lake, settings.key_store):
             if path is not None and path.exists() and settings.data_dir not in path.parents:
                 cleaned.kept.append(Kept(path, size_of(path), "its place is one that you chose: remove it yourself"))

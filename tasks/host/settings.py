@@ -64,7 +64,12 @@ class Settings(BaseSettings):
     lake: Path | None = None
     key_store: Path | None = None
     kernel: Path | None = None
+    verifier: Path | None = Field(default=None, description="socket of a verifier service; none: one of our own")
     audience: str = ""
+    certificates: Path | None = Field(
+        default=None, description="directory of ca.pem and control-plane.{pem,key}, for hosts of no fleet of ours"
+    )
+    for_host: Path | None = Field(default=None, description="a host file: verify on that host's kernel, for it")
 
     embedder: str = "wordllama"
     model: str = ""
@@ -109,7 +114,9 @@ class Settings(BaseSettings):
     build_deadline_s: float = number(limits.DEADLINE_S, default=60.0)
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
-    @field_validator("data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench")
+    @field_validator(
+        "data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates", "verifier", "for_host"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         # Ray's workers have another working directory.
@@ -209,7 +216,7 @@ class Settings(BaseSettings):
         return self.microvm_slots or max(1, len(os.sched_getaffinity(0)) // host_cpus)
 
 
-OPTIONS = {"topologies": "topology"}  # settings of which an option gives one at a time, repeatable
+OPTIONS = {"topologies": "topology", "for_host": "for"}  # settings of which an option gives one at a time, repeatable
 
 
 def load_settings(**options: Any) -> Settings:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from policy_lake import limits
 from policy_lake.errors import InfraError
+from policy_lake.host_cpus import CPUS, SYS, data_caches, last_level, numbers_of, text_of
 from policy_lake.limits import Limit
 from policy_lake.machine_model import WHOLE, unearned
 from policy_lake.topology import Topology
-from tasks.host.cpus import CPUS, SYS, data_caches, last_level, numbers_of, text_of
 
 _KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20}
 

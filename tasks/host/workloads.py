@@ -38,7 +38,7 @@ def find_workload(name: str, settings: Settings) -> Workload:
     if Path(name).suffix == TRACE:
         read_outside(name, TRACE_BYTES)
         raise InputError(f"{name}: a trace, and no workload yet: run `schedcp workloads add {name}`, then name its id")
-    described = workload(str(Path(name).absolute()) if _is_path(name) else name, settings.workload_dir)
+    described = workload(str(Path(name).absolute()) if is_path(name) else name, settings.workload_dir)
     described = asking(at_size(described, settings.tier), settings.work)
     if settings.schbench and described.family == described.program == SCHBENCH:
         described = replace(described, binary=read_binary(settings.schbench))
@@ -98,7 +98,8 @@ def free_place(id: str, settings: Settings) -> Path:
     return place
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether a workload is named by its file."""
     return "/" in name or name.endswith(".toml")
 
 

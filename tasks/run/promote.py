@@ -9,32 +9,30 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.statistics import outcome_text
-from policy_lake.coverage import shortfall
 from policy_lake.doing import doing
-from policy_lake.errors import InfraError, SchedcpError
-from policy_lake.model import Candidate, Lesson, Stage, Verdict
+from policy_lake.errors import SchedcpError
+from policy_lake.files import scratch
+from policy_lake.model import Candidate, Lesson, Verdict
 from policy_lake.records import Rejected
 from policy_lake.scores import MeasurementPlan, Score
 from policy_lake.show import logger
-from tasks.host.cpus import topologies_for
+from tasks.host.audience import audience
 from tasks.host.spans import Span
 from tasks.plan import describe
-from tasks.run.batch import Evidence, read_evidence
 from tasks.run.certainty import Tried, ratio_text
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
-from tasks.tokens.issue import token_for_verdict
+from tasks.tokens.issue import ask_verifier
+from tasks.tokens.work import Measure, Work
+from tasks.trial.build import is_found_by_id
 from tasks.trial.drive import RunStore
-from tasks.trial.full import verify_elsewhere, verify_full_tier
 from tasks.trial.local import run_here
 from tasks.trial.spec import Trial, TrialSpec
 from tasks.trial.trial import trial
-from verifier_vm.judge.stages import merged
+from verifier_vm.tokens.request import Says
 from verifier_vm.tokens.terms import Provenance, RolloutStage
-from verifier_vm.verdict import goes_on_with_hotplug, honours_cgroups, require, verdict_of
 
 FRESH_SEEDS = 500  # added to the seed of the score that is confirmed
-STATIC = ("source", "build", "object")
 OnSpan = Callable[[Span], None]
 Attempt = Callable[[TrialSpec, RunStore], Trial]
 log = logger(__name__)
@@ -58,35 +56,45 @@ def promote(
     again = confirm(scope, best, candidate, attempt or partial(_attempt, on_span=on_span))
     if again is None or again.over or again.outcome != "win":
         return None
-    evidence, tier = read_evidence(scope, best.candidate), scope.settings.verify_tier
-    verdict = _beyond_this_guest(scope, evidence) if tier == "short" else _full(scope, evidence)
-    name = describe(best.policy, best.knob_values)
-    if verdict.rejection is not None:
-        log.warning("learn: %s won, and is rejected when it is tried further: %s", name, verdict.rejection.reason)
-        _demote(scope, candidate, best, verdict, name)
-        return None
-    limit: RolloutStage = "canary"
-    if tier == "full":
-        too_little = shortfall(verdict.coverage, scope.settings.min_coverage)
-        limit = "canary" if too_little else "fleet"
-        if scope.shape.costs is not None:
-            limit = "canary"
-            log.warning("learn: %s may go no further than the canary: it won on a model of a machine (--machine)", name)
-        elif too_little:
-            log.warning("learn: %s may go no further than the canary: %s (--min-coverage)", name, too_little)
-    planner, _, model = candidate.planner.partition(":")
+    return _signed(scope, best, candidate, on_refusal)
+
+
+def _signed(scope: Scope, best: Score, winner: Candidate, on_refusal: Callable[[str], None]) -> Path | None:
+    """Have the verifier look at the winner itself, measure it, and sign what it saw; None if it signs nothing."""
+    name, settings, tier = describe(best.policy, best.knob_values), scope.settings, scope.settings.verify_tier
+    planner, _, model = winner.planner.partition(":")
+    workload = scope.workload.id if is_found_by_id(scope.workload, settings) else scope.workload.file
+    measure = Measure(workload, len(best.pairs), 0, best.seed + FRESH_SEEDS)
+    limit: RolloutStage = "canary" if tier == "short" or scope.shape.costs is not None else "fleet"
+    if tier == "full" and limit == "canary":
+        log.warning("learn: %s may go no further than the canary: it won on a model of a machine (--machine)", name)
+    says = Says(
+        audience(settings), best.policy, limit, provenance=Provenance(planner, model), must_win=True, at_most=True
+    )
+    doing("learn: the verifier looks at %s itself, and measures it", name)
     try:
-        path = token_for_verdict(
-            verdict, candidate.source, scope.settings, policy=best.policy, arguments=evidence.arguments,
-            btf_sha256=evidence.btf_sha256, workload=best.workload, score=again, tier=tier,
-            rollout_limit=limit, provenance=Provenance(planner, model),
-        )  # fmt: skip
+        with scratch("winner") as made:
+            source = Path(made) / f"{_plain(winner.policy)}.bpf.c"
+            source.write_text(winner.source, encoding="utf-8")
+            work = Work(str(source), knobs=dict(winner.knob_values), tier=tier, measure=measure)
+            answer = ask_verifier(source, settings, work, says)
     except SchedcpError as refusal:
         log.warning("learn: %s won and is not promoted: %s", name, refusal)
         on_refusal(str(refusal))
         return None
-    log.info("learn: promoted, token %s: %s", path, name)
-    return path
+    verdict = answer.verified.verdict
+    if verdict.rejection is not None:
+        log.warning("learn: %s won, and is rejected when it is tried further: %s", name, verdict.rejection.reason)
+        _demote(scope, winner, best, verdict, name)
+    elif answer.refused is not None:
+        log.warning("learn: %s won and is not promoted: %s", name, answer.refused)
+        on_refusal(str(answer.refused))
+    elif answer.token is None:
+        log.warning("learn: %s won and is not promoted: it did not win when the verifier measured it", name)
+        on_refusal("it did not win when the verifier measured it itself")
+    else:
+        log.info("learn: promoted, token %s: %s", answer.token, name)
+    return answer.token
 
 
 def _demote(scope: Scope, winner: Candidate, best: Score, verdict: Verdict, name: str) -> None:
@@ -123,42 +131,6 @@ def _attempt(spec: TrialSpec, store: RunStore, *, on_span: OnSpan) -> Trial:
     return run_here(trial(spec), spec, store, on_span=on_span, what=what)
 
 
-def _beyond_this_guest(scope: Scope, evidence: Evidence) -> Verdict:
-    """The verdict, and what the winner did on topologies that it did not meet as a candidate, such as this host's."""
-    met = [topology for stage in evidence.verdict.stages for topology in stage.topologies]
-    wanted = topologies_for(scope.settings, "short", met)
-    if not wanted:
-        return evidence.verdict
-    cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
-    data, bugs = _object(scope, evidence), scope.settings.required_bugs
-    more = verify_elsewhere(
-        data, evidence.arguments, scope.settings, scope.shape, wanted, cgroups=cgroups, hotplug=hotplug
-    )
-    both = merged([evidence.verdict, *more])
-    stages = [require(stage, bugs) for stage in both.stages]
-    before = evidence.verdict
-    return verdict_of(stages, ops=before.ops, data=data, kernel=before.kernel, coverage=both.coverage)
-
-
-def _object(scope: Scope, evidence: Evidence) -> bytes:
-    path = scope.settings.object_dir / f"{evidence.verdict.object_sha256}.bpf.o"
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InfraError(f"{path}: {error.strerror}") from error
-
-
-def _full(scope: Scope, evidence: Evidence) -> Verdict:
-    """The verdict with the full tier's stages in place of the short tier's."""
-    data = _object(scope, evidence)
-    cgroups, hotplug = (asks(evidence.verdict.stages) for asks in (honours_cgroups, goes_on_with_hotplug))
-    doing("learn: the winner goes through the full tier")
-    full = verify_full_tier(
-        data, evidence.arguments, scope.settings, scope.shape, cgroups=cgroups, hotplug=hotplug,
-        topologies=topologies_for(scope.settings, "full"),
-    )  # fmt: skip
-    kept = [stage for stage in evidence.verdict.stages if stage.name in STATIC or stage.name == "score"]
-    in_guests = [require(stage, scope.settings.required_bugs) for stage in full.stages]
-    stages: list[Stage] = [*(stage for stage in kept if stage.name in STATIC), *in_guests]
-    stages += [stage for stage in kept if stage.name == "score"]
-    return verdict_of(stages, ops=full.ops, data=data, kernel=full.kernel, coverage=full.coverage)
+def _plain(policy: str) -> str:
+    """A file's name for a policy, which may be called anything."""
+    return "".join(char if char.isascii() and (char.isalnum() or char in "_-") else "_" for char in policy)[:60]

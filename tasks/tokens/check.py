@@ -12,29 +12,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from policy_lake.constants import check_known
 from policy_lake.errors import InputError
+from policy_lake.host_cpus import read_host_cpus
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
 from policy_lake.topology import HostCpus
-from tasks.host.cpus import read_host_cpus
+from tasks.host.audience import audience
 from tasks.host.settings import Settings
-from tasks.tokens.issue import audience, report_path
+from tasks.tokens.issue import report_path
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.knobs import read_knobs
-from verifier_vm.tokens.audit_log import Log, read_log
+from verifier_vm.tokens.audit_log import LOG, Log, read_log
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.dsse import open_unverified, unseal
-from verifier_vm.tokens.errors import Code, KeyFileError, Refusal, TokenError
+from verifier_vm.tokens.errors import Code, Refusal, TokenError
 from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.host_state import HostState, read_host_state
-from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.report import check_report
 from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
 from verifier_vm.tokens.statement import is_sha256, parse_payload, refusal_of, token_digest
 from verifier_vm.tokens.terms import RolloutStage, Token
+from verifier_vm.tokens.trust import read_trust, trusted_key
 
 OBJECT_LIMIT = 64 << 20
 HOST_BTF = Path("/sys/kernel/btf/vmlinux")
@@ -100,7 +100,7 @@ def show_token(path: Path, settings: Settings) -> Shown:
         payload, _, _ = open_unverified(content)
         token = parse_payload(payload)
     try:
-        unseal(content, _public_key(settings))
+        unseal(content, trusted_key(settings.key_dir))
         distrust = refusal_of(token)
     except TokenError as error:
         distrust = Refusal(error.code, str(error))
@@ -111,7 +111,7 @@ def show_token(path: Path, settings: Settings) -> Shown:
 def check_file(path: Path, here: Here, settings: Settings) -> Shown:
     """The token, if it is good here and now; TokenError if not, or if that cannot be known. Changes nothing."""
     content = read_file(path)
-    key = _public_key(settings)
+    key, trust = trusted_key(settings.key_dir), read_trust(settings.key_dir)
     with _told_of(path):
         payload = unseal(content, key)
         token = parse_payload(payload)
@@ -125,11 +125,11 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
         stage=here.stage,
         hotplug=here.hotplug or "hotplug" in settings.require.split(),
     )
-    log = read_signed_log(settings)
-    token = check_token(
-        content, what, now=datetime.now(UTC), public_key=key, log=log, host=_host_state(settings),
-        revocations=read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations),
-    )  # fmt: skip
+    if trust.log is None:
+        raise TokenError(f"{settings.key_dir / LOG}: the log of the key beside it is gone", Code.LOG_GONE)
+    # This is the signer's own host, whose user has made the key: here his lab key is allowed.
+    given = {**trust.given(), "allowed_lab": trust.allowed_lab | {key.id}}
+    token = check_token(content, what, now=datetime.now(UTC), host=_host_state(settings), **given)
     digest = token_digest(payload)
     report, error = _report_beside(path, token, digest)
     if report is ReportState.CHANGED and error is not None:
@@ -139,7 +139,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
 
 def read_signed_log(settings: Settings) -> Log:
     """The log of what the signer did, checked from end to end, against the revocation list too."""
-    key = _public_key(settings)
+    key = trusted_key(settings.key_dir)
     log = read_log(settings.key_dir, key)
     read_revocations(settings.key_dir / REVOCATIONS, key, minimum_version=log.head.revocations)
     return log
@@ -155,7 +155,7 @@ def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
     if not path.exists():
         raise InputError(f"{word[:80]!r} is no file, no nonce (32 digits in hex) and no object's SHA-256 (64)")
     try:
-        content, key = read_bounded(path), _public_key(settings)
+        content, key = read_bounded(path), trusted_key(settings.key_dir)
         with _told_of(path):
             return "nonce", parse_payload(unseal(content, key)).nonce
     except TokenError as error:
@@ -192,13 +192,6 @@ def _knobs_of(path: Path, sha256: str) -> tuple[Knob, ...] | None:
         return read_knobs(data) if hashlib.sha256(data).hexdigest() == sha256 else None
     except (TokenError, ObjectError):
         return None
-
-
-def _public_key(settings: Settings) -> Any:
-    try:
-        return read_public_key(settings.key_dir / PUBLIC)
-    except KeyFileError as error:
-        raise TokenError(f"there is no key to check with: {error}", Code.NO_KEY) from error
 
 
 def _host_state(settings: Settings) -> HostState | None:

@@ -37,7 +37,7 @@ def qemu_name() -> str:
     return ".".join(map(str, qemu_version()))
 
 
-def _is_found_by_id(workload: Workload, settings: Settings) -> bool:
+def is_found_by_id(workload: Workload, settings: Settings) -> bool:
     """Whether any host that has the workload finds it under its id: where it lies there says nothing of a score."""
     known = workload_files(settings.workload_dir).get(workload.id)
     return known is not None and known.resolve() == Path(workload.file).resolve()
@@ -57,7 +57,7 @@ def provenance_of(spec: TrialSpec, policy: Loadable | None, guest: Guest) -> Pro
         smt=topology.smt,
         nodes=topology.nodes,
         memory_mib=machine.memory_mib,
-        workload_file="" if _is_found_by_id(workload, spec.settings) else workload.file,
+        workload_file="" if is_found_by_id(workload, spec.settings) else workload.file,
         workload_sha256=descriptor_sha256(workload),
         object_sha256=hashlib.sha256(policy.data).hexdigest() if policy else "",
         arguments=policy.arguments if policy else (),

@@ -15,11 +15,11 @@ from tasks.fleet import cluster
 from tasks.fleet.fan_out import ItemOutcome, fan_out
 from tasks.host.guest import Shape, prepare_guest, shape_on
 from tasks.host.settings import Settings
+from tasks.trial.local import LocalSlots
 from tasks.trial.trusted import trusted_object
 from verifier_vm.judge.aim import aimed_parts
 from verifier_vm.judge.gate import OnPart, verify_part
 from verifier_vm.judge.stages import merged
-from verifier_vm.judge.suite import elsewhere
 
 GUEST_CPUS = 1  # of the host's: under the virtual clock a guest's CPUs take turns on one
 
@@ -49,12 +49,13 @@ def verify_full_tier(
     cgroups: bool = False,
     hotplug: bool = True,
     topologies: tuple[Topology, ...] = (),
+    here: bool = False,
     on_part: OnPart = lambda name, topology, ok: None,
 ) -> Verdict:
     """Verify an object in every guest of the full tier at once, as many as this host or the cluster bears.
 
     Its guests are like `shape` but for their topologies. `on_part` hears of each as it ends. InfraError when one ends
-    without a verdict: nothing is known then, and half a tier is no tier.
+    without a verdict: nothing is known then, and half a tier is no tier. `here`: on threads, not by Ray.
     """
     wanted = aimed_parts(data, "full", arguments, topologies)
     orders = [
@@ -70,6 +71,15 @@ def verify_full_tier(
             on_part(wanted[outcome.index].name, wanted[outcome.index].topology or Topology(), outcome.value.accepted)
         doing("full tier: %d of %d guests left: %s", len(left), len(wanted), ", ".join(sorted(left)))
 
+    if here:
+        with LocalSlots[PartWork, Verdict](settings.slots(GUEST_CPUS)) as slots:
+            for order in orders:
+                slots.submit(do_part, order)
+            outcomes = []
+            for outcome in slots:
+                settle(outcome)
+                outcomes.append(outcome)
+        return _merged(outcomes, [part.name for part in wanted])
     with cluster.running(settings, host_cpus=GUEST_CPUS) as ray_cluster:
         doing("full tier: starting Ray for %d guests", len(wanted))
         ray_cluster.ready()
@@ -77,33 +87,15 @@ def verify_full_tier(
         outcomes = fan_out(
             do_part, orders, deadline_s=settings.trial_deadline_s * len(orders), label="verify", on_result=settle
         )
+    return _merged(outcomes, [part.name for part in wanted])
+
+
+def _merged(outcomes: Sequence[ItemOutcome[Verdict]], names: Sequence[str]) -> Verdict:
     for outcome in outcomes:
         if outcome.failure is not None:
-            raise InfraError(f"full tier, {wanted[outcome.index].name}: {outcome.failure.message}")
-    return merged([outcome.value for outcome in outcomes if outcome.value is not None])
-
-
-def verify_elsewhere(
-    data: bytes,
-    arguments: tuple[str, ...],
-    settings: Settings,
-    shape: Shape,
-    topologies: Sequence[Topology],
-    *,
-    cgroups: bool = False,
-    hotplug: bool = True,
-) -> list[Verdict]:
-    """A verdict from a guest like `shape` of each topology, one after another here."""
-    verdicts = []
-    for topology in topologies:
-        doing("verify: %s", topology)
-        guest = prepare_guest(settings, shape_on(shape, topology))
-        made = verify_part(
-            data, arguments, guest.machine, elsewhere(topology), cgroups=cgroups, hotplug=hotplug,
-            deadline_s=settings.trial_deadline_s, trusted=partial(trusted_object, guest.kernel),
-        )  # fmt: skip
-        verdicts.append(made.verdict)
-    return verdicts
+            raise InfraError(f"full tier, {names[outcome.index]}: {outcome.failure.message}")
+    in_order = sorted(outcomes, key=lambda outcome: outcome.index)
+    return merged([outcome.value for outcome in in_order if outcome.value is not None])
 
 
 def do_part(order: PartWork) -> Verdict:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from policy_lake.doing import doing
 from policy_lake.errors import BuildError, EndedVMError, InfraError, InputError
@@ -25,15 +25,17 @@ from verifier_vm.machine.process import end_guests
 ENDING_S = 1.0
 ATTEMPTS = 2  # for what the infrastructure did
 Value = TypeVar("Value")
+Item = TypeVar("Item")
+Given = TypeVar("Given")
 
 
-class LocalSlots:
+class LocalSlots(Generic[Item, Given]):
     """Slots as `drive` wants them, on threads; leaving the context ends the guests that still run."""
 
     def __init__(self, count: int) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="guest")
-        self._ended: queue.SimpleQueue[tuple[int, Future[Done]]] = queue.SimpleQueue()
-        self._futures: list[Future[Done]] = []
+        self._ended: queue.SimpleQueue[tuple[int, Future[Given]]] = queue.SimpleQueue()
+        self._futures: list[Future[Given]] = []
         self._collected = 0
 
     def __enter__(self) -> Self:
@@ -47,14 +49,14 @@ class LocalSlots:
             end_guests()  # one that was about to start is met the next time round
             wait(out, timeout=0.1)
 
-    def submit(self, function: Callable[[Work], Done], item: Work) -> int:
+    def submit(self, function: Callable[[Item], Given], item: Item) -> int:
         """See Slots."""
         index, future = len(self._futures), self._executor.submit(_tried, function, item)
         self._futures.append(future)
         future.add_done_callback(lambda done: self._ended.put((index, done)))
         return index
 
-    def __iter__(self) -> Iterator[ItemOutcome[Done]]:
+    def __iter__(self) -> Iterator[ItemOutcome[Given]]:
         while self._collected < len(self._futures):
             index, future = self._ended.get()
             self._collected += 1
@@ -78,7 +80,7 @@ def run_here(
     """
     guest = prepare_guest(spec.settings, spec.shape)
     guest.announce()
-    with LocalSlots(spec.settings.slots(guest.host_cpus)) as slots:
+    with LocalSlots[Work, Done](spec.settings.slots(guest.host_cpus)) as slots:
         said = partial(doing, "%s: %d runs done, %d to go", what)
         (outcome,) = drive([steps], slots, store, recompute=recompute, on_span=on_span, on_count=said, race=race)
     if outcome.failure is not None:
@@ -87,7 +89,7 @@ def run_here(
     return outcome.value  # type: ignore[return-value]  # a generator may well end with None
 
 
-def _tried(function: Callable[[Work], Done], item: Work) -> Done:
+def _tried(function: Callable[[Item], Given], item: Item) -> Given:
     for _ in range(ATTEMPTS - 1):
         try:
             return function(item)

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from flow_cases import REJECTION
 
@@ -16,9 +17,14 @@ from policy_lake.measurement import Measurement
 from policy_lake.model import Stage
 from policy_lake.topology import Topology
 from tasks.host.guest import prepare_guest
+from tasks.host.settings import Settings
+from tasks.tokens.issue import Answer, keep_token
 from tasks.trial.run import run_inputs
 from tasks.trial.spec import Loadable, Prepared, RunWork, VerifyWork, Work
 from tasks.trial.work import Done
+from tasks.verify import Verified
+from verifier_vm.tokens import signer
+from verifier_vm.tokens.request import Observed, Says
 from verifier_vm.tokens.terms import REQUIRED_STAGES
 from verifier_vm.verdict import verdict_of
 
@@ -90,6 +96,18 @@ def _prepared(name: str) -> Prepared:
     if name == "fifo":
         verdict = replace(verdict, accepted=False, rejection=REJECTION)
     return Prepared(verdict, Loadable(name.encode(), ("slice_us=5",), name), None, "cd" * 32, "")
+
+
+def played_verifier(file: Any, settings: Settings, work: Any, says: Says) -> Answer:
+    """A verifier that saw what the played guests tell, and signs it."""
+    prepared = _prepared(file.name.removesuffix(".bpf.c"))
+    verdict, policy = prepared.verdict, prepared.policy
+    assert policy is not None
+    done = Verified(verdict, file.read_text(), policy.data, policy.arguments)
+    seen = Observed(
+        verdict.ops, verdict.object_sha256, "ab" * 32, policy.arguments, verdict.kernel, "cd" * 32, verdict.stages
+    )
+    return Answer(done, keep_token(signer.issue(settings.key_dir, seen.request(says)), done, settings))
 
 
 def doubled(number: int) -> int:

@@ -152,6 +152,7 @@ def playing(settings: Settings, ray_cluster: Any) -> Iterator[Scripted]:
         drawn = Pictures({"scores": picture})
         patch.setattr(tune, "illustrate_task", retryable(_named(lambda _, on_span: drawn), delay_s=0.1))
         patch.setattr(drive, "do_work", ray_cases.played_work)
+        patch.setattr("tasks.run.promote.ask_verifier", ray_cases.played_verifier)
         yield planner
 
 

@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 from contract_cases import contract
 from object_cases import object_bytes
-from token_cases import SCORE, STAGES, payload, refusal, sha
+from token_cases import SCORE, STAGES, kept_token, payload, sha
 
 from control_plane import cli
-from policy_lake.errors import InfraError
-from policy_lake.model import Rejection, Verdict
+from policy_lake.model import Verdict
 from policy_lake.topology import HostCpus
+from tasks.host import audience as audiences
 from tasks.host.settings import Settings
-from tasks.tokens import issue
 from tasks.tokens.check import HOST_BTF
-from tasks.tokens.issue import report_path, token_for_verdict
+from tasks.tokens.issue import report_path
 from verifier_vm.tokens.audit_log import LOG
 from verifier_vm.tokens.check import Attachment
 from verifier_vm.tokens.consume import consume_token
@@ -42,7 +41,7 @@ VERDICT = Verdict(True, None, STAGES, "ljf", sha("object"), SCORE.kernel)
 def made(tmp_path_factory):
     data = tmp_path_factory.mktemp("data") / "schedcp"
     settings = Settings(data_dir=data, key_store=None, audience="host-1")
-    token_for_verdict(
+    kept_token(
         VERDICT, "source", settings, arguments=KNOBS, btf_sha256=sha("btf"), score=SCORE,
         provenance=Provenance("model", "some-model", sha("prompt"), 0.0213),
     )  # fmt: skip
@@ -102,7 +101,8 @@ def test_show_says_what_is_allowed_and_what_is_not(schedcp, token):
     for words in (
         "allows: to load ljf", "with slice_us=500, long_comms=transcode", "host host-1", "does not allow: any other",
         "once, up to the rollout stage canary", "beware: cgroup weights and quotas", "SCHEDCP_SURVIVES",
-        "waits at most 5000 ms", "nothing enforces them yet", "last known good: the scheduler of the kernel",
+        "waits at most 5000 ms", "limits by which a host's agent takes it off",
+        "last known good: the scheduler of the kernel",
         "1.22x", "model some-model", "cost 0.0213 USD",
         "report beside it: as signed",
     ):  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_knob_may_be_written_in_any_form_and_order_where_the_object_is_known(s
     sha256 = hashlib.sha256(data_of_object).hexdigest()
     verdict = Verdict(True, None, STAGES, "ljf", sha256, SCORE.kernel)
     words = ("job_comm=Isolated Web Co,a=b", "slice_ns=5000000")
-    path = token_for_verdict(verdict, "source", Settings(), arguments=words, btf_sha256=sha("btf"))
+    path = kept_token(verdict, "source", Settings(), arguments=words, btf_sha256=sha("btf"))
     (tmp_path / "ljf.bpf.o").write_bytes(data_of_object)
     alike = ("--knob", "slice_ns=0x4C4B40", "--knob", "job_comm= Isolated Web Co, a=b")
     there = ("token", "check", path, "--kernel", SCORE.kernel, "--btf", sha("btf"))
@@ -175,7 +175,7 @@ def test_the_hosts_own_types_are_what_counts_unless_said(refused, schedcp, token
 
 
 def test_what_can_not_be_known_is_a_refusal(refused, schedcp, token, data):
-    for name, code in ((REVOCATIONS, Code.UNREADABLE), (LOG, Code.UNREADABLE), (PUBLIC, Code.NO_KEY)):
+    for name, code in ((REVOCATIONS, Code.UNREADABLE), (LOG, Code.LOG_GONE), (PUBLIC, Code.NO_KEY)):
         content = (data / "keys" / name).read_bytes()
         (data / "keys" / name).unlink()
         refused(code, "token", "check", token, *THERE)
@@ -250,6 +250,7 @@ def test_check_tells_of_what_this_host_has_admitted(refused, schedcp, data, toke
     create_host_state(host_state_dir(settings))
     assert schedcp("token", "check", token, *THERE)[0] == 0
     known = {"revocations": read_revocations(settings.key_dir / REVOCATIONS, key), "log": read_signed_log(settings)}
+    known["allowed_lab"] = {key.id}
     now = parse_payload(payload(json.loads(token.read_text()))).issued
     consume_token(host_state_dir(settings), token.read_bytes(), what, now=now, public_key=key, **known)
     refused(Code.USED, "token", "check", token, *THERE)
@@ -266,29 +267,19 @@ def test_a_list_older_than_the_log_beside_it_is_refused(refused, schedcp, data, 
 
 @pytest.mark.parametrize("content", ["", "uninitialized\n", None])
 def test_a_host_without_a_machine_id_is_known_by_its_name(content, tmp_path, monkeypatch):
-    monkeypatch.setattr(issue, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(audiences, "MACHINE_ID", tmp_path / "machine-id")
     if content is not None:
         (tmp_path / "machine-id").write_text(content)
-    assert issue.audience(Settings(audience="")) == f"host:{platform.node()}"
+    assert audiences.audience(Settings(audience="")) == f"host:{platform.node()}"
     (tmp_path / "machine-id").write_text("ab" * 16 + "\n")
-    known = issue.audience(Settings(audience=""))
+    known = audiences.audience(Settings(audience=""))
     assert known.startswith("machine:") and "ab" * 16 not in known
-    assert issue.audience(Settings(audience="mine")) == "mine"
-
-
-def test_a_rejected_verdict_is_not_even_asked_for(data):
-    rejection = Rejection("survive", "it stalled", "")
-    for verdict in (Verdict(False, rejection, STAGES, "ljf"), Verdict(True, rejection, STAGES, "ljf")):
-        with pytest.raises(InfraError, match="a rejected policy gets no token"):
-            token_for_verdict(verdict, "", Settings(), btf_sha256=sha("btf"))
-    with refusal(Code.INCOMPLETE):
-        token_for_verdict(Verdict(True, None, STAGES[1:], "ljf", sha("o"), "7"), "", Settings(), btf_sha256=sha("btf"))
-    assert len(list((data / "tokens").iterdir())) == 2
+    assert audiences.audience(Settings(audience="mine")) == "mine"
 
 
 def test_a_policys_name_stays_inside_the_token_directory(data):
     verdict = Verdict(True, None, STAGES, "../../../x y", sha("o"), "7")
-    path = token_for_verdict(verdict, "", Settings(), btf_sha256=sha("btf"))
+    path = kept_token(verdict, "", Settings(), btf_sha256=sha("btf"))
     assert path.parent == data / "tokens" and path.name.startswith(".._.._.._x_y-")
 
 
@@ -297,6 +288,6 @@ def test_a_key_that_is_a_link_signs_nothing(data, tmp_path):
     (data / "keys" / PRIVATE).symlink_to(tmp_path / "key")
     before = sorted((data / "tokens").iterdir())
     with pytest.raises(Exception, match="symbolic links") as caught:
-        token_for_verdict(VERDICT, "", Settings(), btf_sha256=sha("btf"))
+        kept_token(VERDICT, "", Settings(), btf_sha256=sha("btf"))
     assert caught.value.exit_status == 4 and sorted((data / "tokens").iterdir()) == before
     assert hashlib.sha256(b"object").hexdigest() == VERDICT.object_sha256

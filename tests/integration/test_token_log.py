@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_cases import history, issue, payload, refusal, revoke, sha, trust
 
-from policy_lake.errors import InfraError
 from verifier_vm.tokens.audit_log import HEAD, LOG
-from verifier_vm.tokens.errors import Code, TokenError
+from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.key_store import open_key_store, write_head
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.revocation import REVOCATIONS
@@ -86,7 +85,7 @@ def test_a_log_and_head_of_before_do_not_pass_beside_a_newer_list(keys, tmp_path
 )
 def test_what_is_gone_is_not_made_anew(keys, gone, code):
     (keys / gone).unlink()
-    with pytest.raises((TokenError, InfraError)) as caught:
+    with pytest.raises((TokenError, KeyFileError)) as caught:
         issue(keys)
     assert getattr(caught.value, "code", None) == code
     assert not (keys / gone).exists()

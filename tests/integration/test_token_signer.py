@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import subprocess
 import sys
@@ -14,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from token_cases import COVERAGE, REQUEST, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
+from token_cases import COVERAGE, SCORE, STAGES, check, issue, payload, refusal, revoke, sha, tell, trust
 
 from policy_lake.coverage import Branch, Coverage, Share, counted
 from policy_lake.errors import InfraError, InputError
-from policy_lake.model import Finding, Stage, to_json
+from policy_lake.model import Finding, Stage
 from policy_lake.scores import Ratio
 from verifier_vm.tokens import client, signer
-from verifier_vm.tokens.client import request_revocation, request_token
+from verifier_vm.tokens.client import request_revocation
 from verifier_vm.tokens.errors import Code, KeyFileError
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.public_key import PUBLIC
@@ -104,7 +103,7 @@ def test_every_required_stage_is_required(keys, required):
 @pytest.mark.parametrize("more", [{"nonce": "00" * 16}, {"version": 1}, {"expires": "2099-01-01"}, {"log": {}}])
 def test_what_only_the_signer_may_say_cannot_be_asked_for(keys, more):
     with pytest.raises(InputError, match=f"unknown: {next(iter(more))}"):
-        tell(keys, "issue", {**to_json(REQUEST), **more})
+        tell(keys, "verify", {"work": {"file": "x.bpf.c"}, "says": {"audience": "host-1", **more}})
 
 
 def test_versions_grow_and_nonces_differ_though_the_clock_goes_back(keys, monkeypatch):
@@ -157,17 +156,13 @@ def test_a_revoked_object_gets_no_new_token(keys):
 
 def test_through_the_door_errors_keep_their_kind(tmp_path):
     directory = tmp_path / "keys"
-    envelope, digest = request_token(directory, REQUEST)
-    assert check(directory, envelope).nonce and trust(directory)["log"].entries[-1].token_sha256 == digest
-    with refusal(Code.INCOMPLETE):
-        request_token(directory, replace(REQUEST, stages=STAGES[1:]))
+    made = request_revocation(directory, "nonce", "ab" * 16, "why")
+    assert made["version"] == 2 and trust(directory)["log"].entries[-1].event == "revoked"
     with pytest.raises(InputError, match="'xyz' is no nonce"):
         request_revocation(directory, "nonce", "xyz", "why")
-    with pytest.raises(InputError, match="not to be signed"):
-        request_token(directory, replace(REQUEST, stages=(Stage("build", True, float("nan")),)))
     (directory / PRIVATE).chmod(0o640)
     with pytest.raises(KeyFileError, match=r"others may use it .*`chmod 600") as caught:
-        request_token(directory, REQUEST)
+        request_revocation(directory, "nonce", "cd" * 16, "why")
     assert caught.value.exit_status == 4
 
 
@@ -175,11 +170,12 @@ def test_a_signer_that_cannot_start_is_a_failure_of_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "ROOT", tmp_path)
     monkeypatch.setattr(client, "START", "raise SystemExit('no such thing')")
     with pytest.raises(InfraError, match="the signer ended without an answer: no such thing"):
-        request_token(tmp_path / "keys", REQUEST)
+        request_revocation(tmp_path / "keys", "nonce", "ab" * 16, "why")
     monkeypatch.setattr(client, "START", "import time; time.sleep(60)")
     monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(client, "ENDING_S", 0.2)
     with pytest.raises(InfraError, match="the signer gave no answer"):
-        request_token(tmp_path / "keys", REQUEST)
+        request_revocation(tmp_path / "keys", "nonce", "ab" * 16, "why")
 
 
 def test_the_environment_cannot_put_code_into_the_signer(tmp_path, monkeypatch):
@@ -187,23 +183,20 @@ def test_the_environment_cannot_put_code_into_the_signer(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    request_token(tmp_path / "keys", REQUEST)
+    request_revocation(tmp_path / "keys", "nonce", "ab" * 16, "why")
     assert not (tmp_path / "ran").exists()
 
 
 CALLER = """
-import hashlib, os, sys
+import os, sys
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
-from policy_lake.model import Stage, Verdict
 from tasks.host.settings import load_settings
-from tasks.tokens.issue import token_for_verdict
+from tasks.tokens import issue
 from tasks.planners import choose
-from verifier_vm.tokens.terms import REQUIRED_STAGES
-from policy_lake.topology import Topology
-stages = tuple(Stage(name, True, 1.0, topologies=(Topology(2),)) for name in REQUIRED_STAGES)
-verdict = Verdict(True, None, stages, "x", hashlib.sha256(b"o").hexdigest(), "7.3")
-path = token_for_verdict(verdict, "source", load_settings(), btf_sha256="ab" * 32)
+from verifier_vm.tokens.client import request_revocation
+request_revocation(load_settings().key_dir, "nonce", "ab" * 16, "why")
+path = load_settings().key_dir / "log.jsonl"
 secret = [name for name in sys.modules if name.split(".")[-1] in ("private_key", "key_store", "signer")]
 fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
 links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
@@ -247,12 +240,6 @@ def _memory(pid: int) -> bytes:
                 except (OSError, ValueError):
                     continue
     return b"".join(parts)
-
-
-def test_the_signers_answer_holds_no_key(tmp_path):
-    directory = tmp_path / "keys"
-    reply = json.dumps(signer.answer(directory, json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()))
-    assert (directory / PRIVATE).read_text().splitlines()[1][-40:] not in reply
 
 
 def test_the_signer_leaves_no_core_file_and_cannot_be_traced(tmp_path):

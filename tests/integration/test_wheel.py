@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from setuptools import Distribution
-from wheel_build import FOLDERS, SUFFIXES, WITHOUT, BuildPy, WheelError, below_face, shipped_files
+from wheel_build import FOLDERS, MAKEFILE, SUFFIXES, WITHOUT, BuildPy, WheelError, below_face, shipped_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,8 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
 
 def test_every_kind_of_file_in_the_folders_is_shipped_or_known_not_to_be():
     listed = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {Path(name).suffix for name in listed.split()} <= {*SUFFIXES, ".md", ".typed"}
+    kinds = {Path(name).suffix or Path(name).name for name in listed.split()}
+    assert kinds <= {*SUFFIXES, MAKEFILE, ".md", ".typed"}
 
 
 def test_its_commands_answer(installed):
@@ -96,13 +97,16 @@ def test_the_command_that_mends_is_one_that_a_wheel_has(installed):
 def test_the_processes_that_it_starts_are_its_own(installed):
     """The signer by its module's name, the parser by the packages above it: neither is called what it is here."""
     program = (
-        "from schedcp.verifier_vm.tokens import client; from schedcp.verifier_vm.source.parser_process import *; "
-        "from schedcp.bpf.library import policy; print(client.SIGNER, client.ROOT); "
+        "from schedcp.verifier_vm.tokens import client, verifying; "
+        "from schedcp.verifier_vm.source.parser_process import *; "
+        "from schedcp.bpf.library import policy; print(client.SIGNER, verifying.WORKER, client.ROOT); "
         "print(sorted(ask_parser({'source': policy('fifo').source, 'flags': []}, (), 30)))"
     )
     done = run(installed, program)
     here = run(ROOT, program.replace("schedcp.", ""))
-    assert done.stdout.splitlines()[0] == f"schedcp.verifier_vm.tokens.signer {installed}", done.stderr
+    assert (
+        done.stdout.splitlines()[0] == f"schedcp.verifier_vm.tokens.signer schedcp.tasks.tokens.worker {installed}"
+    ), done.stderr
     assert done.stdout.splitlines()[1:] == here.stdout.splitlines()[1:] != [], here.stderr
 
 

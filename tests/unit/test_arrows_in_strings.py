@@ -17,7 +17,8 @@ COMMAND = re.compile(r"(\S*/)?schedcp( .*)?")
 # Strings that name the project and start nothing.
 NAMES = {
     ("tasks/host/settings.py", "schedcp"),  # the folder below XDG_DATA_HOME
-    ("tasks/tokens/issue.py", "schedcp "),  # hashed into the host's name
+    ("policy_lake/audience.py", "schedcp "),  # hashed into the host's name
+    ("tasks/hosts/given.py", "usr/lib/schedcp"),  # where a host has the agent's files
     ("policy_lake/errors.py", "schedcp setup"),  # what a message says to do
 }
 

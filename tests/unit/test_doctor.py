@@ -16,7 +16,7 @@ from policy_lake.errors import SETUP, InfraError, InputError
 from policy_lake.records import LakeError
 
 LOOKS = ("_qemu", "_libbpf", "_python", "_memory")
-OF_SETTINGS = ("_disk", "_kernel", "_guest", "_kvm", "_clock", "_lake", "_model", "_resident")
+OF_SETTINGS = ("_disk", "_kernel", "_guest", "_kvm", "_clock", "_lake", "_model", "_resident", "_host")
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_where_all_is_well_nothing_is_to_be_done(examine: Any) -> None:
     found = examine()
     assert all(part.ok and not part.mend for name, part in found.items() if name != "limits")
-    assert list(found) == ["qemu", "libbpf", "python", "limits", "memory", "disk", "kernel", "guest", "kvm", "clock",
-                           "lake", "model", "resident"]  # fmt: skip
+    assert list(found) == ["host", "qemu", "libbpf", "python", "limits", "memory", "disk", "kernel", "guest", "kvm",
+                           "clock", "lake", "model", "resident"]  # fmt: skip
 
 
 def test_a_wrong_kernel_is_mended_by_its_variable_and_one_that_is_not_there_by_set_up(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from planner_cases import score as score_of
 from token_cases import refusal
 from trial_cases import POLICY, REJECTED, guest_in, spec, use_guest
@@ -27,9 +28,13 @@ from tasks.trial.parts import read_source
 from tasks.trial.trial import measured, scored
 from verifier_vm.judge.console import shorten_verifier_log, verifier_complaint, why_disabled
 from verifier_vm.tokens import host_state
+from verifier_vm.tokens.audit_log import Head, Log
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.files import read_bounded
 from verifier_vm.tokens.host_state import HostState, create_host_state, read_host_state, write_host_state
+from verifier_vm.tokens.private_key import SigningKey
+from verifier_vm.tokens.revocation import RevocationList
+from verifier_vm.tokens.trust import Trust
 
 
 def test_each_number_of_a_run_is_checked_where_it_is_defined(tmp_path: Path) -> None:
@@ -94,12 +99,14 @@ def test_what_is_revoked_is_named_in_full(tmp_path: Path) -> None:
 def stand_in(monkeypatch: pytest.MonkeyPatch, token: Any) -> list[Any]:
     """A token that holds; returns the attachments that it is held against."""
     asked: list[Any] = []
-    for name in ("read_file", "_public_key", "unseal", "_host_state", "read_revocations", "token_digest"):
+    for name in ("read_file", "trusted_key", "unseal", "_host_state", "token_digest"):
         monkeypatch.setattr(checks, name, lambda *_, **__: None)
     monkeypatch.setattr(checks, "parse_payload", lambda payload: token)
     monkeypatch.setattr(checks, "check_token", lambda content, what, **_: asked.append(what) or token)
-    head = SimpleNamespace(head=SimpleNamespace(revocations=0))
-    monkeypatch.setattr(checks, "read_signed_log", lambda settings: head)
+    trust = Trust(SigningKey(Ed25519PrivateKey.generate()).public, RevocationList(1), Log((), Head(), (), False), None,
+                  frozenset())  # fmt: skip
+    monkeypatch.setattr(checks, "trusted_key", lambda _: trust.key)
+    monkeypatch.setattr(checks, "read_trust", lambda _: trust)
     return asked
 
 

@@ -15,15 +15,16 @@ import pytest
 from policy_lake.secrets import child_environment, secret_names
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("benchmarks", "bpf", "control_plane", "flows", "policy_lake", "tasks", "verifier_vm")
+PACKAGES = ("benchmarks", "bpf", "control_plane", "flows", "host_agent", "policy_lake", "tasks", "verifier_vm")
 # What reads the environment where it lies, and cannot be given another.
 FORBIDDEN = {"execv", "execl", "execvp", "spawnv", "posix_spawn", "system", "popen", "getoutput"}
-ALONE = {"bpf/confine.py"}  # a script of one thread
+ALONE = {"bpf/confine.py", "tasks/hosts/repeat.py"}  # scripts of one thread; the latter runs on a host
 STARTS = {"Popen", "run", "call", "check_call", "check_output"}
 # What gets all of ours: the user's command that `record` runs, and the resident process, which asks for embeddings.
 ENTRUSTED = {
     "tasks/traces/command.py": ["dict(os.environ)"],
     "control_plane/resident_client.py": ["_environment(settings)"],
+    "verifier_vm/tokens/verifying.py": ["environment"],  # child_environment's, less our own settings
 }
 
 

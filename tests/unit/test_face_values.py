@@ -12,7 +12,7 @@ import schedcp
 
 from policy_lake.errors import InputError
 from policy_lake.knobs import settle
-from tasks.trial.given import Given
+from tasks.trial.given import Given, read_given
 
 DECLARED = (
     "const volatile char job_comm[4][16];\nconst volatile u64 job_ns[4];\n"
@@ -33,7 +33,11 @@ def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def check(given: Given, *_: object, **__: object) -> None:
         raise Taken(given)
 
+    def asked(*words: Any, **more: Any) -> None:
+        check(read_given(*words, **more))
+
     monkeypatch.setattr(Given, "check", check)
+    monkeypatch.setattr("tasks.tokens.issue.read_given", asked)
     monkeypatch.setattr("tasks.host.lake.open_lake", lambda _: None)
     for module in ("tasks.verify", "tasks.score"):
         monkeypatch.setattr(f"{module}.prepare_guest", lambda *_: SimpleNamespace(kernel=None))

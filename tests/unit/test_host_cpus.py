@@ -10,9 +10,10 @@ import pytest
 from trial_cases import spec
 
 from policy_lake.errors import InfraError
+from policy_lake.host_cpus import read_host_cpus
 from policy_lake.topology import HostCpus, Topology
 from tasks.host import cpus as host_cpus
-from tasks.host.cpus import read_host_cpus, topologies_for
+from tasks.host.cpus import topologies_for
 from verifier_vm.judge.suite import SuiteTier
 
 

@@ -16,7 +16,7 @@ from policy_lake.errors import InfraError
 from verifier_vm.tokens.audit_log import HEAD, LOG, Entry, Head
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.key_store import KeyStore, open_key_store
-from verifier_vm.tokens.private_key import PRIVATE, signing_key
+from verifier_vm.tokens.private_key import BEGINNING, PRIVATE, signing_key
 from verifier_vm.tokens.public_key import PUBLIC
 from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, write_revocations
 
@@ -147,17 +147,57 @@ def test_a_list_that_is_further_ahead_or_behind_is_refused(keys, version, code) 
 def test_a_beginning_that_was_cut_short_is_gone_on_with(keys) -> None:
     log = (keys / LOG).read_bytes()
     (keys / HEAD).unlink()
+    (keys / PRIVATE).rename(keys / BEGINNING)
     issue(keys)
     assert (keys / LOG).read_bytes().startswith(log) and events(keys) == ["opened", "issued"], "its entry was there"
     for name, left in ((LOG, log[:20]), (LOG, b""), (LOG, None), (REVOCATIONS, None)):
         for path in (keys / HEAD, keys / LOG):
             path.unlink(missing_ok=True)
+        (keys / PRIVATE).rename(keys / BEGINNING)
         if left is not None:
             (keys / name).write_bytes(left)
         elif name == REVOCATIONS:
             (keys / name).unlink()
         issue(keys)
         assert events(keys) == ["opened", "issued"] and trust(keys)["revocations"] == RevocationList(1)
+        assert (keys / PRIVATE).exists() and not (keys / BEGINNING).exists()
+
+
+@pytest.mark.parametrize("gone", [(LOG,), (HEAD,), (LOG, HEAD), (LOG, HEAD, REVOCATIONS)], ids=str)
+def test_a_log_that_is_gone_beside_a_key_is_no_beginning(keys, gone) -> None:
+    """All of it deleted looked like a new store: revoked tokens were good again."""
+    for name in gone:
+        (keys / name).unlink()
+    before = sorted(path.name for path in keys.iterdir())
+    with refusal(Code.LOG_GONE):
+        issue(keys)
+    assert sorted(path.name for path in keys.iterdir()) == before
+
+
+def test_an_edited_line_stops_the_signer_wherever_it_is(keys) -> None:
+    for _ in range(3):
+        issue(keys)
+    first, second, *rest = (keys / LOG).read_bytes().splitlines(keepends=True)
+    for edited in (
+        [first.replace(b'"event":"opened"', b'"event":"issued"'), second, *rest], [first, first, *rest],
+        [first, second.replace(b'"version":5', b'"version":4'), *rest],
+    ):  # fmt: skip
+        (keys / LOG).write_bytes(b"".join(edited))
+        with refusal(Code.LOG_BROKEN):
+            issue(keys)
+
+
+def test_a_store_s_key_is_of_the_kind_that_is_asked_for(tmp_path) -> None:
+    for service in (False, True):
+        with open_key_store(tmp_path / str(service), service=service) as store:
+            assert store.key.service is service
+        with open_key_store(tmp_path / str(service)):
+            pass
+        with (
+            pytest.raises(KeyFileError, match="name another directory"),
+            open_key_store(tmp_path / str(service), service=not service),
+        ):
+            pass
 
 
 def test_what_is_more_than_a_beginning_is_not_begun_anew(keys) -> None:
@@ -165,6 +205,7 @@ def test_what_is_more_than_a_beginning_is_not_begun_anew(keys) -> None:
     issue(keys)
     two = (keys / LOG).read_bytes()
     (keys / HEAD).unlink()
+    (keys / PRIVATE).rename(keys / BEGINNING)
     for content, revocations in ((two, 1), (opened, 2), (None, 2), (opened, None)):
         (keys / LOG).unlink(missing_ok=True)
         (keys / REVOCATIONS).unlink(missing_ok=True)
@@ -233,6 +274,7 @@ def test_what_the_disk_takes_only_in_part_is_taken_back(keys, monkeypatch) -> No
 def test_a_log_is_written_through_no_link(keys, tmp_path) -> None:
     for path in (keys / HEAD, keys / LOG):
         path.unlink()
+    (keys / PRIVATE).rename(keys / BEGINNING)
     (tmp_path / "elsewhere").touch()
     (keys / LOG).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InfraError, match=f"{LOG}: Too many levels of symbolic links"):

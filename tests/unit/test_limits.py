@@ -37,6 +37,8 @@ REST = {
     "fidelity": ["x.parquet"],
     "search": ["text"],
     "show": ["desktop"],
+    "rollout": ["a.token.json", "--object", "a.bpf.o", "--plan", "plan.toml", "--host", "fleet-1"],
+    "up": [],
 }
 
 
@@ -69,7 +71,8 @@ def test_every_number_of_the_command_line_is_found() -> None:
     own = {"tune --iterations", "tune --per-iteration", "tune --pairs", "tune --seed", "score --pairs", "score --seed"}
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
-        "tune --min-coverage", "verify --min-coverage",
+        "fleet up --hosts", "fleet up --cpus", "fleet up --memory",
+        "tune --min-coverage", "verify --min-coverage", "rollout --seed",
     }  # fmt: skip
 
 

@@ -76,12 +76,8 @@ def a_situation(settings: Settings, shape: Shape) -> object:
     return alone.Alone(CHECKED, settings, pickle.loads(pickle.dumps(shape)))(CASE)
 
 
-def elsewhere(settings: Settings, shape: Shape) -> object:
-    return full.verify_elsewhere(b"o", (), settings, pickle.loads(pickle.dumps(shape)), [Topology(8, smt=2)])
-
-
 @pytest.mark.parametrize("kind", ["host", "file"])
-@pytest.mark.parametrize("do", [a_part, a_situation, elsewhere])
+@pytest.mark.parametrize("do", [a_part, a_situation])
 def test_a_worker_takes_the_machine_of_the_driver(
     two_hosts: Any, do: Callable[[Settings, Shape], object], kind: str
 ) -> None:

@@ -18,55 +18,47 @@ import pytest
 from token_cases import REQUEST, issue, refusal, revoke, sha, tell, trust
 
 from policy_lake.errors import InputError
-from policy_lake.model import to_json
 from verifier_vm.tokens import signer
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, TokenError
-from verifier_vm.tokens.files import SIZE_LIMIT
 from verifier_vm.tokens.private_key import PRIVATE
 from verifier_vm.tokens.revocation import REVOCATIONS
 from verifier_vm.tokens.statement import parse_payload
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
-MESSAGE = json.dumps({"do": "issue", "data": to_json(REQUEST)}).encode()
+MESSAGE = json.dumps({"do": "revoke", "data": {"kind": "nonce", "value": "ab" * 16, "reason": "why"}}).encode()
+PLACE = signer.Place
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        b"", b"[]", b"{}", b'{"do":"sign"}', b"[" * 100_000, b'{"do":"issue"}', b" " * (2 << 20), b"[1]",
-        b'{"do":"issue","do":"issue","data":{}}', b'{"do":"revoke","data":{"kind":"key","value":"","reason":"x"}}',
-        b'{"do":"issue","data":[]}', b'{"do":"revoke","data":[1]}', b'{"do":["issue"]}', b"\xff\xfe",
+        b"", b"[]", b"{}", b'{"do":"seal"}', b"[" * 100_000, b'{"do":"verify"}', b" " * (49 << 20), b"[1]",
+        b'{"do":"verify","do":"verify","data":{}}', b'{"do":"revoke","data":{"kind":"key","value":"","reason":"x"}}',
+        b'{"do":"verify","data":[]}', b'{"do":"revoke","data":[1]}', b'{"do":["verify"]}', b"\xff\xfe",
         b'{"do":"revoke"}',
     ],
 )  # fmt: skip
 def test_a_message_out_of_shape_is_told_in_one_short_line(tmp_path: Path, message: bytes) -> None:
-    reply = signer.answer(tmp_path / "keys", message)
+    reply = signer.answer(PLACE(tmp_path / "keys"), message)
     assert reply["ok"] is False and reply["exit_status"] == 2 and "code" not in reply
     assert "\n" not in reply["error"] and len(reply["error"]) < 250
 
 
-@pytest.mark.parametrize(
-    ("message", "begins"),
-    [
-        (json.dumps({"do": "x" * 400}).encode(), "not a message for the signer: "),
-        (json.dumps({"do": "revoke", "data": {"y" * 400: 1}}).encode(), "not a revocation: "),
-    ],
-)
-def test_of_a_long_complaint_200_characters_are_told(tmp_path: Path, message: bytes, begins: str) -> None:
-    error = signer.answer(tmp_path / "keys", message)["error"]
+def test_of_a_long_complaint_200_characters_are_told(tmp_path: Path) -> None:
+    begins = "not a message for the signer: "
+    error = signer.answer(PLACE(tmp_path / "keys"), json.dumps({"do": "x" * 400}).encode())["error"]
     assert error.startswith(begins) and len(error) == len(begins) + 200
 
 
 def test_each_kind_of_answer_has_its_exit_status_and_a_refusal_its_code(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    given = signer.answer(keys, MESSAGE)
-    assert given["ok"] is True and set(given["answer"]) == {"envelope", "token_sha256"}
-    told = json.dumps({"do": "issue", "data": {**to_json(REQUEST), "stages": []}}).encode()
-    refused = signer.answer(keys, told)
-    assert (refused["ok"], refused["exit_status"], refused["code"]) == (False, 3, Code.INCOMPLETE)
+    given = signer.answer(PLACE(keys), MESSAGE)
+    assert given["ok"] is True and set(given["answer"]) == {"version", "revoked"}
+    refused = signer.answer(PLACE(keys), json.dumps({"do": "issue", "data": {}}).encode())
+    assert (refused["ok"], refused["exit_status"], refused["code"]) == (False, 3, Code.MADE_UP)
     (keys / PRIVATE).chmod(0o640)
-    ours = signer.answer(keys, MESSAGE)
+    ours = signer.answer(PLACE(keys), MESSAGE)
     assert (
         (ours["ok"], ours["exit_status"]) == (False, 4) and "others may use it" in ours["error"] and "code" not in ours
     )
@@ -79,12 +71,12 @@ def test_each_kind_of_answer_has_its_exit_status_and_a_refusal_its_code(tmp_path
 def test_a_disk_that_is_full_is_our_failure_and_names_the_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str
 ) -> None:
-    def issue(directory: Path, data: Any) -> Any:
+    def fail(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setitem(signer.HANDLERS, "issue", issue)
+    monkeypatch.setitem(signer.HANDLERS, "revoke", fail)
     keys = tmp_path / "keys"
-    assert signer.answer(keys, MESSAGE) == {"ok": False, "error": told.format(keys=keys), "exit_status": 4}
+    assert signer.answer(PLACE(keys), MESSAGE) == {"ok": False, "error": told.format(keys=keys), "exit_status": 4}
 
 
 def test_what_was_refused_is_logged_without_what_cannot_be_printed(
@@ -95,7 +87,7 @@ def test_what_was_refused_is_logged_without_what_cannot_be_printed(
         issue(keys, policy="\x1b[2J")
     entry = trust(keys)["log"].entries[-1]
     assert entry.event == "refused" and entry.reason and entry.reason.isprintable()
-    token = signer.answer(keys, MESSAGE)["answer"]
+    token = signer.issue(keys, REQUEST)
     signed = parse_payload(unseal(json.dumps(token["envelope"]).encode(), trust(keys)["public_key"]))
     logged = trust(keys)["log"].entries[-1]
     assert (logged.event, logged.policy, logged.audience, logged.version) == (
@@ -110,7 +102,8 @@ def test_what_was_refused_is_logged_without_what_cannot_be_printed(
         raise TokenError("no\x1b[2J, not so", Code.TERMS)
 
     monkeypatch.setattr(signer, "issue_token", refuse)
-    assert signer.answer(keys, MESSAGE)["code"] == Code.TERMS
+    with refusal(Code.TERMS):
+        signer.issue(keys, REQUEST)
     assert trust(keys)["log"].entries[-1].reason == "no [2J, not so"
 
 
@@ -161,7 +154,7 @@ def test_the_process_leaves_no_core_no_readable_file_and_cannot_be_traced(tmp_pa
         libc = ctypes.CDLL(None)
         libc.prctl(4, 1, 0, 0, 0)
         sink = io.BytesIO()
-        status = signer.main([str(tmp_path / "keys")], io.BytesIO(b" " * (SIZE_LIMIT + 2)), sink)
+        status = signer.main([str(tmp_path / "keys")], io.BytesIO(b" " * (signer.MESSAGE_LIMIT + 2)), sink)
         limits = resource.getrlimit(resource.RLIMIT_CORE)
         return status, json.loads(sink.getvalue()), libc.prctl(3, 0, 0, 0, 0), limits, os.umask(0)
 
@@ -173,7 +166,7 @@ def test_the_process_leaves_no_core_no_readable_file_and_cannot_be_traced(tmp_pa
 def test_a_message_as_long_as_there_may_be_is_read_whole(tmp_path: Path) -> None:
     def ask() -> Any:
         sink = io.BytesIO()
-        signer.main([str(tmp_path / "keys")], io.BytesIO(MESSAGE + b" " * (SIZE_LIMIT - len(MESSAGE))), sink)
+        signer.main([str(tmp_path / "keys")], io.BytesIO(MESSAGE + b" " * (signer.MESSAGE_LIMIT - len(MESSAGE))), sink)
         return json.loads(sink.getvalue())["ok"]
 
     assert in_a_child(ask) is True

@@ -18,6 +18,7 @@ from policy_lake.errors import InputError
 from verifier_vm.tokens import private_key
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, TOKEN_TYPE, pae, seal
 from verifier_vm.tokens.errors import Code
+from verifier_vm.tokens.public_key import TrustedKey
 from verifier_vm.tokens.report import check_report, digest_of, report_of
 from verifier_vm.tokens.statement import arguments_digest, token_digest
 from verifier_vm.tokens.terms import CLOCK_SKEW, LARGEST_P99_RATIO, LONGEST_STALL_MS, LONGEST_VALID_FOR, Tried
@@ -78,7 +79,7 @@ def test_the_envelope_is_dsse_round_a_verification_summary(keys, envelope):
         ({"audience": ""}, Code.OTHER_AUDIENCE),
         ({"now": datetime.now(UTC) + 8 * DAY}, Code.EXPIRED),
         ({"now": datetime.now(UTC) - timedelta(minutes=30)}, Code.NOT_YET_VALID),
-        ({"public_key": Ed25519PrivateKey.generate().public_key()}, Code.OTHER_KEY),
+        ({"public_key": TrustedKey(Ed25519PrivateKey.generate().public_key())}, Code.OTHER_KEY),
         ({"stage": "host"}, Code.LATER_STAGE),
         ({"stage": "anything"}, Code.LATER_STAGE),
     ],

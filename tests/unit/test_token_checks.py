@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from token_cases import REQUEST
+from token_cases import REQUEST, SCORE
 
 import verifier_vm
 from policy_lake.errors import InputError
 from policy_lake.model import to_json
+from policy_lake.scores import Ratio
 from verifier_vm.tokens import checks
 from verifier_vm.tokens.checks import checks_digest
-from verifier_vm.tokens.request import read_request
+from verifier_vm.tokens.request import Observed, Says, read_observed, read_says
 
 
 @pytest.fixture
@@ -57,17 +59,32 @@ def test_other_rules_are_another_digest(tree: Path, monkeypatch: pytest.MonkeyPa
     assert checks_digest(tree) != before
 
 
-def test_a_request_is_read_as_it_was_written() -> None:
-    assert read_request(to_json(REQUEST)) == REQUEST
+def test_what_was_seen_and_what_shall_be_said_make_the_request() -> None:
+    seen = Observed(**{f.name: getattr(REQUEST, f.name) for f in fields(Observed) if f.name != "ops"}, ops="ljf")
+    assert read_observed(to_json(seen)) == seen
+    assert read_says(to_json(Says("host-1"))) == Says("host-1")
+    assert seen.request(Says("host-1")) == REQUEST
+    assert seen.request(Says("host-2", "mine", valid_for_s=60)).policy == "mine"
 
 
 @pytest.mark.parametrize(
-    "data",
-    [7, None, [], "policy", {}, {**to_json(REQUEST), "version": 9}, {**to_json(REQUEST), "nonce": "ab" * 16},
-     {**to_json(REQUEST), "policy": 7}, {**to_json(REQUEST), "stages": 7}, {**to_json(REQUEST), "ratio": [1]}],
-    ids=range(10),
+    ("changes", "limit"),
+    [({}, "fleet"), ({"tier": "short"}, "canary"), ({"coverage": None}, "canary"), ({"score": None}, "canary"),
+     ({"score": replace(SCORE, ratio=Ratio(1.1, (0.9, 1.3)))}, "canary")],
 )  # fmt: skip
+def test_a_token_goes_as_far_as_what_was_seen_allows_where_at_most_so_far_is_asked(
+    changes: dict[str, Any], limit: str
+) -> None:
+    seen = Observed(**{f.name: getattr(REQUEST, f.name) for f in fields(Observed) if f.name != "ops"}, ops="ljf")
+    seen = replace(seen, **{"tier": "full", **changes})
+    assert seen.request(Says("h", rollout_limit="fleet", at_most=True)).rollout_limit == limit
+    assert seen.request(Says("h", rollout_limit="fleet")).rollout_limit == "fleet", "else it is refused"
+
+
+@pytest.mark.parametrize("data", [7, None, [], "x", {}, {"audience": 7}, {"audience": "h", "version": 9},
+                                  {"audience": "h", "nonce": "ab" * 16}], ids=range(8))  # fmt: skip
 def test_what_is_no_request_is_bad_input_in_one_line(data: Any) -> None:
-    with pytest.raises(InputError, match=r"^not a request for a token: .") as refused:
-        read_request(data)
-    assert "\n" not in str(refused.value)
+    for read in (read_says, read_observed):
+        with pytest.raises(InputError, match=r"^not what a ") as refused:
+            read(data)
+        assert "\n" not in str(refused.value)

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from token_cases import REQUEST
 
 from policy_lake.errors import InfraError, InputError
-from policy_lake.model import to_json
 from verifier_vm.tokens import client
-from verifier_vm.tokens.client import request_restoration, request_revocation, request_token
+from verifier_vm.tokens.client import Signer, request_restoration, request_revocation, request_verified
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 
 
@@ -27,7 +25,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_token_comes_with_its_digest_and_a_list_as_it_is(says: Any, tmp_path: Path) -> None:
     says({"ok": True, "answer": {"envelope": {"a": 1}, "token_sha256": "ab"}})
-    assert request_token(tmp_path, REQUEST) == ({"a": 1}, "ab")
+    assert request_verified(Signer(tmp_path), {}, {}, print) == {"envelope": {"a": 1}, "token_sha256": "ab"}
     assert request_revocation(tmp_path, "nonce", "x", "y") == {"envelope": {"a": 1}, "token_sha256": "ab"}
     assert request_restoration(tmp_path) == {"envelope": {"a": 1}, "token_sha256": "ab"}
 
@@ -73,7 +71,8 @@ def test_one_that_does_not_start_or_takes_too_long_is_our_failure(
     assert 10 <= client.TIMEOUT_S <= 600
     monkeypatch.setattr(client, "START", "import time; time.sleep(60)")
     monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
-    with pytest.raises(InfraError, match=r"the signer gave no answer: .*timed out"):
+    monkeypatch.setattr(client, "ENDING_S", 0.2)
+    with pytest.raises(InfraError, match="the signer gave no answer in time"):
         request_restoration(tmp_path)
     monkeypatch.setattr(client.sys, "executable", str(tmp_path / "gone"))
     with pytest.raises(InfraError, match=r"the signer gave no answer: .*No such file"):
@@ -87,7 +86,7 @@ def test_the_signer_is_asked_in_a_session_of_its_own_without_a_key_of_ours(
     program = (
         "import json, os, sys\n"
         "print(json.dumps({'ok': True, 'answer': {'own': os.getsid(0) == os.getpid(), 'argv': sys.argv[1:],"
-        " 'key': os.environ.get('OPENAI_API_KEY'), 'asked': json.load(sys.stdin)}}))"
+        " 'key': os.environ.get('OPENAI_API_KEY'), 'asked': json.loads(sys.stdin.readline())}}))"
     )
     monkeypatch.setattr(client, "START", program)
     told = request_revocation(tmp_path, "nonce", "ab", "why")
@@ -101,4 +100,21 @@ def test_the_signer_is_asked_in_a_session_of_its_own_without_a_key_of_ours(
 def test_what_json_has_no_number_for_is_not_sent(says: Any, tmp_path: Path) -> None:
     says({"ok": True, "answer": {}})
     with pytest.raises(InputError, match=r"^not to be signed: "):
-        client._ask(tmp_path, "issue", {**to_json(REQUEST), "valid_for_s": float("nan")})
+        client._ask(tmp_path, "verify", {"says": {"valid_for_s": float("nan")}})
+
+
+def test_events_come_before_the_answer_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        {"event": "stage", "of": "build"},
+        {"event": "done", "of": "build", "ok": False},
+        {"ok": True, "answer": {}},
+    ]
+    monkeypatch.setattr(client, "START", "".join(f"print({json.dumps(line)!r});" for line in lines))
+    heard: list[Any] = []
+    assert request_verified(Signer(tmp_path), {}, {}, lambda *event: heard.append(event)) == {}
+    assert heard == [("stage", "build", None), ("done", "build", False)]
+
+
+def test_a_service_that_is_not_there_is_our_failure(tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match=r"the verifier service at .* gives no answer: No such file"):
+        request_verified(Signer(tmp_path, tmp_path / "none.sock"), {}, {}, print)

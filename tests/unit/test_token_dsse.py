@@ -27,7 +27,7 @@ ENVELOPE = seal(PAYLOAD, KEY)
 def test_what_is_sealed_comes_out_again():
     assert unseal(ENVELOPE, KEY.public) == unseal(json.dumps(ENVELOPE).encode(), KEY.public) == PAYLOAD
     with refusal(Code.OTHER_KEY):
-        unseal(ENVELOPE, Ed25519PrivateKey.generate().public_key())
+        unseal(ENVELOPE, SigningKey(Ed25519PrivateKey.generate()).public)
 
 
 def test_the_signature_is_over_the_encoding_of_the_dsse_protocol():

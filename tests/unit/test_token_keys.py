@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from verifier_vm.tokens import private_key as keys
 from verifier_vm.tokens.errors import KeyFileError
 from verifier_vm.tokens.private_key import signing_key
-from verifier_vm.tokens.public_key import key_id, read_public_key
+from verifier_vm.tokens.public_key import SERVICE_LINE, read_public_key
 
 
 def test_a_key_is_made_once_and_kept_from_others(tmp_path):
     directory = tmp_path / "a" / "keys"
     key = signing_key(directory)
-    assert signing_key(directory).key_id == key.key_id == key_id(read_public_key(directory / keys.PUBLIC))
+    assert signing_key(directory).key_id == key.key_id == read_public_key(directory / keys.PUBLIC).id
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [directory, *directory.iterdir()]}
-    assert modes == {"keys": 0o700, keys.PRIVATE: 0o600, keys.PUBLIC: 0o644}
+    assert modes == {"keys": 0o700, keys.BEGINNING: 0o600, keys.PUBLIC: 0o644}
     assert key.key_id in repr(key) and "Private" not in repr(key)
     read_public_key(directory / keys.PUBLIC).verify(key.sign(b"payload"), b"payload")
 
@@ -35,10 +35,10 @@ def test_all_that_make_the_key_at_once_get_the_same(tmp_path):
     for thread in threads:
         thread.join()
     assert len(found) == 8 and len(set(found)) == 1
-    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == [keys.PRIVATE, keys.PUBLIC]
+    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == [keys.BEGINNING, keys.PUBLIC]
 
 
-@pytest.mark.parametrize(("name", "mode"), [(keys.PRIVATE, 0o640), (keys.PRIVATE, 0o604), ("", 0o711), ("", 0o770)])
+@pytest.mark.parametrize(("name", "mode"), [(keys.BEGINNING, 0o640), (keys.BEGINNING, 0o604), ("", 0o711), ("", 0o770)])
 def test_a_key_that_others_may_use_is_refused(tmp_path, name, mode):
     directory = tmp_path / "keys"
     signing_key(directory)
@@ -59,19 +59,19 @@ def test_a_key_of_another_user_is_refused(tmp_path, monkeypatch):
 def test_a_linked_broken_or_foreign_key_is_refused(tmp_path):
     directory = tmp_path / "keys"
     signing_key(directory)
-    private, public = directory / keys.PRIVATE, directory / keys.PUBLIC
+    private, public = directory / keys.BEGINNING, directory / keys.PUBLIC
     other = signing_key(tmp_path / "other")
     (tmp_path / "other" / keys.PUBLIC).replace(public)
     with pytest.raises(KeyFileError, match=f"{public}: not the public half"):
         signing_key(directory)
-    assert key_id(read_public_key(public)) == other.key_id
+    assert read_public_key(public).id == other.key_id
     private.write_text("-----BEGIN nothing")
     with pytest.raises(KeyFileError, match="not an unencrypted private key"):
         signing_key(directory)
     with pytest.raises(KeyFileError, match="not a public key in PEM"):
         read_public_key(private)
     private.unlink()
-    private.symlink_to(tmp_path / "other" / keys.PRIVATE)
+    private.symlink_to(tmp_path / "other" / keys.BEGINNING)
     with pytest.raises(KeyFileError, match=f"{private}: Too many levels of symbolic links"):
         signing_key(directory)
     with pytest.raises(KeyFileError, match=r"File exists|Not a directory"):
@@ -81,7 +81,7 @@ def test_a_linked_broken_or_foreign_key_is_refused(tmp_path):
 def test_a_key_of_another_kind_is_refused(tmp_path):
     signing_key(tmp_path / "keys")
     other = X25519PrivateKey.generate()
-    private, public = tmp_path / "keys" / keys.PRIVATE, tmp_path / "keys" / keys.PUBLIC
+    private, public = tmp_path / "keys" / keys.BEGINNING, tmp_path / "keys" / keys.PUBLIC
     private.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(KeyFileError, match=f"{private}: not an Ed25519 key"):
         signing_key(tmp_path / "keys")
@@ -95,7 +95,7 @@ def test_a_public_key_s_file_has_at_most_4096_bytes(tmp_path):
     path = tmp_path / "keys" / keys.PUBLIC
     pem = path.read_bytes()
     path.write_bytes(pem + b"\n" * (4096 - len(pem)))
-    assert key_id(read_public_key(path)) == key.key_id
+    assert read_public_key(path).id == key.key_id
     path.write_bytes(pem + b"\n" * (4097 - len(pem)))
     with pytest.raises(KeyFileError, match="larger than 4 KiB"):
         read_public_key(path)
@@ -107,3 +107,17 @@ def test_a_pipe_in_a_key_s_place_holds_nobody_up(tmp_path):
     os.mkfifo(tmp_path / "keys" / keys.PRIVATE, mode=0o600)
     with pytest.raises(KeyFileError, match="not an unencrypted private key"):
         signing_key(tmp_path / "keys")
+
+
+def test_a_key_is_a_service_s_only_where_its_files_begin_so(tmp_path):
+    """The mark that can be dropped is the one that gives more trust."""
+    lab, service = signing_key(tmp_path / "lab"), signing_key(tmp_path / "service", service=True)
+    assert (lab.service, service.service) == (False, True)
+    assert not signing_key(tmp_path / "lab", service=True).service, "a key does not change its kind"
+    for directory, kind in ((tmp_path / "lab", "lab"), (tmp_path / "service", "service")):
+        assert read_public_key(directory / keys.PUBLIC).signed_by == kind
+    public = tmp_path / "service" / keys.PUBLIC
+    public.write_bytes(public.read_bytes().removeprefix(SERVICE_LINE))
+    assert read_public_key(public).signed_by == "lab"
+    with pytest.raises(KeyFileError, match="not the public half"):
+        signing_key(tmp_path / "service")

@@ -17,6 +17,7 @@ from verifier_vm.tokens.client import request_restoration
 from verifier_vm.tokens.errors import KeyFileError
 from verifier_vm.tokens.files import LOCK
 from verifier_vm.tokens.key_store import HEAD, open_key_store
+from verifier_vm.tokens.private_key import BEGINNING, PRIVATE
 from verifier_vm.tokens.statement import _wrong_stages, _wrong_terms, parse_payload, payload_of
 
 
@@ -43,6 +44,7 @@ def test_a_key_store_is_private_and_has_a_head_again_where_its_first_was_lost(tm
         with (keys / LOCK).open() as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     (keys / HEAD).unlink()
+    (keys / PRIVATE).rename(keys / BEGINNING)
     with open_key_store(keys):
         assert (keys / HEAD).exists() and trust(keys)["log"].head == before
     (keys / "another's").touch()

@@ -16,7 +16,7 @@ from policy_lake.topology import Topology
 from tasks.fleet.fan_out import Failure, ItemOutcome
 from tasks.host.guest import Shape
 from tasks.trial import full
-from verifier_vm.judge.suite import elsewhere, parts
+from verifier_vm.judge.suite import parts
 from verifier_vm.verdict import stage_of, verdict_of
 
 PARTS = parts("full")
@@ -110,27 +110,3 @@ def test_a_part_is_verified_in_a_guest_of_its_own_topology(
 
 
 TOPOLOGIES = (Topology(1), Topology(8, llcs=2))
-
-
-@pytest.mark.parametrize("promised", [{}, {"cgroups": True, "hotplug": False}])
-def test_elsewhere_is_a_guest_of_each_topology_one_after_another(
-    promised: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    def verify(data: bytes, arguments: Any, machine: Any, part: Any, **more: Any) -> Any:
-        asked.append((data, arguments, part, more))
-        return SimpleNamespace(verdict=part.name)
-
-    monkeypatch.setattr(full, "prepare_guest", lambda settings, shape: asked.append(shape) or guest_in(tmp_path))
-    monkeypatch.setattr(full, "verify_part", verify)
-    settings = spec(tmp_path).settings
-    made = full.verify_elsewhere(b"o", ("a=1",), settings, SHAPE, TOPOLOGIES, **promised)
-    assert made == [elsewhere(topology).name for topology in TOPOLOGIES]
-    assert [shape.topology for shape in asked[::2]] == list(TOPOLOGIES)
-    for topology, (data, arguments, part, more) in zip(TOPOLOGIES, asked[1::2], strict=True):
-        assert (data, arguments, part) == (b"o", ("a=1",), elsewhere(topology))
-        assert more.pop("trusted").func is full.trusted_object
-        told = {"cgroups": False, "hotplug": True, **promised}
-        assert more == {**told, "deadline_s": settings.trial_deadline_s}
-    assert full.verify_elsewhere(b"o", (), settings, SHAPE, ()) == []

@@ -16,6 +16,7 @@ from policy_lake.coverage import Coverage
 from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.model import Finding
 from tasks.tokens import issue
+from tasks.tokens.issue import Answer
 from tasks.verify import Verified, VerifyOptions
 from verifier_vm.judge.case import parse_case
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
@@ -32,11 +33,6 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def run(
         ending: Any, *, bad: bool = False, as_json: bool = False, warning: str = "", **more: Any
     ) -> tuple[int, str]:
-        def sign(*_: Any, **__: Any) -> Path:
-            if isinstance(ending, Exception):
-                raise ending
-            return Path(ending)
-
         findings = [Finding("F01", "reject", "it stalled")] if bad else []
         verdict = verdict_of([stage_of("survive", 0.1, findings)], ops="mine", data=b"o", kernel="7",
                              coverage=Coverage("only a test says so"))  # fmt: skip
@@ -49,8 +45,16 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
                 raise ending
             return done
 
+        def ask(*_: Any, **heard: Any) -> Answer:
+            if bad or more.get("only"):
+                return Answer(answer(**heard))
+            refused = ending if isinstance(ending, SchedcpError) else None
+            return Answer(
+                answer(**heard), None if refused or isinstance(ending, BaseException) else Path(ending), refused
+            )
+
         monkeypatch.setattr(command, "verify", answer)
-        monkeypatch.setattr(issue, "token_for_verdict", sign)
+        monkeypatch.setattr(issue, "ask_verifier", ask)
         monkeypatch.setattr(issue, "check_key_store", lambda settings: None)
         status = command.verify_command(
             tmp_path / "mine.bpf.c", spec(tmp_path).settings, [], [], VerifyOptions(**more), "", sets={}, linked=(),

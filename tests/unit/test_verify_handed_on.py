@@ -88,7 +88,7 @@ def test_each_kind_of_guest_is_asked_for_what_the_policy_claims_and_the_user_wan
         _, asked, said = guests(check_all=check_all, tier="full")
         given, more = asked["full"]
         assert given == (b"object", ("a=1",), guests.settings, SHAPE) and said == ["boot", "up for 6 h: passed"]
-        assert more == {"check_all": check_all, "cgroups": CHECKED.cgroups, "hotplug": CHECKED.hotplug,
+        assert more == {"check_all": check_all, "cgroups": CHECKED.cgroups, "hotplug": CHECKED.hotplug, "here": False,
                         "topologies": PLACES * 2}  # fmt: skip
     assert CHECKED.cgroups and CHECKED.hotplug
     assert guests(only=CASE)[1]["alone"] == ((CHECKED, guests.settings, SHAPE), CASE)

@@ -97,6 +97,7 @@ def compared(where: tuple[str, int], case: Case) -> tuple[float, float, float]:
     return interval.low, interval.high, ratios[len(ratios) // 2]
 
 
+@pytest.mark.timeout(1200)  # hundreds of runs, of two guests at a time beside another file's
 @pytest.mark.parametrize("name", CASES)
 def test_it_surely_wins_where_it_costs_and_not_elsewhere(name):
     case = CASES[name]

@@ -101,6 +101,7 @@ def test_a_missing_kernel_is_an_infrastructure_error_in_one_line(guest, tmp_path
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
     code = textwrap.dedent(f"""
+        import signal
         from pathlib import Path
         from policy_lake.guest import GuestJob, GuestStep
         from verifier_vm.machine.qemu import Machine
@@ -108,6 +109,7 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
         machine = Machine(Path({str(guest.machine.kernel)!r}), Path({str(guest.machine.initrd)!r}), memory_mib=300)
         files = {{"probe": Path({str(tmp_path / "probe")!r}).read_bytes()}}
         job = GuestJob(files, (GuestStep("run", ("probe", "hang"), timeout_s=600),))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite in the background has ignored
         run(job, machine, on_event=lambda e: print(e, flush=True))
     """)
     (tmp_path / "probe").write_bytes(probe)
@@ -123,7 +125,10 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
     mine = processes("qemu-system", "-m 300")
     assert mine
     child.send_signal(how)
-    child.wait(20)
+    try:
+        child.wait(20)
+    finally:
+        child.kill()
     limit = time.monotonic() + 10
     while any(map(runs, mine)) and time.monotonic() < limit:
         time.sleep(0.05)

@@ -64,6 +64,25 @@ def installed_kernel(cache_dir: Path, override: Path | None = None) -> Kernel:
     return kernel
 
 
+def find_kernel(cache_dir: Path, release: str, btf_sha256: str, *, sha256: str = "") -> Path:
+    """The image of the kernel with these types, and of this digest where one is given, among those prepared here.
+
+    InputError, with what to do, where there is none.
+    """
+    for described in sorted((cache_dir / "kernels").glob("*/kernel.json")):
+        try:
+            known = _load(described.parent)
+        except (InfraError, OSError, ValueError, KeyError, TypeError):
+            continue
+        if known.btf_sha256 == btf_sha256 and sha256 in ("", known.sha256):
+            return known.image
+    name = release[:80]
+    raise InputError(
+        f"the kernel {name} (types {btf_sha256[:16]}…) is not here: copy that host's /boot/vmlinuz-{name}, and run "
+        "`SCHEDCP_KERNEL=FILE schedcp doctor` once, which keeps it"
+    )
+
+
 def fetch_kernel(cache_dir: Path, progress: Progress) -> Kernel:
     """Fetch the newest sched_ext kernel that the machine's mirror has, once; `progress` gets a line a step."""
     try:
@@ -151,8 +170,8 @@ def _load(directory: Path) -> Kernel:
     return Kernel(known["release"], image, directory, known["sha256"], known["btf_sha256"], config)
 
 
-def private_apt(work: Path) -> list[str]:
-    """`apt-get` with lists of its own below `work`, updated, for the suite that the kernels come from. InfraError."""
+def mirror() -> str:
+    """Where this machine's configuration says that Debian's archive is; InfraError if it names none."""
     # --no-release-info: a machine that never updated has no lists, but its sources are known all the same.
     wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
     targets = [line.split() for line in _call(["apt-get", "indextargets", *wanted], "apt-get").splitlines() if line]
@@ -161,6 +180,12 @@ def private_apt(work: Path) -> list[str]:
     uri = next(iter(own or [target[1] for target in targets if "security" not in target[0]]), None)
     if uri is None:
         raise InfraError("no Debian mirror in this machine's apt sources: add one, or name a kernel in SCHEDCP_KERNEL")
+    return uri
+
+
+def private_apt(work: Path) -> list[str]:
+    """`apt-get` with lists of its own below `work`, updated, for the suite that the kernels come from. InfraError."""
+    uri = mirror()
     for name in ("lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
     (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {uri} {SUITE} main\n")

@@ -58,7 +58,7 @@ class Qmp:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """What QEMU returns for a command."""
         try:
             self._file.write(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")

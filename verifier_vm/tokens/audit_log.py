@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import ENTRY_TYPE, HEAD_TYPE, Signer, canonical_json, pae, strict_json, unseal
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import read_bounded
+from verifier_vm.tokens.public_key import TrustedKey
+from verifier_vm.tokens.records import from_plain, to_plain
 from verifier_vm.tokens.terms import LogPlace
 
 LOG, HEAD = "log.jsonl", "log.head.json"
@@ -91,7 +91,7 @@ class Log:
 
 def line_of(entry: Entry, key: Signer) -> bytes:
     """The line of an entry, signed, with its end."""
-    data = to_json(entry)
+    data = to_plain(entry)
     sig = base64.b64encode(key.sign(pae(ENTRY_TYPE, canonical_json(data)))).decode()
     return canonical_json({"entry": data, "sig": sig}) + b"\n"
 
@@ -101,7 +101,7 @@ def line_digest(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def read_log(directory: Path, public_key: Ed25519PublicKey) -> Log:
+def read_log(directory: Path, public_key: TrustedKey) -> Log:
     """The complete log, its chain followed from the first line to the last; TokenError where it does not hold."""
     head = read_head(directory / HEAD, public_key)  # before the log, which only grows
     content = read_bounded(directory / LOG, limit=LOG_LIMIT)
@@ -123,11 +123,11 @@ def read_log(directory: Path, public_key: Ed25519PublicKey) -> Log:
     return Log(tuple(entries), known, tuple(digests), unfinished=len(content) > known.size)
 
 
-def read_head(source: Path | Mapping[str, Any], public_key: Ed25519PublicKey) -> Head:
+def read_head(source: Path | Mapping[str, Any], public_key: TrustedKey) -> Head:
     """The log's head; TokenError if it is missing, damaged, or signed by another key."""
     envelope = read_bounded(source) if isinstance(source, Path) else source
     try:
-        head = from_json(Head, strict_json(unseal(envelope, public_key, kind=HEAD_TYPE)))
+        head = from_plain(Head, strict_json(unseal(envelope, public_key, kind=HEAD_TYPE)))
     except (ValueError, TypeError) as error:
         raise TokenError(f"the log's head is not well formed: {in_one_line(error)}", Code.LOG_BROKEN) from error
     if not 0 <= head.start < head.size or head.seq < 1:
@@ -147,13 +147,13 @@ def finished_lines(content: bytes, signed: int) -> Iterator[bytes]:
         at += len(line)
 
 
-def read_line(line: bytes, known: Head, public_key: Ed25519PublicKey | None) -> Entry:
+def read_line(line: bytes, known: Head, public_key: TrustedKey | None) -> Entry:
     """The entry in the line that follows `known`; with a key, its signature is checked. TokenError if it is another."""
     place = f"the log's entry {known.seq + 1}"
     try:
         data = strict_json(line)
-        entry = from_json(Entry, data["entry"])
-        if canonical_json({"entry": to_json(entry), "sig": data["sig"]}) + b"\n" != line:
+        entry = from_plain(Entry, data["entry"])
+        if canonical_json({"entry": to_plain(entry), "sig": data["sig"]}) + b"\n" != line:
             raise ValueError("a member is unknown or not written as the signer writes it")
         if (entry.seq, entry.previous) != (known.seq + 1, known.sha256):
             raise ValueError("it does not follow the one before it")

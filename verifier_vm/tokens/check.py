@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from policy_lake.errors import InputError
 from policy_lake.topology import HostCpus, outside
-from verifier_vm.tokens.audit_log import Log
+from verifier_vm.tokens.audit_log import Head, Log
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError
 from verifier_vm.tokens.host_state import HostState
+from verifier_vm.tokens.public_key import TrustedKey
 from verifier_vm.tokens.revocation import RevocationList
 from verifier_vm.tokens.statement import parse_payload, refusal_of, token_digest
 from verifier_vm.tokens.terms import CLOCK_SKEW, VERIFIER_VERSION, RolloutStage, Token
@@ -43,15 +42,18 @@ def check_token(
     what: Attachment,
     *,
     now: datetime,
-    public_key: Ed25519PublicKey,
+    public_key: TrustedKey,
     revocations: RevocationList,
     log: Log | None = None,
+    head: Head | None = None,
     host: HostState | None = None,
+    allowed_lab: Collection[str] = (),
 ) -> Token:
     """What the token says, if it authorises this; TokenError with code and reason if not.
 
-    `log`, the audit log, is checked where it is at hand; a host other than the signer's may not have it. `host` is what
-    this host has consumed and seen before; without it, a used nonce, an older version or list goes unnoticed.
+    `log`, the audit log, or at least its `head`, is checked where it is at hand; a host that has seen one needs it ever
+    after. `host` is what this host has consumed and seen before; without it, a used nonce, an older version or list
+    goes unnoticed. `allowed_lab` are the ids of the lab keys that this host's administrator allows (see trust.py).
     """
     if now.tzinfo is None:
         raise InputError("the time of a check needs a time zone")
@@ -60,11 +62,12 @@ def check_token(
     if refusal := refusal_of(token):
         raise TokenError(f"the token is not well formed: {refusal.reason}", Code.MALFORMED)
     refusal = (
-        _other_use(token, what)
+        _lab(token, public_key, allowed_lab)
+        or _other_use(token, what)
         or _other_time(token, now)
         or _revoked(token, revocations)
         or _not_logged(token, token_digest(payload), log)
-        or (_seen(token, revocations, log, host) if host else None)
+        or (_seen(token, revocations, host) or _other_log(log, head, host) if host else None)
     )
     if refusal:
         raise TokenError(refusal.reason, refusal.code)
@@ -119,7 +122,17 @@ def _not_logged(token: Token, token_sha256: str, log: Log | None) -> Refusal | N
     return Refusal(Code.NOT_LOGGED, reason)
 
 
-def _seen(token: Token, revocations: RevocationList, log: Log | None, host: HostState) -> Refusal | None:
+def _lab(token: Token, key: TrustedKey, allowed: Collection[str]) -> Refusal | None:
+    if token.signed_by != key.signed_by:
+        reason = f"a {key.signed_by} key is trusted here, and the token says that a {token.signed_by} key signed it"
+        return Refusal(Code.LAB_KEY, reason)
+    if key.service or key.id in allowed:
+        return None
+    reason = f"a lab key signed the token, one of a user who also plans: no line of this host's allow-lab is {key.id}"
+    return Refusal(Code.LAB_KEY, reason)
+
+
+def _seen(token: Token, revocations: RevocationList, host: HostState) -> Refusal | None:
     if token.nonce in host.nonces:
         return Refusal(Code.USED, "the token was used on this host before: a nonce is good for one attachment")
     if token.version <= (mark := host.mark(token.audience, token.policy)):
@@ -130,7 +143,17 @@ def _seen(token: Token, revocations: RevocationList, log: Log | None, host: Host
     if revocations.version < host.revocations:
         reason = f"the revocation list's version {revocations.version} is older than {host.revocations}, seen before"
         return Refusal(Code.OLD_REVOCATIONS, reason)
-    if log is not None and not log.holds(host.log_seq, host.log_sha256):
+    return None
+
+
+def _other_log(log: Log | None, head: Head | None, host: HostState) -> Refusal | None:
+    """A log that was seen is there for ever, and only grows; of a head alone, that it is no older one."""
+    if host.log_seq == 0:
+        return None
+    if log is None and head is None:
+        return Refusal(Code.LOG_GONE, f"this host has seen an audit log of {host.log_seq} entries, and now has none")
+    older = head is not None and (head.seq, head.sha256) != (host.log_seq, host.log_sha256) and head.seq <= host.log_seq
+    if (log is not None and not log.holds(host.log_seq, host.log_sha256)) or older:
         reason = f"the audit log is not the one seen before: its entry {host.log_seq} is gone or another"
         return Refusal(Code.OTHER_LOG, reason)
     return None

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from policy_lake.strict_json import strict_json as read_strictly
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import SIZE_LIMIT
-from verifier_vm.tokens.public_key import key_id
+from verifier_vm.tokens.public_key import TrustedKey
 
-MOST_DIGITS = 20  # of a number: 64 bits and a sign
 TOKEN_TYPE = "application/vnd.in-toto+json"
 REVOCATIONS_TYPE = "application/vnd.schedcp.revocations+json"
 HEAD_TYPE = "application/vnd.schedcp.log-head+json"
@@ -68,10 +67,10 @@ def open_unverified(envelope: bytes | Mapping[str, Any], *, kind: str = TOKEN_TY
         raise TokenError(f"not a {NAMES[kind]}: {in_one_line(fault(error))}", Code.MALFORMED) from error
 
 
-def unseal(envelope: bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, kind: str = TOKEN_TYPE) -> bytes:
+def unseal(envelope: bytes | Mapping[str, Any], public_key: TrustedKey, *, kind: str = TOKEN_TYPE) -> bytes:
     """The payload of an envelope that this key signed; TokenError with the reason for any other."""
     payload, signer, sig = open_unverified(envelope, kind=kind)
-    if signer != key_id(public_key):
+    if signer != public_key.id:
         reason = f"the {NAMES[kind]} is signed with the key {str(signer)[:80]!r}, which is not trusted here"
         raise TokenError(reason, Code.OTHER_KEY)
     try:
@@ -98,22 +97,9 @@ def canonical_json(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def strict_json(content: bytes) -> Any:
-    """JSON of bounded size without a member named twice, of which two readers might each believe another one."""
-    if len(content) > SIZE_LIMIT:
-        raise ValueError(f"larger than {SIZE_LIMIT} bytes")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(members := dict(pairs)) != len(pairs):
-            raise ValueError("a member is named twice")
-        return members
-
-    def number(digits: str) -> int:
-        if len(digits) > MOST_DIGITS:
-            raise ValueError(f"a number has {len(digits)} digits")
-        return int(digits)
-
-    return json.loads(content, object_pairs_hook=once, parse_int=number)
+def strict_json(content: bytes, *, limit: int = SIZE_LIMIT) -> Any:
+    """JSON of a token's size at most without a member named twice, of which two readers might each believe another."""
+    return read_strictly(content, most=limit)
 
 
 def _base64(text: str) -> bytes:

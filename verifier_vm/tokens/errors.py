@@ -18,6 +18,7 @@ class Code(StrEnum):
     NO_KEY = "no_key"
     OTHER_KEY = "other_key"  # signed, but not with the key that is trusted here
     BAD_SIGNATURE = "bad_signature"
+    LAB_KEY = "lab_key"  # signed by a lab key, which this host's administrator has not allowed by name
     OTHER_OBJECT = "other_object"
     OTHER_ARGUMENTS = "other_arguments"
     OTHER_KERNEL = "other_kernel"
@@ -36,11 +37,13 @@ class Code(StrEnum):
     OLD_REVOCATIONS = "old_revocations"  # a list older than one seen before
     OTHER_LOG = "other_log"  # not the log seen before
     LOG_BROKEN = "log_broken"  # cut off, changed, or not what its head says
-    LOG_GONE = "log_gone"  # log, head or list is missing beside what is left of them
+    LOG_GONE = "log_gone"  # log, head or list is missing beside what is left of them, or on a host that has seen it
+    OPEN_STORE = "open_store"  # others could have written what a check goes by
     HOST_STATE = "host_state"  # the host's own state cannot be trusted, or would grow too large
     INCOMPLETE = "incomplete"  # the verdict lacks a stage, or has one that is not passed
     REJECTED = "rejected"  # a finding speaks against the verdict, or is left open
     SCORE = "score"  # the score is of something else, or proves nothing
+    MADE_UP = "made_up"  # a verdict that did not come from the verifier's own process
     TERMS = "terms"  # what was asked for is beyond the limits
     REPORT_OTHER = "report_other"  # the report beside the token belongs to another token
     REPORT_CHANGED = "report_changed"

@@ -42,6 +42,22 @@ def require_private(path: Path, status: os.stat_result) -> None:
         raise KeyFileError(f"{exposed}, and it holds other things: name a directory of its own")
 
 
+def require_trusted(path: Path) -> None:
+    """TokenError if the file or directory is a link, or another than root and this process's user may write to it."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise TokenError(f"{path}: {error.strerror}", Code.UNREADABLE) from error
+    if stat.S_ISLNK(status.st_mode):
+        raise TokenError(f"{path}: a symbolic link: who may change what it leads to is not known", Code.OPEN_STORE)
+    if status.st_uid not in (0, os.geteuid()):
+        raise TokenError(f"{path}: owned by user {status.st_uid}, who could change it", Code.OPEN_STORE)
+    if loose := stat.S_IMODE(status.st_mode) & 0o022:
+        raise TokenError(
+            f"{path}: others may write to it (mode bits {loose:03o}): `chmod go-w {path}`", Code.OPEN_STORE
+        )
+
+
 @contextmanager
 def private_directory(directory: Path) -> Iterator[None]:
     """Makes a directory that only we may enter, unless it is there, and keeps all others of us out meanwhile."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, strict_json
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError, in_one_line
 from verifier_vm.tokens.files import private_directory, read_bounded, require_private
+from verifier_vm.tokens.records import from_plain, to_plain
 
 STATE = "host_state.json"
 STATE_LIMIT = 1 << 20
@@ -54,8 +54,8 @@ def read_host_state(directory: Path) -> HostState:
         raise TokenError(str(error), Code.HOST_STATE) from error
     content = read_bounded(path, limit=STATE_LIMIT)
     try:
-        state = from_json(HostState, strict_json(content))
-        if canonical_json(to_json(state)) + b"\n" != content:
+        state = from_plain(HostState, strict_json(content))
+        if canonical_json(to_plain(state)) + b"\n" != content:
             raise ValueError("a member is unknown or not written as we write it")
     except (ValueError, TypeError, RecursionError) as error:
         raise TokenError(f"{path}: cannot be read: {in_one_line(error)}", Code.HOST_STATE) from error
@@ -64,7 +64,7 @@ def read_host_state(directory: Path) -> HostState:
 
 def write_host_state(directory: Path, state: HostState) -> None:
     """Replaces the state durably in one step; InfraError if the disk will not take it."""
-    content = canonical_json(to_json(state)) + b"\n"
+    content = canonical_json(to_plain(state)) + b"\n"
     if len(content) > STATE_LIMIT:
         raise TokenError(f"{directory / STATE}: would grow beyond {STATE_LIMIT} bytes", Code.HOST_STATE)
     atomic_write(directory / STATE, content, durable=True, mode=0o600)

@@ -13,6 +13,7 @@ from policy_lake.scores import Ratio, Score
 from verifier_vm.answers import answered, not_tried
 from verifier_vm.situations import in_order
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
+from verifier_vm.tokens.public_key import SignedBy
 from verifier_vm.tokens.report import digest_of, stage_digests
 from verifier_vm.tokens.request import TokenRequest
 from verifier_vm.tokens.revocation import RevocationList
@@ -29,6 +30,7 @@ class Assigned:
     place: LogPlace
     checks_sha256: str
     now: datetime
+    signed_by: SignedBy = "lab"
 
 
 def issue_token(request: TokenRequest, assigned: Assigned, revocations: RevocationList) -> tuple[Token, bytes]:
@@ -90,6 +92,8 @@ def _token(request: TokenRequest, assigned: Assigned) -> Token:
         hotplug="goes on" if goes_on_with_hotplug(request.stages) else "ends",
         tried=in_order(situation for stage in request.stages for situation in stage.situations),
         not_tried=not_tried(answered(request.stages, request.coverage)),
+        signed_by=assigned.signed_by,
+        evidence_sha256=request.evidence_sha256,
         topologies=tuple(dict.fromkeys(one for stage in request.stages for one in stage.topologies)),
     )
 

@@ -17,14 +17,12 @@ from typing import Any, Literal
 
 from policy_lake.errors import InfraError
 from policy_lake.files import PARTS, atomic_write
-from policy_lake.model import to_json
 from verifier_vm.tokens.audit_log import (
     HEAD,
     LOG,
     Entry,
     Head,
     finished_lines,
-    line_digest,
     line_of,
     read_head,
     read_line,
@@ -33,10 +31,12 @@ from verifier_vm.tokens.audit_log import (
 from verifier_vm.tokens.dsse import HEAD_TYPE, canonical_json, seal
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.files import private_directory
-from verifier_vm.tokens.private_key import PRIVATE, SigningKey, signing_key
+from verifier_vm.tokens.private_key import BEGINNING, PRIVATE, SigningKey, keep_key, signing_key
+from verifier_vm.tokens.records import to_plain
 from verifier_vm.tokens.revocation import REVOCATIONS, RevocationList, Revoked, read_revocations, write_revocations
 from verifier_vm.tokens.terms import LogPlace
 
+COPY = "put back a copy, from a host that has one, or move the directory away: hosts then have to trust a new key"
 Event = Literal["opened", "issued", "refused", "revoked", "restored"]
 
 
@@ -115,28 +115,39 @@ class KeyStore:
 
 
 @contextlib.contextmanager
-def open_key_store(directory: Path, *, restoring: bool = False) -> Iterator[KeyStore]:
-    """The key store in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left."""
+def open_key_store(directory: Path, *, restoring: bool = False, service: bool | None = None) -> Iterator[KeyStore]:
+    """The key store in `directory`, made if there is none; TokenError or KeyFileError if it is not as it was left.
+
+    `service` is whether its key has to be a verifier service's or a lab key; None takes either.
+    """
     with private_directory(directory):
         for part in directory.glob(PARTS):  # of files that a writer had not put in their place when it was killed
             part.unlink()
         there = [name for name in (LOG, HEAD, REVOCATIONS) if os.path.lexists(directory / name)]
-        if there and not os.path.lexists(directory / PRIVATE):
+        old = os.path.lexists(directory / PRIVATE)
+        if there and not old and not os.path.lexists(directory / BEGINNING):
             raise KeyFileError(f"{directory / PRIVATE}: the key of the log beside it is gone")
-        key = signing_key(directory)
-        if os.path.lexists(directory / HEAD):
+        if old and HEAD not in there:
+            reason = f"{directory / HEAD}: the log's head is gone, though the key beside it has signed: {COPY}"
+            raise TokenError(reason, Code.LOG_GONE)
+        key = signing_key(directory, service=service is True)
+        if service is not None and key.service is not service:
+            kind, other = ("a lab key", "a service's") if service else ("a verifier service's key", "a lab key")
+            raise KeyFileError(f"{directory / PRIVATE}: {kind}, where {other} is needed: name another directory")
+        if HEAD in there:
             store = KeyStore(directory, key, _recover(directory, key))
         else:
             store = KeyStore(directory, key, Head())
             _begin(store)
         if not restoring:
             store.load_revocations()
+        keep_key(directory)
         yield store
 
 
 def write_head(directory: Path, head: Head, key: SigningKey) -> None:
     """Puts a signed head in the place of the one that is there."""
-    envelope = seal(canonical_json(to_json(head)), key, kind=HEAD_TYPE)
+    envelope = seal(canonical_json(to_plain(head)), key, kind=HEAD_TYPE)
     atomic_write(directory / HEAD, json.dumps(envelope).encode() + b"\n", durable=True, mode=0o644)
 
 
@@ -164,25 +175,16 @@ def _begin(store: KeyStore) -> None:
 
 
 def _recover(directory: Path, key: SigningKey) -> Head:
-    """The head, moved over complete lines behind it; an unfinished line is overwritten by the next entry."""
-    head = read_head(directory / HEAD, key.public)
-    path = directory / LOG
-    try:
-        with path.open("rb") as file:
-            file.seek(head.start)
-            content = file.read()
-    except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}", Code.LOG_GONE) from error
-    last, rest = content[: head.size - head.start], content[head.size - head.start :]
-    if line_digest(last) != head.sha256:
-        reason = f"{path}: cut off or changed: entry {head.seq} is not the one that was signed"
-        raise TokenError(reason, Code.LOG_BROKEN)
-    known = head
-    for line in finished_lines(rest, 0):
-        known = known.after(read_line(line, known, key.public), line)
-    if known != head:
-        write_head(directory, known, key)
-    return known
+    """The head, moved over complete lines behind it; an unfinished line is overwritten by the next entry.
+
+    The whole chain is followed: a signer that went on from an edited log would vouch for it.
+    """
+    if not os.path.lexists(directory / LOG):
+        raise TokenError(f"{directory / LOG}: the log is gone: {COPY}", Code.LOG_GONE)
+    log = read_log(directory, key.public)
+    if log.head != read_head(directory / HEAD, key.public):
+        write_head(directory, log.head, key)
+    return log.head
 
 
 def _append_line(path: Path, line: bytes, size: int) -> None:

@@ -13,14 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write
-from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import REVOCATIONS_TYPE, Signer, canonical_json, seal, strict_json, unseal
 from verifier_vm.tokens.errors import Code, TokenError, in_one_line
 from verifier_vm.tokens.files import read_bounded
+from verifier_vm.tokens.public_key import TrustedKey
+from verifier_vm.tokens.records import from_plain, to_plain
 from verifier_vm.tokens.terms import LONGEST_TEXT
 
 REVOCATIONS = "revoked.dsse.json"
@@ -61,20 +60,20 @@ def check_revocation(revocation: Revoked) -> None:
 
 def write_revocations(directory: Path, revocations: RevocationList, key: Signer) -> None:
     """Signs the list and puts it in the place of the one that is there."""
-    envelope = seal(canonical_json(to_json(revocations)), key, kind=REVOCATIONS_TYPE)
+    envelope = seal(canonical_json(to_plain(revocations)), key, kind=REVOCATIONS_TYPE)
     content = json.dumps(envelope, indent=1).encode() + b"\n"
     atomic_write(directory / REVOCATIONS, content, durable=True, mode=0o644)
 
 
 def read_revocations(
-    source: Path | bytes | Mapping[str, Any], public_key: Ed25519PublicKey, *, minimum_version: int = 1
+    source: Path | bytes | Mapping[str, Any], public_key: TrustedKey, *, minimum_version: int = 1
 ) -> RevocationList:
     """The list in a file or an envelope; TokenError if it is missing, not signed by this key, or older than that."""
     envelope = read_bounded(source) if isinstance(source, Path) else source
     payload = unseal(envelope, public_key, kind=REVOCATIONS_TYPE)
     try:
-        revocations = from_json(RevocationList, strict_json(payload))
-        if canonical_json(to_json(revocations)) != payload:
+        revocations = from_plain(RevocationList, strict_json(payload))
+        if canonical_json(to_plain(revocations)) != payload:
             raise ValueError("a member is unknown or not written as the signer writes it")
     except (ValueError, TypeError, RecursionError) as error:
         raise TokenError(f"the revocation list is not well formed: {in_one_line(error)}", Code.MALFORMED) from error

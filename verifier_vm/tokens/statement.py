@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from policy_lake.model import from_json, to_json
 from verifier_vm.tokens.dsse import canonical_json, fault, strict_json
 from verifier_vm.tokens.errors import Code, Refusal, TokenError, in_one_line
+from verifier_vm.tokens.records import from_plain, to_plain
 from verifier_vm.tokens.terms import (
     LARGEST_P99_RATIO,
     LONGEST_STALL_MS,
@@ -28,6 +28,7 @@ OURS = (
     *("source_sha256", "arguments", "kernel", "btf_sha256", "audience", "expires", "nonce", "version", "log"),
     *("stages", "score_sha256", "rollout_limit", "breaker", "last_known_good", "limits", "provenance"),
     *("workload", "ratio", "tier", "coverage", "hotplug", "tried", "not_tried", "topologies"),
+    *("signed_by", "evidence_sha256"),
 )
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -36,7 +37,7 @@ VERIFIER_ID = "urn:schedcp:verifier"
 
 def payload_of(token: Token) -> bytes:
     """The statement of a token, as it is signed; ValueError for what JSON cannot carry."""
-    return canonical_json(_statement(from_json(Token, to_json(token))))  # 1 and 1.0 are written alike
+    return canonical_json(_statement(from_plain(Token, to_plain(token))))  # 1 and 1.0 are written alike
 
 
 def parse_payload(payload: bytes) -> Token:
@@ -45,7 +46,7 @@ def parse_payload(payload: bytes) -> Token:
         statement = strict_json(payload)
         (subject,) = statement["subject"]
         predicate = statement["predicate"]
-        token = from_json(
+        token = from_plain(
             Token,
             {
                 **predicate["schedcp"],
@@ -92,10 +93,11 @@ def is_sha256(text: str) -> bool:
 
 
 def _statement(token: Token) -> dict[str, Any]:
-    fields = to_json(token)
+    fields = to_plain(token)
     reports = [(stage.name, stage.sha256) for stage in token.stages]
     reports += [("score", token.score_sha256)] if token.score_sha256 else []
     reports += [("coverage", token.coverage.sha256)] if token.coverage else []
+    reports += [("evidence", token.evidence_sha256)] if token.evidence_sha256 else []
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": token.policy, "digest": {"sha256": token.object_sha256}}],
@@ -122,7 +124,7 @@ def _wrong_words(token: Token) -> str:
     for name in ("object_sha256", "source_sha256", "btf_sha256", "checks_sha256"):
         if not is_sha256(getattr(token, name)):
             return f"{name} is no SHA-256 in hex"
-    optional = {"last_known_good": token.last_known_good, "score_sha256": token.score_sha256}
+    optional = {name: getattr(token, name) for name in ("last_known_good", "score_sha256", "evidence_sha256")}
     for name, digest in {**optional, "prompt_sha256": token.provenance.prompt_sha256}.items():
         if digest and not is_sha256(digest):
             return f"{name} is no SHA-256 in hex"

@@ -11,8 +11,9 @@ from policy_lake.coverage import Share
 from policy_lake.scores import Ratio
 from policy_lake.topology import Topology
 from verifier_vm.judge.suite import SuiteTier
+from verifier_vm.tokens.public_key import SignedBy
 
-VERIFIER_VERSION = "4"  # of the checks a token stands for: raised when they change, and old tokens end with it
+VERIFIER_VERSION = "5"  # of the checks a token stands for: raised when they change, and old tokens end with it
 # A verdict without one of these is not complete, and gets no token.
 REQUIRED_STAGES = ("source", "build", "object", "kernel", "survive", "fair")
 LEVELS = {
@@ -53,7 +54,7 @@ class StageDigest:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """Limits that a token carries for a later rollout to take the policy off by; nothing enforces them yet.
+    """Limits by which a host's agent takes the policy off (host_agent/breaker.py).
 
     `stall_ms` is the longest that a runnable task may wait, `p99_ratio` the largest p99 over that of the baseline.
     """
@@ -104,7 +105,8 @@ class Token:
     `checks_sha256` is of the verifier's own rules, `tier` says which suite was passed, `last_known_good` an object or
     empty, `limits` in words, `coverage` None where nobody saw what was executed. `tried` are the situations that it
     met, `not_tried` the open questions that none answered, each as `BUG: situations`, `topologies` the guests in which
-    it passed: a host outside them may not load it.
+    it passed: a host outside them may not load it. `signed_by` is the kind of key: a `lab` key is of a user who also
+    plans. `evidence_sha256` is of the list of the evidence files that the verifier keeps; empty where it keeps none.
     """
 
     policy: str
@@ -135,6 +137,8 @@ class Token:
     tried: tuple[str, ...] = ()
     not_tried: tuple[str, ...] = ()
     topologies: tuple[Topology, ...] = ()
+    signed_by: SignedBy = "lab"
+    evidence_sha256: str = ""
     verifier_version: str = VERIFIER_VERSION
 
     @property

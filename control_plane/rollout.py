@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp rollout`: a token and its object onto hosts. `schedcp stop`: off them, at once."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import get_args
+
+from control_plane.output import err, escape, out, print_json, working
+from control_plane.progress import shown
+from control_plane.rollout_outputs import RolloutOutput, StopOutput, StoppedHost
+from policy_lake.errors import InfraError, InputError
+from policy_lake.rollout import End, RolloutDone
+from tasks.host.settings import Settings
+from tasks.rollout.agent_host import Channel
+from tasks.rollout.open import channel_of
+from tasks.rollout.page import end_line, judgement_line, reading_text
+from tasks.rollout.plan_file import read_plan
+from tasks.rollout.spec import OnDoubt, RolloutSpec, order_of
+from tasks.tokens.check import show_token
+
+REFUSED, DOUBT = 3, 1  # exit statuses: taken back or refused; a person stopped it, or a host was lost
+MOST_HOSTS = 1000
+
+
+def rollout_command(
+    tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
+    seed: int, trust: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Run the rollout; the exit status is 0 for a promotion, 3 where it was refused or taken back, 1 otherwise."""
+    from flows.local_rollout import run_rollout
+    from tasks.host.interrupts import interruptible
+
+    spec = _spec(tokens, object_file, plan, hosts, settings, on_doubt=on_doubt, seed=seed, trust=trust)
+    with shown(err(), "starting", level=logging.INFO), interruptible():
+        done = run_rollout(spec)
+    if as_json:
+        print_json("rollout", RolloutOutput(spec.id, spec.policy, tuple(spec.hosts), done))
+    else:
+        _show(spec, done)
+    if done.end is End.PROMOTED:
+        return 0
+    return REFUSED if done.end in (End.ROLLED_BACK, End.REFUSED) else DOUBT
+
+
+def _spec(
+    tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
+    seed: int, trust: Path | None,
+) -> RolloutSpec:  # fmt: skip
+    """All that can be wrong is told before anything is started. InputError, TokenError."""
+    if on_doubt not in get_args(OnDoubt):
+        raise InputError(f"--on-doubt '{on_doubt[:40]}': it is ask or stop")
+    if len(set(hosts)) < len(hosts) or len(hosts) > MOST_HOSTS:
+        raise InputError(f"--host: each once, and {MOST_HOSTS} at most")
+    for host in hosts:
+        channel_of(host, settings)
+    known = [show_token(path, settings).token for path in tokens]
+    first = known[0]
+    for path, token in zip(tokens[1:], known[1:], strict=True):
+        if (token.object_sha256, token.arguments) != (first.object_sha256, first.arguments):
+            raise InputError(f"{path}: it is for another object or other knobs than {tokens[0]}")
+    spec = RolloutSpec(
+        f"rollout-{uuid.uuid4().hex[:8]}", read_plan(plan), tuple(str(path.absolute()) for path in tokens),
+        str(object_file.absolute()), tuple(hosts), first.policy, first.workload, first.arguments,
+        str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
+    )  # fmt: skip
+    order_of(spec)
+    return spec
+
+
+def stop_command(hosts: Sequence[str], reason: str, settings: Settings, *, as_json: bool) -> int:
+    """Ask every host at once; the exit status is 4 unless all said that they stopped."""
+    asked = [channel_of(host, settings) for host in hosts]
+    with working(f"stopping {len(hosts)} hosts"), ThreadPoolExecutor(min(64, len(asked))) as pool:
+        stopped = tuple(pool.map(lambda one: _stopped(one[0], one[1], reason), asked))
+    if as_json:
+        print_json("stop", StopOutput(stopped))
+    for host in () if as_json else stopped:
+        how = "stopped" + (", and its policy is off" if host.was_attached else "") if host.stopped else host.why
+        out().print(f"{escape(host.host)}: {escape(how)}", soft_wrap=True)
+    return 0 if all(host.stopped for host in stopped) else InfraError.exit_status
+
+
+def _stopped(name: str, channel: Channel, reason: str) -> StoppedHost:
+    try:
+        answer = channel("stop", reason=reason)
+    except InfraError as error:
+        return StoppedHost(name, False, why=f"{error}; its policy goes when its lease ends")
+    if not answer.ok:
+        return StoppedHost(name, False, why=f"{answer.code}: {answer.message}")
+    return StoppedHost(name, True, answer.fields.get("was_attached") is True)
+
+
+def _show(spec: RolloutSpec, done: RolloutDone) -> None:
+    for step in done.steps:
+        said = judgement_line(step.judgement) if step.judgement else "loaded, and unloaded"
+        out().print(f"{escape(step.step)} on {escape(', '.join(step.hosts))}: {escape(said)}", soft_wrap=True)
+        for seen in step.judgement.readings if step.judgement else ():
+            host = f" on {seen.host}" if seen.host else ""
+            out().print(f"    {escape(seen.metric + host)}: {reading_text(seen)} of the host's own (below 1: better)")
+    out().print(f"{escape(spec.policy)}: {escape(end_line(done))}", soft_wrap=True)
+    out().print(f"every window: schedcp lake show {spec.id}", soft_wrap=True)

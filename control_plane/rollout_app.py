@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp rollout` and `schedcp stop` as they are typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.options import Json, chosen, number
+from policy_lake.limits import SEED
+
+Hosts = Annotated[
+    list[str], typer.Option("--host", help="A fleet's host (fleet-1), or NAME@ADDRESS:PORT; again for each.")
+]
+
+
+def rollout(
+    token: Annotated[list[Path], typer.Argument(help="Token files; each attachment on a host uses one up.")],
+    object_file: Annotated[Path, typer.Option("--object", help="The policy.bpf.o that they are for.")],
+    plan: Annotated[Path, typer.Option("--plan", help="Steps, metrics and limits, a TOML file (docs/rollout.md).")],
+    host: Hosts,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of `verifierd trust`, which hosts are told of first.  [default: our own key store]"
+        ),
+    ] = None,
+    on_doubt: Annotated[
+        str, typer.Option("--on-doubt", metavar="ask|stop", help="Pause for a person in the Prefect UI, or end there.")
+    ] = "ask",
+    seed: Annotated[int, number(SEED, help="Of the order of policy and baseline.")] = SEED.preset,
+    json: Json = False,
+) -> None:
+    """Bring a verified policy onto hosts in steps, compare it with each host's own scheduler, take it back in doubt."""
+    from control_plane.rollout import rollout_command
+
+    raise typer.Exit(
+        rollout_command(
+            token, object_file, plan, host, chosen(), on_doubt=on_doubt, seed=seed, trust=trust, as_json=json
+        )
+    )
+
+
+def stop(
+    host: Hosts,
+    reason: Annotated[str, typer.Option(help="Kept in the host's audit log.")] = "schedcp stop",
+    json: Json = False,
+) -> None:
+    """Take every policy of ours off these hosts now, and let none on before an administrator resumes them."""
+    from control_plane.rollout import stop_command
+
+    raise typer.Exit(stop_command(host, reason, chosen(), as_json=json))

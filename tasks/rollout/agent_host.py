@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host behind its agent (host_agent/): attached once, by a token that is used up, then paused and resumed in turns.
+
+What the kernel had attached in a window is read from the samples that the agent took in it, not from what was asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from policy_lake.errors import InfraError
+from policy_lake.rollout import Arm, Attached, HostCount, RolloutPlan, Step, Window
+from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
+
+ATTACH_S, ASK_S = 60.0, 10.0
+LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
+# How far a token must let a policy go, by how many hosts the step that attaches it is on.
+STAGES: Mapping[HostCount, str] = {"one": "canary", "some": "host", "all": "fleet"}
+LOOK_S = 1.0  # between two questions, which also renew that
+MOST_METRICS = 1000
+# What an agent answers when the policy that should be there is gone: it took it back by itself.
+_GONE = ("not_attached", "not_paused", "breaker", "stopped")
+
+
+class Answer(Protocol):
+    """What an agent answered."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, Any]: ...
+
+
+class Channel(Protocol):
+    """A way to an agent."""
+
+    def __call__(self, request: str, *, timeout_s: float = ASK_S, **fields: Any) -> Answer:
+        """Ask it; InfraError where no answer comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be attached: object, knobs as the loader takes them, and the tokens.
+
+    An attachment uses one up, on each host for itself; pauses do not. `trust` is the request of that name, by which a
+    host learns of the log and the revocations since it last heard; empty where whoever runs it sees to that.
+    """
+
+    tokens: tuple[bytes, ...]
+    image: bytes
+    knobs: tuple[str, ...]
+    lease_s: float = LEASE_S
+    trust: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AgentHost:
+    """One host. Not for several threads at once."""
+
+    name: str
+    ask: Channel
+    order: Order
+    wait: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _mode: dict[str, Any] = field(default_factory=dict)  # as which it is attached, or paused; empty: not
+    _is_on: bool = False
+    _used: int = 0
+    _seq: int = 0
+    _ops: str = ""
+
+    def try_out(self, step: Step) -> str:
+        """See Host. What a step before attached is not tried again."""
+        if not self._mode:
+            if self.order.trust:
+                self._asked("trust", **self.order.trust)
+            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), mode="shadow")
+            self._ops = str(told.get("ops", ""))
+        return self._ops
+
+    def window(self, arm: Arm, block: int, step: Step, plan: RolloutPlan, *, beside: bool = False) -> Window:
+        """See Host. Values are means of the samples in the window."""
+        if not beside:
+            self._switch(arm, step)
+        self._rest(plan.settle_s)
+        self._samples()
+        began, seen = self.clock(), []
+        while (left := began + plan.window_s - plan.settle_s - self.clock()) > 0:
+            self._rest(min(LOOK_S, left))
+            seen += self._samples()
+        seconds = self.clock() - began
+        ends = [_attached(sample) for sample in (seen[0], seen[-1])] if seen else [Attached(False)] * 2
+        return Window(self.name, block, arm, ends[0], ends[1], seconds if seen else 0.0, _means(seen))
+
+    def keep(self, step: Step) -> None:
+        """See Host."""
+        self._switch("policy", step)
+        self._asked("lease", lease=0)
+
+    def take_back(self) -> None:
+        """See Host. What is not there any more is taken back."""
+        self._is_on, self._mode = False, {}
+        self._asked("detach", reason="the rollout took it back")
+
+    def _switch(self, arm: Arm, step: Step) -> None:
+        """The policy on, as this step has it, or paused."""
+        mode = {"mode": "partial", "cgroup": step.cgroups[0]} if step.cgroups else {"mode": "full"}
+        if arm == "baseline":
+            if self._is_on:
+                self._asked("pause")
+                self._is_on = False
+        elif self._mode != mode:
+            if self._mode:
+                self.take_back()
+            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), lease=self.order.lease_s, **mode)
+            self._ops, self._is_on, self._mode = str(told.get("ops", "")), True, mode
+            self._used += 1
+        elif not self._is_on:
+            self._asked("unpause", timeout_s=ATTACH_S)
+            self._is_on = True
+
+    def _payload(self, step: Step) -> dict[str, Any]:
+        order = self.order
+        if self._used >= len(order.tokens):
+            why = f"token number {self._used + 1} of {len(order.tokens)} is needed: each attachment uses one up"
+            raise RefusedError(why, host=self.name, code="no_token")
+        return {
+            "token": base64.b64encode(order.tokens[self._used]).decode(), "knobs": list(order.knobs),
+            "object": base64.b64encode(order.image).decode(), "stage": STAGES[step.hosts],
+        }  # fmt: skip
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, and be heard meanwhile, so that the agent knows that somebody watches."""
+        limit = self.clock() + seconds
+        while (left := limit - self.clock()) > 0:
+            self.wait(min(LOOK_S, left))
+            if left > LOOK_S:
+                self._asked("status")
+
+    def _samples(self) -> list[Mapping[str, Any]]:
+        """The agent's samples that are new; TakenBackError where the policy should be on and is not."""
+        told = self._asked("feedback", since=self._seq).get("samples")
+        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+            raise HostLostError("its samples are no list", host=self.name, code="bad_answer")
+        for sample in told:
+            if type(sample.get("seq")) is not int or sample["seq"] <= self._seq:
+                raise HostLostError("its samples have no numbers in order", host=self.name, code="bad_answer")
+            self._seq = sample["seq"]
+        if self._is_on:
+            status = self._asked("status")
+            if status.get("status") != "running":
+                raise TakenBackError(str(status.get("reason"))[:300], host=self.name, code=str(status.get("status")))
+        return told
+
+    def _asked(self, request: str, **fields: Any) -> Mapping[str, Any]:
+        try:
+            answer = self.ask(request, **fields)
+        except InfraError as error:
+            raise HostLostError(str(error), host=self.name, code="silent") from error
+        if answer.ok:
+            return answer.fields
+        kind = TakenBackError if answer.code in _GONE and request in ("pause", "unpause", "lease") else RefusedError
+        raise kind(answer.message, host=self.name, code=answer.code)
+
+
+def _attached(sample: Mapping[str, Any]) -> Attached:
+    seq = sample.get("enable_seq")
+    return Attached(sample.get("state") == "enabled", str(sample.get("ops", "")), seq if isinstance(seq, int) else -1)
+
+
+def _means(samples: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each of the workload's metrics over the samples that have it."""
+    seen: dict[str, list[float]] = {}
+    for sample in samples:
+        metrics = sample.get("metrics")
+        for name, value in metrics.items() if isinstance(metrics, dict) else ():
+            if isinstance(value, int | float) and math.isfinite(value) and (name in seen or len(seen) < MOST_METRICS):
+                seen.setdefault(str(name), []).append(float(value))
+    return {name: math.fsum(values) / len(values) for name, values in seen.items()}

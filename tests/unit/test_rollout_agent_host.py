@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host behind its agent: what is asked of it in each window, and what its answers come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from rollout_cases import OPS, PLAN
+
+from policy_lake.errors import InfraError
+from policy_lake.rollout import Attached, Step
+from tasks.rollout.agent_host import AgentHost, Order
+from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
+from tasks.rollout.windows import unfit
+
+FULL, PART = Step("one", "full"), Step("part", "partial", cgroups=("work.slice",))
+SHORT = replace(PLAN, window_s=6.0, settle_s=2.0)
+
+
+@dataclass
+class FakeAgent:
+    """An agent in this process: one attachment a token, a sample a second of a clock that waiting moves."""
+
+    now: float = 0.0
+    attached: str = ""
+    paused: bool = False
+    used: set = field(default_factory=set)
+    seq: int = 0
+    enabled: int = 0
+    asked: list = field(default_factory=list)
+    said: dict = field(default_factory=dict)  # request: (code, message), or an error to raise
+    ejected: bool = False
+    metrics: dict = field(default_factory=lambda: {"p99_us": 900.0})
+    _told: float = 0.0
+
+    @dataclass
+    class Answer:
+        ok: bool
+        code: str = ""
+        message: str = ""
+        fields: dict = field(default_factory=dict)
+
+    def wait(self, seconds):
+        self.now += seconds
+
+    def __call__(self, request, *, timeout_s=10.0, **fields):
+        self.asked.append((request, fields))
+        told = self.said.get(request)
+        if isinstance(told, Exception):
+            raise told
+        if told:
+            return self.Answer(False, *told)
+        return self.Answer(True, fields=getattr(self, f"on_{request}")(**fields))
+
+    def on_attach(self, token, object, knobs, stage, mode="full", lease=0, cgroup=""):
+        if mode == "shadow":
+            return {"ops": OPS}
+        assert token not in self.used and not self.attached and not self.paused
+        self.used.add(token)
+        self.attached, self.enabled = OPS, self.enabled + 1
+        return {"ops": OPS}
+
+    def on_pause(self):
+        self.attached, self.paused = "", True
+        return {}
+
+    def on_unpause(self):
+        assert self.paused
+        self.attached, self.paused, self.enabled = OPS, False, self.enabled + 1
+        return {}
+
+    def on_detach(self, reason):
+        self.attached, self.paused = "", False
+        return {"was_attached": True}
+
+    def on_lease(self, lease):
+        assert self.attached
+        return {"lease": lease}
+
+    def on_status(self):
+        return {"status": "running" if self.attached and not self.ejected else "managed-detached", "reason": "so it is"}
+
+    def on_feedback(self, since):
+        seconds, self._told = int(self.now - self._told), self.now
+        samples = []
+        for _ in range(seconds):
+            self.seq += 1
+            state = "enabled" if self.attached and not self.ejected else "disabled"
+            samples.append(
+                {
+                    "seq": self.seq,
+                    "state": state,
+                    "ops": self.attached,
+                    "enable_seq": self.enabled,
+                    "metrics": self.metrics,
+                }
+            )
+        return {"samples": samples}
+
+
+def a_host(agent, tokens=(b"one", b"two")) -> AgentHost:
+    return AgentHost("a", agent, Order(tokens, b"\x7fELF", ("slice_us=3",)), agent.wait, lambda: agent.now)
+
+
+def requests(agent) -> list[str]:
+    return [name for name, _ in agent.asked if name not in ("status", "feedback")]
+
+
+def test_it_is_attached_once_and_paused_and_resumed_in_turns():
+    agent = FakeAgent()
+    host = a_host(agent)
+    assert host.try_out(FULL) == OPS
+    seen = [host.window(arm, block, FULL, SHORT) for block in range(2) for arm in ("policy", "baseline")]
+    assert requests(agent) == ["attach", "attach", "pause", "unpause", "pause"] and len(agent.used) == 1
+    assert [unfit(window, OPS, SHORT) for window in seen] == [None] * 4
+    assert [window.begin.enabled for window in seen] == [True, False, True, False]
+    assert seen[0].values == {"p99_us": 900.0} and seen[0].seconds == pytest.approx(4.0)
+    assert host.try_out(FULL) == OPS and len(agent.used) == 1, "a later step tries nothing anew"
+
+
+def test_a_baseline_window_first_attaches_nothing():
+    agent = FakeAgent()
+    window = a_host(agent).window("baseline", 0, FULL, SHORT)
+    assert requests(agent) == [] and unfit(window, OPS, SHORT) is None
+
+
+def test_a_control_is_never_attached_to():
+    agent = FakeAgent()
+    window = a_host(agent).window("policy", 0, FULL, SHORT, beside=True)
+    assert requests(agent) == [] and window.begin == Attached(False, "", 0)
+
+
+def test_another_mode_takes_another_token_and_without_one_it_says_so():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.window("policy", 0, PART, SHORT)
+    host.window("policy", 0, FULL, SHORT)
+    modes = [fields["mode"] for name, fields in agent.asked if name == "attach"]
+    assert modes == ["partial", "full"] and len(agent.used) == 2
+    with pytest.raises(RefusedError, match="number 3") as told:
+        host.window("policy", 0, PART, SHORT)
+    assert told.value.code == "no_token"
+
+
+@pytest.mark.parametrize(("hosts", "stage"), [("one", "canary"), ("some", "host"), ("all", "fleet")])
+def test_a_token_must_let_it_go_as_far_as_the_step(hosts, stage):
+    agent = FakeAgent()
+    a_host(agent).window("policy", 0, replace(FULL, hosts=hosts), SHORT)
+    assert next(fields for name, fields in agent.asked if name == "attach")["stage"] == stage
+
+
+def test_kept_means_without_a_lease():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.window("baseline", 0, FULL, SHORT)
+    host.keep(FULL)
+    assert agent.attached == OPS and agent.asked[-1] == ("lease", {"lease": 0})
+
+
+def test_somebody_is_heard_at_least_every_second_or_two():
+    agent = FakeAgent()
+    a_host(agent).window("policy", 0, FULL, replace(SHORT, window_s=60.0, settle_s=20.0))
+    assert len(agent.asked) >= 60
+
+
+def test_a_policy_that_the_host_took_back_is_no_window():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.window("policy", 0, FULL, SHORT)
+    agent.ejected = True
+    with pytest.raises(TakenBackError) as told:
+        host.window("policy", 1, FULL, SHORT)
+    assert (told.value.host, told.value.code) == ("a", "managed-detached")
+
+
+@pytest.mark.parametrize(
+    ("request_name", "code", "kind"),
+    [
+        ("attach", "expired", RefusedError), ("attach", "breaker", RefusedError),
+        ("pause", "not_attached", TakenBackError),
+        ("unpause", "breaker", TakenBackError), ("unpause", "not_paused", TakenBackError),
+        ("unpause", "stopped", TakenBackError),
+        ("unpause", "revoked", RefusedError), ("feedback", "busy", RefusedError),
+    ],
+)  # fmt: skip
+def test_each_refusal_has_its_kind(request_name, code, kind):
+    agent = FakeAgent(said={request_name: (code, "no")})
+    host = a_host(agent)
+    with pytest.raises(kind) as told:
+        for block in range(2):
+            host.window("policy", block, FULL, SHORT)
+            host.window("baseline", block, FULL, SHORT)
+    assert told.value.code == code
+
+
+def test_a_host_that_does_not_answer_is_lost():
+    agent = FakeAgent(said={"feedback": InfraError("cannot be reached")})
+    with pytest.raises(HostLostError, match="cannot be reached"):
+        a_host(agent).window("policy", 0, FULL, SHORT)
+
+
+@pytest.mark.parametrize(
+    "samples", [None, "x", [1], [{"seq": "1"}], [{"seq": True}], [{"seq": 0}], [{"seq": 2}, {"seq": 2}]]
+)
+def test_samples_that_are_none_are_not_believed(samples):
+    agent = FakeAgent()
+    agent.on_feedback = lambda since: {"samples": samples}
+    with pytest.raises(HostLostError) as told:
+        a_host(agent).window("baseline", 0, FULL, SHORT)
+    assert told.value.code == "bad_answer"
+
+
+def test_a_window_without_a_sample_counts_for_nothing():
+    agent = FakeAgent()
+    agent.on_feedback = lambda since: {"samples": []}
+    window = a_host(agent).window("policy", 0, FULL, SHORT)
+    assert unfit(window, OPS, SHORT) is not None
+
+
+@pytest.mark.parametrize("value", [float("nan"), "7", None, [1]])
+def test_what_is_no_number_is_no_metric(value):
+    agent = FakeAgent(metrics={"p99_us": 900.0, "odd": value})
+    assert a_host(agent).window("baseline", 0, FULL, SHORT).values == {"p99_us": 900.0}
+
+
+def test_a_host_is_told_of_log_and_revocations_before_it_is_asked_to_take_a_token():
+    agent = FakeAgent()
+    agent.on_trust = lambda **given: {"revocations": 1}
+    told = {"log": "bG9n", "head": {"a": 1}, "revocations": {"b": 2}}
+    host = a_host(agent)
+    host.order = replace(host.order, trust=told)
+    host.try_out(FULL)
+    assert agent.asked[0] == ("trust", told) and agent.asked[1][0] == "attach"
