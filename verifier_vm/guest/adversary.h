@@ -26,6 +26,7 @@ struct worker {
 	int cpu, nice, fifo;		/* fifo: real-time priority, 0 for an ordinary thread */
 	bool process;			/* a process of its own, which can be moved between cgroups */
 	pid_t number;			/* of its process, 0: any */
+	const char *cgroup;		/* of its process before the time that counts, NULL: where it was made */
 	const char *called;		/* its name, NULL: its group's */
 	unsigned int index;		/* in its group */
 	uint64_t state;			/* the turn's own */
@@ -77,6 +78,7 @@ void be_quiet(bool quiet);	/* the kernel, while nobody does anything (quiet.c) *
 void nap(double seconds);	/* of the watcher, before the time that counts */
 
 int weigh_cgroups(void);	/* 0 if they have their weights afterwards */
+void move_to_cgroup(pid_t pid, const char *group);
 
 /* A workload: `crew` adds the workers; `told` adds figures at the end. */
 struct workload {

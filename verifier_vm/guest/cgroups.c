@@ -29,7 +29,7 @@ static void make(const char *group)
 	}
 }
 
-static void move(pid_t pid, const char *group)
+void move_to_cgroup(pid_t pid, const char *group)
 {
 	char text[16];
 
@@ -41,7 +41,7 @@ static void move(pid_t pid, const char *group)
 static void begin(void)
 {
 	make(JOB "/main");
-	move(0, JOB "/main");
+	move_to_cgroup(0, JOB "/main");
 	control(TOP, "cgroup.subtree_control", "+cpu");
 	control(JOB, "cgroup.subtree_control", "+cpu");
 }
@@ -50,7 +50,7 @@ static void end(void)
 {
 	control(JOB, "cgroup.subtree_control", "-cpu");
 	control(TOP, "cgroup.subtree_control", "-cpu");
-	move(0, JOB);
+	move_to_cgroup(0, JOB);
 }
 
 /* W12: cgroups are made, weighted, limited, filled, emptied and removed. */
@@ -64,12 +64,12 @@ static void churner(struct worker *w)
 	snprintf(group, sizeof(group), JOB "/churn-%d", (int)(w->progress % 4));
 	make(group);
 	control(group, "cpu.weight", w->progress % 2 ? "300" : "50");
-	move(pid, group);
+	move_to_cgroup(pid, group);
 	rest(w, 10 * MS);
 	control(group, "cpu.max", "30000 100000");
 	control(group, "cpu.weight", "100");
 	rest(w, 10 * MS);
-	move(pid, JOB "/main");
+	move_to_cgroup(pid, JOB "/main");
 	if (rmdir(group)) {
 		fprintf(stderr, "adversary: rmdir %s: %m\n", group);
 		figure("rmdir_errors", 1);
@@ -86,18 +86,20 @@ static void w12(void)
 	add("W12-churner", churner, 1)->fifo = DIRECTOR_PRIORITY;
 }
 
-/* W12 shares: as many hogs as CPUs in a cgroup of weight 300 as in one of 100; and in a third, a tenth of all CPU time. */
-static void settle(struct worker *w)
+/* `n` hogs that are in their cgroup before the time that counts: a move waits for RCU, which hogs may put off for long. */
+static void add_hogs_in(const char *cgroup, const char *group, int n)
 {
-	if (!w->state)
-		move(getpid(), w->group[4] == 'h' ? JOB "/heavy" : w->group[4] == 'l' ? JOB "/light" : JOB "/quota");
-	w->state = 1;
-	burn(w, 200);
+	struct worker *w = add(group, hog, n);
+
+	for (int i = 0; i < n; i++) {
+		w[i].process = true;
+		w[i].cgroup = cgroup;
+	}
 }
 
+/* W12 shares: as many hogs as CPUs in a cgroup of weight 300 as in one of 100; and in a third, a tenth of all CPU time. */
 static void w12_shares(void)
 {
-	static const char *const groups[] = { "W12-heavy", "W12-light", "W12-quota" };
 	char quota[32];
 
 	begin();
@@ -108,12 +110,9 @@ static void w12_shares(void)
 	control(JOB "/light", "cpu.weight", "100");
 	snprintf(quota, sizeof(quota), "%d 20000", 2000 * cpus);
 	control(JOB "/quota", "cpu.max", quota);
-	for (int i = 0; i < 3; i++) {
-		struct worker *w = add(groups[i], settle, cpus);
-
-		for (int j = 0; j < cpus; j++)
-			w[j].process = true;
-	}
+	add_hogs_in(JOB "/heavy", "W12-heavy", cpus);
+	add_hogs_in(JOB "/light", "W12-light", cpus);
+	add_hogs_in(JOB "/quota", "W12-quota", cpus);
 }
 
 /*
@@ -132,36 +131,18 @@ int weigh_cgroups(void)
 	return access(TOP "/before-light/cpu.weight", F_OK) ? 1 : 0;
 }
 
-static void join_heavy(struct worker *w)
-{
-	if (!w->state)
-		move(getpid(), before[0]);
-	w->state = 1;
-	burn(w, 200);
-}
-
-static void join_light(struct worker *w)
-{
-	if (!w->state)
-		move(getpid(), before[1]);
-	w->state = 1;
-	burn(w, 200);
-}
-
 static void w12_before(void)
 {
-	struct worker *heavy = add("W12-heavy", join_heavy, cpus), *light = add("W12-light", join_light, cpus);
-
 	weigh_cgroups();	/* which they are already, unless the policy came first */
-	for (int i = 0; i < cpus; i++)
-		heavy[i].process = light[i].process = true;
+	add_hogs_in(before[0], "W12-heavy", cpus);
+	add_hogs_in(before[1], "W12-light", cpus);
 }
 
 static void w12_before_told(void)
 {
 	for (int i = 0; i < nr_workers; i++)
 		if (workers[i].process)
-			move(workers[i].tid, JOB);
+			move_to_cgroup(workers[i].tid, JOB);
 	for (int i = 0; i < 2; i++)
 		rmdir(before[i]);
 	control(TOP, "cgroup.subtree_control", "-cpu");
@@ -174,7 +155,7 @@ static void in_its_own(struct worker *w)
 
 	if (!w->state) {
 		snprintf(group, sizeof(group), JOB "/one-%u", w->index);
-		move(getpid(), group);
+		move_to_cgroup(getpid(), group);
 		w->state = 1;
 	}
 	burn(w, 1000);
@@ -203,7 +184,7 @@ static void w36_told(void)
 
 	for (int i = 0; i < nr_workers; i++)
 		if (workers[i].process)
-			move(workers[i].tid, JOB "/main");
+			move_to_cgroup(workers[i].tid, JOB "/main");
 	for (int i = 0; i < nr_workers; i++) {
 		snprintf(group, sizeof(group), JOB "/one-%d", i);
 		rmdir(group);

@@ -180,6 +180,9 @@ bool start_crew(void)
 			usleep(1000);
 	}
 	figure("not_started", nr_workers - i);
+	for (int j = 0; j < nr_workers; j++)
+		if (workers[j].cgroup && workers[j].tid)
+			move_to_cgroup(workers[j].tid, workers[j].cgroup);
 	book(-1);
 	began_ns = ended_ns = now_ns();
 	figure("start_ms", (began_ns - start_ns) / 1e6);
