@@ -37,8 +37,8 @@ def test_a_planted_bug_is_caught_at_its_stage_for_its_reason(guest, case):
     rejection = verdict.rejection
     assert case.is_rejected_by(rejection), rejection
     assert rejection.evidence.strip() or rejection.place, rejection
-    if case.stage in BEFORE_A_GUEST:
-        assert verdict.stages[-1].name == case.stage, "nothing is tried after a rejection"
+    if rejection.stage in BEFORE_A_GUEST:
+        assert verdict.stages[-1].name == rejection.stage, "nothing is tried after a rejection"
 
 
 def outcomes(verdict, case):
