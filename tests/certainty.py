@@ -16,6 +16,7 @@ CERTAINTY = (
     ("F03", "dispatch finds nothing and has not looked into a queue", "suspicion", "some other CPU, or a later call, may"),
     ("F03", "dispatch hangs on a count that only falls or only rises", "suspicion", "it comes there in time, and whether somebody is then stuck the guest sees"),
     ("F03", "dispatch hangs on a flag in memory that it clears itself", "suspicion", "others may set it in time; what one CPU cannot run looks to it like nothing"),
+    ("F03, F18", "a time of 32 bits or fewer compared in dispatch with one that was kept, or given as a vtime; a vtime summed up in so few", "suspicion", "it begins anew: a guest is up until then, or it is told as not tried"),
     ("F04, F05, F06", "built-in ids made, moved from or ordered; two orders in one queue", "proof", _KERNEL),
     ("F07", "two inserts on one path", "proof", _KERNEL),
     ("F08", "another task inserted in select_cpu or enqueue", "proof", _KERNEL),

@@ -129,8 +129,11 @@ class Part:
 
     def for_clock(self, *, virtual: bool) -> Part:
         """The part without what only virtual time has time for."""
+        if virtual:
+            return self
         timeless = (one for one in self.exercises if Situation.CHOSEN_TIMES not in made_by(one.workloads))
-        return self if virtual else replace(self, exercises=tuple(timeless))
+        meets = tuple(one for one in self.meets if one != Situation.WRAPPED)
+        return replace(self, exercises=tuple(timeless), meets=meets)
 
     def without(self, exercise: Exercise) -> Part:
         """The part with all but that one; who has passed it all the same was tried on its topology."""

@@ -21,6 +21,7 @@ from verifier_vm.object.check_slices import check_slices, refuted_bugs
 from verifier_vm.object.check_switches import check_switches
 from verifier_vm.object.check_table import check_table
 from verifier_vm.object.check_tables import check_tables
+from verifier_vm.object.check_times import check_times
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
@@ -39,6 +40,7 @@ CHECKS = (
     check_queues,
     check_counts,
     check_switches,
+    check_times,
     check_tables,
     check_cgroups,
     check_cpus,
