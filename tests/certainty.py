@@ -39,6 +39,7 @@ CERTAINTY = (
     ("F27", "a hash that tasks are added to and never taken out of", "open", "how many tasks come is the host's to say; fork may not fail when it is full"),
     ("F28", "cgroup_init looks through more places than any guest has cgroups", "open", "whether those beyond are served is not known"),
     ("F29", "scx_bpf_error in a callback that runs all the time", "suspicion", "it may be for what can never happen"),
+    ("F30", "dispatch hangs on what cpu_offline sets and cpu_online does not set back", "suspicion", "whether anybody has to wait for that CPU the guest sees"),
     ("F30, F35, F41", "callbacks that are missing", "note", "policy, not truth: --require turns it into a rejection"),
     ("F32", "SCX_ENQ_IMMED on a queue that is no CPU's", "proof", _KERNEL),
     ("F34", "a queue destroyed that is made in init alone and filled elsewhere", "proof", "the next insert ends the policy"),

@@ -15,6 +15,7 @@ from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_exit import check_exit
 from verifier_vm.object.check_flags import check_flags
+from verifier_vm.object.check_hotplug import check_hotplug
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
 from verifier_vm.object.check_slices import check_slices, refuted_bugs
@@ -40,6 +41,7 @@ CHECKS = (
     check_queues,
     check_counts,
     check_switches,
+    check_hotplug,
     check_times,
     check_tables,
     check_cgroups,
