@@ -26,6 +26,7 @@ USUAL_S = 4293  # the longest of what is no matter of the object's
 _TAKE_LAST_CPU = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
 _LATE_CPU, _ENDING = Situation.LATE_CPU, {Situation.HOTPLUG, Situation.LATE_CPU}
 _LATER = "late_ms=500"
+_TURNOVERS = frozenset({Situation.TURNOVER, Situation.LARGE_TURNOVER})
 Start = tuple[str, int, bytes]  # section, offset in it, what stands there at first
 
 
@@ -47,6 +48,13 @@ class Exercise:
         args = ("adversary", self.workloads, f"seconds={seconds:g}", f"limit_ms={limit_ms}", *self.args)
         limit_s = STEP_LIMIT_S + seconds + self.nap_s
         return GuestStep("run", args, exercise_label(role, self.name), timeout_s=limit_s)
+
+    @property
+    def in_turn(self) -> int:
+        """How many threads are to come and go, one after the other."""
+        if _TURNOVERS.isdisjoint(made_by(self.workloads)):
+            return 0
+        return int(sum(float(word.partition("=")[2]) for word in self.args if word.startswith("tasks=")))
 
     @property
     def nap_s(self) -> float:

@@ -127,7 +127,7 @@ class Reader:
         met: list[str] = [Situation.ATTACH]
         for event in events:
             if isinstance(event, Ran) and (event.ok or event.exercise in ended):
-                met += made_by(self._workloads.get(event.exercise, ""))
+                met += () if self._fell_short(event) else made_by(self._workloads.get(event.exercise, ""))
                 met += [Situation.MANY_CPUS] if event.ok and read_run(event).cpus > TWO_CPUS else []
             elif isinstance(event, Detached) and event.ok and event.label:
                 met.append(Situation.DETACH)
@@ -136,6 +136,11 @@ class Reader:
         if not any(finding.level == "reject" for finding in findings):
             met += self.part.meets
         return in_order(met)
+
+    def _fell_short(self, event: Ran) -> bool:
+        """Whether fewer threads came and went than the exercise was to make, for its time was over."""
+        wanted = next((one.in_turn for one in self.part.exercises if one.name == event.exercise), 0)
+        return event.ok and read_run(event).figure("came") < wanted
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:
