@@ -114,7 +114,7 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "write": (S.ATTACH,),
 }
 # A task that waits too long shows any of these alike; not F24, of which the CPU is seen to idle.
-STARVES = frozenset({"F01", "F03", "F13", "F14", "F15", "F18", "F19", "F25", "F26", "F36", "F43"})
+STARVES = frozenset({"F01", "F03", "F13", "F14", "F15", "F18", "F19", "F25", "F26", "F30", "F36", "F43"})
 
 # What is made only where an object's own conditions ask for it: a stall in it is what was suspected.
 AIMED = frozenset({S.CHOSEN, S.CHOSEN_TIMES, S.COUNTED_OUT, S.GLANCES, S.WRAPPED})

@@ -36,7 +36,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
                 has=lambda *_: False,
                 ops=SimpleNamespace(callbacks={"enqueue"}),
-                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}, incomplete={}),
+                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}, incomplete={},
+                                       tests={}),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)

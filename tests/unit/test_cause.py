@@ -21,15 +21,17 @@ from verifier_vm.judge.cause import (
     behind_realtime,
     bound_go_first,
     explain,
+    global_goes_first,
     in_no_queue,
     nobody_looks,
     own_cpu_does_not_look,
     slice_without_end,
     stuck_task,
 )
-from verifier_vm.judge.dump import ENDLESS_SLICE, LOCAL_DSQ, Cpu, Dump, Task, parse_dump
+from verifier_vm.judge.dump import ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Cpu, Dump, Task, parse_dump
 from verifier_vm.judge.kernel_words import cause_of_exit, cause_of_warnings
 from verifier_vm.judge.witness import LINES, from_dump
+from verifier_vm.object.proven import Proven
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dumps"
 WATCHDOG = "runnable task stall: watchdog failed to check in for 2.004s"
@@ -61,7 +63,10 @@ def scene(task, *others, running=None, idle=(), kind="ext_sched_class", **more):
     return Scene(task, Dump(tuple(cpus)), **more)
 
 
+KEEPS = {"proven": Proven(keeps=True)}
+KEPT, SERVED = stuck(dsq=None, in_custody=True), waiter(20, dsq=GLOBAL_DSQ)
 FOR = {
+    global_goes_first: ("F43", "guess", scene(KEPT, SERVED, **KEEPS)),
     in_no_queue: ("F01", "evidence", scene(stuck(dsq=None, in_custody=True))),
     behind_realtime: ("F31", "evidence", scene(stuck(), kind="rt_sched_class")),
     slice_without_end: ("F19", "evidence", scene(stuck(), running=[runner(0, slice_ns=ENDLESS_SLICE),
@@ -76,6 +81,11 @@ FOR = {
                                               running=[runner(0, cpus=3), runner(1, cpus=3)])),
 }  # fmt: skip
 AGAINST = [
+    (global_goes_first, scene(KEPT, SERVED)),  # a policy that keeps nobody has lost it
+    (global_goes_first, scene(KEPT, waiter(1900, dsq=GLOBAL_DSQ), **KEEPS)),  # they have no turns either
+    (global_goes_first, scene(KEPT, SERVED, waiter(20, dsq=None, in_custody=True), **KEEPS)),  # dispatch takes some
+    (global_goes_first, scene(KEPT, SERVED, running=[runner(1)], idle=[0], **KEEPS)),  # dispatch was called there
+    (global_goes_first, scene(stuck(dsq=GLOBAL_DSQ), SERVED, **KEEPS)),
     (in_no_queue, scene(stuck(in_custody=True))),  # custody lasts while it stands in a queue of the policy's
     (in_no_queue, scene(stuck(dsq=None))),
     (behind_realtime, scene(stuck())),
@@ -254,3 +264,16 @@ def test_a_hostile_dump_costs_little(text):
     dump = parse_dump(text)
     assert sum(len(cpu.tasks) for cpu in dump.cpus) <= 4096
     assert len(from_dump(dump, stuck_task(dump, WATCHDOG), None)) <= LINES
+
+
+@pytest.mark.parametrize(("waited_ms", "is_stuck"), [(1002, True), (1001, False)])
+def test_where_the_watchdog_did_not_run_who_had_a_turn_since_is_not_the_stuck_one(waited_ms: int, is_stuck: bool):
+    dump = Dump((Cpu(0, "W6-pinned", 5, "ext_sched_class", (runner(0), waiter(waited_ms))),))
+    assert (stuck_task(dump, WATCHDOG) is not None) is is_stuck
+    assert any("<- stuck" in line for line in from_dump(dump, stuck_task(dump, WATCHDOG), None)) is is_stuck
+
+
+@pytest.mark.parametrize("where", ["of a queue of its own", "of none"])
+def test_before_whom_the_kernel_serves_the_global_queue_is_said_in_words(where: str):
+    found = explain(scene(stuck() if where == "of a queue of its own" else KEPT, SERVED, **KEEPS))
+    assert found is not None and "in the global queue" in found.why and "before it calls dispatch" in found.why

@@ -123,6 +123,16 @@ def test_where_a_fifth_of_the_time_was_no_work_only_who_is_lost_is_believed_lost
     assert fell_off(event, record, Facts(), 2000, detach).bug == bug
 
 
+@pytest.mark.parametrize(("switches", "bug"), [(10_001, "F33"), (10_000, "F36")])
+def test_where_callbacks_ate_the_time_a_storm_of_kicks_is_told_from_a_long_one(switches: int, bug: str) -> None:
+    eaten = {"W1-hog.run_ms": 1000.0, "W1-hog.work_ms": 1.0, "W1-hog.switches": switches}
+    record = ExitRecord(ExitKind.ERROR_STALL, 0, *PINNED_WORDS)
+    event = labelled(changed("policy:W1", "sched.after.state", "disabled", reported("policy:W1", eaten)), "policy:W1")
+    found = fell_off(event, record, Facts(), 2000, taken_off(exit_record=record, dump=""))
+    assert (found.bug, found.basis) == (bug, "evidence")
+    assert ("switched 10,001 times" in found.reason) is (bug == "F33") and ("kick" in found.advice) is (bug == "F33")
+
+
 def test_only_a_stall_is_laid_to_what_the_dump_shows() -> None:
     stall, other = (ExitRecord(kind, 0, *LOST_WORDS) for kind in (ExitKind.ERROR_STALL, ExitKind.ERROR))
     found = ended_by_itself(taken_off(exit_record=stall, dump=told("lost")))

@@ -97,3 +97,9 @@ def test_a_comparison_is_what_the_jit_makes_of_it(instruction, code):
 def test_what_is_no_object_has_no_conditions(data):
     with pytest.raises(ObjectError):
         read_conditions(data)
+
+
+def test_functions_that_are_given_away_to_be_called_are_known_by_where_they_begin():
+    passed_on = read_conditions(object_bytes("paths")).passed_on
+    assert set(passed_on.values()) == {"add", "add_all"}
+    assert not read_conditions(object_bytes("ways")).passed_on

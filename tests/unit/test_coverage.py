@@ -279,3 +279,30 @@ def test_a_table_that_the_clock_cannot_have_written_is_no_coverage():
     with pytest.raises(InfraError, match="damaged"):
         table.read()
     table.close()
+
+
+def test_a_function_that_the_kernel_calls_by_itself_is_named_by_itself_and_its_copies_are_one(monkeypatch):
+    def pass_on(known):
+        opening = next(line for program in PROGRAMS if program.name == "hour_dispatch" for line in program.lines)
+        known.passed_on = {(opening.file, opening.line, opening.column): "on_tick"}
+        return known
+
+    (branch,) = with_conditions(monkeypatch, pass_on).conditions
+    assert branch.program == "on_tick"
+    assert "hour_dispatch" in with_conditions(monkeypatch, pass_on).programs
+
+
+def test_copies_of_such_a_function_are_tried_where_one_is(monkeypatch):
+    (program,) = (program for program in PROGRAMS if program.name == "hour_dispatch")
+    move = 1 << 20  # where nothing ran
+    copies = tuple(replace(function, start=function.start + move) for function in program.functions)
+    lines = tuple(replace(line, address=line.address + move) for line in program.lines)
+    another = next(one for one in PROGRAMS if one.name == "hour_cpu_online")
+    twice = replace(another, functions=copies, lines=lines)
+    programs = tuple(twice if one is another else one for one in PROGRAMS)
+    monkeypatch.setattr(measure, "read_conditions", lambda *given: known)
+    known, opening = conditions.read_conditions(OBJECT), program.lines[0]
+    assert len(measured(programs=programs).conditions) == 2
+    known.passed_on = {(opening.file, opening.line, opening.column): "on_tick"}
+    (branch,) = measured(programs=programs).conditions
+    assert (branch.program, branch.went_on) == ("on_tick", "ran")

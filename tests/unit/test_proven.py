@@ -71,3 +71,8 @@ def test_a_whole_object_has_its_queues_with_a_head() -> None:
 def test_constants_that_mirror_the_kernels_are_anything() -> None:
     found = proven_of(object_bytes("mirror_own_queue"))  # its slice is such a one, its queue is not
     assert {"F01", "F03", "F13"} <= found.refuted and "F19" not in found.refuted and not found.at_head
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("plain_pid_queue", True), ("vtime", False), ("plain_taken_out", False)])
+def test_who_inserts_in_dispatch_keeps_tasks_until_then(name: str, keeps: bool) -> None:
+    assert proven_of(object_bytes(name)).keeps is keeps

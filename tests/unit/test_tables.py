@@ -7,6 +7,7 @@ import dataclasses
 import struct
 
 import pytest
+from gate_events import told
 from object_cases import OBJECTS, object_bytes
 
 from policy_lake.codes import Code
@@ -19,6 +20,7 @@ from verifier_vm.judge.fairness import compare
 from verifier_vm.judge.oracles import _read_findings
 from verifier_vm.judge.part import USUAL_S, Exercise, Part
 from verifier_vm.judge.readings import Group, Reading
+from verifier_vm.judge.stages import Reader
 from verifier_vm.judge.suite import FULL, SHORT, elsewhere
 from verifier_vm.object.analyse import analyse_object, read_facts
 from verifier_vm.object.cgroup_places import MOST, check_cgroups, places
@@ -188,3 +190,13 @@ def test_a_cpu_that_idles_beside_its_last_task_is_advised_by_the_flag(flags: int
 
     (finding,) = compare(hogs(1500.0), hogs(2000.0), Facts(flags=flags), cgroups=False)
     assert finding.bug == "F24" and words in finding.advice
+
+
+@pytest.mark.parametrize(("came", "is_met"), [(600, True), (599, False), (None, False)])
+def test_that_its_tables_overflow_is_tried_where_so_many_came_in_time(came: int | None, is_met: bool) -> None:
+    given = told("policy:W1", {} if came is None else {"came": float(came)})
+    made = [dataclasses.replace(one, label="policy:W29") if one.label == "policy:W1" else one for one in given]
+    part = Part("filling", (Exercise("W29", "W29", 2.0, ("tasks=600",)),))
+    reader = Reader(b"object", part, 2000)
+    events = [one for one in made if one.label == "policy:W29"]
+    assert (Situation.TURNOVER in reader._met(events, ())) is is_met and events

@@ -43,7 +43,8 @@ class Conditions:
 
     `dead` are the ways that constants close. `bounds` are loops' comparisons with their bounds, `loop_ends` those by
     which they end, with that way. `callbacks` are the functions of the callbacks that count; `failing` what is known of
-    functions by their first pc.
+    functions by their first pc. `passed_on` are the names of functions that are given to the kernel to be called, as a
+    timer's is, by their first place.
     """
 
     known: set[Condition] = field(default_factory=set)
@@ -54,6 +55,7 @@ class Conditions:
     loop_ends: dict[Condition, int] = field(default_factory=dict)
     callbacks: frozenset[str] = frozenset()
     failing: dict[int, bool] = field(default_factory=dict)
+    passed_on: dict[Place, str] = field(default_factory=dict)
 
 
 def read_conditions(data: bytes, arguments: Sequence[str] = ()) -> Conditions:
@@ -69,6 +71,7 @@ def read_conditions(data: bytes, arguments: Sequence[str] = ()) -> Conditions:
     found.callbacks = frozenset(
         program.functions[pc].name for member, pc in ops.callbacks.items() if member not in LEFT_OUT
     )
+    found.passed_on = _passed_on(program, places)
     loops, failed = _loops(program, places), FailedCalls(program)
     done: set[int] = set()
     for function in sorted(program.functions.values(), key=lambda f: (f.start, -f.end)):
@@ -155,6 +158,16 @@ def _places(program: Program) -> dict[int, Place]:
             name_of = program.btf.string(file).removeprefix("./")
             found[(base or 0) + at // 8] = (name_of, position >> 10, position & 1023)
     return found
+
+
+def _passed_on(program: Program, places: dict[int, Place]) -> dict[Place, str]:
+    given = {
+        i.reference.offset
+        for i in program.code
+        if i is not None and i.reference is not None and i.reference.kind == "function" and i.code != JMP | CALL
+    }
+    starts = {function.start: function.name for function in program.functions.values()}
+    return {places[start]: starts[start] for start in given if start in places and start in starts}
 
 
 def _loops(program: Program, places: dict[int, Place]) -> set[Place]:

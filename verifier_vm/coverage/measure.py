@@ -58,6 +58,7 @@ class _Function:
     jumps: dict[int, _Jump] = field(default_factory=dict)
     alive: set[int] = field(default_factory=set)
     counted: set[int] = field(default_factory=set)
+    name: str = ""  # the program's, but of a function that the kernel calls by itself its own
 
     def place(self, at: int) -> Place:
         """Which place of the source the instruction at that offset comes from."""
@@ -84,7 +85,7 @@ def measure_coverage(
             return Coverage(f"the guest does not tell where the code of {', '.join(sorted(missing))} lies")
         if not all(program.lines for program in wanted):
             return Coverage(NO_LINES)
-        functions = [function for program in wanted for function in _functions(program)]
+        functions = [function for program in wanted for function in _functions(program, conditions.passed_on)]
         _run(functions, wanted, executed)
     except (CodeError, ObjectError) as error:
         return Coverage(f"the code cannot be followed: {error}")
@@ -98,13 +99,14 @@ def measure_coverage(
     return counted(sorted(conditions.callbacks), _files(functions), _branches(functions, conditions), never_ran)
 
 
-def _functions(program: ProgramLayout) -> list[_Function]:
+def _functions(program: ProgramLayout, passed_on: Mapping[Place, str]) -> list[_Function]:
     found = []
     addresses = [line.address for line in program.lines]
     for function in program.functions:
         first, end = (bisect_left(addresses, address) for address in (function.start, function.end))
         lines = list(program.lines[first:end])
         made = _Function(program.name, lines, follow(function.code), len(function.code), function.start)
+        made.name = passed_on.get(made.place(0), program.name)
         before = {instruction.after: at for at, instruction in made.code.items() if instruction.kind == "plain"}
         for at, instruction in made.code.items():
             if instruction.kind == "branch":
@@ -207,7 +209,7 @@ def _files(functions: list[_Function]) -> tuple[FileCoverage, ...]:
 
 
 def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branch, ...]:
-    numbers: dict[tuple[str, Place], int] = defaultdict(int)
+    numbers: dict[tuple[str, str, Place], int] = defaultdict(int)
     found: dict[BranchKey, Branch] = {}
     for function in functions:
         ends = [function.place(at) for at, instruction in function.code.items() if instruction.kind in ("end", "jump")]
@@ -218,15 +220,16 @@ def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branc
             place, instruction = jump.condition[0], jump.instruction
             fates = [_fate(function, jump, at, way, conditions) for way in (JUMPED, WENT_ON)]
             targets = [leads_to(function.place(to), place, opening) for to in (instruction.target, instruction.after)]
-            number = numbers[function.program, place]
+            at_place = (function.program, function.name, place)
+            number = numbers[at_place]
             if jump.condition in conditions.loop_ends:
                 number = LOOP
                 if conditions.loop_ends[jump.condition] == WENT_ON:
                     fates.reverse()
                     targets.reverse()
             else:
-                numbers[function.program, place] += 1
-            branch = Branch(function.program, *place, number, fates[0], fates[1], targets[0], targets[1])
+                numbers[at_place] += 1
+            branch = Branch(function.name, *place, number, fates[0], fates[1], targets[0], targets[1])
             found[branch.key] = either(found.get(branch.key, branch), branch)
     return tuple(found[key] for key in sorted(found))
 

@@ -16,12 +16,14 @@ from verifier_vm.judge.chosen import exercises as chosen_exercises
 from verifier_vm.judge.counted import counted_parts
 from verifier_vm.judge.part import Exercise, Part
 from verifier_vm.judge.suite import SuiteTier, elsewhere, parts
+from verifier_vm.judge.wrapped import with_wraps
 from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.asked_cpus import cpu_counts
 from verifier_vm.object.cgroup_places import MOST as MOST_CGROUPS
 from verifier_vm.object.cgroup_places import places
 from verifier_vm.object.check_switches import switches
 from verifier_vm.object.check_tables import LARGE, SMALL
+from verifier_vm.object.check_times import Wrap, wraps
 from verifier_vm.object.cpu_counts import provided
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
@@ -43,7 +45,7 @@ CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a sn
 class Aims:
     """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, so many `cgroups` at once, tasks that
     cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself, cgroups that are `weighted`
-    before it comes, what is `chosen` for its conditions, and guests in which its `counted` run out.
+    before it comes, what is `chosen` for its conditions, guests in which its `counted` run out, and times that `wrap`.
     """
 
     tasks: int = 0
@@ -55,13 +57,14 @@ class Aims:
     weighted: bool = False
     chosen: Chosen = NOTHING
     counted: tuple[Part, ...] = ()
+    wrap: frozenset[Wrap] = frozenset()
 
 
 def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Aims:
     """The aims of an object with its loader's words; none of one that cannot be read, which another stage refuses."""
     try:
         facts = read_facts(data, arguments)
-        chosen, counted = choose(facts, tier), counted_parts(facts, tier)
+        chosen, counted, wrapping = choose(facts, tier), counted_parts(facts, tier), wraps(facts)
     except (ObjectError, *OURS):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
@@ -69,7 +72,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
     cgroups = max((count + 2 for count in places(facts) if count <= MOST_CGROUPS), default=0)
     switched = next(switches(facts), None) is not None
-    return Aims(tasks, in_turn, _cpus(facts), cgroups, disabled, switched, weighted, chosen, counted)
+    return Aims(tasks, in_turn, _cpus(facts), cgroups, disabled, switched, weighted, chosen, counted, wrapping)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -103,7 +106,7 @@ def aimed_parts(
     known_topologies = {part.topology or Topology() for part in known}
     more += (*guests(aims.chosen), *aims.counted)
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
-    return (*(_aimed(part, aims, tier) for part in known), *more)
+    return (*with_wraps([_aimed(part, aims, tier) for part in known], aims.wrap, tier), *more)
 
 
 def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:

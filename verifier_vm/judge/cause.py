@@ -14,7 +14,7 @@ from collections.abc import Callable
 from verifier_vm.judge import kernel_words as words
 from verifier_vm.judge.dump import ENDLESS_SLICE, GLOBAL_DSQ, LOCAL_DSQ, Dump, Task
 from verifier_vm.judge.scene import Explained, Scene
-from verifier_vm.judge.task_words import queue_in_words, seconds, waits
+from verifier_vm.judge.task_words import place_in_words, queue_in_words, seconds, waits
 from verifier_vm.object.record import SOME_QUEUE
 
 OWN_REALTIME = ("init", "loader", "adversary")  # the verifier's: they run for a moment, and always did
@@ -22,14 +22,18 @@ REALTIME = ("rt_sched_class", "dl_sched_class", "stop_sched_class")
 ROUNDS = 2  # of a queue: in order, nobody waits for more than one where as many come as go
 ENQ_LAST = 1 << 1  # SCX_OPS_ENQ_LAST
 _STUCK = re.compile(r"(?P<comm>.{1,32})\[(?P<pid>[0-9]{1,10})\] failed to run for")
+_FOR = re.compile(r"failed to check in for (?P<seconds>[0-9]{1,6}\.[0-9]{1,6})s")
 
 
 def stuck_task(dump: Dump, said: str) -> Task | None:
-    """The task that the kernel's words name, else the one that waited longest; None where nobody waits."""
+    """The task that the kernel's words name, else the one that waited longest; None where nobody waits, or where it was
+    the kernel's watchdog that did not run and all others wait for less than half as long: then they have their turns.
+    """
     waiting = dump.waiting
-    named = _STUCK.search(said)
+    named, own = _STUCK.search(said), _FOR.search(said)
     pid = int(named["pid"]) if named else -1
-    return next((task for task in waiting if task.pid == pid), waiting[0] if waiting else None)
+    long = [task for task in waiting if own is None or task.waited_ms >= float(own["seconds"]) * 500]
+    return next((task for task in waiting if task.pid == pid), long[0] if long else None)
 
 
 def explain(scene: Scene) -> Explained | None:
@@ -40,6 +44,28 @@ def explain(scene: Scene) -> Explained | None:
 def _disproven(found: Explained, scene: Scene) -> bool:
     """Whether the object does not do that, however a moment looks; no queue, or a long slice, is seen."""
     return found.cause not in (words.LOST, words.ENDLESS) and found.cause.bug in scene.proven.refuted
+
+
+def global_goes_first(scene: Scene) -> Explained | None:
+    """F43: the kernel looks into the global queue before it calls dispatch, and somebody always stands there.
+
+    Whoever waits for dispatch, which the policy has its own tasks come from, is not lost: it is not asked for.
+    """
+    stuck = scene.stuck
+    kept = stuck.dsq is None and stuck.in_custody and scene.proven.keeps
+    if not (kept or scene.in_own_queue) or scene.free is not None:
+        return None
+    served = [task for task in scene.dump.waiting if task.dsq == GLOBAL_DSQ and scene.is_young(task)]
+    had_turns = any(task.dsq == stuck.dsq and scene.is_young(task) for task in scene.dump.waiting)
+    if not served or had_turns:
+        return None
+    where = "for dispatch to take it" if kept else place_in_words(stuck)
+    others = f" and {len(served) - 1} more" if len(served) > 1 else ""
+    why = (
+        f"{stuck.name} has waited {where} for {seconds(stuck)}, while {served[0].name}{others} in the global queue had"
+        " turns: the kernel looks there before it calls dispatch"
+    )
+    return Explained(words.GLOBAL_FIRST, why, "guess")
 
 
 def in_no_queue(scene: Scene) -> Explained | None:
@@ -206,6 +232,6 @@ def another_queue_first(scene: Scene) -> Explained | None:
 
 # The order matters: what is said of the task itself, of who runs, then of its queue.
 RULES: tuple[Callable[[Scene], Explained | None], ...] = (
-    in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks, bound_go_first,
-    behind_in_vtime, heads_go_first, last_go_first, another_queue_first, behind_later_ones,
+    global_goes_first, in_no_queue, behind_realtime, slice_without_end, own_cpu_does_not_look, nobody_looks,
+    bound_go_first, behind_in_vtime, heads_go_first, last_go_first, another_queue_first, behind_later_ones,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from policy_lake.model import Finding
 from verifier_vm.judge.cause import explain, stuck_task
 from verifier_vm.judge.dump import Dump, Task, parse_dump
 from verifier_vm.judge.facts import Facts
-from verifier_vm.judge.kernel_words import LOST, NOT_EMPTIED, UNKNOWN, cause_of_exit, place_of
+from verifier_vm.judge.kernel_words import LOST, NOT_EMPTIED, STORM, UNKNOWN, cause_of_exit, place_of
 from verifier_vm.judge.likely import likely
 from verifier_vm.judge.readings import Reading, read_run
 from verifier_vm.judge.scene import Explained, Scene
@@ -74,7 +74,9 @@ def fell_off(event: Ran, ended: ExitRecord, facts: Facts, limit_ms: int, detach:
     cause = cause_of_exit(kernels_words(ended, words), needs_a_program=facts.needs_a_program, everybody=everybody)
     if kind == Code.STALL:
         cause = likely(cause, facts.proven, one_idled=reading is not None and reading.one_idled)
-    if kind == Code.STALL and reading and cause != LOST and (eaten := _eaten(reading)) > MOST_EATEN:
+    if kind == Code.STALL and reading and cause != LOST and (storm := reading.storm()):
+        cause, words = STORM, f"{words}: {storm}"
+    elif kind == Code.STALL and reading and cause != LOST and (eaten := _eaten(reading)) > MOST_EATEN:
         cause = replace(cause_of_exit("soft lockup"), basis="evidence")
         words = f"{words}; callbacks took {eaten:.0%} of the CPU time"
     if cause == UNKNOWN and detach.exit_record.code & HOTPLUG_CODE:

@@ -78,6 +78,11 @@ LOCAL_FIRST = Cause(
     "A CPU's local queue is served before all others, so whoever is always inserted there goes first: insert bound"
     f" tasks into a queue of the policy's own, and {_IN_ORDER}",
 )
+GLOBAL_FIRST = Cause(
+    "F43",
+    "The kernel looks into SCX_DSQ_GLOBAL before it calls dispatch: while somebody always stands there, nobody whom"
+    " dispatch takes is run. Insert all into queues of the policy's own, and let dispatch take from them by turns.",
+)
 BOUND_FIRST = Cause("F43", f"What bound tasks stand in is always served before the queue of all others: {_IN_ORDER}")
 STORM = Cause(
     "F33",

@@ -26,6 +26,7 @@ USUAL_S = 4293  # the longest of what is no matter of the object's
 _TAKE_LAST_CPU = GuestStep("run", ("adversary", "offline"), OFFLINE, timeout_s=STEP_LIMIT_S)
 _LATE_CPU, _ENDING = Situation.LATE_CPU, {Situation.HOTPLUG, Situation.LATE_CPU}
 _LATER = "late_ms=500"
+_TURNOVERS = frozenset({Situation.TURNOVER, Situation.LARGE_TURNOVER})
 Start = tuple[str, int, bytes]  # section, offset in it, what stands there at first
 
 
@@ -47,6 +48,13 @@ class Exercise:
         args = ("adversary", self.workloads, f"seconds={seconds:g}", f"limit_ms={limit_ms}", *self.args)
         limit_s = STEP_LIMIT_S + seconds + self.nap_s
         return GuestStep("run", args, exercise_label(role, self.name), timeout_s=limit_s)
+
+    @property
+    def in_turn(self) -> int:
+        """How many threads are to come and go, one after the other."""
+        if _TURNOVERS.isdisjoint(made_by(self.workloads)):
+            return 0
+        return int(sum(float(word.partition("=")[2]) for word in self.args if word.startswith("tasks=")))
 
     @property
     def nap_s(self) -> float:
@@ -129,8 +137,11 @@ class Part:
 
     def for_clock(self, *, virtual: bool) -> Part:
         """The part without what only virtual time has time for."""
+        if virtual:
+            return self
         timeless = (one for one in self.exercises if Situation.CHOSEN_TIMES not in made_by(one.workloads))
-        return self if virtual else replace(self, exercises=tuple(timeless))
+        meets = tuple(one for one in self.meets if one != Situation.WRAPPED)
+        return replace(self, exercises=tuple(timeless), meets=meets)
 
     def without(self, exercise: Exercise) -> Part:
         """The part with all but that one; who has passed it all the same was tried on its topology."""

@@ -12,6 +12,7 @@ from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Attached, Detached, LaidOut, NotDone, ProgramEvent, Ran, Role, StepEvent
 from policy_lake.model import Finding, Stage, Verdict
 from verifier_vm.coverage.joined import joined
+from verifier_vm.judge.came_back import with_its_cpu
 from verifier_vm.judge.console import kernel_death, shorten_verifier_log
 from verifier_vm.judge.facts import Facts, read_facts
 from verifier_vm.judge.fairness import ALONE, compare
@@ -100,7 +101,7 @@ class Reader:
         for at, event in enumerate(events):
             detach = _taken_off(events, at)
             said = self._of_event(event, detach, facts, fell=_fell_before(events[:at]))
-            own = [self._with_guest(finding) for finding in said]
+            own = [with_its_cpu(self._with_guest(one), event, events[:at], self._workloads) for one in said]
             findings += own
             if any(finding.level == "reject" for finding in own):
                 # The end is what is kept: the words of the kernel, of which the dump is the longest and least read.
@@ -110,6 +111,10 @@ class Reader:
         tried = (self.part.topology,) if stage.ok and self.part.topology and self.part.counts else ()
         return replace(stage, situations=self._met(events, findings), topologies=tried)
 
+    @property
+    def _workloads(self) -> dict[str, str]:
+        return {exercise.name: exercise.workloads for exercise in (*self.part.exercises, *self.part.last)}
+
     def _with_guest(self, finding: Finding) -> Finding:
         """A rejection with the guest that it was seen in, where the policy's own constants asked for that."""
         if finding.level != "reject" or not self.part.asked_for:
@@ -118,12 +123,11 @@ class Reader:
 
     def _met(self, events: Sequence[StepEvent], findings: Sequence[Finding]) -> tuple[str, ...]:
         """The situations that the policy met to their end, or that ended it as it says of itself."""
-        workloads = {exercise.name: exercise.workloads for exercise in (*self.part.exercises, *self.part.last)}
         ended = {finding.place for finding in findings if finding.code == Code.ENDED_BY_HOTPLUG}
         met: list[str] = [Situation.ATTACH]
         for event in events:
             if isinstance(event, Ran) and (event.ok or event.exercise in ended):
-                met += made_by(workloads.get(event.exercise, ""))
+                met += () if self._fell_short(event) else made_by(self._workloads.get(event.exercise, ""))
                 met += [Situation.MANY_CPUS] if event.ok and read_run(event).cpus > TWO_CPUS else []
             elif isinstance(event, Detached) and event.ok and event.label:
                 met.append(Situation.DETACH)
@@ -132,6 +136,11 @@ class Reader:
         if not any(finding.level == "reject" for finding in findings):
             met += self.part.meets
         return in_order(met)
+
+    def _fell_short(self, event: Ran) -> bool:
+        """Whether fewer threads came and went than the exercise was to make, for its time was over."""
+        wanted = next((one.in_turn for one in self.part.exercises if one.name == event.exercise), 0)
+        return event.ok and read_run(event).figure("came") < wanted
 
     def _of_event(self, event: StepEvent, detach: Detached, facts: Facts, *, fell: bool) -> Iterator[Finding]:
         match event:

@@ -22,6 +22,7 @@ _RARE = (
     "convoy_us=1000",
 )  # fmt: skip
 _ALL = "W1+W2+W5+W6+W8+W20"
+MIX = Exercise("mix", _ALL, 3.6, _RARE)
 TWO = 2  # CPUs: with more, work can stand on one side, and wait beside several that idle
 _IN_STEP = Exercise("W34", "W34", 0.5, base_s=0.3)
 _ONE_SIDE = Exercise("W35", "W35", 0.8, base_s=0.8)
@@ -29,7 +30,7 @@ SHORT = Part(
     "short",
     (
         Exercise("W28", "W28", 0.9),
-        Exercise("mix", _ALL, 3.6, _RARE),
+        MIX,
         Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
         Exercise("W26", "W26", 0.5),
         Exercise("W7", "W7", 5.7, ("nap_ms=2800",)),
@@ -104,7 +105,7 @@ def elsewhere(topology: Topology) -> Part:
     """What a topology that the short tier has not is tried with: everything at once, a crowd, a CPU that comes late."""
     exercises = (
         *((Exercise("W28", "W28", 0.9),) if topology.cpus > 1 else ()),
-        Exercise("mix", _ALL, 3.6, _RARE),
+        MIX,
         Exercise("W3", "W3", 1.0, ("crowd_hogs=40", "crowd=50")),
         Exercise("W1", "W1", 2.0, base_s=0.5),
         Exercise("W10", "W10", 0.8, base_s=0.4),

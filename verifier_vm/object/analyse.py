@@ -15,12 +15,14 @@ from verifier_vm.object.check_counts import check_counts
 from verifier_vm.object.check_cpus import check_cpus
 from verifier_vm.object.check_exit import check_exit
 from verifier_vm.object.check_flags import check_flags
+from verifier_vm.object.check_hotplug import check_hotplug
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
 from verifier_vm.object.check_slices import check_slices, refuted_bugs
 from verifier_vm.object.check_switches import check_switches
 from verifier_vm.object.check_table import check_table
 from verifier_vm.object.check_tables import check_tables
+from verifier_vm.object.check_times import check_times
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.evidence import evidence
 from verifier_vm.object.facts import Facts
@@ -39,6 +41,8 @@ CHECKS = (
     check_queues,
     check_counts,
     check_switches,
+    check_hotplug,
+    check_times,
     check_tables,
     check_cgroups,
     check_cpus,

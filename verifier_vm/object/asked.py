@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from verifier_vm.object import limits
-from verifier_vm.object.branch import holds
+from verifier_vm.object.branch import JEQ, holds
 from verifier_vm.object.facts import Facts, Place, place_of
 from verifier_vm.object.record import Condition, Record
 from verifier_vm.object.values import MASK, MASK32, Expr, Value, fold, leaves_of, signed
@@ -62,6 +62,12 @@ def questions(facts: Facts) -> Iterator[Question]:
             yield Question(kind, formula.answer, formula.since, formula.constants)
 
 
+def of_time(facts: Facts, value: Value) -> Callable[[int], int] | None:
+    """What a value comes to at a moment (ns), all else being what it is at first; None where no clock is in it."""
+    formula = _Formula(facts, Condition(JEQ, value, 0, 64))
+    return formula.first if formula.has_clock else None
+
+
 def weight_of(level: int) -> int:
     """p->scx.weight at a nice level (sched_weight_to_cgroup in kernel/sched/sched.h: 1024 is 100)."""
     return min(max((WEIGHTS[level + 20] * 100 + 512) // 1024, 1), 10_000)
@@ -100,23 +106,26 @@ class _Formula:
             self._parts.look(value)
         self.leaves = tuple(self._parts.leaves)
         names = [_name(leaf) for leaf in self.leaves]
-        self._clock = any(name in CLOCKS or name in JIFFIES for name in names)
+        self.has_clock = any(name in CLOCKS or name in JIFFIES for name in names)
         self._other = {leaf: self._given(leaf) for leaf in self.leaves}
         self.constants = frozenset((*self._parts.numbers, *self._other.values()))
-        self.since = self._clock and any(self._is_before(leaf) for leaf in self.leaves)
+        self.since = self.has_clock and any(self._is_before(leaf) for leaf in self.leaves)
 
     def answer(self, chosen: int) -> bool:
         """What the comparison comes to for that moment, number or level."""
-        known: dict[Expr, int] = {}
-        a, b = (
-            self._parts.compute(value, lambda leaf: self._read(leaf, chosen), known)
-            for value in (self._condition.a, self._condition.b)
-        )
+        a, b = (self._at(value, chosen) for value in (self._condition.a, self._condition.b))
         return holds(self._condition.op, a, b, self._condition.width)
+
+    def first(self, chosen: int) -> int:
+        """What its first part comes to."""
+        return self._at(self._condition.a, chosen)
+
+    def _at(self, value: Value, chosen: int) -> int:
+        return self._parts.compute(value, lambda leaf: self._read(leaf, chosen), {})
 
     def _read(self, leaf: Expr, chosen: int) -> int:
         name = _name(leaf)
-        if name in CLOCKS or (name in STARTED and not self._clock):
+        if name in CLOCKS or (name in STARTED and not self.has_clock):
             return chosen
         if name in JIFFIES:
             return chosen * HZ // S + (0 if self.since else FIRST_JIFFY)
@@ -124,7 +133,9 @@ class _Formula:
             return chosen << 32 | chosen
         if name in NUMBERS:
             return chosen
-        return _LEVELS[name](chosen) if name in _LEVELS else self._other[leaf]
+        if name in _LEVELS:  # beside something else that was chosen: the usual one
+            return _LEVELS[name](chosen if -20 <= chosen <= LEVEL_IDLE else 0)
+        return self._other[leaf]
 
     def _is_before(self, leaf: Expr) -> bool:
         """Is it a moment that was, or something that was kept?"""

@@ -7,7 +7,7 @@ bound to another, looks to it as if there were nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from policy_lake.model import Finding
@@ -17,7 +17,7 @@ from verifier_vm.object.counts import name_of, served, walked
 from verifier_vm.object.facts import Facts, Place, place_of
 from verifier_vm.object.kernel import PERCPU_ARRAY, PERCPU_HASHES
 from verifier_vm.object.record import FOUND, SOME_QUEUE, Condition
-from verifier_vm.object.values import MASK
+from verifier_vm.object.values import MASK, Expr
 from verifier_vm.situations import Situation
 
 ADVICE = (
@@ -56,8 +56,8 @@ def switches(facts: Facts) -> Iterator[Switch]:
     written = _written(facts)
     for pc, tests in sorted(facts.record.tests.items()):
         for place, numbers in written.items():
-            ways = {way for number in numbers if (way := _way(facts, tests, place, number)) is not None}
-            if len(ways) == 1 and (queues := _passed_by(facts, pc, jumps=ways.pop())):
+            ways = {found for number in numbers if (found := way(facts, tests, place, number)) is not None}
+            if len(ways) == 1 and (queues := passed_by(facts, pc, jumps=ways.pop())):
                 yield Switch(place, pc, queues)
                 break
 
@@ -81,22 +81,28 @@ def _is_shared(facts: Facts, place: Place) -> bool:
     return place[0] == "data" or (table is not None and table.kind not in (PERCPU_ARRAY, *PERCPU_HASHES))
 
 
-def _way(facts: Facts, tests: set[Condition], place: Place, number: int) -> bool | None:
+def way(
+    facts: Facts,
+    tests: set[Condition],
+    place: Place,
+    number: int,
+    read: Callable[[Expr], Place | None] = place_in_memory,
+) -> bool | None:
     """Whether the jump is taken while that number stands there; None where that hangs on more."""
     answers = set[bool]()
     for test in tests:
         parts = Parts(facts.made_of)
         for value in (test.a, test.b):
             parts.look(value)
-        if not parts.leaves or any(place_in_memory(leaf) != place for leaf in parts.leaves):
+        if not parts.leaves or any(read(leaf) != place for leaf in parts.leaves):
             return None
         a, b = (parts.compute(value, lambda _: number, {}) & MASK for value in (test.a, test.b))
         answers.add(holds(test.op, a, b, test.width))
     return answers.pop() if len(answers) == 1 else None
 
 
-def _passed_by(facts: Facts, pc: int, *, jumps: bool) -> frozenset[int]:
+def passed_by(facts: Facts, pc: int, *, jumps: bool) -> frozenset[int]:
     """Queues that some path looks into on the other way, and that one on this way finds nothing without."""
-    closed, opened = (served(walked(facts, {pc: way})) for way in (jumps, not jumps))
+    closed, opened = (served(walked(facts, {pc: jumped})) for jumped in (jumps, not jumps))
     all_of = frozenset().union(*opened) - {FOUND}
     return frozenset().union(*(all_of - looked for looked in closed if FOUND not in looked))

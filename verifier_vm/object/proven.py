@@ -26,11 +26,14 @@ SHORT_SLICE_NS = 100_000_000  # twenty of them end before the suite takes anybod
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Bugs that it has not; ids of shared queues into whose head it may insert, and that it takes from `backwards`."""
+    """Bugs that it has not; ids of shared queues into whose head it may insert, and that it takes from `backwards`; and
+    whether it keeps tasks in no queue until dispatch inserts them.
+    """
 
     refuted: frozenset[str] = frozenset()
     at_head: frozenset[int] = frozenset()
     backwards: frozenset[int] = frozenset()
+    keeps: bool = False
 
 
 NOTHING = Proven()
@@ -45,7 +48,7 @@ def proven_of(data: bytes, arguments: Sequence[str] = ()) -> Proven:
         mirrors = {one.name for one in constants(read_program(data)) if MIRROR.fullmatch(one.name)}
         facts = read_facts(data, arguments, unknown=mirrors)
         at_head = frozenset[int]() if mirrors else queues_with_a_head(facts)
-        return Proven(frozenset(_refuted(facts)), at_head, frozenset(_backwards(facts)))
+        return Proven(frozenset(_refuted(facts)), at_head, frozenset(_backwards(facts)), _keeps(facts))
     except (ObjectError, *OURS):
         return NOTHING
 
@@ -57,6 +60,10 @@ def _backwards(facts: Facts) -> Iterator[int]:
     for call in facts.record.by_name("bpf_iter_scx_dsq_new"):
         if sure_bits(call.args[2]) & ITER_REV:
             yield call.args[1] if isinstance(call.args[1], int) else SOME_QUEUE
+
+
+def _keeps(facts: Facts) -> bool:
+    return any(insert.call.entry == "dispatch" and not insert.moved for insert in facts.inserts)
 
 
 def _refuted(facts: Facts) -> Iterator[str]:

@@ -144,6 +144,8 @@ class Values:
             result = 0 if a is b else self.add(a, -b) if isinstance(b, int) else None
         elif op == "and" and isinstance(b, int):
             result = self._masked(a, b)
+        elif op == "rsh" and b == 32 and isinstance(a, Expr) and (a.op, a.b) == ("lsh", 32):  # how clang cuts a u64
+            result = self.low(a.a or 0)
         elif b == 0 and op in ("or", "xor", "lsh", "rsh", "arsh"):
             result = a
         elif op in COMMUTATIVE:
