@@ -14,8 +14,9 @@ from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, atomic_write_together
 from tasks.host.settings import load_settings
 from tasks.tokens.evidence import listed_files, read_evidence_file
+from tasks.tokens.issue import check_key_store
 from verifier_vm.tokens.audit_log import HEAD, LOG, read_log
-from verifier_vm.tokens.client import request_of_service
+from verifier_vm.tokens.client import request_key, request_of_service
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
 from verifier_vm.tokens.revocation import REVOCATIONS
 
@@ -33,6 +34,8 @@ def trust_command(directory: Path, *, as_json: bool) -> None:
     """Write what a host needs; a newer log than is there follows it, and another is refused."""
     settings = load_settings()
     if settings.verifier is None:
+        check_key_store(settings)
+        request_key(settings.key_dir)  # made now if no token was asked for yet
         files = {name: (settings.key_dir / name).read_bytes() for name in (PUBLIC, REVOCATIONS, HEAD, LOG)}
     else:
         told = request_of_service(settings.verifier, "trust", {})

@@ -47,6 +47,7 @@ class Agent:
         self.limits = config.breaker
         self.lock, self._records = asyncio.Lock(), asyncio.Lock()
         self.stopped = ""  # the kill switch, where its file could not be written
+        self.ended = ("", "")  # why what was attached last went: the word that is counted, and the reason
         self.unrecorded = False  # what is attached now goes, as soon as the watcher sees it
         self._fault = ""
         state = config.state
@@ -94,7 +95,7 @@ class Agent:
         except BaseException:
             await self.tell_breaker(sha, ev.NotAttached())
             raise
-        self.on, self.paused = on, None
+        self.on, self.paused, self.ended = on, None, ("", "")
         self.counts.attached(on.held.attach_s)
         await self.tell_breaker(sha, ev.Attached())
         facts = {"policy": grant.token.policy, "object_sha256": sha, "ops": on.held.ops, "stage": grant.wanted.stage,
@@ -134,6 +135,7 @@ class Agent:
             if on is None:
                 self.paused = self.paused if pause else None
                 return False
+            self.ended = ("", "") if pause else (why, reason)
             began = self.clock()
             wrong = await self.attacher.take_off()
             self.paused = on.grant if pause else None

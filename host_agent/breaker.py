@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from host_agent.breaker_events import (
+    AgentLate,
     Allow,
     AskAttach,
     Attached,
@@ -175,6 +176,8 @@ def _fault(event: Event, limits: Limits) -> tuple[Trip, str] | None:
             found = Trip.MEMORY, f"memory pressure is {percent:g} %, above {limits.memory_percent:g} %"
         case TaskWaits(seconds) if not seconds <= limits.task_wait_s:
             found = Trip.TASK_WAITS, f"a task has waited for {seconds:.2f} s, more than {limits.task_wait_s:g} s"
+        case AgentLate(lease_s):
+            found = Trip.AGENT_LATE, f"the agent, a real-time task, did not renew its lease for {lease_s:g} s"
         case IdleCpu(seconds) if not seconds <= limits.idle_beside_waiting_s:
             found = Trip.IDLE_CPU, f"a CPU idled beside waiting tasks for {seconds:.2f} s"
         case HolderLost():

@@ -18,6 +18,7 @@ class Trip(StrEnum):
     CONTROL_LOST = "control_lost"
     MEMORY = "memory"
     TASK_WAITS = "task_waits"  # a runnable task, for longer than its limit
+    AGENT_LATE = "agent_late"  # it let its lease of the policy's holder end
     IDLE_CPU = "idle_cpu"  # beside waiting tasks
     HOLDER_LOST = "holder_lost"  # the process that held the link is gone, and said nothing
     NOT_RECORDED = "not_recorded"  # what is done here can no longer be written down
@@ -90,6 +91,13 @@ class TaskWaits:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLate:
+    """The holder took the policy off, since the agent had not renewed its lease for so long: it has no wait to tell."""
+
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class IdleCpu:
     """For how long a CPU has idled while tasks waited."""
 
@@ -113,7 +121,7 @@ class Release:
 
 Event = (
     AskAttach | Attached | NotAttached | TakenOff | Ended | HolderLost | Metric | MetricsSeen | ControlSeen | Memory
-    | TaskWaits | IdleCpu | NotRecorded | Tick | Release
+    | TaskWaits | AgentLate | IdleCpu | NotRecorded | Tick | Release
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ def status(agent: Agent) -> dict[str, Any]:
         "policy": grant.token.policy if grant else "", "object_sha256": grant.wanted.object_sha256 if grant else "",
         "stage": grant.wanted.stage if grant else "", "mode": grant.mode if grant else "",
         "ops": on.held.ops if on else "", "attached_s": agent.clock() - on.since if on else 0.0,
+        "ended": dict(zip(("why", "reason"), agent.ended, strict=True)),
         "breakers": {sha: known.state for sha, known in agent.breakers.items().items()},
         "counts": agent.counts.told(), "audit_head": asdict(agent.audit.head), "records_ok": agent.journal.healthy,
     }  # fmt: skip

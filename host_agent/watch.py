@@ -68,7 +68,7 @@ class Watcher:
         if agent.lock.locked():
             return
         if agent.paused is not None and (reason := agent.forbidden()):
-            agent.paused = None
+            agent.paused, agent.ended = None, ("stop", reason)
             await agent.record("detached", why="stop", reason=reason)
         if scx.enable_seq != self._known_seq and scx.on and agent.on is None:
             await agent.record("stepped_aside", reason=f"another loader attached {scx.ops or 'a policy'}")
@@ -107,8 +107,8 @@ class Watcher:
             if gone.record.kind == ExitKind.SYSRQ:
                 await agent.step_aside("an administrator took the policy off (SysRq)", on)
             await agent.take_off("ended", gone.record.words or "it ended", only=on)
-        elif gone.reason in ("lease", "agent"):  # this loop did not run for so long: it is a task that waited
-            await self._tell(on, ev.TaskWaits(float("inf")))
+        elif gone.reason in ("lease", "agent"):  # this loop did not run for so long
+            await self._tell(on, ev.AgentLate(agent.config.lease_s))
         elif gone.reason == "stop":
             await agent.take_off("stop", agent.switch.on() or "the kill switch was set", only=on)
         else:

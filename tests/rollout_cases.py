@@ -47,7 +47,7 @@ class FakeHost:
             self.seq += bool(ops)
             self.attached = ops
 
-    def try_out(self, step: Step) -> str:
+    def try_out(self, step: Step, plan: RolloutPlan) -> str:
         self.log.append(f"try {step.name}")
         self._maybe_fail("try_out")
         return OPS

@@ -13,13 +13,15 @@ from tasks.hosts.reach import Address, ask
 
 MEMBERS = ("audience", "kernel", "btf_sha256", "cpus")
 
+DESCRIBE_S = 30.0  # it digests the kernel's types; a host under load took 10 s
+
 
 def describe_elsewhere(address: Address) -> HostFile:
     """What the agent says of its host; InfraError where it does not answer, or with what describes none.
 
     It tells no digest of its kernel's image: the kernel is known by its release and its types.
     """
-    answer = ask(address, "describe")
+    answer = ask(address, "describe", timeout_s=DESCRIBE_S)
     if not answer.ok:
         raise InfraError(f"host {address.host}: {answer.code}: {for_terminal(answer.message)}")
     try:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from policy_lake.errors import InfraError
@@ -23,6 +24,7 @@ LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
 STAGES: Mapping[HostCount, str] = {"one": "canary", "some": "host", "all": "fleet"}
 LOOK_S = 1.0  # between two questions, which also renew that
 MOST_METRICS = 1000
+SAYS_WHY_S = 5.0  # in which an agent says why it took a policy off
 # What an agent answers when the policy that should be there is gone: it took it back by itself.
 _GONE = ("not_attached", "not_paused", "breaker", "stopped")
 
@@ -77,14 +79,31 @@ class AgentHost:
     _seq: int = 0
     _ops: str = ""
 
-    def try_out(self, step: Step) -> str:
+    def try_out(self, step: Step, plan: RolloutPlan) -> str:
         """See Host. What a step before attached is not tried again."""
         if not self._mode:
+            self._find_metrics({metric.name for metric in plan.metrics}, plan.window_s)
             if self.order.trust:
                 self._asked("trust", **self.order.trust)
             told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), mode="shadow")
             self._ops = str(told.get("ops", ""))
         return self._ops
+
+    def _find_metrics(self, wanted: set[str], most_s: float) -> None:
+        """Waits until the host has told of each; RefusedError where it has not within `most_s`."""
+        seen: set[str] = set()
+        limit = self.clock() + most_s
+        while missing := sorted(wanted - seen):
+            for sample in self._samples():
+                metrics = sample.get("metrics")
+                seen |= set(islice(metrics, MOST_METRICS)) if isinstance(metrics, dict) else set()
+            if wanted <= seen:
+                return
+            if self.clock() >= limit:
+                known = ", ".join(sorted(str(name) for name in seen)[:20]) or "none"
+                why = f"no metric {', '.join(missing)} within {most_s:g} s; what it measures: {known}"
+                raise RefusedError(why, host=self.name, code="no_metric")
+            self.wait(LOOK_S)
 
     def window(self, arm: Arm, block: int, step: Step, plan: RolloutPlan, *, beside: bool = False) -> Window:
         """See Host. Values are means of the samples in the window."""
@@ -157,8 +176,17 @@ class AgentHost:
         if self._is_on:
             status = self._asked("status")
             if status.get("status") != "running":
-                raise TakenBackError(str(status.get("reason"))[:300], host=self.name, code=str(status.get("status")))
+                raise self._taken_back(status)
         return told
+
+    def _taken_back(self, status: Mapping[str, Any], code: str = "", why: str = "") -> TakenBackError:
+        """With the agent's own reason, which it has a moment after the kernel has none of its policy any more."""
+        limit = self.clock() + SAYS_WHY_S
+        while not (ended := _ended(status)) and self.clock() < limit:
+            self.wait(LOOK_S)
+            status = self._asked("status")
+        code, why = ended or (code or str(status.get("status")), why or str(status.get("reason")))
+        return TakenBackError(why[:300], host=self.name, code=code[:60])
 
     def _asked(self, request: str, **fields: Any) -> Mapping[str, Any]:
         try:
@@ -167,8 +195,17 @@ class AgentHost:
             raise HostLostError(str(error), host=self.name, code="silent") from error
         if answer.ok:
             return answer.fields
-        kind = TakenBackError if answer.code in _GONE and request in ("pause", "unpause", "lease") else RefusedError
-        raise kind(answer.message, host=self.name, code=answer.code)
+        if answer.code in _GONE and request in ("pause", "unpause", "lease"):
+            raise self._taken_back(self._asked("status"), answer.code, answer.message)
+        raise RefusedError(answer.message, host=self.name, code=answer.code)
+
+
+def _ended(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why the agent took off what it had attached last, by its word and its reason; None while it has not said."""
+    ended = status.get("ended")
+    if not isinstance(ended, dict) or not ended.get("why"):
+        return None
+    return str(ended["why"]), str(ended.get("reason"))
 
 
 def _attached(sample: Mapping[str, Any]) -> Attached:

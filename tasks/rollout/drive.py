@@ -101,7 +101,7 @@ class Rollout:
 
     def _try(self, step: Step) -> StepDone:
         on = hosts_of(step, self.hosts, self.plan)
-        ops = self._each(on, lambda host: host.try_out(step))[0]
+        ops = self._each(on, lambda host: host.try_out(step, self.plan))[0]
         judgement = None if step.kind == "shadow" else self._measured(step, on, ops)
         return StepDone(step.name, tuple(host.name for host in on), judgement)
 

@@ -38,8 +38,11 @@ class Host(Protocol):
     def name(self) -> str:
         """As the plan and the evidence name it."""
 
-    def try_out(self, step: Step) -> str:
-        """Load, verify, unload; returns the ops' name as the kernel had it. RefusedError, TakenBackError."""
+    def try_out(self, step: Step, plan: RolloutPlan) -> str:
+        """Load, verify, unload; returns the ops' name as the kernel had it. RefusedError, TakenBackError.
+
+        RefusedError, too, where the host measures nothing by the name of one of the plan's metrics.
+        """
 
     def window(self, arm: Arm, block: int, step: Step, plan: RolloutPlan, *, beside: bool = False) -> Window:
         """One window of an arm: attach or detach as it says, settle, measure. RefusedError, TakenBackError.

@@ -128,19 +128,23 @@ def _for_host(settings: Settings) -> dict[str, str]:
 def keep_token(signed: dict[str, Any], done: Verified, settings: Settings, *, policy: str = "") -> Path:
     """Write a token and the report beside it; returns where the token lies."""
     verdict = done.verdict
-    loaded = hashlib.sha256("\0".join([verdict.object_sha256, *done.arguments]).encode()).hexdigest()
+    said = _said(signed)
+    for_whom = [verdict.object_sha256, *done.arguments, said["audience"]]  # another host's is no older one of this
+    loaded = hashlib.sha256("\0".join(for_whom).encode()).hexdigest()
     path = settings.token_dir / f"{_file_name(policy or verdict.ops)}-{loaded[:16]}{SUFFIX}"
-    report = report_of(signed["token_sha256"], verdict.stages, _score_in(signed, done), verdict.coverage)
+    report = report_of(
+        signed["token_sha256"], verdict.stages, done.score if said["score_sha256"] else None, verdict.coverage
+    )
     envelope = signed["envelope"]
     token = json.dumps(envelope, indent=1).encode() + b"\n"
     atomic_write_together({report_path(path): report, path: token}, durable=True, mode=0o644)
     return path
 
 
-def _score_in(signed: dict[str, Any], done: Verified) -> Score | None:
-    """The score, if the token tells of one."""
+def _said(signed: dict[str, Any]) -> dict[str, Any]:
+    """What a token says of its own terms."""
     statement = json.loads(base64.b64decode(signed["envelope"]["payload"]))
-    return done.score if statement["predicate"]["schedcp"]["score_sha256"] else None
+    return dict(statement["predicate"]["schedcp"])
 
 
 def _verified(result: dict[str, Any], file: Path | None) -> Verified:

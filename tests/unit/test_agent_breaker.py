@@ -51,6 +51,7 @@ def tripped(times: int) -> tuple[Breaker, float]:
         (ev.Memory(20.5), 1, Trip.MEMORY),
         (ev.Memory(math.nan), 1, Trip.MEMORY),
         (ev.TaskWaits(5.1), 1, Trip.TASK_WAITS),
+        (ev.AgentLate(1.0), 1, Trip.AGENT_LATE),
         (ev.IdleCpu(2.1), 1, Trip.IDLE_CPU),
         (ev.HolderLost(), 1, Trip.HOLDER_LOST),
         (ev.NotRecorded(), 1, Trip.NOT_RECORDED),
@@ -171,6 +172,7 @@ EVENTS = st.one_of(
     st.builds(ev.Metric, st.just("m"), st.floats(), st.just(1.0), st.booleans()),
     st.builds(ev.Memory, st.floats()),
     st.builds(ev.TaskWaits, st.floats()),
+    st.builds(ev.AgentLate, st.floats()),
     st.builds(ev.IdleCpu, st.floats()),
     st.builds(
         ev.Ended, st.builds(ExitRecord, st.sampled_from([-1, 0, 1, 64, 65, 66, 67, 1024, 1026, 9999]), st.integers())

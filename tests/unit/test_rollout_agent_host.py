@@ -31,7 +31,9 @@ class FakeAgent:
     asked: list = field(default_factory=list)
     said: dict = field(default_factory=dict)  # request: (code, message), or an error to raise
     ejected: bool = False
-    metrics: dict = field(default_factory=lambda: {"p99_us": 900.0})
+    why: tuple = ("task_waits", "a task has waited for 6 s")
+    asked_why: int = 0
+    metrics: dict = field(default_factory=lambda: {"p99_us": 900.0, "requests": 5.0})
     _told: float = 0.0
 
     @dataclass
@@ -79,7 +81,11 @@ class FakeAgent:
         return {"lease": lease}
 
     def on_status(self):
-        return {"status": "running" if self.attached and not self.ejected else "managed-detached", "reason": "so it is"}
+        if self.attached and not self.ejected:
+            return {"status": "running", "reason": "so it is", "ended": {"why": "", "reason": ""}}
+        self.asked_why += 1
+        why = self.why if self.asked_why > 2 else ("", "")  # a moment after the kernel has none of it any more
+        return {"status": "managed-detached", "reason": "so it is", "ended": {"why": why[0], "reason": why[1]}}
 
     def on_feedback(self, since):
         seconds, self._told = int(self.now - self._told), self.now
@@ -110,13 +116,13 @@ def requests(agent) -> list[str]:
 def test_it_is_attached_once_and_paused_and_resumed_in_turns():
     agent = FakeAgent()
     host = a_host(agent)
-    assert host.try_out(FULL) == OPS
+    assert host.try_out(FULL, SHORT) == OPS
     seen = [host.window(arm, block, FULL, SHORT) for block in range(2) for arm in ("policy", "baseline")]
     assert requests(agent) == ["attach", "attach", "pause", "unpause", "pause"] and len(agent.used) == 1
     assert [unfit(window, OPS, SHORT) for window in seen] == [None] * 4
     assert [window.begin.enabled for window in seen] == [True, False, True, False]
-    assert seen[0].values == {"p99_us": 900.0} and seen[0].seconds == pytest.approx(4.0)
-    assert host.try_out(FULL) == OPS and len(agent.used) == 1, "a later step tries nothing anew"
+    assert seen[0].values == agent.metrics and seen[0].seconds == pytest.approx(4.0)
+    assert host.try_out(FULL, SHORT) == OPS and len(agent.used) == 1, "a later step tries nothing anew"
 
 
 def test_a_baseline_window_first_attaches_nothing():
@@ -171,7 +177,34 @@ def test_a_policy_that_the_host_took_back_is_no_window():
     agent.ejected = True
     with pytest.raises(TakenBackError) as told:
         host.window("policy", 1, FULL, SHORT)
-    assert (told.value.host, told.value.code) == ("a", "managed-detached")
+    assert (told.value.host, told.value.code, str(told.value)) == ("a", "task_waits", "a task has waited for 6 s")
+
+
+def test_one_that_never_says_why_is_told_by_its_state():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.window("policy", 0, FULL, SHORT)
+    agent.ejected, agent.why = True, ("", "")
+    with pytest.raises(TakenBackError) as told:
+        host.window("policy", 1, FULL, SHORT)
+    assert (told.value.code, str(told.value)) == ("managed-detached", "so it is")
+
+
+def test_a_metric_that_the_host_does_not_measure_is_refused_before_anything_is_attached_and_says_what_there_is():
+    agent = FakeAgent()
+    agent.metrics = {"rps": 3.0, "other": 1.0}
+    plan = replace(SHORT, metrics=(replace(SHORT.metrics[0], name="p99_s"),))
+    with pytest.raises(RefusedError, match=r"no metric p99_s within .* what it measures: other, rps") as told:
+        a_host(agent).try_out(FULL, plan)
+    assert told.value.code == "no_metric" and not requests(agent)
+
+
+def test_a_metric_that_comes_late_is_waited_for():
+    agent = FakeAgent()
+    agent.metrics, measured = {}, dict(agent.metrics)
+    host = a_host(agent)
+    host.wait = lambda seconds: (agent.wait(seconds), setattr(agent, "metrics", measured))
+    assert host.try_out(FULL, SHORT) == OPS
 
 
 @pytest.mark.parametrize(
@@ -185,7 +218,7 @@ def test_a_policy_that_the_host_took_back_is_no_window():
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_kind(request_name, code, kind):
-    agent = FakeAgent(said={request_name: (code, "no")})
+    agent = FakeAgent(said={request_name: (code, "no")}, why=("", ""))
     host = a_host(agent)
     with pytest.raises(kind) as told:
         for block in range(2):
@@ -230,5 +263,6 @@ def test_a_host_is_told_of_log_and_revocations_before_it_is_asked_to_take_a_toke
     told = {"log": "bG9n", "head": {"a": 1}, "revocations": {"b": 2}}
     host = a_host(agent)
     host.order = replace(host.order, trust=told)
-    host.try_out(FULL)
-    assert agent.asked[0] == ("trust", told) and agent.asked[1][0] == "attach"
+    host.try_out(FULL, SHORT)
+    asked = [one for one in agent.asked if one[0] not in ("feedback", "status")]
+    assert asked[0] == ("trust", told) and asked[1][0] == "attach"

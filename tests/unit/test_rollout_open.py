@@ -83,7 +83,7 @@ TOLD = {
 
 
 def described(monkeypatch, answer: Answer):
-    monkeypatch.setattr(describe, "ask", lambda address, request: answer)
+    monkeypatch.setattr(describe, "ask", lambda address, request, **limits: answer)
     return describe.describe_elsewhere(Address("web-1", 1, None))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import platform
 from hashlib import sha256
@@ -20,14 +21,14 @@ from tasks.tokens.issue import check_key_store, keep_token, report_path
 from tasks.verify import Verified
 from verifier_vm.tokens.errors import KeyFileError
 
-NO_SCORE = base64.b64encode(b'{"predicate": {"schedcp": {"score_sha256": ""}}}').decode()
-
 
 @pytest.fixture
 def write(tmp_path: Path):
-    def call(ops: str, policy: str = "") -> Path:
+    def call(ops: str, policy: str = "", audience: str = "host:one") -> Path:
+        said = {"predicate": {"schedcp": {"score_sha256": "", "audience": audience}}}
+        payload = base64.b64encode(json.dumps(said).encode()).decode()
         verdict = Verdict(True, None, STAGES, ops, sha("object"), SCORE.kernel)
-        signed = {"envelope": {"payload": NO_SCORE}, "token_sha256": sha("token")}
+        signed = {"envelope": {"payload": payload}, "token_sha256": sha("token")}
         return keep_token(signed, Verified(verdict, "source", b"o"), Settings(data_dir=tmp_path), policy=policy)
 
     return call
@@ -55,6 +56,11 @@ def test_what_is_odd_in_a_policy_s_name_is_in_no_file_s(write) -> None:
 
 def test_a_token_is_of_the_policy_s_own_name_unless_another_is_given(write) -> None:
     assert write("ljf").name.startswith("ljf-") and write("ljf", "mine").name.startswith("mine-")
+
+
+def test_a_token_for_another_host_takes_no_other_s_place(write) -> None:
+    one, again, other = write("ljf"), write("ljf"), write("ljf", audience="fleet:web")
+    assert one == again and other != one and one.exists()
 
 
 @pytest.mark.parametrize("denied", [os.R_OK, os.W_OK, os.X_OK])

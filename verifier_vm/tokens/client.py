@@ -61,6 +61,11 @@ def request_restoration(signer: Signer | Path) -> dict[str, Any]:
     return _ask(signer, "restore", {})
 
 
+def request_key(signer: Signer | Path) -> dict[str, Any]:
+    """`key_id` and `signed_by` of the key that signs; one of one's own is made if there is none yet."""
+    return _ask(signer, "open", {})
+
+
 def request_of_service(service: Path, do: str, data: dict[str, Any]) -> dict[str, Any]:
     """What the service itself answers: `status`, `trust`, `evidence`."""
     return _ask(Signer(Path(), service), do, data)
