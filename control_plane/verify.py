@@ -154,6 +154,7 @@ def verified(
     from tasks.tokens.work import Measure, Work
     from verifier_vm.tokens.errors import TokenError
     from verifier_vm.tokens.request import Says
+    from verifier_vm.tokens.terms import RolloutStage
 
     if options.only is None:
         check_key_store(settings)
@@ -163,7 +164,9 @@ def verified(
             check_all=options.check_all, require=options.require, minimize=options.minimize,
             plots=str(options.plots) if options.plots else "", measure=Measure(workload) if workload else None,
         )  # fmt: skip
-        answer = ask_verifier(file, settings, work, Says(audience(settings)), on_stage=on_stage, on_done=on_done)
+        farthest: RolloutStage = "fleet" if workload and options.tier == "full" else "canary"  # if it wins there
+        says = Says(audience(settings), rollout_limit=farthest, at_most=True)
+        answer = ask_verifier(file, settings, work, says, on_stage=on_stage, on_done=on_done)
     else:
         answer = Answer(
             verify(

@@ -20,6 +20,7 @@ from tasks.tokens.issue import Answer
 from tasks.verify import Verified, VerifyOptions
 from verifier_vm.judge.case import parse_case
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
+from verifier_vm.tokens.request import Says
 from verifier_vm.verdict import rejection_of, stage_of, verdict_of
 
 STAGES = ("source", "build", "object", "kernel", "survive", "fair", "score")
@@ -31,7 +32,14 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """`schedcp verify` of a policy that is accepted unless `bad`, when signing ends so; status and what it printed."""
 
     def run(
-        ending: Any, *, bad: bool = False, as_json: bool = False, warning: str = "", **more: Any
+        ending: Any,
+        *,
+        bad: bool = False,
+        as_json: bool = False,
+        warning: str = "",
+        workload: str = "",
+        asked: list[Says] | None = None,
+        **more: Any,
     ) -> tuple[int, str]:
         findings = [Finding("F01", "reject", "it stalled")] if bad else []
         verdict = verdict_of([stage_of("survive", 0.1, findings)], ops="mine", data=b"o", kernel="7",
@@ -45,7 +53,9 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
                 raise ending
             return done
 
-        def ask(*_: Any, **heard: Any) -> Answer:
+        def ask(*given: Any, **heard: Any) -> Answer:
+            if asked is not None:
+                asked.append(given[-1])
             if bad or more.get("only"):
                 return Answer(answer(**heard))
             refused = ending if isinstance(ending, SchedcpError) else None
@@ -57,12 +67,24 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         monkeypatch.setattr(issue, "ask_verifier", ask)
         monkeypatch.setattr(issue, "check_key_store", lambda settings: None)
         status = command.verify_command(
-            tmp_path / "mine.bpf.c", spec(tmp_path).settings, [], [], VerifyOptions(**more), "", sets={}, linked=(),
-            sources=False, as_json=as_json,
+            tmp_path / "mine.bpf.c", spec(tmp_path).settings, [], [], VerifyOptions(**more), workload,
+            sets={}, linked=(), sources=False, as_json=as_json,
         )  # fmt: skip
         return status, capsys.readouterr().out
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("workload", "tier", "farthest"),
+    [("", "short", "canary"), ("", "full", "canary"), ("schbench", "short", "canary"), ("schbench", "full", "fleet")],
+)
+def test_a_token_beyond_the_canary_is_asked_for_only_with_the_whole_suite_and_a_score(
+    verify: Any, workload: str, tier: str, farthest: str
+) -> None:
+    asked: list[Says] = []
+    verify("/t.dsse.json", workload=workload, tier=tier, asked=asked)
+    assert [(says.rollout_limit, says.at_most) for says in asked] == [(farthest, True)]
 
 
 @pytest.mark.parametrize(
