@@ -19,7 +19,7 @@ from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
-from control_plane.token_app import token_app
+from control_plane.token_app import export, token_app
 from control_plane.tune_app import tune
 from control_plane.verifierd_app import verifierd_app
 from control_plane.verify_app import verify
@@ -105,6 +105,7 @@ app.command()(verify)
 app.command()(score)
 app.command()(compare)
 app.command("bench-suite")(bench_suite)
+app.command()(export)
 app.command()(rollout)
 app.command()(stop)
 

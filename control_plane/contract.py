@@ -26,6 +26,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "down": (o.DownOutput, 1),
     "error": (o.ErrorOutput, 1),
     "explain": (r.ExplainOutput, 1),
+    "export": (t.ExportOutput, 1),
     "fidelity": (o.FidelityOutput, 1),
     "fleet down": (f.FleetDownOutput, 1),
     "fleet restart": (f.FleetHostOutput, 1),
