@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from control_plane import ending
+from control_plane.audit_app import audit_app
 from control_plane.bench_suite_app import bench_suite
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
-    "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app,
+    "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app, "audit": audit_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)

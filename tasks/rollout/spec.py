@@ -58,6 +58,7 @@ class Opened:
 
     rollout: Rollout
     evidence: Evidence
+    channels: tuple[tuple[str, Channel], ...] = ()
 
 
 def order_of(spec: RolloutSpec) -> Order:
@@ -88,4 +89,4 @@ def open_rollout(spec: RolloutSpec, lake: Lake, channels: Sequence[tuple[str, Ch
         lake, spec.id, spec.plan, [host.name for host in hosts], policy=spec.policy, workload=spec.workload,
         token_sha256=hashlib.sha256(order.tokens[0]).hexdigest(),
     )  # fmt: skip
-    return Opened(Rollout(spec.plan, hosts, evidence.tell, spec.seed), evidence)
+    return Opened(Rollout(spec.plan, hosts, evidence.tell, spec.seed), evidence, tuple(channels))
