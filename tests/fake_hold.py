@@ -74,6 +74,8 @@ while True:
         end("agent")
     if b"r" in data:
         until = time.monotonic() + lease
+    if b"s" in data:
+        tell("counters", values=json.loads((root / "counters").read_text() if (root / "counters").exists() else "{}"))
     if b"d" in data and behaviour != "deaf":
         end("asked", {"kind": 64, "code": 0, "reason": "unregistered", "message": ""})
     if time.monotonic() > until:
