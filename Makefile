@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -70,6 +70,9 @@ image-test: setup ## nightly: the container image, built and run by a Docker eng
 
 wheel-test: setup ## nightly: the wheel in an empty virtual environment, set up and tuned (minutes, and the package mirrors)
 	@nice $(PYTHON) -m pytest tests/install/test_wheel_run.py -q -s --timeout 5400
+
+registry-test: setup ## nightly: an exported policy through skopeo and a registry on loopback; needs skopeo and docker-registry
+	@REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/install/test_registry.py -q
 
 fleet-test: setup ## nightly: three real hosts up, restarted, cut off, killed, down; needs root and mmdebstrap (minutes)
 	@FLEET_HOSTS=3 REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/vm/test_fleet.py -q -s --timeout 1200

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from control_plane import ending
+from control_plane.audit_app import audit_app
 from control_plane.bench_suite_app import bench_suite
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
@@ -19,7 +20,7 @@ from control_plane.machines_app import machine_app, machines_app
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
-from control_plane.token_app import token_app
+from control_plane.token_app import export, token_app
 from control_plane.tune_app import tune
 from control_plane.verifierd_app import verifierd_app
 from control_plane.verify_app import verify
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
-    "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app,
+    "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app, "audit": audit_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)
@@ -105,6 +106,7 @@ app.command()(verify)
 app.command()(score)
 app.command()(compare)
 app.command("bench-suite")(bench_suite)
+app.command()(export)
 app.command()(rollout)
 app.command()(stop)
 

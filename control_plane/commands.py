@@ -65,9 +65,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token check": ("schedcp token check mine.dsse.json --object mine.bpf.o --knob slice_ns=2000000 --stage canary",),
     "token revoke": ("schedcp token revoke mine.dsse.json --reason 'stalls under load'",),
     "token restore": ("schedcp token restore",),
+    "audit verify": ("schedcp audit verify --host fleet-1", "schedcp audit verify audit.jsonl --host fleet-1"),
+    "export": ("schedcp export mine.dsse.json --oci carried",),
     "rollout": (
         "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host fleet-1 --host fleet-2",
         "schedcp rollout fifo.token.json --object fifo.bpf.o --plan plan.toml --host web-1@10.0.0.7:7373",
+        "schedcp rollout oci:carried --plan plan.toml --host fleet-1",
     ),
     "stop": ("schedcp stop --host fleet-1 --host fleet-2",),
     "fleet up": ("schedcp fleet up --hosts 3", "schedcp fleet up --name lab --hosts 2 --memory 1024 --workload batch"),
@@ -85,7 +88,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
-    **dict.fromkeys(("lake", "runs", "explain", "lessons"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons", "audit"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

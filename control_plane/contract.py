@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from control_plane import audit_outputs as a
 from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
 from control_plane import outputs as o
@@ -19,6 +20,7 @@ from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
+    "audit verify": (a.AuditVerifyOutput, 1),
     "bench-suite": (r.BenchSuiteOutput, 1),
     "clean": (o.CleanOutput, 1),
     "compare": (r.CompareOutput, 1),
@@ -26,6 +28,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "down": (o.DownOutput, 1),
     "error": (o.ErrorOutput, 1),
     "explain": (r.ExplainOutput, 1),
+    "export": (t.ExportOutput, 1),
     "fidelity": (o.FidelityOutput, 1),
     "fleet down": (f.FleetDownOutput, 1),
     "fleet restart": (f.FleetHostOutput, 1),

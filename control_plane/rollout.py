@@ -17,19 +17,19 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.rollout import End, RolloutDone
 from tasks.host.settings import Settings
 from tasks.rollout.agent_host import Channel
+from tasks.rollout.carried import carried_words, token_files, token_in
 from tasks.rollout.open import channel_of
 from tasks.rollout.page import end_line, judgement_line, reading_text
 from tasks.rollout.plan_file import read_plan
 from tasks.rollout.spec import OnDoubt, RolloutSpec, order_of
-from tasks.tokens.check import show_token
 
 REFUSED, DOUBT = 3, 1  # exit statuses: taken back or refused; a person stopped it, or a host was lost
 MOST_HOSTS = 1000
 
 
 def rollout_command(
-    tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
-    seed: int, trust: Path | None, as_json: bool,
+    tokens: Sequence[Path], object_file: Path | None, plan: Path, hosts: Sequence[str], settings: Settings, *,
+    on_doubt: str, seed: int, trust: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the rollout; the exit status is 0 for a promotion, 3 where it was refused or taken back, 1 otherwise."""
     from flows.local_rollout import run_rollout
@@ -48,8 +48,8 @@ def rollout_command(
 
 
 def _spec(
-    tokens: Sequence[Path], object_file: Path, plan: Path, hosts: Sequence[str], settings: Settings, *, on_doubt: str,
-    seed: int, trust: Path | None,
+    tokens: Sequence[Path], object_file: Path | None, plan: Path, hosts: Sequence[str], settings: Settings, *,
+    on_doubt: str, seed: int, trust: Path | None,
 ) -> RolloutSpec:  # fmt: skip
     """All that can be wrong is told before anything is started. InputError, TokenError."""
     if on_doubt not in get_args(OnDoubt):
@@ -58,15 +58,15 @@ def _spec(
         raise InputError(f"--host: each once, and {MOST_HOSTS} at most")
     for host in hosts:
         channel_of(host, settings)
-    known = [show_token(path, settings).token for path in tokens]
-    first = known[0]
-    for path, token in zip(tokens[1:], known[1:], strict=True):
+    words, object_word = carried_words(list(map(str, tokens)), str(object_file or ""))
+    known = [(word, token_in(content, word)) for word, content in token_files(words)]
+    first = known[0][1]
+    for word, token in known[1:]:
         if (token.object_sha256, token.arguments) != (first.object_sha256, first.arguments):
-            raise InputError(f"{path}: it is for another object or other knobs than {tokens[0]}")
+            raise InputError(f"{word}: it is for another object or other knobs than {known[0][0]}")
     spec = RolloutSpec(
-        f"rollout-{uuid.uuid4().hex[:8]}", read_plan(plan), tuple(str(path.absolute()) for path in tokens),
-        str(object_file.absolute()), tuple(hosts), first.policy, first.workload, first.arguments,
-        str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
+        f"rollout-{uuid.uuid4().hex[:8]}", read_plan(plan), words, object_word, tuple(hosts), first.policy,
+        first.workload, first.arguments, str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
     )  # fmt: skip
     order_of(spec)
     return spec

@@ -17,10 +17,18 @@ Hosts = Annotated[
 
 
 def rollout(
-    token: Annotated[list[Path], typer.Argument(help="Token files; each attachment on a host uses one up.")],
-    object_file: Annotated[Path, typer.Option("--object", help="The policy.bpf.o that they are for.")],
+    token: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TOKEN...|oci:DIR[:NAME]",
+            help="Token files, or an OCI layout with tokens and object; each attachment on a host uses one up.",
+        ),
+    ],
     plan: Annotated[Path, typer.Option("--plan", help="Steps, metrics and limits, a TOML file (docs/rollout.md).")],
     host: Hosts,
+    object_file: Annotated[
+        Path | None, typer.Option("--object", help="The policy.bpf.o that token files are for.")
+    ] = None,
     trust: Annotated[
         Path | None,
         typer.Option(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp token`: the sub-commands."""
+"""`schedcp token`: the sub-commands; `schedcp export`."""
 
 from __future__ import annotations
 
@@ -83,3 +83,20 @@ def token_log(
     from control_plane.token import log_command
 
     log_command(check_only=check, as_json=json)
+
+
+def export(
+    token: TokenFile,
+    oci: Annotated[Path, typer.Option("--oci", help="A directory that is not there, an empty one, or a layout.")],
+    object_file: Annotated[
+        Path | None, typer.Option("--object", help="The object that it is for.  [default: the one kept here]")
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="Directory of `verifierd trust`.  [default: our own key store]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a token and its object as an OCI image layout, which registries carry and hosts admit from."""
+    from control_plane.export import export_command
+
+    export_command(token, oci, object_file, trust, as_json=json)

@@ -66,3 +66,15 @@ class TokenLogOutput:
     unfinished: bool
     entries: tuple[LogEntry, ...]
     revocation_list_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOutput:
+    """What lies in an OCI image layout: an image's name and digest, the tag that lists its tokens, and how many."""
+
+    directory: str
+    ref: str
+    image: str
+    referrers: str
+    token_sha256: str
+    tokens: int

@@ -14,6 +14,7 @@ from policy_lake.doing import doing
 from policy_lake.rollout import RolloutDone, StepDone
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
+from tasks.rollout.audit import ask_audits
 from tasks.rollout.drive import Answer, Attempt, Question, attempt_step, follow
 from tasks.rollout.open import open_spec
 from tasks.rollout.page import rollout_page
@@ -39,7 +40,7 @@ async def rollout(spec: RolloutSpec) -> RolloutDone:
         return "go on" if question.judgement is None else "stop"
 
     done = await follow(opened.rollout.course(), attempt, ask)
-    opened.evidence.end(done)
+    opened.evidence.end(done, ask_audits(opened.channels))
     await _publish(opened, done.steps)
     return done
 

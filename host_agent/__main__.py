@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python3 -m host_agent [--config FILE]` serves; `… audit-verify` says whether the audit log holds."""
+"""`python3 -m host_agent [--config FILE]` serves; `… admit oci:DIR` attaches what a layout carries; `… audit-verify`
+says whether the audit log holds."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from host_agent.admit import admit
 from host_agent.agent import Agent
 from host_agent.audit import verify
 from host_agent.config import PLACE, Config, read_config
@@ -30,13 +32,28 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0, or an error's own with its line on stderr."""
     parser = argparse.ArgumentParser(prog="schedcpd", description="The host agent of SchedCP.")
     parser.add_argument("--config", type=Path, default=PLACE)
-    parser.add_argument("do", nargs="?", choices=("serve", "audit-verify"), default="serve")
+    doing = parser.add_subparsers(dest="do")
+    doing.add_parser("serve", help="Serve until SIGTERM; the same without a word.")
+    doing.add_parser("audit-verify", help="Say whether the audit log holds.")
+    admitting = doing.add_parser("admit", help="Attach a policy that an OCI image layout carries.")
+    admitting.add_argument("layout", metavar="oci:DIR[:NAME]")
+    admitting.add_argument("--stage", choices=("canary", "host", "fleet"), default="canary")
+    admitting.add_argument("--mode", choices=("full", "shadow", "partial"), default="full")
+    admitting.add_argument("--cgroup", help="whose tasks alone, in the mode partial")
+    admitting.add_argument("--lease", type=float, help="s for which nobody need be heard; 0 for ever, no canary")
     given = parser.parse_args(arguments)
     try:
         config = read_config(given.config)
         if given.do == "audit-verify":
             head = verify(config.state, Journal(config.state / "journal.jsonl").audit_head)
             print(f"{config.state}: the audit log holds: {head.seq} entries, the last is {head.sha256}")
+            return 0
+        if given.do == "admit":
+            more = {name: value for name in ("cgroup", "lease") if (value := getattr(given, name)) is not None}
+            done = admit(given.layout, config.socket, stage=given.stage, mode=given.mode, **more)
+            print(
+                f"{done['ref']}: {done['policy']}: {'loaded, and unloaded' if given.mode == 'shadow' else 'attached'}"
+            )
             return 0
         asyncio.run(serve(config))
     except SchedcpError as error:

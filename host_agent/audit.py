@@ -8,6 +8,7 @@ them. Whoever can write all three can write another history; to notice that, kee
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -15,16 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from host_agent.chain import Chain, ChainError, Head, Line, read_chain
+from host_agent.chain import Chain, ChainError, Fault, Head, Line, head_of
+from host_agent.segments import LOG, SEGMENT_BYTES, check_beginning, drop_old, put_aside, walk
 from policy_lake.errors import InputError
 from policy_lake.files import atomic_write, read_outside
 from policy_lake.strict_json import strict_object
 from verifier_vm.tokens.dsse import canonical_json
 
-LOG, HEAD = "audit.jsonl", "audit.head.json"
+HEAD = "audit.head.json"
 What = Literal[
     "started", "attach", "attached", "detached", "refused", "tripped", "ended", "stepped_aside", "stop",
-    "resume", "trust", "reconciled", "released", "closed", "lease", "shadow", "paused", "unpaused",
+    "resume", "trust", "reconciled", "released", "closed", "lease", "shadow", "paused", "unpaused", "rotated",
 ]  # fmt: skip
 LONGEST_TEXT = 500
 KEPT = 200  # entries in memory
@@ -40,11 +42,14 @@ class Audit:
     """The log in a directory. ChainError when it is opened and `verify` would complain."""
 
     def __init__(self, directory: Path, *, least: Head, clock: Clock = utc_now) -> None:
-        verify(directory, least)
         self._directory, self._clock = directory, clock
-        lines, size = read_chain(directory / LOG)
-        self._chain = Chain(directory / LOG, lines, size)
-        self._latest = deque(lines, maxlen=KEPT)
+        self._latest: deque[Line] = deque(maxlen=KEPT)
+        head = verify(directory, least)
+        self._first, self._chain = head.seq + 1, Chain(directory / LOG, head, 0)
+        for path, lines, size in walk(directory):
+            self._latest.extend(lines)
+            if path.name == LOG and lines:
+                self._first, self._chain = lines[0].seq, Chain(path, head, size)
 
     @property
     def head(self) -> Head:
@@ -53,18 +58,36 @@ class Audit:
 
     def add(self, what: What, **facts: Any) -> Head:
         """Writes an entry, durably; InfraError if the disk will not take it, and the log is as before."""
+        if self._chain.size >= SEGMENT_BYTES:
+            self._rotate()
         short = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in facts.items()}
-        self._latest.append(self._chain.append({"at": self._clock().isoformat(), "what": what, **short}))
-        head = self._chain.head
-        atomic_write(self._directory / HEAD, _head_line(head), durable=True, mode=0o600)
-        return head
+        self._append({"at": self._clock().isoformat(), "what": what, **short})
+        return self._chain.head
 
     def since(self, seq: int, *, most: int = 200) -> list[Line]:
-        """The entries after number `seq`, at most `most`, in order."""
-        latest = list(self._latest)
-        if latest and latest[0].seq > seq + 1:
-            latest, _ = read_chain(self._directory / LOG)
-        return [line for line in latest if line.seq > seq][:most]
+        """The entries after number `seq`, at most `most`, in order; those that were dropped are not among them."""
+        if not self._latest or self._latest[0].seq <= seq + 1:
+            return [line for line in self._latest if line.seq > seq][:most]
+        found: list[Line] = []
+        for _, lines, _ in walk(self._directory):
+            found += [line for line in lines if line.seq > seq]
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def _rotate(self) -> None:
+        """Begins a new file; the oldest go once the disk has the line that says so."""
+        kept = put_aside(self._directory, self._first, self._chain.size)
+        self._chain = Chain(self._directory / LOG, self._chain.head, 0)
+        self._first = self._chain.head.seq + 1
+        entry = {"at": self._clock().isoformat(), "what": "rotated"}
+        self._append({**entry, "kept_from": {"seq": kept.seq, "sha256": kept.sha256}})
+        with contextlib.suppress(OSError):  # one too many until the next time
+            drop_old(self._directory)
+
+    def _append(self, data: dict[str, Any]) -> None:
+        self._latest.append(self._chain.append(data))
+        atomic_write(self._directory / HEAD, _head_line(self._chain.head), durable=True, mode=0o600)
 
 
 def verify(directory: Path, least: Head = Head()) -> Head:  # noqa: B008 (it is frozen)
@@ -72,16 +95,33 @@ def verify(directory: Path, least: Head = Head()) -> Head:  # noqa: B008 (it is 
 
     ChainError that names the line where one was edited, removed, moved, or cut off the end.
     """
-    path = directory / LOG
-    lines, _ = read_chain(path)
-    for known, place in ((read_head(directory), directory / HEAD), (least, Path("the journal"))):
-        if known.seq > len(lines):
-            raise ChainError(f"{path}: cut off: it has {len(lines)} entries, and {place} knows of {known.seq}")
-        if known.seq and lines[known.seq - 1].sha256 != known.sha256:
-            raise ChainError(f"{path}:{known.seq}: not the entry that {place} knows")
-    if len(lines) > 1 and not os.path.lexists(directory / HEAD):  # it is written after the line, so one may lack it
-        raise ChainError(f"{directory / HEAD}: is gone, and the log has {len(lines)} entries")
-    return Head(lines[-1].seq, lines[-1].sha256) if lines else Head()
+    path, count, start, rotated = directory / LOG, 0, Head(), None
+    knowns = ((read_head(directory), str(directory / HEAD)), (least, "the journal"))
+    digests: dict[int, str] = {}
+    head = Head()
+    for _, lines, _ in walk(directory):
+        if lines and not count:
+            start = Head(lines[0].seq - 1, lines[0].previous)
+        count += len(lines)
+        head = head_of(lines, head)
+        seqs = [known.seq for known, _ in knowns]
+        digests.update((line.seq, line.sha256) for line in lines if line.seq in seqs)
+        rotated = next((one.data["kept_from"] for one in lines[::-1] if "kept_from" in one.data), rotated)
+    for known, place in knowns:
+        check_known(head, known, digests.get(known.seq), f"{path}", place)
+    check_beginning(start, rotated, path)
+    if count > 1 and not os.path.lexists(directory / HEAD):  # it is written after the line, so one may lack it
+        raise ChainError(f"{directory / HEAD}: is gone, and the log has {count} entries")
+    return head
+
+
+def check_known(head: Head, known: Head, found: str | None, path: str, place: str) -> None:
+    """ChainError unless a log that ends with `head` has the entry that somebody saw; `found` is its digest there."""
+    if known.seq > head.seq:
+        words = f"{path}: cut off: it has {head.seq} entries, and {place} knows of {known.seq}"
+        raise ChainError(words, Fault.CUT_OFF, head.seq)
+    if found is not None and found != known.sha256:
+        raise ChainError(f"{path}:{known.seq}: not the entry that {place} knows", Fault.REPLACED, known.seq)
 
 
 def read_head(directory: Path) -> Head:

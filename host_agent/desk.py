@@ -91,7 +91,9 @@ class Desk:
         if name == "feedback":
             return {"samples": [sample for sample in self.samples if sample["seq"] > since][:100]}
         entries = await asyncio.to_thread(agent.audit.since, since)
-        return {"entries": [{"seq": line.seq, **line.data} for line in entries], "head": asdict(agent.audit.head)}
+        told = [{"seq": line.seq, **line.data} for line in entries]
+        previous = entries[0].previous if entries else agent.audit.head.sha256
+        return {"entries": told, "previous": previous, "head": asdict(agent.audit.head)}
 
     async def _off(self, reason: str, *, pause: bool) -> dict[str, Any]:
         off = await self._agent.take_off("asked", reason, pause=pause)

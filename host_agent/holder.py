@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ from policy_lake.errors import InfraError
 from policy_lake.exit_record import ExitRecord
 from policy_lake.strict_json import strict_object
 
-RENEW, DETACH = b"r", b"d"
+RENEW, DETACH, COUNT = b"r", b"d", b"s"
+_COUNTER = re.compile(r"nr_[a-z0-9_]{0,45}", re.ASCII)
+MOST_COUNTERS = 32
 LONGEST_EVENT = 32 << 10
 KEPT_WORDS = 16 << 10  # of what libbpf and the BPF verifier say, the end
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -67,6 +70,7 @@ class Holder:
         self._words = b""
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(64)
         self._tasks: list[asyncio.Task[None]] = []
+        self.counters: dict[str, int] = {}  # the policy's own, as it last told them
         self.gone: asyncio.Future[Gone] = asyncio.get_running_loop().create_future()
 
     @property
@@ -122,6 +126,10 @@ class Holder:
         """Another lease. Nothing if it is gone, or does not read."""
         self._send(RENEW)
 
+    def ask_counters(self) -> None:
+        """Has it tell the policy's own counters, which `counters` then has; nothing waits for that."""
+        self._send(COUNT)
+
     async def detach(self, timeout_s: float = 0.5) -> Gone:
         """Takes the policy off, by asking and, where that takes too long, by SIGKILL: the link ends with it."""
         self._send(DETACH)
@@ -156,6 +164,8 @@ class Holder:
                 event = strict_object(line, most=LONGEST_EVENT)
                 if event.get("event") == "detached":
                     self._end(str(event.get("reason"))[:40], _seconds(event, "detach_ns"), _record(event))
+                elif event.get("event") == "counters":
+                    self.counters = _counters(event.get("values"))
                 elif not self._events.full():
                     self._events.put_nowait(event)
         if not self._events.full():
@@ -193,6 +203,14 @@ def _sealed(image: bytes) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _counters(values: Any) -> dict[str, int]:
+    """The counters of an event, as far as they are any: whoever wrote the policy chose their names."""
+    if not isinstance(values, dict):
+        return {}
+    good = ((name, count) for name, count in values.items() if type(count) is int and 0 <= count < 1 << 64)
+    return dict([(name, count) for name, count in good if _COUNTER.fullmatch(name)][:MOST_COUNTERS])
 
 
 def _seconds(event: dict[str, Any], name: str) -> float:

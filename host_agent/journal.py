@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from host_agent.chain import Chain, Head, read_chain
+from host_agent.chain import Chain, Head, head_of, read_chain
 from policy_lake.errors import InfraError
 from policy_lake.files import atomic_write
 
@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         lines, size = read_chain(path)
-        self._chain = Chain(path, lines, size)
+        self._chain = Chain(path, head_of(lines), size)
         self._lock = threading.RLock()  # written from threads, so that a slow disk keeps no lease from being renewed
         self._late: list[dict[str, Any]] = []  # what is true already and could not be written
         self._open: dict[int, Action] = {}
@@ -106,7 +106,7 @@ class Journal:
                 return
             head = self.audit_head
             atomic_write(self.path, b"", durable=True, mode=0o600)
-            self._chain = Chain(self.path, [], 0)
+            self._chain = Chain(self.path, Head(), 0)
             self.note_audit(head)
 
     def _write(self, data: dict[str, Any]) -> int:

@@ -54,6 +54,9 @@ def exposition(agent: Agent, sample: Mapping[str, Any]) -> str:
         add("turns", "counter", "Turns on a CPU.", [("_total", {}, sample["turns"])])
     add("scx_events", "counter", "The kernel's event counters of sched_ext.",
         [("_total", {"event": name}, number) for name, number in sorted(sample.get("events", {}).items())])  # fmt: skip
+    own = sorted(sample.get("counters", {}).items())
+    add("policy_counter", "counter", "What the attached policy counts itself, in its variables nr_….",
+        [("_total", {"counter": name}, number) for name, number in own])  # fmt: skip
     add("workload", "gauge", "Metrics of the workload, as configured.",
         [("", {"metric": name}, number) for name, number in sorted(sample.get("metrics", {}).items())])  # fmt: skip
     return "\n".join([*lines, "# EOF", ""])

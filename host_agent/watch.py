@@ -119,6 +119,8 @@ class Watcher:
         if self._sampling is None and now >= self._next:
             self._next = now + self._agent.config.sample_s
             self._sampling = asyncio.create_task(_made(self._sampler))
+            if (on := self._agent.on) is not None:
+                on.holder.ask_counters()
         if self._sampling is None or not self._sampling.done():
             return
         sampling, self._sampling = self._sampling, None
@@ -129,9 +131,10 @@ class Watcher:
         on = self._agent.on
         self._seq += 1
         scx = self._agent.kernel.scx()
-        self._desk.samples.append(
-            {"seq": self._seq, **sample.data, "ops": scx.ops, "enable_seq": scx.enable_seq, "state": scx.state}
-        )
+        self._desk.samples.append({
+            "seq": self._seq, **sample.data, "ops": scx.ops, "enable_seq": scx.enable_seq, "state": scx.state,
+            "counters": on.holder.counters if on else {},
+        })  # fmt: skip
         if on is None:
             return
         for event in sample.events(on.grant.limits):

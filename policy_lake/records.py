@@ -80,11 +80,25 @@ class Regression:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAudit:
+    """The end of a host's audit log as its agent told it: `entries` as JSON, the first of them number `first`.
+
+    `previous` is the digest of the entry before those, `sha256` of the last one: a later copy must go through that.
+    """
+
+    host: str
+    first: int
+    previous: str
+    entries: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A policy's way onto hosts, put again whenever it changes: its plan, every window that was seen, how it ended.
 
     Times are ISO 8601 in UTC. `hosts` are in the order in which the steps take them, `done` None while it goes on, or
-    where its process ended without a word.
+    where its process ended without a word. `audits` are of the hosts that could still be asked then.
     """
 
     id: str
@@ -97,6 +111,7 @@ class Rollout:
     ended: str = ""
     windows: tuple[Window, ...] = ()
     done: RolloutDone | None = None
+    audits: tuple[HostAudit, ...] = ()
 
 
 Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement | Regression | Rollout

@@ -100,6 +100,7 @@ def verify(
     options: VerifyOptions | None = None,
     workload: str = "",
     plan: MeasurementPlan | None = None,
+    floor: float | None = None,
     store: RunStore | None = None,
     on_stage: OnStage = lambda _: None,
     on_done: OnDone = lambda name, ok: None,
@@ -110,9 +111,9 @@ def verify(
     `on_done` what has ended (a stage, or a guest by its name) and whether it passed.
 
     It stops at the first rejection unless `options` say otherwise. With a workload, what was accepted so far is
-    measured on it by `plan`, and its guard rails are the stage `score`; the runs are kept in `store`, by default the
-    lake. A policy that fails is a rejected verdict. Raises
-    InputError for a path that is no policy or a knob that it has not, InfraError when nothing can be said.
+    measured on it by `plan` (by the wall clock against `floor`), and its guard rails are the stage `score`; the runs
+    are kept in `store`, by default the lake. A policy that fails is a rejected verdict. Raises InputError for a path
+    that is no policy or a knob that it has not, InfraError when nothing can be said.
     """
     options = options or VerifyOptions()
     if options.plots:
@@ -130,7 +131,7 @@ def verify(
         on_stage("score")
         pairs = PAIRS.preset  # as in `schedcp score`
         plan = plan or MeasurementPlan(pairs, most_pairs(pairs), SEED.preset)
-        spec = TrialSpec(given.candidate(data), chosen, shape, settings, plan)
+        spec = TrialSpec(given.candidate(data), chosen, shape, settings, plan, floor=floor)
         stage, score = run_here(
             scored(spec, Loadable(data, checked.arguments, given.policy.id)), spec, store or open_lake(settings),
             what=f"score: {given.policy.id} on {chosen.id}",

@@ -8,6 +8,7 @@
  * - a stop file is there (the kill switch, which needs neither agent nor control plane);
  * - a byte 'd' came, or SIGTERM or SIGINT (the agent, or an administrator);
  * - the kernel has taken the policy off.
+ * A byte 's' is answered by the policy's own counters (counters.c).
  * It runs under SCHED_FIFO with its memory locked: a policy that starves everything must not starve its own removal.
  *
  * How an object is loaded (knobs, what upstream's loaders fill, the exit record) is the guest's loader's: what was verified
@@ -58,7 +59,8 @@ static bool stopped(const struct options *options)
 }
 
 /* Why it is to be taken off; NULL if it is not, yet. Waits for LOOK_MS at most. */
-static const char *reason_to_end(const struct options *options, const char *ops, unsigned long seq, uint64_t *until)
+static const char *reason_to_end(struct bpf_object *obj, const struct options *options, const char *ops, unsigned long seq,
+				 uint64_t *until)
 {
 	struct pollfd agent = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct scx scx;
@@ -73,6 +75,8 @@ static const char *reason_to_end(const struct options *options, const char *ops,
 			return "asked";
 		if (n > 0 && memchr(bytes, 'r', n))
 			*until = now_ns() + options->lease_ms * 1000000ull;
+		if (n > 0 && memchr(bytes, 's', n))
+			say_counters(obj);
 	}
 	if (ended_by)
 		return "signal";
@@ -101,7 +105,7 @@ static void hold(struct bpf_object *obj, struct bpf_link *link, const struct opt
 	char *words;
 	struct scx scx;
 
-	while (!(reason = reason_to_end(options, attached->ops, attached->enable_seq, &until)))
+	while (!(reason = reason_to_end(obj, options, attached->ops, attached->enable_seq, &until)))
 		;
 	began = now_ns();
 	bpf_link__destroy(link);

@@ -10,4 +10,7 @@ bool configure(struct bpf_object *obj, const struct ops *ops, int nr, char **wor
 bool attach_others(struct bpf_object *obj);
 char *exit_words(struct bpf_object *obj);	/* NULL without memory */
 
+/* counters.c: an event with what the policy counts */
+void say_counters(struct bpf_object *obj);
+
 #endif

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from policy_lake.lake import Lake
 from policy_lake.model import Lesson
+from policy_lake.records import HostAudit
 from policy_lake.records import Rollout as Record
 from policy_lake.rollout import End, Judgement, Reading, RolloutDone, RolloutPlan, Step, StepDone, Why, Window
 from policy_lake.show import logger
@@ -41,9 +42,9 @@ class Evidence:
         taken = 1 + max((window.block for window in windows), default=0)
         log.info("step %s: %d of at most %d blocks; %s", step.name, taken, step.blocks, judgement_line(judgement))
 
-    def end(self, done: RolloutDone) -> None:
-        """Keep how it ended, and what a planner should know of it."""
-        self.record = replace(self.record, done=done, ended=_now())
+    def end(self, done: RolloutDone, audits: Sequence[HostAudit] = ()) -> None:
+        """Keep how it ended, the hosts' own words of it, and what a planner should know."""
+        self.record = replace(self.record, done=done, ended=_now(), audits=tuple(audits))
         text = lesson_text(self.record)
         lessons = [Lesson(f"{self.record.id}-end", "", self.record.workload, self.record.policy, text)] if text else []
         self.lake.put(self.record, *lessons)

@@ -14,15 +14,14 @@ from typing import Any, Literal
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
 from policy_lake.lake import Lake
-from policy_lake.limits import WORDS
 from policy_lake.rollout import RolloutPlan
 from tasks.rollout.agent_host import AgentHost, Channel, Order
+from tasks.rollout.carried import TOKEN_BYTES, object_in, token_files
 from tasks.rollout.drive import Rollout
 from tasks.rollout.evidence import Evidence
 from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.revocation import REVOCATIONS
 
-TOKEN_BYTES, OBJECT_BYTES = 1 << 20, 64 << 20
 LOG_BYTES = 512 << 10  # in base64 a request of an agent's longest line
 # What becomes of a step that is in doubt or wants a person: the flow pauses for one, or it ends there.
 OnDoubt = Literal["ask", "stop"]
@@ -33,8 +32,8 @@ class RolloutSpec:
     """One rollout: which object by which tokens, onto which hosts, by which plan.
 
     `trust` is a directory with the verifier's log, its head and the revocations, which hosts are told of first; empty:
-    they know. `hosts` are in the order in which the steps take them, as `tasks.rollout.open` reads them. Files are read
-    when it begins.
+    they know. `tokens` and `object` are files, or both the one word `oci:DIR:NAME`. `hosts` are in the order in which
+    the steps take them, as `tasks.rollout.open` reads them. Files are read when it begins.
     """
 
     id: str
@@ -59,14 +58,13 @@ class Opened:
 
     rollout: Rollout
     evidence: Evidence
+    channels: tuple[tuple[str, Channel], ...] = ()
 
 
 def order_of(spec: RolloutSpec) -> Order:
     """Token files and object as they are now; InputError that names one that is no plain file of its size."""
-    if not 0 < len(spec.tokens) <= WORDS:
-        raise InputError(f"{len(spec.tokens)} tokens: a rollout takes from 1 to {WORDS}")
-    tokens = tuple(read_outside(Path(path), TOKEN_BYTES) for path in spec.tokens)
-    return Order(tokens, read_outside(Path(spec.object), OBJECT_BYTES), spec.knobs, trust=_trust(spec.trust))
+    tokens = tuple(content for _, content in token_files(spec.tokens))
+    return Order(tokens, object_in(spec.object), spec.knobs, trust=_trust(spec.trust))
 
 
 def _trust(directory: str) -> dict[str, Any]:
@@ -91,4 +89,4 @@ def open_rollout(spec: RolloutSpec, lake: Lake, channels: Sequence[tuple[str, Ch
         lake, spec.id, spec.plan, [host.name for host in hosts], policy=spec.policy, workload=spec.workload,
         token_sha256=hashlib.sha256(order.tokens[0]).hexdigest(),
     )  # fmt: skip
-    return Opened(Rollout(spec.plan, hosts, evidence.tell, spec.seed), evidence)
+    return Opened(Rollout(spec.plan, hosts, evidence.tell, spec.seed), evidence, tuple(channels))

@@ -28,6 +28,7 @@ from verifier_vm.machine.kernel import find_kernel
 HEADERS, MOST_HEADERS, HEADER_BYTES = (".h", ".hpp", ".inc"), 256, 4 << 20
 # Of the settings, what a service lets its clients choose: nothing that names a place, a program or a time-out of it.
 OFFERED = {"tier", "work", "min_coverage", "topologies", "require", "cpus", "llcs", "smt", "nodes"}
+HIGHEST_FLOOR = 100
 DIRECTORIES = "own", "linked", "include"
 
 
@@ -35,13 +36,15 @@ DIRECTORIES = "own", "linked", "include"
 class Measure:
     """A workload by its id (or, for one's own verifier, its path), and how often it is run under either scheduler.
 
-    Without `pairs` it is measured as `schedcp verify -w` does, for its guard rails alone.
+    Without `pairs` it is measured as `schedcp verify -w` does, for its guard rails alone. `floor` is the ratio by which
+    equal runs are known to differ by the wall clock: more is asked of a win then, never less.
     """
 
     workload: str
     pairs: int = 0
     most_pairs: int = 0
     seed: int = SEED.preset
+    floor: float | None = None
 
     @property
     def plan(self) -> MeasurementPlan | None:
@@ -50,6 +53,8 @@ class Measure:
             return None
         check_pairs(self.pairs, self.most_pairs)
         SEED.check(self.seed)
+        if self.floor is not None and not 1 <= self.floor <= HIGHEST_FLOOR:
+            raise InputError(f"floor: {self.floor} is not from 1 to {HIGHEST_FLOOR}")
         return MeasurementPlan(self.pairs, self.most_pairs, self.seed)
 
 

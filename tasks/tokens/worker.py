@@ -101,7 +101,7 @@ def _verify(work: Work, files: Files, settings: Settings, told: Told) -> Verifie
     return verify(
         files.own, settings, include_dirs=files.include, linked=files.linked, knobs=work.knobs, sets=work.sets,
         options=options, workload=measure.workload if measure else "", plan=measure.plan if measure else None,
-        store=MemoryStore(), on_stage=lambda name: told.event("stage", name),
+        floor=measure.floor if measure else None, store=MemoryStore(), on_stage=lambda name: told.event("stage", name),
         on_done=lambda name, ok: told.event("done", name, ok),
     )  # fmt: skip
 

@@ -234,6 +234,42 @@ def test_the_kernels_files_are_read_as_they_are(tmp_path: Path) -> None:
     assert Kernel().start_time(os.getpid()) > 0 == Kernel().start_time(1 << 30)
 
 
+HOSTILE = {
+    "nr_a": 3,
+    "nr_b": True,
+    "nr_c": -1,
+    "nr_d": 1 << 64,
+    "nr_e": "1",
+    "x": 1,
+    'nr_f"} 1\n': 1,
+    "nr_" + "g" * 60: 1,
+}
+
+
+def test_a_policy_s_own_counters_are_in_samples_and_metrics_and_no_word_that_it_made_up(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    (host.sys / "counters").write_text(json.dumps({**HOSTILE, "nr_z": (1 << 64) - 1}))
+
+    async def test(here: Running) -> None:
+        await here.until(lambda: bool(here.desk.samples))
+        assert here.desk.samples[-1]["counters"] == {}
+        await here.attach()
+        await here.until(lambda: bool(here.desk.samples[-1]["counters"]))
+        assert here.desk.samples[-1]["counters"] == {"nr_a": 3, "nr_z": (1 << 64) - 1}
+        page = exposition(here.agent, here.desk.samples[-1])
+        assert 'schedcp_policy_counter_total{counter="nr_a"} 3\n' in page and page.count("policy_counter_total") == 2
+        (host.sys / "counters").write_text(json.dumps({f"nr_{number:02}": number for number in range(100)}))
+        await here.until(lambda: len(here.desk.samples[-1]["counters"]) == 32)
+        (host.sys / "counters").write_text("[1]")
+        await here.until(lambda: here.desk.samples[-1]["counters"] == {})
+        await here.ask("detach")
+        seq = here.desk.samples[-1]["seq"]
+        await here.until(lambda: here.desk.samples[-1]["seq"] > seq + 1)
+        assert here.desk.samples[-1]["counters"] == {}
+
+    run(host, test)
+
+
 def test_openmetrics_on_loopback_and_the_scx_stats_protocol(tmp_path: Path) -> None:
     host = FakeHost(tmp_path)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -257,6 +258,18 @@ def test_a_service_takes_contents_and_few_settings_and_no_path(tmp_path: Path) -
     assert Measure("batch").plan is None and Measure("batch", 4, 0, 7).plan is not None
     with pytest.raises(InputError):
         Measure("batch", 10_000).plan  # noqa: B018
+
+
+@pytest.mark.parametrize("measure", [None, Measure("batch"), Measure("batch", 8, 0, 7, 1.07)])
+def test_the_verifier_measures_by_the_plan_and_the_floor_of_its_work(measure: Any, monkeypatch: Any) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(worker, "verify", lambda *_, **given: asked.update(given))
+    files: Any = SimpleNamespace(own="mine.bpf.c", linked=(), include=())
+    nothing: Any = None
+    worker._verify(Work("mine.bpf.c", measure=measure), files, nothing, nothing)
+    wanted = (measure.workload, measure.plan, measure.floor) if measure else ("", None, None)
+    assert (asked["workload"], asked["plan"], asked["floor"]) == wanted
+    assert type(asked["store"]).__name__ == "MemoryStore", "its runs are its own"
 
 
 def test_evidence_is_kept_by_its_digest_and_read_back_as_it_was(tmp_path: Path) -> None:

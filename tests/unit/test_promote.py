@@ -13,7 +13,7 @@ from flow_cases import score as score_of
 from trial_cases import BATCH, spec
 
 from policy_lake.embed import embedder
-from policy_lake.errors import InfraError
+from policy_lake.errors import InfraError, InputError
 from policy_lake.lake import Lake
 from policy_lake.machine_model import Costs
 from policy_lake.model import Finding, Verdict
@@ -23,7 +23,6 @@ from tasks.run.certainty import Tried
 from tasks.run.promote import promote
 from tasks.tokens.issue import Answer
 from tasks.tokens.work import Measure
-from tasks.trial.spec import Trial, TrialSpec
 from tasks.verify import Verified
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
 from verifier_vm.tokens.request import Says
@@ -46,6 +45,9 @@ def scope(tmp_path):
     )  # fmt: skip
 
 
+AGAIN = replace(WON, id="again", seed=WON.seed + 500, run_id="", measurements=("its own",))
+
+
 @pytest.fixture
 def signed(monkeypatch):
     """What the verifier was asked: the source as it lay there, its work, what the token shall say."""
@@ -53,72 +55,70 @@ def signed(monkeypatch):
 
     def ask(file, settings, work, says):
         asked.append((file.name, file.read_text(), work, says))
-        return Answer(Verified(ACCEPTED, WINNER.source, b"object"), Path("/tokens/t"))
+        return Answer(Verified(ACCEPTED, WINNER.source, b"object", score=AGAIN), Path("/tokens/t"))
 
     monkeypatch.setattr(module, "ask_verifier", ask)
     return asked
 
 
-def again(outcome="win", score=WON):
-    """An attempt that comes to this; `asked` are the specs it was given."""
-    asked = []
-
-    def attempt(given, store):
-        asked.append(given)
-        confirmed = score and replace(score, id="again", outcome=outcome, confirms=score.id)
-        return Trial(given.candidate, ACCEPTED if score else REJECTED, confirmed)
-
-    attempt.asked = asked
-    return attempt
-
-
-def test_what_won_twice_is_signed_with_the_second_score(scope, signed):
-    attempt = again()
-    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) == Path("/tokens/t")
+def test_what_won_twice_is_signed_and_measured_by_the_verifier_alone(scope, signed):
+    assert promote(scope, [Tried(WINNER, WON)]) == Path("/tokens/t")
     ((name, source, work, says),) = signed
     assert (name, source) == ("ljf.bpf.c", WINNER.source) and work.knobs == WINNER.knob_values
-    assert work.tier == "short" and work.measure == Measure(BATCH.id, len(WON.pairs), 0, WON.seed + 500)
+    assert work.tier == "short" and work.measure == Measure(BATCH.id, len(WON.pairs), 0, WON.seed + 500, WON.floor)
     assert says == Says("host-1", "ljf", "canary", provenance=Provenance("embedded"), must_win=True, at_most=True)
-    (asked,) = attempt.asked
-    assert asked.plan == MeasurementPlan(len(WON.pairs), 0, WON.seed + 500) and asked.known_suffices
-    assert [kept.id for kept in scope.lake.scores()] == ["again"]
+    (kept,) = scope.lake.scores()
+    assert (kept.id, kept.confirms, kept.candidate) == ("again", WON.id, WON.candidate)
+    assert kept.measurements == () and kept.run_id == "", "its runs are the verifier's, and are no run's of the tune"
+
+
+def test_a_win_is_measured_again_against_the_floor_that_was_known(scope, signed):
+    assert promote(scope, [Tried(WINNER, replace(WON, floor=1.07))]) is not None
+    measure = signed[0][2].measure
+    assert measure.floor == 1.07 and measure.seed == WON.seed + 500
+    assert replace(measure, pairs=8).plan == MeasurementPlan(8, 0, WON.seed + 500)
+
+
+@pytest.mark.parametrize("floor", [0.99, 0.0, -1.0, 101.0, float("nan"), float("inf")])
+def test_a_floor_that_would_ask_for_less_is_bad_input(floor):
+    with pytest.raises(InputError, match="floor"):
+        _ = Measure("batch", 8, floor=floor).plan
 
 
 @pytest.mark.parametrize("outcome", ["loss", "inconclusive"])
 def test_what_did_not_win_is_not_even_measured_again(scope, signed, outcome):
-    attempt = again()
-    assert promote(scope, [Tried(WINNER, replace(WON, outcome=outcome))], attempt=attempt) is None
-    assert attempt.asked == [] and signed == []
+    assert promote(scope, [Tried(WINNER, replace(WON, outcome=outcome))]) is None and signed == []
 
 
 def test_without_proof_of_attachment_there_is_no_token(scope, signed):
-    attempt = again()
-    assert promote(scope, [Tried(WINNER, replace(WON, attached=False))], attempt=attempt) is None
-    assert attempt.asked == [] and signed == []
+    assert promote(scope, [Tried(WINNER, replace(WON, attached=False))]) is None and signed == []
 
 
-@pytest.mark.parametrize("outcome", ["loss", "inconclusive"])
-def test_what_does_not_win_again_is_not_signed(scope, signed, outcome):
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again(outcome)) is None and signed == []
-    assert [kept.outcome for kept in scope.lake.scores()] == [outcome]
+@pytest.mark.parametrize("bad", [{"outcome": "loss"}, {"outcome": "inconclusive"}, {"over": {"p99_us": 1.5}}])
+def test_what_was_once_not_good_on_fresh_seeds_is_not_tried_until_it_is(scope, signed, bad):
+    scope.lake.put(replace(WON, id="known", confirms=WON.id, **bad))
+    assert promote(scope, [Tried(WINNER, WON)]) is None and signed == []
+    assert [kept.id for kept in scope.lake.scores()] == ["known"]
 
 
-def test_what_is_rejected_when_measured_again_is_not_signed(scope, signed):
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again(score=None)) is None and signed == []
-    assert scope.lake.scores() == []
-
-
-def test_a_confirmation_that_the_lake_has_is_not_measured_again(scope, signed):
+def test_a_confirmation_that_the_lake_has_is_no_token_the_verifier_believes_its_own_runs(scope, signed):
     scope.lake.put(replace(WON, id="known", confirms=WON.id))
-    attempt = again()
-    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) is not None and attempt.asked == []
-    scope.lake.put(replace(WON, id="lost", confirms=WON.id, outcome="inconclusive"))
-    assert promote(scope, [Tried(WINNER, WON)], attempt=attempt) is None
+    scope.lake.put(replace(WON, id="other", confirms="another", outcome="loss"))
+    assert promote(scope, [Tried(WINNER, WON)]) is not None and len(signed) == 1
+    assert {kept.id for kept in scope.lake.scores()} == {"known", "other"}
 
 
 def test_nothing_tried_nothing_promoted(scope, signed):
-    assert promote(scope, [], attempt=again()) is None
-    assert promote(scope, [Tried(WINNER, failure="infra: gone")], attempt=again()) is None and signed == []
+    assert promote(scope, []) is None
+    assert promote(scope, [Tried(WINNER, failure="infra: gone")]) is None and signed == []
+
+
+def test_the_verifier_s_time_counts_as_time_in_guests(scope, signed, monkeypatch):
+    spans = []
+    promote(scope, [Tried(WINNER, WON)], on_span=spans.append)
+    monkeypatch.setattr(module, "ask_verifier", lambda *_: (_ for _ in ()).throw(InfraError("gone")))
+    promote(scope, [Tried(WINNER, WON)], on_span=spans.append)
+    assert len(spans) == 2 and all(0 < began <= ended for began, ended in spans)
 
 
 def answers(monkeypatch, **fields):
@@ -128,24 +128,30 @@ def answers(monkeypatch, **fields):
 def test_what_the_verifier_rejects_is_not_signed_though_it_won(scope, monkeypatch):
     stall = verdict_of([stage_of("survive", 0.1, [Finding("F01", "reject", "it stalled")])], kernel="7.3.4")
     answers(monkeypatch, verified=Verified(stall, "", b""))
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is None
+    assert promote(scope, [Tried(WINNER, WON)]) is None
     (kept,), (lesson,) = scope.lake.rejections(), scope.lake.lessons()
     assert (kept.candidate.id, kept.rejection.stage, kept.kernel) == ("ljf-1", "survive", WON.kernel)
     assert "won 1.31x" in lesson.text and "rejected" in lesson.text, "demoted: a later plan hears of both"
 
 
-def test_what_does_not_win_when_the_verifier_measures_it_is_not_signed(scope, monkeypatch, caplog):
-    answers(monkeypatch, verified=Verified(ACCEPTED, "", b""))
+@pytest.mark.parametrize("outcome", ["loss", "inconclusive"])
+def test_what_does_not_win_when_the_verifier_measures_it_is_not_signed_nor_measured_a_third_time(
+    scope, monkeypatch, caplog, outcome
+):
+    answers(monkeypatch, verified=Verified(ACCEPTED, "", b"", score=replace(AGAIN, outcome=outcome)))
     heard = []
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again(), on_refusal=heard.append) is None
+    assert promote(scope, [Tried(WINNER, WON)], on_refusal=heard.append) is None
     assert "did not win when the verifier measured it" in caplog.text and len(heard) == 1
+    assert [(kept.outcome, kept.confirms) for kept in scope.lake.scores()] == [(outcome, WON.id)]
+    monkeypatch.setattr(module, "ask_verifier", lambda *_: pytest.fail("measured a third time"))
+    assert promote(scope, [Tried(WINNER, WON)]) is None
 
 
 @pytest.mark.parametrize(("costs", "limit"), [(None, "fleet"), (Costs(switch_ns=1), "canary")])
 def test_a_win_of_the_full_tier_may_go_to_the_fleet_but_for_one_on_a_model_of_a_machine(scope, signed, costs, limit):
     scope.settings = scope.settings.model_copy(update={"verify_tier": "full"})
     scope.shape = replace(scope.shape, costs=costs)
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again()) is not None
+    assert promote(scope, [Tried(WINNER, WON)]) is not None
     assert (signed[0][3].rollout_limit, signed[0][2].tier) == (limit, "full")
 
 
@@ -166,29 +172,5 @@ def test_a_winner_that_cannot_be_signed_does_not_cost_the_run_s_findings(scope, 
 
     monkeypatch.setattr(module, "ask_verifier", refuse)
     heard = []
-    assert promote(scope, [Tried(WINNER, WON)], attempt=again(), on_refusal=heard.append) is None
+    assert promote(scope, [Tried(WINNER, WON)], on_refusal=heard.append) is None
     assert heard == [str(failure)] and f"is not promoted: {failure}" in caplog.text
-
-
-def test_a_winner_is_measured_again_as_it_was_measured_on_other_seeds(scope, signed):
-    attempt, won = again(), replace(WON, floor=1.07)
-    assert promote(scope, [Tried(WINNER, won)], attempt=attempt) is not None
-    plan = MeasurementPlan(len(won.pairs), 0, won.seed + 500)
-    assert attempt.asked == [
-        TrialSpec(replace(WINNER, run_id=""), BATCH, scope.shape, scope.settings, plan, floor=1.07, confirms=won.id,
-                  known_suffices=True)
-    ]  # fmt: skip
-
-
-def test_a_winner_is_measured_again_here(scope, signed, monkeypatch):
-    asked = []
-
-    def run_here(steps, given, store, **more):
-        asked.append((steps, store, more))
-        return again()(given, store)
-
-    monkeypatch.setattr(module, "run_here", run_here)
-    monkeypatch.setattr(module, "trial", lambda given: given.confirms)
-    assert promote(scope, [Tried(WINNER, WON)], on_span=print) is not None
-    what = "learn: ljf once more, on fresh seeds"
-    assert asked == [(WON.id, scope.lake, {"on_span": print, "what": what})]

@@ -16,6 +16,7 @@ from bpf.build import PolicyObject
 from policy_lake.coverage import Coverage
 from policy_lake.errors import InputError
 from policy_lake.model import Finding, Verdict
+from policy_lake.scores import MeasurementPlan
 from policy_lake.topology import Topology
 from tasks import verify as verifying
 from tasks.host.guest import Shape
@@ -117,7 +118,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run_here(steps: Any, given: Any, lake: Any, *, what: str) -> Any:
         steps.close()
-        asked["lake"] = lake
+        asked["lake"], asked["trial"] = lake, given
         return stage_of("score", 0.1), None
 
     monkeypatch.setattr(verifying, "read_given", read)
@@ -144,6 +145,12 @@ def test_what_is_given_is_read_and_checked_with_all_that_belongs_to_it(whole: An
     assert asked["check"] == {"check_all": False, "on_stage": print}
     assert asked["lake"] == ("lake", asked["settings"])
     assert asked["machine"] == "batch", "what the CPUs were taken for is the verdict's to say"
+
+
+def test_it_is_measured_by_the_plan_and_against_the_floor_that_were_asked_for(whole: Any) -> None:
+    plan = MeasurementPlan(8, 0, 501)
+    trial = whole(workload="batch", plan=plan, floor=1.07)["trial"]
+    assert (trial.plan, trial.floor) == (plan, 1.07) and whole(workload="batch")["trial"].floor is None
 
 
 def test_a_topology_that_the_machine_has_not_is_refused_before_anything_is_read(whole: Any, tmp_path: Path) -> None:

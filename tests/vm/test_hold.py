@@ -60,6 +60,34 @@ def test_it_attaches_and_detaches_in_each_way_in_under_a_second(guest, programs)
         print(way, said)
 
 
+COUNTERS = """
+u64 nr_enqueued;
+u64 nr_seven = 7;
+u32 nr_small = 3;
+u64 other = 5;
+u64 nr_Large = 6;
+"""
+COUNTING = """
+	__sync_fetch_and_add(&nr_enqueued, 1);
+	if (nr_enqueued == ~0ull)
+		nr_small = nr_seven = other = nr_Large = 0;
+"""
+
+
+def test_a_policy_s_own_counters_are_told_by_their_names_and_no_other_variable(guest, programs):
+    head, body = "void SX_OP(vtime_enqueue, struct task_struct *p, u64 enq_flags)\n{\n", "static u64 clock;"
+    source = (ROOT / "bpf/library/vtime.bpf.c").read_text()
+    assert head in source and body in source
+    counting = source.replace(body, COUNTERS + body).replace(head, head + COUNTING)
+    built = compile_policy(counting, name="a.bpf.c", vmlinux_dir=guest.kernel.headers).data
+    plain = compile_policy(source, name="a.bpf.c", vmlinux_dir=guest.kernel.headers).data
+    (counted, event), (none, _) = drive(
+        guest, {**programs, "p": built, "q": plain}, ("count", "/job/p"), ("count", "/job/q")
+    )
+    assert event.ok and set(counted["values"]) == {"nr_enqueued", "nr_seven"}, (event.out, event.err)
+    assert counted["values"]["nr_seven"] == 7 and counted["values"]["nr_enqueued"] > 0 and none["values"] == {}
+
+
 def test_shadow_attaches_nothing_and_what_is_refused_says_why(guest, programs):
     source = (ROOT / "bpf/library/vtime.bpf.c").read_text()
     built = compile_policy(source, name="a.bpf.c", vmlinux_dir=guest.kernel.headers).data

@@ -86,8 +86,12 @@ int main(int argc, char **argv)
 		usleep(100000);
 	}
 	printf("{\"held\":%d}\n", state_is("enabled"));
+	if (!strcmp(scenario, "count")) {
+		send(pair[0], "s", 1, MSG_NOSIGNAL);
+		show(pair[0], 2000);
+	}
 	began = now();
-	if (!strcmp(scenario, "detach"))
+	if (!strcmp(scenario, "detach") || !strcmp(scenario, "count"))
 		send(pair[0], "d", 1, MSG_NOSIGNAL);
 	else if (!strcmp(scenario, "close"))
 		shutdown(pair[0], SHUT_WR);

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`schedcp audit verify`: whether a host's audit log holds: a file, what its agent tells, what the lake kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from control_plane.audit_outputs import AuditVerifyOutput
+from control_plane.output import escape, out, print_json
+from host_agent.audit import check_known, verify
+from host_agent.chain import ChainError, Fault, Head, Line, encoded, read_chain
+from host_agent.journal import Journal
+from host_agent.segments import walk
+from policy_lake.errors import InputError
+from policy_lake.records import HostAudit
+from policy_lake.strict_json import strict_object
+from tasks.host.lake import open_lake
+from tasks.host.settings import Settings
+from tasks.rollout.audit import ask_audit
+from tasks.rollout.open import channel_of
+
+HOLDS, BROKEN = 0, 3
+JOURNAL = "journal.jsonl"
+_HEAD = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{64})", re.ASCII)
+
+
+@dataclass(slots=True)
+class Seen:
+    """A log that holds in itself; `ends` are places that know where it ended, `unfinished` what a crash left."""
+
+    place: str
+    lines: list[Line]
+    unfinished: bool = False
+    ends: list[str] = field(default_factory=list)
+
+    @property
+    def head(self) -> Head:
+        """Its last entry."""
+        return Head(self.lines[-1].seq, self.lines[-1].sha256) if self.lines else Head()
+
+
+def verify_command(path: Path | None, host: str, head: str, settings: Settings, *, as_json: bool) -> int:
+    """Say whether it holds, or which line breaks and how; 3 where it does not."""
+    known = _known(head)
+    if path is None and not host and known:
+        raise InputError("--head: of which log? Name its file, or --host")
+    if path is not None and not path.exists():
+        raise InputError(f"{path}: no such file")
+    name = host.partition("@")[0]
+    place = str(path or host or "the lake")
+    try:
+        copies = list(_copies(settings, name))
+        if path is None and not copies and not host:
+            raise InputError("no rollout in the lake kept a host's log: name a file, or --host")
+        seen = _of_files(path) if path else _of_host(host, settings) if host else None
+        if seen:
+            _compare(seen, copies if host else [])
+            for one in known:
+                digests = {line.seq: line.sha256 for line in seen.lines}
+                check_known(seen.head, one, digests.get(one.seq), place, "--head")
+                seen.ends.append("--head")
+        output = _told(place, seen, copies if host or not path else [])
+    except ChainError as error:
+        output = AuditVerifyOutput(place, False, fault=error.fault, line=error.line, reason=str(error))
+    if as_json:
+        print_json("audit verify", output)
+    else:
+        for line in _words(output):
+            out().print(escape(line), soft_wrap=True)
+    return HOLDS if output.holds else BROKEN
+
+
+def _of_files(path: Path) -> Seen:
+    """A host's directory with all of its files, or one file alone."""
+    if not path.is_dir():
+        lines, size = read_chain(path, None)
+        return Seen(str(path), lines, unfinished=size != path.stat().st_size)
+    journal = path / JOURNAL
+    least = Journal(journal).audit_head if journal.exists() else Head()
+    head = verify(path, least)
+    files = list(walk(path))
+    last, _, size = files[-1]
+    ends = (["the head beside it"] if head.seq else []) + (["the journal"] if least.seq else [])
+    whole = not last.exists() or size == last.stat().st_size
+    return Seen(str(path), [line for _, lines, _ in files for line in lines], not whole, ends)
+
+
+def _of_host(host: str, settings: Settings) -> Seen:
+    name, channel = channel_of(host, settings)
+    audit = ask_audit(name, channel)
+    return Seen(f"{name}, as it tells it", _lines(audit, name))
+
+
+def _copies(settings: Settings, host: str) -> Iterator[tuple[str, str, list[Line]]]:
+    """What rollouts kept of this host's log, or of every host's: rollout, host, lines; ChainError for a changed one."""
+    for record in open_lake(settings).rollouts():
+        for audit in record.audits:
+            if host in ("", audit.host):
+                yield record.id, audit.host, _lines(audit, f"{record.id} in the lake, {audit.host}")
+
+
+def _lines(audit: HostAudit, where: str) -> list[Line]:
+    """The entries with the digests that follow from them; they end in what was kept as the last one's."""
+    head, lines = Head(audit.first - 1, audit.previous), []
+    for text in audit.entries:
+        try:
+            data = strict_object(text.encode(), most=1 << 20, deepest=16)
+        except ValueError as error:
+            words = f"{where}: entry {head.seq + 1} is damaged: {error}"
+            raise ChainError(words, Fault.EDITED, head.seq + 1) from None
+        _, after = encoded(head, data)
+        lines.append(Line(after.seq, data, after.sha256, head.sha256))
+        head = after
+    if head.sha256 != audit.sha256:
+        words = f"{where}: entries {audit.first} to {head.seq} do not come to the digest that was kept with them"
+        raise ChainError(words, Fault.EDITED, audit.first)
+    return lines
+
+
+def _compare(seen: Seen, copies: Iterable[tuple[str, str, list[Line]]]) -> None:
+    """ChainError where a rollout kept an entry that is another now, or is gone from the end."""
+    digests = {line.seq: line.sha256 for line in seen.lines}
+    for rollout, _, lines in copies:
+        for line in lines:
+            check_known(seen.head, Head(line.seq, line.sha256), digests.get(line.seq), seen.place, rollout)
+        seen.ends.append(rollout)
+
+
+def _told(place: str, seen: Seen | None, copies: list[tuple[str, str, list[Line]]]) -> AuditVerifyOutput:
+    among: dict[tuple[str, int], tuple[str, str]] = {}
+    for rollout, host, lines in copies:
+        for line in lines:
+            before, digest = among.setdefault((host, line.seq), (rollout, line.sha256))
+            if digest != line.sha256:
+                words = f"{rollout} and {before} in the lake kept two entries {line.seq} of {host}"
+                raise ChainError(words, Fault.REPLACED, line.seq)
+    ids = tuple(dict.fromkeys(rollout for rollout, _, _ in copies))
+    if seen is None:
+        return AuditVerifyOutput(place, True, entries=len(among), compared=ids, end_known=bool(ids))
+    first = seen.lines[0].seq if seen.lines else 0
+    return AuditVerifyOutput(
+        place, True, len(seen.lines), first, seen.head.seq, seen.head.sha256 if seen.lines else "",
+        compared=ids, end_known=bool(seen.ends), unfinished=seen.unfinished,
+    )  # fmt: skip
+
+
+def _known(text: str) -> list[Head]:
+    if not text:
+        return []
+    found = _HEAD.fullmatch(text)
+    if not found:
+        raise InputError(f"--head '{text[:80]}': an entry's number and digest, N:SHA256")
+    return [Head(int(found[1]), found[2])]
+
+
+def _words(output: AuditVerifyOutput) -> Iterator[str]:
+    if not output.holds:
+        yield f"{output.fault}: {output.reason}"
+        return
+    span = f", {output.first} to {output.last}, the last is {output.sha256}" if output.last else ""
+    yield f"{output.place}: holds: {output.entries} entries{span}"
+    if output.compared:
+        yield f"  agrees with what was kept by {', '.join(output.compared)}"
+    if output.first > 1:
+        yield f"  entries before {output.first} are not here"
+    if output.unfinished:
+        yield "  its last line was never finished, as a crash leaves one"
+    if not output.end_known:
+        yield "  lines cut off its end would not show: nothing here knows how far it went (see --head and --host)"
