@@ -20,7 +20,7 @@ from policy_lake.coverage import Coverage, shortfall
 from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write
 from policy_lake.knobs import parse_knob_values
-from policy_lake.limits import LOG_CHARACTERS
+from policy_lake.limits import LOG_CHARACTERS, PAIRS, most_pairs
 from policy_lake.model import Verdict
 from policy_lake.show import shortened
 from tasks.host.settings import Settings
@@ -154,18 +154,18 @@ def verified(
     from tasks.tokens.work import Measure, Work
     from verifier_vm.tokens.errors import TokenError
     from verifier_vm.tokens.request import Says
-    from verifier_vm.tokens.terms import RolloutStage
 
     if options.only is None:
         check_key_store(settings)
+        far = bool(workload) and options.tier == "full"  # a score that may be told of, and a token beyond the canary
+        measure = Measure(workload, *((PAIRS.preset, most_pairs(PAIRS.preset)) if far else ())) if workload else None
         work = Work(
             str(file), tuple(map(str, linked)), tuple(map(str, include_dirs)), knobs=dict(knobs or {}),
             sets=dict(sets or {}), tier=options.tier,
             check_all=options.check_all, require=options.require, minimize=options.minimize,
-            plots=str(options.plots) if options.plots else "", measure=Measure(workload) if workload else None,
+            plots=str(options.plots) if options.plots else "", measure=measure,
         )  # fmt: skip
-        farthest: RolloutStage = "fleet" if workload and options.tier == "full" else "canary"  # if it wins there
-        says = Says(audience(settings), rollout_limit=farthest, at_most=True)
+        says = Says(audience(settings), rollout_limit="fleet" if far else "canary", at_most=True)
         answer = ask_verifier(file, settings, work, says, on_stage=on_stage, on_done=on_done)
     else:
         answer = Answer(

@@ -17,6 +17,7 @@ from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.model import Finding
 from tasks.tokens import issue
 from tasks.tokens.issue import Answer
+from tasks.tokens.work import Work
 from tasks.verify import Verified, VerifyOptions
 from verifier_vm.judge.case import parse_case
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
@@ -38,7 +39,7 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         as_json: bool = False,
         warning: str = "",
         workload: str = "",
-        asked: list[Says] | None = None,
+        asked: list[tuple[Work, Says]] | None = None,
         **more: Any,
     ) -> tuple[int, str]:
         findings = [Finding("F01", "reject", "it stalled")] if bad else []
@@ -55,7 +56,7 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
         def ask(*given: Any, **heard: Any) -> Answer:
             if asked is not None:
-                asked.append(given[-1])
+                asked.append(given[-2:])
             if bad or more.get("only"):
                 return Answer(answer(**heard))
             refused = ending if isinstance(ending, SchedcpError) else None
@@ -82,9 +83,11 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_a_token_beyond_the_canary_is_asked_for_only_with_the_whole_suite_and_a_score(
     verify: Any, workload: str, tier: str, farthest: str
 ) -> None:
-    asked: list[Says] = []
+    asked: list[tuple[Work, Says]] = []
     verify("/t.dsse.json", workload=workload, tier=tier, asked=asked)
-    assert [(says.rollout_limit, says.at_most) for says in asked] == [(farthest, True)]
+    [(work, says)] = asked
+    assert (says.rollout_limit, says.at_most) == (farthest, True)
+    assert bool(work.measure and work.measure.pairs) == (farthest == "fleet"), "no score, no stage beyond the canary"
 
 
 @pytest.mark.parametrize(
