@@ -60,7 +60,7 @@ class FakeHost:
         self.config = Config(
             audience=REQUEST.audience, host_class="test", trust=root / "trust", state=root / "state", hold=hold,
             socket=root / "run/agent.sock", stop_files=(root / "run/stop", root / "etc-stop"), sys=self.sys,
-            cgroups=root / "cgroups", lease_s=1.0, load_timeout_s=8.0, watch_s=0.03, sample_s=0.1,
+            cgroups=root / "cgroups", lease_s=3.0, load_timeout_s=8.0, watch_s=0.03, sample_s=0.1,
             breaker=Limits(metrics_silence_s=30, first_pause_s=60, quarantine_after=3),
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ class Running:
     async def attach(self, token: bytes | None = None, **changes: Any) -> dict[str, Any]:
         return await self.ask("attach", **attach_words(token or self.host.token(), **changes))
 
-    async def until(self, met: Callable[[], bool], within_s: float = 8.0) -> None:
+    async def until(self, met: Callable[[], bool], within_s: float = 20.0) -> None:
         deadline = asyncio.get_running_loop().time() + within_s
         while not met():
             assert asyncio.get_running_loop().time() < deadline, "it did not come"
