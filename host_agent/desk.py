@@ -8,7 +8,7 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from host_agent import breaker_events as ev
@@ -21,6 +21,7 @@ from host_agent.told import described, status
 from host_agent.trust import Wanted
 from policy_lake.errors import InputError, SchedcpError
 from verifier_vm.tokens.errors import KeyFileError, TokenError
+from verifier_vm.tokens.terms import RolloutStage
 
 CANARY_LEASE_S, LONGEST_CANARY_LEASE_S = 30.0, 600  # for which the control plane may be silent
 REFUSALS_A_MINUTE = 20  # that the audit log has in full; beyond, their number alone
@@ -71,7 +72,7 @@ class Desk:
             case "detach" | "pause":
                 told = await self._off(given.get("reason", "asked to"), pause=request.name == "pause")
             case "lease":
-                told = await self._lease(float(given["lease"]))
+                told = await self._lease(float(given["lease"]), given.get("stage"))
             case "stop":
                 told = await self._stop(given.get("reason", "asked to"), control=not admin)
             case "resume":
@@ -101,14 +102,20 @@ class Desk:
             raise RefusedError("not_attached", "nothing is attached")
         return {"was_attached": off}
 
-    async def _lease(self, lease_s: float) -> dict[str, Any]:
+    async def _lease(self, lease_s: float, stage: RolloutStage | None) -> dict[str, Any]:
+        """Lends what is attached for so long, at another stage of the rollout if the token goes so far."""
         agent = self._agent
-        if agent.on is None:
-            raise RefusedError("not_attached", "nothing is attached")
-        _require_lease(lease_s, agent.on.grant.wanted.stage)
-        agent.lend(lease_s)
-        await agent.record("lease", lease_s=lease_s)
-        return {"lease": lease_s}
+        async with agent.lock:
+            if (on := agent.on) is None:
+                raise RefusedError("not_attached", "nothing is attached")
+            wanted = replace(on.grant.wanted, stage=stage or on.grant.wanted.stage)
+            _require_lease(lease_s, wanted.stage)
+            if wanted != on.grant.wanted:
+                await asyncio.to_thread(agent.trust.still_good, wanted)
+                agent.on = replace(on, grant=replace(on.grant, wanted=wanted))
+            agent.lend(lease_s)
+        await agent.record("lease", lease_s=lease_s, stage=wanted.stage)
+        return {"lease": lease_s, "stage": wanted.stage}
 
     async def _attach(self, given: dict[str, Any]) -> dict[str, Any]:
         agent = self._agent

@@ -113,7 +113,7 @@ MEMBERS: dict[str, tuple[dict[str, Callable[[Any], Any]], dict[str, Callable[[An
     "detach": ({}, {"reason": _text(200)}),
     "pause": ({}, {}),
     "unpause": ({}, {}),
-    "lease": ({"lease": _number(0, LONGEST_LEASE_S)}, {}),
+    "lease": ({"lease": _number(0, LONGEST_LEASE_S)}, {"stage": _STAGE}),
     "stop": ({}, {"reason": _text(200)}),
     "resume": ({}, {"object": _text(64)}),
     "feedback": ({}, {"since": _SEQ}),

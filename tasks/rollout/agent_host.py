@@ -75,6 +75,7 @@ class AgentHost:
     clock: Callable[[], float] = time.monotonic
     _mode: dict[str, Any] = field(default_factory=dict)  # as which it is attached, or paused; empty: not
     _is_on: bool = False
+    _stage: str = ""  # of the rollout, for which it is attached
     _used: int = 0
     _seq: int = 0
     _ops: str = ""
@@ -141,10 +142,13 @@ class AgentHost:
                 self.take_back()
             told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), lease=self.order.lease_s, **mode)
             self._ops, self._is_on, self._mode = str(told.get("ops", "")), True, mode
-            self._used += 1
+            self._used, self._stage = self._used + 1, STAGES[step.hosts]
         elif not self._is_on:
             self._asked("unpause", timeout_s=ATTACH_S)
             self._is_on = True
+        if arm == "policy" and self._stage != STAGES[step.hosts]:  # a later step of more hosts, under the same token
+            self._asked("lease", lease=self.order.lease_s, stage=STAGES[step.hosts])
+            self._stage = STAGES[step.hosts]
 
     def _payload(self, step: Step) -> dict[str, Any]:
         order = self.order

@@ -185,6 +185,22 @@ def test_many_refusals_are_counted_and_not_all_written_down(host: FakeHost) -> N
     assert len(host.told("refused")) == 20
 
 
+def test_a_canary_that_is_promoted_stays_for_good_if_its_token_goes_so_far(host: FakeHost) -> None:
+    async def test(here: Running) -> None:
+        await here.ask("attach", **attach_words(host.token(rollout_limit="host", tier="full"), lease=60))
+        with refused("later_stage"):
+            await here.ask("lease", lease=0, stage="fleet")
+        assert (await here.ask("status"))["stage"] == "canary"
+        await here.ask("lease", lease=0, stage="host")
+        assert (await here.ask("status"))["stage"] == "host" and host.state == "enabled"
+        await here.ask("pause")
+        await here.ask("unpause")
+        assert (await here.ask("status"))["stage"] == "host"
+
+    run(host, test)
+    assert host.told("lease")[0]["stage"] == "host"
+
+
 @pytest.mark.parametrize("lease", [0, 601, 86_400])
 def test_a_canary_is_not_lent_for_good(host: FakeHost, lease: int) -> None:
     async def test(here: Running) -> None:

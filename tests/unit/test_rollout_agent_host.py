@@ -10,7 +10,7 @@ from rollout_cases import OPS, PLAN
 
 from policy_lake.errors import InfraError
 from policy_lake.rollout import Attached, Step
-from tasks.rollout.agent_host import AgentHost, Order
+from tasks.rollout.agent_host import LEASE_S, AgentHost, Order
 from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
 from tasks.rollout.windows import unfit
 
@@ -76,9 +76,9 @@ class FakeAgent:
         self.attached, self.paused = "", False
         return {"was_attached": True}
 
-    def on_lease(self, lease):
+    def on_lease(self, lease, stage="canary"):
         assert self.attached
-        return {"lease": lease}
+        return {"lease": lease, "stage": stage}
 
     def on_status(self):
         if self.attached and not self.ejected:
@@ -123,6 +123,18 @@ def test_it_is_attached_once_and_paused_and_resumed_in_turns():
     assert [window.begin.enabled for window in seen] == [True, False, True, False]
     assert seen[0].values == agent.metrics and seen[0].seconds == pytest.approx(4.0)
     assert host.try_out(FULL, SHORT) == OPS and len(agent.used) == 1, "a later step tries nothing anew"
+
+
+def test_a_later_step_of_more_hosts_goes_on_under_the_same_token_at_its_own_stage():
+    agent = FakeAgent()
+    host = a_host(agent)
+    on_all = replace(FULL, name="all", hosts="all")
+    for step in (FULL, on_all):
+        for arm in ("baseline", "policy"):
+            host.window(arm, 0, step, SHORT)
+    host.keep(on_all)
+    leases = [fields for name, fields in agent.asked if name == "lease"]
+    assert leases == [{"lease": LEASE_S, "stage": "fleet"}, {"lease": 0}] and len(agent.used) == 1
 
 
 def test_a_baseline_window_first_attaches_nothing():
