@@ -31,8 +31,8 @@ def show_verdict(file: Path, done: Verified) -> None:
             f"[green]accepted[/]: {escape(file.name)} ({escape(verdict.ops)}) on kernel {escape(verdict.kernel)}",
             soft_wrap=True,
         )
-    if done.tier:
-        console.print(escape(tried_on(verdict, done.tier)), soft_wrap=True)
+    if done.tier and (on := tried_on(verdict, done.tier)):
+        console.print(escape(on), soft_wrap=True)
     if done.machine:
         console.print(f"machine: {escape(done.machine)}", soft_wrap=True)
     if done.warning:
@@ -40,10 +40,13 @@ def show_verdict(file: Path, done: Verified) -> None:
 
 
 def tried_on(verdict: Verdict, tier: str) -> str:
-    """In which tier it was tried, and on which topologies it came to the suite's end, whatever came of that."""
+    """In which tier it was tried, and on which topologies it came to the suite's end; empty where no guest began it."""
+    if not any(stage.name == "survive" for stage in verdict.stages):
+        return ""
     passed = dict.fromkeys(topology for stage in verdict.stages for topology in stage.topologies)
     words = [f"{on.cpus} CPU{'s' * (on.cpus != 1)} (SMT {on.smt}, LLCs {on.llcs}, nodes {on.nodes})" for on in passed]
-    return f"tried: {tier} tier, to its end on {'; '.join(words) or 'no topology'}"
+    end = f"to its end on {'; '.join(words)}" if words else "not to its end"
+    return f"tried: {tier} tier, {end}"
 
 
 def _aside(stage: Stage, verdict: Verdict) -> str:

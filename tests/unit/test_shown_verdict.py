@@ -79,6 +79,5 @@ def test_on_what_it_was_tried_is_one_line_whatever_came_of_it(capsys: pytest.Cap
     for stages in ([passed], [passed, stage_of("fair", 1.0, [bad])]):
         show_verdict(Path("mine.bpf.c"), Verified(verdict_of(stages), "", b"", tier="full"))
         assert f"tried: full tier, {said}" in capsys.readouterr().out.splitlines()
-    assert tried_on(verdict_of([stage_of("survive", 1.0, [bad])]), "short").endswith(
-        "short tier, to its end on no topology"
-    )
+    assert tried_on(verdict_of([stage_of("survive", 1.0, [bad])]), "short") == "tried: short tier, not to its end"
+    assert not tried_on(verdict_of([stage_of("build", 1.0, [bad])]), "short"), "no guest began it"
