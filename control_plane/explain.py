@@ -71,11 +71,12 @@ def lessons_command(workload: str, *, as_json: bool) -> None:
     if as_json:
         print_json("lessons", LessonsOutput(kinds, tuple(said)))
         return
-    if not kinds and not said:
+    shown = said if workload else [lesson for lesson in said if not lesson.run_id]  # of rollouts: no kind has them
+    if not kinds and not shown:
         out().print("no lessons yet: `schedcp tune batch` teaches some")
     for kind in kinds:
         out().print(f"[bold]{escape(', '.join(kind.workloads))}[/]: {escape(kind.words)}", soft_wrap=True)
         for taught in kind.taught:
             out().print(f"  {escape(taught.words)}", soft_wrap=True)
-    for lesson in said if workload else ():
-        out().print(f"{escape(lesson.run_id)}: {escape(lesson.text)}", soft_wrap=True)
+    for lesson in shown:
+        out().print(f"{escape(lesson.run_id or lesson.id)}: {escape(lesson.text)}", soft_wrap=True)
