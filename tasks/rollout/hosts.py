@@ -28,7 +28,7 @@ class TakenBackError(HostError):
 
 
 class HostLostError(HostError):
-    """The host does not answer. Its agent takes the policy back by itself when its lease ends."""
+    """The host does not answer. Its agent takes a policy with a lease back by itself."""
 
 
 class Host(Protocol):
@@ -54,7 +54,7 @@ class Host(Protocol):
         """Attach for good: the policy stays when the control plane goes. RefusedError, TakenBackError."""
 
     def take_back(self) -> None:
-        """Detach what we attached; nothing where nothing is."""
+        """Detach what we attached; nothing where nothing is. HostError says what becomes of it."""
 
 
 def hosts_of(step: Step, hosts: Sequence[Host], plan: RolloutPlan) -> tuple[Host, ...]:
