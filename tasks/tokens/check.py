@@ -145,8 +145,11 @@ def read_signed_log(settings: Settings) -> Log:
     return log
 
 
-def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
-    """Kind and value of what a word names: a token's file, a nonce, an object's SHA-256. InputError for any other."""
+def what_to_revoke(word: str, key_dir: Path) -> tuple[str, str]:
+    """Kind and value of what a word names: a token's file, a nonce, an object's SHA-256. InputError for any other.
+
+    A file's token has to be signed by the key whose public half is in `key_dir`.
+    """
     if is_sha256(word):
         return "object", word
     if len(word) == 32 and not set(word) - set("0123456789abcdef"):
@@ -155,7 +158,7 @@ def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
     if not path.exists():
         raise InputError(f"{word[:80]!r} is no file, no nonce (32 digits in hex) and no object's SHA-256 (64)")
     try:
-        content, key = read_bounded(path), trusted_key(settings.key_dir)
+        content, key = read_bounded(path), trusted_key(key_dir)
         with _told_of(path):
             return "nonce", parse_payload(unseal(content, key)).nonce
     except TokenError as error:
