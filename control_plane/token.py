@@ -42,7 +42,7 @@ REPORTS = {
 
 
 def show_command(file: Path, *, as_json: bool) -> int:
-    """Print what a token says; 3 when our key did not sign it."""
+    """Print what a token says; 3 when our key did not sign it, or has revoked it."""
     shown = show_token(file, load_settings())
     if as_json:
         print_json("token show", TokenShowOutput(**_fields(shown)))

@@ -201,7 +201,7 @@ def test_bad_input_is_told_in_one_line(refused, schedcp, token, tmp_path):
         (tmp_path / "x").write_bytes(content)
         for command in ("show", "check"):
             code, out, err = schedcp("token", command, tmp_path / "x")
-            assert code == 3 and out == "" and err.count("\n") == 1, err
+            assert code == 2 and out == "" and err.count("\n") == 1, err
             assert err.count(str(tmp_path / "x")) == 1, err
         code, _, err = schedcp("token", "revoke", tmp_path / "x", "--reason", "x")
         assert code == 2 and err.count(str(tmp_path / "x")) == 1, err
@@ -216,6 +216,9 @@ def test_revoke_by_file_nonce_and_object(refused, schedcp, token, data):
         "already": False,
     }  # fmt: skip
     refused(Code.REVOKED, "token", "check", token, *THERE)
+    code, out, _ = schedcp("token", "show", token)
+    assert code == 3 and out.startswith("not to be trusted: the token was revoked: p99 went up")
+    assert contract(schedcp("token", "show", token, "--json")[1])["code"] == Code.REVOKED
     code, out, _ = schedcp("token", "revoke", nonce, "--reason", "again")
     assert code == 0 and "revoked already: nonce" in out and "the list is still version 2, with 1 on it" in out
     code, out, _ = schedcp("token", "revoke", sha("object"), "--reason", "F01")
