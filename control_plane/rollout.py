@@ -18,6 +18,7 @@ from policy_lake.rollout import End, RolloutDone
 from tasks.host.settings import Settings
 from tasks.rollout.agent_host import Channel
 from tasks.rollout.carried import carried_words, token_files, token_in
+from tasks.rollout.fit import check_fit
 from tasks.rollout.open import channel_of
 from tasks.rollout.page import end_line, judgement_line, reading_text
 from tasks.rollout.plan_file import read_plan
@@ -72,6 +73,7 @@ def _spec(
         first.workload, first.arguments, str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
     )  # fmt: skip
     order_of(spec)
+    check_fit(spec)
     return spec
 
 
