@@ -10,11 +10,12 @@ from pathlib import Path
 
 from control_plane.audit_outputs import AuditVerifyOutput
 from control_plane.output import escape, out, print_json
-from host_agent.audit import check_known, verify
-from host_agent.chain import ChainError, Fault, Head, Line, encoded, read_chain
+from host_agent.audit import HEAD, check_known, read_head, verify
+from host_agent.chain import LARGEST_FILE, ChainError, Fault, Head, Line, encoded, read_chain
 from host_agent.journal import Journal
-from host_agent.segments import walk
+from host_agent.segments import LOG, walk
 from policy_lake.errors import InputError
+from policy_lake.files import read_outside
 from policy_lake.records import HostAudit
 from policy_lake.strict_json import strict_object
 from tasks.host.lake import open_lake
@@ -24,6 +25,7 @@ from tasks.rollout.open import channel_of
 
 HOLDS, BROKEN = 0, 3
 JOURNAL = "journal.jsonl"
+BESIDE = "the head beside it"
 _HEAD = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{64})", re.ASCII)
 
 
@@ -74,18 +76,37 @@ def verify_command(path: Path | None, host: str, head: str, settings: Settings, 
 
 
 def _of_files(path: Path) -> Seen:
-    """A host's directory with all of its files, or one file alone."""
-    if not path.is_dir():
-        lines, size = read_chain(path, None)
-        return Seen(str(path), lines, unfinished=size != path.stat().st_size)
+    """A host's directory with all of its files, or one file alone. InputError where there is no log at all."""
+    seen = _of_directory(path) if path.is_dir() else _of_file(path)
+    if not seen.lines and seen.unfinished:
+        raise ChainError(f"{path}: not one whole entry: it is no audit log", Fault.EDITED, 1)
+    if not seen.lines:
+        raise InputError(f"{path}: not one entry there: it is no audit log")
+    return seen
+
+
+def _of_directory(path: Path) -> Seen:
     journal = path / JOURNAL
     least = Journal(journal).audit_head if journal.exists() else Head()
     head = verify(path, least)
     files = list(walk(path))
     last, _, size = files[-1]
-    ends = (["the head beside it"] if head.seq else []) + (["the journal"] if least.seq else [])
+    ends = [BESIDE] * bool(head.seq and read_head(path).seq) + ["the journal"] * bool(least.seq)
     whole = not last.exists() or size == last.stat().st_size
     return Seen(str(path), [line for _, lines, _ in files for line in lines], not whole, ends)
+
+
+def _of_file(path: Path) -> Seen:
+    """By its own name in its host's directory, or beside a copy of it, the head says how far it goes."""
+    read_outside(path, LARGEST_FILE)  # what is no file, or too large for a log, is bad input
+    lines, size = read_chain(path, None)
+    seen = Seen(str(path), lines, unfinished=size != path.stat().st_size)
+    known = read_head(path.parent) if path.name == LOG else Head()
+    if known.seq:
+        digests = {line.seq: line.sha256 for line in lines}
+        check_known(seen.head, known, digests.get(known.seq), str(path), str(path.parent / HEAD))
+        seen.ends.append(BESIDE)
+    return seen
 
 
 def _of_host(host: str, settings: Settings) -> Seen:

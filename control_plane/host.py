@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from control_plane.output import escape, out, print_json
+from control_plane.output import err, escape, out, print_json
 from control_plane.verifier_outputs import HostDescribeOutput
 from policy_lake.files import atomic_write
 from policy_lake.host_file import written
@@ -32,3 +32,6 @@ def describe_command(name: str, output: Path | None, *, as_json: bool) -> None:
             )
     else:
         sys.stdout.write(written(host))
+    if not as_json and "sched_ext" not in host.features:  # of the file itself nothing else may stand on stdout
+        console = out() if output else err()
+        console.print(f"kernel {escape(host.kernel)} has no sched_ext: no policy can be loaded there", soft_wrap=True)

@@ -18,6 +18,7 @@ from policy_lake.rollout import End, RolloutDone
 from tasks.host.settings import Settings
 from tasks.rollout.agent_host import Channel
 from tasks.rollout.carried import carried_words, token_files, token_in
+from tasks.rollout.fit import check_fit
 from tasks.rollout.open import channel_of
 from tasks.rollout.page import end_line, judgement_line, reading_text
 from tasks.rollout.plan_file import read_plan
@@ -25,6 +26,9 @@ from tasks.rollout.spec import OnDoubt, RolloutSpec, order_of
 
 REFUSED, DOUBT = 3, 1  # exit statuses: taken back or refused; a person stopped it, or a host was lost
 MOST_HOSTS = 1000
+NOT_STOPPED = "it was NOT stopped"
+STAYS = "a promoted policy stays there, and any other until its lease ends"
+BY_HAND = "touch /etc/schedcp/stop"
 
 
 def rollout_command(
@@ -69,29 +73,58 @@ def _spec(
         first.workload, first.arguments, str(trust or settings.key_dir), "ask" if on_doubt == "ask" else "stop", seed,
     )  # fmt: skip
     order_of(spec)
+    check_fit(spec)
     return spec
 
 
 def stop_command(hosts: Sequence[str], reason: str, settings: Settings, *, as_json: bool) -> int:
-    """Ask every host at once; the exit status is 4 unless all said that they stopped."""
-    asked = [channel_of(host, settings) for host in hosts]
-    with working(f"stopping {len(hosts)} hosts"), ThreadPoolExecutor(min(64, len(asked))) as pool:
-        stopped = tuple(pool.map(lambda one: _stopped(one[0], one[1], reason), asked))
+    """Ask every host at once. 4 where one did not say that it stopped, else 2 where a name was wrong, else 0.
+
+    InputError where no name is right. A wrong one keeps no other host running.
+    """
+    asked, wrong = _channels(hosts, settings)
+    if not asked and all(isinstance(error, InputError) for error in wrong.values()):
+        raise InputError("; ".join(map(str, wrong.values())))
+    with working(f"stopping {len(asked)} hosts"), ThreadPoolExecutor(max(1, min(64, len(asked)))) as pool:
+        answered = pool.map(lambda word: _stopped(*asked[word], reason), asked)
+        told = dict(zip(asked, answered, strict=True))
+    told |= {word: StoppedHost(word, False, why=f"{error}: {NOT_STOPPED}") for word, error in wrong.items()}
+    stopped = tuple(told[word] for word in dict.fromkeys(hosts))
     if as_json:
         print_json("stop", StopOutput(stopped))
     for host in () if as_json else stopped:
-        how = "stopped" + (", and its policy is off" if host.was_attached else "") if host.stopped else host.why
-        out().print(f"{escape(host.host)}: {escape(how)}", soft_wrap=True)
-    return 0 if all(host.stopped for host in stopped) else InfraError.exit_status
+        how = f"{host.host}: stopped" + (", and its policy is off" if host.was_attached else "")
+        out().print(escape(how if host.stopped else host.why), soft_wrap=True)
+    if all(host.stopped for host in stopped):
+        return 0
+    mistyped = {word for word, error in wrong.items() if isinstance(error, InputError)}
+    silent = any(not host.stopped for word, host in told.items() if word not in mistyped)
+    return InfraError.exit_status if silent else InputError.exit_status
+
+
+def _channels(
+    hosts: Sequence[str], settings: Settings
+) -> tuple[dict[str, tuple[str, Channel]], dict[str, InputError | InfraError]]:
+    """How each host is asked, by the word that names it, and what is wrong with the words that name none."""
+    asked: dict[str, tuple[str, Channel]] = {}
+    wrong: dict[str, InputError | InfraError] = {}
+    for word in hosts:
+        try:
+            asked[word] = channel_of(word, settings)
+        except (InputError, InfraError) as error:
+            wrong[word] = error
+    return asked, wrong
 
 
 def _stopped(name: str, channel: Channel, reason: str) -> StoppedHost:
+    """What came of it; `why` names the host."""
     try:
         answer = channel("stop", reason=reason)
     except InfraError as error:
-        return StoppedHost(name, False, why=f"{error}; its policy goes when its lease ends")
+        return StoppedHost(name, False, why=f"{error}: {NOT_STOPPED}; {STAYS}; on the host: {BY_HAND}")
     if not answer.ok:
-        return StoppedHost(name, False, why=f"{answer.code}: {answer.message}")
+        why = f"host {name}: {answer.code}: {answer.message}: {NOT_STOPPED}; on the host: {BY_HAND}"
+        return StoppedHost(name, False, why=why)
     return StoppedHost(name, True, answer.fields.get("was_attached") is True)
 
 

@@ -12,7 +12,12 @@ from control_plane.options import Json, chosen, number
 from policy_lake.limits import SEED
 
 Hosts = Annotated[
-    list[str], typer.Option("--host", help="A fleet's host (fleet-1), or NAME@ADDRESS:PORT; again for each.")
+    list[str],
+    typer.Option(
+        "--host",
+        help="A fleet's host (fleet-1), or NAME@ADDRESS:PORT, with SCHEDCP_CERTIFICATES naming the directory of "
+        "ca.pem, control-plane.pem and control-plane.key; again for each.",
+    ),
 ]
 
 
@@ -41,7 +46,10 @@ def rollout(
     seed: Annotated[int, number(SEED, help="Of the order of policy and baseline.")] = SEED.preset,
     json: Json = False,
 ) -> None:
-    """Bring a verified policy onto hosts in steps, compare it with each host's own scheduler, take it back in doubt."""
+    """Bring a verified policy onto hosts in steps, compare it with each host's own scheduler, take it back in doubt.
+
+    Exit status: 0 promoted, 1 stopped by a person or a host lost, 2 bad input, 3 refused or taken back.
+    """
     from control_plane.rollout import rollout_command
 
     raise typer.Exit(
@@ -56,7 +64,10 @@ def stop(
     reason: Annotated[str, typer.Option(help="Kept in the host's audit log.")] = "schedcp stop",
     json: Json = False,
 ) -> None:
-    """Take every policy of ours off these hosts now, and let none on before an administrator resumes them."""
+    """Take every policy of ours off these hosts now, and let none on before an administrator resumes them.
+
+    Exit status: 0 all stopped, 2 a name was wrong and the rest stopped, 4 a host did not say that it stopped.
+    """
     from control_plane.rollout import stop_command
 
     raise typer.Exit(stop_command(host, reason, chosen(), as_json=json))

@@ -26,9 +26,9 @@ from tasks.tokens.check import (
     check_file,
     read_signed_log,
     show_token,
-    what_to_revoke,
 )
-from verifier_vm.tokens.client import request_restoration, request_revocation
+from tasks.tokens.revoke import revoke, signer_of
+from verifier_vm.tokens.client import request_restoration
 from verifier_vm.tokens.statement import is_sha256
 from verifier_vm.tokens.terms import RolloutStage, Token, Tried
 
@@ -42,7 +42,7 @@ REPORTS = {
 
 
 def show_command(file: Path, *, as_json: bool) -> int:
-    """Print what a token says; 3 when our key did not sign it."""
+    """Print what a token says; 3 when our key did not sign it, or has revoked it."""
     shown = show_token(file, load_settings())
     if as_json:
         print_json("token show", TokenShowOutput(**_fields(shown)))
@@ -109,20 +109,19 @@ def _cpus(text: str) -> HostCpus | None:
 
 
 def revoke_command(what: str, reason: str, *, as_json: bool) -> None:
-    """Put a token or an object on the revocation list."""
-    settings = load_settings()
-    kind, value = what_to_revoke(what, settings)
-    revocations = request_revocation(settings.key_dir, kind, value, reason)
+    """Put a token or an object on the revocation list of whoever signs."""
+    done = revoke(what, reason, load_settings())
     if as_json:
-        print_json("token revoke", TokenRevokeOutput(kind, value, reason, revocations["version"]))
+        print_json("token revoke", TokenRevokeOutput(done.kind, done.value, reason, done.version, done.already))
         return
-    count, version = len(revocations["revoked"]), revocations["version"]
-    _say(f"revoked: {escape(kind)} {escape(value)}; the list is now version {version}, with {count} on it")
+    how = "revoked already" if done.already else "revoked"
+    place = f"the list is {'still' if done.already else 'now'} version {done.version}, with {done.count} on it"
+    _say(f"{how}: {escape(done.kind)} {escape(done.value)}; {place}")
 
 
 def restore_command(*, as_json: bool) -> None:
     """Make a lost revocation list anew from the log."""
-    revocations = request_restoration(load_settings().key_dir)
+    revocations = request_restoration(signer_of(load_settings()))
     if as_json:
         print_json("token restore", from_json(TokenRestoreOutput, revocations))
         return

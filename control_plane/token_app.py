@@ -18,7 +18,7 @@ TokenFile = Annotated[Path, typer.Argument(help="A token, NAME.dsse.json.")]
 
 @token_app.command("show")
 def token_show(file: TokenFile, json: Json = False) -> None:
-    """Say what a token allows and what not, and whether our key signed it (exit status 3 if not)."""
+    """Say what a token allows and what not; exit status 3 unless our key signed it and has not revoked it."""
     from control_plane.token import show_command
 
     raise typer.Exit(show_command(file, as_json=json))

@@ -35,12 +35,13 @@ class TokenCheckOutput(TokenShowOutput):
 
 @dataclass(frozen=True, slots=True)
 class TokenRevokeOutput:
-    """What was revoked, and the version that the revocation list has with it."""
+    """What was revoked, and the version that the revocation list has with it; `already` where it was before."""
 
     kind: str
     value: str
     reason: str
     version: int
+    already: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from policy_lake.limits import LOG_CHARACTERS, PAIRS, most_pairs
 from policy_lake.model import Verdict
 from policy_lake.show import shortened
 from tasks.host.settings import Settings
+from tasks.trial.kept import object_path
 from tasks.trial.static import OnStage
 from tasks.verify import OnDone, Verified, VerifyOptions, verify
 from verifier_vm.verdict import rejection_of
@@ -88,13 +89,20 @@ def verify_command(
         _show_again(done, options, given)
     for name, path in result.pictures.items():
         out().print(f"{name}: {escape(path)}", soft_wrap=True)
-    if result.token:
-        out().print(f"token: {escape(result.token)}", soft_wrap=True)
-    elif result.no_token and result.no_token.refused:
-        out().print(f"[yellow]token: none[/]: {escape(result.no_token.reason)}", soft_wrap=True)
+    _show_token(result, done.verdict, settings)
     for warning in result.warnings[bool(done.warning) :]:  # the first was shown with the verdict
         out().print(f"[yellow]warning[/]: {escape(warning)}", soft_wrap=True)
     return _status(result)
+
+
+def _show_token(result: VerifyResult, verdict: Verdict, settings: Settings) -> None:
+    """Where it lies, and the object that it is for; or why whoever signs gave none."""
+    if result.token:
+        if (kept := object_path(verdict.object_sha256, settings)).is_file():
+            out().print(f"object: {escape(str(kept))}", soft_wrap=True)
+        out().print(f"token: {escape(result.token)}", soft_wrap=True)
+    elif result.no_token and result.no_token.refused:
+        out().print(f"[yellow]token: none[/]: {escape(result.no_token.reason)}", soft_wrap=True)
 
 
 def _status(result: VerifyResult) -> int:

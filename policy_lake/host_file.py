@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from policy_lake.errors import InputError
 from policy_lake.files import read_outside
+from policy_lake.strict_json import strict_object
 from policy_lake.topology import HostCpus
 
 HOST_FILE_BYTES = 1 << 16
 SHA256 = re.compile("[0-9a-f]{64}")
+RELEASE = re.compile(r"[A-Za-z0-9][\w.+~-]{0,99}", re.ASCII)  # it becomes a part of paths
+MACHINE = "x86_64"
 # What sched_ext can do, by a name that only such a kernel's types have, and since which version. From kernel 7.3's
 # source and the headers that scx keeps for older ones; what was not pinned there has no version.
 FEATURES: dict[str, tuple[str, str]] = {
@@ -45,7 +49,7 @@ class HostFile:
     cpus: HostCpus
     kernel_sha256: str = ""
     features: tuple[str, ...] = ()
-    machine: str = "x86_64"
+    machine: str = MACHINE
     v: int = 1
 
 
@@ -63,24 +67,36 @@ def written(host: HostFile) -> str:
 def read_host_file(path: Path) -> HostFile:
     """The host that a file tells of; InputError that names the file and what is wrong with it."""
     try:
-        return host_of(json.loads(read_outside(path, HOST_FILE_BYTES)))
+        return host_of(strict_object(read_outside(path, HOST_FILE_BYTES), most=HOST_FILE_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a host file of `schedcp host describe`: {_fault(error)}") from error
 
 
-def host_of(data: Any) -> HostFile:
-    """The host that JSON tells of, whoever wrote it; ValueError that says what is wrong with it."""
-    try:
-        if unknown := sorted(set(data) - {field.name for field in fields(HostFile)}):
-            raise ValueError(f"{unknown[0]!r} is no member of a host file")
-        if data.get("v") != 1:
-            raise ValueError(f"version {data.get('v')!r:.20} is not 1")
-        cpus = HostCpus(**data["cpus"])
-        host = HostFile(**{**data, "cpus": cpus, "features": tuple(data.get("features", ()))})
-        _check(host)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(_fault(error)) from error
+def host_of(data: Mapping[str, Any]) -> HostFile:
+    """The host that a JSON object tells of, whoever wrote it; ValueError that says what is wrong with it."""
+    _members(data, HostFile, "a host file")
+    if "v" not in data:
+        raise ValueError("'v' is missing")
+    if type(data["v"]) is not int or data["v"] != 1:
+        raise ValueError(f"version {json.dumps(data['v']):.20} is not 1")
+    counts, features = data["cpus"], data.get("features", ())
+    if not isinstance(counts, Mapping):
+        raise ValueError("cpus is no object")
+    _members(counts, HostCpus, "cpus")
+    if not isinstance(features, list | tuple) or not all(isinstance(name, str) for name in features):
+        raise ValueError("features is no list of words")
+    host = HostFile(**{**data, "cpus": HostCpus(**counts), "features": tuple(features)})
+    _check(host)
     return host
+
+
+def _members(data: Mapping[str, Any], kind: type[HostFile | HostCpus], what: str) -> None:
+    known = {field.name: field for field in fields(kind)}
+    if unknown := sorted(set(data) - set(known)):
+        raise ValueError(f"{unknown[0]!r:.80} is no member of {what}")
+    for name, field in known.items():
+        if field.default is MISSING and name not in data:
+            raise ValueError(f"{name!r} is missing in {what}")
 
 
 def _check(host: HostFile) -> None:
@@ -96,9 +112,16 @@ def _check(host: HostFile) -> None:
         count = getattr(host.cpus, field)
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1 << 16:
             raise ValueError(f"cpus.{field} is no count")
+    if not RELEASE.fullmatch(host.kernel):
+        raise ValueError("kernel is no release, such as 6.12.9-amd64")
+    if host.machine != MACHINE:
+        raise ValueError(f"machine {host.machine[:40]!r} is not {MACHINE}, the only one that is verified for")
+    # Not more than that: siblings that are offline, or cores without any, leave a host with uneven counts.
+    if host.cpus.llcs + host.cpus.smt - 1 > host.cpus.cpus or host.cpus.nodes > host.cpus.cpus:
+        raise ValueError(f"cpus: {host.cpus}: more LLCs, threads of a core or nodes than so few CPUs can have")
     if not isinstance(host.cpus.unequal, bool) or not set(host.features) <= set(FEATURES):
         raise ValueError("cpus.unequal is no truth value, or a feature is unknown")
 
 
 def _fault(error: Exception) -> str:
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:160]
+    return " ".join(str(error).split())[:160]

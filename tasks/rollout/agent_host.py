@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from policy_lake.errors import InfraError
 from policy_lake.rollout import Arm, Attached, HostCount, RolloutPlan, Step, Window
-from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
+from tasks.rollout.hosts import HostError, HostLostError, RefusedError, TakenBackError
 
 ATTACH_S, ASK_S = 60.0, 10.0
 LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
@@ -75,6 +75,8 @@ class AgentHost:
     clock: Callable[[], float] = time.monotonic
     _mode: dict[str, Any] = field(default_factory=dict)  # as which it is attached, or paused; empty: not
     _is_on: bool = False
+    _sent: bool = False  # an attach whose policy may be there, whether or not its answer came
+    _lifted: bool = False  # the lease, by which it would go by itself
     _stage: str = ""  # of the rollout, for which it is attached
     _used: int = 0
     _seq: int = 0
@@ -86,6 +88,7 @@ class AgentHost:
             self._find_metrics({metric.name for metric in plan.metrics}, plan.window_s)
             if self.order.trust:
                 self._asked("trust", **self.order.trust)
+            self._sent = True
             told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), mode="shadow")
             self._ops = str(told.get("ops", ""))
         return self._ops
@@ -123,12 +126,20 @@ class AgentHost:
     def keep(self, step: Step) -> None:
         """See Host."""
         self._switch("policy", step)
+        self._lifted = True
         self._asked("lease", lease=0)
 
     def take_back(self) -> None:
-        """See Host. What is not there any more is taken back."""
+        """See Host. What is not there any more is taken back; where no attach was sent nothing is asked."""
         self._is_on, self._mode = False, {}
-        self._asked("detach", reason="the rollout took it back")
+        if not self._sent:
+            return
+        try:
+            self._asked("detach", reason="the rollout took it back")
+        except HostError as error:
+            left = "it stays there: on the host, touch /etc/schedcp/stop" if self._lifted else "it goes with its lease"
+            raise type(error)(f"{error}; {left}", host=self.name, code=error.code) from error
+        self._sent = self._lifted = False
 
     def _switch(self, arm: Arm, step: Step) -> None:
         """The policy on, as this step has it, or paused."""
@@ -140,6 +151,7 @@ class AgentHost:
         elif self._mode != mode:
             if self._mode:
                 self.take_back()
+            self._sent = True
             told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), lease=self.order.lease_s, **mode)
             self._ops, self._is_on, self._mode = str(told.get("ops", "")), True, mode
             self._used, self._stage = self._used + 1, STAGES[step.hosts]

@@ -53,9 +53,16 @@ def object_in(word: str) -> bytes:
 
 
 def token_in(content: bytes, word: str) -> Token:
-    """What a token says, whoever wrote it; TokenError that names where it is if it is none."""
+    """What a token says, whoever wrote it; InputError where it is no envelope of one, TokenError where it says nothing.
+
+    Both name where it is.
+    """
     try:
-        return parse_payload(open_unverified(content)[0])
+        payload, _, _ = open_unverified(content)
+    except TokenError as error:
+        raise InputError(f"{word}: {error}") from error
+    try:
+        return parse_payload(payload)
     except TokenError as error:
         raise TokenError(f"{word}: {error}", error.code) from error
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rollout from its first step to its end, over the hosts; unless it is promoted it is taken back wherever it was.
 
-Rolling back needs none of this: a host's agent takes the policy off when its lease ends or its breaker trips. So what
-is here may be killed at any moment.
+Rolling back needs none of this before a promotion: a host's agent takes the policy off when its lease ends or its
+breaker trips. So what is here may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Rollout:
             try:
                 host.take_back()
             except HostError as error:
-                log.warning("%s: not taken back by us (%s); its agent does so when the lease ends", host.name, error)
+                log.warning("%s: not taken back by us: %s", host.name, error)
 
         on, self._on = self._on, []
         if on:

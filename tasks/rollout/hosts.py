@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from policy_lake.errors import SchedcpError
 from policy_lake.rollout import Arm, HostCount, RolloutPlan, Step, Window
@@ -28,7 +28,7 @@ class TakenBackError(HostError):
 
 
 class HostLostError(HostError):
-    """The host does not answer. Its agent takes the policy back by itself when its lease ends."""
+    """The host does not answer. Its agent takes a policy with a lease back by itself."""
 
 
 class Host(Protocol):
@@ -54,10 +54,13 @@ class Host(Protocol):
         """Attach for good: the policy stays when the control plane goes. RefusedError, TakenBackError."""
 
     def take_back(self) -> None:
-        """Detach what we attached; nothing where nothing is."""
+        """Detach what we attached; nothing where nothing is. HostError says what becomes of it."""
 
 
-def hosts_of(step: Step, hosts: Sequence[Host], plan: RolloutPlan) -> tuple[Host, ...]:
+H = TypeVar("H")
+
+
+def hosts_of(step: Step, hosts: Sequence[H], plan: RolloutPlan) -> tuple[H, ...]:
     """The hosts of a step, the first ones first; `some` are at least two, and fewer than all where there are three."""
     counts: dict[HostCount, int] = {"one": 1, "some": max(2, math.ceil(plan.share * len(hosts))), "all": len(hosts)}
     return tuple(hosts[: counts[step.hosts]])

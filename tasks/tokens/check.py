@@ -15,6 +15,7 @@ from pathlib import Path
 
 from policy_lake.constants import check_known
 from policy_lake.errors import InputError
+from policy_lake.files import read_outside
 from policy_lake.host_cpus import read_host_cpus
 from policy_lake.knobs import knob_words, parse_knob_values, word
 from policy_lake.model import Knob, Policy
@@ -25,10 +26,10 @@ from tasks.tokens.issue import report_path
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.knobs import read_knobs
 from verifier_vm.tokens.audit_log import LOG, Log, read_log
-from verifier_vm.tokens.check import Attachment, check_token
+from verifier_vm.tokens.check import Attachment, check_token, withdrawn
 from verifier_vm.tokens.dsse import open_unverified, unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError
-from verifier_vm.tokens.files import read_bounded
+from verifier_vm.tokens.files import SIZE_LIMIT, read_bounded
 from verifier_vm.tokens.host_state import HostState, read_host_state
 from verifier_vm.tokens.report import check_report
 from verifier_vm.tokens.revocation import REVOCATIONS, read_revocations
@@ -78,10 +79,15 @@ class Shown:
 
 
 def read_file(path: Path) -> bytes:
-    """A token file; InputError if there is no plain file, TokenError if it can be none."""
+    """A token file, whoever signed it; InputError for what is no plain file or holds no token's envelope."""
     if not path.is_file():
         raise InputError(f"{path}: {'no plain file' if path.exists() else 'no such file'}")
-    return read_bounded(path)
+    content = read_outside(path, SIZE_LIMIT)
+    try:
+        open_unverified(content)
+    except TokenError as error:
+        raise InputError(f"{path}: {error}") from error
+    return content
 
 
 @contextmanager
@@ -94,18 +100,26 @@ def _told_of(path: Path) -> Iterator[None]:
 
 
 def show_token(path: Path, settings: Settings) -> Shown:
-    """What a token file says, and whether our key signed it; TokenError if it is no token at all."""
+    """What a token file says, and whether our key signed it and has not revoked it; TokenError if it says nothing."""
     content = read_file(path)
     with _told_of(path):
         payload, _, _ = open_unverified(content)
         token = parse_payload(payload)
     try:
         unseal(content, trusted_key(settings.key_dir))
-        distrust = refusal_of(token)
+        distrust = refusal_of(token) or _revoked(token, settings)
     except TokenError as error:
         distrust = Refusal(error.code, str(error))
     report, _ = _report_beside(path, token, token_digest(payload))
     return Shown(token, token_digest(payload), distrust, report)
+
+
+def _revoked(token: Token, settings: Settings) -> Refusal | None:
+    """By the list beside the key, where there is one; TokenError for one that cannot be believed."""
+    place = settings.key_dir / REVOCATIONS
+    if not os.path.lexists(place):
+        return None
+    return withdrawn(token, "", read_revocations(place, trusted_key(settings.key_dir)), None)
 
 
 def check_file(path: Path, here: Here, settings: Settings) -> Shown:
@@ -145,8 +159,11 @@ def read_signed_log(settings: Settings) -> Log:
     return log
 
 
-def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
-    """Kind and value of what a word names: a token's file, a nonce, an object's SHA-256. InputError for any other."""
+def what_to_revoke(word: str, key_dir: Path) -> tuple[str, str]:
+    """Kind and value of what a word names: a token's file, a nonce, an object's SHA-256. InputError for any other.
+
+    A file's token has to be signed by the key whose public half is in `key_dir`.
+    """
     if is_sha256(word):
         return "object", word
     if len(word) == 32 and not set(word) - set("0123456789abcdef"):
@@ -155,7 +172,7 @@ def what_to_revoke(word: str, settings: Settings) -> tuple[str, str]:
     if not path.exists():
         raise InputError(f"{word[:80]!r} is no file, no nonce (32 digits in hex) and no object's SHA-256 (64)")
     try:
-        content, key = read_bounded(path), trusted_key(settings.key_dir)
+        content, key = read_bounded(path), trusted_key(key_dir)
         with _told_of(path):
             return "nonce", parse_payload(unseal(content, key)).nonce
     except TokenError as error:

@@ -24,16 +24,18 @@ from policy_lake.errors import InfraError, InputError
 from policy_lake.files import atomic_write, atomic_write_together, read_outside
 from policy_lake.strict_json import strict_object
 from tasks.host.settings import Settings
+from tasks.tokens.check import read_file
 from verifier_vm.object.btf import DATASEC
 from verifier_vm.object.ops import SECTIONS
 from verifier_vm.object.program import Program, read_program
 from verifier_vm.tokens import oci_layout as oci
+from verifier_vm.tokens.audit_log import LOG
+from verifier_vm.tokens.check import withdrawn
 from verifier_vm.tokens.dsse import canonical_json, unseal
 from verifier_vm.tokens.errors import Code, TokenError
-from verifier_vm.tokens.files import read_bounded
-from verifier_vm.tokens.statement import PREDICATE_TYPE, parse_payload
+from verifier_vm.tokens.statement import PREDICATE_TYPE, parse_payload, token_digest
 from verifier_vm.tokens.terms import Token
-from verifier_vm.tokens.trust import trusted_key
+from verifier_vm.tokens.trust import read_trust, trusted_key
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 EMPTY_TYPE, EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
@@ -68,11 +70,12 @@ def export_token(
 ) -> Exported:
     """Write the token and its object into a layout, a new one or one that is there, which keeps what it has.
 
-    InputError for a directory that holds anything else, TokenError for a token that the trusted key did not sign or of
-    another object, InfraError where the disk takes not all: then nothing of it stays.
+    InputError for a directory that holds anything else and a file that is no token, TokenError for a token that the
+    trusted key did not sign, or has revoked or not logged, or of another object, InfraError where the disk takes not
+    all: then nothing of it stays.
     """
-    envelope = read_bounded(token_file)
-    token = parse_payload(unseal(envelope, trusted_key(trust or settings.key_dir)))
+    envelope = read_file(token_file)
+    token = _standing(envelope, token_file, trust or settings.key_dir)
     place = object_file or settings.object_dir / f"{token.object_sha256}.bpf.o"
     if not object_file and not place.is_file():
         raise InputError(f"{token_file}: its object is not kept here: name it with --object")
@@ -98,6 +101,17 @@ def export_token(
     _write(directory, blobs, canonical_json(index))
     count = len({one.digest for one in known} | {referrer["digest"].removeprefix("sha256:")})
     return Exported(directory, ref, image["digest"], tag, referrer["digest"], count)
+
+
+def _standing(envelope: bytes, path: Path, directory: Path) -> Token:
+    """The token, if whoever signed it stands by it: by the key, the log and the revocation list in `directory`."""
+    payload = unseal(envelope, trusted_key(directory))
+    token, trust = parse_payload(payload), read_trust(directory)
+    if trust.log is None:
+        raise TokenError(f"{directory / LOG}: the log of the key beside it is gone", Code.LOG_GONE)
+    if refusal := withdrawn(token, token_digest(payload), trust.revocations, trust.log):
+        raise TokenError(f"{path}: {refusal.reason}", refusal.code)
+    return token
 
 
 def _image(blobs: Blobs, token: Token, data: bytes) -> dict[str, Any]:

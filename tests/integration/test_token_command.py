@@ -196,12 +196,12 @@ def test_bad_input_is_told_in_one_line(refused, schedcp, token, tmp_path):
     refused("--stage moon: not one of canary, host, fleet", "token", "check", token, "--stage", "moon")
     refused("--btf abc: no SHA-256", "token", "check", token, "--btf", "abc")
     refused("'nonsense' is no file, no nonce", "token", "revoke", "nonsense", "--reason", "x")
-    refused("a revocation needs a reason", "token", "revoke", "ab" * 16, "--reason", " ")
+    refused("a revocation needs a reason", "token", "revoke", token, "--reason", " ")
     for content in (b"", b"\xff", b"{}", b"[" * 100_000, b" " * (2 << 20)):
         (tmp_path / "x").write_bytes(content)
         for command in ("show", "check"):
             code, out, err = schedcp("token", command, tmp_path / "x")
-            assert code == 3 and out == "" and err.count("\n") == 1, err
+            assert code == 2 and out == "" and err.count("\n") == 1, err
             assert err.count(str(tmp_path / "x")) == 1, err
         code, _, err = schedcp("token", "revoke", tmp_path / "x", "--reason", "x")
         assert code == 2 and err.count(str(tmp_path / "x")) == 1, err
@@ -212,9 +212,15 @@ def test_revoke_by_file_nonce_and_object(refused, schedcp, token, data):
     nonce = parse_payload(payload(json.loads(token.read_text()))).nonce
     code, out, _ = schedcp("token", "revoke", token, "--reason", "p99 went up", "--json")
     assert code == 0 and contract(out) == {
-        "schema": "schedcp/token-revoke/1", "kind": "nonce", "value": nonce, "reason": "p99 went up", "version": 2
+        "schema": "schedcp/token-revoke/1", "kind": "nonce", "value": nonce, "reason": "p99 went up", "version": 2,
+        "already": False,
     }  # fmt: skip
     refused(Code.REVOKED, "token", "check", token, *THERE)
+    code, out, _ = schedcp("token", "show", token)
+    assert code == 3 and out.startswith("not to be trusted: the token was revoked: p99 went up")
+    assert contract(schedcp("token", "show", token, "--json")[1])["code"] == Code.REVOKED
+    code, out, _ = schedcp("token", "revoke", nonce, "--reason", "again")
+    assert code == 0 and "revoked already: nonce" in out and "the list is still version 2, with 1 on it" in out
     code, out, _ = schedcp("token", "revoke", sha("object"), "--reason", "F01")
     assert code == 0 and "the list is now version 3, with 2 on it" in out
     code, out, _ = schedcp("token", "log")
@@ -229,6 +235,21 @@ def test_revoke_by_file_nonce_and_object(refused, schedcp, token, data):
     (data / "keys" / REVOCATIONS).unlink()
     assert len(contract(schedcp("token", "restore", "--json")[1])["revoked"]) == 2
     refused(Code.REVOKED, "token", "check", token, *THERE)
+
+
+def test_a_nonce_that_no_token_has_is_bad_input_and_nothing_is_written(refused, data, token):
+    before = {path.name: path.read_bytes() for path in (data / "keys").iterdir()}
+    refused("the log has no token with it", "token", "revoke", "ab" * 16, "--reason", "x")
+    assert {path.name: path.read_bytes() for path in (data / "keys").iterdir()} == before
+
+
+def test_where_a_service_signs_it_is_the_one_that_is_asked(schedcp, data, token, monkeypatch, tmp_path):
+    monkeypatch.setenv("SCHEDCP_VERIFIER", str(tmp_path / "no.socket"))
+    before = {path.name: path.read_bytes() for path in (data / "keys").iterdir()}
+    for words in (("revoke", token, "--reason", "x"), ("restore",)):
+        code, out, err = schedcp("token", *words)
+        assert (code, out) == (4, "") and "the verifier service at" in err and err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (data / "keys").iterdir()} == before
 
 
 def test_a_log_that_was_cut_off_shows(refused, data, token):

@@ -64,6 +64,13 @@ class Here:
         assert status == (0 if told["holds"] else 3)
         return told
 
+    @property
+    def copy(self) -> Path:
+        """The log somewhere else, where nothing beside it knows how far it goes."""
+        copy = self.dir.parent / "copy.jsonl"
+        copy.write_bytes(self.file.read_bytes())
+        return copy
+
     def lines(self) -> list[bytes]:
         return self.file.read_bytes().splitlines(keepends=True)
 
@@ -87,11 +94,11 @@ def rewritten(lines: list[bytes], at: int) -> list[bytes]:
 
 
 def test_a_log_that_holds_says_how_far_it_goes_and_whether_a_cut_would_show(here: Here) -> None:
-    told = here.verify(here.file)
+    told = here.verify(here.copy)
     assert (told["holds"], told["entries"], told["first"], told["last"]) == (True, 6, 1, 6)
     assert told["sha256"] == here.log.head.sha256 and told["end_known"] is False
-    assert here.verify(here.dir)["end_known"] is True
-    assert here.verify(here.file, head=f"6:{here.log.head.sha256}")["end_known"] is True
+    assert here.verify(here.dir)["end_known"] is True and here.verify(here.file)["end_known"] is True
+    assert here.verify(here.copy, head=f"6:{here.log.head.sha256}")["end_known"] is True
     with here.file.open("ab") as file:
         file.write(b'{"half')
     assert here.verify(here.file)["unfinished"] is True
@@ -122,17 +129,18 @@ def test_a_log_cut_at_a_lines_end_holds_for_who_knows_of_no_more_and_is_cut_off_
     head = here.log.head
     here.keep("r-1")
     here.write(here.lines()[:4])
-    alone = here.verify(here.file)
+    alone = here.verify(here.copy)
     assert alone["holds"] and alone["end_known"] is False
-    for told in (here.verify(here.dir), here.verify(here.file, head=f"6:{head.sha256}"), here.verify(here.file, "web")):
+    known = here.verify(here.copy, head=f"6:{head.sha256}"), here.verify(here.copy, "web")
+    for told in (here.verify(here.dir), here.verify(here.file), *known):
         assert (told["fault"], told["line"]) == ("cut_off", 4)
 
 
 def test_a_log_written_anew_from_the_first_line_holds_alone_and_not_beside_the_lakes_copy(here: Here) -> None:
     here.keep("r-1")
     here.write(rewritten(here.lines(), 2))
-    assert here.verify(here.file)["holds"]
-    told = here.verify(here.file, "web")
+    assert here.verify(here.copy)["holds"] and here.verify(here.file)["fault"] == "replaced"
+    told = here.verify(here.copy, "web")
     assert (told["fault"], told["line"]) == ("replaced", 3) and "r-1" in told["reason"]
 
 
@@ -200,6 +208,29 @@ def test_words_that_are_none_are_bad_input(here: Here, head: str) -> None:
 
 
 def test_words_for_people_say_what_is_not_known(here: Here) -> None:
-    verify_command(here.file, "", "", here.settings, as_json=False)
+    verify_command(here.copy, "", "", here.settings, as_json=False)
     said = here.capsys.readouterr().out
     assert "holds: 6 entries" in said and "cut off its end would not show" in said
+
+
+def test_what_is_no_log_does_not_hold(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "large.jsonl").open("wb").truncate((16 << 20) + 1)
+    for name, words in (
+        ("none", "not one entry there"), ("empty.jsonl", "not one entry there"), ("large.jsonl", "larger than 16 MiB"),
+        ("/dev/zero", "no plain file"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            here.verify(tmp_path / name)
+    for place in (tmp_path / "none" / "audit.jsonl", tmp_path / "garbage"):
+        place.write_bytes(b"whatever this is")
+        assert here.verify(place)["fault"] == "edited"
+    assert here.verify(tmp_path / "none")["fault"] == "edited"
+
+
+def test_a_log_that_is_gone_from_beside_its_head_or_journal_is_cut_off(here: Here) -> None:
+    here.file.unlink()
+    assert here.verify(here.dir)["fault"] == "cut_off"
+    here.file.touch()
+    assert here.verify(here.file)["fault"] == "cut_off"

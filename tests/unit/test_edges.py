@@ -88,12 +88,11 @@ def test_a_host_s_state_begins_at_nothing_and_has_room_for_a_megabyte(
 
 
 def test_what_is_revoked_is_named_in_full(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    assert what_to_revoke("ab" * 16, settings) == ("nonce", "ab" * 16)
-    assert what_to_revoke("ab" * 32, settings) == ("object", "ab" * 32)
+    assert what_to_revoke("ab" * 16, tmp_path) == ("nonce", "ab" * 16)
+    assert what_to_revoke("ab" * 32, tmp_path) == ("object", "ab" * 32)
     for word in ("zz" * 16, "ab" * 15, "ab" * 17):
         with pytest.raises(InputError, match="is no file, no nonce"):
-            what_to_revoke(word, settings)
+            what_to_revoke(word, tmp_path)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, token: Any) -> list[Any]:

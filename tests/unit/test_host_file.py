@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane import doctor
+from control_plane import host as command
 from policy_lake.errors import InputError
 from policy_lake.host_file import FEATURES, HostFile, features_in, read_host_file, written
 from policy_lake.topology import HostCpus, Topology
@@ -24,6 +27,7 @@ from verifier_vm.machine.kernel import find_kernel
 
 BTF = b"\0" + b"\0".join(word.encode() for word, _ in FEATURES.values()) + b"\0"
 TYPES = hashlib.sha256(BTF).hexdigest()
+PYTHONS = re.compile(r"' object|attribute|argument|__init__|iterable|NoneType|hashable")
 HOST = HostFile("host-7", "7.3.4", TYPES, HostCpus(16, 2, 2), "cd" * 32, tuple(FEATURES))
 
 
@@ -55,18 +59,50 @@ def test_a_host_comes_out_of_its_file_as_it_went_in(host: Path) -> None:
     [{"v": 2}, {"btf_sha256": "x"}, {"btf_sha256": ""}, {"kernel_sha256": "AB" * 32}, {"audience": ""}, {"kernel": 7},
      {"audience": "a\nb"}, {"cpus": {"cpus": 0}}, {"cpus": {"cpus": True}}, {"cpus": {"cpus": 1 << 20}}, {"cpus": 4},
      {"features": ["magic"]}, {"features": [1]}, {"more": 1}, {"cpus": {"cpus": 4, "unequal": 1}},
-     {"machine": "x" * 400}],
+     {"machine": "x" * 400}, {"v": True}, {"v": 1.0}, {"machine": "aarch64"}, {"kernel": "../7.3.4"},
+     {"kernel": "7.3 4"}, {"kernel": "-7"}, {"cpus": {"cpus": 4, "llcs": 8}}, {"cpus": {"cpus": 4, "smt": 8}},
+     {"cpus": {"cpus": 2, "nodes": 3}}, {"cpus": {"cpus": 2, "llcs": 2, "smt": 2}}, {"cpus": {"cpus": 4, "cores": 2}},
+     {"features": 7}, {"features": [[]]},
+     {"cpus": {"llcs": 1}}, {"cpus": None}],
     ids=str,
 )  # fmt: skip
 def test_what_is_no_host_file_is_told_in_one_line(host: Path, changes: Any) -> None:
     host.write_text(json.dumps({**json.loads(written(HOST)), **changes}))
     with pytest.raises(InputError, match=f"^{host}: not a host file") as error:
         read_host_file(host)
-    assert "\n" not in str(error.value)
-    for text in ("", "[]", "{}", "7", "[" * 9999):
-        host.write_text(text)
-        with pytest.raises(InputError, match=f"^{host}: not a host file"):
-            read_host_file(host)
+    assert "\n" not in str(error.value) and not PYTHONS.search(str(error.value))
+
+
+@pytest.mark.parametrize("text", [
+    "", "[]", "{}", "7", "[" * 9999, written(HOST).replace('"v"', '"v": 1, "v"'),
+    written(HOST).replace('"smt"', '"smt": 1, "smt"'), written(HOST).replace('"v": 1', '"v": NaN'),
+    json.dumps({name: value for name, value in json.loads(written(HOST)).items() if name != "v"}),
+])  # fmt: skip
+def test_what_is_no_json_of_a_host_is_told_in_plain_words(host: Path, text: str) -> None:
+    host.write_text(text)
+    with pytest.raises(InputError, match=f"^{host}: not a host file") as error:
+        read_host_file(host)
+    assert not PYTHONS.search(str(error.value))
+
+
+@pytest.mark.parametrize("cpus", [HostCpus(3, 1, 2), HostCpus(7, 2, 2), HostCpus(2, 1, 2), HostCpus(4, 1, 1, 2)])
+def test_a_host_whose_cpus_are_uneven_is_one(host: Path, cpus: HostCpus) -> None:
+    host.write_text(written(replace(HOST, cpus=cpus)))
+    assert read_host_file(host).cpus == cpus
+
+
+@pytest.mark.parametrize("features", [(), ("sched_ext",)])
+@pytest.mark.parametrize("to_file", [True, False])
+def test_a_host_without_sched_ext_is_told_as_one(
+    features: tuple[str, ...], to_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    told = replace(HOST, features=features)
+    monkeypatch.setattr(command, "describe_host", lambda settings: told)
+    command.describe_command("", tmp_path / "h.json" if to_file else None, as_json=False)
+    shown = capsys.readouterr()
+    said = shown.out if to_file else shown.err
+    assert ("no sched_ext: no policy can be loaded there" in said) == (not features)
+    assert to_file or shown.out == written(told)
 
 
 def test_what_a_kernel_can_do_is_read_from_its_types() -> None:

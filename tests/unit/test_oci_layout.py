@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from object_cases import object_bytes
-from token_cases import issue
+from token_cases import issue, refusal, resigned, revoke
 
 from policy_lake import files
 from policy_lake.errors import InfraError, InputError
@@ -23,6 +23,7 @@ from tasks.rollout.carried import carried_words, object_in, token_files
 from tasks.tokens import export
 from tasks.tokens.export import export_token
 from verifier_vm.tokens import oci_layout as oci
+from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.errors import Code, TokenError
 
 OBJECT = object_bytes("vtime")
@@ -188,6 +189,37 @@ def test_a_full_disk_leaves_nothing_half(place: Place, tmp_path: Path, left: int
             assert oci.read_carried(to).tokens
             before = tree(place.dir)
     assert left > 3 or len(oci.read_carried(place.dir).tokens) == 1
+
+
+def test_what_was_revoked_or_is_not_in_the_log_is_carried_nowhere(place: Place) -> None:
+    token = place.token()
+    made = resigned(place.settings.key_dir, json.loads(token.read_text()), lambda said: None)
+    token.write_text(json.dumps(made))
+    place.export(token)
+    before = sorted(path.name for path in place.dir.rglob("*"))
+
+    def other(statement: Any) -> None:
+        statement["predicate"]["schedcp"]["nonce"] = "ab" * 16
+
+    (place.root / "other.dsse.json").write_text(json.dumps(resigned(place.settings.key_dir, made, other)))
+    with refusal(Code.NOT_LOGGED):
+        place.export(place.root / "other.dsse.json")
+    revoke(place.settings.key_dir, "object", SHA)
+    with refusal(Code.REVOKED):
+        place.export(token)
+    for name in (LOG, HEAD):
+        (place.settings.key_dir / name).unlink()
+    with refusal(Code.LOG_GONE):
+        place.export(token)
+    assert sorted(path.name for path in place.dir.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b" " * (2 << 20), None])
+def test_what_is_no_token_file_is_bad_input(place: Place, content: bytes | None) -> None:
+    if content is not None:
+        (place.root / "x").write_bytes(content)
+    with pytest.raises(InputError, match=str(place.root / "x")):
+        place.export(place.root / "x")
 
 
 def test_only_a_token_of_the_trusted_key_for_that_object_is_exported(place: Place, tmp_path: Path) -> None:

@@ -278,3 +278,29 @@ def test_a_host_is_told_of_log_and_revocations_before_it_is_asked_to_take_a_toke
     host.try_out(FULL, SHORT)
     asked = [one for one in agent.asked if one[0] not in ("feedback", "status")]
     assert asked[0] == ("trust", told) and asked[1][0] == "attach"
+
+
+def test_a_host_that_was_never_reached_is_not_told_as_one_with_a_policy():
+    agent = FakeAgent(said={"feedback": InfraError("host a: cannot be reached"), "detach": InfraError("gone")})
+    host = a_host(agent)
+    with pytest.raises(HostLostError):
+        host.try_out(FULL, SHORT)
+    host.take_back()
+    assert "detach" not in [request for request, _ in agent.asked]
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"), [("attach", "goes with its lease"), ("lease", "it stays there: on the host, touch")]
+)
+def test_what_may_be_there_is_told_with_what_becomes_of_it(lost, words):
+    agent = FakeAgent()
+    host = a_host(agent)
+    agent.said = {lost: InfraError("gone"), "detach": InfraError("gone")}
+    with pytest.raises(HostLostError):
+        host.keep(FULL)
+    with pytest.raises(HostLostError, match=words) as told:
+        host.take_back()
+    assert told.value.host == "a" and told.value.code == "silent"
+    agent.said = {}
+    host.take_back()
+    assert not agent.attached

@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
+from benchmarks.workloads import workload
+from control_plane import cli
+from control_plane.fleet_app import fleet_up
 from policy_lake.errors import InputError
 from policy_lake.rollout import Metric, Step
+from tasks.hosts.repeat import PREFIX
 from tasks.rollout.plan_file import read_plan
 
 GOOD = """
@@ -103,3 +111,22 @@ def test_a_later_step_is_on_no_fewer_hosts(tmp_path):
     )
     with pytest.raises(InputError, match="fewer hosts"):
         read_plan(path)
+
+
+def test_the_plan_of_the_documentation_is_for_a_fleet_as_it_comes(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "rollout.md").read_text()
+    (tmp_path / "plan.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    plan = read_plan(tmp_path / "plan.toml")
+    runs = inspect.signature(fleet_up).parameters["workload"].default
+    assert [metric.name for metric in plan.metrics] == [f"{PREFIX}{workload(runs).metric}"]
+    assert f" -w {runs} --tier full " in text
+
+
+@pytest.mark.parametrize(("command", "statuses"), [("rollout", "0123"), ("stop", "024")])
+def test_help_names_exit_statuses_and_how_a_host_elsewhere_is_reached(command, statuses, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["schedcp", command, "--help"])
+    cli.main()
+    said = capsys.readouterr().out
+    assert "SCHEDCP_CERTIFICATES" in said
+    told = said.partition("Exit status:")[2].partition("Options")[0].partition("Arguments")[0]
+    assert "".join(re.findall(r"\b[0-9]\b", told)) == statuses

@@ -19,7 +19,7 @@ def test_it_prints_the_list_as_it_is_signed(
 ) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     made = to_json(RevocationList(4, (Revoked("nonce", "ab" * 16, "it leaks", at), Revoked("object", "cd", "x", at))))
-    monkeypatch.setattr(token, "load_settings", lambda: SimpleNamespace(key_dir=None))
+    monkeypatch.setattr(token, "load_settings", lambda: SimpleNamespace(key_dir=None, verifier=None))
     monkeypatch.setattr(token, "request_restoration", lambda _: made)
     token.restore_command(as_json=True)
     assert json.loads(capsys.readouterr().out) == {"schema": "schedcp/token-restore/1", **made}

@@ -18,6 +18,7 @@ from policy_lake.model import Finding
 from tasks.tokens import issue
 from tasks.tokens.issue import Answer
 from tasks.tokens.work import Work
+from tasks.trial.kept import object_path
 from tasks.verify import Verified, VerifyOptions
 from verifier_vm.judge.case import parse_case
 from verifier_vm.tokens.errors import Code, KeyFileError, TokenError
@@ -128,6 +129,13 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
     assert ended == 3 and "token" not in text and text.splitlines()[-1] == HINT
     ended, text = verify(REVOKED, only=parse_case("W1", "x"))
     assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
+
+
+def test_the_object_that_a_token_is_for_is_told_beside_it(verify: Any, tmp_path: Path) -> None:
+    kept = object_path(contract(verify("/t.dsse.json", as_json=True)[1])["object_sha256"], spec(tmp_path).settings)
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert verify("/t.dsse.json")[1].splitlines()[-2:] == [f"object: {kept}", "token: /t.dsse.json"]
 
 
 def test_how_to_see_a_failure_again_is_told_where_a_guest_showed_it(verify: Any) -> None:

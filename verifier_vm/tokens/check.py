@@ -65,13 +65,17 @@ def check_token(
         _lab(token, public_key, allowed_lab)
         or _other_use(token, what)
         or _other_time(token, now)
-        or _revoked(token, revocations)
-        or _not_logged(token, token_digest(payload), log)
+        or withdrawn(token, token_digest(payload), revocations, log)
         or (_seen(token, revocations, host) or _other_log(log, head, host) if host else None)
     )
     if refusal:
         raise TokenError(refusal.reason, refusal.code)
     return token
+
+
+def withdrawn(token: Token, token_sha256: str, revocations: RevocationList, log: Log | None) -> Refusal | None:
+    """Why whoever signed the token does not stand by it: it was revoked, or, where there is a log, is not in it."""
+    return _revoked(token, revocations) or _not_logged(token, token_sha256, log)
 
 
 def _other_use(token: Token, what: Attachment) -> Refusal | None:
