@@ -134,6 +134,7 @@ def _show(spec: RolloutSpec, done: RolloutDone) -> None:
         out().print(f"{escape(step.step)} on {escape(', '.join(step.hosts))}: {escape(said)}", soft_wrap=True)
         for seen in step.judgement.readings if step.judgement else ():
             host = f" on {seen.host}" if seen.host else ""
-            out().print(f"    {escape(seen.metric + host)}: {reading_text(seen)} of the host's own (below 1: better)")
+            words = f"    {escape(seen.metric + host)}: {reading_text(seen)} of the host's own (below 1: better)"
+            out().print(words, soft_wrap=True)
     out().print(f"{escape(spec.policy)}: {escape(end_line(done))}", soft_wrap=True)
     out().print(f"every window: schedcp lake show {spec.id}", soft_wrap=True)
