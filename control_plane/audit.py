@@ -156,7 +156,10 @@ def _told(place: str, seen: Seen | None, copies: list[tuple[str, str, list[Line]
         for line in lines:
             before, digest = among.setdefault((host, line.seq), (rollout, line.sha256))
             if digest != line.sha256:
-                words = f"{rollout} and {before} in the lake kept two entries {line.seq} of {host}; one that was made anew under its name has a new log"
+                words = (
+                    f"{rollout} and {before} in the lake kept two entries {line.seq} of {host};"
+                    " one that was made anew under its name has a new log"
+                )
                 raise ChainError(words, Fault.REPLACED, line.seq)
     ids = tuple(dict.fromkeys(rollout for rollout, _, _ in copies))
     if seen is None:
