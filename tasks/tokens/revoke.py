@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from policy_lake.errors import InfraError, InputError
+from policy_lake.files import scratch
 from tasks.host.settings import Settings
 from tasks.tokens.check import what_to_revoke
 from verifier_vm.tokens.audit_log import HEAD, LOG, Entry, read_log
@@ -59,7 +59,7 @@ def _of_signer(settings: Settings) -> Iterator[Path]:
         yield settings.key_dir
         return
     told = request_of_service(settings.verifier, "trust", {})
-    with TemporaryDirectory() as copy:
+    with scratch("trust") as copy:
         try:
             for name in (PUBLIC, REVOCATIONS, HEAD, LOG):
                 Path(copy, name).write_bytes(base64.b64decode(told[name]))
