@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config(given.config)
         if given.do == "audit-verify":
             head = verify(config.state, Journal(config.state / "journal.jsonl").audit_head)
+            if not head.seq:
+                raise InputError(f"{config.state}: no audit log: no agent has begun one there, or it is gone")
             print(f"{config.state}: the audit log holds: {head.seq} entries, the last is {head.sha256}")
             return 0
         if given.do == "admit":

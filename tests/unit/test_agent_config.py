@@ -90,6 +90,8 @@ def test_it_starts_without_network_or_trust_says_what_it_is_in_and_ends_when_ask
 
 def test_audit_verify_says_whether_it_holds(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
+    process = start(tmp_path, "audit-verify")
+    assert "no audit log" in process.communicate()[1] and process.returncode == 2
     log = Audit(tmp_path / "state", least=Head())
     for _ in range(3):
         log.add("started")
