@@ -14,7 +14,6 @@ from tasks.hosts.reach import Address, UnreachableError, ask
 from tasks.hosts.records import DamagedError, read_host
 
 State = Literal["up", "booting", "silent", "stopped", "absent", "damaged"]
-ASK_S = 10.0
 LONGEST_WORD = 64
 
 
@@ -64,7 +63,7 @@ def host_status(directory: Path, certificates: Path) -> HostStatus:
 
 def _asked(here: HostStatus, address: Address) -> HostStatus:
     try:
-        answer = ask(address, "status", timeout_s=ASK_S)
+        answer = ask(address, "status")
     except UnreachableError as error:
         return replace(here, state="silent", message=str(error))
     if not answer.ok:

@@ -18,7 +18,7 @@ from policy_lake.errors import InfraError
 from policy_lake.rollout import Arm, Attached, HostCount, RolloutPlan, Step, Window
 from tasks.rollout.hosts import HostError, HostLostError, RefusedError, TakenBackError
 
-ATTACH_S, ASK_S = 60.0, 10.0
+ATTACH_S = 60.0
 LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
 # How far a token must let a policy go, by how many hosts the step that attaches it is on.
 STAGES: Mapping[HostCount, str] = {"one": "canary", "some": "host", "all": "fleet"}
@@ -45,7 +45,7 @@ class Answer(Protocol):
 class Channel(Protocol):
     """A way to an agent."""
 
-    def __call__(self, request: str, *, timeout_s: float = ASK_S, **fields: Any) -> Answer:
+    def __call__(self, request: str, *, timeout_s: float = ..., **fields: Any) -> Answer:
         """Ask it; InfraError where no answer comes."""
 
 
