@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.schbench import read_binary, result_of
 from benchmarks.workloads import Workload, arguments, job_files, program_of
 from bpf.build import compile_policy
-from bpf.library import policy
+from bpf.library import policies, policy
 from control_plane.bench.timed import DEADLINE_S, STEP_S, check_all
 from policy_lake.errors import SchedcpError
 from policy_lake.guest import GuestJob, GuestStep
@@ -31,7 +31,6 @@ from verifier_vm.machine.vm import run
 PRESET = "schbench"
 LIMIT = 0.15
 BASELINE = "EEVDF"  # the kernel's; the library has a policy `eevdf`
-POLICIES = ("fifo", "vtime", "rr", "percpu", "longslice", "shortest", "edf", "interactive")
 FIGURES = {"rps": "requests/s", "request_p99_us": "request p99, us", "wakeup_p99_us": "wake-up p99, us"}
 METRIC = "request_p99_us"  # the preset's, lower is better
 
@@ -108,7 +107,7 @@ def _asked(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--machine", default="host", help="as `schedcp score` takes it")
     parser.add_argument("--runs", type=int, default=3, help="of each policy, of each program")
     parser.add_argument("--work", default="runtime_ms=1000 spread=0", help="numbers of the preset; whole seconds")
-    parser.add_argument("--policies", nargs="*", default=POLICIES, help="of the library")
+    parser.add_argument("--policies", nargs="*", default=[one.id for one in policies()], help="of the library")
     return parser.parse_args(argv)
 
 
@@ -119,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with_binary = settings.model_copy(update={"schbench": asked.schbench})
         read_binary(asked.schbench)
+        for name in asked.policies:  # before the first run, not after an hour of them
+            policy(name)
         both = find_workload(PRESET, with_binary), find_workload(PRESET, settings)
         guest = prepare_guest(settings, shape_of(settings, both[1].cpus))
         print(*head(), sep="\n", flush=True)

@@ -46,6 +46,14 @@ def test_a_binary_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.Captur
     assert err.startswith(f"schbench_beside: {tmp_path}/schbench: not a 64-bit ELF file") and err.count("\n") == 1
 
 
+def test_a_policy_that_nobody_knows_is_said_before_a_guest_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("control_plane.bench.schbench_beside.read_binary", lambda path: b"")
+        patch.setattr("control_plane.bench.schbench_beside.run", lambda *job, **limits: pytest.fail("a guest was run"))
+        assert main(["--schbench", "schbench", "--policies", "fifo", "nope"]) == 2
+    assert "unknown policy 'nope'" in capsys.readouterr().err
+
+
 def test_every_preset_tells_the_model_the_machines_speed_and_the_original_nothing_of_it() -> None:
     presets = [preset for preset in map(workload, workload_ids()) if preset.family == "schbench"]
     for preset in presets:
