@@ -11,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# Neither counts: `error`, what was not tried and is on an error path, and `dead`, what constants never let run.
 END = -1  # instead of a line: where a function ends
-Fate = Literal["ran", "not tried", "error", "dead"]
+# Of these count the first two alone. `error`: not tried, and on an error path; `dead`: constants, or what the kernel
+# hands out, never let it run; `beyond`: not tried, and taken only on CPUs with higher numbers than a token is for.
+Fate = Literal["ran", "not tried", "error", "dead", "beyond"]
+COUNTED: tuple[Fate, ...] = ("ran", "not tried")
+UNTRIED: tuple[Fate, ...] = ("not tried", "beyond")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Coverage:
         """The ways that no guest took, and to which line each leads (0: not known)."""
         for branch in self.conditions:
             for fate, to in ((branch.jumped, branch.jumped_to), (branch.went_on, branch.went_on_to)):
-                if fate == "not tried":
+                if fate in UNTRIED:
                     yield branch, to
 
 
@@ -160,7 +163,7 @@ def counted(
 ) -> Coverage:
     """The coverage with its shares, which nobody else works out."""
     ran = sum(len(file.ran) for file in files)
-    fates = [fate for branch in conditions for fate in branch.fates if fate not in ("error", "dead")]
+    fates = [fate for branch in conditions for fate in branch.fates if fate in COUNTED]
     lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
     branches = Share(fates.count("ran") + len(programs) - len(never_ran), len(fates) + len(programs))
     return Coverage("", lines, branches, tuple(programs), tuple(never_ran), tuple(files), tuple(conditions))
