@@ -8,9 +8,12 @@ verifier_vm/coverage the others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import PurePosixPath
 from typing import Literal
 
+OUR_HEADERS = (("bpf", "include"), ("bpf", "primitives"))
 END = -1  # instead of a line: where a function ends
 # Of these count the first two alone. `error`: not tried, and on an error path; `dead`: constants, or what the kernel
 # hands out, never let it run; `beyond`: not tried, and taken only on CPUs with higher numbers than a token is for.
@@ -153,6 +156,27 @@ class Coverage:
             for fate, to in ((branch.jumped, branch.jumped_to), (branch.went_on, branch.went_on_to)):
                 if fate in UNTRIED:
                     yield branch, to
+
+
+def short_file(file: str) -> str:
+    """A file as a policy's own compiler call names it: without the directories of the machine that built an object."""
+    if not file.startswith("/"):
+        return file
+    parts = PurePosixPath(file).parts
+    ours = next((at for at, pair in enumerate(pairwise(parts)) if pair in OUR_HEADERS), None)
+    return parts[-1] if ours is None else "/".join(parts[ours:])
+
+
+def shortened(coverage: Coverage) -> Coverage:
+    """The coverage with such names; as it is where two files would have one."""
+    names = {file: short_file(file) for file in (*(one.file for one in coverage.files),
+                                                 *(one.file for one in coverage.conditions))}  # fmt: skip
+    if len(set(names.values())) < len(names):
+        return coverage
+    files = tuple(replace(one, file=names[one.file]) for one in coverage.files)
+    return replace(
+        coverage, files=files, conditions=tuple(replace(one, file=names[one.file]) for one in coverage.conditions)
+    )
 
 
 def counted(

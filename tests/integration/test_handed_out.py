@@ -75,6 +75,9 @@ NEVER = {
     "a timer on a CPU that is off line": {
         "helpers": TIMER, "init": "bpf_timer_set_callback((void *)box, timer);",
     },
+    "a function that dispatch alone calls": {
+        "helpers": "NOINLINE int f(u64 n) { if (!can_kick()) /* here */ total += n; return 0; }", "dispatch": "f(cpu);",
+    },
     "what was asked before in one callback": {"enqueue": AGAIN},
 }  # fmt: skip
 MAY_BE = {
@@ -110,6 +113,10 @@ MORE_THAN_A_KICK = {
     },
     "something done instead": {"enqueue": f"{INSERT} {IDLE} if (can_kick()) /* here */ scx_bpf_kick_cpu(c, 1); "
                                           "else total++;"},
+    "a kick instead": {"enqueue": f"{INSERT} {IDLE} if (!can_kick()) /* here */ scx_bpf_kick_cpu(c, 1);"},
+    "a kick of one that was kept": {
+        "dispatch": "s32 o = box[1];" + OTHERS % "if (online(c)) /* here */ scx_bpf_kick_cpu(o, 2);",
+    },
     "a kick of another CPU": {"dispatch": OTHERS % "if (online(c)) /* here */ scx_bpf_kick_cpu(c ^ 1, 2);"},
     "what comes of it": {"enqueue": "s32 c = -1; if (can_kick()) /* here */ c = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);"
                                     " box[2] = c;"},
