@@ -216,9 +216,8 @@ def verify_in_guest(
         )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
     tried = _most_cpus(in_guest, guest)
-    coverage = in_guest.coverage and shortened(
-        with_cpus(in_guest.coverage, checked.made.data, checked.arguments, tried)
-    )
+    known = in_guest.coverage and with_cpus(in_guest.coverage, checked.made.data, checked.arguments, tried)
+    coverage = known and shortened(known)
     return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=coverage)
 
 
