@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from control_plane.outcomes import outcome
-from policy_lake.coverage import END, Branch, Coverage, FileCoverage, Share
+from policy_lake.coverage import END, UNTRIED, Branch, Coverage, FileCoverage, Share
 from policy_lake.limits import CPUS
 
 MOST_NOT_TRIED = 12  # lines; --coverage shows all
 MOST_BYTES = 4 << 20
 RAN, NOT_TRIED, ERROR, NO_CODE = "+", "!", "e", " "
-LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, or dead by constants: not counted"
+LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, or proven never to run: not counted"
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -47,10 +47,11 @@ def _ways(coverage: Coverage, source: Path) -> Iterator[tuple[Branch, str]]:
     texts: dict[str, list[str]] = {}
     for branch in coverage.conditions:
         for fate, to, other in branch.ways:
-            if fate == "not tried":
+            if fate in UNTRIED:
                 if branch.file not in texts:
                     texts[branch.file] = _text_of(branch.file, source)
-                yield branch, _way(branch, to, outcome(texts[branch.file], branch.line, to, other))
+                way = _way(branch, to, outcome(texts[branch.file], branch.line, to, other), beyond=fate == "beyond")
+                yield branch, way
 
 
 def _text_of(file: str, source: Path) -> list[str]:
@@ -61,13 +62,18 @@ def _text_of(file: str, source: Path) -> list[str]:
     return source_lines(Path(__file__).parents[1] / file) if ours else []
 
 
-def _way(branch: Branch, to: int, holds: bool | None) -> str:
+def _way(branch: Branch, to: int, holds: bool | None, *, beyond: bool) -> str:
     way = "the loop" if branch.number < 0 else "to the end" if to == END else f"to line {to}" if to else "one way"
     if holds is not None and branch.number >= 0:
         way = f"where it {'holds' if holds else 'does not hold'}{f', {way}' if to else ''}"
+    hints = []
     if branch.cpus > CPUS.high:
-        return f"{way} (of {branch.cpus} CPUs, more than a guest can have)"
-    return f"{way} (try --topology cpus={branch.cpus})" if branch.cpus else way
+        hints.append(f"of {branch.cpus} CPUs, more than a guest can have")
+    elif branch.cpus:
+        hints.append(f"try --topology cpus={branch.cpus}")
+    if beyond:
+        hints.append("not counted: a token is for no host with so many CPUs")
+    return f"{way} ({'; '.join(hints)})" if hints else way
 
 
 def annotated(coverage: Coverage, source: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from control_plane.output import err, escape, escape_lines, out
 from policy_lake.model import Finding, Rejection, Stage, Verdict
 from tasks.verify import Verified
+from verifier_vm.answers import met_of
 from verifier_vm.verdict import LACKED, lacks, rejection_of
 
 NOT_SEEN = "not seen"  # of a question that a guest answered: nothing to do, and told in short
@@ -63,6 +64,7 @@ def _show_open(verdict: Verdict) -> None:
         hosts = " ".join(f"--require {need}" for need in lacked)
         out().print(f"  [cyan]note[/] not there: {words}; for hosts that need it: {hosts}", soft_wrap=True)
     findings = [finding for finding in findings if not lacks(finding, verdict.stages)]
+    met = met_of(verdict.stages)
     for level, word in (
         ("note", "[cyan]note[/]"),
         ("suspicion", "[yellow]suspicion[/]"),
@@ -70,7 +72,9 @@ def _show_open(verdict: Verdict) -> None:
     ):
         for finding in findings:
             if finding.level == level and finding.outcome != NOT_SEEN:
-                out().print(f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding)}", soft_wrap=True)
+                out().print(
+                    f"  {word} {_where(finding)}{escape(finding.reason)}{_answer(finding, met)}", soft_wrap=True
+                )
     if gone := [_short(finding) for finding in findings if finding.is_open and finding.outcome == NOT_SEEN]:
         out().print(f"  tried, not seen (more with --json): {escape(', '.join(dict.fromkeys(gone)))}", soft_wrap=True)
 
@@ -79,12 +83,23 @@ def _short(finding: Finding) -> str:
     return f"{finding.bug} at {finding.place}" if finding.place else finding.bug
 
 
-def _answer(finding: Finding) -> str:
+def _answer(finding: Finding, met: frozenset[str]) -> str:
     if not finding.is_open:
         return ""
-    situations = escape("; ".join(finding.situations) or "no situation is known that would show it")
-    answer = f"not tried ({situations})" if finding.outcome == "not tried" else finding.outcome
-    return f" - [bold]{answer}[/]"
+    return f" - [bold]{escape(_outcome(finding, met))}[/]"
+
+
+def _outcome(finding: Finding, met: frozenset[str]) -> str:
+    """What came of an open question, and in which of its situations."""
+    tried, missing = ("; ".join(one for one in finding.situations if (one in met) is way) for way in (True, False))
+    if finding.outcome == "partly tried":
+        rest = f"not tried ({missing})" if missing else "it may be what failed"
+        return f"tried, not seen ({tried}); {rest}"
+    if finding.outcome == "not tried" and tried:  # they never came by that line
+        return f"not tried: no guest took every way of that line ({tried}{'; not met: ' * bool(missing)}{missing})"
+    if finding.outcome == "not tried":
+        return f"not tried ({missing or 'no situation is known that would show it'})"
+    return finding.outcome
 
 
 def _show_rejection(rejection: Rejection) -> None:
@@ -92,15 +107,15 @@ def _show_rejection(rejection: Rejection) -> None:
     likely = "likely " if rejection.basis == "guess" else ""
     bug = f" ({likely}{escape(rejection.bug)})" if rejection.bug else ""
     console.print(f"[red]rejected[/] at {escape(rejection.stage)}{bug}: {escape(rejection.reason)}", soft_wrap=True)
-    if rejection.place:
+    if rejection.place and rejection.place not in rejection.reason:
         console.print(f"  where: {escape(rejection.place)}", soft_wrap=True)
     if rejection.advice:
         console.print(f"  what to change: {escape(rejection.advice)}", soft_wrap=True)
     # The kernel's own words are pages of registers and task states: --json has them.
-    shown = "\n".join(rejection.witness) or rejection.evidence.strip()
+    evidence = [line for line in rejection.evidence.splitlines() if not line or line not in rejection.reason]
+    shown = "\n".join(rejection.witness or evidence).strip("\n")
     if shown:
-        evidence = escape_lines(shown)
-        err().print(Panel(evidence, title=f"{escape(rejection.stage)}: evidence", title_align="left"))
+        err().print(Panel(escape_lines(shown), title=f"{escape(rejection.stage)}: evidence", title_align="left"))
 
 
 def _where(finding: Finding) -> str:

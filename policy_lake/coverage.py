@@ -8,12 +8,18 @@ verifier_vm/coverage the others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import PurePosixPath
 from typing import Literal
 
-# Neither counts: `error`, what was not tried and is on an error path, and `dead`, what constants never let run.
+OUR_HEADERS = (("bpf", "include"), ("bpf", "primitives"))
 END = -1  # instead of a line: where a function ends
-Fate = Literal["ran", "not tried", "error", "dead"]
+# Of these count the first two alone. `error`: not tried, and on an error path; `dead`: constants, or what the kernel
+# hands out, never let it run; `beyond`: not tried, and taken only on CPUs with higher numbers than a token is for.
+Fate = Literal["ran", "not tried", "error", "dead", "beyond"]
+COUNTED: tuple[Fate, ...] = ("ran", "not tried")
+UNTRIED: tuple[Fate, ...] = ("not tried", "beyond")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,29 @@ class Coverage:
         """The ways that no guest took, and to which line each leads (0: not known)."""
         for branch in self.conditions:
             for fate, to in ((branch.jumped, branch.jumped_to), (branch.went_on, branch.went_on_to)):
-                if fate == "not tried":
+                if fate in UNTRIED:
                     yield branch, to
+
+
+def short_file(file: str) -> str:
+    """A file as a policy's own compiler call names it: without the directories of the machine that built an object."""
+    if not file.startswith("/"):
+        return file
+    parts = PurePosixPath(file).parts
+    ours = next((at for at, pair in enumerate(pairwise(parts)) if pair in OUR_HEADERS), None)
+    return parts[-1] if ours is None else "/".join(parts[ours:])
+
+
+def shortened(coverage: Coverage) -> Coverage:
+    """The coverage with such names; as it is where two files would have one."""
+    names = {file: short_file(file) for file in (*(one.file for one in coverage.files),
+                                                 *(one.file for one in coverage.conditions))}  # fmt: skip
+    if len(set(names.values())) < len(names):
+        return coverage
+    files = tuple(replace(one, file=names[one.file]) for one in coverage.files)
+    return replace(
+        coverage, files=files, conditions=tuple(replace(one, file=names[one.file]) for one in coverage.conditions)
+    )
 
 
 def counted(
@@ -160,7 +187,7 @@ def counted(
 ) -> Coverage:
     """The coverage with its shares, which nobody else works out."""
     ran = sum(len(file.ran) for file in files)
-    fates = [fate for branch in conditions for fate in branch.fates if fate not in ("error", "dead")]
+    fates = [fate for branch in conditions for fate in branch.fates if fate in COUNTED]
     lines = Share(ran, ran + sum(len(file.not_tried) for file in files))
     branches = Share(fates.count("ran") + len(programs) - len(never_ran), len(fates) + len(programs))
     return Coverage("", lines, branches, tuple(programs), tuple(never_ran), tuple(files), tuple(conditions))

@@ -13,7 +13,9 @@ CPUS = "devices/system/cpu"
 
 
 def read_host_cpus(sys: Path = SYS) -> HostCpus:
-    """All CPUs that are there, off line or not: any of them may come. InfraError where the kernel does not say."""
+    """All CPUs that are there, off line or not: any of them may come. Where their numbers have gaps, as many as there
+    are numbers: policies ask for numbers. InfraError where the kernel does not say.
+    """
     try:
         present = numbers_of((sys / CPUS / "present").read_text())
         cores = _groups(sys, "topology/thread_siblings_list")
@@ -25,7 +27,9 @@ def read_host_cpus(sys: Path = SYS) -> HostCpus:
         raise InfraError(f"{sys / CPUS}: which CPUs this host has cannot be read: {error}") from error
     smt = max((len(numbers_of(core)) for core in cores), default=1)
     hybrid = bool(text_of(sys / "devices/cpu_atom/cpus")) and bool(text_of(sys / "devices/cpu_core/cpus"))
-    return HostCpus(len(present), len(caches) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1)
+    return HostCpus(
+        max(present, default=-1) + 1, len(caches) or 1, smt, len(nodes) or 1, unequal=hybrid or len(speeds) > 1
+    )
 
 
 def last_level(sys: Path, cpu: int) -> str:

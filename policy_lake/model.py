@@ -19,7 +19,7 @@ KnobValue = int | float | str | bool
 Clock = Literal["wall", "virtual"]
 Level = Literal["reject", "suspicion", "unknown", "note"]
 # Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
-Answer = Literal["", "proven", "witnessed", "not seen", "not tried"]
+Answer = Literal["", "proven", "witnessed", "not seen", "partly tried", "not tried"]
 Basis = Literal["", "evidence", "guess"]
 # How a plan came by its policy: as it won elsewhere, with other knob values, or put together from primitives.
 Pathway = Literal["", "reuse", "configure", "compose"]

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from policy_lake.coverage import shortened
 from policy_lake.doing import doing
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Event, Hello, Ran
@@ -192,9 +193,8 @@ def verify_in_guest(
     if options.only:
         in_guest = Alone(checked, settings, shape)(options.only)
         stages += [require(stage, bugs) for stage in in_guest.stages]
-        return verdict_of(
-            stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=in_guest.coverage
-        )
+        coverage = in_guest.coverage and shortened(in_guest.coverage)
+        return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=coverage)
     topologies = topologies_for(settings, options.tier)
     if options.tier == "full":
         in_guest = verify_full_tier(
@@ -215,9 +215,9 @@ def verify_in_guest(
             lambda case: on_stage(f"as others once failed: {case}"),
         )  # fmt: skip
     stages += [require(stage, bugs) for stage in in_guest.stages]
-    coverage = in_guest.coverage and with_cpus(
-        in_guest.coverage, checked.made.data, checked.arguments, _most_cpus(in_guest, guest)
-    )
+    tried = _most_cpus(in_guest, guest)
+    known = in_guest.coverage and with_cpus(in_guest.coverage, checked.made.data, checked.arguments, tried)
+    coverage = known and shortened(known)
     return verdict_of(stages, ops=in_guest.ops, data=checked.made.data, kernel=in_guest.kernel, coverage=coverage)
 
 

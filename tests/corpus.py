@@ -13,7 +13,7 @@ POLICIES = Path(__file__).parent / "policies"
 HEADER = re.compile(
     r"\A// (?P<how>fails|suspected|noted): (?P<stage>[a-z]+): (?P<reason>.+)\n"
     r"(?:// bug: (?P<bug>F\d\d)(?:, seen as (?P<seen>F\d\d(?: or F\d\d)*))?(?:, with --require (?P<need>[a-z-]+))?\n)?"
-    r"(?:// ends: (?P<ends>witnessed|not seen|not tried|note): (?P<why>.+)\n)?"
+    r"(?:// ends: (?P<ends>witnessed|not seen|partly tried|not tried|note): (?P<why>.+)\n)?"
     r"(?:// or: (?P<or_stage>[a-z]+): (?P<or_reason>.+)\n)?"
     r"(?:// either: (?P<either>.+)\n)?"
     # REUSE-IgnoreStart

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open questions of the static stages, and what became of them: proven, witnessed, not seen, not tried."""
+"""Open questions of the static stages, and their outcomes: proven, witnessed, not seen, partly tried, not tried."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def answered(stages: Sequence[Stage], coverage: Coverage | None = None) -> list[
     """The stages with each open finding's situations and outcome; a guest's stall named after the one suspicion that it
     fits. Doing it again with further stages is as good as doing it once.
 
-    What the situations did not show was not tried all the same where they never executed the code in question, which
-    `coverage` tells.
+    Partly tried is what some of its situations did not show, or what may be behind a failure that was seen. What the
+    situations did not show was not tried all the same where they never executed the code in question, which `coverage`
+    tells.
     """
     unreached = _unreached(coverage)
     stages = [_explained(stage, _suspected(stages)) if stage.name in IN_A_GUEST else stage for stage in stages]
-    met = {situation for stage in stages for situation in stage.situations}
+    met = met_of(stages)
     return [
         replace(stage, findings=tuple(_answer(one, stages[index + 1 :], met, unreached) for one in stage.findings))
         for index, stage in enumerate(stages)
@@ -37,11 +38,16 @@ def answered(stages: Sequence[Stage], coverage: Coverage | None = None) -> list[
 def not_tried(stages: Sequence[Stage]) -> tuple[str, ...]:
     """Of the open questions that no guest's situation answered: `BUG: situation, situation`, each once."""
     missing: dict[str, set[str]] = {}
-    met = {situation for stage in stages for situation in stage.situations}
+    met = met_of(stages)
     for finding in (finding for stage in stages for finding in stage.findings):
-        if finding.is_open and finding.outcome in ("", "not tried"):
+        if finding.is_open and finding.outcome in ("", "partly tried", "not tried"):
             missing.setdefault(finding.bug, set()).update(set(finding.situations) - met)
     return tuple(f"{bug}: {', '.join(in_order(missing[bug])) or NO_WAY}" for bug in sorted(missing))
+
+
+def met_of(stages: Sequence[Stage]) -> frozenset[str]:
+    """The situations that some guest of a verdict met."""
+    return frozenset(situation for stage in stages for situation in stage.situations)
 
 
 def _unreached(coverage: Coverage | None) -> frozenset[str]:
@@ -52,7 +58,7 @@ def _unreached(coverage: Coverage | None) -> frozenset[str]:
     return frozenset(lines | {f"{branch.file}:{branch.line}" for branch, _ in coverage.not_tried()})
 
 
-def _answer(finding: Finding, later: Sequence[Stage], met: set[str], unreached: frozenset[str]) -> Finding:
+def _answer(finding: Finding, later: Sequence[Stage], met: frozenset[str], unreached: frozenset[str]) -> Finding:
     if not finding.is_open:
         return finding
     situations = finding.situations or SHOWS.get(finding.bug, ())
@@ -62,8 +68,9 @@ def _answer(finding: Finding, later: Sequence[Stage], met: set[str], unreached: 
         outcome = "witnessed"
     elif same:
         outcome = "proven"
-    elif situations and met.issuperset(situations) and finding.place not in unreached and not _may_be(finding, later):
-        outcome = "not seen"
+    elif met.intersection(situations) and finding.place not in unreached:
+        all_met = met.issuperset(situations) and not _may_be(finding, later)
+        outcome = "not seen" if all_met else "partly tried"
     return replace(finding, situations=tuple(map(str, situations)), outcome=outcome)
 
 

@@ -51,9 +51,10 @@ class Given:
             check_one(self.values, data)
             return words_for(self.policy, self.values, data, kernel)
 
+        of_source = {knob.name for knob in self.policy.knobs}
         checked = check_parts(
             self.parts, kernel, words_of=words_of, include_dirs=self.include_dirs, check_all=check_all,
-            on_stage=on_stage,
+            words_first=not of_source.issuperset(self.values), on_stage=on_stage,
         )  # fmt: skip
         for finding in (finding for stage in checked.stages for finding in stage.findings):
             if finding.code == Code.NO_HEADER:

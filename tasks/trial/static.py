@@ -13,6 +13,7 @@ from typing import TypedDict
 from bpf.build import PolicyObject, compile_policy, front_end_flags, front_end_launcher
 from bpf.link import link_objects
 from policy_lake.codes import Code
+from policy_lake.coverage import short_file
 from policy_lake.errors import SETUP, BuildError, InfraError
 from policy_lake.model import Finding, Stage
 from tasks.trial.parts import Part
@@ -96,21 +97,33 @@ def check_parts(
     words_of: Callable[[bytes], Sequence[str]] = lambda _: (),
     include_dirs: Sequence[Path] = (),
     check_all: bool = False,
+    words_first: bool = False,
     on_stage: OnStage = lambda _: None,
 ) -> Checked:
     """Lint the C, compile and link it, analyse the object, up to the first stage that rejects (`check_all`: all).
 
     `words_of` gives the loader's `NAME=VALUE` words for the object, since a constant's value decides what the object
-    does. InfraError when the compiler or the parser is not there, or the kernel's configuration that it asks for.
+    does; with `words_first` it is compiled first, so that words which it refuses are refused at once. InfraError when
+    the compiler or the parser is not there, or the kernel's configuration that it asks for.
     """
+    built: tuple[Stage, PolicyObject | None] | None = None
+    if words_first:
+        on_stage("build")
+        built = _build(parts, kernel, include_dirs)
+        if built[1] is not None:
+            words_of(built[1].data)
     on_stage("source")
     stages = [_source_stage(parts, kernel, include_dirs)]
     if not stages[-1].ok and not check_all:
         return Checked(tuple(stages), None)
-    on_stage("build")
-    made = _build(parts, stages, kernel, include_dirs)
-    if made is None:
-        return Checked(tuple(stages), None)
+    if built is None:
+        on_stage("build")
+        built = _build(parts, kernel, include_dirs)
+    build, made = built
+    stages.append(build)
+    if made is None:  # the compiler says why, and the parser need not
+        said = tuple(one for one in stages[0].findings if (one.bug, one.level) != ("compiler", "note"))
+        return Checked((replace(stages[0], findings=said), build), None)
     on_stage("object")
     arguments = tuple(words_of(made.data))
     values = kernel_values(kernel)
@@ -161,12 +174,12 @@ def _as_the_user_names_it(stage: Stage) -> Stage:
 
 
 def _plain(place: str) -> str:
-    return place.removeprefix("source/")
+    return short_file(place.removeprefix("source/"))
 
 
 def _build(
-    parts: Sequence[Part], stages: list[Stage], kernel: Kernel, include_dirs: Sequence[Path]
-) -> PolicyObject | None:
+    parts: Sequence[Part], kernel: Kernel, include_dirs: Sequence[Path]
+) -> tuple[Stage, PolicyObject | None]:  # fmt: skip
     """Compile and link into a stage `build`, which rejects what the compiler or the linker refuses."""
     started, objects, confined, name = time.monotonic(), list[tuple[str, bytes]](), True, ""
     try:
@@ -181,13 +194,11 @@ def _build(
         data = link_objects(objects) if len(objects) > 1 else objects[0][1]
     except BuildError as error:
         refused = _refused(error, _place(error.diagnostics, name))
-        stages.append(stage_of("build", time.monotonic() - started, [refused], error.diagnostics))
-        return None
+        return stage_of("build", time.monotonic() - started, [refused], error.diagnostics), None
     seconds = time.monotonic() - started
     notes = [] if confined else [UNCONFINED]
     notes += [Finding("build", "note", NOT_BUILT, part.name) for part in parts if part.data]
-    stages.append(stage_of("build", seconds, notes))
-    return PolicyObject(data, hashlib.sha256(data).hexdigest(), seconds, confined)
+    return stage_of("build", seconds, notes), PolicyObject(data, hashlib.sha256(data).hexdigest(), seconds, confined)
 
 
 def _refused(error: BuildError, place: str) -> Finding:
@@ -196,7 +207,7 @@ def _refused(error: BuildError, place: str) -> Finding:
             f"Give the directory that <{error.missing}> is found from with -I, or put the header beside the source."
         )
         return Finding("compiler", "reject", str(error), place, advice, Code.NO_HEADER)
-    return Finding("compiler", "reject", str(error), place, "see the compiler's words")
+    return Finding("compiler", "reject", str(error), place)
 
 
 def _place(diagnostics: str, name: str) -> str:

@@ -1,6 +1,6 @@
 // suspected: source: computed from numbers alone
 // bug: F12
-// ends: not tried: the kernel ignores such a proposal; the full tier counts them, on more than two CPUs
+// ends: partly tried: the kernel ignores such a proposal; the full tier counts them, on more than two CPUs
 // SPDX-License-Identifier: GPL-2.0-only
 /* Spreads wake-ups over the CPUs in turn, also over those where the task may not run. */
 #include "sx/sx.h"

@@ -36,8 +36,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 program=SimpleNamespace(maps=maps), flag=lambda bit: bool(bits & bit), inserts=(),
                 has=lambda *_: False,
                 ops=SimpleNamespace(callbacks={"enqueue"}),
-                record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}, incomplete={},
-                                       tests={}),
+                place=lambda entry, line, pc: f"mine.bpf.c:{line}",
+                record=SimpleNamespace(cpu_limits=dict.fromkeys(compared, ("dispatch", 7, 0)), cpu_tests={},
+                                       conditions={}, names={}, incomplete={}, tests={}),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)
@@ -78,9 +79,19 @@ def test_of_the_cpus_that_constants_speak_of_there_are_more(
     beyond = aimed_parts(b"", "short")[1:]
     assert [part.topology for part in beyond] == ([Topology(cpus)] if cpus else [])
     for part in beyond:
-        assert part.name == f"{cpus} CPUs" and part.reloads == 0 and not part.counts and part.asked_for
+        assert (
+            part.name.startswith(f"{cpus} CPUs, for the ") and part.reloads == 0 and not part.counts and part.asked_for
+        )
         assert [(one.workloads, one.args) for one in part.exercises] == [("W1", ()), ("W25", ("herd=60",)), ("W5", ())]
         assert part.exercises[-1].seconds > 2.0, "what looks nowhere for so long is a stall"
+
+
+def test_who_asked_for_a_large_guest_is_named(given: Given) -> None:
+    given((ARRAY, 16))
+    assert aimed_parts(b"", "short")[1].name == "18 CPUs, for the 16 places of the array 'm0'"
+    given((ARRAY, 4), compared=(3, 9))
+    said = "18 CPUs, for the 9 that a CPU's number is compared with at mine.bpf.c:7"
+    assert aimed_parts(b"", "short")[1].name == said
 
 
 def test_a_count_that_the_tier_has_a_guest_for_is_not_tried_again(given: Given) -> None:

@@ -61,7 +61,10 @@ def test_that_a_cpu_idles_is_not_what_any_stall_shows():
 
 def test_every_situation_that_would_show_it_must_have_been_met():
     some, most = replace(F14, situations=("a", "b")), survive(met=["a"])
-    assert outcome(some, most).outcome == "not tried" and outcome(some, survive(met=["a", "b"])).outcome == "not seen"
+    assert outcome(some, survive(met=["c"])).outcome == "not tried"
+    assert (
+        outcome(some, most).outcome == "partly tried" and outcome(some, survive(met=["a", "b"])).outcome == "not seen"
+    )
     assert not_tried(answered([stage_of("source", 0.1, [some]), most])) == ("F14: b",)
     unheard_of = Finding("F99", "unknown", "who knows")
     assert not_tried(answered([stage_of("source", 0.1, [unheard_of])])) == (

@@ -20,7 +20,7 @@ import pytest
 
 from control_plane.coverage import annotated, coverage_line, not_tried
 from control_plane.coverage_page import coverage_page
-from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage, Share, counted, shortfall
+from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage, Share, counted, shortened, shortfall
 from policy_lake.errors import InfraError
 from policy_lake.events import LaidOut
 from policy_lake.model import from_json, to_json
@@ -306,3 +306,14 @@ def test_copies_of_such_a_function_are_tried_where_one_is(monkeypatch):
     known.passed_on = {(opening.file, opening.line, opening.column): "on_tick"}
     (branch,) = measured(programs=programs).conditions
     assert (branch.program, branch.went_on) == ("on_tick", "ran")
+
+
+def test_an_object_built_elsewhere_tells_no_directories_of_that_machine():
+    files = ("/home/me/mine.bpf.c", "/src/schedcp/bpf/include/sx/cpu.h", "/usr/include/a.h", "near.h")
+    branch = Branch("f", files[0], 1, 2, 0, "ran", "not tried")
+    coverage = counted(["f"], [FileCoverage(file, (1,)) for file in files], [branch])
+    short = shortened(coverage)
+    assert [one.file for one in short.files] == ["mine.bpf.c", "bpf/include/sx/cpu.h", "a.h", "near.h"]
+    assert short.conditions[0].file == "mine.bpf.c" and short.branches == coverage.branches
+    two = counted([], [FileCoverage("/a/x.h", (1,)), FileCoverage("/b/x.h", (2,))], [])
+    assert shortened(two) == two, "which is which would be lost"

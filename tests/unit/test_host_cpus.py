@@ -44,6 +44,10 @@ def test_a_cpu_that_is_off_line_counts(tmp_path: Path) -> None:
     assert read_host_cpus(sysfs(tmp_path, ["0", "1"], ["0-1", "0-1"], present="0-3")).cpus == 4
 
 
+def test_gaps_between_numbers_count_since_policies_ask_for_numbers(tmp_path: Path) -> None:
+    assert read_host_cpus(sysfs(tmp_path, ["0", "1"], ["0-1", "0-1"], present="0-1,64")).cpus == 65
+
+
 def test_cpus_of_unequal_speed_by_either_sign(tmp_path: Path) -> None:
     hybrid = {"devices__cpu_atom__cpus": "1", "devices__cpu_core__cpus": "0"}
     assert read_host_cpus(sysfs(tmp_path / "a", ["0", "1"], ["0-1"] * 2, **hybrid)).unequal

@@ -58,6 +58,7 @@ def test_what_was_tried_and_not_seen_is_one_line_at_the_end(capsys: pytest.Captu
         Finding("F14", "suspicion", "credit without limit", "mine.bpf.c:9", situations=("a",)),
         Finding("F02", "unknown", "ids computed at run time", "mine.bpf.c:5", situations=("b",)),
         Finding("F14", "suspicion", "credit without limit", "mine.bpf.c:9", situations=("a",)),
+        Finding("F13", "unknown", "who looks", "mine.bpf.c:6", situations=("a", "b", "c")),
     ]
     witnessed = Finding("F10", "suspicion", "any CPU", "mine.bpf.c:3")
     seen = Finding("F10", "reject", "a wrong CPU", "W5", code=Code.WRONG_CPU)
@@ -67,6 +68,7 @@ def test_what_was_tried_and_not_seen_is_one_line_at_the_end(capsys: pytest.Captu
     assert told == [
         "  suspicion F10 at mine.bpf.c:3: any CPU - witnessed",
         "  open F02 at mine.bpf.c:5: ids computed at run time - not tried (b)",
+        "  open F13 at mine.bpf.c:6: who looks - tried, not seen (a); not tried (b; c)",
         "  tried, not seen (more with --json): F21 at mine.bpf.c:7, F14 at mine.bpf.c:9",
     ]
 

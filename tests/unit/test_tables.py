@@ -175,7 +175,7 @@ def test_an_object_without_code_has_no_policy() -> None:
     assert "it defines no policy" in analyse_object(bytes(nothing)).findings[0].reason
 
 
-@pytest.mark.parametrize(("basis", "outcome"), [("guess", "not tried"), ("evidence", "not seen")])
+@pytest.mark.parametrize(("basis", "outcome"), [("guess", "partly tried"), ("evidence", "not seen")])
 def test_beside_a_guessed_stall_nothing_is_tried_and_not_seen(basis: Basis, outcome: str) -> None:
     asked = Finding("F03", "unknown", "ids at run time", "x.bpf.c:9", situations=(Situation.HOGS,))
     stall = Finding("F13", "reject", "stall", "W5", code=Code.STALL, basis=basis)

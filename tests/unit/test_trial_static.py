@@ -14,7 +14,7 @@ from trial_cases import BATCH, POLICY, guest_in, spec, use_guest
 
 from benchmarks.scoring import BASELINE
 from bpf.build import PolicyObject
-from policy_lake.errors import BuildError, InfraError
+from policy_lake.errors import BuildError, InfraError, InputError
 from policy_lake.model import Finding
 from policy_lake.topology import Topology
 from tasks.host.guest import Shape
@@ -136,6 +136,26 @@ def test_what_the_compiler_refuses_is_told_with_its_first_place(check: Any, diag
     (finding,) = checked.stages[-1].findings
     assert (finding.bug, finding.level, finding.place) == ("compiler", "reject", place)
     assert 0 <= checked.stages[-1].seconds < 60 and checked.stages[-1].evidence == diagnostics
+
+
+def test_what_does_not_compile_is_told_by_the_compiler_alone(check: Any) -> None:
+    said = Finding("compiler", "note", "it does not compile: line 3", "mine.bpf.c")
+    other = Finding("F20", "note", "no exit record", "mine.bpf.c")
+    checked, _, _ = check(lint=[said, other], made=BuildError("it does not compile", "mine.bpf.c:3:5: error: x"))
+    assert checked.stages[0].findings == (other,) and [stage.name for stage in checked.stages] == ["source", "build"]
+
+
+def test_words_that_the_object_decides_are_asked_for_before_the_source_is_looked_at(monkeypatch: Any) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(static, "_build", lambda *_: (stage_of("build", 0.1), MADE))
+    monkeypatch.setattr(static, "_source_stage", lambda *_: begun.append("looked at") or stage_of("source", 0.1))
+
+    def refuse(data: bytes) -> tuple[str, ...]:
+        raise InputError("no variable")
+
+    with pytest.raises(InputError):
+        static.check_parts((), Any, words_of=refuse, words_first=True, on_stage=begun.append)  # type: ignore[arg-type]
+    assert begun == ["build"]
 
 
 def test_a_compiler_that_is_not_confined_is_noted(check: Any) -> None:

@@ -12,19 +12,20 @@ bounds for the BPF verifier's sake is none.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policy_lake.knobs import OPS_USE, values_of
-from verifier_vm.coverage.error_paths import JUMPED, WENT_ON, called, doomed, is_null_check, null_way, nulls
-from verifier_vm.coverage.failed_calls import FailedCalls
+from verifier_vm.coverage.error_paths import JUMPED, WENT_ON, Graph, called, doomed, is_null_check, null_way, nulls
+from verifier_vm.coverage.failed_calls import FailedCalls, returns_number
 from verifier_vm.object import limits
 from verifier_vm.object.btfext import LINE_BYTES, read_tables, records
-from verifier_vm.object.decided import ways_left
+from verifier_vm.object.decided import Decided, ways_left
 from verifier_vm.object.decode import BY_REGISTER, CALL, JMP, Instruction
 from verifier_vm.object.filled import KernelValues, fill
-from verifier_vm.object.flow import successors
-from verifier_vm.object.ops import apply_arguments, read_ops
+from verifier_vm.object.flow import Flow, read_flow, successors
+from verifier_vm.object.kicks import leaves_out_a_kick
+from verifier_vm.object.ops import Ops, apply_arguments, read_ops
 from verifier_vm.object.program import Function, Program, read_program
 
 Place = tuple[str, int, int]  # file, line, column
@@ -41,7 +42,8 @@ _REGISTERS = (0, 7, 6, 2, 1, 8, 3, 13, 14, 15, 5)
 class Conditions:
     """An object's conditional jumps; `error` are the ways (0: jumped, 1: went on) that are error paths.
 
-    `dead` are the ways that constants close. `bounds` are loops' comparisons with their bounds, `loop_ends` those by
+    `dead` are the ways that constants close, and what the kernel hands out; `dead_in` the same by function, where one
+    source line may be compiled into several. `bounds` are loops' comparisons with their bounds, `loop_ends` those by
     which they end, with that way. `callbacks` are the functions of the callbacks that count; `failing` what is known of
     functions by their first pc. `passed_on` are the names of functions that are given to the kernel to be called, as a
     timer's is, by their first place.
@@ -51,39 +53,42 @@ class Conditions:
     by_place: dict[Place, set[Condition]] = field(default_factory=dict)
     error: dict[Condition, set[int]] = field(default_factory=dict)
     dead: dict[Condition, set[int]] = field(default_factory=dict)
+    dead_in: dict[str, dict[Condition, set[int]]] = field(default_factory=dict)
     bounds: set[Condition] = field(default_factory=set)
     loop_ends: dict[Condition, int] = field(default_factory=dict)
     callbacks: frozenset[str] = frozenset()
     failing: dict[int, bool] = field(default_factory=dict)
     passed_on: dict[Place, str] = field(default_factory=dict)
 
+    def closed_in(self, function: str) -> dict[Condition, set[int]]:
+        """The ways that are dead in a function, or, where its name is not known, in all."""
+        own = self.dead_in.get(function, {})
+        return {one: self.dead.get(one, set()) | own.get(one, set()) for one in {*self.dead, *own}}
+
 
 def read_conditions(data: bytes, arguments: Sequence[str] = ()) -> Conditions:
     """The conditional jumps of an object with its loader's words; ObjectError when it is none, or has not what they
     set.
     """
-    program = read_program(data)
-    ops = read_ops(program, values_of(arguments).get(OPS_USE, ""))
-    fill(program, KernelValues())
-    apply_arguments(program, ops, arguments)
-    left, places = ways_left(program), _places(program)
+    program, ops = _loaded(data, arguments)
+    left, places = ways_left(program, callbacks_of(ops)), _places(program)
     found = Conditions()
     found.callbacks = frozenset(
         program.functions[pc].name for member, pc in ops.callbacks.items() if member not in LEFT_OUT
     )
     found.passed_on = _passed_on(program, places)
-    loops, failed = _loops(program, places), FailedCalls(program)
+    loops, failed, flow = _loops(program, places), FailedCalls(program), read_flow(program)
     done: set[int] = set()
     for function in sorted(program.functions.values(), key=lambda f: (f.start, -f.end)):
         if function.start not in done:
             done.update(range(function.start, function.end))
-            _read_function(program, function, places, loops, left, failed, found)
+            _read_function(program, function, places, loops, left, failed, flow, found)
     return found
 
 
 def _read_function(
     program: Program, function: Function, places: dict[int, Place], loops: set[Place],
-    left: Mapping[int, frozenset[int]], failed: FailedCalls, found: Conditions,
+    left: Decided, failed: FailedCalls, flow: Flow, found: Conditions,
 ) -> None:  # fmt: skip
     graph = {pc: successors(pc, i) for pc in range(function.start, function.end) if (i := program.code[pc])}
     ending, null_ways = doomed(program, graph), nulls(program, graph, found.failing)
@@ -98,17 +103,58 @@ def _read_function(
         on, to = graph[pc]
         ways = {way for way, pc_after in ((WENT_ON, on), (JUMPED, to)) if pc_after in ending}
         ways |= {by_pc[pc] for by_pc in (null_ways, failed_ways) if pc in by_pc}
+        ways |= _without_a_kick(program, function, graph, flow, left, pc)
         # One source line is compiled in several places, and what is an error path in one must be so in each.
         ways &= found.error.get(condition, ways)
         found.error[condition] = ways
-        closed = {JUMPED, WENT_ON} - left.get(pc, frozenset())
-        found.dead[condition] = found.dead.get(condition, closed) & closed
+        closed = {JUMPED, WENT_ON} - left.ways.get(pc, frozenset())
+        for dead in (found.dead, found.dead_in.setdefault(function.name, {})):
+            dead[condition] = dead.get(condition, closed) & closed
         found.known.add(condition)
         found.by_place.setdefault(place, set()).add(condition)
         if place in loops and is_null_check(instruction):
             found.loop_ends[condition] = null_way(instruction)
         elif place in loops:
             found.bounds.add(condition)
+
+
+def ways_beyond(data: bytes, arguments: Sequence[str], cpus: int) -> dict[Place, set[int]]:
+    """By place, the ways that no jump there takes on a machine whose CPUs have numbers below `cpus`; ObjectError as
+    read_conditions.
+    """
+    program, ops = _loaded(data, arguments)
+    left = ways_left(program, callbacks_of(ops), cpus)
+    found: dict[Place, set[int]] = {}
+    for pc, place in enumerate(place_by_pc(program)):
+        instruction = program.code[pc]
+        if instruction is not None and len(successors(pc, instruction)) == 2:
+            closed = {JUMPED, WENT_ON} - left.ways.get(pc, frozenset())
+            found[place] = found.get(place, closed) & closed
+    return found
+
+
+def _loaded(data: bytes, arguments: Sequence[str]) -> tuple[Program, Ops]:
+    program = read_program(data)
+    ops = read_ops(program, values_of(arguments).get(OPS_USE, ""))
+    fill(program, KernelValues())
+    apply_arguments(program, ops, arguments)
+    return program, ops
+
+
+def callbacks_of(ops: Ops) -> dict[str, int]:
+    """First pcs of the functions by callback; none of a policy whose CPUs have other numbers than the kernel's."""
+    return {} if ops.by_cid else ops.callbacks
+
+
+def _without_a_kick(
+    program: Program, function: Function, graph: Graph, flow: Flow, left: Decided, pc: int
+) -> set[int]:  # fmt: skip
+    if pc not in left.asks:
+        return set()
+    off_line, own = left.asks[pc]
+    returns = returns_number(program, function.name)
+    harmless = leaves_out_a_kick(program, graph, flow, pc, off_line, own=own, returns=returns)
+    return {off_line} if harmless else set()
 
 
 def comparison(instruction: Instruction) -> bytes:

@@ -56,7 +56,7 @@ class FailedCalls:
 
         `null_ways` are those on which a pointer is null by failure.
         """
-        if not graph or not _returns_number(self.program, name):
+        if not graph or not returns_number(self.program, name):
             return {}
         found = {}
         for pc, (state, _) in self._states(graph, min(graph), {}, null_ways).items():
@@ -158,7 +158,7 @@ class FailedCalls:
         if first not in self.known:
             self.known[first] = False  # while it is not known: a function that calls itself
             function = next((f for f in self.program.functions.values() if f.start == first), None)
-            if function is not None and _returns_number(self.program, function.name):
+            if function is not None and returns_number(self.program, function.name):
                 graph = {pc: successors(pc, i) for pc in range(first, function.end) if (i := self.program.code[pc])}
                 self.known[first] = self._all_fail_or_0(graph, first)
         return self.known[first]
@@ -176,8 +176,8 @@ class FailedCalls:
         return ends > 0 and may_fail
 
 
-def _returns_number(program: Program, name: str) -> bool:
-    """What is left in the register by a function that returns nothing says nothing."""
+def returns_number(program: Program, name: str) -> bool:
+    """Whether a function returns something: what one that does not leaves in the register says nothing."""
     prototypes = [
         program.btf.get(type_.value) for type_ in program.btf.types if (type_.kind, type_.name) == (FUNC, name)
     ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from policy_lake.coverage import Branch, Coverage, Fate, FileCoverage, counted
 
 BranchKey = tuple[str, int, int, str, int]
-_RANK: dict[Fate, int] = {"dead": 0, "error": 1, "not tried": 2, "ran": 3}
+_RANK: dict[Fate, int] = {"dead": 0, "error": 1, "beyond": 2, "not tried": 3, "ran": 4}
 
 
 def joined(coverages: Sequence[Coverage]) -> Coverage:

@@ -58,6 +58,7 @@ class _Function:
     jumps: dict[int, _Jump] = field(default_factory=dict)
     alive: set[int] = field(default_factory=set)
     counted: set[int] = field(default_factory=set)
+    dead: Mapping[Condition, set[int]] = field(default_factory=dict)
     name: str = ""  # the program's, but of a function that the kernel calls by itself its own
 
     def place(self, at: int) -> Place:
@@ -90,10 +91,14 @@ def measure_coverage(
     except (CodeError, ObjectError) as error:
         return Coverage(f"the code cannot be followed: {error}")
     _tell_own(functions, conditions)
+    for program in wanted:
+        of_program = [function for function in functions if function.program == program.name]
+        for at, function in enumerate(of_program):  # the first is the callback's own
+            function.dead = conditions.closed_in("" if at else program.name)
     for function in functions:
         _infer_ways(function)
-        function.alive = _reached(function, conditions.dead)
-        function.counted = _reached(function, conditions.dead, conditions.error)
+        function.alive = _reached(function, function.dead)
+        function.counted = _reached(function, function.dead, conditions.error)
     entered = {function.program for function in functions if function.ran}
     never_ran = sorted(conditions.callbacks - entered)
     return counted(sorted(conditions.callbacks), _files(functions), _branches(functions, conditions), never_ran)
@@ -237,7 +242,7 @@ def _branches(functions: list[_Function], conditions: Conditions) -> tuple[Branc
 def _fate(function: _Function, jump: _Jump, at: int, way: int, conditions: Conditions) -> Fate:
     if way in jump.taken:
         return "ran"
-    if way in conditions.dead.get(jump.condition, ()) or at not in function.alive:
+    if way in function.dead.get(jump.condition, ()) or at not in function.alive:
         return "dead"
     left_out = way in conditions.error.get(jump.condition, set())
     return "error" if left_out or at not in function.counted else "not tried"

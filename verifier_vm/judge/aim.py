@@ -43,14 +43,16 @@ CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a sn
 
 @dataclass(frozen=True, slots=True)
 class Aims:
-    """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus`, so many `cgroups` at once, tasks that
-    cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself, cgroups that are `weighted`
-    before it comes, what is `chosen` for its conditions, guests in which its `counted` run out, and times that `wrap`.
+    """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus` (and `cpus_for` what), so many
+    `cgroups` at once, tasks that cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself,
+    cgroups that are `weighted` before it comes, what is `chosen` for its conditions, guests in which its `counted` run
+    out, and times that `wrap`.
     """
 
     tasks: int = 0
     in_turn: int = 0
     cpus: int = 0
+    cpus_for: str = ""
     cgroups: int = 0
     migration_disabled: bool = False
     switched: bool = False
@@ -72,7 +74,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
     cgroups = max((count + 2 for count in places(facts) if count <= MOST_CGROUPS), default=0)
     switched = next(switches(facts), None) is not None
-    return Aims(tasks, in_turn, _cpus(facts), cgroups, disabled, switched, weighted, chosen, counted, wrapping)
+    return Aims(tasks, in_turn, *_cpus(facts), cgroups, disabled, switched, weighted, chosen, counted, wrapping)
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -81,15 +83,19 @@ def _tasks(program: Program, most: int) -> int:
     return max(wanted, default=0)
 
 
-def _cpus(facts: Facts) -> int:
-    """CPUs with numbers that it may not have provided for, or that its conditions ask for: what comes with more shows
-    what comes with fewer.
+def _cpus(facts: Facts) -> tuple[int, str]:
+    """CPUs with numbers that it may not have provided for, or that its conditions ask for, and what does: what comes
+    with more shows what comes with fewer.
     """
+    most = CPU_COUNTS[-1]
     # `cpu > 3` is a matter of the fifth CPU.
-    largest = max((count + 2 for count in provided(facts) if 0 < count <= CPU_COUNTS[-1] - 2), default=0)
-    asked = max((count for count in cpu_counts(facts) if TWO < count <= CPU_COUNTS[-1]), default=0)
-    wanted = max(largest, asked)
-    return next(cpus for cpus in CPU_COUNTS if cpus >= wanted) if wanted else 0
+    wanted = {count + 2: why for count, why in provided(facts).items() if 0 < count <= most - 2}
+    for count, pc in cpu_counts(facts).items():
+        if TWO < count <= most:
+            line = next((at for at in range(pc, -1, -1) if at in facts.program.lines), pc)
+            wanted.setdefault(count, f"the condition at {facts.place('', line, pc)}")
+    largest = max(wanted, default=0)
+    return (next(cpus for cpus in CPU_COUNTS if cpus >= largest), wanted[largest]) if wanted else (0, "")
 
 
 def aimed_parts(
@@ -102,7 +108,7 @@ def aimed_parts(
     """
     aims, known = read_aims(data, tier, arguments), parts(tier)
     tried = {part.topology.cpus for part in known if part.topology}
-    more = [_beyond(aims.cpus)] if aims.cpus > max(tried, default=0) else []
+    more = [_beyond(aims.cpus, aims.cpus_for)] if aims.cpus > max(tried, default=0) else []
     known_topologies = {part.topology or Topology() for part in known}
     more += (*guests(aims.chosen), *aims.counted)
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
@@ -130,7 +136,7 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
     return replace(part, exercises=tuple(exercises))
 
 
-def _beyond(cpus: int) -> Part:
+def _beyond(cpus: int, why: str) -> Part:
     # The last for longer than a stall takes to be found: with much idle time, and so cheap under the virtual clock.
     exercises = (Exercise("W1", "W1", 0.3), Exercise("W25", "W25", 0.6, ("herd=60",)), Exercise("W5", "W5", 2.2))
-    return Part(f"{cpus} CPUs", exercises, Topology(cpus), counts=False, asked_for=True)
+    return Part(f"{cpus} CPUs, for {why}", exercises, Topology(cpus), counts=False, asked_for=True)

@@ -20,10 +20,14 @@ def fewest_cpus(facts: Facts, pc: int, *, jumps: bool) -> int:
     return min(filter(None, found), default=0)
 
 
-def cpu_counts(facts: Facts) -> frozenset[int]:
-    """The numbers of CPUs from which on some condition goes another way than on a machine with one."""
-    ways = ((pc, jumps) for pc in facts.record.cpu_tests for jumps in (True, False))
-    return frozenset(filter(None, (fewest_cpus(facts, pc, jumps=jumps) for pc, jumps in ways)))
+def cpu_counts(facts: Facts) -> dict[int, int]:
+    """The numbers of CPUs from which on some condition goes another way than on a machine with one, and its pc."""
+    found: dict[int, int] = {}
+    for pc in sorted(facts.record.cpu_tests):
+        for jumps in (True, False):
+            if cpus := fewest_cpus(facts, pc, jumps=jumps):
+                found.setdefault(cpus, pc)
+    return found
 
 
 def _fewest(facts: Facts, condition: Condition, jumps: bool) -> int:

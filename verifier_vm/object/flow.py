@@ -129,17 +129,17 @@ def _argument_counts(program: Program) -> dict[str, int]:
 
 def _read_later(program: Program, graph: dict[int, tuple[int, ...]], flow: Flow) -> None:
     """Fill in what is read later on, backwards until nothing changes."""
-    effects = {}
+    found = {}
     for pc in graph:
         instruction = program.code[pc]
         if instruction is not None:
-            effects[pc] = (*_effects(instruction, flow.counts), *_places(instruction, flow))
+            found[pc] = (*effects(instruction, flow.counts), *_places(instruction, flow))
     order = sorted(graph, reverse=True)
     live, loads, stack, last = flow.live, flow.loads, flow.stack, len(flow.live)
     for _ in range(max(limits.ROUNDS // max(len(order), 1), 3)):
         changed = False
         for pc in order:
-            reads, writes, loads_now, stack_now = effects[pc]
+            reads, writes, loads_now, stack_now = found[pc]
             live_now = 0
             for to in graph[pc]:
                 if 0 <= to < last:
@@ -171,7 +171,7 @@ def _places(instruction: Instruction, flow: Flow) -> tuple[int, int]:
     return 0, 0
 
 
-def _effects(instruction: Instruction, counts: dict[str, int]) -> tuple[int, int]:
+def effects(instruction: Instruction, counts: dict[str, int]) -> tuple[int, int]:
     """(registers read, registers written) as bit masks."""
     kind, op = instruction.kind, instruction.code & 0xF0
     dst, src = 1 << instruction.dst, 1 << instruction.src

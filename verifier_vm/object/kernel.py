@@ -76,7 +76,9 @@ CPU_NUMBERS = (0, (1 << 31) - 1)
 ARGUMENT_RANGES = {"prev_cpu": CPU_NUMBERS, "cpu": CPU_NUMBERS, "weight": (1, 10_000)}
 RESULT_RANGES = {"scx_bpf_task_cpu": CPU_NUMBERS, "get_smp_processor_id": CPU_NUMBERS,
                  "scx_bpf_nr_cpu_ids": (1, (1 << 31) - 1), "scx_bpf_nr_node_ids": (1, (1 << 31) - 1)}  # fmt: skip
-FIELD_RANGES = {"scx.weight": (1, 10_000), "nr_cpus_allowed": (1, (1 << 31) - 1), "pid": (1, MOST_TASKS)}
+STATIC_PRIO = (100, 139)  # NICE_TO_PRIO of -20 and 19, whatever class a task is of
+FIELD_RANGES = {"scx.weight": (1, 10_000), "nr_cpus_allowed": (1, (1 << 31) - 1), "pid": (1, MOST_TASKS),
+                "static_prio": STATIC_PRIO}  # fmt: skip
 # What a look-up gives, NULL where it finds nothing: the BPF verifier demands a branch for it, whether it can be or not.
 NULLABLE = frozenset(("bpf_task_from_pid", "bpf_task_from_vpid", "bpf_task_acquire", "bpf_cgroup_from_id",
                       "bpf_cgroup_acquire", "bpf_cgroup_ancestor", "bpf_cpumask_create", "bpf_cpumask_acquire",

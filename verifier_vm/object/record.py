@@ -104,9 +104,10 @@ class Record:
     some number above 1; asked: callbacks that read p's affinity; stopping: functions that can end the bpf_loop they are
     called from; indexed: (callback, pc) where the executing CPU's id is an index; constants: (section, offset) of what
     was read of .rodata; incomplete: by callback, why not all of it was walked; walked: the pcs that some path came by;
-    cpu_limits: numbers that a CPU's number was compared with; cpu_tests: by pc, comparisons of CPUs' numbers; tests: by
-    pc, all that dispatch compares; conditions: comparisons of what a guest can choose: time, a task's number, level or
-    name; names: what a name's bytes were compared with, as (place, byte).
+    cpu_limits: numbers that a CPU's number was compared with, with callback, line and pc of the first time;
+    cpu_tests: by pc, comparisons of CPUs' numbers; tests: by pc, all that dispatch compares; conditions: comparisons
+    of what a guest can choose: time, a task's number, level or name; names: what a name's bytes were compared with,
+    as (place, byte).
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class Record:
     constants: set[tuple[str, int]] = field(default_factory=set)
     incomplete: dict[str, str] = field(default_factory=dict)
     walked: set[int] = field(default_factory=set)
-    cpu_limits: set[int] = field(default_factory=set)
+    cpu_limits: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     cpu_tests: dict[int, set[Condition]] = field(default_factory=dict)
     tests: dict[int, set[Condition]] = field(default_factory=dict)
     conditions: dict[tuple[object, ...], Condition] = field(default_factory=dict)

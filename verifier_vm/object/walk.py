@@ -192,7 +192,7 @@ class Walk:
         note_name(state, self.record, op, a, b, self.values.made_of)
         for value, number in ((a, b), (b, a)):
             if isinstance(number, int) and comes_from(value, *CPU_GIVERS):
-                self.record.cpu_limits.add(number)
+                self.record.cpu_limits.setdefault(number, (self._entry, state.line, state.pc))
         for value in (a, b):
             if isinstance(value, Expr):
                 self.record.tested |= value.leaves
