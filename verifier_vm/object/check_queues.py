@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from policy_lake.model import Finding
-from verifier_vm.object.check_switches import passed_by
+from verifier_vm.object.check_switches import decides, passed_by
 from verifier_vm.object.facts import Facts, Insert, builtin, dsq_text, local, user_id
 from verifier_vm.object.kernel import ENQ_IMMED_BIT
 from verifier_vm.object.orders import check_orders
@@ -123,11 +123,12 @@ def _not_looked_into(facts: Facts) -> Iterator[Finding]:
 
 def _where_it_is_left_out(facts: Facts, queue: int) -> str:
     """The condition of dispatch of which one way passes a queue by that some path on the other looks into; empty where
-    none is found, or none alone decides."""
-    for pc in sorted(facts.record.tests)[:MOST_TESTS]:
-        if any(queue in passed_by(facts, pc, jumps=jumps) for jumps in (True, False)):
-            return facts.place("dispatch", facts.program.line_of(pc), pc)
-    return ""
+    none is found. One that alone decides comes before those that others follow, which may be right as they are."""
+    tests = sorted(facts.record.tests)[:MOST_TESTS]
+    ways = (True, False)
+    passing = [pc for pc in tests if any(queue in passed_by(facts, pc, jumps=jumps) for jumps in ways)]
+    pc = next((pc for pc in passing if decides(facts, pc, queue)), passing[0] if passing else None)
+    return "" if pc is None else facts.place("dispatch", facts.program.line_of(pc), pc)
 
 
 def _once(calls: list[Call]) -> Iterator[Call]:

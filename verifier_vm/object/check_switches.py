@@ -101,6 +101,13 @@ def way(
     return answers.pop() if len(answers) == 1 else None
 
 
+def decides(facts: Facts, pc: int, queue: int) -> bool:
+    """Whether all paths on one way leave a queue out, and all on the other look into it: nothing else has a say."""
+    ways = [served(walked(facts, {pc: jumps})) for jumps in (True, False)]
+    looks = [{queue in looked for looked in way} for way in ways]
+    return {True} in looks and {False} in looks
+
+
 def passed_by(facts: Facts, pc: int, *, jumps: bool) -> frozenset[int]:
     """Queues that some path looks into on the other way, and that one on this way finds nothing without."""
     closed, opened = (served(walked(facts, {pc: jumped})) for jumped in (jumps, not jumps))
