@@ -33,12 +33,7 @@ static __always_inline s32 find_idle(struct task_struct *p)
 
 s32 SX_OP(f21_mask_read_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
-	s32 cpu = find_idle(p);
-
-	if (cpu < 0)
-		return prev_cpu;
-	sx_insert(p, SX_DSQ_LOCAL, 5 * SX_MS, 0);
-	return cpu;
+	return prev_cpu;
 }
 
 void SX_OP(f21_mask_read_enqueue, struct task_struct *p, u64 enq_flags)
