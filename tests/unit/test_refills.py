@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slices that are given anew while a task has one: which are suspected, and which are cuts; and what stalls are told by."""
+"""Slices that are given anew while a task has one: which are suspected, which are cuts, and stalls told by them."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_a_stall_is_told_by_it():
 
 @pytest.mark.parametrize(
     ("op", "asked", "given", "is_kept"),
-    [(JGT, 2, 2, False), (JGE, 2, 1, False), (JGT, 2, 3, True), (JLT, 2, 2, True), (JLE, 2, 1, True), (None, 0, 1, True),
-     (None, 0, 0, False)],
+    [(JGT, 2, 2, False), (JGE, 2, 1, False), (JGT, 2, 3, True), (JLT, 2, 2, True), (JLE, 2, 1, True),
+     (None, 0, 1, True), (None, 0, 0, False)],
 )  # fmt: skip
 def test_less_than_a_look_found_left_is_a_cut(op, asked, given, is_kept):
     values, state, record = Values(), State(5, [None] * 11), Record()
