@@ -67,3 +67,32 @@ def test_a_stall_is_told_with_the_cpu_that_came_back_where_half_of_one_was_left(
     event, before = hogs(run)
     found = with_its_cpu(finding, event, before if plugged else [], WORKLOADS)
     assert ("CPU 1 had gone off line and come back before (W9)" in found.reason) is is_told
+
+
+def test_a_cpu_that_took_work_since_has_nothing_to_do_with_a_stall() -> None:
+    event, before = hogs(1.0)
+    busy, _ = hogs(1.6)
+    told = "CPU 1 had gone off line"
+    assert told in with_its_cpu(stall(), event, before, WORKLOADS).reason
+    assert told not in with_its_cpu(stall(), event, [*before, busy], WORKLOADS).reason, "both CPUs worked after it"
+    assert told in with_its_cpu(stall(), event, [busy, *before], WORKLOADS).reason, "that was before it went"
+
+
+DUMP = """
+CPU 0   : nr_run=1 flags=0x0
+          curr=W1-hog[7] class=ext_sched_class
+
+  R W1-hog[9] -2100ms
+      scx_state/flags=3/0x9 dsq_flags=0x0 ops_state/qseq=0/0
+      dsq_id=0x1 dsq_vtime=0 slice=20000000 weight=100
+      cpus={mask}
+CPU 1   : nr_run=0 flags=0x0
+          curr=x[0] class={last}_sched_class
+"""
+
+
+@pytest.mark.parametrize(("last", "mask", "is_told"), [("idle", 3, True), ("ext", 3, False), ("ext", 2, True)])
+def test_where_the_kernel_wrote_down_who_ran_that_cpu_idled_or_the_stuck_task_is_bound_to_it(last, mask, is_told):
+    event, before = hogs(1.0)
+    found = with_its_cpu(stall(), event, before, WORKLOADS, DUMP.format(last=last, mask=mask))
+    assert ("CPU 1 had gone off line" in found.reason) is is_told

@@ -137,6 +137,7 @@ def test_a_twentieth_of_all_yields_must_hand_over_where_eevdfs_do(handovers, bas
 
 def nice(high_ms, low_ms, *, most=1.0, least=2.0, spread=(0.5, 0.5)):
     return {"W4-high": group(run_ms=high_ms, most_ms=most, least_ms=most - spread[0]),
+            "W4-mid": group(run_ms=(high_ms * low_ms) ** 0.5, least_ms=0.0, most_ms=9.0),
             "W4-low": group(run_ms=low_ms, least_ms=least, most_ms=least + spread[1])}  # fmt: skip
 
 
@@ -158,8 +159,10 @@ def nice(high_ms, low_ms, *, most=1.0, least=2.0, spread=(0.5, 0.5)):
 )
 def test_nice_upside_down_by_half_and_flat_below_one_and_a_half(floating, same, found):
     policy = {"W4": reading("W4", floating), "W4-same": reading("W4-same", same)}
-    findings = compare(policy, {}, Facts(), cgroups=False)
+    base = {name: reading(name, nice(9.0, 1.0)) for name in policy}
+    findings = compare(policy, base, Facts(), cgroups=False)
     assert [(finding.level, finding.code) for finding in findings] == ([(found, Code.NICE)] if found else [])
+    assert compare(policy, {}, Facts(), cgroups=False) == (), "nobody says what EEVDF makes of them"
 
 
 @pytest.mark.parametrize(

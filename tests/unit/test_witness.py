@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-from verifier_vm.judge.dump import ENDLESS_SLICE, LOCAL_DSQ, Cpu, Dump, Task
-from verifier_vm.judge.readings import Group, Reading
-from verifier_vm.judge.witness import LINES, from_dump, from_reading
+from pathlib import Path
+
+from gate_events import events, labelled
+
+from verifier_vm.judge.dump import ENDLESS_SLICE, LOCAL_DSQ, Cpu, Dump, Task, parse_dump, parse_dumps
+from verifier_vm.judge.readings import Group, Reading, read_run
+from verifier_vm.judge.witness import LINES, from_dump, from_reading, from_watcher
+
+GOLDEN_DUMPS = Path(__file__).parents[1] / "golden/dumps"
 
 
 def waiting(pid, waited_ms, cpu=0, **more):
@@ -93,3 +99,17 @@ def test_who_had_the_cpu_time_the_greatest_first():
     for names, more in (("abc", ""), ("abcd", ", 1 kinds more"), ("abcdef", ", 3 kinds more")):
         (line,) = from_reading(reading(**{name: 9000.0 - ord(name) for name in names}))
         assert line.count("longest wait") == 3 and line.endswith(f"){more}") and "2 a " in line and "2 c " in line
+
+
+def test_a_stall_that_the_guests_watcher_found_is_told_by_the_dump_that_has_its_thread() -> None:
+    lost = (GOLDEN_DUMPS / "lost.txt").read_text()
+    whole = parse_dump(lost)
+    first = next(task for task in whole.waiting if task.comm.startswith("W"))
+    other = lost.replace(f"{first.comm}[", "X-else[")
+    found = read_run(labelled(events("accepted"), "policy:W1"))
+    end = "\nEvent counters\n"
+    assert from_watcher("", first.comm, found) == from_reading(found), "nothing was written down"
+    assert from_watcher(other, first.comm, found) == from_reading(found), "of somebody else"
+    told = from_watcher(other + end + lost + end + other, first.comm, found)
+    assert told == from_dump(whole, first, found) and any("<- stuck" in line for line in told)
+    assert len(parse_dumps(other + end + lost)) == 2 and parse_dump(other + end + lost) == parse_dump(lost)

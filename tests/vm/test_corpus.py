@@ -69,6 +69,12 @@ def test_a_policy_without_a_bug_is_accepted(guest, path):
     assert [stage.name for stage in verdict.stages] == ["source", "build", "object", "kernel", "survive", "fair"]
 
 
+def test_levels_that_count_are_what_a_host_that_needs_them_asks_for(guest):
+    options = VerifyOptions(require=("nice",))
+    verdict = verify(POLICIES / "good/sx_levels.bpf.c", load_settings(), options=options).verdict
+    assert verdict.accepted, verdict.rejection
+
+
 @pytest.mark.parametrize(("target", "bugs"), [("1", set()), ("0x8000000000000001", {"F05"}), ("7", {"F02", "F03"})])
 def test_a_constant_counts_as_the_loader_sets_it(guest, target, bugs):
     path = POLICIES / "f05_vtime_by_rodata_fails.bpf.c"

@@ -46,6 +46,7 @@ extern uint64_t began_ns, ended_ns;	/* the time that counts */
 struct worker *add(const char *group, void (*turn)(struct worker *w), int n);	/* the first of n alike */
 bool start_crew(void);
 void watch_crew(double seconds, double limit_ms);
+void write_down(void);	/* who runs and who waits where, by the kernel: init reads it when the policy goes */
 void dismiss_crew(void);
 int ordinary_class(void);	/* in which the policy has a task: SCHED_OTHER, or SCHED_EXT if it has only those */
 void report_crew(const char *workload);		/* report.c, as figure() */

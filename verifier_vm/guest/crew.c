@@ -228,13 +228,17 @@ static void end_early(int signal)
 void watch_crew(double seconds, double limit_ms)
 {
 	uint64_t step_ns = nr_workers > 500 ? 50 * MS : 20 * MS;
+	bool stuck = false;
 
 	signal(SIGTERM, end_early);
 	while (now_ns() - began_ns < seconds * 1e9) {
 		nanosleep(&(struct timespec){ .tv_nsec = step_ns }, NULL);
-		if (look() > limit_ms * MS || told_to_end)
+		stuck = look() > limit_ms * MS;
+		if (stuck || told_to_end)
 			break;
 	}
+	if (stuck)
+		write_down();
 	ended_ns = now_ns();
 	book(1);
 }

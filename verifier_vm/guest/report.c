@@ -2,9 +2,11 @@
 /* What `adversary` prints at its end: a line of JSON about the groups of its crew, and figures of the workloads' own. */
 #include "adversary.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_FIGURES 32
 
@@ -82,4 +84,15 @@ void report_crew(const char *workload)
 		printf("%s\"%s\":%.3f", i ? "," : "", figures[i].name, figures[i].value);
 	printf("}}\n");
 	fflush(stdout);
+}
+
+/* SysRq-D: the dump that the kernel makes when it takes a policy off, while that is still on. Nothing where none is. */
+void write_down(void)
+{
+	int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "D", 1) != 1)
+		fprintf(stderr, "adversary: the kernel wrote nothing down: %m\n");
+	if (fd >= 0)
+		close(fd);
 }

@@ -19,6 +19,7 @@ BUILT_IN, GLOBAL_DSQ, LOCAL_DSQ = 1 << 63, (1 << 63) + 1, (1 << 63) + 2
 IN_CUSTODY = 2  # SCX_OPSS_QUEUED: enqueue was given it, and has put it into no queue
 BY_VTIME = 1  # SCX_TASK_DSQ_ON_PRIQ
 MOST_TASKS = 4096
+LAST = "Event counters"  # what a dump ends with
 _MASK_DIGITS = 2304  # of 8192 CPUs, with a comma after every eight
 _N = r"[0-9]{1,20}"
 _TRIGGER = re.compile(rf"(?P<comm>.{{1,16}})\[(?P<pid>{_N})\] triggered exit kind {_N}")
@@ -105,12 +106,29 @@ class _Open:
     tasks: list[Task] = field(default_factory=list)
 
 
+def parse_dumps(text: str) -> tuple[Dump, ...]:
+    """Each of several, one after the other: the guest's watcher has one made of a stall, the policy being on still."""
+    parts: list[list[str]] = [[]]
+    ended = False
+    for line in text[:DUMP_BYTES].splitlines():
+        if ended and _TRIGGER.match(line):
+            parts.append([])
+            ended = False
+        ended = ended or line.startswith(LAST)
+        parts[-1].append(line)
+    return tuple(map(_parsed, parts))
+
+
 def parse_dump(text: str) -> Dump:
-    """The records of a dump, or of as much of it as there is; an empty one for what is no dump."""
+    """The records of the last dump, or of as much of it as there is; an empty one for what is no dump."""
+    return parse_dumps(text)[-1]
+
+
+def _parsed(lines: list[str]) -> Dump:
     cpus: list[Cpu] = []
     trigger, count, now = -1, 0, _Open()
-    for line in text[:DUMP_BYTES].splitlines():
-        if line.startswith("Event counters"):
+    for line in lines:
+        if line.startswith(LAST):
             break
         if found := _CPU.match(line):
             cpus += _closed(now)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policy_lake.codes import Code
-from policy_lake.model import Finding
+from policy_lake.model import Basis, Finding
 from verifier_vm.judge.facts import Facts
 from verifier_vm.judge.kernel_words import LAST_IDLES, STORM
+from verifier_vm.judge.levels import compare_levels
 from verifier_vm.judge.readings import Reading
 from verifier_vm.object.kernel import ENQ_LAST
 
@@ -25,7 +26,6 @@ INTERRUPTED_SHARE = 0.45  # of what the worse of its equals gets, compared with 
 STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
 LEAST_JAIN = 0.8  # of EEVDF's
 MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
-NICE_WORKS = 1.5  # times what a task ten levels nicer gets, which by weight is 9.3 times
 SLOW_PROBE = 10.0  # times EEVDF's, and above SLOW_PROBE_US
 SLOW_PROBE_US = 50_000.0
 HOPELESS_PROBE_US = 1_000_000.0
@@ -33,7 +33,7 @@ LEAST_HANDOVERS = 0.05  # of all yields
 LEAST_WEIGHT_RATIO = 1.4  # of cgroups with weights 300 and 100
 QUOTA = 0.1  # of all CPU time, as cgroups.c sets it
 QUOTA_SLACK = 1.5  # times the quota
-ALONE = ("W4", "W4-same", "W12-shares", "W12-before")  # checked by themselves: what EEVDF makes of weights is known
+ALONE = ("W12-shares", "W12-before")  # checked by themselves: what EEVDF makes of weights is known
 _IDLE_ADVICE = (
     "Kick an idle CPU that may run the task on every enqueue (select_cpu is not always called), look again before a CPU"
     " idles, and give back one that was claimed and not used (F23)."
@@ -57,8 +57,7 @@ def compare(
     for name, check in _COMPARED.items():
         if name in policy and name in base:
             findings += check(Compared(policy[name], base[name], facts))
-    if "W4" in policy and "W4-same" in policy:
-        findings += _nice(policy["W4"], policy["W4-same"])
+    findings += compare_levels(policy, base)
     if "W12-shares" in policy:
         findings += _cgroups(policy["W12-shares"], facts, cgroups)
     if "W12-before" in policy:
@@ -122,10 +121,11 @@ def _work(place: str, both: Compared, group: str) -> Iterator[Finding]:
         yield Finding(STORM.bug, "reject", why, place, STORM.advice, Code.OVERHEAD, basis=STORM.basis)
     elif busy < LEAST_WORK * base:
         last = place == "W11" and not both.facts.tracks_idle_itself
-        bug = "F24" if last else _idle_bug(both)
+        basis: Basis = ""
+        bug, basis = ("F24", basis) if last else _idle_bug(both.facts)
         advice = LAST_IDLES.advice if last and both.facts.flags & ENQ_LAST else _IDLE_ADVICE
         yield Finding(bug, "reject", f"CPUs idled while hogs waited: hogs used {busy:.0%} of the CPU time, under EEVDF"
-                      f" {base:.0%}", place, advice, Code.IDLE_CPU)  # fmt: skip
+                      f" {base:.0%}", place, advice, Code.IDLE_CPU, basis=basis)  # fmt: skip
     else:
         yield Finding("F36", "reject", f"the policy takes the CPU itself: hogs got {done:.0%} of the CPU time's work"
                       f" done, under EEVDF {base:.0%}", place, "A callback takes too long: bound its loops, and do not"
@@ -149,7 +149,8 @@ def _sparse(both: Compared) -> Iterator[Finding]:
     waited, base = (reading["W10-sparse"].delay_ms / reading.wall_ms for reading in (both.policy, both.base))
     if waited > MOST_IDLE * (both.policy.cpus - 1) + 2 * base:
         why = f"a CPU idled while a task was queued for {waited:.0%} of the time, under EEVDF for {base:.1%}"
-        yield Finding(_idle_bug(both), "reject", why, "W10", _IDLE_ADVICE, Code.IDLE_CPU)
+        bug, basis = _idle_bug(both.facts)
+        yield Finding(bug, "reject", why, "W10", _IDLE_ADVICE, Code.IDLE_CPU, basis=basis)
 
 
 def _in_step(both: Compared) -> Iterator[Finding]:
@@ -159,15 +160,18 @@ def _in_step(both: Compared) -> Iterator[Finding]:
     waited, base = (reading["W34-woken"].delay_ms / reading.wall_ms for reading in (both.policy, both.base))
     if waited > MOST_IDLE * (both.policy.cpus - 1) + 2 * base:
         why = f"CPUs idled while tasks woken at once waited for {waited:.0%} of the time, under EEVDF for {base:.1%}"
-        yield Finding(_idle_bug(both), "reject", why, "W34", _IDLE_ADVICE, Code.IDLE_CPU)
+        bug, basis = _idle_bug(both.facts)
+        yield Finding(bug, "reject", why, "W34", _IDLE_ADVICE, Code.IDLE_CPU, basis=basis)
 
 
 def _one_side(both: Compared) -> Iterator[Finding]:
     yield from _work("W35", both, "W35-hog")
 
 
-def _idle_bug(both: Compared) -> str:
-    return "F23" if both.facts.tracks_idle_itself else "F21"
+def _idle_bug(facts: Facts) -> tuple[str, Basis]:
+    """A CPU that is claimed and lost idles like one that a wrong mask of the policy's own never shows as idle: which of
+    both, figures do not tell. Nobody loses what nobody claims."""
+    return ("F23", "guess") if facts.tracks_idle_itself and facts.proven.claims else ("F21", "")
 
 
 def _one_hog_a_cpu(both: Compared) -> Iterator[Finding]:
@@ -193,27 +197,6 @@ def _yields(both: Compared) -> Iterator[Finding]:
 
 def _handovers(reading: Reading) -> float:
     return reading.figure("handovers") / max(1.0, reading.figure("yields"))
-
-
-def _nice(floating: Reading, same: Reading) -> Iterator[Finding]:
-    """Upside down on one CPU and on all, for each thread and not only on average, is no accident; flat is a FIFO."""
-    ratios = [_high_over_low(reading) for reading in (floating, same)]
-    shares = f"nice -5 gets {ratios[0]:.2f} times what nice 5 gets, on one CPU {ratios[1]:.2f} times"
-    # Where turns are long, equals differ by chance as much as levels do.
-    low, high = floating["W4-low"], floating["W4-high"]
-    by_chance = max(group.most_ms - group.least_ms for group in (low, high))
-    if low.least_ms - high.most_ms > by_chance and all(ratio < 1 / NICE_WORKS for ratio in ratios):
-        yield Finding("F16", "reject", f"nice levels work upside down: {shares} (by weight 9.3)", "W4",
-                      "Virtual time is CPU time divided by weight (used * 100 / p->scx.weight), and a turn's length"
-                      " grows with weight.", Code.NICE)  # fmt: skip
-    elif max(ratios) < NICE_WORKS:
-        yield Finding("F16", "note", f"nice levels have no effect: {shares}", "W4",
-                      "If the policy is to honour them, order by CPU time divided by p->scx.weight.",
-                      Code.NICE)  # fmt: skip
-
-
-def _high_over_low(reading: Reading) -> float:
-    return reading["W4-high"].run_ms / max(reading["W4-low"].run_ms, 0.001)
 
 
 def _cgroups(reading: Reading, facts: Facts, required: bool) -> Iterator[Finding]:

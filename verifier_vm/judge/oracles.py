@@ -30,7 +30,7 @@ from verifier_vm.judge.kernel_words import (
 )
 from verifier_vm.judge.likely import likely
 from verifier_vm.judge.readings import Reading, read_run
-from verifier_vm.judge.witness import from_reading
+from verifier_vm.judge.witness import from_watcher
 from verifier_vm.object.check_tables import ADVICE as TABLES_ADVICE
 from verifier_vm.object.proven import NOTHING, Proven
 from verifier_vm.situations import Situation, made_by
@@ -88,7 +88,7 @@ def survived(event: Ran, detach: Detached, facts: Facts, limit_ms: int) -> Itera
         why = f"the workload failed with exit status {event.exit} under the policy"
         yield Finding("kernel", "reject", why, place, code=Code.WORKLOAD_FAILED)
     else:
-        yield from _read_findings(read_run(event), place, facts, limit_ms, event.err)
+        yield from _read_findings(read_run(event), place, facts, limit_ms, event.err, detach.dump)
 
 
 def _ended_by_hotplug(logged: ExitRecord | None, record: ExitRecord, place: str) -> bool:
@@ -121,7 +121,9 @@ def _hang_advice() -> str:
     )
 
 
-def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, errors: str) -> Iterator[Finding]:
+def _read_findings(
+    reading: Reading, place: str, facts: Facts, limit_ms: int, errors: str, dump: str
+) -> Iterator[Finding]:
     group, gap_ms = reading.longest_gap()
     if gap_ms > limit_ms:
         cause = cause_of_stall(group, needs_a_program=facts.needs_a_program)
@@ -137,7 +139,7 @@ def _read_findings(reading: Reading, place: str, facts: Facts, limit_ms: int, er
             cause, why = STORM, f"{why}: {storm}"
         yield Finding(
             cause.bug, "reject", why, group.partition("-")[0], cause.advice, Code.NO_PROGRESS, basis=cause.basis,
-            witness=from_reading(reading),
+            witness=from_watcher(dump, group, reading),
         )  # fmt: skip
     for name, (bug, code, what, advice) in _MUST_BE_ZERO.items():
         if count := reading.figure(name):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lake.codes import Code
@@ -74,10 +74,7 @@ class Reader:
             raise LostVMError(NO_END)
         facts = read_facts(attach)
         while_on = [event for event in rest if _while_on(event)]
-        survive = self._survive_stage(while_on, facts)
-        if not survive.ok:  # only then it takes the time to ask what the object cannot do
-            proven = proven_of(self.data, self.arguments)
-            survive = self._survive_stage(while_on, replace(facts, proven=proven))
+        survive = self._judged(facts, lambda known: self._survive_stage(while_on, known))
         yield survive
         policy, base = _readings(rest, "policy"), _readings(rest, "baseline")
         if not all(
@@ -90,7 +87,12 @@ class Reader:
         if survive.ok and not {exercise.name for exercise in self.part.last} <= {event.exercise for event in rest}:
             raise LostVMError("the guest reported no end of what ends the policy")
         seconds = sum(event.wall_s for event in rest if event.exercise and event.role == "baseline")
-        yield self._fair_stage(policy, base, facts, seconds)
+        yield self._judged(facts, lambda known: self._fair_stage(policy, base, known, seconds))
+
+    def _judged(self, facts: Facts, made: Callable[[Facts], Stage]) -> Stage:
+        """A stage; only for one that fails it takes the time to ask what the object cannot do."""
+        stage = made(facts)
+        return stage if stage.ok else made(replace(facts, proven=proven_of(self.data, self.arguments)))
 
     def _loaded(self, event: Attached) -> Iterator[Finding]:
         return load_findings(event, self.data, self.memory_mib)
@@ -101,7 +103,8 @@ class Reader:
         for at, event in enumerate(events):
             detach = _taken_off(events, at)
             said = self._of_event(event, detach, facts, fell=_fell_before(events[:at]))
-            own = [with_its_cpu(self._with_guest(one), event, events[:at], self._workloads) for one in said]
+            told = map(self._with_guest, said)
+            own = [with_its_cpu(one, event, events[:at], self._workloads, detach.dump) for one in told]
             findings += own
             if any(finding.level == "reject" for finding in own):
                 # The end is what is kept: the words of the kernel, of which the dump is the longest and least read.

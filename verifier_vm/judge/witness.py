@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from verifier_vm.judge.dump import ENDLESS_SLICE, Cpu, Dump, Task
+from verifier_vm.judge.dump import ENDLESS_SLICE, Cpu, Dump, Task, parse_dumps
 from verifier_vm.judge.readings import Reading
 from verifier_vm.judge.task_words import place_in_words
 
 LINES = 12
+COMM = 15  # characters of a thread's name that the kernel keeps
 MOST_CPUS, MOST_GROUPS = 4, 3
 OTHERS = LINES - MOST_CPUS - 4  # the stuck one, a line for the rest of each kind, who had the CPU time
 
@@ -20,6 +21,15 @@ OTHERS = LINES - MOST_CPUS - 4  # the stuck one, a line for the rest of each kin
 def from_dump(dump: Dump, stuck: Task | None, reading: Reading | None) -> tuple[str, ...]:
     """What a dump shows, the earliest first, and who had the CPU time in the run until then, where that is known."""
     return tuple([*_waiting(dump, stuck), *_running(dump), *(from_reading(reading) if reading else ())][:LINES])
+
+
+def from_watcher(text: str, group: str, reading: Reading) -> tuple[str, ...]:
+    """What the kernel wrote down when the guest's watcher found a thread of that group stuck, as from_dump; who had the
+    CPU time alone where none of the dumps has such a thread waiting."""
+    for dump in parse_dumps(text):
+        if stuck := next((task for task in dump.waiting if task.comm == group[:COMM]), None):
+            return from_dump(dump, stuck, reading)
+    return from_reading(reading)
 
 
 def from_reading(reading: Reading) -> tuple[str, ...]:

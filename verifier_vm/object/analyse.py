@@ -18,6 +18,7 @@ from verifier_vm.object.check_flags import check_flags
 from verifier_vm.object.check_hotplug import check_hotplug
 from verifier_vm.object.check_paths import check_paths
 from verifier_vm.object.check_queues import check_queues
+from verifier_vm.object.check_refills import check_refills
 from verifier_vm.object.check_slices import check_slices, refuted_bugs
 from verifier_vm.object.check_switches import check_switches
 from verifier_vm.object.check_table import check_table
@@ -47,6 +48,7 @@ CHECKS = (
     check_cgroups,
     check_cpus,
     check_slices,
+    check_refills,
     check_flags,
     check_exit,
     check_table,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from verifier_vm.object.kernel import ARGUMENT_RANGES, FIELD_RANGES, NULLABLE, RESULT_RANGES
 from verifier_vm.object.state import Range, State
-from verifier_vm.object.values import MASK, MASK32, NEVER_NULL, Expr, Value, root, signed
+from verifier_vm.object.values import MASK, MASK32, NEVER_NULL, SLICE, Expr, Value, is_field, root, signed
 
 JEQ, JGT, JGE, JNE, JSGT, JSGE, JLT, JLE, JSLT, JSLE = 0x10, 0x20, 0x30, 0x50, 0x60, 0x70, 0xA0, 0xB0, 0xC0, 0xD0
 JSET = 0x40  # "any of these bits": the walk makes an `and` and a comparison with 0 of it
@@ -33,9 +33,17 @@ def assume(state: State, op: int, a: Value, b: Value, *, wide: bool) -> bool:
         if op not in MIRRORED:
             return True
         op, a, b = MIRRORED[op], b, a
+    _note_what_is_left(state, op, a, b)
     if isinstance(b, int):
         return _assume_number(state, op, a, b, width)
     return _assume_pair(state, op, a, b)
+
+
+def _note_what_is_left(state: State, op: int, a: Value, b: Value) -> None:
+    if op in (JLT, JLE):
+        op, a, b = MIRRORED[op], b, a
+    if op in (JGT, JGE) and is_field(a, SLICE):
+        state.path = state.path._replace(more_left=b)
 
 
 def holds(op: int, a: int, b: int, width: int) -> bool:

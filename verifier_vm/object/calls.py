@@ -29,6 +29,7 @@ from verifier_vm.object.names import COMM_ROOM, COPIES, in_name, note_call
 from verifier_vm.object.numbers import new_numbers, next_number
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import KEY, SOME_QUEUE, Call, Path, Record
+from verifier_vm.object.refills import SETTER, note_slice
 from verifier_vm.object.state import State
 from verifier_vm.object.values import Expr, Value, Values, is_task, root
 
@@ -80,6 +81,8 @@ class Calls:
         call = Call(entry, name, args, fields, state.pc, state.line, before, state.exact, looping, leaf)
         self._record.add_call(call)
         note_call(state, self._record, args, self._memory.comm, self._program.data)
+        if name == SETTER:
+            note_slice(state, self._record, entry, args[1])
         state.path = self._path_after(state, name, args, leaf, entry)
         self._clobber(state, name, "" if helper else reference.name, args, entry)
         state.registers[0] = result

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from policy_lake.model import Finding
-from verifier_vm.object.check_switches import passed_by
+from verifier_vm.object.check_switches import Ways, ways_of
 from verifier_vm.object.facts import Facts, Insert, builtin, dsq_text, local, user_id
 from verifier_vm.object.kernel import ENQ_IMMED_BIT
+from verifier_vm.object.limits import STEPS_AGAIN
 from verifier_vm.object.orders import check_orders
 from verifier_vm.object.record import FOUND, SOME_QUEUE, Call
 from verifier_vm.object.values import leaves_of, sure_bits
 from verifier_vm.situations import Situation
-
-MOST_TESTS = 16  # of dispatch's that are looked at: two walks for each
 
 
 def check_queues(facts: Facts) -> Iterator[Finding]:
@@ -112,22 +111,36 @@ def _not_looked_into(facts: Facts) -> Iterator[Finding]:
     if others or not facts.complete("dispatch") or any(SOME_QUEUE in looked for looked in ways):
         return
     gave_up = [looked for looked in ways if looked and FOUND not in looked]
+    conditions: dict[int, Ways] = {}
     for number, insert in _first_by_id(facts.inserts).items():
         if any(number in looked for looked in ways) and not all(number in looked for looked in gave_up):
-            where = _where_it_is_left_out(facts, number)
+            conditions = conditions or _conditions(facts)
+            where = _where_it_is_left_out(facts, number, conditions)
             condition = f"by the condition at {where}" if where else "on a condition unknown here"
             reason = f"dispatch can find nothing and not have looked into DSQ {number:#x}, {condition}"
             advice = "Let every CPU look into every queue before it idles, or be sure that one always does."
             yield facts.finding("F03", "suspicion", reason, insert.call, advice)
 
 
-def _where_it_is_left_out(facts: Facts, queue: int) -> str:
+def _where_it_is_left_out(facts: Facts, queue: int, conditions: Mapping[int, Ways]) -> str:
     """The condition of dispatch of which one way passes a queue by that some path on the other looks into; empty where
-    none is found, or none alone decides."""
-    for pc in sorted(facts.record.tests)[:MOST_TESTS]:
-        if any(queue in passed_by(facts, pc, jumps=jumps) for jumps in (True, False)):
-            return facts.place("dispatch", facts.program.line_of(pc), pc)
-    return ""
+    none is found. One that alone decides comes before those that others follow, which may be right as they are."""
+    passing = [
+        pc for pc, ways in conditions.items() if any(queue in ways.passed_by(jumps=jumps) for jumps in (True, False))
+    ]
+    pc = next((pc for pc in passing if conditions[pc].decides(queue)), passing[0] if passing else None)
+    return "" if pc is None else facts.place("dispatch", facts.program.line_of(pc), pc)
+
+
+def _conditions(facts: Facts) -> dict[int, Ways]:
+    """What hangs on each condition of dispatch, by pc; of the first alone where walking them all is too much."""
+    found, steps = dict[int, Ways](), 0
+    for pc in sorted(facts.record.tests):
+        if steps > STEPS_AGAIN:
+            break
+        found[pc] = ways_of(facts, pc)
+        steps += found[pc].steps
+    return found
 
 
 def _once(calls: list[Call]) -> Iterator[Call]:

@@ -26,6 +26,9 @@ ADVICE = (
 )
 
 
+Looked = frozenset[frozenset[int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Switch:
     """At `pc` dispatch passes `queues` by, while what it wrote to `place` itself stands there."""
@@ -101,8 +104,32 @@ def way(
     return answers.pop() if len(answers) == 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What each path through dispatch looks into that comes by a jump: where it is taken, and where not."""
+
+    jumped: Looked
+    went_on: Looked
+    steps: int  # that it took to find out
+
+    def decides(self, queue: int) -> bool:
+        """Whether all paths on one way leave a queue out, and all on the other look into it: nothing else has a say."""
+        looks = [{queue in looked for looked in way} for way in (self.jumped, self.went_on)]
+        return {True} in looks and {False} in looks
+
+    def passed_by(self, *, jumps: bool) -> frozenset[int]:
+        """Queues that some path looks into on the other way, and that one on this way finds nothing without."""
+        closed, opened = (self.jumped, self.went_on) if jumps else (self.went_on, self.jumped)
+        all_of = frozenset().union(*opened) - {FOUND}
+        return frozenset().union(*(all_of - looked for looked in closed if FOUND not in looked))
+
+
+def ways_of(facts: Facts, pc: int) -> Ways:
+    """Two walks through dispatch: the jump at `pc` is taken for one that always goes the same way."""
+    jumped, went_on = (walked(facts, {pc: jumps}) for jumps in (True, False))
+    return Ways(served(jumped), served(went_on), jumped.steps + went_on.steps)
+
+
 def passed_by(facts: Facts, pc: int, *, jumps: bool) -> frozenset[int]:
-    """Queues that some path looks into on the other way, and that one on this way finds nothing without."""
-    closed, opened = (served(walked(facts, {pc: jumped})) for jumped in (jumps, not jumps))
-    all_of = frozenset().union(*opened) - {FOUND}
-    return frozenset().union(*(all_of - looked for looked in closed if FOUND not in looked))
+    """The queues of Ways.passed_by where the jump at `pc` goes that way."""
+    return ways_of(facts, pc).passed_by(jumps=jumps)

@@ -24,6 +24,7 @@ NAME_BYTES = 512
 
 STEPS_PER_ENTRY = 12_000  # instructions walked for one callback, over all its paths
 STEPS = 20_000  # for a whole object: about half a second; ljf takes 1,500
+STEPS_AGAIN = 40_000  # in walks of dispatch that ask what hangs on each of its conditions
 ENTRIES = 128  # callbacks, timers and the like that are walked
 ROUNDS = 150_000  # instructions looked at to find what is read later on
 PLACES = 500  # places of memory that are told apart there

@@ -10,8 +10,9 @@ from verifier_vm.object.kernel import ARGUMENTS
 from verifier_vm.object.names import COMM, OTHER_TASKS, in_name, may_be_a_task, part_of_slot
 from verifier_vm.object.program import Program
 from verifier_vm.object.record import Record, Write
+from verifier_vm.object.refills import note_slice
 from verifier_vm.object.state import State
-from verifier_vm.object.values import IDENTITY, MASK, Expr, Value, Values, is_field, root, signed
+from verifier_vm.object.values import IDENTITY, MASK, SLICE, Expr, Value, Values, is_field, root, signed
 
 # Fields of task_struct that checks ask about, found by their offset where CO-RE does not say.
 TASK_FIELDS = ("pid", "tgid", "flags", "cpus_ptr", "cpus_mask", "nr_cpus_allowed", "migration_disabled", COMM,
@@ -159,6 +160,8 @@ class Memory:
             return
         self.note_index(state, base, entry)
         member = self.field_of(base, offset, field)
+        if member == SLICE:
+            note_slice(state, self._record, entry, value)
         self._record.add_write(Write(entry, base, offset, member, value, state.pc, state.line))
         for other_base, other in list(state.memory):
             if other - size < offset < other + 8 and not self._apart(base, other_base):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from verifier_vm.object.analyse import OURS, read_facts
 from verifier_vm.object.check_slices import check_slices, sets_slices
 from verifier_vm.object.errors import ObjectError
-from verifier_vm.object.facts import Facts, builtin
+from verifier_vm.object.facts import Facts, builtin, place_of
 from verifier_vm.object.filled import MIRROR, constants
-from verifier_vm.object.kernel import MOVES
+from verifier_vm.object.kernel import BUILTIN_IDLE, MOVES, NEED_NOT_COME
 from verifier_vm.object.orders import queues_with_a_head
 from verifier_vm.object.program import read_program
 from verifier_vm.object.record import FOUND, SOME_QUEUE
@@ -27,13 +27,15 @@ SHORT_SLICE_NS = 100_000_000  # twenty of them end before the suite takes anybod
 @dataclass(frozen=True, slots=True)
 class Proven:
     """Bugs that it has not; ids of shared queues into whose head it may insert, and that it takes from `backwards`; and
-    whether it keeps tasks in no queue until dispatch inserts them.
+    whether it keeps tasks in no queue until dispatch inserts them; whether it may claim idle CPUs, so that one can be
+    lost.
     """
 
     refuted: frozenset[str] = frozenset()
     at_head: frozenset[int] = frozenset()
     backwards: frozenset[int] = frozenset()
     keeps: bool = False
+    claims: bool = True
 
 
 NOTHING = Proven()
@@ -48,7 +50,7 @@ def proven_of(data: bytes, arguments: Sequence[str] = ()) -> Proven:
         mirrors = {one.name for one in constants(read_program(data)) if MIRROR.fullmatch(one.name)}
         facts = read_facts(data, arguments, unknown=mirrors)
         at_head = frozenset[int]() if mirrors else queues_with_a_head(facts)
-        return Proven(frozenset(_refuted(facts)), at_head, frozenset(_backwards(facts)), _keeps(facts))
+        return Proven(frozenset(_refuted(facts)), at_head, frozenset(_backwards(facts)), _keeps(facts), _claims(facts))
     except (ObjectError, *OURS):
         return NOTHING
 
@@ -64,6 +66,17 @@ def _backwards(facts: Facts) -> Iterator[int]:
 
 def _keeps(facts: Facts) -> bool:
     return any(insert.call.entry == "dispatch" and not insert.moved for insert in facts.inserts)
+
+
+def _claims(facts: Facts) -> bool:
+    """Whether it asks the kernel for an idle CPU, or a callback writes where its update_idle does, or may do so."""
+    if facts.record.incomplete or facts.record.by_name(*BUILTIN_IDLE):
+        return True
+    writes = facts.record.writes.values()
+    marks = {place_of(one.base, one.offset) for one in writes if one.entry == "update_idle"}
+    others = NEED_NOT_COME | {"update_idle"}
+    taken = {place_of(one.base, one.offset) for one in writes if one.entry not in others and one.member == ""}
+    return bool(marks and taken) and (None in marks | taken or bool(marks & taken))
 
 
 def _refuted(facts: Facts) -> Iterator[str]:

@@ -23,7 +23,8 @@ class Path(NamedTuple):
     local queue; checked: the result that says whether the last of these worked; looked: ids of the queues that dispatch
     looked into, SOME_QUEUE where it is not known which, FOUND where one had something; made: maps that hold something
     for the task or cgroup, where the kernel first shows it; decided: it came by a jump that the walk was told of;
-    dispatched: how many tasks dispatch inserted, in a walk that counts them.
+    dispatched: how many tasks dispatch inserted, in a walk that counts them; more_left: what a look at the task's slice
+    found less than, or as much as, is left.
     """
 
     inserted: tuple[int, ...] = ()
@@ -36,6 +37,7 @@ class Path(NamedTuple):
     made: frozenset[str] = frozenset()
     decided: bool = False
     dispatched: int = 0
+    more_left: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Record:
     cpu_limits: numbers that a CPU's number was compared with, with callback, line and pc of the first time;
     cpu_tests: by pc, comparisons of CPUs' numbers; tests: by pc, all that dispatch compares; conditions: comparisons
     of what a guest can choose: time, a task's number, level or name; names: what a name's bytes were compared with,
-    as (place, byte).
+    as (place, byte); refills: by (callback, pc), (line, slice) of slices given that may be longer than what the task
+    has left.
     """
 
     calls: dict[tuple[object, ...], Call] = field(default_factory=dict)
@@ -128,6 +131,7 @@ class Record:
     tests: dict[int, set[Condition]] = field(default_factory=dict)
     conditions: dict[tuple[object, ...], Condition] = field(default_factory=dict)
     names: dict[frozenset[tuple[int, int]], None] = field(default_factory=dict)
+    refills: dict[tuple[str, int], tuple[int, Value]] = field(default_factory=dict)
     steps: int = 0
 
     def add_call(self, call: Call) -> None:

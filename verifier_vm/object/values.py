@@ -217,6 +217,9 @@ def root(value: Value) -> tuple[Value, int]:
     return value, signed(offset & MASK)
 
 
+SLICE = "scx.slice"
+
+
 def is_field(leaf: Value, name: str, task: str = "p") -> bool:
     """Was it read from that field of the callback's task?"""
     if not isinstance(leaf, Expr) or leaf.op != "load" or not isinstance(leaf.key, tuple) or leaf.key[0] != name:
