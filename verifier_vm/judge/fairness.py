@@ -166,6 +166,18 @@ def _one_side(both: Compared) -> Iterator[Finding]:
     yield from _work("W35", both, "W35-hog")
 
 
+def _beside_brief(both: Compared) -> Iterator[Finding]:
+    """A hog is bound to each CPU, which has no reason to idle when the one beside it sleeps."""
+    idled, base = (_idle_share(reading) for reading in (both.policy, both.base))
+    if idled > MOST_IDLE + 2 * base:
+        why = f"CPUs idled for {idled:.0%} of the time while a hog bound to them waited, under EEVDF for {base:.1%}"
+        yield Finding(_idle_bug(both), "reject", why, "W37", _IDLE_ADVICE, Code.IDLE_CPU)
+
+
+def _idle_share(reading: Reading) -> float:
+    return 1 - (reading["W37-hog"].run_ms + reading["W37-brief"].run_ms) / reading.capacity_ms
+
+
 def _idle_bug(both: Compared) -> str:
     return "F23" if both.facts.tracks_idle_itself else "F21"
 
@@ -249,5 +261,5 @@ def _weights_before(reading: Reading, facts: Facts, required: bool) -> Iterator[
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
     "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
-    "W21": _beside_pulses, "W30": _interrupted, "W34": _in_step, "W35": _one_side,
+    "W21": _beside_pulses, "W30": _interrupted, "W34": _in_step, "W35": _one_side, "W37": _beside_brief,
 }  # fmt: skip
