@@ -37,7 +37,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 has=lambda *_: False,
                 ops=SimpleNamespace(callbacks={"enqueue"}),
                 record=SimpleNamespace(cpu_limits=set(compared), cpu_tests={}, conditions={}, names={}, incomplete={},
-                                       tests={}),
+                                       tests={}, writes={}, by_name=lambda *_: ()),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)

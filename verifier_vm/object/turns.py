@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy takes turns, as far as that asks for a situation: many tasks in one dispatch, a clock of virtual time."""
+"""How a policy takes turns, where that asks for a situation: several looks in one dispatch, a clock of virtual time."""
 
 from __future__ import annotations
 
