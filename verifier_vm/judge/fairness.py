@@ -25,6 +25,7 @@ INTERRUPTED_SHARE = 0.45  # of what the worse of its equals gets, compared with 
 STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
 LEAST_JAIN = 0.8  # of EEVDF's
 MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
+MOST_IDLE_ALONE = 0.03  # of the time, where each CPU has a hog that is bound to it
 NICE_WORKS = 1.5  # times what a task ten levels nicer gets, which by weight is 9.3 times
 SLOW_PROBE = 10.0  # times EEVDF's, and above SLOW_PROBE_US
 SLOW_PROBE_US = 50_000.0
@@ -169,7 +170,7 @@ def _one_side(both: Compared) -> Iterator[Finding]:
 def _beside_brief(both: Compared) -> Iterator[Finding]:
     """A hog is bound to each CPU, which has no reason to idle when the one beside it sleeps."""
     idled, base = (_idle_share(reading) for reading in (both.policy, both.base))
-    if idled > MOST_IDLE + 2 * base:
+    if idled > MOST_IDLE_ALONE + 2 * base:
         why = f"CPUs idled for {idled:.0%} of the time while a hog bound to them waited, under EEVDF for {base:.1%}"
         yield Finding(_idle_bug(both), "reject", why, "W37", _IDLE_ADVICE, Code.IDLE_CPU)
 
