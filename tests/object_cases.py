@@ -15,6 +15,7 @@ FILLED = ("mirror_own_queue", "kconfig_version", "given_per_cpu", "given_queue")
 TABLES = ("f03_flag_cleared_fails", "f27_never_deleted_fails", "f03_eight_cgroups_fails", "plain_taken_out")
 TIMES = ("f18_narrow_vtime_fails", "f03_narrow_moment_fails", "plain_narrow_difference")
 PLUGGED = ("f30_stays_dark_fails", "plain_looks_again")
+CLOCKS = ("f18_clock_goes_back_fails",)
 LEFT_OUT = ("f03_one_pid_fails",)
 BAD = ("f01_lost_subprogram_fails", "f06_mixed_fails")
 SOURCES = ("bpf/library", "tests/policies", "tests/policies/good", "tests/golden/objects")
@@ -45,7 +46,7 @@ def make() -> None:
 
     headers = prepare_guest(load_settings()).kernel.headers
     sources = ("paths", "ways", "counts", "orders", "loops", "endings")
-    for name in (*GOOD, *FILLED, *BAD, *TABLES, *TIMES, *PLUGGED, *LEFT_OUT, *sources):
+    for name in (*GOOD, *FILLED, *BAD, *TABLES, *TIMES, *PLUGGED, *CLOCKS, *LEFT_OUT, *sources):
         path = source_of(name)
         made = compile_policy(path.read_text(), name=path.name, vmlinux_dir=headers, source_dir=path.parent)
         (OBJECTS / f"{name}.o.xz").write_bytes(lzma.compress(made.data, preset=9 | lzma.PRESET_EXTREME))

@@ -46,6 +46,8 @@ class Situation(StrEnum):
     GLANCES = "bound hogs beside CPUs that look for work in vain"
     IN_STEP = "as many tasks as CPUs that wake at once"
     ONE_SIDE = "as many hogs as CPUs, all put onto one"
+    BRIEF = "a bound hog beside one that wakes for a moment"
+    HELD = "a CPU that a real-time task had for long"
     WRAPPED = "a time of 32 bits that begins anew"
     CHOSEN = "tasks with the numbers, names and levels that its constants name"
     CHOSEN_TIMES = "times beyond those that its constants name"
@@ -67,7 +69,7 @@ OF_WORKLOAD = {
     "W22": S.CLASS_CHANGES, "W23": S.FULL_TABLES, "W24": S.MIGRATION_DISABLED, "W25": S.HERD, "W26": S.STOPS,
     "W27": S.PERIODS, "W28": S.LATE_CPU, "W29": S.TURNOVER, "W30": S.PREEMPTED, "W31": S.CHOSEN,
     "W32": S.CHOSEN_TIMES, "W29-large": S.LARGE_TURNOVER, "W33": S.GLANCES, "W34": S.IN_STEP, "W35": S.ONE_SIDE,
-    "W36": S.MANY_CGROUPS,
+    "W36": S.MANY_CGROUPS, "W37": S.BRIEF, "W38": S.HELD,
 }  # fmt: skip
 # What would show a bug: all of these must have been met before it counts as tried and not seen.
 SHOWS: dict[str, tuple[Situation, ...]] = {

@@ -38,7 +38,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 ops=SimpleNamespace(callbacks={"enqueue"}),
                 place=lambda entry, line, pc: f"mine.bpf.c:{line}",
                 record=SimpleNamespace(cpu_limits=dict.fromkeys(compared, ("dispatch", 7, 0)), cpu_tests={},
-                                       conditions={}, names={}, incomplete={}, tests={}),
+                                       conditions={}, names={}, incomplete={}, tests={}, writes={},
+                                       by_name=lambda *_: ()),
             )  # fmt: skip
 
         monkeypatch.setattr(aim, "read_facts", read)

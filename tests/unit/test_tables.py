@@ -93,7 +93,7 @@ def test_what_shows_it_goes_by_its_size(entries: int, situation: Situation) -> N
 def test_more_cgroups_at_once_are_tried_than_it_has_places_for() -> None:
     assert 8 in places(read_facts(object_bytes(EIGHT)))
     assert read_aims(object_bytes(EIGHT), "short").cgroups == 10
-    (part,) = aimed_parts(object_bytes(EIGHT), "short")
+    part = aimed_parts(object_bytes(EIGHT), "short")[0]
     assert [one.args for one in part.exercises if one.name == "W36"] == [("cgroups=10",)]
 
 

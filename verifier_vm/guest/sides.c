@@ -79,6 +79,60 @@ static void w35(void)
 	add("W35-mover", mover, 1)->fifo = DIRECTOR_PRIORITY;
 }
 
+/*
+ * W37: on each CPU a hog that is bound to it, and one that is bound, too, and wakes for a moment. Whenever that one sleeps the CPU
+ * looks for work, and the hog is all that there is: a look that leaves out a queue leaves it waiting, and no other CPU may have it.
+ */
+static void brief(struct worker *w)
+{
+	rest(w, 15 * MS + draw(w) % (20 * MS));
+	burn(w, 1000);
+}
+
+static void w37(void)
+{
+	struct worker *w = add("W37-hog", hog, cpus);
+
+	for (int i = 0; i < cpus; i++) {
+		w[i].cpu = i;
+		w[i].nice = i % 2 ? 0 : 5;	/* a queue for each level, or one for all */
+	}
+	w = add("W37-brief", brief, cpus);
+	for (int i = 0; i < cpus; i++)
+		w[i].cpu = i;
+}
+
+/*
+ * W38: a real-time task has CPU 0 for a second and more, while hogs that are bound to it wait and those of the other CPUs run; then
+ * it rests for good. Whoever waited lags far behind those that ran, which must not be to anybody's loss.
+ */
+#define HELD_MS 1200	/* shorter than a stall: the hogs there wait for nobody's fault */
+#define HELD 16		/* hogs that share what they catch up with: enough that the first round of all takes a while */
+#define FREE 2
+
+static void holds(struct worker *w)
+{
+	burn(w, 400);
+	if (now_ns() - began_ns > HELD_MS * MS)
+		rest(w, 1000 * MS);
+}
+
+static void w38(void)
+{
+	struct worker *w = add("W38-rt", holds, 1);
+
+	w->cpu = 0;
+	w->fifo = 10;
+	w = add("W38-held", hog, HELD);
+	for (int i = 0; i < HELD; i++)
+		w[i].cpu = 0;
+	if (cpus < 2)
+		return;
+	w = add("W38-free", hog, FREE * (cpus - 1));
+	for (int i = 0; i < FREE * (cpus - 1); i++)
+		w[i].cpu = 1 + i / FREE;
+}
+
 const struct workload side_workloads[] = {
-	{ "W33", w33, NULL }, { "W34", w34, NULL }, { "W35", w35, NULL }, {},
+	{ "W33", w33, NULL }, { "W34", w34, NULL }, { "W35", w35, NULL }, { "W37", w37, NULL }, { "W38", w38, NULL }, {},
 };

@@ -29,6 +29,7 @@ from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.facts import Facts
 from verifier_vm.object.kernel import ENQ_MIGRATION_DISABLED, HASHES
 from verifier_vm.object.program import Program
+from verifier_vm.object.turns import keeps_clock, looks_again
 
 BY_NAME = "SCX_OPS_ENQ_MIGRATION_DISABLED"
 CGROUP_CALLBACKS = frozenset({"cgroup_init", "cgroup_set_weight"})
@@ -38,15 +39,24 @@ MORE = 60  # than there are places, the guest's own tasks not counted
 STALL_S = 2.4  # longer than a stall takes to be found
 TWO = 2  # that every guest has
 MOST_IN_TURN = {"short": SMALL + MORE, "full": LARGE + MORE}  # threads that come and go
+FOUR_CPUS = 4
+HELD_S = 4.5  # for who waits behind what lagged: 1.2 s of a real-time task, and longer than a stall takes to be found
+FOUR = Part(
+    "4 CPUs",
+    (Exercise("W34", "W34", 0.5, base_s=0.3), Exercise("W37", "W37", 0.8, base_s=0.3)),
+    Topology(FOUR_CPUS),
+    counts=False,
+    asked_for=True,
+)
 CPU_COUNTS = (6, 10, 18)  # of guests that take a second; few, for each has a snapshot of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
     """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus` (and `cpus_for` what), so many
-    `cgroups` at once, tasks that cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself,
-    cgroups that are `weighted` before it comes, what is `chosen` for its conditions, guests in which its `counted` run
-    out, and times that `wrap`.
+    `cgroups` at once, tasks that cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself, more
+    CPUs than two where it `looks_again`, a CPU that is held where running `keeps_clock`, cgroups that are `weighted`
+    before it comes, what is `chosen` for its conditions, guests in which its `counted` run out, and times that `wrap`.
     """
 
     tasks: int = 0
@@ -56,6 +66,8 @@ class Aims:
     cgroups: int = 0
     migration_disabled: bool = False
     switched: bool = False
+    looks_again: bool = False
+    keeps_clock: bool = False
     weighted: bool = False
     chosen: Chosen = NOTHING
     counted: tuple[Part, ...] = ()
@@ -67,6 +79,7 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     try:
         facts = read_facts(data, arguments)
         chosen, counted, wrapping = choose(facts, tier), counted_parts(facts, tier), wraps(facts)
+        again, clock = looks_again(facts), keeps_clock(facts)
     except (ObjectError, *OURS):
         return Aims()
     disabled = facts.flag(ENQ_MIGRATION_DISABLED) or BY_NAME in values_of(arguments).get(OPS_FLAG, "").split(",")
@@ -74,7 +87,9 @@ def read_aims(data: bytes, tier: SuiteTier, arguments: Sequence[str] = ()) -> Ai
     weighted = not CGROUP_CALLBACKS.isdisjoint(facts.ops.callbacks)
     cgroups = max((count + 2 for count in places(facts) if count <= MOST_CGROUPS), default=0)
     switched = next(switches(facts), None) is not None
-    return Aims(tasks, in_turn, *_cpus(facts), cgroups, disabled, switched, weighted, chosen, counted, wrapping)
+    return Aims(
+        tasks, in_turn, *_cpus(facts), cgroups, disabled, switched, again, clock, weighted, chosen, counted, wrapping
+    )
 
 
 def _tasks(program: Program, most: int) -> int:
@@ -109,6 +124,7 @@ def aimed_parts(
     aims, known = read_aims(data, tier, arguments), parts(tier)
     tried = {part.topology.cpus for part in known if part.topology}
     more = [_beyond(aims.cpus, aims.cpus_for)] if aims.cpus > max(tried, default=0) else []
+    more += [FOUR] if aims.looks_again and max(tried, default=0) < FOUR_CPUS else []
     known_topologies = {part.topology or Topology() for part in known}
     more += (*guests(aims.chosen), *aims.counted)
     more += [elsewhere(topology) for topology in dict.fromkeys(topologies) if topology not in known_topologies]
@@ -130,6 +146,8 @@ def _aimed(part: Part, aims: Aims, tier: SuiteTier) -> Part:
         exercises.append(Exercise("W36", "W36", STALL_S, (f"cgroups={aims.cgroups}",)))
     if aims.switched:
         exercises.append(Exercise("W33", "W33", STALL_S))
+    if aims.keeps_clock and (part.topology is None or part.topology.cpus > 1):
+        exercises.append(Exercise("W38", "W38", HELD_S))
     if aims.migration_disabled:
         exercises.append(Exercise("W24", "W24", seconds / 4))
     exercises += chosen_exercises(aims.chosen, STALL_S)

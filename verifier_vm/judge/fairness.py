@@ -26,6 +26,7 @@ INTERRUPTED_SHARE = 0.45  # of what the worse of its equals gets, compared with 
 STORM_SHARE = 0.3  # of what EEVDF gives hogs beside forking tasks
 LEAST_JAIN = 0.8  # of EEVDF's
 MOST_IDLE = 0.05  # of the time, each task that a CPU was free for
+MOST_IDLE_ALONE = 0.03  # of the time, where each CPU has a hog that is bound to it
 SLOW_PROBE = 10.0  # times EEVDF's, and above SLOW_PROBE_US
 SLOW_PROBE_US = 50_000.0
 HOPELESS_PROBE_US = 1_000_000.0
@@ -168,6 +169,19 @@ def _one_side(both: Compared) -> Iterator[Finding]:
     yield from _work("W35", both, "W35-hog")
 
 
+def _beside_brief(both: Compared) -> Iterator[Finding]:
+    """A hog is bound to each CPU, which has no reason to idle when the one beside it sleeps."""
+    idled, base = (_idle_share(reading) for reading in (both.policy, both.base))
+    if idled > MOST_IDLE_ALONE + 2 * base:
+        why = f"CPUs idled for {idled:.0%} of the time while a hog bound to them waited, under EEVDF for {base:.1%}"
+        bug, basis = _idle_bug(both.facts)
+        yield Finding(bug, "reject", why, "W37", _IDLE_ADVICE, Code.IDLE_CPU, basis=basis)
+
+
+def _idle_share(reading: Reading) -> float:
+    return 1 - (reading["W37-hog"].run_ms + reading["W37-brief"].run_ms) / reading.capacity_ms
+
+
 def _idle_bug(facts: Facts) -> tuple[str, Basis]:
     """A CPU that is claimed and lost idles like one that a wrong mask of the policy's own never shows as idle: which of
     both, figures do not tell. Nobody loses what nobody claims."""
@@ -232,5 +246,5 @@ def _weights_before(reading: Reading, facts: Facts, required: bool) -> Iterator[
 
 _COMPARED: Mapping[str, Callable[[Compared], Iterator[Finding]]] = {
     "W1": _equal_hogs, "W2": _latency, "W8": _fork_storm, "W10": _sparse, "W11": _one_hog_a_cpu, "W15": _yields,
-    "W21": _beside_pulses, "W30": _interrupted, "W34": _in_step, "W35": _one_side,
+    "W21": _beside_pulses, "W30": _interrupted, "W34": _in_step, "W35": _one_side, "W37": _beside_brief,
 }  # fmt: skip

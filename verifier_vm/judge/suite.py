@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adversarial suite: which workloads a policy meets in which guest, and which of them EEVDF repeats.
 
-`guest/README.md` says what W1 to W36 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
+`guest/README.md` says what W1 to W38 bring out. W14 (a user-space part that is frozen) does not apply: a policy is an
 object alone here, and one that needs a program beside it stalls in W1. W16 (reload) and W17 (load and unload under
 load) are steps, not programs; W18 and W19 are topologies.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from policy_lake.topology import Topology
@@ -26,6 +27,7 @@ MIX = Exercise("mix", _ALL, 3.6, _RARE)
 TWO = 2  # CPUs: with more, work can stand on one side, and wait beside several that idle
 _IN_STEP = Exercise("W34", "W34", 0.5, base_s=0.3)
 _ONE_SIDE = Exercise("W35", "W35", 0.8, base_s=0.8)
+_BRIEF = Exercise("W37", "W37", 0.8, base_s=0.3)
 SHORT = Part(
     "short",
     (
@@ -50,6 +52,7 @@ SHORT = Part(
         Exercise("W25", "W25", 0.6, ("herd=80",)),
         Exercise("W27", "W27", 0.8),
         Exercise("W30", "W30", 0.8, base_s=0.3),
+        _BRIEF,
     ),
     offline=True,
     uptime_s=UPTIME_S,
@@ -84,6 +87,7 @@ def _full(name: str, topology: Topology, *, reloads: int = 2, crowd: int = 150, 
         Exercise("W26", "W26", 3.0),
         Exercise("W27", "W27", 4.0),
         Exercise("W30", "W30", 2.0, base_s=0.5),
+        replace(_BRIEF, seconds=2.0, base_s=0.5),
         *((_IN_STEP, _ONE_SIDE) if topology.cpus > TWO else ()),
     )
     return Part(
