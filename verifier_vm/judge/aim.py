@@ -56,7 +56,8 @@ class Aims:
     """What is to be tried: so many `tasks` at once, or `in_turn`, so many `cpus` (and `cpus_for` what), so many
     `cgroups` at once, tasks that cannot migrate, CPUs that look in vain where dispatch is `switched` off by itself,
     more CPUs than two where it `looks_again`, a CPU that is held where running `keeps_clock`, cgroups that are
-    `weighted` before it comes, what is `chosen` for its conditions, guests in which its `counted` run out, and times that `wrap`.
+    `weighted` before it comes, what is `chosen` for its conditions, guests in which its `counted` run out,
+    and times that `wrap`.
     """
 
     tasks: int = 0
