@@ -20,8 +20,9 @@ from host_agent.protocol import RefusedError, Request
 from host_agent.told import described, status
 from host_agent.trust import Wanted
 from policy_lake.errors import InputError, SchedcpError
+from policy_lake.p99 import p99_unit_s
 from verifier_vm.tokens.errors import KeyFileError, TokenError
-from verifier_vm.tokens.terms import RolloutStage
+from verifier_vm.tokens.terms import RolloutStage, Token
 
 CANARY_LEASE_S, LONGEST_CANARY_LEASE_S = 30.0, 600  # for which the control plane may be silent
 REFUSALS_A_MINUTE = 20  # that the audit log has in full; beyond, their number alone
@@ -68,7 +69,7 @@ class Desk:
             case "attach":
                 told = await self._attach(given)
             case "unpause":
-                told = await self._unpause()
+                told = await self._unpause(given)
             case "detach" | "pause":
                 told = await self._off(given.get("reason", "asked to"), pause=request.name == "pause")
             case "lease":
@@ -133,9 +134,7 @@ class Desk:
             if not asked:
                 raise RefusedError("not_recorded", "the audit log cannot be written")
             token = await asyncio.to_thread(agent.trust.consume, wanted)
-            base = given.get("p99_base_s")
-            limits = {"p99_s": base * token.breaker.p99_ratio} if base else {}
-            grant = Grant(token, wanted, image, mode, cgroup, lease_s, limits)
+            grant = Grant(token, wanted, image, mode, cgroup, lease_s, _limits(given, token))
             return await agent.put_on(grant)
 
     async def _shadow(self, wanted: Wanted, image: bytes) -> dict[str, Any]:
@@ -145,7 +144,7 @@ class Desk:
         await agent.record("shadow", policy=token.policy, object_sha256=wanted.object_sha256)
         return {"ops": held.ops, "load_s": held.load_s, "mode": "shadow"}
 
-    async def _unpause(self) -> dict[str, Any]:
+    async def _unpause(self, given: dict[str, Any]) -> dict[str, Any]:
         agent = self._agent
         async with self._alone():
             grant, agent.paused = agent.paused, None
@@ -156,7 +155,7 @@ class Desk:
             await asyncio.to_thread(agent.trust.still_good, grant.wanted)
             if not await agent.record("unpaused", policy=grant.token.policy):
                 raise RefusedError("not_recorded", "the audit log cannot be written")
-            return await agent.put_on(grant)
+            return await agent.put_on(replace(grant, limits=_limits(given, grant.token) or grant.limits))
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -227,6 +226,13 @@ def _require_lease(lease_s: float, stage: str) -> None:
     """A canary does not outlive who watches it."""
     if stage == "canary" and not 0 < lease_s <= LONGEST_CANARY_LEASE_S:
         raise RefusedError("stage", f"a canary has a lease of more than 0 and at most {LONGEST_CANARY_LEASE_S} s")
+
+
+def _limits(given: dict[str, Any], token: Token) -> dict[str, float]:
+    """What the workload's p99 may be, by its metric's name and in its unit, where its p99 without a policy was told."""
+    name, base = given.get("p99_metric", "p99_s"), given.get("p99_base_s")
+    unit = p99_unit_s(name)
+    return {name: base / unit * token.breaker.p99_ratio} if base and unit else {}
 
 
 def _code(error: Exception) -> str:

@@ -58,6 +58,37 @@ def test_what_trips_takes_it_off_and_the_breaker_stays_open_over_a_restart(host:
     run(host, again)
 
 
+def test_a_p99_is_limited_in_its_metric_s_own_unit_and_anew_with_each_window(host: FakeHost) -> None:
+    async def test(here: Running) -> None:
+        await here.ask("attach", **attach_words(host.token(), p99_base_s=0.001, p99_metric="request_p99_us"))
+        assert here.agent.on is not None and here.agent.on.grant.limits == {"request_p99_us": pytest.approx(1250)}
+        here.sample = Sample(metrics={"request_p99_us": 1240.0})
+        await asyncio.sleep(0.3)
+        await here.ask("pause")
+        await here.ask("unpause", p99_base_s=0.002, p99_metric="request_p99_us")
+        here.sample = Sample(metrics={"request_p99_us": 2490.0})
+        await asyncio.sleep(0.3)
+        await here.ask("pause")
+        await here.ask("unpause")  # as before
+        assert here.agent.on is not None
+        here.sample = Sample(metrics={"request_p99_us": 2510.0})
+        await here.until(lambda: bool(host.told("detached")))
+
+    run(host, test)
+    assert [told["why"] for told in host.told("detached")] == ["metric"]
+
+
+def test_a_base_of_what_is_no_p99_is_refused_before_the_token_is_used_up(host: FakeHost) -> None:
+    async def test(here: Running) -> None:
+        token = host.token()
+        for name in ("rate", "p99", 7):
+            with refused("bad_request"):
+                await here.ask("attach", **attach_words(token, p99_base_s=1.0, p99_metric=name))
+        await here.ask("attach", **attach_words(token))
+
+    run(host, test)
+
+
 def test_metrics_that_fall_silent_and_a_control_plane_that_does(host: FakeHost) -> None:
     limits = Limits(metrics_silence_s=1.5, quarantine_after=9, first_pause_s=0)
 
