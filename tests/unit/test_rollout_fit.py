@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rollout_cases import P99, PLAN
-from token_cases import issue, payload, refusal, revoke
+from token_cases import expired, issue, payload, refusal, revoke
 
 from control_plane.rollout import _spec
 from policy_lake.errors import InputError
@@ -68,6 +69,20 @@ def test_another_object_and_a_token_that_is_revoked_or_not_logged_are_refused(ca
     with refusal(Code.REVOKED):
         check_fit(case.spec(CANARY, token))
     check_fit(case.spec(CANARY, token, trust=""))  # nobody here knows
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_an_expired_token_is_refused_with_its_name_the_time_and_what_to_do(case: Case, trust: bool) -> None:
+    good, old = case.token("good"), Path(case.token("old"))
+    old.write_text(json.dumps(expired(case.keys, json.loads(old.read_text()))))
+    spec = case.spec(replace(CANARY, steps=(PART, ONE)), good, str(old))
+    with pytest.raises(TokenError) as caught:
+        check_fit(spec if trust else replace(spec, trust=""))
+    assert caught.value.code is Code.EXPIRED and caught.value.exit_status == 3
+    words = (
+        r".*/old\.dsse\.json: the token expired at 2\S+ \S+ UTC: verify 'ljf' again for a new one \(schedcp verify\)"
+    )
+    assert re.fullmatch(words, str(caught.value))
 
 
 def test_the_same_token_twice_is_bad_input_whatever_it_is_called(case: Case) -> None:
