@@ -21,6 +21,7 @@ from host_agent.told import described, status
 from host_agent.trust import Wanted
 from policy_lake.errors import InputError, SchedcpError
 from policy_lake.p99 import p99_unit_s
+from policy_lake.policy_key import policy_key
 from verifier_vm.tokens.errors import KeyFileError, TokenError
 from verifier_vm.tokens.terms import RolloutStage, Token
 
@@ -41,7 +42,7 @@ class Desk:
         """What was asked for; RefusedError for no. `admin`: root of this host, not only one who may talk to us."""
         agent = self._agent
         if agent.on is not None:
-            await agent.tell_breaker(agent.on.grant.wanted.object_sha256, ev.ControlSeen())
+            await agent.tell_breaker(agent.on.grant.wanted.key, ev.ControlSeen())
         try:
             told = await self._do(request, admin)
         except (RefusedError, SchedcpError, OSError) as error:
@@ -77,7 +78,7 @@ class Desk:
             case "stop":
                 told = await self._stop(given.get("reason", "asked to"), control=not admin)
             case "resume":
-                told = await self._resume(given.get("object", ""), admin)
+                told = await self._resume(given, admin)
             case "trust":
                 told = await self._trust(given)
             case _:
@@ -129,7 +130,7 @@ class Desk:
             if mode == "shadow":
                 return await self._shadow(wanted, image)
             cgroup = agent.attacher.check_cgroup(given.get("cgroup", "")) if mode == "partial" else ""
-            agent.ask_breaker(wanted.object_sha256)
+            agent.ask_breaker(wanted.key)
             asked = await agent.record("attach", object_sha256=wanted.object_sha256, stage=wanted.stage, mode=mode)
             if not asked:
                 raise RefusedError("not_recorded", "the audit log cannot be written")
@@ -151,7 +152,7 @@ class Desk:
             if grant is None:
                 raise RefusedError("not_paused", "nothing is paused: attach it, with a token")
             self._require_free()
-            agent.ask_breaker(grant.wanted.object_sha256)
+            agent.ask_breaker(grant.wanted.key)
             await asyncio.to_thread(agent.trust.still_good, grant.wanted)
             if not await agent.record("unpaused", policy=grant.token.policy):
                 raise RefusedError("not_recorded", "the audit log cannot be written")
@@ -191,17 +192,18 @@ class Desk:
         await agent.record("stop", reason=reason, wrong=wrong)
         return {"was_attached": off}
 
-    async def _resume(self, object_sha256: str, admin: bool) -> dict[str, Any]:
+    async def _resume(self, given: dict[str, Any], admin: bool) -> dict[str, Any]:
         agent = self._agent
-        if object_sha256:
+        if sha := given.get("object", ""):
             if not admin:
                 raise RefusedError("not_admin", "only root of this host releases a policy from quarantine")
-            agent.breakers.put(
-                object_sha256, step(agent.breakers.of(object_sha256), ev.Release(), agent.clock(), agent.limits)[0]
-            )
+            knobs = given.get("knobs")
+            keys = agent.breakers.keys_of(sha) if knobs is None else (policy_key(sha, knobs),)
+            for key in keys:
+                agent.breakers.put(key, step(agent.breakers.of(key), ev.Release(), agent.clock(), agent.limits)[0])
             await asyncio.to_thread(agent.breakers.save)
-            await agent.record("released", object_sha256=object_sha256)
-            return {}
+            await agent.record("released", object_sha256=sha, policies=list(keys))
+            return {"released": len(keys)}
         agent.stopped = "" if admin else agent.stopped
         if left := agent.switch.clear(admin=admin) or agent.stopped:
             raise RefusedError("stopped", f"it is not for you to resume: {left}")

@@ -123,7 +123,7 @@ MEMBERS: dict[str, tuple[dict[str, Callable[[Any], Any]], dict[str, Callable[[An
     "unpause": ({}, P99),
     "lease": ({"lease": _number(0, LONGEST_LEASE_S)}, {"stage": _STAGE}),
     "stop": ({}, {"reason": _text(200)}),
-    "resume": ({}, {"object": _text(64)}),
+    "resume": ({}, {"object": _text(64), "knobs": _words}),
     "feedback": ({}, {"since": _SEQ}),
     "audit": ({}, {"since": _SEQ}),
     "trust": ({}, {"revocations": _table, "log": _bytes, "head": _table}),

@@ -119,9 +119,9 @@ class AgentHost:
                 self._measured(plan)  # before it is attached: the agent's own trip needs to know what it was
             self._switch(arm, step)
         seen, seconds = self._measured(plan)
-        ends = [attached_in(sample) for sample in (seen[0], seen[-1])] if seen else [Attached(False)] * 2
-        measured_s = seconds if seen else 0.0
-        return Window(self.name, block, arm, *ends, measured_s, means_of(seen), counters_of(seen))
+        begin, end = [attached_in(sample) for sample in (seen[0], seen[-1])] if seen else [Attached(False)] * 2
+        values, counters = means_of(seen), counters_of(seen)
+        return Window(self.name, block, arm, begin, end, seconds if seen else 0.0, values, counters)
 
     def _measured(self, plan: RolloutPlan) -> tuple[list[Mapping[str, Any]], float]:
         """The samples of a window's time from now on, and how long it was, in s."""
@@ -146,7 +146,8 @@ class AgentHost:
         if not self._sent:
             return
         try:
-            self._asked("detach", reason="the rollout took it back")
+            limit = {"timeout_s": ATTACH_S} if self._lifted else {}  # it would stay
+            self._asked("detach", reason="the rollout took it back", **limit)
         except HostError as error:
             left = "it stays there: on the host, touch /etc/schedcp/stop" if self._lifted else "it goes with its lease"
             raise type(error)(f"{error}; {left}", host=self.name, code=error.code) from error

@@ -7,6 +7,7 @@ What a host says of itself proves nothing by itself; kept here, it cannot be tol
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from policy_lake.errors import InfraError
 from policy_lake.records import HostAudit
@@ -17,18 +18,23 @@ from verifier_vm.tokens.statement import is_sha256
 
 log = logger(__name__)
 KEPT = 400  # entries of a host's log that a rollout keeps
+MOST_AT_ONCE = 64
 MOST_PAGES = 1000  # of an agent's answers, for a whole log
 
 
 def ask_audits(channels: Iterable[tuple[str, Channel]]) -> tuple[HostAudit, ...]:
-    """The end of each host's log; a host that cannot be asked, or makes no sense, is told and left out."""
-    found = []
-    for name, channel in channels:
+    """The end of each host's log, asked at once; one that cannot be asked, or makes no sense, is told and left out."""
+
+    def end_of(host: tuple[str, Channel]) -> HostAudit | None:
         try:
-            found.append(ask_audit(name, channel, last=KEPT))
+            return ask_audit(*host, last=KEPT)
         except InfraError as error:
-            log.warning("the audit log of %s is not kept: %s", name, error)
-    return tuple(found)
+            log.warning("the audit log of %s is not kept: %s", host[0], error)
+            return None
+
+    hosts = list(channels)
+    with ThreadPoolExecutor(max(1, min(MOST_AT_ONCE, len(hosts)))) as pool:
+        return tuple(found for found in pool.map(end_of, hosts) if found)
 
 
 def ask_audit(name: str, channel: Channel, *, last: int | None = None) -> HostAudit:
