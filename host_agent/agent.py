@@ -100,7 +100,8 @@ class Agent:
         self.counts.attached(on.held.attach_s)
         await self.tell_breaker(key, ev.Attached())
         facts = {"policy": grant.token.policy, "object_sha256": grant.wanted.object_sha256, "ops": on.held.ops,
-                 "stage": grant.wanted.stage, "enable_seq": on.held.enable_seq, "attach_s": on.held.attach_s}  # fmt: skip
+                 "stage": grant.wanted.stage, "enable_seq": on.held.enable_seq,
+                 "attach_s": on.held.attach_s}  # fmt: skip
         await self.record("attached", nonce=grant.token.nonce, **facts)
         return facts
 

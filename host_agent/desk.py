@@ -96,7 +96,7 @@ class Desk:
         entries = await asyncio.to_thread(agent.audit.since, since)
         told = [{"seq": line.seq, **line.data} for line in entries]
         previous = entries[0].previous if entries else agent.audit.head.sha256
-        return {"entries": told, "previous": previous, "head": asdict(agent.audit.head)}
+        return {"entries": told, "previous": previous, "head": asdict(agent.audit.head), "log": agent.audit.id}
 
     async def _off(self, reason: str, *, pause: bool) -> dict[str, Any]:
         off = await self._agent.take_off("asked", reason, pause=pause)

@@ -154,7 +154,7 @@ def test_a_silent_host_is_told_before_anything_is_started_and_may_be_left_out(
     settings: Any = type("Here", (), {"key_dir": case.keys})
     given: Any = ([Path(case.token("a"))], case.root / "a.bpf.o", case.root / "plan.toml", ["h-1", "h-2"], settings)
     options: Any = {"on_doubt": "stop", "seed": 0, "trust": None, "as_json": True}
-    with pytest.raises(SilentHostsError, match="h-2: no answer within 20 s: nothing was attached; .* --without h-2"):
+    with pytest.raises(SilentHostsError, match=r"h-2: no answer within 20 s: nothing was attached; .* --without h-2"):
         rollout_command(*given, **options)
     assert not began
     assert rollout_command(*given, **options, without=["h-2"]) == 0
