@@ -62,12 +62,12 @@ def p99_of(plan: RolloutPlan) -> str:
     return min(found, key=lambda metric: not metric.critical).name if found else ""
 
 
-def own_p99_s(samples: Sequence[Mapping[str, Any]], name: str) -> float:
-    """The highest value of that metric, in s, in samples with no policy attached; 0 where there is none."""
-    unit = p99_unit_s(name)
+def own_p99s_s(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """The values of that metric, in s, in samples with no policy attached; one that did not change counts once."""
+    unit = p99_unit_s(name) or 0.0
     own = [sample.get("metrics") for sample in samples if sample.get("state") != "enabled"]
-    values = [float(one[name]) for one in own if isinstance(one, dict) and _is_number(one.get(name))]
-    return max([0.0, *values]) * (unit or 0.0)
+    values = [float(one[name]) * unit for one in own if isinstance(one, dict) and _is_number(one.get(name))]
+    return [value for at, value in enumerate(values) if at == 0 or value != values[at - 1]]
 
 
 def _counts(sample: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

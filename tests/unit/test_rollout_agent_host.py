@@ -10,7 +10,7 @@ from rollout_cases import OPS, PLAN
 
 from policy_lake.errors import InfraError
 from policy_lake.rollout import Attached, Step
-from tasks.rollout.agent_host import LEASE_S, AgentHost, Order
+from tasks.rollout.agent_host import FEW_FACTOR, LEASE_S, MANY_READINGS, AgentHost, Order
 from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
 from tasks.rollout.windows import unfit
 
@@ -149,14 +149,27 @@ def test_the_agent_is_told_the_p99_that_the_host_had_without_the_policy():
     agent.metrics = {"p99_us": 2500.0, "requests": 5.0}
     host.window("baseline", 1, FULL, SHORT)
     host.window("policy", 2, FULL, SHORT)
-    assert told_bases(agent) == [(pytest.approx(900e-6), "p99_us"), (pytest.approx(2500e-6), "p99_us")]
+    few = FEW_FACTOR
+    assert told_bases(agent) == [(pytest.approx(few * 900e-6), "p99_us"), (pytest.approx(few * 2500e-6), "p99_us")]
+
+
+def test_the_highest_of_many_readings_counts_as_it_is():
+    agent = FakeAgent()
+    host = a_host(agent)
+    told = []
+    for block in range(MANY_READINGS):
+        agent.metrics = {"p99_us": 900.0 + block, "requests": 5.0}
+        host.window("baseline", block, FULL, SHORT)
+        host.window("policy", block, FULL, SHORT)
+        told.append(told_bases(agent)[-1][0] / (900e-6 + block * 1e-6))
+    assert told == pytest.approx([FEW_FACTOR] * (MANY_READINGS - 1) + [1.0])
 
 
 def test_where_the_policy_comes_first_the_host_s_own_is_measured_before_once():
     agent = FakeAgent()
     host = a_host(agent)
     seen = host.window("policy", 0, FULL, SHORT)
-    assert told_bases(agent) == [(pytest.approx(900e-6), "p99_us")] and agent.now == 2 * SHORT.window_s
+    assert told_bases(agent) == [(pytest.approx(FEW_FACTOR * 900e-6), "p99_us")] and agent.now == 2 * SHORT.window_s
     assert unfit(seen, OPS, SHORT) is None
     host.window("policy", 1, FULL, SHORT)
     assert agent.now == 3 * SHORT.window_s
@@ -167,7 +180,7 @@ def test_a_control_s_windows_are_of_its_own_scheduler_and_a_plan_without_a_p99_t
     host = a_host(agent)
     host.window("policy", 0, FULL, SHORT, beside=True)
     host.window("policy", 1, FULL, SHORT)
-    assert told_bases(agent) == [(pytest.approx(900e-6), "p99_us")]
+    assert told_bases(agent) == [(pytest.approx(FEW_FACTOR * 900e-6), "p99_us")]
     agent = FakeAgent()
     a_host(agent).window("policy", 0, FULL, replace(SHORT, metrics=SHORT.metrics[1:]))
     assert told_bases(agent) == [(None, None)] and agent.now == SHORT.window_s

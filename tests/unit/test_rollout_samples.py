@@ -10,7 +10,7 @@ from rollout_cases import PLAN
 
 from policy_lake.p99 import p99_unit_s
 from policy_lake.rollout import Metric
-from tasks.rollout.samples import MOST_COUNTERS, counters_of, own_p99_s, p99_of
+from tasks.rollout.samples import MOST_COUNTERS, counters_of, own_p99s_s, p99_of
 
 
 def test_counters_are_told_by_how_much_they_grew_or_fell():
@@ -42,8 +42,8 @@ def test_a_critical_p99_is_taken_before_another():
     assert p99_of(replace(plan, metrics=(Metric("rate"),))) == ""
 
 
-def test_the_own_p99_is_the_highest_without_a_policy():
-    values = [("disabled", 3.0), ("disabled", 8.0), ("enabled", 90.0), ("disabled", float("nan")), ("disabled", "9")]
-    samples = [{"state": state, "metrics": {"p99_ms": value}} for state, value in values]
-    assert own_p99_s([*samples, {"state": "disabled", "metrics": None}], "p99_ms") == pytest.approx(8e-3)
-    assert own_p99_s(samples, "") == own_p99_s(samples, "rate") == own_p99_s([], "p99_ms") == 0.0
+def test_the_own_p99_is_of_samples_without_a_policy_and_counts_what_changed():
+    values = [("disabled", 3.0), ("disabled", 8.0), ("disabled", 8.0), ("enabled", 90.0), ("disabled", float("nan"))]
+    samples = [{"state": state, "metrics": {"p99_ms": value}} for state, value in [*values, ("disabled", "9")]]
+    assert own_p99s_s([*samples, {"state": "disabled", "metrics": None}], "p99_ms") == pytest.approx([3e-3, 8e-3])
+    assert own_p99s_s(samples, "rate") == own_p99s_s([], "p99_ms") == []
