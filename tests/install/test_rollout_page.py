@@ -14,12 +14,13 @@ import pytest
 from page_commands import as_canary, fenced, for_one_host
 from skipping import skip_or_fail
 
+from policy_lake.rollout import End
 from tasks.host.lake import open_lake
 from tasks.host.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 POLICY = ROOT / "bpf/library/fifo.bpf.c"
-PROMOTED, STOPPED, TAKEN_BACK = 0, 1, 3  # exit statuses of `schedcp rollout`: all of them are decisions
+STATUSES = {End.PROMOTED: 0, End.STOPPED: 1, End.ROLLED_BACK: 3}  # decisions; a host that is lost is none
 
 
 @pytest.mark.vm
@@ -42,7 +43,7 @@ def test_the_commands_of_the_page_end_in_a_decision_that_is_in_the_lake(tmp_path
         ended = subprocess.run(["bash", "-exo", "pipefail", "-c", lines], cwd=tmp_path, env=env, check=False)
     finally:
         subprocess.run(["schedcp", "fleet", "down", "--name", "fleet"], env=env, cwd=tmp_path, check=False)
-    assert ended.returncode in (PROMOTED, STOPPED, TAKEN_BACK)
     (kept,) = open_lake(load_settings(data_dir=tmp_path / "data")).rollouts()
-    assert kept.done is not None and [audit.host for audit in kept.audits] == ["fleet-1"]
-    sys.stdout.write(f"{kept.done.end}: {[step.judgement and step.judgement.readings for step in kept.done.steps]}\n")
+    assert kept.done is not None and kept.done.end in STATUSES, kept.done
+    assert ended.returncode == STATUSES[kept.done.end] and [audit.host for audit in kept.audits] == ["fleet-1"]
+    sys.stdout.write(f"{kept.done.end}: {kept.done.why} {[step.judgement for step in kept.done.steps]}\n")
