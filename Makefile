@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-docs registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -76,6 +76,9 @@ registry-test: setup ## nightly: an exported policy through skopeo and a registr
 
 fleet-test: setup ## nightly: three real hosts up, restarted, cut off, killed, down; needs root and mmdebstrap (minutes)
 	@FLEET_HOSTS=3 REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/vm/test_fleet.py -q -s --timeout 1200
+
+fleet-docs: setup ## nightly: the commands of docs/rollout.md as they stand there, on a fresh fleet of one host; QUICK=1 as far as a canary
+	@REQUIRE_VM=1 FLEET_DOCS=1 $(if $(QUICK),DOCS_QUICK=1) nice $(PYTHON) -m pytest tests/install/test_rollout_page.py -q -s --timeout 5400
 
 attack: setup ## SIGKILL of each process of a run at 10 random moments each, and 200 starts, for hours; or MOMENTS=1 STARTS=10
 	@nice $(PYTHON) tests/attack.py $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(STARTS),--starts $(STARTS)) $(if $(ROLES),--roles $(ROLES))

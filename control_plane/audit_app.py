@@ -28,9 +28,12 @@ def audit_verify(
         str, typer.Option("--host", help="Ask this host's agent, or, with a path, compare that with the lake's copies.")
     ] = "",
     head: Annotated[str, typer.Option("--head", metavar="N:SHA256", help="An entry that was seen before.")] = "",
+    log: Annotated[
+        str, typer.Option("--log", metavar="ID", help="The log that the host has now, where it was made anew.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Say whether a host's audit log holds; exit status 3 and the line that breaks if not."""
     from control_plane.audit import verify_command
 
-    raise typer.Exit(verify_command(path, host, head, chosen(), as_json=json))
+    raise typer.Exit(verify_command(path, host, head, chosen(), as_json=json, log=log))

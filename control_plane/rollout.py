@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +20,7 @@ from tasks.host.settings import Settings
 from tasks.rollout.agent_host import Channel
 from tasks.rollout.carried import carried_words, token_files, token_in
 from tasks.rollout.fit import check_fit
-from tasks.rollout.open import channel_of
+from tasks.rollout.open import channel_of, check_hosts
 from tasks.rollout.page import end_line, judgement_line, reading_text
 from tasks.rollout.plan_file import read_plan
 from tasks.rollout.spec import OnDoubt, RolloutSpec, order_of
@@ -33,13 +34,20 @@ BY_HAND = "touch /etc/schedcp/stop"
 
 def rollout_command(
     tokens: Sequence[Path], object_file: Path | None, plan: Path, hosts: Sequence[str], settings: Settings, *,
-    on_doubt: str, seed: int, trust: Path | None, as_json: bool,
+    on_doubt: str, seed: int, trust: Path | None, as_json: bool, without: Sequence[str] = (),
 ) -> int:  # fmt: skip
-    """Run the rollout; the exit status is 0 for a promotion, 3 where it was refused or taken back, 1 otherwise."""
+    """Run the rollout; the exit status is 0 for a promotion, 3 where it was refused or taken back, 1 otherwise.
+
+    Before anything is started every host is asked: SilentHostsError, UnfitHostsError.
+    """
     from flows.local_rollout import run_rollout
     from tasks.host.interrupts import interruptible
 
+    hosts = _left_in(hosts, without)
     spec = _spec(tokens, object_file, plan, hosts, settings, on_doubt=on_doubt, seed=seed, trust=trust)
+    spec = replace(spec, without=tuple(without))
+    with working(f"asking {len(spec.hosts)} hosts"):
+        check_hosts(spec, settings)
     with shown(err(), "starting", level=logging.INFO), interruptible():
         done = run_rollout(spec)
     if as_json:
@@ -49,6 +57,17 @@ def rollout_command(
     if done.end is End.PROMOTED:
         return 0
     return REFUSED if done.end in (End.ROLLED_BACK, End.REFUSED) else DOUBT
+
+
+def _left_in(hosts: Sequence[str], without: Sequence[str]) -> list[str]:
+    """The hosts that were not left out, by name or by the whole word; InputError for one that is none of them."""
+    names = {host.partition("@")[0]: host for host in hosts}
+    out = {names.get(word, word) for word in without}
+    if strange := sorted(out - set(hosts)):
+        raise InputError(f"--without {strange[0][:80]}: it is none of the hosts")
+    if not set(hosts) - out:
+        raise InputError("--without: no host is left")
+    return [host for host in hosts if host not in out]
 
 
 def _spec(

@@ -44,17 +44,30 @@ def rollout(
         str, typer.Option("--on-doubt", metavar="ask|stop", help="Pause for a person in the Prefect UI, or end there.")
     ] = "ask",
     seed: Annotated[int, number(SEED, help="Of the order of policy and baseline.")] = SEED.preset,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A host of those that does not answer: go on without it; again for each.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Bring a verified policy onto hosts in steps, compare it with each host's own scheduler, take it back in doubt.
 
-    Exit status: 0 promoted, 1 stopped by a person or a host lost, 2 bad input, 3 refused or taken back.
+    Exit status: 0 promoted, 1 stopped by a person or a host lost, 2 bad input, 3 refused or taken back,
+    4 a host did not answer before it began.
     """
     from control_plane.rollout import rollout_command
 
     raise typer.Exit(
         rollout_command(
-            token, object_file, plan, host, chosen(), on_doubt=on_doubt, seed=seed, trust=trust, as_json=json
+            token,
+            object_file,
+            plan,
+            host,
+            chosen(),
+            on_doubt=on_doubt,
+            seed=seed,
+            trust=trust,
+            as_json=json,
+            without=without or (),
         )
     )
 

@@ -29,6 +29,7 @@ from host_agent.stop import KillSwitch
 from host_agent.trust import Trust
 from policy_lake.errors import InfraError, SchedcpError
 from policy_lake.exit_record import ExitRecord
+from policy_lake.policy_key import object_of
 
 
 class Agent:
@@ -76,30 +77,31 @@ class Agent:
         """Why nothing may be attached here at all; empty if something may."""
         return self._fault or self.stopped or self.switch.on() or self.switch.aside()
 
-    def ask_breaker(self, object_sha256: str) -> None:
+    def ask_breaker(self, key: str) -> None:
         """RefusedError unless the policy's breaker lets it be attached."""
-        after, effects = step(self.breakers.of(object_sha256), ev.AskAttach(), self.clock(), self.limits)
-        self.breakers.put(object_sha256, after)
+        after, effects = step(self.breakers.of(key), ev.AskAttach(), self.clock(), self.limits)
+        self.breakers.put(key, after)
         for effect in effects:
             if isinstance(effect, ev.Refuse):
                 raise RefusedError("breaker", effect.reason, wait_s=effect.wait_s)
 
     async def put_on(self, grant: Grant) -> dict[str, Any]:
         """Attaches what was granted, under the lock that the caller holds. Errors as of Attacher.put_on."""
-        sha = grant.wanted.object_sha256
+        key = grant.wanted.key
         shorter = min(self.config.breaker.task_wait_s, grant.token.breaker.stall_ms / 1000)
         self.limits = replace(self.config.breaker, task_wait_s=shorter)
         self.lend(grant.lease_s)
         try:
             on = await self.attacher.put_on(grant, self.forbidden)
         except BaseException:
-            await self.tell_breaker(sha, ev.NotAttached())
+            await self.tell_breaker(key, ev.NotAttached())
             raise
         self.on, self.paused, self.ended = on, None, ("", "")
         self.counts.attached(on.held.attach_s)
-        await self.tell_breaker(sha, ev.Attached())
-        facts = {"policy": grant.token.policy, "object_sha256": sha, "ops": on.held.ops, "stage": grant.wanted.stage,
-                 "enable_seq": on.held.enable_seq, "attach_s": on.held.attach_s}  # fmt: skip
+        await self.tell_breaker(key, ev.Attached())
+        facts = {"policy": grant.token.policy, "object_sha256": grant.wanted.object_sha256, "ops": on.held.ops,
+                 "stage": grant.wanted.stage, "enable_seq": on.held.enable_seq,
+                 "attach_s": on.held.attach_s}  # fmt: skip
         await self.record("attached", nonce=grant.token.nonce, **facts)
         return facts
 
@@ -107,20 +109,21 @@ class Agent:
         """For how long the control plane may be silent from now on; 0: for ever."""
         self.limits = replace(self.limits, control_silence_s=lease_s)
 
-    async def tell_breaker(self, object_sha256: str, event: ev.Event) -> None:
+    async def tell_breaker(self, key: str, event: ev.Event) -> None:
         """Tells a policy's breaker and does what it answers. Not under the lock, save for events that trip nothing."""
         on = self.on
-        after, effects = step(self.breakers.of(object_sha256), event, self.clock(), self.limits)
-        self.breakers.put(object_sha256, after)
+        after, effects = step(self.breakers.of(key), event, self.clock(), self.limits)
+        self.breakers.put(key, after)
         for effect in effects:
             if isinstance(effect, ev.Detach) and on is not None:
                 await self.take_off(effect.trip.value, effect.reason, only=on)
         for effect in effects:
             if isinstance(effect, ev.KeepRecord):
-                await self._keep(effect.record, object_sha256)
+                await self._keep(effect.record, object_of(key))
             elif isinstance(effect, ev.Opened | ev.Quarantine | ev.Closed):
                 what: What = "closed" if isinstance(effect, ev.Closed) else "tripped"
-                await self.record(what, object_sha256=object_sha256, effect=type(effect).__name__, **asdict(effect))
+                facts = {"object_sha256": object_of(key), "policy_key": key, "effect": type(effect).__name__}
+                await self.record(what, **facts, **asdict(effect))
                 await self._save_breakers()
 
     async def take_off(self, why: str, reason: str, *, pause: bool = False, only: On | None = None) -> bool:
@@ -141,7 +144,7 @@ class Agent:
             self.paused = on.grant if pause else None
             gone = self.attacher.gone
             self.counts.reverted(why, self.clock() - began, gone.detach_s)
-            await self.tell_breaker(on.grant.wanted.object_sha256, ev.TakenOff())
+            await self.tell_breaker(on.grant.wanted.key, ev.TakenOff())
         await self.record(
             "paused" if pause else "detached", why=why, reason=reason, policy=on.grant.token.policy,
             detach_s=gone.detach_s, record=str(gone.record), wrong=wrong,

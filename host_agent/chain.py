@@ -33,6 +33,7 @@ class Fault(StrEnum):
     REMOVED = "removed"  # lines are missing between two that are there, or before the first
     MOVED = "moved"  # a line is there, and not in its place
     CUT_OFF = "cut_off"  # it ends before a line that somebody saw: nobody else can notice that
+    ANOTHER = "another"  # another log than the one that was kept, begun anew
     OTHER = "other"  # a file that cannot be read, or damage to what is kept beside the chain
 
 

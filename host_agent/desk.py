@@ -20,8 +20,10 @@ from host_agent.protocol import RefusedError, Request
 from host_agent.told import described, status
 from host_agent.trust import Wanted
 from policy_lake.errors import InputError, SchedcpError
+from policy_lake.p99 import p99_unit_s
+from policy_lake.policy_key import policy_key
 from verifier_vm.tokens.errors import KeyFileError, TokenError
-from verifier_vm.tokens.terms import RolloutStage
+from verifier_vm.tokens.terms import RolloutStage, Token
 
 CANARY_LEASE_S, LONGEST_CANARY_LEASE_S = 30.0, 600  # for which the control plane may be silent
 REFUSALS_A_MINUTE = 20  # that the audit log has in full; beyond, their number alone
@@ -40,7 +42,7 @@ class Desk:
         """What was asked for; RefusedError for no. `admin`: root of this host, not only one who may talk to us."""
         agent = self._agent
         if agent.on is not None:
-            await agent.tell_breaker(agent.on.grant.wanted.object_sha256, ev.ControlSeen())
+            await agent.tell_breaker(agent.on.grant.wanted.key, ev.ControlSeen())
         try:
             told = await self._do(request, admin)
         except (RefusedError, SchedcpError, OSError) as error:
@@ -68,7 +70,7 @@ class Desk:
             case "attach":
                 told = await self._attach(given)
             case "unpause":
-                told = await self._unpause()
+                told = await self._unpause(given)
             case "detach" | "pause":
                 told = await self._off(given.get("reason", "asked to"), pause=request.name == "pause")
             case "lease":
@@ -76,7 +78,7 @@ class Desk:
             case "stop":
                 told = await self._stop(given.get("reason", "asked to"), control=not admin)
             case "resume":
-                told = await self._resume(given.get("object", ""), admin)
+                told = await self._resume(given, admin)
             case "trust":
                 told = await self._trust(given)
             case _:
@@ -94,7 +96,7 @@ class Desk:
         entries = await asyncio.to_thread(agent.audit.since, since)
         told = [{"seq": line.seq, **line.data} for line in entries]
         previous = entries[0].previous if entries else agent.audit.head.sha256
-        return {"entries": told, "previous": previous, "head": asdict(agent.audit.head)}
+        return {"entries": told, "previous": previous, "head": asdict(agent.audit.head), "log": agent.audit.id}
 
     async def _off(self, reason: str, *, pause: bool) -> dict[str, Any]:
         off = await self._agent.take_off("asked", reason, pause=pause)
@@ -128,14 +130,12 @@ class Desk:
             if mode == "shadow":
                 return await self._shadow(wanted, image)
             cgroup = agent.attacher.check_cgroup(given.get("cgroup", "")) if mode == "partial" else ""
-            agent.ask_breaker(wanted.object_sha256)
+            agent.ask_breaker(wanted.key)
             asked = await agent.record("attach", object_sha256=wanted.object_sha256, stage=wanted.stage, mode=mode)
             if not asked:
                 raise RefusedError("not_recorded", "the audit log cannot be written")
             token = await asyncio.to_thread(agent.trust.consume, wanted)
-            base = given.get("p99_base_s")
-            limits = {"p99_s": base * token.breaker.p99_ratio} if base else {}
-            grant = Grant(token, wanted, image, mode, cgroup, lease_s, limits)
+            grant = Grant(token, wanted, image, mode, cgroup, lease_s, _limits(given, token))
             return await agent.put_on(grant)
 
     async def _shadow(self, wanted: Wanted, image: bytes) -> dict[str, Any]:
@@ -145,18 +145,18 @@ class Desk:
         await agent.record("shadow", policy=token.policy, object_sha256=wanted.object_sha256)
         return {"ops": held.ops, "load_s": held.load_s, "mode": "shadow"}
 
-    async def _unpause(self) -> dict[str, Any]:
+    async def _unpause(self, given: dict[str, Any]) -> dict[str, Any]:
         agent = self._agent
         async with self._alone():
             grant, agent.paused = agent.paused, None
             if grant is None:
                 raise RefusedError("not_paused", "nothing is paused: attach it, with a token")
             self._require_free()
-            agent.ask_breaker(grant.wanted.object_sha256)
+            agent.ask_breaker(grant.wanted.key)
             await asyncio.to_thread(agent.trust.still_good, grant.wanted)
             if not await agent.record("unpaused", policy=grant.token.policy):
                 raise RefusedError("not_recorded", "the audit log cannot be written")
-            return await agent.put_on(grant)
+            return await agent.put_on(replace(grant, limits=_limits(given, grant.token) or grant.limits))
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -192,17 +192,18 @@ class Desk:
         await agent.record("stop", reason=reason, wrong=wrong)
         return {"was_attached": off}
 
-    async def _resume(self, object_sha256: str, admin: bool) -> dict[str, Any]:
+    async def _resume(self, given: dict[str, Any], admin: bool) -> dict[str, Any]:
         agent = self._agent
-        if object_sha256:
+        if sha := given.get("object", ""):
             if not admin:
                 raise RefusedError("not_admin", "only root of this host releases a policy from quarantine")
-            agent.breakers.put(
-                object_sha256, step(agent.breakers.of(object_sha256), ev.Release(), agent.clock(), agent.limits)[0]
-            )
+            knobs = given.get("knobs")
+            keys = agent.breakers.keys_of(sha) if knobs is None else (policy_key(sha, knobs),)
+            for key in keys:
+                agent.breakers.put(key, step(agent.breakers.of(key), ev.Release(), agent.clock(), agent.limits)[0])
             await asyncio.to_thread(agent.breakers.save)
-            await agent.record("released", object_sha256=object_sha256)
-            return {}
+            await agent.record("released", object_sha256=sha, policies=list(keys))
+            return {"released": len(keys)}
         agent.stopped = "" if admin else agent.stopped
         if left := agent.switch.clear(admin=admin) or agent.stopped:
             raise RefusedError("stopped", f"it is not for you to resume: {left}")
@@ -227,6 +228,13 @@ def _require_lease(lease_s: float, stage: str) -> None:
     """A canary does not outlive who watches it."""
     if stage == "canary" and not 0 < lease_s <= LONGEST_CANARY_LEASE_S:
         raise RefusedError("stage", f"a canary has a lease of more than 0 and at most {LONGEST_CANARY_LEASE_S} s")
+
+
+def _limits(given: dict[str, Any], token: Token) -> dict[str, float]:
+    """What the workload's p99 may be, by its metric's name and in its unit, where its p99 without a policy was told."""
+    name, base = given.get("p99_metric", "p99_s"), given.get("p99_base_s")
+    unit = p99_unit_s(name)
+    return {name: base / unit * token.breaker.p99_ratio} if base and unit else {}
 
 
 def _code(error: Exception) -> str:

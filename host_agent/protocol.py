@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy_lake.knobs import MOST_BYTES, MOST_WORDS
+from policy_lake.p99 import p99_unit_s
 from policy_lake.strict_json import strict_object
 
 VERSION = 1
@@ -87,6 +88,12 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
     return read
 
 
+def _p99_name(value: Any) -> str:
+    if not isinstance(value, str) or p99_unit_s(value) is None:
+        raise ValueError("is no name of a p99 with its unit, such as p99_us")
+    return value
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("is neither true nor false")
@@ -101,6 +108,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 _SEQ = _number(0, 2**53)
 _STAGE = _choice("canary", "host", "fleet")
+P99: dict[str, Callable[[Any], Any]] = {"p99_base_s": _number(0, 1e6), "p99_metric": _p99_name}
 # Of each request, what it must have and what it may have.
 MEMBERS: dict[str, tuple[dict[str, Callable[[Any], Any]], dict[str, Callable[[Any], Any]]]] = {
     "status": ({}, {}),
@@ -108,14 +116,14 @@ MEMBERS: dict[str, tuple[dict[str, Callable[[Any], Any]], dict[str, Callable[[An
     "attach": (
         {"token": _bytes, "object": _bytes, "knobs": _words, "stage": _STAGE},
         {"lease": _number(0, LONGEST_LEASE_S), "mode": _choice("full", "shadow", "partial"), "cgroup": _text(256),
-         "p99_base_s": _number(0, 1e6)},
+         **P99},
     ),
     "detach": ({}, {"reason": _text(200)}),
     "pause": ({}, {}),
-    "unpause": ({}, {}),
+    "unpause": ({}, P99),
     "lease": ({"lease": _number(0, LONGEST_LEASE_S)}, {"stage": _STAGE}),
     "stop": ({}, {"reason": _text(200)}),
-    "resume": ({}, {"object": _text(64)}),
+    "resume": ({}, {"object": _text(64), "knobs": _words}),
     "feedback": ({}, {"since": _SEQ}),
     "audit": ({}, {"since": _SEQ}),
     "trust": ({}, {"revocations": _table, "log": _bytes, "head": _table}),

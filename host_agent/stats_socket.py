@@ -30,17 +30,31 @@ FIELDS = {
     "switches": ("u64", "context switches since boot"),
     "events": ("u64", "sum of the kernel's event counters of sched_ext"),
 }
+# The policy's own counters are a dictionary of structures, since scxstats_to_openmetrics.py takes none of plain numbers
+# and makes of `{"nr_x":{"counter":3}}` its gauge schedcp_policy_counter with that name in a label.
+COUNTERS, COUNTER = "counters", "counter"
 META = {
     "SchedcpStats": {
         "desc": "SchedCP host agent", "name": "SchedcpStats", "top": "true",
         "user": {"_om_prefix": "schedcp_"},
-        "fields": {name: {"desc": text, "datum": kind} for name, (kind, text) in FIELDS.items()},
-    }
+        "fields": {
+            **{name: {"desc": text, "datum": kind} for name, (kind, text) in FIELDS.items()},
+            COUNTERS: {
+                "desc": "what the attached policy counts itself, in its variables nr_",
+                "dict": {"key": "string", "datum": {"struct": "SchedcpCounter"}},
+            },
+        },
+    },
+    "SchedcpCounter": {
+        "desc": "one of the policy's own counters", "name": "SchedcpCounter",
+        "user": {"_om_prefix": "schedcp_policy_", "_om_label": "counter"},
+        "fields": {COUNTER: {"desc": "the variable's value", "datum": "u64"}},
+    },
 }  # fmt: skip
 
 
 class StatsSocket:
-    """Serves what `read` says, a number for each of FIELDS (0 where it has none)."""
+    """Serves what `read` says: a number for each of FIELDS (0 where it has none), and the policy's own `counters`."""
 
     def __init__(self, path: Path, read: Callable[[], Mapping[str, Any]]) -> None:
         self._path, self._read = path, read
@@ -79,7 +93,8 @@ class StatsSocket:
         found = self._read()
         values = {name: float(found.get(name, 0)) if kind == "float" else int(found.get(name, 0))
                   for name, (kind, _) in FIELDS.items()}  # fmt: skip
-        return {"errno": 0, "args": {"resp": values}}
+        counters = {name: {COUNTER: count} for name, count in found.get(COUNTERS, {}).items()}
+        return {"errno": 0, "args": {"resp": {**values, COUNTERS: counters}}}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
@@ -95,10 +110,11 @@ class StatsSocket:
 
 
 def figures(status: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
-    """FIELDS from the agent's status and the watcher's latest sample."""
+    """FIELDS and counters from the agent's status and the watcher's latest sample."""
     counts = status["counts"]
     return {
         **{name: sample[name] for name in ("run_delay_s", "turns", "switches") if name in sample},
         "attached_s": status["attached_s"], "enable_seq": status["scx"]["enable_seq"], "attaches": counts["attaches"],
         "reverts": sum(counts["reverts"].values()), "events": sum(sample.get("events", {}).values()),
+        COUNTERS: dict(sample.get("counters", {})),
     }  # fmt: skip

@@ -21,7 +21,8 @@ def status(agent: Agent) -> dict[str, Any]:
         "stage": grant.wanted.stage if grant else "", "mode": grant.mode if grant else "",
         "ops": on.held.ops if on else "", "attached_s": agent.clock() - on.since if on else 0.0,
         "ended": dict(zip(("why", "reason"), agent.ended, strict=True)),
-        "breakers": {sha: known.state for sha, known in agent.breakers.items().items()},
+        "breakers": {key: known.state for key, known in agent.breakers.items().items()},
+        "host_class": agent.config.host_class,
         "counts": agent.counts.told(), "audit_head": asdict(agent.audit.head), "records_ok": agent.journal.healthy,
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from host_agent.config import Config
 from host_agent.kernel import Kernel
 from host_agent.protocol import RefusedError
 from policy_lake.files import atomic_write, atomic_write_together, scratch
+from policy_lake.policy_key import policy_key
 from verifier_vm.tokens.audit_log import HEAD, LOG, read_log
 from verifier_vm.tokens.check import Attachment, check_token
 from verifier_vm.tokens.consume import consume_token
@@ -33,6 +34,11 @@ class Wanted:
     object_sha256: str
     words: tuple[str, ...]
     stage: RolloutStage
+
+    @property
+    def key(self) -> str:
+        """By which the policy's circuit breaker is known."""
+        return policy_key(self.object_sha256, self.words)
 
 
 class Trust:

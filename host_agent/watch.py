@@ -142,7 +142,7 @@ class Watcher:
 
     async def _tell(self, on: On, event: ev.Event) -> None:
         if self._agent.on is on:
-            await self._agent.tell_breaker(on.grant.wanted.object_sha256, event)
+            await self._agent.tell_breaker(on.grant.wanted.key, event)
 
 
 async def _made(sampler: Sampler) -> Sample:

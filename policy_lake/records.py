@@ -83,6 +83,8 @@ class Regression:
 class HostAudit:
     """The end of a host's audit log as its agent told it: `entries` as JSON, the first of them number `first`.
 
+    `log` is the log's identity, drawn as it was begun: another one under the host's name is of a host made anew.
+
     `previous` is the digest of the entry before those, `sha256` of the last one: a later copy must go through that.
     """
 
@@ -91,6 +93,7 @@ class HostAudit:
     previous: str
     entries: tuple[str, ...]
     sha256: str
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class Window:
     """One window on one host: which arm it was meant for, what the kernel said at both ends, what was measured.
 
     `block` joins a policy's window with the baseline's that it is compared with; `seconds` is how long it was measured.
+    `counters` is by how much each of the policy's own (its variables `nr_…`) grew meanwhile; a baseline has none.
     """
 
     host: str
@@ -118,6 +119,7 @@ class Window:
     end: Attached
     seconds: float
     values: Mapping[str, float] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

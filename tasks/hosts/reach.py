@@ -57,13 +57,16 @@ class Answer:
 
 
 def ask(address: Address, request: str, *, timeout_s: float = ASK_S, **fields: Any) -> Answer:
-    """Send one request and take its answer, within `timeout_s` in all. UnreachableError says what went wrong."""
+    """Send one request and take its answer, within `timeout_s` in all. UnreachableError says what went wrong.
+
+    To reach it takes ASK_S at most, whatever time its answer has.
+    """
     id = secrets.token_hex(8)
     line = json.dumps({"v": VERSION, "req": request, "id": id, **fields}, allow_nan=False).encode() + b"\n"
     limit = time.monotonic() + timeout_s
     try:
         with (
-            socket.create_connection((address.at, address.port), timeout_s) as plain,
+            _connected(address, min(limit, time.monotonic() + ASK_S)) as plain,
             context(address).wrap_socket(plain, server_hostname=address.host) as secure,
         ):
             _left(secure, limit)
@@ -107,11 +110,27 @@ def read_answer(line: bytes, id: str) -> Answer:
     return Answer(ok, shortened(code, LONGEST_WORD), shortened(message, LONGEST_MESSAGE), rest)
 
 
-def _left(secure: ssl.SSLSocket, limit: float) -> None:
+def _connected(address: Address, limit: float) -> socket.socket:
+    """A connection to one of its addresses, all of them together no longer than until `limit`."""
+    wrong: OSError = TimeoutError()
+    for family, kind, protocol, _, place in socket.getaddrinfo(address.at, address.port, type=socket.SOCK_STREAM):
+        plain = socket.socket(family, kind, protocol)
+        try:
+            _left(plain, limit)
+            plain.connect(place)
+            _left(plain, limit)
+            return plain
+        except OSError as error:
+            plain.close()
+            wrong = error
+    raise wrong
+
+
+def _left(stream: socket.socket, limit: float) -> None:
     left = limit - time.monotonic()
     if left <= 0:
         raise TimeoutError
-    secure.settimeout(left)
+    stream.settimeout(left)
 
 
 def _line(secure: ssl.SSLSocket, limit: float) -> bytes:

@@ -7,9 +7,8 @@ What the kernel had attached in a window is read from the samples that the agent
 from __future__ import annotations
 
 import base64
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -17,13 +16,17 @@ from typing import Any, Protocol
 from policy_lake.errors import InfraError
 from policy_lake.rollout import Arm, Attached, HostCount, RolloutPlan, Step, Window
 from tasks.rollout.hosts import HostError, HostLostError, RefusedError, TakenBackError
+from tasks.rollout.samples import MOST_METRICS, attached_in, counters_of, ended_of, means_of, own_p99s_s, p99_of
 
 ATTACH_S = 60.0
 LEASE_S = 30.0  # for which the agent keeps the policy without a word from here
 # How far a token must let a policy go, by how many hosts the step that attaches it is on.
 STAGES: Mapping[HostCount, str] = {"one": "canary", "some": "host", "all": "fleet"}
 LOOK_S = 1.0  # between two questions, which also renew that
-MOST_METRICS = 1000
+# The highest of few values is soon surpassed by chance. So of few the agent, which takes 1.25 times it, is told more:
+# what it allows is twice the highest then.
+MANY_READINGS, FEW_FACTOR = 20, 1.6
+MOST_P99_S = 1e6  # that an agent takes
 SAYS_WHY_S = 5.0  # in which an agent says why it took a policy off
 # What an agent answers when the policy that should be there is gone: it took it back by itself.
 _GONE = ("not_attached", "not_paused", "breaker", "stopped")
@@ -80,6 +83,9 @@ class AgentHost:
     _stage: str = ""  # of the rollout, for which it is attached
     _used: int = 0
     _seq: int = 0
+    _p99: str = ""  # the metric that is the workload's p99
+    _base_s: float = 0.0  # the highest that it was under the host's own scheduler; 0: not measured
+    _readings: int = 0  # of it
     _ops: str = ""
 
     def try_out(self, step: Step, plan: RolloutPlan) -> str:
@@ -111,17 +117,27 @@ class AgentHost:
 
     def window(self, arm: Arm, block: int, step: Step, plan: RolloutPlan, *, beside: bool = False) -> Window:
         """See Host. Values are means of the samples in the window."""
+        self._p99 = p99_of(plan)
         if not beside:
+            if arm == "policy" and self._p99 and not self._base_s and not self._mode:
+                self._measured(plan)  # before it is attached: the agent's own trip needs to know what it was
             self._switch(arm, step)
+        seen, seconds = self._measured(plan)
+        begin, end = [attached_in(sample) for sample in (seen[0], seen[-1])] if seen else [Attached(False)] * 2
+        values, counters = means_of(seen), counters_of(seen)
+        return Window(self.name, block, arm, begin, end, seconds if seen else 0.0, values, counters)
+
+    def _measured(self, plan: RolloutPlan) -> tuple[list[Mapping[str, Any]], float]:
+        """The samples of a window's time from now on, and how long it was, in s."""
         self._rest(plan.settle_s)
         self._samples()
-        began, seen = self.clock(), []
+        began, seen = self.clock(), list[Mapping[str, Any]]()
         while (left := began + plan.window_s - plan.settle_s - self.clock()) > 0:
             self._rest(min(LOOK_S, left))
             seen += self._samples()
-        seconds = self.clock() - began
-        ends = [_attached(sample) for sample in (seen[0], seen[-1])] if seen else [Attached(False)] * 2
-        return Window(self.name, block, arm, ends[0], ends[1], seconds if seen else 0.0, _means(seen))
+        own = own_p99s_s(seen, self._p99)
+        self._base_s, self._readings = max([self._base_s, *own]), self._readings + len(own)
+        return seen, self.clock() - began
 
     def keep(self, step: Step) -> None:
         """See Host."""
@@ -135,7 +151,8 @@ class AgentHost:
         if not self._sent:
             return
         try:
-            self._asked("detach", reason="the rollout took it back")
+            limit = {"timeout_s": ATTACH_S} if self._lifted else {}  # it would stay
+            self._asked("detach", reason="the rollout took it back", **limit)
         except HostError as error:
             left = "it stays there: on the host, touch /etc/schedcp/stop" if self._lifted else "it goes with its lease"
             raise type(error)(f"{error}; {left}", host=self.name, code=error.code) from error
@@ -152,15 +169,23 @@ class AgentHost:
             if self._mode:
                 self.take_back()
             self._sent = True
-            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), lease=self.order.lease_s, **mode)
+            more = {**mode, **self._limit(), "lease": self.order.lease_s}
+            told = self._asked("attach", timeout_s=ATTACH_S, **self._payload(step), **more)
             self._ops, self._is_on, self._mode = str(told.get("ops", "")), True, mode
             self._used, self._stage = self._used + 1, STAGES[step.hosts]
         elif not self._is_on:
-            self._asked("unpause", timeout_s=ATTACH_S)
+            self._asked("unpause", timeout_s=ATTACH_S, **self._limit())
             self._is_on = True
         if arm == "policy" and self._stage != STAGES[step.hosts]:  # a later step of more hosts, under the same token
             self._asked("lease", lease=self.order.lease_s, stage=STAGES[step.hosts])
             self._stage = STAGES[step.hosts]
+
+    def _limit(self) -> dict[str, Any]:
+        """What the agent's own trip goes by: a p99 that the host has without the policy, too, is none of its doing."""
+        if not self._base_s:
+            return {}
+        base_s = self._base_s * (1.0 if self._readings >= MANY_READINGS else FEW_FACTOR)
+        return {"p99_base_s": min(base_s, MOST_P99_S), "p99_metric": self._p99}
 
     def _payload(self, step: Step) -> dict[str, Any]:
         order = self.order
@@ -198,7 +223,7 @@ class AgentHost:
     def _taken_back(self, status: Mapping[str, Any], code: str = "", why: str = "") -> TakenBackError:
         """With the agent's own reason, which it has a moment after the kernel has none of its policy any more."""
         limit = self.clock() + SAYS_WHY_S
-        while not (ended := _ended(status)) and self.clock() < limit:
+        while not (ended := ended_of(status)) and self.clock() < limit:
             self.wait(LOOK_S)
             status = self._asked("status")
         code, why = ended or (code or str(status.get("status")), why or str(status.get("reason")))
@@ -214,27 +239,3 @@ class AgentHost:
         if answer.code in _GONE and request in ("pause", "unpause", "lease"):
             raise self._taken_back(self._asked("status"), answer.code, answer.message)
         raise RefusedError(answer.message, host=self.name, code=answer.code)
-
-
-def _ended(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why the agent took off what it had attached last, by its word and its reason; None while it has not said."""
-    ended = status.get("ended")
-    if not isinstance(ended, dict) or not ended.get("why"):
-        return None
-    return str(ended["why"]), str(ended.get("reason"))
-
-
-def _attached(sample: Mapping[str, Any]) -> Attached:
-    seq = sample.get("enable_seq")
-    return Attached(sample.get("state") == "enabled", str(sample.get("ops", "")), seq if isinstance(seq, int) else -1)
-
-
-def _means(samples: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean of each of the workload's metrics over the samples that have it."""
-    seen: dict[str, list[float]] = {}
-    for sample in samples:
-        metrics = sample.get("metrics")
-        for name, value in metrics.items() if isinstance(metrics, dict) else ():
-            if isinstance(value, int | float) and math.isfinite(value) and (name in seen or len(seen) < MOST_METRICS):
-                seen.setdefault(str(name), []).append(float(value))
-    return {name: math.fsum(values) / len(values) for name, values in seen.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +19,7 @@ from tasks.rollout.carried import object_in, token_files, token_in
 from tasks.rollout.hosts import hosts_of
 from tasks.rollout.spec import RolloutSpec
 from verifier_vm.tokens.audit_log import read_log
-from verifier_vm.tokens.check import withdrawn
+from verifier_vm.tokens.check import require_unexpired, withdrawn
 from verifier_vm.tokens.dsse import unseal
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.public_key import PUBLIC, read_public_key
@@ -30,7 +31,7 @@ ORDER = get_args(RolloutStage)
 
 
 def check_fit(spec: RolloutSpec) -> None:
-    """TokenError for a token of another object, that was revoked, or that ends before a step that it would be used for.
+    """TokenError for a token of another object, that expired, was revoked, or ends before a step that it is used for.
 
     InputError for one that is named twice, and where the plan uses up more than there are.
     """
@@ -41,6 +42,7 @@ def check_fit(spec: RolloutSpec) -> None:
             raise InputError(f"{word}: the same token is named twice: each attachment uses one up")
     digest = hashlib.sha256(object_in(spec.object)).hexdigest()
     for word, token in known:
+        require_unexpired(token, word, datetime.now(UTC))
         if token.object_sha256 != digest:
             reason = f"{word}: it is for the object {token.object_sha256}, and {spec.object} is {digest}"
             raise TokenError(reason, Code.OTHER_OBJECT)

@@ -19,6 +19,7 @@ from tasks.rollout.agent_host import AgentHost, Channel, Order
 from tasks.rollout.carried import TOKEN_BYTES, object_in, token_files
 from tasks.rollout.drive import Rollout
 from tasks.rollout.evidence import Evidence
+from tasks.rollout.ready import Patient
 from verifier_vm.tokens.audit_log import HEAD, LOG
 from verifier_vm.tokens.revocation import REVOCATIONS
 
@@ -33,7 +34,7 @@ class RolloutSpec:
 
     `trust` is a directory with the verifier's log, its head and the revocations, which hosts are told of first; empty:
     they know. `tokens` and `object` are files, or both the one word `oci:DIR:NAME`. `hosts` are in the order in which
-    the steps take them, as `tasks.rollout.open` reads them. Files are read when it begins.
+    the steps take them, as `tasks.rollout.open` reads them; `without` were left out. Files are read when it begins.
     """
 
     id: str
@@ -47,6 +48,7 @@ class RolloutSpec:
     trust: str = ""
     on_doubt: OnDoubt = "ask"
     seed: int = 0
+    without: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.id
@@ -84,6 +86,7 @@ def _trust(directory: str) -> dict[str, Any]:
 def open_rollout(spec: RolloutSpec, lake: Lake, channels: Sequence[tuple[str, Channel]]) -> Opened:
     """The rollout over these hosts; its record is in the lake before anything reaches one."""
     order = order_of(spec)
+    channels = [(name, Patient(channel)) for name, channel in channels]
     hosts = [AgentHost(name, channel, order) for name, channel in channels]
     evidence = Evidence.begin(
         lake, spec.id, spec.plan, [host.name for host in hosts], policy=spec.policy, workload=spec.workload,

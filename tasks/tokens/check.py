@@ -26,7 +26,7 @@ from tasks.tokens.issue import report_path
 from verifier_vm.object.errors import ObjectError
 from verifier_vm.object.knobs import read_knobs
 from verifier_vm.tokens.audit_log import LOG, Log, read_log
-from verifier_vm.tokens.check import Attachment, check_token, withdrawn
+from verifier_vm.tokens.check import Attachment, check_token, require_unexpired, withdrawn
 from verifier_vm.tokens.dsse import open_unverified, unseal
 from verifier_vm.tokens.errors import Code, Refusal, TokenError
 from verifier_vm.tokens.files import SIZE_LIMIT, read_bounded
@@ -129,6 +129,7 @@ def check_file(path: Path, here: Here, settings: Settings) -> Shown:
     with _told_of(path):
         payload = unseal(content, key)
         token = parse_payload(payload)
+    require_unexpired(token, path, datetime.now(UTC))
     what = Attachment(
         object_sha256=_object_digest(here.object_path) if here.object_path else token.object_sha256,
         arguments=_words(here, token, settings),

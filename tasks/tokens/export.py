@@ -17,6 +17,7 @@ import struct
 import tarfile
 import zlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from verifier_vm.object.ops import SECTIONS
 from verifier_vm.object.program import Program, read_program
 from verifier_vm.tokens import oci_layout as oci
 from verifier_vm.tokens.audit_log import LOG
-from verifier_vm.tokens.check import withdrawn
+from verifier_vm.tokens.check import require_unexpired, withdrawn
 from verifier_vm.tokens.dsse import canonical_json, unseal
 from verifier_vm.tokens.errors import Code, TokenError
 from verifier_vm.tokens.statement import PREDICATE_TYPE, parse_payload, token_digest
@@ -70,9 +71,9 @@ def export_token(
 ) -> Exported:
     """Write the token and its object into a layout, a new one or one that is there, which keeps what it has.
 
-    InputError for a directory that holds anything else and a file that is no token, TokenError for a token that the
-    trusted key did not sign, or has revoked or not logged, or of another object, InfraError where the disk takes not
-    all: then nothing of it stays.
+    InputError for a directory that holds anything else and a file that is no token, TokenError for a token that
+    expired, that the trusted key did not sign, or has revoked or not logged, or of another object, InfraError where
+    the disk takes not all: then nothing of it stays.
     """
     envelope = read_file(token_file)
     token = _standing(envelope, token_file, trust or settings.key_dir)
@@ -107,6 +108,7 @@ def _standing(envelope: bytes, path: Path, directory: Path) -> Token:
     """The token, if whoever signed it stands by it: by the key, the log and the revocation list in `directory`."""
     payload = unseal(envelope, trusted_key(directory))
     token, trust = parse_payload(payload), read_trust(directory)
+    require_unexpired(token, path, datetime.now(UTC))
     if trust.log is None:
         raise TokenError(f"{directory / LOG}: the log of the key beside it is gone", Code.LOG_GONE)
     if refusal := withdrawn(token, token_digest(payload), trust.revocations, trust.log):

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import platform
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent_cases import FakeHost, ask
+from scx_stats_client import Client
 from skipping import skip_or_fail
 from token_cases import REQUEST
 
@@ -41,6 +45,67 @@ def start(host: FakeHost) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, cwd="/")
     assert process.stderr is not None
     return process, process.stderr.readline()
+
+
+def attached(host: FakeHost, **more: Any) -> None:
+    token = host.token(kernel=platform.release(), score=None)
+    given = {"token": base64.b64encode(token).decode(), "object": base64.b64encode(b"object").decode()}
+    ask(host.config.socket, "attach", **given, knobs=list(REQUEST.arguments), stage="canary", **more)
+
+
+def until(met: Callable[[], bool], within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+def test_the_policy_s_own_counters_are_read_by_a_client_of_scx_stats(host: FakeHost) -> None:
+    stats = host.root / "run/stats"
+    config = host.root / "agent.toml"
+    config.write_text(f'stats_socket = "{stats}"\nsample_s = 0.1\n' + config.read_text())
+    (host.sys / "counters").write_text(f'{{"nr_kicks":{(1 << 64) - 1},"nr_late":3}}')
+    process, _ = start(host)
+    client = Client(stats)
+    try:
+        assert ("schedcp_attaches", ()) in client.gauges() and client.told["counters"] == {}
+        attached(host)
+        late = ("schedcp_policy_counter", (("counter", "nr_late"),))
+        until(lambda: client.gauges().get(late) == 3)
+        assert client.told["counters"]["nr_kicks"] == {"counter": (1 << 64) - 1}
+        assert client.ask("stats", target="top").keys() == client.told.keys()
+        for request, args in (("stats", {"target": "other"}), ("start", {})):
+            with pytest.raises(OSError, match="unknown request") as caught:
+                client.ask(request, **args)
+            assert caught.value.errno == errno.EINVAL
+        ask(host.config.socket, "detach")
+        until(lambda: late not in client.gauges())
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_p99_beyond_what_the_host_had_before_trips(host: FakeHost) -> None:
+    p99 = host.root / "p99"
+    p99.write_text("1000")
+    config = host.root / "agent.toml"
+    source = f'[[sources]]\nname = "request_p99_us"\nkind = "file"\nat = ["{p99}"]\n'
+    config.write_text("sample_s = 0.1\n" + config.read_text() + source)
+    process, _ = start(host)
+    try:
+        attached(host, p99_base_s=0.001, p99_metric="request_p99_us")
+        p99.write_text("1200")
+        time.sleep(0.5)
+        assert ask(host.config.socket, "status")["status"] == "running"
+        p99.write_text("2000")
+        until(lambda: host.state == "disabled")
+        until(lambda: ask(host.config.socket, "status")["ended"]["why"] == "metric")
+        reason = ask(host.config.socket, "status")["ended"]["reason"]
+        assert reason == "request_p99_us is 2000, above 1250"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def test_it_admits_a_token_dies_and_says_what_it_finds_when_it_comes_back(host: FakeHost) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from contract_cases import contract
 from object_cases import object_bytes
-from token_cases import SCORE, STAGES, kept_token, payload, sha
+from token_cases import SCORE, STAGES, expired, kept_token, payload, sha
 
 from control_plane import cli
 from policy_lake.model import Verdict
@@ -163,6 +163,13 @@ def test_check_refuses_everything_else_with_the_reason(refused, token, tmp_path,
     refused(Code.OTHER_BTF, "token", "check", token, "--kernel", SCORE.kernel, "--btf", sha("other"))
     monkeypatch.setenv("SCHEDCP_AUDIENCE", "host-2")
     refused(Code.OTHER_AUDIENCE, "token", "check", token, *THERE)
+
+
+def test_an_expired_token_is_told_before_what_else_is_wrong_with_it(refused, schedcp, token, data):
+    token.write_text(json.dumps(expired(data / "keys", json.loads(token.read_text()))))
+    refused(Code.EXPIRED, "token", "check", token, *THERE)
+    refused(Code.EXPIRED, "token", "check", token, "--kernel", "7.9")
+    assert "again for a new one (schedcp verify)" in schedcp("token", "check", token)[2]
 
 
 def test_the_hosts_own_types_are_what_counts_unless_said(refused, schedcp, token, monkeypatch, tmp_path):

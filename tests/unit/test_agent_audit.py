@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from host_agent import audit, chain
-from host_agent.audit import HEAD, LOG, Audit, verify
-from host_agent.chain import ChainError, Head
+from host_agent.audit import HEAD, LOG, Audit, log_id, verify
+from host_agent.chain import ChainError, Head, encoded
 from policy_lake.errors import InfraError
 from policy_lake.strict_json import strict_object
 
@@ -42,6 +42,34 @@ def test_a_log_that_was_left_alone_holds_and_goes_on(tmp_path: Path) -> None:
         "code": "expired",
         "number": 4,
     }
+
+
+def test_a_log_has_an_identity_that_it_keeps_and_another_log_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, other = (Audit(tmp_path / name, least=NONE) for name in ("a", "b"))
+    assert one.id == ""
+    for log in (one, other):
+        log.add("started")
+        log.add("resume")
+    assert one.id != other.id and Audit(tmp_path / "a", least=NONE).id == one.id == log_id(one.since(0))
+    assert "log" not in one.since(1)[0].data
+    (tmp_path / "a" / HEAD).write_bytes(audit._head_line(one.head, other.id))
+    with pytest.raises(ChainError, match="it is the log"):
+        verify(tmp_path / "a")
+
+
+def test_the_log_of_an_older_agent_has_none_and_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(audit.secrets, "token_hex", lambda size: "")
+    log = Audit(tmp_path, least=NONE)
+    log.add("started")
+    first = tmp_path / "audit.jsonl"
+    line, head = encoded(NONE, {"at": "2026", "what": "started"})
+    first.write_bytes(line)
+    (tmp_path / HEAD).write_bytes(audit._head_line(head, ""))
+    again = Audit(tmp_path, least=head)
+    again.add("resume")
+    assert again.id == "" == Audit(tmp_path, least=again.head).id and b'"log"' not in (tmp_path / HEAD).read_bytes()
 
 
 def test_no_log_is_an_empty_one(tmp_path: Path) -> None:
@@ -96,7 +124,7 @@ def test_a_log_written_anew_from_some_line_on_is_found(tmp_path: Path) -> None:
     (tmp_path / HEAD).unlink()
     with pytest.raises(ChainError, match="is gone"):
         verify(tmp_path)
-    (tmp_path / HEAD).write_bytes(audit._head_line(Head(3, verify_line(tmp_path, 3))))
+    (tmp_path / HEAD).write_bytes(audit._head_line(Head(3, verify_line(tmp_path, 3)), ""))
     forged = Audit(tmp_path, least=NONE)
     for _ in range(2):
         forged.add("attached")

@@ -24,7 +24,7 @@ from host_agent.openmetrics import MetricsServer, exposition
 from host_agent.probe import Probe
 from host_agent.proc import CpuTimes
 from host_agent.sources import read_source
-from host_agent.stats_socket import FIELDS, StatsSocket, figures
+from host_agent.stats_socket import COUNTERS, FIELDS, StatsSocket, figures
 from host_agent.told import status
 from policy_lake.errors import InfraError, InputError
 
@@ -316,7 +316,7 @@ def test_openmetrics_on_loopback_and_the_scx_stats_protocol(tmp_path: Path) -> N
         assert [answer["errno"] for answer in told] == [0, 0, 22, 22]
         assert told[0]["args"]["resp"]["run_delay_s"] == 2.5 and told[0]["args"]["resp"]["attaches"] == 1
         meta = told[1]["args"]["resp"]["SchedcpStats"]
-        assert meta["top"] == "true" and meta["fields"].keys() == FIELDS.keys() == told[0]["args"]["resp"].keys()
+        assert meta["top"] == "true" and meta["fields"].keys() == told[0]["args"]["resp"].keys() == {*FIELDS, COUNTERS}
         writer.close()
         await stats.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from host_agent import audit, chain, segments
-from host_agent.audit import Audit, verify
+from host_agent.audit import HEAD, Audit, _head_line, verify
 from host_agent.chain import ChainError, Fault, Head
 from host_agent.segments import LOG, old_files, walk
 from policy_lake.errors import InfraError
@@ -47,7 +47,10 @@ def test_a_new_file_follows_the_old_one_and_there_are_no_more_than_so_many(tmp_p
     assert verify(tmp_path, log.head) == log.head == Head(files[-1][-1].seq, files[-1][-1].sha256)
     numbers = [line.data["number"] for lines in files for line in lines if "number" in line.data]
     assert numbers == list(range(numbers[0], 100)) and numbers[0] > 0
+    (tmp_path / HEAD).unlink()  # that the first entry is gone takes no identity away
+    (tmp_path / HEAD).write_bytes(_head_line(log.head, ""))
     again = Audit(tmp_path, least=log.head)
+    assert again.id == log.id != ""
     again.add("started")
     assert verify(tmp_path).seq == log.head.seq + 1
 

@@ -50,16 +50,25 @@ class Here:
         lines = self.log.since(since, most=3)
         head = {"seq": self.log.head.seq, "sha256": self.log.head.sha256}
         previous = lines[0].previous if lines else self.log.head.sha256
-        return Answer(entries=[{"seq": one.seq, **one.data} for one in lines], previous=previous, head=head)
+        return Answer(
+            entries=[{"seq": one.seq, **one.data} for one in lines], previous=previous, head=head, log=self.log.id
+        )
 
     def keep(self, id: str, channel: Channel | None = None, **changes: Any) -> None:
         audits = ask_audits([("web", channel or self.channel)])
         record = Rollout(id, "w", "fifo", "0" * 64, ("web",), PLAN, "2026-01-01", audits=audits)
         open_lake(self.settings).put(replace(record, **changes))
 
-    def verify(self, path: Path | None = None, host: str = "", head: str = "") -> dict[str, Any]:
+    def anew(self, name: str) -> None:
+        """Another host under the same name, or the same one whose log was put away."""
+        self.dir = self.dir.parent / name
+        self.dir.mkdir()
+        self.log, self.file = Audit(self.dir, least=Head()), self.dir / "audit.jsonl"
+        self.add(6)
+
+    def verify(self, path: Path | None = None, host: str = "", head: str = "", log: str = "") -> dict[str, Any]:
         self.capsys.readouterr()
-        status = verify_command(path, host, head, self.settings, as_json=True)
+        status = verify_command(path, host, head, self.settings, as_json=True, log=log)
         told = dict(json.loads(self.capsys.readouterr().out))
         assert status == (0 if told["holds"] else 3)
         return told
@@ -144,6 +153,49 @@ def test_a_log_written_anew_from_the_first_line_holds_alone_and_not_beside_the_l
     assert (told["fault"], told["line"]) == ("replaced", 3) and "r-1" in told["reason"]
 
 
+def test_a_host_made_anew_is_told_as_another_with_what_to_do_and_is_known_from_then_on(here: Here) -> None:
+    here.keep("rollout-1")
+    before = here.log.id
+    assert here.verify(host="web")["log"] == before and len(before) == 32
+    here.anew("second")
+    told = here.verify(host="web")
+    assert told["fault"] == "another" and "another host than before" in told["reason"]
+    assert before in told["reason"] and "rollout-1" in told["reason"] and "begun at 20" in told["reason"]
+    assert f"--log {here.log.id}." in told["reason"]
+    assert here.verify(here.dir, "web")["fault"] == here.verify(here.copy, "web")["fault"] == "another"
+    now = here.verify(host="web", log=here.log.id)
+    assert now["holds"] and (now["compared"], now["others"]) == ([], ["rollout-1"])
+    here.keep("rollout-2", started="2026-02-01")
+    now = here.verify(host="web")
+    assert now["holds"] and (now["compared"], now["others"]) == (["rollout-2"], ["rollout-1"])
+    assert here.verify()["holds"], "two logs of one name in the lake are no contradiction"
+    assert here.verify(host="web", log=before)["fault"] == "replaced"
+
+
+def test_a_log_that_was_replaced_under_its_identity_stays_an_alarm(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.keep("rollout-1")
+    id = here.log.id
+    monkeypatch.setattr("host_agent.audit.secrets.token_hex", lambda size: id)
+    here.anew("second")
+    assert here.log.id == id and here.verify(host="web")["fault"] == "replaced"
+    assert here.verify(host="web", log=id)["fault"] == "replaced"
+    monkeypatch.undo()
+
+
+def test_an_agent_that_tells_of_another_identity_than_its_log_s_is_an_alarm(here: Here) -> None:
+    here.keep("rollout-1")
+    id = here.log.id
+    here.anew("second")
+    here.log.id = id
+    assert here.verify(host="web")["fault"] == "replaced"
+
+
+@pytest.mark.parametrize(("log", "host"), [("x", "web"), ("0" * 31, "web"), ("0" * 32, "")])
+def test_an_identity_that_is_none_is_bad_input(here: Here, log: str, host: str) -> None:
+    with pytest.raises(InputError, match="--log"):
+        here.verify(here.dir, host, log=log)
+
+
 def test_a_host_is_asked_page_by_page_and_held_against_what_was_kept(here: Here) -> None:
     here.keep("r-1")
     here.add(5)
@@ -156,10 +208,12 @@ def test_a_host_is_asked_page_by_page_and_held_against_what_was_kept(here: Here)
     here.log = Audit(here.dir, least=Head())
     here.add(13)  # a host that begins anew
     told = here.verify(host="web")
-    assert (told["fault"], told["line"]) == ("replaced", 1)
+    assert (told["fault"], told["line"]) == ("another", 1)
 
 
-def test_the_lakes_copies_are_checked_by_themselves_and_against_each_other(here: Here) -> None:
+def test_the_lakes_copies_are_checked_by_themselves_and_against_each_other(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here.keep("r-1")
     assert here.verify() | {"place": ""} == {**here.verify(), "place": ""}
     assert here.verify()["compared"] == ["r-1"] and here.verify()["entries"] == 6
@@ -170,10 +224,11 @@ def test_the_lakes_copies_are_checked_by_themselves_and_against_each_other(here:
     here.file.unlink()
     (here.dir / "audit.head.json").unlink()
     here.log = Audit(here.dir, least=Head())
+    monkeypatch.setattr("host_agent.audit.secrets.token_hex", lambda size: kept.log)
     here.add(6, other=1)
     here.keep("r-2")
     told = here.verify()
-    assert told["fault"] == "replaced" and "two entries 1 of web" in told["reason"]
+    assert told["fault"] == "replaced" and "two entries 1 of one log of web" in told["reason"]
 
 
 def test_a_long_log_is_kept_by_its_end(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

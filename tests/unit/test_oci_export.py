@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from object_cases import object_bytes
 from oci_cases import OBJECT, SHA, Place
-from token_cases import refusal, resigned, revoke
+from token_cases import expired, refusal, resigned, revoke
 
 from policy_lake import files
 from policy_lake.errors import InfraError, InputError
@@ -162,6 +162,14 @@ def test_what_was_revoked_or_is_not_in_the_log_is_carried_nowhere(place: Place) 
     with refusal(Code.LOG_GONE):
         place.export(token)
     assert sorted(path.name for path in place.dir.rglob("*")) == before
+
+
+def test_what_expired_is_carried_nowhere(place: Place) -> None:
+    token = place.token()
+    token.write_text(json.dumps(expired(place.settings.key_dir, json.loads(token.read_text()))))
+    with refusal(Code.EXPIRED):
+        place.export(token)
+    assert not place.dir.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b" " * (2 << 20), None])

@@ -10,7 +10,7 @@ from rollout_cases import OPS, PLAN
 
 from policy_lake.errors import InfraError
 from policy_lake.rollout import Attached, Step
-from tasks.rollout.agent_host import LEASE_S, AgentHost, Order
+from tasks.rollout.agent_host import FEW_FACTOR, LEASE_S, MANY_READINGS, AgentHost, Order
 from tasks.rollout.hosts import HostLostError, RefusedError, TakenBackError
 from tasks.rollout.windows import unfit
 
@@ -55,7 +55,7 @@ class FakeAgent:
             return self.Answer(False, *told)
         return self.Answer(True, fields=getattr(self, f"on_{request}")(**fields))
 
-    def on_attach(self, token, object, knobs, stage, mode="full", lease=0, cgroup=""):
+    def on_attach(self, token, object, knobs, stage, mode="full", lease=0, cgroup="", p99_base_s=0, p99_metric=""):
         if mode == "shadow":
             return {"ops": OPS}
         assert token not in self.used and not self.attached and not self.paused
@@ -67,7 +67,7 @@ class FakeAgent:
         self.attached, self.paused = "", True
         return {}
 
-    def on_unpause(self):
+    def on_unpause(self, p99_base_s=0, p99_metric=""):
         assert self.paused
         self.attached, self.paused, self.enabled = OPS, False, self.enabled + 1
         return {}
@@ -100,6 +100,7 @@ class FakeAgent:
                     "ops": self.attached,
                     "enable_seq": self.enabled,
                     "metrics": self.metrics,
+                    "counters": {"nr_kicks": 100 + 3 * self.seq} if state == "enabled" else {},
                 }
             )
         return {"samples": samples}
@@ -123,6 +124,66 @@ def test_it_is_attached_once_and_paused_and_resumed_in_turns():
     assert [window.begin.enabled for window in seen] == [True, False, True, False]
     assert seen[0].values == agent.metrics and seen[0].seconds == pytest.approx(4.0)
     assert host.try_out(FULL, SHORT) == OPS and len(agent.used) == 1, "a later step tries nothing anew"
+
+
+def test_the_policy_s_own_counters_are_in_its_windows():
+    agent = FakeAgent()
+    host = a_host(agent)
+    assert host.window("policy", 0, FULL, SHORT).counters == {"nr_kicks": 9}  # 4 samples, 3 between them
+    assert host.window("baseline", 0, FULL, SHORT).counters == {}
+
+
+def told_bases(agent) -> list:
+    asked = [fields for name, fields in agent.asked if name in ("attach", "unpause") and fields.get("mode") != "shadow"]
+    return [(fields.get("p99_base_s"), fields.get("p99_metric")) for fields in asked]
+
+
+def test_the_agent_is_told_the_p99_that_the_host_had_without_the_policy():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.try_out(FULL, SHORT)
+    host.window("baseline", 0, FULL, SHORT)
+    agent.metrics = {"p99_us": 90.0, "requests": 5.0}
+    host.window("policy", 0, FULL, SHORT)  # what it is under the policy is no base
+    host.window("policy", 1, FULL, SHORT)
+    agent.metrics = {"p99_us": 2500.0, "requests": 5.0}
+    host.window("baseline", 1, FULL, SHORT)
+    host.window("policy", 2, FULL, SHORT)
+    few = FEW_FACTOR
+    assert told_bases(agent) == [(pytest.approx(few * 900e-6), "p99_us"), (pytest.approx(few * 2500e-6), "p99_us")]
+
+
+def test_the_highest_of_many_readings_counts_as_it_is():
+    agent = FakeAgent()
+    host = a_host(agent)
+    told = []
+    for block in range(MANY_READINGS):
+        agent.metrics = {"p99_us": 900.0 + block, "requests": 5.0}
+        host.window("baseline", block, FULL, SHORT)
+        host.window("policy", block, FULL, SHORT)
+        told.append(told_bases(agent)[-1][0] / (900e-6 + block * 1e-6))
+    assert told == pytest.approx([FEW_FACTOR] * (MANY_READINGS - 1) + [1.0])
+
+
+def test_where_the_policy_comes_first_the_host_s_own_is_measured_before_once():
+    agent = FakeAgent()
+    host = a_host(agent)
+    seen = host.window("policy", 0, FULL, SHORT)
+    assert told_bases(agent) == [(pytest.approx(FEW_FACTOR * 900e-6), "p99_us")] and agent.now == 2 * SHORT.window_s
+    assert unfit(seen, OPS, SHORT) is None
+    host.window("policy", 1, FULL, SHORT)
+    assert agent.now == 3 * SHORT.window_s
+
+
+def test_a_control_s_windows_are_of_its_own_scheduler_and_a_plan_without_a_p99_tells_none():
+    agent = FakeAgent()
+    host = a_host(agent)
+    host.window("policy", 0, FULL, SHORT, beside=True)
+    host.window("policy", 1, FULL, SHORT)
+    assert told_bases(agent) == [(pytest.approx(FEW_FACTOR * 900e-6), "p99_us")]
+    agent = FakeAgent()
+    a_host(agent).window("policy", 0, FULL, replace(SHORT, metrics=SHORT.metrics[1:]))
+    assert told_bases(agent) == [(None, None)] and agent.now == SHORT.window_s
 
 
 def test_a_later_step_of_more_hosts_goes_on_under_the_same_token_at_its_own_stage():

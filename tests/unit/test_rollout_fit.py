@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rollout_cases import P99, PLAN
-from token_cases import issue, payload, refusal, revoke
+from token_cases import expired, issue, payload, refusal, revoke
 
-from control_plane.rollout import _spec
+from control_plane.rollout import _spec, rollout_command
 from policy_lake.errors import InputError
-from policy_lake.rollout import RolloutPlan, Step
+from policy_lake.rollout import End, RolloutDone, RolloutPlan, Step
+from tasks.hosts.reach import Answer, UnreachableError
 from tasks.rollout.fit import check_fit
+from tasks.rollout.ready import SilentHostsError
 from tasks.rollout.spec import RolloutSpec
 from verifier_vm.tokens.errors import Code, TokenError
 
@@ -70,6 +73,20 @@ def test_another_object_and_a_token_that_is_revoked_or_not_logged_are_refused(ca
     check_fit(case.spec(CANARY, token, trust=""))  # nobody here knows
 
 
+@pytest.mark.parametrize("trust", [True, False])
+def test_an_expired_token_is_refused_with_its_name_the_time_and_what_to_do(case: Case, trust: bool) -> None:
+    good, old = case.token("good"), Path(case.token("old"))
+    old.write_text(json.dumps(expired(case.keys, json.loads(old.read_text()))))
+    spec = case.spec(replace(CANARY, steps=(PART, ONE)), good, str(old))
+    with pytest.raises(TokenError) as caught:
+        check_fit(spec if trust else replace(spec, trust=""))
+    assert caught.value.code is Code.EXPIRED and caught.value.exit_status == 3
+    words = (
+        r".*/old\.dsse\.json: the token expired at 2\S+ \S+ UTC: verify 'ljf' again for a new one \(schedcp verify\)"
+    )
+    assert re.fullmatch(words, str(caught.value))
+
+
 def test_the_same_token_twice_is_bad_input_whatever_it_is_called(case: Case) -> None:
     token = case.token("a")
     again = case.root / "b.dsse.json"
@@ -109,3 +126,36 @@ def test_the_command_refuses_it_before_anything_is_started(case: Case, monkeypat
         _spec([token], case.root / "other.bpf.o", case.root / "plan.toml", ["h-1"], settings, **given)
     with pytest.raises(InputError, match=r"plan\.toml"):
         _spec([case.root / "plan.toml"], case.root / "a.bpf.o", case.root / "plan.toml", ["h-1"], settings, **given)
+
+
+def test_a_silent_host_is_told_before_anything_is_started_and_may_be_left_out(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def channel_of(host: str, settings: Any) -> Any:
+        def ask(request: str, **fields: Any) -> Answer:
+            if host == "h-2":
+                raise UnreachableError("host h-2: no answer within 20 s")
+            return Answer(True, "", "", {})
+
+        return host, ask
+
+    for module in ("control_plane.rollout", "tasks.rollout.open"):
+        monkeypatch.setattr(f"{module}.channel_of", channel_of)
+    began: list[RolloutSpec] = []
+
+    def run_rollout(spec: RolloutSpec) -> RolloutDone:
+        began.append(spec)
+        return RolloutDone(End.PROMOTED, ())
+
+    monkeypatch.setattr("flows.local_rollout.run_rollout", run_rollout)
+    (case.root / "plan.toml").write_text(
+        'id = "p"\nwindow_s = 10\nsettle_s = 1\n[[steps]]\nname = "one"\nkind = "full"\n[[metrics]]\nname = "p99_us"\n'
+    )
+    settings: Any = type("Here", (), {"key_dir": case.keys})
+    given: Any = ([Path(case.token("a"))], case.root / "a.bpf.o", case.root / "plan.toml", ["h-1", "h-2"], settings)
+    options: Any = {"on_doubt": "stop", "seed": 0, "trust": None, "as_json": True}
+    with pytest.raises(SilentHostsError, match=r"h-2: no answer within 20 s: nothing was attached; .* --without h-2"):
+        rollout_command(*given, **options)
+    assert not began
+    assert rollout_command(*given, **options, without=["h-2"]) == 0
+    assert (began[0].hosts, began[0].without) == (("h-1",), ("h-2",))

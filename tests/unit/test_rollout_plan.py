@@ -122,7 +122,7 @@ def test_the_plan_of_the_documentation_is_for_a_fleet_as_it_comes(tmp_path):
     assert f" -w {runs} --tier full " in text
 
 
-@pytest.mark.parametrize(("command", "statuses"), [("rollout", "0123"), ("stop", "024")])
+@pytest.mark.parametrize(("command", "statuses"), [("rollout", "01234"), ("stop", "024")])
 def test_help_names_exit_statuses_and_how_a_host_elsewhere_is_reached(command, statuses, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["schedcp", command, "--help"])
     cli.main()

@@ -78,6 +78,17 @@ def withdrawn(token: Token, token_sha256: str, revocations: RevocationList, log:
     return _revoked(token, revocations) or _not_logged(token, token_sha256, log)
 
 
+def require_unexpired(token: Token, where: object, now: datetime) -> None:
+    """TokenError that names the token, says when it expired and what to do, for whoever would bring it to a host."""
+    if token.expires <= now:
+        new = f"verify {token.policy!r} again for a new one (schedcp verify)"
+        raise TokenError(f"{where}: {_expired(token)}: {new}", Code.EXPIRED)
+
+
+def _expired(token: Token) -> str:
+    return f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _other_use(token: Token, what: Attachment) -> Refusal | None:
     for code, name, here in (
         (Code.OTHER_OBJECT, "object_sha256", what.object_sha256),
@@ -105,7 +116,7 @@ def _other_time(token: Token, now: datetime) -> Refusal | None:
     if token.issued > now + CLOCK_SKEW:
         return Refusal(Code.NOT_YET_VALID, f"the token is not valid before {token.issued:%Y-%m-%d %H:%M:%S} UTC")
     if token.expires <= now:
-        return Refusal(Code.EXPIRED, f"the token expired at {token.expires:%Y-%m-%d %H:%M:%S} UTC")
+        return Refusal(Code.EXPIRED, _expired(token))
     return None
 
 
