@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,7 @@ class Desk:
     async def handle(self, request: Request, *, admin: bool) -> dict[str, Any]:
         """What was asked for; RefusedError for no. `admin`: root of this host, not only one who may talk to us."""
         agent = self._agent
+        agent.counts.control_seen = time.time()
         if agent.on is not None:
             await agent.tell_breaker(agent.on.grant.wanted.object_sha256, ev.ControlSeen())
         try:
@@ -200,7 +202,8 @@ class Desk:
             agent.breakers.put(
                 object_sha256, step(agent.breakers.of(object_sha256), ev.Release(), agent.clock(), agent.limits)[0]
             )
-            await asyncio.to_thread(agent.breakers.save)
+            if not await agent.save_breakers():
+                raise RefusedError("not_recorded", "the circuit breakers cannot be written down")
             await agent.record("released", object_sha256=object_sha256)
             return {}
         agent.stopped = "" if admin else agent.stopped

@@ -21,7 +21,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.exit_record import ExitKind, ExitRecord
 
 REST_S = 1.0  # between two looks while nothing is attached
-TELL_S = 0.3  # for the holder to say how it ended, once the kernel has another state
+TELL_S = 2.0  # for the holder to say how it ended, once the kernel has another state: on a busy host it takes a while
 Sampler = Callable[[], Awaitable[Sample]]
 
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What injected faults came to, as a page of the documents."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+LIMIT_S = 1.0
+
+
+def quantile(values: Sequence[float], of: float) -> float:
+    """The smallest of them that so large a share is not above; nothing is interpolated."""
+    return sorted(values)[max(0, math.ceil(of * len(values)) - 1)]
+
+
+def row(name: str, values: Sequence[float], last: str = "") -> str:
+    """n, p50, p99 and the largest, in ms."""
+    if not values:
+        return f"| {name} | 0 | | | | {last} |"
+    shown = " | ".join(f"{value * 1000:.1f}" for value in (quantile(values, 0.5), quantile(values, 0.99), max(values)))
+    return f"| {name} | {len(values)} | {shown} | {last} |"
+
+
+def write_page(path: Path, result: Mapping[str, Any], conditions: Mapping[str, str]) -> int:
+    """Writes it; 0 if every fault was taken back, the p99 of all is within its limit and no more requests were lost."""
+    faults = result["faults"]
+    times = {kind: [one["off_s"] for one in faults if one["kind"] == kind and one["off_s"] is not None]
+             for kind in conditions}  # fmt: skip
+    words = {kind: Counter(one["word"] or "(it was killed)" for one in faults if one["kind"] == kind)
+             for kind in conditions}  # fmt: skip
+    every = [value for values in times.values() for value in values]
+    stayed = sum(one["off_s"] is None for one in faults)
+    other = sum(not one["expected"] for one in faults)
+    gaps = {what: [seconds for of, seconds in result["gaps"] if (of == "attached") == (what == "attach")]
+            for what in ("attach", "detach")}  # fmt: skip
+    under, alone = result["requests"]["under faults"], result["requests"]["EEVDF alone"]
+    good = bool(every) and not stayed and quantile(every, 0.99) < LIMIT_S and under["lost"] <= alone["lost"]
+    path.write_text(f"""# Faults injected into a host
+
+Written by `make fleet-faults` (`tests/inject_faults.py`), with every single one in [rollout-faults.json](rollout-faults.json).
+Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()}; one micro-VM of one CPU under emulation with the workload
+`{result["workload"]}`, the agent as it is installed, faults in the order of seed {result["seed"]}; {len(faults)} in {result["seconds"] / 60:.0f} minutes.
+
+From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the guest's clock and a real-time
+process that looked every 2 ms (the longest time between two looks was {max((one["longest_step_s"] for one in faults), default=0) * 1000:.0f} ms). In ms:
+
+| fault | n | p50 | p99 | largest | what the agent called it |
+|---|---|---|---|---|---|
+{chr(10).join(row(kind, times[kind], ", ".join(f"{word} {n}" for word, n in sorted(words[kind].items()))) for kind in conditions if words[kind])}
+{row("**all**", every)}
+
+The policy stayed after {stayed} of them; {other} were taken back for another reason than the one injected. Faults that could not be
+injected, since the host or the attachment failed before: {sum(result["wrong"].values())}. A time below 0 is a trip before its condition.
+
+| trip condition | |
+|---|---|
+{chr(10).join(f"| {kind} | {words_} |" for kind, words_ in conditions.items())}
+
+## Between two schedulers
+How long the kernel was between EEVDF and the policy (`schedcp_attach_gap_seconds`; {result["figures"].get("schedcp_attach_gap_seconds_count", 0):.0f} since the agent was started last, {result["figures"].get("schedcp_attach_gap_seconds_sum", 0):.3f} s in
+all), by the audit log of all agents. In ms:
+
+| | n | p50 | p99 | largest | |
+|---|---|---|---|---|---|
+{row("attach", gaps["attach"])}
+{row("detach", gaps["detach"])}
+
+## Requests
+A server in the guest, of the class that policies schedule, is asked four times a second by a real-time task. Lost: no answer 5 s after
+it was due, refused or reset; late: after more than 1 s.
+
+| | s | sent | answered | lost | late |
+|---|---|---|---|---|---|
+{chr(10).join(f"| {name} | {of['seconds']:.0f} | {of['sent']} | {of['answered']} | {of['lost']} | {of['late']} |" for name, of in result["requests"].items())}
+""")
+    return 0 if good else 1
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")]  # fmt: skip
+    return f"{len(os.sched_getaffinity(0))} CPUs ({names[0] if names else 'unknown'})"
