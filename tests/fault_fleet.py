@@ -38,6 +38,7 @@ LIMITS = BreakerLimits(stall_ms=round(STALL_S * 1000), p99_ratio=P99_RATIO)
 CONFIGURATION = f"""
 audience = "fleet:{HERE}"
 metrics_port = 9464
+load_timeout_s = 120
 
 [tls]
 host = "0.0.0.0"
@@ -124,7 +125,7 @@ class FaultHost:
         """Attaches the policy by the next token, as a canary or as `how` says; seconds in the kernel."""
         token = base64.b64encode(json.dumps(self.tokens.pop(0)).encode()).decode()
         answer = ask(
-            self.address, "attach", timeout_s=60, token=token, object=base64.b64encode(self.image).decode(), knobs=[],
+            self.address, "attach", timeout_s=180, token=token, object=base64.b64encode(self.image).decode(), knobs=[],
             stage="canary", **{"lease": LEASE_S, "p99_base_s": P99_BASE_S, **how},
         )  # fmt: skip
         if not answer.ok:

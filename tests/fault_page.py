@@ -42,44 +42,39 @@ def write_page(path: Path, result: Mapping[str, Any], conditions: Mapping[str, s
             for what in ("attach", "detach")}  # fmt: skip
     under, alone = result["requests"]["under faults"], result["requests"]["EEVDF alone"]
     good = bool(every) and not stayed and quantile(every, 0.99) < LIMIT_S and under["lost"] <= alone["lost"]
-    path.write_text(f"""# Faults injected into a host
-
-Written by `make fleet-faults` (`tests/inject_faults.py`), with every single one in [rollout-faults.json](rollout-faults.json).
-Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()}; one micro-VM of one CPU under emulation with the workload
-`{result["workload"]}`, the agent as it is installed, faults in the order of seed {result["seed"]}; {len(faults)} in {result["seconds"] / 60:.0f} minutes.
-
-From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the guest's clock and a real-time
-process that looked every 2 ms (the longest time between two looks was {max((one["longest_step_s"] for one in faults), default=0) * 1000:.0f} ms). In ms:
-
-| fault | n | p50 | p99 | largest | what the agent called it |
-|---|---|---|---|---|---|
-{chr(10).join(row(kind, times[kind], ", ".join(f"{word} {n}" for word, n in sorted(words[kind].items()))) for kind in conditions if words[kind])}
-{row("**all**", every)}
-
-The policy stayed after {stayed} of them; {other} were taken back for another reason than the one injected. Faults that could not be
-injected, since the host or the attachment failed before: {sum(result["wrong"].values())}. A time below 0 is a trip before its condition.
-
-| trip condition | |
-|---|---|
-{chr(10).join(f"| {kind} | {words_} |" for kind, words_ in conditions.items())}
-
-## Between two schedulers
-How long the kernel was between EEVDF and the policy (`schedcp_attach_gap_seconds`; {result["figures"].get("schedcp_attach_gap_seconds_count", 0):.0f} since the agent was started last, {result["figures"].get("schedcp_attach_gap_seconds_sum", 0):.3f} s in
-all), by the audit log of all agents. In ms:
-
-| | n | p50 | p99 | largest | |
-|---|---|---|---|---|---|
-{row("attach", gaps["attach"])}
-{row("detach", gaps["detach"])}
-
-## Requests
-A server in the guest, of the class that policies schedule, is asked four times a second by a real-time task. Lost: no answer 5 s after
-it was due, refused or reset; late: after more than 1 s.
-
-| | s | sent | answered | lost | late |
-|---|---|---|---|---|---|
-{chr(10).join(f"| {name} | {of['seconds']:.0f} | {of['sent']} | {of['answered']} | {of['lost']} | {of['late']} |" for name, of in result["requests"].items())}
-""")
+    longest_ms = max((one["longest_step_s"] for one in faults), default=0.0) * 1000
+    figures = result["figures"]
+    of_agent = [figures.get(f"schedcp_attach_gap_seconds_{end}", 0.0) for end in ("count", "sum")]
+    lines = [
+        "# Faults injected into a host", "",
+        "Written by `make fleet-faults` (`tests/inject_faults.py`), with each fault in",
+        f"[rollout-faults.json](rollout-faults.json). Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()};",
+        f"one micro-VM of one CPU under emulation with the workload `{result['workload']}`, the agent as installed,",
+        f"faults in the order of seed {result['seed']}; {len(faults)} in {result['seconds'] / 60:.0f} minutes.", "",
+        "From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the guest's clock",
+        "and a real-time process there that looked every 2 ms (the longest time between two looks was",
+        f"{longest_ms:.0f} ms). In ms:", "",
+        "| fault | n | p50 | p99 | largest | what the agent called it |", "|---|---|---|---|---|---|",
+        *(row(kind, times[kind], ", ".join(f"{word} {n}" for word, n in sorted(words[kind].items())))
+          for kind in conditions if words[kind]),
+        row("**all**", every), "",
+        f"The policy stayed after {stayed} of them; {other} were taken back for another reason.",
+        f"Faults that were not injected, since host or attachment failed before: {sum(result['wrong'].values())}.",
+        "A time below 0 is a trip before its condition.", "",
+        "| fault | trip condition |", "|---|---|",
+        *(f"| {kind} | {when} |" for kind, when in conditions.items()), "",
+        "## Between two schedulers", "How long the kernel was between EEVDF and the policy, by the audit log",
+        "(`schedcp_attach_gap_seconds` has the sum and the count, of the agent that was started last "
+        f"{of_agent[1]:.3f} s in {of_agent[0]:.0f}). In ms:", "",
+        "| | n | p50 | p99 | largest | |", "|---|---|---|---|---|---|",
+        row("attach", gaps["attach"]), row("detach", gaps["detach"]), "",
+        "## Requests", "A server in the guest, of the class that policies schedule, is asked four times a second by a",
+        "real-time task. Lost: no answer 5 s after it was due, refused or reset; late: after more than 1 s.", "",
+        "| | s | sent | answered | lost | late |", "|---|---|---|---|---|---|",
+        *(f"| {name} | {of['seconds']:.0f} | {of['sent']} | {of['answered']} | {of['lost']} | {of['late']} |"
+          for name, of in result["requests"].items()),
+    ]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n")
     return 0 if good else 1
 
 

@@ -52,7 +52,7 @@ WORDS = {
     "p99_doubled": {"metric"}, "agent_killed": {""}, "control_killed": {"control_lost"},
     "metrics_gone": {"metrics_silent"}, "disk_full": {"not_recorded"}, "network_cut": {"control_lost"},
 }  # fmt: skip
-LIMIT_S, REST_S = 60.0, 0.5
+LIMIT_S, REST_S = 60.0, 1.0
 
 
 def say(text: str) -> None:

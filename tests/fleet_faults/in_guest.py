@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on a host, by Debian's python3 alone: injects one fault at a time, and sees when EEVDF is back. By its own clock.
+"""On a host, by Debian's python3 alone: injects one fault at a time, and sees when EEVDF is back, by the host's clock.
 
 It reads a JSON object a line from its standard input and answers each by a line that begins with `@@`. It runs in real
 time above whatever may stall, with its memory locked, and looks at /sys/kernel/sched_ext every 2 ms. What a fault's
@@ -191,8 +191,15 @@ class Faults:
             os.waitpid(pid, 0)
         if waiting:
             waiting.close()
-        return {"condition": condition, "off": off, "from": from_, "longest_step": worst,
-                "switch_all": line_of("switch_all"), "state": line_of("state"), "ops": line_of("root/ops")}
+        return {
+            "condition": condition,
+            "off": off,
+            "from": from_,
+            "longest_step": worst,
+            "switch_all": line_of("switch_all"),
+            "state": line_of("state"),
+            "ops": line_of("root/ops"),
+        }
 
     def mend(self, kind):
         """Undoes it; once the agent answers, what it said, and the breaker is released by root."""
@@ -234,7 +241,7 @@ class Faults:
 
     def run(self, line):
         """What a command prints."""
-        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=False).stdout
 
     def gaps(self):
         """Seconds in which the kernel was between two schedulers: of each attachment and take-off, by the audit log."""
@@ -244,13 +251,18 @@ class Faults:
             if not entries:
                 return found
             since = entries[-1]["seq"]
-            found += [[entry["what"], entry[name]] for entry in entries
-                      for name in ("attach_s", "detach_s") if entry.get(name)]
+            found += [
+                [entry["what"], entry[name]]
+                for entry in entries
+                for name in ("attach_s", "detach_s")
+                if entry.get(name)
+            ]
 
     def counts(self):
         """What became of the requests so far, and the agent's figures."""
         names = ("sent", "answered", "lost", "late")
-        return {**dict(zip(names, struct.unpack("4Q", self.requests[:32]))), "at": time.monotonic(), "page": page()}
+        counted = dict(zip(names, struct.unpack("4Q", self.requests[:32]), strict=True))
+        return {**counted, "at": time.monotonic(), "page": page()}
 
 
 def requests_begun():

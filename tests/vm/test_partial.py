@@ -66,6 +66,6 @@ def test_when_the_agent_is_killed_the_tasks_are_fair_again(host: tuple[FaultHost
 
 def test_a_cgroup_that_is_none_is_refused_and_nothing_is_attached(host: tuple[FaultHost, Shell]) -> None:
     made, shell = host
-    with pytest.raises(RuntimeError, match="bad_request.*no cgroup"):
+    with pytest.raises(RuntimeError, match=r"bad_request.*no cgroup"):
         made.attach(mode="partial", cgroup="../../etc")
     assert not shell.do("classes", cgroup=CHOSEN)["ops"]
