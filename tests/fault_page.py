@@ -51,8 +51,8 @@ def write_page(path: Path, result: Mapping[str, Any], conditions: Mapping[str, s
         f"[rollout-faults.json](rollout-faults.json). Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()};",
         f"one micro-VM of one CPU under emulation with the workload `{result['workload']}`, the agent as installed,",
         f"faults in the order of seed {result['seed']}; {len(faults)} in {result['seconds'] / 60:.0f} minutes.", "",
-        "From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the guest's clock",
-        "and a real-time process there that looked every 2 ms (the longest time between two looks was",
+        "From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the clock of",
+        "the guest and a real-time process there that looked every 2 ms (the longest time between two looks was",
         f"{longest_ms:.0f} ms). In ms:", "",
         "| fault | n | p50 | p99 | largest | what the agent called it |", "|---|---|---|---|---|---|",
         *(row(kind, times[kind], ", ".join(f"{word} {n}" for word, n in sorted(words[kind].items())))
