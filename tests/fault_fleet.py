@@ -33,7 +33,11 @@ from verifier_vm.tokens.terms import BreakerLimits
 PARTS = Path(__file__).parent / "fleet_faults"
 IN_GUEST, HERE = "usr/lib/schedcp-faults", "faults"
 STALL_S, P99_BASE_S, P99_RATIO, SILENCE_S, LEASE_S = 1.5, 0.010, 1.5, 3.0, 4.0
-LIMITS = BreakerLimits(stall_ms=round(STALL_S * 1000), p99_ratio=P99_RATIO)
+# Of tokens for stalls, and for all else, where a host that has hardly any time must not be taken for a stall.
+LIMITS = {
+    True: BreakerLimits(stall_ms=round(STALL_S * 1000), p99_ratio=P99_RATIO),
+    False: BreakerLimits(stall_ms=10_000, p99_ratio=P99_RATIO),
+}
 # The agent as it is, but for what a test wants sooner, or root to be asked for: one trip is quarantine.
 CONFIGURATION = f"""
 audience = "fleet:{HERE}"
@@ -50,6 +54,7 @@ authority = "/{given.TLS}/ca.pem"
 [breaker]
 metrics_silence_s = {SILENCE_S}
 quarantine_after = 1
+task_wait_s = 10
 
 [[sources]]
 name = "p99_s"
@@ -104,10 +109,17 @@ class FaultHost:
         here = ask(self.address, "describe", timeout_s=60).fields
         request = replace(
             REQUEST, policy="stalls", object_sha256=hashlib.sha256(self.image).hexdigest(), arguments=(),
-            kernel=here["kernel"], btf_sha256=here["btf_sha256"], audience=here["audience"], breaker=LIMITS,
-            workload="", score=None, coverage=None,
+            kernel=here["kernel"], btf_sha256=here["btf_sha256"], audience=here["audience"], workload="", score=None,
+            coverage=None,
         )  # fmt: skip
-        self.tokens = [signer.issue(self.keys, request)["envelope"] for _ in range(self._tokens)]
+        kinds = {  # by two names, since of one name a host takes no older token after a newer one
+            stalls: replace(request, breaker=limits, policy=f"stalls-{'soon' if stalls else 'late'}")
+            for stalls, limits in LIMITS.items()
+        }
+        self.tokens = {
+            stalls: [signer.issue(self.keys, of)["envelope"] for _ in range(self._tokens)]
+            for stalls, of in kinds.items()
+        }
         told = ask(self.address, "trust", timeout_s=60, **_trust(str(self.keys)))
         assert told.ok, told
 
@@ -121,9 +133,9 @@ class FaultHost:
         """Its directory."""
         return host_directory(self.name, self.settings)
 
-    def attach(self, **how: Any) -> float:
+    def attach(self, *, stalls: bool = False, **how: Any) -> float:
         """Attaches the policy by the next token, as a canary or as `how` says; seconds in the kernel."""
-        token = base64.b64encode(json.dumps(self.tokens.pop(0)).encode()).decode()
+        token = base64.b64encode(json.dumps(self.tokens[stalls].pop(0)).encode()).decode()
         answer = ask(
             self.address, "attach", timeout_s=180, token=token, object=base64.b64encode(self.image).decode(), knobs=[],
             stage="canary", **{"lease": LEASE_S, "p99_base_s": P99_BASE_S, **how},

@@ -95,7 +95,7 @@ class Injector:
     def one(self, kind: str) -> dict[str, Any]:
         """One fault from a fresh attachment to a mended host."""
         host, shell = self._host, self._shell
-        attach_s = host.attach()
+        attach_s = host.attach(stalls=kind.startswith("stall_"))
         time.sleep(self._chance.uniform(1.0, 2.5))  # so that it comes at any moment of the watcher's rounds
         shell.begin("fault", kind=kind, limit_s=LIMIT_S, stall_s=STALL_S, silence_s=SILENCE_S, lease_s=LEASE_S)
         if kind in ("control_killed", "network_cut"):

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 METRIC = "schedcp_workload_p50_us"
 PLAN = f"""
 id = "bad"
-window_s = 10
-settle_s = 3
+window_s = 25
+settle_s = 12
 
 [[steps]]
 name = "one"
