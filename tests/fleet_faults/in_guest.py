@@ -18,73 +18,14 @@ import subprocess
 import sys
 import time
 
-STEP_S = 0.002
+from look_in_guest import ask, await_off, begin, line_of, page, put
+
 PRIORITY = 60  # above the holder's 50
-SCX = "/sys/kernel/sched_ext"
-AGENT = "/run/schedcp/agent.sock"
 P99, FILL = "/run/faults/p99_s", "/var/lib/schedcp-fill"
-ENDPOINT_PORT, PAGE_PORT = 9917, 9464
+ENDPOINT_PORT = 9917
 PR_SET_NAME = 15
 libc = ctypes.CDLL(None, use_errno=True)
 seen = mmap.mmap(-1, 4096)  # shared with the endpoint: when it answered last
-
-
-def begin(request, timeout_s=20.0, **members):
-    """A request by root, sent; its answer is to be read."""
-    stream = socket.socket(socket.AF_UNIX)
-    stream.settimeout(timeout_s)
-    stream.connect(AGENT)
-    stream.sendall(json.dumps({"v": 1, "req": request, "id": "fault", **members}).encode() + b"\n")
-    return stream
-
-
-def ask(request, **members):
-    """The agent's answer to a request by root."""
-    with begin(request, **members) as stream, stream.makefile("rb") as lines:
-        return json.loads(lines.readline())
-
-
-def page():
-    """The agent's figures, by the series' name."""
-    with socket.create_connection(("127.0.0.1", PAGE_PORT), 10) as stream:
-        stream.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-        with stream.makefile("rb") as lines:
-            pairs = [line.decode().rsplit(" ", 1) for line in lines if line.startswith(b"schedcp_")]
-    return {name: float(value) for name, value in pairs}
-
-
-def put(path, text):
-    """A file in one step."""
-    with open(path + ".part", "w") as file:
-        file.write(text)
-    os.replace(path + ".part", path)
-
-
-def line_of(name):
-    """One of sched_ext's files; empty where it is not there."""
-    try:
-        with open(f"{SCX}/{name}") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def await_off(limit_s):
-    """When the kernel had no policy any more, and the longest time between two looks; None for never."""
-    state = os.open(f"{SCX}/state", os.O_RDONLY)
-    try:
-        began = before = time.monotonic()
-        worst = 0.0
-        while before - began < limit_s:
-            off = os.pread(state, 64, 0).startswith(b"disabled") and not os.path.exists(f"{SCX}/root/ops")
-            now = time.monotonic()
-            worst, before = max(worst, now - before), now
-            if off:
-                return now, worst
-            time.sleep(STEP_S)
-        return None, worst
-    finally:
-        os.close(state)
 
 
 def plain_child(run):
@@ -238,10 +179,6 @@ class Faults:
             except (OSError, ValueError):  # it ended
                 continue
         return {"inside": inside, "outside": outside, "ops": line_of("root/ops"), "switch_all": line_of("switch_all")}
-
-    def run(self, line):
-        """What a command prints."""
-        return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=False).stdout
 
     def gaps(self):
         """Seconds in which the kernel was between two schedulers: of each attachment and take-off, by the audit log."""
