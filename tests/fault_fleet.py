@@ -32,7 +32,7 @@ from verifier_vm.tokens.terms import BreakerLimits
 
 PARTS = Path(__file__).parent / "fleet_faults"
 IN_GUEST, HERE = "usr/lib/schedcp-faults", "faults"
-STALL_S, P99_BASE_S, P99_RATIO, SILENCE_S, LEASE_S = 1.5, 0.010, 1.5, 3.0, 4.0
+STALL_S, P99_BASE_S, P99_RATIO, SILENCE_S, LEASE_S = 1.5, 0.010, 1.5, 10.0, 5.0
 # Of tokens for stalls, and for all else, where a host that has hardly any time must not be taken for a stall.
 LIMITS = {
     True: BreakerLimits(stall_ms=round(STALL_S * 1000), p99_ratio=P99_RATIO),
