@@ -41,7 +41,12 @@ def write_page(path: Path, result: Mapping[str, Any], conditions: Mapping[str, s
     gaps = {what: [seconds for of, seconds in result["gaps"] if (of == "attached") == (what == "attach")]
             for what in ("attach", "detach")}  # fmt: skip
     under, alone = result["requests"]["under faults"], result["requests"]["EEVDF alone"]
-    good = bool(every) and not stayed and quantile(every, 0.99) < LIMIT_S and under["lost"] <= alone["lost"]
+    good = (
+        bool(every)
+        and not stayed
+        and quantile(every, 0.99) < LIMIT_S
+        and under["lost"] * alone["sent"] <= alone["lost"] * under["sent"]
+    )
     longest_ms = max((one["longest_step_s"] for one in faults), default=0.0) * 1000
     figures = result["figures"]
     of_agent = [figures.get(f"schedcp_attach_gap_seconds_{end}", 0.0) for end in ("count", "sum")]
