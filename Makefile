@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-docs registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-faults fleet-docs registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -74,8 +74,11 @@ wheel-test: setup ## nightly: the wheel in an empty virtual environment, set up 
 registry-test: setup ## nightly: an exported policy through skopeo and a registry on loopback; needs skopeo and docker-registry
 	@REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/install/test_registry.py -q
 
-fleet-test: setup ## nightly: three real hosts up, restarted, cut off, killed, down; needs root and mmdebstrap (minutes)
-	@FLEET_HOSTS=3 REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/vm/test_fleet.py -q -s --timeout 1200
+fleet-test: setup ## nightly: three real hosts up, cut off, killed, down; chosen tasks; a policy that harms rolled back (root, mmdebstrap)
+	@FLEET_HOSTS=3 REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/vm/test_fleet.py tests/vm/test_partial.py tests/vm/test_rollout_rolled_back.py -q -s --timeout 3000
+
+fleet-faults: setup ## nightly: 100 faults injected into a real host, into docs/rollout-faults.md (an hour); or COUNT=16 SEED=2
+	@nice $(PYTHON) tests/inject_faults.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(foreach kind,$(ONLY),--only $(kind))
 
 fleet-docs: setup ## nightly: the commands of docs/rollout.md as they stand there, on a fresh fleet of one host; QUICK=1 as far as a canary
 	@REQUIRE_VM=1 FLEET_DOCS=1 $(if $(QUICK),DOCS_QUICK=1) nice $(PYTHON) -m pytest tests/install/test_rollout_page.py -q -s --timeout 5400

@@ -10,6 +10,8 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from host_agent.stats_socket import StatsSocket, figures
 from host_agent.told import status
 from host_agent.watch import Watcher
 from policy_lake.errors import InputError, SchedcpError
+
+MOST_THREADS = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,6 +72,7 @@ async def serve(config: Config) -> None:
     """Serves until SIGTERM or SIGINT; what is attached is then taken off."""
     if os.geteuid() and config == Config():
         raise InputError("the agent attaches for the whole host: it runs as root (or by a --config for a trial)")
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS, initializer=as_first_thread))
     agent = Agent(config)
     desk = Desk(agent)
     feedback = Feedback(config)
@@ -90,6 +95,19 @@ async def serve(config: Config) -> None:
             await other.close()
         with contextlib.suppress(asyncio.CancelledError):
             await watching  # a watcher that ended by itself says why
+
+
+def as_first_thread() -> None:
+    """Makes this thread as real-time as the agent's first one, which waits for whoever has the interpreter's lock.
+
+    The unit has children reset (the holder makes itself real-time, a metric's command shall not be), and to the kernel
+    a thread is one: a policy that gives it no CPU would stop the agent with it.
+    """
+    first = os.getpid()
+    policy = os.sched_getscheduler(first)
+    if policy & ~os.SCHED_RESET_ON_FORK in (os.SCHED_RR, os.SCHED_FIFO):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(threading.get_native_id(), policy, os.sched_getparam(first))
 
 
 async def _shown(config: Config, agent: Agent, desk: Desk) -> list[MetricsServer | StatsSocket]:

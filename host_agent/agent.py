@@ -50,7 +50,7 @@ class Agent:
         self.stopped = ""  # the kill switch, where its file could not be written
         self.ended = ("", "")  # why what was attached last went: the word that is counted, and the reason
         self.unrecorded = False  # what is attached now goes, as soon as the watcher sees it
-        self._fault = ""
+        self._fault = self._unsaved = ""
         state = config.state
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.breakers = Breakers(state, config.host_class, now=clock(), limits=config.breaker)
@@ -75,7 +75,7 @@ class Agent:
 
     def forbidden(self) -> str:
         """Why nothing may be attached here at all; empty if something may."""
-        return self._fault or self.stopped or self.switch.on() or self.switch.aside()
+        return self._unsaved or self._fault or self.stopped or self.switch.on() or self.switch.aside()
 
     def ask_breaker(self, key: str) -> None:
         """RefusedError unless the policy's breaker lets it be attached."""
@@ -124,7 +124,7 @@ class Agent:
                 what: What = "closed" if isinstance(effect, ev.Closed) else "tripped"
                 facts = {"object_sha256": object_of(key), "policy_key": key, "effect": type(effect).__name__}
                 await self.record(what, **facts, **asdict(effect))
-                await self._save_breakers()
+                await self.save_breakers()
 
     async def take_off(self, why: str, reason: str, *, pause: bool = False, only: On | None = None) -> bool:
         """Takes off what is attached, then writes down that and why (`why` is a word that is counted); whether it was.
@@ -181,8 +181,11 @@ class Agent:
             self.counts.unrecorded += 1
         await self.record("ended", object_sha256=object_sha256, kind=record.kind, words=record.words)
 
-    async def _save_breakers(self) -> None:
+    async def save_breakers(self) -> bool:
+        """Writes down what tripped; whether the disk took it. Before it does nothing is attached: a restart forgets."""
         try:
             await asyncio.to_thread(self.breakers.save)
+            self._unsaved = ""
         except SchedcpError:
-            self._fault = "the circuit breakers cannot be written down"  # a restart would forget what tripped
+            self._unsaved = "the circuit breakers cannot be written down"
+        return not self._unsaved

@@ -97,8 +97,8 @@ def step(breaker: Breaker, event: Event, at: float, limits: Limits = DEFAULTS) -
             done = _ended(now, record, limits)
         case Release() if now.state == "quarantined":
             done = replace(now, state="closed", trips=0, until=0.0), (Closed(),)
-        case MetricsSeen():
-            now = replace(now, metrics_at=now.seen)
+        case MetricsSeen(age_s):  # a silence begins when they were asked, not when a busy host was through with it
+            now = replace(now, metrics_at=max(now.metrics_at, now.seen - max(age_s, 0.0)))
         case ControlSeen():
             now = replace(now, control_at=now.seen)
         case _:

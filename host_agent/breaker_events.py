@@ -68,7 +68,9 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSeen:
-    """All metrics that are asked for answered."""
+    """All metrics that are asked for answered; they were asked so long ago."""
+
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

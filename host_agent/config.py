@@ -64,7 +64,7 @@ class Config:
     lease_s: float = 1.0
     load_timeout_s: float = 30.0
     watch_s: float = 0.1
-    sample_s: float = 1.0
+    sample_s: float = 0.5  # so that a metric beyond its limit is seen, and the policy off, within a second
     metrics_port: int = 0
     stats_socket: str = ""
     tls: Tls | None = None

@@ -23,6 +23,7 @@ class Counts:
     revert_buckets: list[int] = field(default_factory=lambda: [0] * len(REVERT_BUCKETS))
     revert_sum_s: float = 0.0
     unrecorded: int = 0
+    control_seen: float = 0.0  # when the control plane spoke last, in s since the epoch; 0: never
 
     def attached(self, attach_s: float) -> None:
         """An attachment that took so long in the kernel."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ class Desk:
     async def handle(self, request: Request, *, admin: bool) -> dict[str, Any]:
         """What was asked for; RefusedError for no. `admin`: root of this host, not only one who may talk to us."""
         agent = self._agent
+        agent.counts.control_seen = time.time()
         if agent.on is not None:
             await agent.tell_breaker(agent.on.grant.wanted.key, ev.ControlSeen())
         try:
@@ -201,7 +203,8 @@ class Desk:
             keys = agent.breakers.keys_of(sha) if knobs is None else (policy_key(sha, knobs),)
             for key in keys:
                 agent.breakers.put(key, step(agent.breakers.of(key), ev.Release(), agent.clock(), agent.limits)[0])
-            await asyncio.to_thread(agent.breakers.save)
+            if not await agent.save_breakers():
+                raise RefusedError("not_recorded", "the circuit breakers cannot be written down")
             await agent.record("released", object_sha256=sha, policies=list(keys))
             return {"released": len(keys)}
         agent.stopped = "" if admin else agent.stopped

@@ -24,7 +24,7 @@ def exposition(agent: Agent, sample: Mapping[str, Any]) -> str:
 
     def add(name: str, kind: str, help_: str, samples: Samples) -> None:
         lines.extend([f"# TYPE schedcp_{name} {kind}", f"# HELP schedcp_{name} {help_}"])
-        lines.extend(f"schedcp_{name}{suffix}{_labels(labels)} {value:.9g}" for suffix, labels, value in samples)
+        lines.extend(f"schedcp_{name}{suffix}{_labels(labels)} {value:.15g}" for suffix, labels, value in samples)
 
     if on is not None:
         grant = on.grant
@@ -45,6 +45,8 @@ def exposition(agent: Agent, sample: Mapping[str, Any]) -> str:
     add("verdicts", "counter", "What was asked for and admitted, or refused by a code.",
         [("_total", {"verdict": code}, number) for code, number in sorted(counts.verdicts.items())])  # fmt: skip
     add("unrecorded", "counter", "Entries that the disk would not take.", [("_total", {}, counts.unrecorded)])
+    add("control_seen_timestamp_seconds", "gauge", "When somebody last asked this agent, since the epoch.",
+        [("", {}, round(counts.control_seen, 3))])  # fmt: skip
     shut = sum(known.state in ("open", "quarantined") for known in agent.breakers.items().values())
     add("breaker_open", "gauge", "Policies whose circuit breaker is open or that are in quarantine.", [("", {}, shut)])
     if "run_delay_s" in sample:

@@ -24,8 +24,11 @@ class Sample:
     sources: tuple[Source, ...] = ()
     complete: bool = True
 
-    def events(self, limits: Mapping[str, float]) -> Iterator[ev.Event]:
-        """The breaker's events, worst first; `limits` are more of them, by the names of metrics, all critical."""
+    def events(self, limits: Mapping[str, float], age_s: float = 0.0) -> Iterator[ev.Event]:
+        """The breaker's events, worst first; `limits` are more of them, by the names of metrics, all critical.
+
+        `age_s`: for how long the sample was taken.
+        """
         for source in self.sources:
             if source.name in self.metrics and math.isfinite(source.limit):
                 yield ev.Metric(source.name, self.metrics[source.name], source.limit, source.critical)
@@ -36,4 +39,4 @@ class Sample:
         yield ev.TaskWaits(self.task_wait_s)
         yield ev.IdleCpu(self.idle_beside_s)
         if self.complete and all(name in self.metrics for name in limits):
-            yield ev.MetricsSeen()
+            yield ev.MetricsSeen(age_s)

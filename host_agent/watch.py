@@ -21,7 +21,7 @@ from policy_lake.errors import SchedcpError
 from policy_lake.exit_record import ExitKind, ExitRecord
 
 REST_S = 1.0  # between two looks while nothing is attached
-TELL_S = 0.3  # for the holder to say how it ended, once the kernel has another state
+TELL_S = 2.0  # for the holder to say how it ended, once the kernel has another state: on a busy host it takes a while
 Sampler = Callable[[], Awaitable[Sample]]
 
 
@@ -31,7 +31,7 @@ class Watcher:
     def __init__(self, agent: Agent, desk: Desk, sampler: Sampler) -> None:
         self._agent, self._desk, self._sampler = agent, desk, sampler
         self._sampling: asyncio.Task[Sample] | None = None
-        self._next, self._seq, self._known_seq = 0.0, 0, agent.kernel.scx().enable_seq
+        self._next, self._began, self._seq, self._known_seq = 0.0, 0.0, 0, agent.kernel.scx().enable_seq
 
     async def run(self) -> None:
         """Until it is cancelled; what is attached goes then, and when a look fails in a way that nobody thought of."""
@@ -117,7 +117,7 @@ class Watcher:
     async def _sample(self, now: float) -> None:
         """Begins a sample when one is due, and tells what the last one found. One that hangs is waited for."""
         if self._sampling is None and now >= self._next:
-            self._next = now + self._agent.config.sample_s
+            self._next, self._began = now + self._agent.config.sample_s, now
             self._sampling = asyncio.create_task(_made(self._sampler))
             if (on := self._agent.on) is not None:
                 on.holder.ask_counters()
@@ -137,7 +137,7 @@ class Watcher:
         })  # fmt: skip
         if on is None:
             return
-        for event in sample.events(on.grant.limits):
+        for event in sample.events(on.grant.limits, self._agent.clock() - self._began):
             await self._tell(on, event)
 
     async def _tell(self, on: On, event: ev.Event) -> None:

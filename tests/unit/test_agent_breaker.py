@@ -92,6 +92,15 @@ def test_metrics_that_come_and_a_control_plane_that_does_not() -> None:
     assert not step(step(breaker, ev.ControlSeen(), 30, LIMITS)[0], ev.MetricsSeen(), 39, LIMITS)[1]
 
 
+def test_metrics_are_silent_from_when_they_were_asked_not_from_when_they_were_told() -> None:
+    limits = replace(LIMITS, control_silence_s=0, metrics_silence_s=3)
+    breaker, _ = step(Breaker(), ev.Attached(), 0, limits)
+    told, _ = step(breaker, ev.MetricsSeen(age_s=1.5), 2.0, limits)
+    assert told.metrics_at == 0.5 and not step(told, ev.Tick(), 3.4, limits)[1]
+    assert step(told, ev.Tick(), 3.6, limits)[1]
+    assert step(told, ev.MetricsSeen(age_s=9.0), 2.5, limits)[0].metrics_at == 0.5  # never earlier than it was
+
+
 def test_the_kernels_exit_record_is_kept() -> None:
     _, effects = step(on(), ev.Ended(STALLED), 1, LIMITS)
     assert effects[0] == ev.KeepRecord(STALLED)

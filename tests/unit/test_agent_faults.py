@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_cases import FakeHost, Running, refused, run
+from token_cases import REQUEST
 
+from host_agent import breaker_events as ev
 from host_agent import chain
+from host_agent.__main__ import as_first_thread
 from host_agent.journal import Journal
+from policy_lake.errors import InfraError
 
 
 @pytest.fixture
@@ -50,6 +56,37 @@ def test_when_the_disk_fills_up_it_is_taken_off_all_the_same(host: FakeHost, mon
         assert await here.agent.record("resume") and here.agent.journal.healthy
 
     run(host, test)
+
+
+def test_breakers_that_cannot_be_written_down_keep_all_out_until_they_are(host: FakeHost, monkeypatch: Any) -> None:
+    async def test(here: Running) -> None:
+        def is_full() -> None:
+            raise InfraError("No space left on device")
+
+        await here.attach()
+        with monkeypatch.context() as patch:
+            patch.setattr(here.agent.breakers, "save", is_full)
+            await here.agent.tell_breaker(REQUEST.object_sha256, ev.HolderLost())
+            with refused("stopped"):
+                await here.attach()
+            with refused("not_recorded"):
+                await here.ask("resume", object=REQUEST.object_sha256, admin=True)
+        assert "breakers" in here.agent.forbidden()
+        await here.ask("resume", object=REQUEST.object_sha256, admin=True)
+        assert here.agent.forbidden() == ""
+
+    run(host, test)
+
+
+def test_a_thread_of_a_real_time_agent_is_as_real_time(monkeypatch: Any) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(os, "sched_getparam", lambda pid: ("param", pid))
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *given: asked.append(given))
+    for policy in (os.SCHED_OTHER, os.SCHED_RR | os.SCHED_RESET_ON_FORK):
+        monkeypatch.setattr(os, "sched_getscheduler", lambda pid, policy=policy: policy)
+        as_first_thread()
+    here = threading.get_native_id()
+    assert asked == [(here, os.SCHED_RR | os.SCHED_RESET_ON_FORK, ("param", os.getpid()))]
 
 
 def test_after_the_agent_died_the_next_one_says_what_it_found(host: FakeHost) -> None:

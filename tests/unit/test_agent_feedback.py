@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +283,8 @@ def test_openmetrics_on_loopback_and_the_scx_stats_protocol(tmp_path: Path) -> N
             'schedcp_status{schedcp_status="running"} 1\n' in page and "schedcp_run_delay_seconds_total 2.5\n" in page
         )
         assert 'schedcp_scx_events_total{event="SCX_EV_A"} 3\n' in page
+        (seen,) = re.findall(r"^schedcp_control_seen_timestamp_seconds (\S+)$", page, re.MULTILINE)
+        assert 0 <= time.time() - float(seen) < 60
         await here.ask("detach")
         page = exposition(here.agent, {})
         assert 'schedcp_reverts_total{reason="asked"} 1\n' in page and "schedcp_attach_gap_seconds_sum 0.005\n" in page
