@@ -67,11 +67,7 @@ def workload_of_trace(path: Path, id: str = "", *, footprints_kib: Mapping[str, 
     """
     trace, asked = read_trace(path), footprints_kib or {}
     check_names(trace, asked, "--footprint")
-    if not path.name.isprintable():
-        raise InputError(f"{path}: a character in its name cannot be printed, and a descriptor has to name it")
-    made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:_LONGEST_ID].strip("-")
-    if not re.match(r"[a-z]", made):
-        raise InputError(f"{path}: its name must begin with a letter, for it becomes the workload's id")
+    made = id_of_name(path, id)
     total_ms = max(1, int(trace.after_us.sum()) // 1000)
     wall_s = trace.info.wall_us / 1e6
     standard_ms, smoke_ms = min(total_ms, _STANDARD_MS), min(total_ms, _SMOKE_MS)
@@ -86,6 +82,16 @@ def workload_of_trace(path: Path, id: str = "", *, footprints_kib: Mapping[str, 
         smoke_s=max(0.1, wall_s * smoke_ms / total_ms), standard_s=max(0.1, wall_s * standard_ms / total_ms),
         full_s=max(0.1, wall_s), footprints=_table(asked),
     )  # fmt: skip
+
+
+def id_of_name(path: Path, id: str = "") -> str:
+    """The id that a trace of that name becomes a workload under; InputError for a name that makes none."""
+    if not path.name.isprintable():
+        raise InputError(f"{path}: a character in its name cannot be printed, and a descriptor has to name it")
+    made = id or re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:_LONGEST_ID].strip("-")
+    if not re.match(r"[a-z]", made):
+        raise InputError(f"{path}: its name must begin with a letter, for it becomes the workload's id")
+    return made
 
 
 def _table(footprints_kib: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from benchmarks.schbench import read_binary
 from benchmarks.workloads import (
@@ -23,7 +24,7 @@ from policy_lake.files import atomic_write, read_outside
 from policy_lake.limits import DESCRIPTOR_BYTES, TRACE_BYTES
 from tasks.host.programs import check_numbers
 from tasks.host.settings import Settings
-from tasks.host.trace_workload import id_in, workload_of_trace
+from tasks.host.trace_workload import id_in, id_of_name, workload_of_trace
 
 SCHBENCH = "schbench"
 TRACE = ".parquet"
@@ -37,7 +38,9 @@ def find_workload(name: str, settings: Settings) -> Workload:
     """
     if Path(name).suffix == TRACE:
         read_outside(name, TRACE_BYTES)
-        raise InputError(f"{name}: a trace, and no workload yet: run `schedcp workloads add {name}`, then name its id")
+        raise InputError(
+            f"{name}: a trace, and no workload yet: run `schedcp workloads add {quote(name)}`, then name its id"
+        )
     described = workload(str(Path(name).absolute()) if is_path(name) else name, settings.workload_dir)
     described = asking(at_size(described, settings.tier), settings.work)
     if settings.schbench and described.family == described.program == SCHBENCH:
@@ -68,6 +71,14 @@ def add_workload(path: Path, settings: Settings, *, footprints_kib: Mapping[str,
     if add is None:
         raise InputError(f"{path}: not one of the files that can be added: {', '.join(f'*{end}' for end in ADDED_BY)}")
     return add(path, settings, footprints_kib or {})
+
+
+def check_trace_name(path: Path) -> None:
+    """InputError for a name under which no trace can be added: said before it is recorded, and not after."""
+    if path.suffix != TRACE:
+        raise InputError(f"{path}: name it *{TRACE}, or `schedcp workloads add` will not take it for a trace")
+    if (id := id_of_name(path)) in workload_ids():
+        raise InputError(f"{path}: '{id}' is a workload that comes with the project: choose another name")
 
 
 def _add_descriptor(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:

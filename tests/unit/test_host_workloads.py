@@ -194,7 +194,7 @@ def test_a_recording_is_no_workload_until_it_is_added(
     Path("tr").mkdir()
     for kept in ("names.parquet", "tr/names.parquet", "tr/names.toml"):
         write_trace(parent_and_child(), Path(kept))
-    with pytest.raises(InputError, match=rf"^{name}: a trace, .*: run `schedcp workloads add {name}`"):
+    with pytest.raises(InputError, match=rf"^{name}: a trace, .*: run `schedcp workloads add {name}`, then"):
         find_workload(name, settings)
     with pytest.raises(InputError, match=r"none\.parquet: cannot be read: No such file"):
         find_workload("none.parquet", settings)
@@ -228,3 +228,9 @@ def test_a_name_has_one_footprint_and_may_hold_an_equals_sign() -> None:
     assert footprints_in(["a=b=4"]) == {"a=b": 4} and footprints_in([]) == {}
     with pytest.raises(InputError, match="each name once"):
         footprints_in(["a=4", "a=5"])
+
+
+def test_the_command_that_adds_a_recording_can_be_typed(settings: Settings, tmp_path: Path) -> None:
+    write_trace(parent_and_child(), tmp_path / "my build.parquet")
+    with pytest.raises(InputError, match=r"run `schedcp workloads add '.*/my build\.parquet'`"):
+        find_workload(str(tmp_path / "my build.parquet"), settings)
