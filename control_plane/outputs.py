@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadSize
+from benchmarks.replay_fidelity import Nearness
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Record, Run
 from policy_lake.scores import Outcome, Ratio
@@ -231,7 +232,11 @@ class ReplayedCommand:
 
 @dataclass(frozen=True, slots=True)
 class FidelityOutput:
-    """A replay beside the run that was recorded; pairs are (original, replay), errors relative and signed."""
+    """A replay beside the run that was recorded; pairs are (original, replay), errors relative and signed.
+
+    `verdict` is `unknown` where others had so much of the CPUs that the recording cannot tell. `looks` is how many of
+    its sleeps were looks of a wait with a time limit, and not replayed.
+    """
 
     file: str
     command: str
@@ -249,3 +254,5 @@ class FidelityOutput:
     wakeups: tuple[int, int]
     commands: tuple[ReplayedCommand, ...]
     delays_us: dict[str, tuple[float, float]]
+    verdict: Nearness
+    looks: int

@@ -31,11 +31,11 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     guest.announce()
     timeout_s = max(_LEAST_S, _TIMES * trace.info.wall_us / 1e6)
     step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
-    replayed, _ = without_looks(trace)
+    replayed, looks = without_looks(trace)
     job = GuestJob({_FILE: program(replayed)}, (step,))
     report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
     where, event = f"replay of {name_shown(trace.info.command)}", report.ran(_LABEL)
     check_nothing_attached(event, where=where)
     if failure := failure_of(event):
         raise InfraError(f"{where}: {failure}" + (f": {last_line(event.err)}" if event.err.strip() else ""))
-    return compare(trace, last_object(event.out, where=where))
+    return compare(trace, last_object(event.out, where=where), looks=looks)

@@ -162,6 +162,6 @@ def test_fidelity_compares_makespan_and_shares():
     fidelity = compare(original, out)
     assert fidelity.makespan_error == pytest.approx(0.04)
     assert fidelity.share_error == pytest.approx(15) and fidelity.worst_share.name in {"top", "worker"}
-    assert not fidelity.close
+    assert fidelity.verdict == "apart" and not fidelity.close
     with pytest.raises(InfraError, match="field 'makespan_ms' is missing"):
         compare(original, {**{k: v for k, v in out.items() if k != "makespan_ms"}})
