@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadSize
+from benchmarks.descriptor import Direction, Family, Footprint, Guard, Kind, WorkloadSize
 from benchmarks.replay_fidelity import Nearness
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Record, Run
@@ -167,6 +167,7 @@ class WorkloadOutput:
     """A workload as it would be run; `runs_s` are seconds of one run by size, `work` its numbers by table.
 
     `footprints`: what the commands of its trace work on, in KiB, and by whose word; null in the list of all.
+    `kind` is what a recording is of, null of what is none.
     """
 
     id: str
@@ -188,6 +189,7 @@ class WorkloadOutput:
     file: str
     guards: tuple[Guard, ...]
     footprints: tuple[Footprint, ...] | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
+from benchmarks.descriptor import Kind
 from benchmarks.schbench import read_binary
 from benchmarks.workloads import (
     Workload,
@@ -61,16 +62,19 @@ def list_workloads(settings: Settings) -> tuple[tuple[Workload, ...], tuple[str,
     return tuple(readable), tuple(unreadable)
 
 
-def add_workload(path: Path, settings: Settings, *, footprints_kib: Mapping[str, int] | None = None) -> Workload:
+def add_workload(
+    path: Path, settings: Settings, *, kind: Kind | None = None, footprints_kib: Mapping[str, int] | None = None
+) -> Workload:
     """Keep the workload in the file `path` among the user's own, so that its id is known from now on.
 
-    What kind of file it is, its suffix says. `footprints_kib` are working sets of a trace's commands. InputError for a
+    What kind of file it is, its suffix says. `kind` is what a trace is of, which it tells itself
+    if that is left out, `footprints_kib` are working sets of its commands. InputError for a
     suffix that is none of ours, a file that is wrong, or an id that is taken; nothing is written then.
     """
     add = ADDED_BY.get(path.suffix)
     if add is None:
         raise InputError(f"{path}: not one of the files that can be added: {', '.join(f'*{end}' for end in ADDED_BY)}")
-    return add(path, settings, footprints_kib or {})
+    return add(path, settings, kind, footprints_kib or {})
 
 
 def check_trace_name(path: Path) -> None:
@@ -81,7 +85,9 @@ def check_trace_name(path: Path) -> None:
         raise InputError(f"{path}: '{id}' is a workload that comes with the project: choose another name")
 
 
-def _add_descriptor(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
+def _add_descriptor(path: Path, settings: Settings, kind: Kind | None, footprints_kib: Mapping[str, int]) -> Workload:
+    if kind:
+        raise InputError(f"--kind goes with a trace; {path} says itself what it is measured by")
     if footprints_kib:
         raise InputError(f"--footprint goes with a trace; {path} says it itself, in its table [footprints_kib]")
     described = outside(path)
@@ -114,8 +120,8 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith(".toml")
 
 
-def _add_trace(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
-    text = workload_of_trace(path, footprints_kib=footprints_kib)
+def _add_trace(path: Path, settings: Settings, kind: Kind | None, footprints_kib: Mapping[str, int]) -> Workload:
+    text = workload_of_trace(path, kind=kind, footprints_kib=footprints_kib)
     place = free_place(id_in(text), settings)
     beside = place.with_name(path.name)
     if beside.exists():
@@ -126,5 +132,5 @@ def _add_trace(path: Path, settings: Settings, footprints_kib: Mapping[str, int]
 
 
 # One function for each kind of file, by suffix.
-Adding = Callable[[Path, Settings, Mapping[str, int]], Workload]
+Adding = Callable[[Path, Settings, Kind | None, Mapping[str, int]], Workload]
 ADDED_BY: Mapping[str, Adding] = {".toml": _add_descriptor, TRACE: _add_trace}

@@ -17,7 +17,7 @@ from policy_lake.scores import Score
 from policy_lake.show import for_markdown, for_terminal, name_shown
 from policy_lake.tuned import Ablation, Stop
 from tasks.plan import knob_text
-from tasks.run.certainty import Tried, certainty, ratio_text
+from tasks.run.certainty import Tried, certainty, lead_of, ratio_text
 from tasks.run.layout import folded, wrapped
 from tasks.run.shown import report_parts, shown
 from tasks.run.stop import WORDS
@@ -115,8 +115,7 @@ def best_line(score: Score | None, tried: Iterable[Tried] = ()) -> str:
 def _without_a_score(tried: Sequence[Tried]) -> str:
     if not tried:
         return "Nothing was tried: the planner saw nothing that is worth a measurement."
-    over = [attempt.score for attempt in tried if attempt.score is not None and attempt.score.over]
-    if lead := max(over, key=ranking.rank, default=None):
+    if lead := lead_of(tried):
         broken = ", ".join(f"{metric} at {times:.2f} times its limit" for metric, times in lead.over.items())
         figures = f"{ratio_text(lead.ratio)} against {lead.baseline}, {broken}; {knob_text(lead.knob_values)}"
         return f"Nothing may run within the workload's guards. Nearest: {lead.policy}, {figures}."
