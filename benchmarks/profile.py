@@ -21,11 +21,12 @@ from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.limits import TRACE_CPUS
 from policy_lake.printed import last_object, number, take
-from policy_lake.profile import Aim, CommandProfile, JobProfile, WorkloadProfile
+from policy_lake.profile import Aim, CommandProfile, JobProfile, Reached, WorkloadProfile
 from policy_lake.show import shortened
 
 PROBE = "observe"
 LABEL = "observe"
+MAKESPAN = "makespan_ms"  # as the replayer prints it
 # Histogram bucket i holds the times from 2^i to 2^(i+1) us; the first also those below 1 us.
 _BUCKETS = 64
 
@@ -80,7 +81,16 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         tier=workload.tier,
         aim=aim_of(workload),
         jobs=jobs,
+        reached=_reached(workload, result),
     )
+
+
+def _reached(workload: Workload, result: Mapping[str, Any]) -> Reached:
+    where = f"workload '{workload.id}', output of {workload.program}"
+    value = number(result, workload.metric, where=where, error=InputError)
+    bound = number(result, workload.bound, where=where, error=InputError) if workload.bound else None
+    replayed = number(result, MAKESPAN, where=where, error=InputError) if workload.trace else None
+    return Reached(workload.metric, workload.unit, value, bound, replayed)
 
 
 def _without_replayer(

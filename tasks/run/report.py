@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from benchmarks.profile_lines import profile_lines
+from benchmarks.remarks import remarks
 from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
 from policy_lake.machine_model import Costs
@@ -147,7 +148,13 @@ def text_report(
     """The whole report as plain text, in lines of at most WIDTH columns."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
-    lines = [*wrapped(f"{profile.workload}: {profile.goal}"), "", *wrapped(best_line(best, tried)), ""]
+    lines = [
+        *wrapped(f"{profile.workload}: {profile.goal}"),
+        "",
+        *_remarked(profile),
+        *wrapped(best_line(best, tried)),
+        "",
+    ]
     if best is not None:
         lines += [*wrapped(baseline_line(best)), ""]
     for name, text in profile_lines(profile):
@@ -175,7 +182,8 @@ def markdown_report(
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
-    lines = [f"# {profile.workload}", "", *wrapped(best_line(best, tried)), "", *wrapped(f"Goal: {profile.goal}"), ""]
+    lines = [f"# {profile.workload}", "", *_remarked(profile), *wrapped(best_line(best, tried)), ""]
+    lines += [*wrapped(f"Goal: {profile.goal}"), ""]
     if best is not None:
         lines += [*wrapped(baseline_line(best)), ""]
     lines += [*_profile_items(profile), ""]
@@ -225,6 +233,12 @@ def profile_page(profile: WorkloadProfile) -> str:
         for c in profile.commands
     ]
     return "\n".join(lines) + "\n"
+
+
+def _remarked(profile: WorkloadProfile) -> list[str]:
+    """What is to be known before any ratio is read."""
+    said = [wrapped(f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks(profile)]
+    return [line for lines in said for line in [*lines, ""]]
 
 
 def _ending(
