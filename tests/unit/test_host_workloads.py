@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from trace_cases import parent_and_child
 
-from benchmarks.descriptor import Footprint
+from benchmarks.descriptor import Footprint, Guard
 from benchmarks.schbench import Binary
 from benchmarks.trace.file import write_trace
 from benchmarks.trace.footprints import footprints_of
@@ -238,16 +238,18 @@ def test_the_command_that_adds_a_recording_can_be_typed(settings: Settings, tmp_
 
 def test_metric_and_guards_are_those_of_the_kind(settings: Settings, trace: Path) -> None:
     own = read_descriptor(workload_of_trace(trace))
-    assert (own["kind"], own["metric"], own["bound"]) == ("service", "delay_p99_us", None)
+    assert (own["kind"], own["metric"], own["bound"]) == ("service", "answer_p99_us", None)
     for kind in ("batch", "build"):
         made = read_descriptor(workload_of_trace(trace, kind=kind))  # type: ignore[arg-type]
         assert (made["kind"], made["metric"], made["bound"]) == (kind, "makespan_ms", "bound_ms")
-        assert made["guards"] == [] and "makespan" in made["goal"]
+        named = [guard["metric"] for guard in made["guards"]]
+        assert named == (["mean_end_ms"] if kind == "batch" else []) and "makespan" in made["goal"]
     service = read_descriptor(workload_of_trace(trace, kind="service"))
-    assert [(guard["metric"], guard["limit"]) for guard in service["guards"]] == [("makespan_ms", 1.1)]
-    assert "the scheduler's part of each answer of top" in service["goal"]
+    assert [(guard["metric"], guard["limit"]) for guard in service["guards"]] == [("answers_per_s", 1.1)]
+    assert "the tail of the answers of top" in service["goal"]
     added = add_workload(trace, settings, kind="batch")
-    assert (added.kind, added.metric, added.guards) == ("batch", "makespan_ms", ())
+    assert (added.kind, added.metric) == ("batch", "makespan_ms")
+    assert added.guards == (Guard("mean_end_ms", "ms", "lower", 1.1),)
     with pytest.raises(InputError, match="--kind goes with a trace"):
         add_workload(descriptor(trace.parent / "one.toml", "one"), settings, kind="batch")
     other = settings.workload_dir / "other.toml"
