@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.descriptor import Direction
 from benchmarks.owner.metric import NAME, OwnerMetric, named, shown
 from benchmarks.owner.text import lines_of
 from policy_lake.errors import InputError
 from policy_lake.exposition import largest_sample
-from policy_lake.limits import PATTERN_CHARACTERS, PATTERN_S
+from policy_lake.limits import OWNER_TEXT_BYTES, PATTERN_CHARACTERS, PATTERN_S
 from policy_lake.printed import last_object, number
 
 # What RE2, which takes time in proportion to the text, has not: so whoever runs a pattern by RE2 finds the same.
@@ -75,9 +79,21 @@ def from_pattern(text: str, pattern: Pattern, *, unit: str = "", better: Directi
 
 
 def from_json(text: str, path: str, *, unit: str = "", better: Direction | None = None) -> OwnerMetric:
-    """The number at `path` (`latency.p99_us`) of the JSON object on the last line; InputError that names the path."""
-    value = number(last_object(text, where="JSON", error=InputError), path, where="JSON", error=InputError)
+    """The number at `path` (`latency.p99_us`) of the JSON object that the text is, or that is its last line.
+
+    InputError that names the path.
+    """
+    value = number(_object(text), path, where="JSON", error=InputError)
     return named(path.rpartition(".")[2], value, f"JSON '{shown(path)}'", unit=unit, better=better)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    if len(text) > OWNER_TEXT_BYTES:
+        raise InputError(f"JSON: more than {OWNER_TEXT_BYTES >> 20} MiB of output")
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(whole := json.loads(text), dict):
+            return whole
+    return last_object(text, where="JSON", error=InputError)
 
 
 def from_page(

@@ -212,8 +212,10 @@ def test_a_field_of_a_json_object() -> None:
     for path, told in (("latency.p50_us", "missing"), ("ok", "must be of type"), ("jobs", "does not end in")):
         with pytest.raises(InputError, match=told):
             from_json(text, path)
-    with pytest.raises(InputError, match="not a JSON object"):
-        from_json("none", "x")
+    assert from_json('{\n "p50_us":\n 3\n}\n', "p50_us").value == 3, "of several lines"
+    for text, told in (("none", "not a JSON object"), ("[" * 100_000, "not a JSON object"), (" " * 2**21, "more than")):
+        with pytest.raises(InputError, match=told):
+            from_json(text, "x")
 
 
 def test_a_series_of_a_page() -> None:
