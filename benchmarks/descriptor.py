@@ -12,6 +12,8 @@ Direction = Literal["lower", "higher"]
 Accel = Literal["kvm", "tcg"]
 WorkloadSize = Literal["smoke", "standard", "full"]
 FootprintSource = Literal["user", "peak_rss", "default"]
+Kind = Literal["batch", "build", "service"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Family = Literal["batch", "forkjoin", "schbench", "kernel-build", "wakeup", "mixed", "own"]
 WORKLOAD_SIZES: tuple[WorkloadSize, ...] = get_args(WorkloadSize)
 ACCELS: tuple[Accel, ...] = get_args(Accel)
@@ -79,8 +81,9 @@ class Workload:
     arithmetic allows, or empty. `timeout_s` ends one run of tier standard, and of a longer tier in proportion; `cpus`
     is the number of CPUs where none is asked for. `trace` is the file that program `replay` replays, `{trace}` among
     its arguments; `footprints_kib` are working sets of its processes by name, in place of the trace's own estimates.
-    `root` names what else the guest's file system holds (`kernel-source`: Linux's source, a toolchain),
-    `memory_mib` the least memory with which it bears that. A tier may have fields of its own under `instead`.
+    `kind` is what a recording is of, if it is one. `root` names what else the guest's file system holds
+    (`kernel-source`: Linux's source, a toolchain), `memory_mib` the least memory with which it bears that. A tier may
+    have fields of its own under `instead`.
 
     The last four are no fields of the file: which file it was, the tier that is to be run, the user's own binary, and
     numbers that the user asked for in place of the tier's.
@@ -108,6 +111,7 @@ class Workload:
     memory_mib: int = 0
     instead: dict[WorkloadSize, Instead] = field(default_factory=dict)
     footprints_kib: dict[str, int] = field(default_factory=dict)
+    kind: Literal["", "batch", "build", "service"] = ""
     file: str = ""
     tier: WorkloadSize = "standard"
     binary: Binary | None = None

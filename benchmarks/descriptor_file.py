@@ -69,6 +69,8 @@ def _faults(described: Workload) -> Iterator[tuple[str, str]]:
         yield "trace", f"goes with program '{REPLAY}', and only with that"
     if described.footprints_kib and described.program != REPLAY:
         yield "footprints_kib", f"goes with program '{REPLAY}': other programs tell their own"
+    if described.kind and described.program != REPLAY:
+        yield "kind", f"goes with program '{REPLAY}': it is what was recorded"
     yield from _placeholder_faults(described)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.comm import comm_printed
+from benchmarks.descriptor import REPLAY
 from benchmarks.output import last_line
-from benchmarks.profile_jobs import read_jobs
+from benchmarks.profile_jobs import name_key, read_jobs
 from benchmarks.profile_text import describe
 from benchmarks.schbench import result_of
 from benchmarks.workloads import Accel, Workload, arguments, job_files, program_of
@@ -20,11 +21,12 @@ from policy_lake.events import Ran
 from policy_lake.guest import GuestJob, GuestReport, GuestStep
 from policy_lake.limits import TRACE_CPUS
 from policy_lake.printed import last_object, number, take
-from policy_lake.profile import Aim, CommandProfile, WorkloadProfile
+from policy_lake.profile import Aim, CommandProfile, JobProfile, Reached, WorkloadProfile
 from policy_lake.show import shortened
 
 PROBE = "observe"
 LABEL = "observe"
+MAKESPAN = "makespan_ms"  # as the replayer prints it
 # Histogram bucket i holds the times from 2^i to 2^(i+1) us; the first also those below 1 us.
 _BUCKETS = 64
 
@@ -53,8 +55,10 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
     cpus = take(probed, "cpus", int, where=where)
     rows = take(probed, "commands", list[Any], where=where)
     unsorted = [_command(row, f"{where}, command {index}") for index, row in enumerate(rows)]
-    commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
     jobs = read_jobs(take(probed, "jobs", list[Any], where=where), where)
+    if workload.trace:
+        unsorted, jobs = _without_replayer(unsorted, jobs)
+    commands = tuple(sorted(unsorted, key=lambda command: -command.cpu_ms))
     cpu_s = sum(command.cpu_ms for command in commands) / 1e3
     if not 1 <= cpus <= TRACE_CPUS:
         raise InfraError(f"{where}: field 'cpus' must be from 1 to {TRACE_CPUS}, not {shortened(cpus, 40)}")
@@ -77,7 +81,30 @@ def read_profile(workload: Workload, report: GuestReport) -> WorkloadProfile:
         tier=workload.tier,
         aim=aim_of(workload),
         jobs=jobs,
+        reached=_reached(workload, result),
     )
+
+
+def _reached(workload: Workload, result: Mapping[str, Any]) -> Reached:
+    where = f"workload '{workload.id}', output of {workload.program}"
+    value = number(result, workload.metric, where=where, error=InputError)
+    bound = number(result, workload.bound, where=where, error=InputError) if workload.bound else None
+    replayed = number(result, MAKESPAN, where=where, error=InputError) if workload.trace else None
+    return Reached(workload.metric, workload.unit, value, bound, replayed)
+
+
+def _without_replayer(
+    commands: list[CommandProfile], jobs: tuple[JobProfile, ...]
+) -> tuple[list[CommandProfile], tuple[JobProfile, ...]]:
+    """What the recorded command did, without the one process that replays it and is none of the user's.
+
+    A recorded command that is called the same has tasks beside that one: then the two cannot be told apart.
+    """
+    if not any(command.comm == REPLAY and command.tasks == 1 for command in commands):
+        return commands, jobs
+    key = name_key(REPLAY)
+    kept = [command for command in commands if command.comm != REPLAY]
+    return kept, tuple(job for job in jobs if (job.by, job.key) != ("name", key))
 
 
 def aim_of(workload: Workload) -> Aim:

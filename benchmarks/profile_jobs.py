@@ -15,6 +15,8 @@ from policy_lake.show import shortened
 PARTS: tuple[JobPart, ...] = get_args(JobPart)
 ROWS = 65  # of a part: SHOWN_JOBS of bpf/probes/observe_jobs.h, and the rest
 SQUARES_MS = 2.0**16 / 1e6  # the unit of which the probe adds up squares, in ms
+HASH_SEED, HASH_PRIME = 0xCBF29CE484222325, 0x100000001B3
+COMM_LEN = 16
 
 
 def read_jobs(rows: Sequence[Any], where: str) -> tuple[JobProfile, ...]:
@@ -22,6 +24,15 @@ def read_jobs(rows: Sequence[Any], where: str) -> tuple[JobProfile, ...]:
     if len(rows) > ROWS * len(PARTS):
         raise InfraError(f"{where}: field 'jobs' has {len(rows)} rows, more than {ROWS * len(PARTS)}")
     return tuple(_job(row, f"{where}, job {index}") for index, row in enumerate(rows))
+
+
+def name_key(comm: str) -> str:
+    """The number that the probe gives a command's name, as text (sx_name_key of bpf/primitives/jobkey.h)."""
+    padded = comm.encode(errors="replace")[: COMM_LEN - 1].ljust(COMM_LEN, b"\0")
+    hashed = HASH_SEED
+    for at in (0, 8):
+        hashed = (hashed ^ int.from_bytes(padded[at : at + 8], "little")) * HASH_PRIME % 2**64
+    return str(hashed | 1)
 
 
 def _job(row: Any, where: str) -> JobProfile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.comm import comm_printed
 from benchmarks.trace.program import total_us
@@ -13,6 +13,7 @@ from benchmarks.trace.tasks import SHARES, Trace, cpu_by_name
 from policy_lake.errors import InfraError
 from policy_lake.printed import number, take
 
+Nearness = Literal["close", "apart", "unknown"]
 MAKESPAN_LIMIT, SHARE_LIMIT = 0.05, 3.0
 _QUANTILES = ("p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "max")
 assert len(_QUANTILES) == len(SHARES)
@@ -35,6 +36,7 @@ class Fidelity:
 
     `lost_share` is what others and the hypervisor had of its CPUs while it was recorded: so much longer the
     original's makespan may be. `quiet_ms` is that makespan less what others took of its CPUs, 0 where that is unknown.
+    `looks` is how many of the recorded sleeps were looks of a wait with a time limit, and are not replayed.
     """
 
     command: str
@@ -47,6 +49,23 @@ class Fidelity:
     delays_us: dict[str, tuple[float, float]]
     wakeups: tuple[int, int]
     lost_share: float
+    looks: int = 0
+
+    @property
+    def verdict(self) -> Nearness:
+        """Whether the replay does what the original did, as far as the recording can tell.
+
+        Where others had the CPUs, the original by itself took something between its makespan less what they took and
+        its makespan: a replay within that range but not near its lower end may be close, or not.
+        """
+        if self.share_error > SHARE_LIMIT:
+            return "apart"
+        busy = self.lost_share > MAKESPAN_LIMIT
+        low_ms = self.quiet_ms if busy else self.original_ms
+        if low_ms and abs(self.replay_ms / low_ms - 1) <= MAKESPAN_LIMIT:
+            return "close"
+        within = low_ms * (1 - MAKESPAN_LIMIT) <= self.replay_ms <= self.original_ms * (1 + MAKESPAN_LIMIT)
+        return "unknown" if busy and within else "apart"
 
     @property
     def makespan_error(self) -> float:
@@ -70,7 +89,7 @@ class Fidelity:
 
     @property
     def close(self) -> bool:
-        return abs(self.makespan_error) <= MAKESPAN_LIMIT and self.share_error <= SHARE_LIMIT
+        return self.verdict == "close"
 
 
 def others_share(trace: Trace) -> float:
@@ -79,7 +98,7 @@ def others_share(trace: Trace) -> float:
     return max(0.0, round(trace.info.busy_share - own, 4))
 
 
-def compare(trace: Trace, replayed: Mapping[str, Any]) -> Fidelity:
+def compare(trace: Trace, replayed: Mapping[str, Any], *, looks: int = 0) -> Fidelity:
     """The trace against what the replayer printed; InfraError naming the field that it lacks."""
     where = "the replayer's output"
     commands = take(replayed, "commands", list[Any], where=where)
@@ -111,4 +130,5 @@ def compare(trace: Trace, replayed: Mapping[str, Any]) -> Fidelity:
         },
         wakeups=(trace.info.wakeups, int(number(replayed, "wakeups", where=where))),
         lost_share=round(others_share(trace) + trace.info.stolen_share, 4),
+        looks=looks,
     )

@@ -171,8 +171,9 @@ def descriptor_sha256(described: Workload) -> str:
     trace = hashlib.sha256(_read(described.trace)).hexdigest() if described.trace else ""
     binary = described.binary.sha256 if described.binary else ""
     said = to_json(named)
-    if not described.footprints_kib:  # descriptors that have none keep the digests that they had before there were any
-        del said["footprints_kib"]
+    for later in ("footprints_kib", "kind"):  # descriptors without keep the digests that they had before there were any
+        if not said[later]:
+            del said[later]
     return hashlib.sha256(json.dumps([said, trace, binary], sort_keys=True).encode()).hexdigest()
 
 

@@ -56,7 +56,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "lake rebuild": ("schedcp lake rebuild",),
     "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
     "workloads show": ("schedcp workloads show batch",),
-    "workloads add": ("schedcp workloads add mine.toml", "schedcp workloads add build.parquet --footprint cc1=4096"),
+    "workloads add": (
+        "schedcp workloads add mine.toml",
+        "schedcp workloads add build.parquet --footprint cc1=4096",
+        "schedcp workloads add server.parquet --kind service",
+    ),
     "machines": ("schedcp machines", "schedcp machines show desktop", "schedcp machines --json"),
     "machines show": ("schedcp machines show server --cpus 16", "schedcp machines show mine.toml"),
     "machine measure": ("schedcp machine measure -o mine.toml",),

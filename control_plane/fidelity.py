@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity
+from benchmarks.replay_fidelity import MAKESPAN_LIMIT, SHARE_LIMIT, Fidelity, Nearness
 from benchmarks.trace.file import read_trace
 from control_plane.output import column, escape, out, print_json, working
 from control_plane.outputs import FidelityOutput, ReplayedCommand
@@ -15,10 +16,27 @@ from tasks.traces.replay import replay
 
 # Shares below this in both runs say nothing in a table.
 _SHOWN = 0.5
+STATUS: Mapping[Nearness, int] = {"close": 0, "apart": 1, "unknown": 4}
+
+
+def verdict_text(fidelity: Fidelity) -> str:
+    """The verdict in one sentence."""
+    lost = f"others had {fidelity.lost_share:.0%} of its CPUs while it was recorded"
+    busy = fidelity.lost_share > MAKESPAN_LIMIT
+    if fidelity.verdict == "close":
+        return f"close: what it does under a policy may be read from its replay{f'; {lost}' if busy else ''}"
+    if fidelity.verdict == "unknown":
+        return f"unknown: {lost}, so the recording does not tell how long it takes: record it on a quieter host"
+    if fidelity.share_error > SHARE_LIMIT:
+        return (
+            f"apart: the CPU time of {name_shown(fidelity.worst_share.name)} is another: trust no score of this trace"
+        )
+    off = fidelity.quiet_error if busy and fidelity.quiet_ms else fidelity.makespan_error
+    return f"apart: the replay's makespan is {off:+.0%} off: trust no score of this trace"
 
 
 def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
-    """Replay, compare, print; 0 also where they differ, since that is a finding and no failure."""
+    """Replay, compare, print; 1 where they differ, 4 where others had too much of the CPUs to tell."""
     trace = read_trace(file)
     with working(f"replaying {for_terminal(name_shown(trace.info.command))}: {trace.tasks} tasks"):
         fidelity = replay(trace, settings)
@@ -26,7 +44,7 @@ def fidelity_command(file: Path, settings: Settings, *, as_json: bool) -> int:
         print_json("fidelity", compared(fidelity, str(file)))
     else:
         _show(fidelity)
-    return 0
+    return STATUS[fidelity.verdict]
 
 
 def compared(fidelity: Fidelity, file: str) -> FidelityOutput:
@@ -41,7 +59,7 @@ def compared(fidelity: Fidelity, file: str) -> FidelityOutput:
             ReplayedCommand(s.name, s.original_ms, s.replay_ms, s.original_share, s.replay_share)
             for s in fidelity.shares
         ),
-        delays_us=fidelity.delays_us,
+        delays_us=fidelity.delays_us, verdict=fidelity.verdict, looks=fidelity.looks,
     )  # fmt: skip
 
 
@@ -75,8 +93,8 @@ def _show(fidelity: Fidelity) -> None:
     )
     for name, (original, replayed) in fidelity.delays_us.items():
         console.print(f"  {escape(name):<4} {original:12.1f} us   replay {replayed:12.1f} us", soft_wrap=True)
-    if fidelity.lost_share > MAKESPAN_LIMIT:
-        console.print(
-            f"[yellow]warning[/]: others had {fidelity.lost_share:.0%} of its CPUs while it was recorded: the "
-            "original's makespan and delays are longer for it", soft_wrap=True,
-        )  # fmt: skip
+    if fidelity.looks:
+        console.print(f"{fidelity.looks} of the recorded sleeps were looks of a wait with a time limit, and no sleeps",
+                      soft_wrap=True)  # fmt: skip
+    colour = {"close": "green", "apart": "red", "unknown": "yellow"}[fidelity.verdict]
+    console.print(f"[{colour}]{escape(verdict_text(fidelity))}[/]", soft_wrap=True)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadSize
+from benchmarks.descriptor import Direction, Family, Footprint, Guard, Kind, WorkloadSize
+from benchmarks.replay_fidelity import Nearness
 from policy_lake.model import Knob, Policy
 from policy_lake.records import Record, Run
 from policy_lake.scores import Outcome, Ratio
@@ -166,6 +167,7 @@ class WorkloadOutput:
     """A workload as it would be run; `runs_s` are seconds of one run by size, `work` its numbers by table.
 
     `footprints`: what the commands of its trace work on, in KiB, and by whose word; null in the list of all.
+    `kind` is what a recording is of, null of what is none.
     """
 
     id: str
@@ -187,6 +189,7 @@ class WorkloadOutput:
     file: str
     guards: tuple[Guard, ...]
     footprints: tuple[Footprint, ...] | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,11 @@ class ReplayedCommand:
 
 @dataclass(frozen=True, slots=True)
 class FidelityOutput:
-    """A replay beside the run that was recorded; pairs are (original, replay), errors relative and signed."""
+    """A replay beside the run that was recorded; pairs are (original, replay), errors relative and signed.
+
+    `verdict` is `unknown` where others had so much of the CPUs that the recording cannot tell. `looks` is how many of
+    its sleeps were looks of a wait with a time limit, and not replayed.
+    """
 
     file: str
     command: str
@@ -249,3 +256,5 @@ class FidelityOutput:
     wakeups: tuple[int, int]
     commands: tuple[ReplayedCommand, ...]
     delays_us: dict[str, tuple[float, float]]
+    verdict: Nearness
+    looks: int

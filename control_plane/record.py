@@ -17,6 +17,7 @@ from policy_lake.errors import InputError
 from policy_lake.files import check_writable
 from policy_lake.show import name_shown
 from tasks.host.settings import load_settings
+from tasks.host.workloads import check_trace_name
 from tasks.traces.keep import write_or_keep
 from tasks.traces.record import record
 
@@ -26,12 +27,13 @@ def record_command(
 ) -> int:
     """Record, write, print; the command's own output goes through before. Nothing is written if anything fails.
 
-    InputError, before the command runs, for an `output` that could not be written; a recording for which there is no
-    room there by then is kept elsewhere (InfraError says where).
+    InputError, before the command runs, for an `output` that could not be written, or not be added as a workload; a
+    recording for which there is no room there by then is kept elsewhere (InfraError says where).
     """
     if not output.parent.is_dir():
         raise InputError(f"{output}: no folder {output.parent}")
     check_writable(output)
+    check_trace_name(output)
     with ExitStack() as going_on:
 
         def tell(runs: bool) -> None:

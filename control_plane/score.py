@@ -12,7 +12,8 @@ from policy_lake.show import for_terminal
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.run.certainty import certainty_lines, ratio_text
-from tasks.run.report import baseline_line, claim_of
+from tasks.run.claims import claim_of
+from tasks.run.report import baseline_line
 from tasks.score import ScoreRequest, score
 from tasks.trial.again import Again, score_again
 from tasks.trial.spec import Trial

@@ -6,9 +6,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.descriptor import Footprint, numbers_of
+from benchmarks.descriptor import Footprint, Kind, numbers_of
+from benchmarks.trace.file import read_trace
 from benchmarks.trace.footprints import SOURCES, footprints_of
+from benchmarks.trace.kinds import kind_of
 from benchmarks.workloads import Guard, Workload, sizes_of
 from control_plane.output import escape, out, print_json
 from control_plane.outputs import WorkloadOutput, WorkloadsOutput
@@ -51,13 +54,17 @@ def show_command(name: str, *, as_json: bool) -> None:
     _show(workload.id, rows)
 
 
-def add_command(file: Path, footprints: Sequence[str], *, as_json: bool) -> None:
-    """Add the workload that `file` describes, with working sets of a trace's commands, `NAME=KIB`."""
-    added = add_workload(file, load_settings(), footprints_kib=footprints_in(footprints))
+def add_command(file: Path, footprints: Sequence[str], *, kind: Kind | None, as_json: bool) -> None:
+    """Add the workload that `file` describes: of a trace its kind, and working sets of its commands, `NAME=KIB`."""
+    added = add_workload(file, load_settings(), kind=kind, footprints_kib=footprints_in(footprints))
     if as_json:
         print_json("workloads add", _output(added, footprints=_footprints(added)))
         return
     out().print(f"added workload '{escape(added.id)}': {escape(added.file)}", soft_wrap=True)
+    if added.trace and added.kind:
+        told_by = "as was said" if kind else f"{kind_of(read_trace(Path(added.trace)))[1]}; --kind says otherwise"
+        out().print(f"kind: {added.kind} ({escape(told_by)})", soft_wrap=True)
+        out().print(f"measured by: {escape('; '.join(_measured(added)))}", soft_wrap=True)
     if told := _footprints(added):
         out().print(f"footprints: {escape(_told(told))}", soft_wrap=True)
     out().print(f"tune it with: schedcp tune {escape(added.id)}")
@@ -83,7 +90,8 @@ def _told(footprints: Sequence[Footprint]) -> str:
 
 def _output(workload: Workload, *, footprints: tuple[Footprint, ...] | None = None) -> WorkloadOutput:
     same = {name: getattr(workload, name) for name in WorkloadOutput.__slots__ if hasattr(workload, name)}
-    empty_as_null = {"bound": workload.bound or None, "trace": workload.trace or None, "footprints": footprints}
+    empty_as_null: dict[str, Any] = {name: getattr(workload, name) or None for name in ("bound", "trace", "kind")}
+    empty_as_null["footprints"] = footprints
     return WorkloadOutput(**{**same, **empty_as_null, "tiers": sizes_of(workload)})
 
 
@@ -92,8 +100,10 @@ def _rows(workload: Workload) -> dict[str, str]:
     tiers = (
         [f"{tier} {workload.runs_s[tier]:g} s" for tier in sizes_of(workload)] if workload.runs_s else ["of one size"]
     )
+    kind = {"kind": workload.kind} if workload.kind else {}
     return {
         "family": workload.family,
+        **kind,
         "goal": workload.goal,
         "metric": f"{workload.metric}, {_better(workload)}",
         "bound": f"{workload.bound}, the least that arithmetic allows"
@@ -103,6 +113,11 @@ def _rows(workload: Workload) -> dict[str, str]:
         "one run": ", ".join(tiers),
         "file": workload.file,
     }
+
+
+def _measured(workload: Workload) -> list[str]:
+    guards = [f"guard {guard.metric}, {_better(guard)}, at most {guard.limit:g}x worse" for guard in workload.guards]
+    return [f"{workload.metric}, {_better(workload)}", *(guards or ["no guards"])]
 
 
 def _better(measured: Workload | Guard) -> str:

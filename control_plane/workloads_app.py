@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.descriptor import Kind
 from control_plane.options import Json
 
 workloads_app = typer.Typer(help="List the workloads, show one, or add one of your own.")
@@ -44,9 +45,13 @@ def workloads_add(
             help="Of a trace, repeatable: what a process of that command works on, on a --machine with caches.",
         ),
     ] = None,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(help="Of a trace: what its owner waits for; else the trace tells. It sets metric and guards."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Add a workload of your own: from then on its id stands for it."""
     from control_plane.workloads import add_command
 
-    add_command(file, footprint or [], as_json=json)
+    add_command(file, footprint or [], kind=kind, as_json=json)

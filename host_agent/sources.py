@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from host_agent.config import Source
 from policy_lake.errors import InfraError, InputError
+from policy_lake.exposition import largest_sample
 from policy_lake.files import read_outside
 
 TIMEOUT_S = 2.0
 MOST_BYTES = 1 << 20
-_SERIES = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]{0,127})(?:\{[^}]{0,1000}\})?\s+(\S{1,40})(?:\s+\S+)?", re.ASCII)
 
 
 async def read_source(source: Source) -> float:
@@ -55,15 +55,10 @@ def number(text: str, name: str) -> float:
 
 def series(text: str, wanted: str, name: str) -> float:
     """The largest sample of a series in the Prometheus text format."""
-    found = []
-    for line in text.splitlines():
-        match = _SERIES.fullmatch(line.strip())
-        if match and (match[1] == wanted or line.startswith(wanted + " ")):
-            with contextlib.suppress(ValueError):
-                found.append(float(match[2]))
-    if not found or not all(map(math.isfinite, found)):
+    value = largest_sample(text, wanted)
+    if value is None:
         raise InfraError(f"{name}: the page has no series {wanted[:60]!r} with numbers")
-    return max(found)
+    return value
 
 
 async def _output(command: tuple[str, ...]) -> str:

@@ -152,6 +152,8 @@ PROMPT_PARAGRAPH = 4000  # of the profile in words
 LOG_CHARACTERS = 4000  # of a line of progress
 
 # What programs in a guest print, and what the guest says of them.
+OWNER_TEXT_BYTES = 1 << 20  # of what a load generator printed, or of a page
+PATTERN_CHARACTERS, PATTERN_S = 200, 1.0  # of a pattern of the owner's, and CPU time for all lines of a text
 OUTPUT_BYTES = 4 << 20  # verifier_vm/guest/run.c keeps 1 MiB of each stream
 EVENT_BYTES = 16 << 20  # a line with two of them, each of their bytes escaped, and the kernel's log
 EVENT_BRACKETS = 2 << 20  # an empty list takes 64 bytes where it took 3 in the line

@@ -48,12 +48,27 @@ class JobProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """What the baseline reached in the observed run: its metric, and the bound that arithmetic sets it, if any.
+
+    Of a recording's replay also its makespan, and the least and the most that the original may have taken for that.
+    """
+
+    metric: str
+    unit: str
+    value: float
+    bound: float | None = None
+    replayed_ms: float | None = None
+    recorded_ms: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadProfile:
     """What a workload does to the scheduler: numbers per command, and `text`, the same in plain words with goals.
 
     `inputs` is a digest of all that it is a function of; empty by the wall clock. `aim` is what its metric asks for,
     empty where an older schedcp did not say. `jobs` has the same CPU time once for each part of a job's key; none in
-    profiles from before there were keys.
+    profiles from before there were keys. `reached` is none in such as were made before it was kept.
     """
 
     id: str
@@ -71,3 +86,4 @@ class WorkloadProfile:
     inputs: str = ""
     aim: Aim = ""
     jobs: tuple[JobProfile, ...] = ()
+    reached: Reached | None = None

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from benchmarks.profile import aim_of, profile_job, read_profile
 from benchmarks.profile_lines import profile_lines
+from benchmarks.remarks import recorded_ms, remarks
 from benchmarks.workloads import Workload
 from policy_lake.doing import doing
 from policy_lake.files import locked
@@ -46,13 +47,22 @@ def observe(
         if profile is None:
             doing("observe: %s runs once under EEVDF, event by event", workload.id)
             report, span = spanned(lambda: vm.run(job, guest.machine, deadline_s=settings.guest_deadline_s))
-            profile = replace(read_profile(workload, report), inputs=key)
+            profile = _compared(workload, replace(read_profile(workload, report), inputs=key))
             lake.put(profile)
             spans.append(span)
     if say:
         for name, text in profile_lines(profile):
             log.info("observe: %s: %s", name, text)
+        for remark in remarks(profile):
+            log.warning("observe: %s", remark)
     return profile, spans
+
+
+def _compared(workload: Workload, profile: WorkloadProfile) -> WorkloadProfile:
+    """Of a recording's replay, with how long the original took for it."""
+    reached = profile.reached
+    took_ms = recorded_ms(workload) if reached is not None else None
+    return replace(profile, reached=replace(reached, recorded_ms=took_ms)) if reached and took_ms else profile
 
 
 def _key(guest: Guest, job: GuestJob) -> str:

@@ -32,12 +32,15 @@ struct shared {
 	_Atomic uint32_t started, ended;
 	_Atomic int failed; /* errno */
 	_Atomic uint64_t end_ns;
+	_Atomic uint64_t ends_us; /* the sum of when each task but the first ended, since the start */
+	uint64_t start_ns;
 };
 
 static struct program program;
 static struct shared *shared;
 static struct edge *edges;
 static _Atomic uint64_t *cpu_ns;	/* by name */
+static uint32_t *answer_ns;		/* by operation: of the request that was answered with it, NO_SAMPLE if none was */
 static uint32_t *delay_ns;		/* by operation: from what should wake it to running, NO_SAMPLE if it did not block */
 static uint64_t jitter_permille, seed = 1, footprint_kib;
 static uint64_t cost_ns[OP_KINDS + 1];	/* of an operation for who does it; the last: of a new process for itself */
@@ -45,6 +48,9 @@ static uint64_t cost_ns[OP_KINDS + 1];	/* of an operation for who does it; the l
 struct task {
 	uint32_t name;
 	bool leads; /* its process, which has one working set with all its threads: named as this one is */
+	bool passed_on; /* it has woken somebody since it was woken */
+	uint32_t number;
+	struct request request;
 	int64_t owed_ns; /* CPU time used beyond what the trace says so far */
 	uint64_t counted_ns, scale;
 };
@@ -128,11 +134,15 @@ static void make_process(uint32_t number, uint32_t name)
 		run_task(number, name, true, cost_ns[OP_KINDS]);
 }
 
+#include "replay_requests.h"
+
 static void do_exit(struct task *me)
 {
 	uint64_t end_ns = now_ns();
 
 	count_cpu(me);
+	if (me->number)
+		atomic_fetch_add(&shared->ends_us, (end_ns - shared->start_ns) / 1000);
 	atomic_fetch_add(&shared->ended, 1);
 	if (atomic_fetch_sub(&shared->alive, 1) == 1) {
 		atomic_store(&shared->end_ns, end_ns);
@@ -143,7 +153,7 @@ static void do_exit(struct task *me)
 
 static void do_op(struct task *me, const struct op *op)
 {
-	uint32_t *delay = &delay_ns[op - program.ops];
+	uint32_t *delay = &delay_ns[op - program.ops], *answered = &answer_ns[op - program.ops];
 	bool free_of_cost = false;
 
 	switch (op->kind) {
@@ -153,13 +163,19 @@ static void do_op(struct task *me, const struct op *op)
 		(op->kind == OP_FORK ? make_process : make_thread)((uint32_t)op->arg, me->name);
 		break;
 	case OP_WAKE:
+		edges[op->arg].request = me->request;
+		me->passed_on = true;
 		free_of_cost = !wake(&edges[op->arg]);
 		break;
 	case OP_WAIT:
+		end_turn(me, answered);
 		free_of_cost = !wait_for(&edges[op->arg], delay);
+		take_over(me, &edges[op->arg], answered);
 		break;
 	case OP_SLEEP:
-		sleep_us((uint64_t)op->arg, delay);
+		end_turn(me, answered);
+		me->request = (struct request){sleep_us((uint64_t)op->arg, delay), me->number};
+		me->passed_on = false;
 		break;
 	case OP_NAME:
 		count_cpu(me);
@@ -171,6 +187,7 @@ static void do_op(struct task *me, const struct op *op)
 		setpriority(PRIO_PROCESS, 0, op->arg - 20);
 		break;
 	case OP_EXIT:
+		end_turn(me, answered);
 		do_exit(me);
 	}
 	me->owed_ns += free_of_cost ? 0 : (int64_t)cost_ns[op->kind];
@@ -184,7 +201,7 @@ static uint64_t scale_of(uint32_t number)
 
 static void run_task(uint32_t number, uint32_t name, bool leads, uint64_t own_cost_ns)
 {
-	struct task me = {.name = name, .leads = leads, .owed_ns = (int64_t)own_cost_ns, .scale = scale_of(number)};
+	struct task me = {.number = number, .name = name, .leads = leads, .owed_ns = (int64_t)own_cost_ns, .scale = scale_of(number)};
 
 	tell_footprint(&me);
 	atomic_fetch_add(&shared->started, 1);
@@ -223,6 +240,8 @@ static void prepare(void)
 	cpu_ns = shared_memory(h->names * sizeof(*cpu_ns));
 	delay_ns = shared_memory(h->ops * sizeof(*delay_ns));
 	memset(delay_ns, 0xff, h->ops * sizeof(*delay_ns));
+	answer_ns = shared_memory(h->ops * sizeof(*answer_ns));
+	memset(answer_ns, 0xff, h->ops * sizeof(*answer_ns));
 	/* Whoever loses its parent becomes a child of ours, and ours leave nothing to be waited for. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGCHLD, SIG_IGN);
@@ -236,7 +255,7 @@ static uint64_t replay(void)
 	uint32_t alive;
 
 	atomic_store(&shared->alive, 1);
-	start_ns = now_ns();
+	start_ns = shared->start_ns = now_ns();
 	if (fork() == 0) {
 		prctl(PR_SET_NAME, program.names[0]);
 		run_task(0, 0, true, cost_ns[OP_KINDS]);

@@ -43,8 +43,8 @@ static void report_commands(double total_ms)
 	putchar(']');
 }
 
-/* Nearest rank: the smallest sample that so many of a thousand samples do not exceed. */
-static void report_delays(void)
+/* Nearest rank: the smallest sample that so many of a thousand samples do not exceed. Returns how many there are. */
+static uint64_t report_samples(const char *name, uint32_t *samples)
 {
 	static const struct { const char *name; uint64_t permille; } wanted[] = {
 		{"p5", 50}, {"p10", 100}, {"p25", 250}, {"p50", 500}, {"p75", 750},
@@ -53,15 +53,15 @@ static void report_delays(void)
 	uint64_t count = 0;
 
 	for (uint32_t i = 0; i < program.header->ops; i++)
-		if (delay_ns[i] != NO_SAMPLE)
-			delay_ns[count++] = delay_ns[i];
-	qsort(delay_ns, count, sizeof(*delay_ns), by_delay);
-	printf(",\"wakeups\":%llu", (unsigned long long)count);
+		if (samples[i] != NO_SAMPLE)
+			samples[count++] = samples[i];
+	qsort(samples, count, sizeof(*samples), by_delay);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		uint64_t rank = (count * wanted[i].permille + 999) / 1000;
 
-		printf(",\"delay_%s_us\":%.3f", wanted[i].name, count ? (double)delay_ns[rank - 1] / 1e3 : 0.0);
+		printf(",\"%s_%s_us\":%.3f", name, wanted[i].name, count ? (double)samples[rank - 1] / 1e3 : 0.0);
 	}
+	return count;
 }
 
 /* CPU time of all bursts as they were to be done, jitter and all. */
@@ -79,6 +79,7 @@ static int report(uint64_t start_ns)
 {
 	double makespan_ms = (double)(shared->end_ns - start_ns) / 1e6, cpu_ms = 0, planned = planned_ms(), critical, bound;
 	uint32_t tasks = program.header->tasks;
+	uint64_t answers;
 	bool ok = shared->started == tasks && shared->ended == tasks;
 	cpu_set_t cpus;
 
@@ -91,7 +92,11 @@ static int report(uint64_t start_ns)
 	bound = planned / CPU_COUNT(&cpus) > critical ? planned / CPU_COUNT(&cpus) : critical;
 	printf("{\"tasks\":%u,\"cpus\":%d,\"makespan_ms\":%.3f,\"bound_ms\":%.3f,\"critical_ms\":%.3f,\"planned_cpu_ms\":%.3f,"
 	       "\"cpu_ms\":%.3f", tasks, CPU_COUNT(&cpus), makespan_ms, bound, critical, planned, cpu_ms);
-	report_delays();
+	/* Of one task alone, that one's. */
+	printf(",\"mean_end_ms\":%.3f", tasks > 1 ? (double)shared->ends_us / 1e3 / (tasks - 1) : makespan_ms);
+	printf(",\"wakeups\":%llu", (unsigned long long)report_samples("delay", delay_ns));
+	answers = report_samples("answer", answer_ns);
+	printf(",\"answers\":%llu,\"answers_per_s\":%.3f", (unsigned long long)answers, (double)answers / makespan_ms * 1e3);
 	report_commands(cpu_ms);
 	printf(",\"ok\":%s}\n", ok ? "true" : "false");
 	return ok ? 0 : 1;

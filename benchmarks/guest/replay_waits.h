@@ -5,9 +5,20 @@
 
 enum { EDGE_OPEN, EDGE_WAITED, EDGE_WOKEN };
 
+/*
+ * A request on its way: since when, and by which task's waking it began. A task has one from when it is woken; who it
+ * wakes takes it over. It is answered when it comes back to the task that it began with, or at a task that goes to
+ * sleep or ends without having woken anybody.
+ */
+struct request {
+	uint64_t since_ns; /* 0: none */
+	uint32_t by;
+};
+
 struct edge {
 	_Atomic uint32_t state; /* a futex */
 	uint64_t woken_ns;
+	struct request request;
 };
 
 static long futex(_Atomic uint32_t *word, int op, uint32_t value)
@@ -38,7 +49,8 @@ static bool wait_for(struct edge *edge, uint32_t *delay)
 	return true;
 }
 
-static void sleep_us(uint64_t us, uint32_t *delay)
+/* Returns when it was to end. */
+static uint64_t sleep_us(uint64_t us, uint32_t *delay)
 {
 	uint64_t deadline = now_ns() + us * 1000;
 	struct timespec t = {.tv_sec = (time_t)(deadline / 1000000000ULL), .tv_nsec = (long)(deadline % 1000000000ULL)};
@@ -46,6 +58,7 @@ static void sleep_us(uint64_t us, uint32_t *delay)
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
 		;
 	*delay = (uint32_t)(now_ns() - deadline);
+	return deadline;
 }
 
 #endif

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.comm import COMM_BYTES, comm_bytes
 from benchmarks.trace.cut import cut
 from benchmarks.trace.file import read_trace
+from benchmarks.trace.polls import without_looks
 from benchmarks.trace.tasks import EXIT, FORK, NAME, NICE, SLEEP, THREAD, WAIT, WAKE, Trace
 from policy_lake.errors import InputError
 from policy_lake.show import for_terminal, name_shown
@@ -60,10 +61,12 @@ def program(trace: Trace, footprints_kib: Mapping[str, int] | None = None) -> by
 def program_of_trace(path: Path, numbers: Mapping[str, int], footprints_kib: Mapping[str, int] | None = None) -> bytes:
     """The program of the trace in a file, or of the piece that the numbers `skip_permille` and `cpu_ms` mean.
 
-    `footprints_kib` are the user's, by name; InputError for a name that the trace has not.
+    What a wait looked up in vain is left out (polls.py). `footprints_kib` are the user's, by name; InputError for a
+    name that the trace has not.
     """
     trace = read_trace(path)
     check_names(trace, footprints_kib or {}, str(path))
+    trace, _ = without_looks(trace)
     if "cpu_ms" in numbers:
         trace = cut(trace, numbers.get("skip_permille", 0), numbers["cpu_ms"])
     return program(trace, footprints_kib)

@@ -109,6 +109,11 @@ def replace_info(trace: Trace, info: TraceInfo) -> Trace:
     return Trace(info, trace.task, trace.op, trace.after_us, trace.off_us, trace.arg)
 
 
+def replace_ops(trace: Trace, *columns: NDArray[np.int64]) -> Trace:
+    """Other operations, as task, op, after_us, off_us and arg, under the same information."""
+    return Trace(trace.info, *columns)
+
+
 def cpu_by_name(trace: Trace) -> dict[str, float]:
     """CPU time in ms by the name that a task had when it used it."""
     total_us: dict[str, int] = {}

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
+from benchmarks.descriptor import Kind
 from benchmarks.schbench import read_binary
 from benchmarks.workloads import (
     Workload,
@@ -23,7 +25,7 @@ from policy_lake.files import atomic_write, read_outside
 from policy_lake.limits import DESCRIPTOR_BYTES, TRACE_BYTES
 from tasks.host.programs import check_numbers
 from tasks.host.settings import Settings
-from tasks.host.trace_workload import id_in, workload_of_trace
+from tasks.host.trace_workload import id_in, id_of_name, workload_of_trace
 
 SCHBENCH = "schbench"
 TRACE = ".parquet"
@@ -37,7 +39,9 @@ def find_workload(name: str, settings: Settings) -> Workload:
     """
     if Path(name).suffix == TRACE:
         read_outside(name, TRACE_BYTES)
-        raise InputError(f"{name}: a trace, and no workload yet: run `schedcp workloads add {name}`, then name its id")
+        raise InputError(
+            f"{name}: a trace, and no workload yet: run `schedcp workloads add {quote(name)}`, then name its id"
+        )
     described = workload(str(Path(name).absolute()) if is_path(name) else name, settings.workload_dir)
     described = asking(at_size(described, settings.tier), settings.work)
     if settings.schbench and described.family == described.program == SCHBENCH:
@@ -58,19 +62,32 @@ def list_workloads(settings: Settings) -> tuple[tuple[Workload, ...], tuple[str,
     return tuple(readable), tuple(unreadable)
 
 
-def add_workload(path: Path, settings: Settings, *, footprints_kib: Mapping[str, int] | None = None) -> Workload:
+def add_workload(
+    path: Path, settings: Settings, *, kind: Kind | None = None, footprints_kib: Mapping[str, int] | None = None
+) -> Workload:
     """Keep the workload in the file `path` among the user's own, so that its id is known from now on.
 
-    What kind of file it is, its suffix says. `footprints_kib` are working sets of a trace's commands. InputError for a
+    What kind of file it is, its suffix says. `kind` is what a trace is of, which it tells itself
+    if that is left out, `footprints_kib` are working sets of its commands. InputError for a
     suffix that is none of ours, a file that is wrong, or an id that is taken; nothing is written then.
     """
     add = ADDED_BY.get(path.suffix)
     if add is None:
         raise InputError(f"{path}: not one of the files that can be added: {', '.join(f'*{end}' for end in ADDED_BY)}")
-    return add(path, settings, footprints_kib or {})
+    return add(path, settings, kind, footprints_kib or {})
 
 
-def _add_descriptor(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
+def check_trace_name(path: Path) -> None:
+    """InputError for a name under which no trace can be added: said before it is recorded, and not after."""
+    if path.suffix != TRACE:
+        raise InputError(f"{path}: name it *{TRACE}, or `schedcp workloads add` will not take it for a trace")
+    if (id := id_of_name(path)) in workload_ids():
+        raise InputError(f"{path}: '{id}' is a workload that comes with the project: choose another name")
+
+
+def _add_descriptor(path: Path, settings: Settings, kind: Kind | None, footprints_kib: Mapping[str, int]) -> Workload:
+    if kind:
+        raise InputError(f"--kind goes with a trace; {path} says itself what it is measured by")
     if footprints_kib:
         raise InputError(f"--footprint goes with a trace; {path} says it itself, in its table [footprints_kib]")
     described = outside(path)
@@ -103,8 +120,8 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith(".toml")
 
 
-def _add_trace(path: Path, settings: Settings, footprints_kib: Mapping[str, int]) -> Workload:
-    text = workload_of_trace(path, footprints_kib=footprints_kib)
+def _add_trace(path: Path, settings: Settings, kind: Kind | None, footprints_kib: Mapping[str, int]) -> Workload:
+    text = workload_of_trace(path, kind=kind, footprints_kib=footprints_kib)
     place = free_place(id_in(text), settings)
     beside = place.with_name(path.name)
     if beside.exists():
@@ -115,5 +132,5 @@ def _add_trace(path: Path, settings: Settings, footprints_kib: Mapping[str, int]
 
 
 # One function for each kind of file, by suffix.
-Adding = Callable[[Path, Settings, Mapping[str, int]], Workload]
+Adding = Callable[[Path, Settings, Kind | None, Mapping[str, int]], Workload]
 ADDED_BY: Mapping[str, Adding] = {".toml": _add_descriptor, TRACE: _add_trace}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.profile_jobs import name_key
 from policy_lake.profile import JobPart, JobProfile, WorkloadProfile
 
 # By how well a part that told jobs apart in one run will do so in the next: a name is the program's own, arguments may
@@ -13,8 +14,6 @@ PARTS: tuple[JobPart, ...] = ("name", "executable", "cgroup", "parent", "argumen
 BITS: dict[JobPart, int] = {"name": 1, "arguments": 2, "executable": 4, "parent": 8, "cgroup": 16, "position": 32}
 NEARLY = 0.05  # a steadier part may explain this much less than the best
 TELLS = 0.5  # of the variance: below that nothing tells long jobs from short ones
-HASH_SEED, HASH_PRIME = 0xCBF29CE484222325, 0x100000001B3
-COMM_LEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,6 @@ def kinds(profile: WorkloadProfile) -> Kinds | None:
     if best < TELLS:
         return None
     return next(kind for kind in found if kind.share >= best - NEARLY)
-
-
-def name_key(comm: str) -> str:
-    """The number that the probe gives a command's name, as text (sx_name_key of bpf/primitives/jobkey.h)."""
-    padded = comm.encode(errors="replace")[: COMM_LEN - 1].ljust(COMM_LEN, b"\0")
-    hashed = HASH_SEED
-    for at in (0, 8):
-        hashed = (hashed ^ int.from_bytes(padded[at : at + 8], "little")) * HASH_PRIME % 2**64
-    return str(hashed | 1)
 
 
 def parents(profile: WorkloadProfile) -> frozenset[str]:

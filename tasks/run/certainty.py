@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.pareto import front
 from benchmarks.statistics import doubt_text, four_digits, outcome_text, percent
+from policy_lake import ranking
 from policy_lake.model import Candidate, Rejection
 from policy_lake.scores import Ratio, Score
 from policy_lake.tuned import Ablation
@@ -86,10 +87,16 @@ def certainty_lines(score: Score) -> list[str]:
 def certainty(best: Score | None, tried: Iterable[Tried], paid: Sequence[Ablation] = ()) -> list[str]:
     """What a report says below its best line."""
     tried = list(tried)
-    lines = certainty_lines(best) if best is not None else []
+    shown = best or lead_of(tried)  # where nothing may run, what a guard's limit costs is the user's to weigh
+    lines = certainty_lines(shown) if shown is not None else []
     front = front_lines([attempt.score for attempt in tried if attempt.score is not None])
     why = [paid_text(best, paid)] if best is not None and paid else []
     return [*lines, *why, *front, *prediction_lines(tried)]
+
+
+def lead_of(tried: Iterable[Tried]) -> Score | None:
+    """The best score of the candidates that break a guard."""
+    return max((t.score for t in tried if t.score is not None and t.score.over), key=ranking.rank, default=None)
 
 
 def prediction_lines(tried: Iterable[Tried]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.remarks import remarks
 from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
@@ -94,9 +95,10 @@ def conclude(
     )
     atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
     unsigned = f"no token: {refusal}" if refusal else ""
+    warnings = [text for text in (*remarks(profile), warning, unsigned) if text]
     result = tune_result(
         scope, tried, token=token, report=directory / "report.md", seconds=seconds,
-        warnings=[text for text in (warning, unsigned) if text], pictures=pictures.files if pictures else {},
+        warnings=warnings, pictures=pictures.files if pictures else {},
         stopped=stopped, paid=paid,
     )  # fmt: skip
     best = best_of(tried)

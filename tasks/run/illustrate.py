@@ -12,6 +12,7 @@ from policy_lake.scores import Score
 from policy_lake.show import logger
 from tasks.host.spans import Span, spanned
 from tasks.run.batch import read_evidence
+from tasks.run.certainty import lead_of
 from tasks.run.report import best_of
 from tasks.run.scope import Scope
 from tasks.run.tally import tally
@@ -28,7 +29,8 @@ def illustrate(scope: Scope, *, on_span: Callable[[Span], None] = lambda _: None
     `on_span` hears when the guest ran.
     """
     tried = tally(scope, {})
-    best = best_of(tried)
+    # What breaks a guard is shown, too: whoever set the guard has to see what it costs.
+    best = best_of(tried) or lead_of(tried)
     if best is None:
         return None
     scores = sorted((candidate.score for candidate in tried if candidate.score), key=lambda score: -score.ratio.median)

@@ -4,67 +4,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.profile_lines import profile_lines
+from benchmarks.remarks import remarks
 from benchmarks.statistics import four_digits, outcome_text
 from policy_lake import ranking
-from policy_lake.machine_model import Costs
-from policy_lake.model import Clock
 from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 from policy_lake.show import for_markdown, for_terminal, name_shown
 from policy_lake.tuned import Ablation, Stop
 from tasks.plan import knob_text
-from tasks.run.certainty import Tried, certainty, ratio_text
+from tasks.run.certainty import Tried, certainty, lead_of, ratio_text
+from tasks.run.claims import claim_of
 from tasks.run.layout import folded, wrapped
 from tasks.run.shown import report_parts, shown
 from tasks.run.stop import WORDS
-from verifier_vm.machine.qemu import SEEN_L2_KIB, SEEN_LLC_KIB
-
-NOT_CLAIMED = (
-    "Not claimed: that the ratio carries over to another machine, kernel, CPU count or load. It was measured in a "
-    "small virtual machine, one workload at a time"
-)
-EMULATED = "; under emulation (tcg) caches and memory bandwidth are not a CPU's."
-VIRTUAL = (
-    ", in virtual time: every instruction takes the same time, and caches, memory bandwidth and frequency are not "
-    "modelled (--machine does). It ranks what schedulers decide, not what that does to a cache."
-)
-TAKEN_FOR = (
-    ", in virtual time, on CPUs that were taken for a machine ({machine}): what its caches, SMT, clock and switches "
-    "cost is a model of first order, from the numbers in its descriptor; `score --sensitivity` says what hangs on one."
-)
-UNSEEN = " The policy saw how those CPUs lie, but not {what}."
-
-
-def not_claimed(clock: Clock, *, machine: str = "", costs: Costs | None = None) -> str:
-    """What a score taken by that clock does not say; `machine` is what the CPUs were taken for, if anything."""
-    if clock != "virtual":
-        return NOT_CLAIMED + EMULATED
-    if not machine:
-        return NOT_CLAIMED + VIRTUAL
-    unseen = " and ".join(_unseen(costs)) if costs else ""
-    return NOT_CLAIMED + TAKEN_FOR.format(machine=machine) + (UNSEEN.format(what=unseen) if unseen else "")
-
-
-def _unseen(costs: Costs) -> Iterator[str]:
-    """What of a machine its guest's kernel does not show."""
-    kib = (costs.l2_kib or SEEN_L2_KIB, costs.llc_kib or SEEN_LLC_KIB)
-    if kib != (SEEN_L2_KIB, SEEN_LLC_KIB):
-        seen = f"{SEEN_L2_KIB} KiB and {SEEN_LLC_KIB >> 10} MiB are shown"
-        yield f"the sizes of their caches ({seen} for {kib[0]} KiB and {kib[1] / 1024:g} MiB)"
-    if costs.capacity:
-        yield "that some are slower (all show 1024)"
-
-
-def claim_of(score: Score | None) -> str:
-    """The same of a score, or of none."""
-    of = score.provenance if score else None
-    if score is None or of is None:
-        return not_claimed(score.clock if score else "wall")
-    return not_claimed(score.clock, machine=of.machine, costs=of.costs)
 
 
 def table_rows(tried: Iterable[Tried]) -> list[dict[str, Any]]:
@@ -115,8 +71,7 @@ def best_line(score: Score | None, tried: Iterable[Tried] = ()) -> str:
 def _without_a_score(tried: Sequence[Tried]) -> str:
     if not tried:
         return "Nothing was tried: the planner saw nothing that is worth a measurement."
-    over = [attempt.score for attempt in tried if attempt.score is not None and attempt.score.over]
-    if lead := max(over, key=ranking.rank, default=None):
+    if lead := lead_of(tried):
         broken = ", ".join(f"{metric} at {times:.2f} times its limit" for metric, times in lead.over.items())
         figures = f"{ratio_text(lead.ratio)} against {lead.baseline}, {broken}; {knob_text(lead.knob_values)}"
         return f"Nothing may run within the workload's guards. Nearest: {lead.policy}, {figures}."
@@ -148,7 +103,13 @@ def text_report(
     """The whole report as plain text, in lines of at most WIDTH columns."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_terminal)
     best = best_of(tried)
-    lines = [*wrapped(f"{profile.workload}: {profile.goal}"), "", *wrapped(best_line(best, tried)), ""]
+    lines = [
+        *wrapped(f"{profile.workload}: {profile.goal}"),
+        "",
+        *_remarked(profile),
+        *wrapped(best_line(best, tried)),
+        "",
+    ]
     if best is not None:
         lines += [*wrapped(baseline_line(best)), ""]
     for name, text in profile_lines(profile):
@@ -176,7 +137,8 @@ def markdown_report(
     """The whole report as Markdown: the results in a table, knobs and reasons below it, where they have room."""
     profile, tried, token, warning = report_parts(profile, tried, token, warning, for_markdown)
     best = best_of(tried)
-    lines = [f"# {profile.workload}", "", *wrapped(best_line(best, tried)), "", *wrapped(f"Goal: {profile.goal}"), ""]
+    lines = [f"# {profile.workload}", "", *_remarked(profile), *wrapped(best_line(best, tried)), ""]
+    lines += [*wrapped(f"Goal: {profile.goal}"), ""]
     if best is not None:
         lines += [*wrapped(baseline_line(best)), ""]
     lines += [*_profile_items(profile), ""]
@@ -226,6 +188,12 @@ def profile_page(profile: WorkloadProfile) -> str:
         for c in profile.commands
     ]
     return "\n".join(lines) + "\n"
+
+
+def _remarked(profile: WorkloadProfile) -> list[str]:
+    """What is to be known before any ratio is read."""
+    said = [wrapped(f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks(profile)]
+    return [line for lines in said for line in [*lines, ""]]
 
 
 def _ending(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from benchmarks.attachment import check_nothing_attached
 from benchmarks.output import failure_of, last_line
 from benchmarks.replay_fidelity import Fidelity, compare
+from benchmarks.trace.polls import without_looks
 from benchmarks.trace.program import program
 from benchmarks.trace.tasks import Trace
 from policy_lake.errors import InfraError
@@ -30,10 +31,11 @@ def replay(trace: Trace, settings: Settings) -> Fidelity:
     guest.announce()
     timeout_s = max(_LEAST_S, _TIMES * trace.info.wall_us / 1e6)
     step = GuestStep("run", (REPLAY, _FILE), label=_LABEL, timeout_s=timeout_s)
-    job = GuestJob({_FILE: program(trace)}, (step,))
+    replayed, looks = without_looks(trace)
+    job = GuestJob({_FILE: program(replayed)}, (step,))
     report = vm.run(job, guest.machine, deadline_s=max(settings.guest_deadline_s, 2 * timeout_s))
     where, event = f"replay of {name_shown(trace.info.command)}", report.ran(_LABEL)
     check_nothing_attached(event, where=where)
     if failure := failure_of(event):
         raise InfraError(f"{where}: {failure}" + (f": {last_line(event.err)}" if event.err.strip() else ""))
-    return compare(trace, last_object(event.out, where=where))
+    return compare(trace, last_object(event.out, where=where), looks=looks)

@@ -71,6 +71,38 @@ def test_what_waits_cannot_go_on_before_it_is_woken(replayer, tmp_path):
     assert out["makespan_ms"] >= 50
 
 
+def answers(replayer, tmp_path, rows, names=("worker",)):
+    out = json.loads(replayed(replayer, tmp_path, program(trace(rows, names=names))).stdout)
+    return out, out["answers"], out["answer_max_us"] / 1e3
+
+
+def test_a_request_takes_from_its_timer_to_the_answer_that_comes_back(replayer, tmp_path):
+    """Task 0 wakes 1 every time a timer ends; 1 computes for 20 ms and wakes 0."""
+    rows = [(0, "fork", 0, 0, 1), (0, "sleep", 0, 0, 1_000_000), (0, "wake", 100, 0, 0), (0, "wait", 0, 0, 1),
+            (0, "exit", 0, 0, 0), (1, "wait", 0, 0, 0), (1, "wake", 20_000, 0, 1), (1, "exit", 0, 0, 0)]  # fmt: skip
+    out, count, longest_ms = answers(replayer, tmp_path, rows)
+    assert 19 < longest_ms < 900, "with the server's work, without the wait for the timer"
+    assert count == 1 and out["answers_per_s"] == pytest.approx(count / out["makespan_ms"] * 1e3, rel=1e-3)
+
+
+def test_a_request_that_is_handed_on_ends_with_who_wakes_nobody(replayer, tmp_path):
+    rows = [(0, "fork", 0, 0, 1), (0, "fork", 0, 0, 2), (0, "sleep", 0, 0, 50_000), (0, "wake", 100, 0, 0),
+            (0, "exit", 0, 0, 0), (1, "wait", 0, 0, 0), (1, "wake", 10_000, 0, 1), (1, "exit", 0, 0, 0),
+            (2, "wait", 0, 0, 1), (2, "exit", 20_000, 0, 0)]  # fmt: skip
+    _, count, longest_ms = answers(replayer, tmp_path, rows)
+    assert count == 1 and longest_ms > 29, "the work of both"
+
+
+def test_the_mean_end_is_that_of_all_tasks_but_the_command_s(replayer, tmp_path):
+    rows = [(0, "fork", 0, 0, 1), (0, "fork", 0, 0, 2), (0, "sleep", 0, 0, 900_000), (0, "exit", 0, 0, 0),
+            (1, "sleep", 0, 0, 100_000), (1, "exit", 0, 0, 0), (2, "sleep", 0, 0, 300_000),
+            (2, "exit", 0, 0, 0)]  # fmt: skip
+    out, *_ = answers(replayer, tmp_path, rows)
+    assert 200 <= out["mean_end_ms"] < 500 and out["makespan_ms"] >= 900
+    alone, *_ = answers(replayer, tmp_path, [(0, "exit", 1000, 0, 0)])
+    assert alone["mean_end_ms"] == alone["makespan_ms"]
+
+
 NAMES = ("çıkış".encode(), b"\xff\xfe\x7f\x80", b'a"\\\n\x1b', b"sixteen bytes: \xc3")
 
 
@@ -162,6 +194,6 @@ def test_fidelity_compares_makespan_and_shares():
     fidelity = compare(original, out)
     assert fidelity.makespan_error == pytest.approx(0.04)
     assert fidelity.share_error == pytest.approx(15) and fidelity.worst_share.name in {"top", "worker"}
-    assert not fidelity.close
+    assert fidelity.verdict == "apart" and not fidelity.close
     with pytest.raises(InfraError, match="field 'makespan_ms' is missing"):
         compare(original, {**{k: v for k, v in out.items() if k != "makespan_ms"}})

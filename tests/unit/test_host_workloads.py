@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from trace_cases import parent_and_child
 
-from benchmarks.descriptor import Footprint
+from benchmarks.descriptor import Footprint, Guard
 from benchmarks.schbench import Binary
 from benchmarks.trace.file import write_trace
 from benchmarks.trace.footprints import footprints_of
@@ -141,7 +141,7 @@ def described(
     info = SimpleNamespace(wall_us=wall_us, command='m"k\\e', cpus=3, names=())
     made = SimpleNamespace(after_us=np.array(cpu_us), info=info, tasks=7)
     monkeypatch.setattr(trace_workload, "read_trace", lambda path: made)
-    return tomllib.loads(workload_of_trace(Path(path)))
+    return tomllib.loads(workload_of_trace(Path(path), kind="build"))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_id_is_the_name_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
     for bad in ("2nd.parquet", "-.parquet"):
         with pytest.raises(InputError, match="must begin with a letter"):
             described(monkeypatch, [1], 1, bad)
-    assert id_in(workload_of_trace(Path("2.parquet"), "chosen")) == "chosen"
+    assert id_in(workload_of_trace(Path("2.parquet"), "chosen", kind="build")) == "chosen"
 
 
 @pytest.mark.parametrize("name", ["names.parquet", "tr/names.parquet", "./names.parquet"])
@@ -194,7 +194,7 @@ def test_a_recording_is_no_workload_until_it_is_added(
     Path("tr").mkdir()
     for kept in ("names.parquet", "tr/names.parquet", "tr/names.toml"):
         write_trace(parent_and_child(), Path(kept))
-    with pytest.raises(InputError, match=rf"^{name}: a trace, .*: run `schedcp workloads add {name}`"):
+    with pytest.raises(InputError, match=rf"^{name}: a trace, .*: run `schedcp workloads add {name}`, then"):
         find_workload(name, settings)
     with pytest.raises(InputError, match=r"none\.parquet: cannot be read: No such file"):
         find_workload("none.parquet", settings)
@@ -228,3 +228,35 @@ def test_a_name_has_one_footprint_and_may_hold_an_equals_sign() -> None:
     assert footprints_in(["a=b=4"]) == {"a=b": 4} and footprints_in([]) == {}
     with pytest.raises(InputError, match="each name once"):
         footprints_in(["a=4", "a=5"])
+
+
+def test_the_command_that_adds_a_recording_can_be_typed(settings: Settings, tmp_path: Path) -> None:
+    write_trace(parent_and_child(), tmp_path / "my build.parquet")
+    with pytest.raises(InputError, match=r"run `schedcp workloads add '.*/my build\.parquet'`"):
+        find_workload(str(tmp_path / "my build.parquet"), settings)
+
+
+def test_metric_and_guards_are_those_of_the_kind(settings: Settings, trace: Path) -> None:
+    own = read_descriptor(workload_of_trace(trace))
+    assert (own["kind"], own["metric"], own["bound"]) == ("service", "answer_p99_us", None)
+    for kind in ("batch", "build"):
+        made = read_descriptor(workload_of_trace(trace, kind=kind))  # type: ignore[arg-type]
+        assert (made["kind"], made["metric"], made["bound"]) == (kind, "makespan_ms", "bound_ms")
+        named = [guard["metric"] for guard in made["guards"]]
+        assert named == (["mean_end_ms"] if kind == "batch" else []) and "makespan" in made["goal"]
+    service = read_descriptor(workload_of_trace(trace, kind="service"))
+    assert [(guard["metric"], guard["limit"]) for guard in service["guards"]] == [("answers_per_s", 1.1)]
+    assert "the tail of the answers of top" in service["goal"]
+    added = add_workload(trace, settings, kind="batch")
+    assert (added.kind, added.metric) == ("batch", "makespan_ms")
+    assert added.guards == (Guard("mean_end_ms", "ms", "lower", 1.1),)
+    with pytest.raises(InputError, match="--kind goes with a trace"):
+        add_workload(descriptor(trace.parent / "one.toml", "one"), settings, kind="batch")
+    other = settings.workload_dir / "other.toml"
+    other.write_text((DESCRIPTORS / "batch.toml").read_text().replace('id = "batch"', 'id = "other"\nkind = "batch"'))
+    with pytest.raises(InputError, match="field 'kind': goes with program 'replay'"):
+        find_workload("other", settings)
+
+
+def read_descriptor(text: str) -> dict[str, Any]:
+    return {"guards": [], "bound": None} | tomllib.loads(text)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from planner_cases import BATCH, COMM, CPU_NS, SLICE, command, context, policy
 
+from benchmarks.profile_jobs import name_key
 from bpf.library import policy as library_policy
 from policy_lake.knobs import settle
 from policy_lake.model import Knob
 from policy_lake.profile import JobPart, JobProfile, WorkloadProfile
-from tasks.planners.job_keys import BITS, PARTS, kinds, name_key, parents
+from tasks.planners.job_keys import BITS, PARTS, kinds, parents
 from tasks.planners.openings import openings
 
 BY = Knob("job_by", "int", "1", "parts", 1, 63, "parts", c_type="u32")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from planner_cases import BATCH, LATENCY, command, policy
 
+from benchmarks.profile_jobs import name_key
 from policy_lake.profile import JobProfile, WorkloadProfile
-from tasks.planners.job_keys import name_key
 from tasks.planners.rules import control, fair, local, longest_first, short_slice
 from tasks.planners.rules_library import kind_of
 from tasks.planners.traits import (

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.profile import percentile, profile_job, read_profile
+from benchmarks.profile_jobs import name_key
 from benchmarks.workloads import workload
 from policy_lake.errors import InfraError, InputError
 from policy_lake.events import Ran, SchedState, Watch
@@ -229,3 +230,18 @@ def test_percentile_of_known_histograms():
     assert percentile([0, 0, 10], 0.5) == pytest.approx(2**2.5)
     assert percentile([99, 0, 0, 1], 0.99) == pytest.approx(2)
     assert percentile([], 0.5) == 0
+
+
+def test_the_replayer_is_no_command_of_the_user_s():
+    replayer = PARENT | {"comm": "replay"}
+    named = {**JOBS[0], "key": name_key("replay")}
+    seen = SEEN | {"commands": [replayer, SHORT], "jobs": [*JOBS, named]}
+    recorded = replace(workload("batch"), trace="/x/trace.parquet")
+    profile = read_profile(recorded, report(seen))
+    assert [command.comm for command in profile.commands] == ["batch-short"]
+    assert profile.cpu_s == pytest.approx(1.755) and [job.key for job in profile.jobs] == [job["key"] for job in JOBS]
+    assert "replay" not in profile.text
+    own = read_profile(workload("batch"), report(seen))  # a program of that name which is no replay
+    assert {command.comm for command in own.commands} == {"replay", "batch-short"} and len(own.jobs) == 3
+    two = seen | {"commands": [replayer | {"tasks": 2}, SHORT]}
+    assert {command.comm for command in read_profile(recorded, report(two)).commands} == {"replay", "batch-short"}

@@ -35,7 +35,7 @@ def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(replayer.vm, "run", run)
     monkeypatch.setattr(replayer, "check_nothing_attached", lambda event, where: None)
     monkeypatch.setattr(replayer, "program", lambda trace: b"program")
-    monkeypatch.setattr(replayer, "compare", lambda trace, figures: figures)
+    monkeypatch.setattr(replayer, "compare", lambda trace, figures, looks: figures)
     return seen
 
 

@@ -27,7 +27,8 @@ from tasks.retrieve import Place
 from tasks.run import scope as scopes
 from tasks.run.budget import endpoint_of
 from tasks.run.certainty import Tried, certainty, certainty_lines, front_lines
-from tasks.run.report import baseline_line, change, claim_of, markdown_report, not_claimed, profile_page, text_report
+from tasks.run.claims import claim_of, not_claimed
+from tasks.run.report import baseline_line, change, markdown_report, profile_page, text_report
 from tasks.run.scope import begin_run, end_run, place_of, profile_of
 from tasks.run.tally import tally, tune_result
 

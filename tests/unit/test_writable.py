@@ -106,6 +106,26 @@ def test_no_command_is_recorded_for_nothing(folder: Path, name: str, monkeypatch
     assert ran == []
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("build.trace", r"name it \*\.parquet"),
+        ("build", r"name it \*\.parquet"),
+        ("2nd.parquet", "must begin with a letter"),
+        ("a\nb.parquet", "cannot be printed"),
+        ("batch.parquet", "'batch' is a workload that comes with the project"),
+    ],
+)
+def test_no_command_is_recorded_under_a_name_that_cannot_be_added(
+    folder: Path, name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[object] = []
+    monkeypatch.setattr(record, "record", lambda *given, **more: ran.append(given))
+    with pytest.raises(InputError, match=told):
+        record.record_command(["true"], folder / name, hashed=False, allow_failure=False, check=False, as_json=False)
+    assert ran == []
+
+
 def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch, *, where: list[Path]) -> str:
     """What a recording is told whose target's folder is a file by the time it ends; it may be kept in `where`."""
 
@@ -120,7 +140,7 @@ def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch, *, where: list[Path]
     monkeypatch.setattr(keep, "ELSEWHERE", [str(place) for place in where[1:]])
     with pytest.raises(InfraError) as error:
         record.record_command(
-            ["true"], folder / "out" / "my trace", hashed=False, allow_failure=False, check=False, as_json=False
+            ["true"], folder / "out" / "my trace.parquet", hashed=False, allow_failure=False, check=False, as_json=False
         )
     assert (folder / "out").read_text() == "in the way" and "\n" not in str(error.value)
     return str(error.value)
@@ -131,13 +151,13 @@ def test_a_recording_that_cannot_be_written_is_kept_elsewhere_and_told_how_to_go
 ) -> None:
     (folder / "tmp").mkdir()
     told = recorded(folder, monkeypatch, where=[folder / "file" / "full", folder / "tmp"])
-    assert told.startswith(f"{folder / 'out' / 'my trace'}: ")
+    assert told.startswith(f"{folder / 'out' / 'my trace.parquet'}: ")
     (kept,) = (folder / "tmp").iterdir()
     assert read_trace(kept).tasks == parent_and_child().tasks and kept.stat().st_mode & 0o777 == 0o600
     (folder / "out").unlink()
     (folder / "out").mkdir()
     subprocess.run(["sh", "-c", told.split("`")[1]], check=True)
-    assert read_trace(folder / "out" / "my trace").tasks == 2
+    assert read_trace(folder / "out" / "my trace.parquet").tasks == 2
     assert places._OURS.fullmatch(kept.name) is None, "what was kept for its user is no rubbish"
     assert list((folder / "tmp").iterdir()) == []
 

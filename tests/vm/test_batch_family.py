@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from benchmarks.profile_jobs import name_key
 from policy_lake.guest import GuestJob, GuestStep
-from tasks.planners.job_keys import name_key
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

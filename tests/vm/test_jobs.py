@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from benchmarks.profile_jobs import HASH_PRIME, HASH_SEED
 from bpf.build import compile_policy
 from bpf.library import policy
 from policy_lake.guest import GuestJob, GuestStep
 from policy_lake.knobs import knob_words
-from tasks.planners.job_keys import HASH_PRIME, HASH_SEED
 from verifier_vm.machine.vm import run
 
 pytestmark = pytest.mark.vm

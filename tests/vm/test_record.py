@@ -44,7 +44,7 @@ def ours_run(*needles):
 def recorded(tmp_path_factory):
     path = tmp_path_factory.mktemp("record") / "script.parquet"
     done = record(path, "sh", "-c", SCRIPT, options=["--json"])
-    if done.returncode == 4:
+    if done.returncode == 4 and "schedcp/error" in done.stdout:
         skip_or_fail(f"this host cannot record: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     return path, contract(done.stdout)
@@ -78,9 +78,9 @@ def test_a_replay_uses_the_same_cpu_time_and_is_no_faster_than_its_chain(recorde
     assert replayed_ms == pytest.approx(printed["cpu_ms"], rel=0.05)
     assert printed_trace["bound_ms"] <= printed_trace["replay_ms"] <= printed_trace["original_ms"] * 1.05
     again = subprocess.run(
-        [SCHEDCP, "fidelity", str(path), "--json"], capture_output=True, text=True, timeout=300, check=True
+        [SCHEDCP, "fidelity", str(path), "--json"], capture_output=True, text=True, timeout=300, check=False
     )
-    assert contract(again.stdout) == printed_trace
+    assert contract(again.stdout) == printed_trace and again.returncode == done.returncode
 
 
 def test_names_are_hashed_on_request(tmp_path, recorded):
