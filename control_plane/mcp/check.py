@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of a source in about a second: the verifier's static stages, and nothing kept of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from bpf.library import read_policy
+from control_plane.mcp.records import Checked
+from control_plane.mcp.said import of_knobs, of_stage
+from policy_lake.constants import check_constants
+from policy_lake.knobs import by_name, settle
+from tasks.host.settings import Settings
+from tasks.trial.given import Given
+from tasks.trial.parts import Part
+from verifier_vm.machine.kernel import installed_kernel
+
+
+def check_source(source: str, name: str, knobs: Mapping[str, object], settings: Settings) -> Checked:
+    """The stages source, build and object of a policy as text, all that can be reached of them.
+
+    InputError for a knob that it has not, or a header that is none of ours; InfraError without compiler or kernel.
+    """
+    began = time.monotonic()
+    kernel = installed_kernel(settings.cache_dir, settings.kernel)
+    part = Part(f"{name}.bpf.c", source)  # of no directory: a quoted include finds our own headers alone
+    policy = read_policy(source, name, "user")
+    values = by_name("knobs", knobs)
+    settle(policy, values)
+    check_constants(values)
+    checked = Given(policy, (part,), (), values).check(kernel, check_all=True)
+    return Checked(
+        ok=checked.ok, name=name, stages=tuple(map(of_stage, checked.stages)), knobs=of_knobs(policy.knobs),
+        object_sha256=checked.made.sha256 if checked.made else "", seconds=round(time.monotonic() - began, 3),
+    )  # fmt: skip
