@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,8 @@ class Job:
         self.failure: Failure = ""
         self.error: Quoted | None = None
         self.result: Any = None
-        self.changed, self.told_to_end = anyio.Event(), anyio.Event()
+        self.told_to_end = False
+        self.changed = anyio.Event()
 
     @property
     def ended(self) -> bool:
@@ -56,11 +58,15 @@ class Job:
         self.change(status="failed", failure=failure, error=error)
 
 
-async def end_when_told(job: Job, process: Process) -> None:
-    """Ask the process to end once the job is told to."""
-    await job.told_to_end.wait()
+async def end_in_time(job: Job, process: Process, ending_s: float) -> None:
+    """Ask the process to end once the job is told to; kill what is left when it has had its time, or said its last."""
+    while not job.told_to_end and not job.ended:
+        await job.changed.wait()
     with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+        if job.told_to_end:
+            process.terminate()
+        await anyio.sleep(ending_s)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 async def keep_last(stream: ByteReceiveStream | None, words: deque[bytes]) -> None:
@@ -86,7 +92,7 @@ async def follow(job: Job, stream: ByteReceiveStream | None) -> None:
 
 def _take(job: Job, message: dict[str, Any]) -> None:
     event = message["event"]
-    if job.ended or job.told_to_end.is_set():
+    if job.ended or job.told_to_end:
         return
     if event == "progress":
         if (text := str(message["text"])) not in list(job.lines)[-1:]:

@@ -16,7 +16,7 @@ from anyio.abc import Process, TaskGroup
 
 from control_plane.mcp.asked import JobAsked
 from control_plane.mcp.data import last_of, quoted
-from control_plane.mcp.job import Job, end_when_told, environment, follow, keep_last
+from control_plane.mcp.job import Job, end_in_time, environment, follow, keep_last
 from control_plane.mcp.job_records import Failure, JobSaid, JobState, Task
 from control_plane.mcp.limits import (
     ENDING_S,
@@ -32,14 +32,15 @@ WORDS: dict[Failure, str] = {
     "machine": "failed: this machine, and not the policy",
     "lost": "failed: its process ended without a word",
 }
+CLOSING_S = 1.0
 OnProgress = Callable[[int, str], Awaitable[None]]
 
 
 class Jobs:
     """The queue, for the length of an `async with`, at whose end nothing of it is left."""
 
-    def __init__(self, command: Sequence[str] = WORK, *, ending_s: float = ENDING_S) -> None:
-        self._command, self._ending_s = list(command), ending_s
+    def __init__(self, command: Sequence[str] = (), *, ending_s: float = ENDING_S) -> None:
+        self._command, self._ending_s = list(command or WORK), ending_s
         self._waiting: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._news = anyio.Event()
@@ -85,8 +86,8 @@ class Jobs:
             self._waiting.remove(job)
             job.change(status="cancelled")
         elif not job.ended:
-            job.told_to_end.set()
-            with anyio.move_on_after(self._ending_s):
+            job.change(told_to_end=True)
+            with anyio.move_on_after(self._ending_s + 1):
                 while not job.ended:
                     await job.changed.wait()
         return self.state(job)
@@ -114,7 +115,7 @@ class Jobs:
         if job in self._waiting:
             busy = any(other.running and not other.ended for other in self._jobs.values())
             return f"waiting, {self._waiting.index(job) + busy} before it"
-        return "ending" if job.told_to_end.is_set() else "running"
+        return "ending" if job.told_to_end else "running"
 
     def _job(self, task_id: str) -> Job:
         if task_id not in self._jobs:
@@ -145,7 +146,7 @@ class Jobs:
         process = await anyio.open_process(self._command, env=environment(job.asked), start_new_session=True)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(end_when_told, job, process)
+                group.start_soon(end_in_time, job, process, self._ending_s)
                 group.start_soon(keep_last, process.stderr, words)
                 with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                     assert process.stdin is not None
@@ -157,10 +158,12 @@ class Jobs:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._ended(process, signal.SIGTERM)
-                for stream in (process.stdin, process.stdout, process.stderr):
-                    if stream is not None:
-                        await stream.aclose()
-        if job.told_to_end.is_set() and not job.ended:
+                with anyio.move_on_after(
+                    CLOSING_S
+                ):  # asyncio lets go of a process once its pipes were read to their end
+                    for stream in (process.stdout, process.stderr):
+                        await keep_last(stream, words)
+        if job.told_to_end and not job.ended:
             job.change(status="cancelled")
         elif not job.ended:
             job.fail("lost", last_of(b"".join(words).decode(errors="replace"), "log", ERROR_CHARACTERS))

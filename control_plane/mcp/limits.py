@@ -18,20 +18,21 @@ WAIT_S = Limit("wait_s", 0, 60, unit="s", default=0)
 CPUS_ASKED = Limit("cpus", 0, CPUS.high, unit="CPUs", default=0)
 
 # Out.
-TEXT_CHARACTERS = 2000  # of one text of somebody else's
-LOG_CHARACTERS = 16_000  # the same, of what a kernel or a run said
+TEXT_CHARACTERS = 1000  # of one text of somebody else's
+LOG_CHARACTERS = 8000  # the same, of what a kernel or a run said
 GUIDE_CHARACTERS = 64_000
 ERROR_CHARACTERS = 1000
-FINDINGS = 40  # of one stage
+FINDINGS = 20  # of one stage, those that reject before the others
+SITUATIONS = 4  # of one finding
 COMMANDS = 30  # of a profile, those with most CPU time
-CANDIDATES = 200  # of a run
+CANDIDATES = 60  # of a run, the best before the others
 WARNINGS = 10
 PROGRESS_LINES = 12  # the latest
-ANSWER_BYTES = 768 << 10  # a whole answer's JSON, whatever the others come to
+ANSWER_BYTES = 1 << 20  # a whole answer's JSON, whatever the others come to; it says everything twice
 
 # Jobs.
 WAITING_JOBS = 8  # behind the one that runs
 KEPT_JOBS = 32  # that have ended
 POLL_MS = 2000
 ENDING_S = 15.0  # what a job may take to end what it started
-RESULT_BYTES = ANSWER_BYTES // 2  # one line of a job's process
+RESULT_BYTES = ANSWER_BYTES // 4  # one line of a job's process

@@ -20,7 +20,7 @@ from control_plane.mcp.data import (
     quoted_source,
 )
 from control_plane.mcp.job_records import CommandSaid, CoverageSaid, Observed
-from control_plane.mcp.limits import COMMANDS, FINDINGS, LOG_CHARACTERS, SOURCE_CHARACTERS, WARNINGS
+from control_plane.mcp.limits import COMMANDS, FINDINGS, LOG_CHARACTERS, SITUATIONS, SOURCE_CHARACTERS, WARNINGS
 from control_plane.mcp.records import (
     FindingSaid,
     GuardSaid,
@@ -129,7 +129,7 @@ def of_finding(finding: Finding) -> FindingSaid:
         level=finding.level, code=finding.code, bug=named_or_none(finding.bug), place=place_of(finding.place),
         reason=quoted(finding.reason, "verifier"), advice=_or_none(finding.advice, "verifier"),
         outcome=finding.outcome,
-        situations=tuple(quoted(situation, "verifier") for situation in finding.situations[:WARNINGS]),
+        situations=tuple(quoted(situation, "verifier") for situation in finding.situations[:SITUATIONS]),
     )  # fmt: skip
 
 

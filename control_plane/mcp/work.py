@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 from control_plane import ending
 from control_plane.mcp.asked import JobAsked, ObserveAsked, PolicyAsked, ScoreAsked, TuneAsked, VerifyAsked
 from control_plane.mcp.data import knobs_of, named, named_or_none, one_line, quoted
-from control_plane.mcp.job_records import Observed, Result, Scored, TriedSaid, Tuned, Verified
+from control_plane.mcp.job_records import Observed, Scored, TriedSaid, Tuned, Verified
 from control_plane.mcp.known import policy_by_id
-from control_plane.mcp.limits import CANDIDATES, ERROR_CHARACTERS, LOG_CHARACTERS
+from control_plane.mcp.limits import CANDIDATES, ERROR_CHARACTERS, LOG_CHARACTERS, RESULT_BYTES
 from control_plane.mcp.said import (
     of_coverage,
     of_profile,
@@ -36,7 +36,7 @@ from control_plane.mcp.said import (
     warnings_of,
 )
 from control_plane.progress import listening
-from policy_lake.errors import InputError, SchedcpError
+from policy_lake.errors import InfraError, InputError, SchedcpError
 from policy_lake.files import scratch
 from policy_lake.limits import most_pairs as most_of
 from policy_lake.tuned import TunedCandidate, TuneResult
@@ -90,11 +90,13 @@ def work(request: bytes, wire: Wire) -> None:
     try:
         asked: JobAsked = TypeAdapter(JobAsked).validate_json(request)
         with listening(wire):
-            result = _done(asked, wire)
+            result = _done(asked, wire).model_dump(mode="json")
+        if (size := len(json.dumps(result))) > RESULT_BYTES:
+            raise InfraError(f"what it came to has {size} bytes, more than {RESULT_BYTES}")
     except SchedcpError as error:
         wire.send(event="error", exit_status=error.exit_status, text=one_line(error, ERROR_CHARACTERS))
         raise
-    wire.send(event="result", result=TypeAdapter(Result).dump_python(result, mode="json"))
+    wire.send(event="result", result=result)
 
 
 def _done(asked: JobAsked, wire: Wire) -> Observed | Verified | Scored | Tuned:
@@ -175,6 +177,7 @@ def tune(asked: TuneAsked) -> Tuned:
 def of_run(result: TuneResult) -> Tuned:
     """A run as a client is told of it, with its report."""
     tried = [(one, round_.iteration) for round_ in result.iterations for one in round_.candidates]
+    tried.sort(key=lambda each: -each[0].ratio.median if each[0].ratio else 0.0)
     report = Path(result.report).with_suffix(".txt") if result.report else None
     text = report.read_text(encoding="utf-8") if report and report.is_file() else ""
     return Tuned(

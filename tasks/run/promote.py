@@ -46,7 +46,10 @@ def promote(
     run's findings hold without its token. A run that is to have none has none.
     """
     best = best_of(tried)
-    if not scope.run.token or best is None or best.outcome != "win" or not best.attached:
+    if best is None or best.outcome != "win" or not best.attached:
+        return None
+    if not scope.run.token:
+        log.info("learn: %s won; this run is to have no token, so it is neither confirmed nor signed", best.policy)
         return None
     known = [score for score in scope.lake.scores(scope.workload.id) if score.confirms == best.id]
     if known and (known[-1].over or known[-1].outcome != "win"):
