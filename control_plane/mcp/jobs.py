@@ -158,9 +158,8 @@ class Jobs:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._ended(process, signal.SIGTERM)
-                with anyio.move_on_after(
-                    CLOSING_S
-                ):  # asyncio lets go of a process once its pipes were read to their end
+                # asyncio lets go of a process once its pipes were read to their end.
+                with anyio.move_on_after(CLOSING_S):
                     for stream in (process.stdout, process.stderr):
                         await keep_last(stream, words)
         if job.told_to_end and not job.ended:

@@ -124,7 +124,7 @@ def test_jobs_that_ended_are_kept_up_to_a_limit_and_unknown_ones_are_bad_input(m
             while first in jobs._jobs:  # it is forgotten once the last one's process is gone
                 await anyio.sleep(0.02)
         for unknown in (first, "0" * 32):
-            with pytest.raises(InputError, match="^task_id: there is no such job here"):
+            with pytest.raises(InputError, match="there is no such job here"):
                 await jobs.wait(unknown, 0, None)
 
     with_jobs(test)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`schedcp mcp` as a process: over stdio and over HTTP on loopback, what it refuses, and that nothing survives its end."""
+"""`schedcp mcp` as a process: over stdio, and HTTP on loopback: what it refuses, and that nothing survives its end."""
 
 from __future__ import annotations
 
@@ -245,9 +245,9 @@ def test_what_is_no_address_is_bad_input(address):
 def test_an_address_that_is_taken_is_this_machines_failure():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(InfraError, match=f"^--http 127.0.0.1:{port}: Address already in use$"):
-            with listening(f"localhost:{port}"):
-                pass
+        taken = f"^--http 127.0.0.1:{port}: Address already in use$"
+        with pytest.raises(InfraError, match=taken), listening(f"localhost:{port}"):
+            pass
 
 
 def test_what_is_read_writes_nothing_on_stdout_but_messages(words, tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MCP tools by the SDK's own client in memory: which there are, what they take, what they answer, and how they say no."""
+"""The MCP tools by the SDK's own client in memory: which there are, what they take and answer, how they say no."""
 
 from __future__ import annotations
 
