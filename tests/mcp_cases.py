@@ -12,6 +12,7 @@ import anyio
 from mcp import Client
 
 from control_plane.mcp.asked import ObserveAsked
+from control_plane.mcp.checks import Checks
 from control_plane.mcp.jobs import Jobs
 from control_plane.mcp.server import Reading, make_server
 from tasks.host.settings import Settings
@@ -34,11 +35,13 @@ def with_jobs(test: Callable[[Jobs], Awaitable[None]], *, ending_s: float = 5.0)
     anyio.run(run)
 
 
-def with_client(test: Callable[[Client], Awaitable[None]], settings: Settings, *, allow_run: bool = True) -> None:
-    """Run the test with the SDK's client of a server in memory; its jobs are made up."""
+def with_client(
+    test: Callable[[Client], Awaitable[None]], settings: Settings, *, allow_run: bool = True, checks: Any = None
+) -> None:
+    """Run the test with the SDK's client of a server in memory; its jobs are made up, its checks if asked for."""
 
     async def run() -> None:
-        reading = Reading(settings)
+        reading = Reading(settings, checks or Checks())
         try:
             async with Jobs(FAKE) as jobs, Client(make_server(reading, jobs if allow_run else None)) as client:
                 await test(client)

@@ -17,6 +17,7 @@ import anyio
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
+from control_plane.mcp.checks import Checks
 from control_plane.mcp.jobs import Jobs
 from control_plane.mcp.limits import MESSAGE_BYTES
 from control_plane.mcp.pump import Pump
@@ -54,7 +55,7 @@ def serve(settings: Settings, *, http: str, allow_run: bool) -> None:
 
 async def _serve(settings: Settings, allow_run: bool, transport: Transport) -> int:
     """The server with its queue, up to the end of `transport`; the number of the signal that ended it, or 0."""
-    reading, got = Reading(settings), 0
+    got = 0
 
     async def until_signal(scope: anyio.CancelScope) -> None:
         nonlocal got
@@ -70,11 +71,12 @@ async def _serve(settings: Settings, allow_run: bool, transport: Transport) -> i
                 group.start_soon(until_signal, scope)
                 async with AsyncExitStack() as stack:
                     jobs = await stack.enter_async_context(Jobs()) if allow_run else None
+                    reading = Reading(settings, await stack.enter_async_context(Checks()))
+                    stack.callback(reading.close)
                     await transport(make_server(reading, jobs, _version()))
             group.cancel_scope.cancel()
     finally:
-        reading.close()
-        # A check that is under way ends by itself, at the compiler's limit; nobody waits for its answer any more.
+        # What is being read is read to its end, on its own thread; nobody waits for that any more.
         within(SHORT_S, lambda: os._exit(128 + got if got else 0))
     return got
 

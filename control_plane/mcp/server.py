@@ -12,12 +12,13 @@ from mcp.server.mcpserver import Context
 from mcp_types import ToolAnnotations
 
 from control_plane.mcp import asked as ask
+from control_plane.mcp.checks import Checks
 from control_plane.mcp.job_records import JobSaid, JobState
 from control_plane.mcp.jobs import Jobs
-from control_plane.mcp.limits import CHECKS_AT_ONCE, ROWS
+from control_plane.mcp.limits import ROWS
 from control_plane.mcp.records import Checked, Guide, History, Policies, PolicyWhole, Workloads
 from control_plane.mcp.sdk import Server
-from policy_lake.errors import InfraError, InputError
+from policy_lake.errors import InputError
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from tasks.host.settings import Settings
 
@@ -33,18 +34,15 @@ Answered = TypeVar("Answered")
 
 
 class Reading:
-    """The tools that start nothing and keep nothing. Each is one call of `known` or `check`, on a thread of its own."""
+    """The tools that start nothing and keep nothing. Each is one call of `known`, on a thread of its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        # What a check starts dies with the thread that started it, so that must not be one that comes and goes.
-        self._reads, self._checks = ThreadPoolExecutor(1, "reads"), ThreadPoolExecutor(1, "checks")
-        self._checking = 0
+    def __init__(self, settings: Settings, checks: Checks) -> None:
+        self._settings, self._checks = settings, checks
+        self._reads = ThreadPoolExecutor(1, "reads")
 
     def close(self) -> None:
         """Take nothing more."""
-        for threads in (self._reads, self._checks):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._reads.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self, call: Callable[..., Answered], *arguments: Any) -> Answered:
         return await asyncio.wrap_future(self._reads.submit(call, *arguments, self._settings))
@@ -91,16 +89,7 @@ class Reading:
         knobs: ask.Knobs = {},  # noqa: B006  the schema shows it, and nobody changes it
     ) -> Checked:
         """Check a source in about a second: lint, compile, analyse. It keeps nothing and is no verdict."""
-        from control_plane.mcp.check import check_source
-
-        if self._checking >= CHECKS_AT_ONCE:
-            raise InfraError(f"{CHECKS_AT_ONCE} checks are under way: ask again in some seconds")
-        self._checking += 1
-        try:
-            work = self._checks.submit(check_source, source, name, knobs, self._settings)
-            return await asyncio.wrap_future(work)
-        finally:
-            self._checking -= 1
+        return await self._checks.check(source, name, knobs)
 
 
 class Running:

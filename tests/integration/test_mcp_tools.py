@@ -12,6 +12,7 @@ from mcp_cases import READ, RUN, refused, told, with_client
 
 from control_plane.mcp import known, limits
 from control_plane.mcp.data import NAME, PLACE
+from control_plane.mcp.records import Checked
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, Lesson, Policy, Rejection
 from policy_lake.records import Rejected, Run
@@ -148,28 +149,31 @@ def test_hostile_arguments_are_one_line_each(settings):
     with_client(test, settings)
 
 
-def test_at_each_edge_the_largest_is_taken(settings, monkeypatch):
-    seen = []
+class Taken:
+    """In place of the checks: what they were asked."""
 
-    def taken(source, name, knobs, settings):
-        from control_plane.mcp.records import Checked
+    def __init__(self):
+        self.seen = []
 
-        seen.append((len(source), len(knobs)))
+    async def check(self, source, name, knobs):
+        self.seen.append((len(source), len(knobs)))
         return Checked(ok=True, name=name, stages=(), knobs=(), object_sha256="", seconds=0.0)
 
-    monkeypatch.setattr("control_plane.mcp.check.check_source", taken)
+
+def test_at_each_edge_the_largest_is_taken(settings):
+    checks = Taken()
 
     async def test(client):
         knobs = {f"k{n}": [2**64 - 1] * limits.KNOB_ITEMS for n in range(limits.KNOBS - 1)}
         knobs["t"] = "x" * limits.KNOB_CHARACTERS
         await told(client, "check_source", source="a" * limits.SOURCE_CHARACTERS, name="a" * 40, knobs=knobs)
-        assert seen == [(limits.SOURCE_CHARACTERS, limits.KNOBS)]
+        assert checks.seen == [(limits.SOURCE_CHARACTERS, limits.KNOBS)]
         await told(client, "get_history", limit=limits.ROWS.high)
         state = await told(client, "start_observe", workload="done", cpus=64, seed=2**32 - 1)
         job = await told(client, "get_job", task_id=state["task"]["taskId"], wait_s=60)
         assert job["task"]["status"] == "completed"
 
-    with_client(test, settings)
+    with_client(test, settings, checks=checks)
 
 
 def test_what_the_lake_holds_of_others_is_data_cut_and_without_control_characters(settings):
@@ -270,7 +274,9 @@ def test_progress_comes_to_who_asks_for_it(settings):
 
 def test_the_page_says_of_each_tool_what_the_tool_says_of_itself(settings):
     page = (ROOT / "docs/mcp.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+?) \|$", page, re.MULTILINE))
+    numbers = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", page, re.MULTILINE)
+    assert len(numbers) == 11 and all(getattr(limits, name) == int(number) for name, number in numbers)
 
     async def test(client):
         tools = {tool.name: tool.description.split("\n")[0] for tool in (await client.list_tools()).tools}
