@@ -33,7 +33,8 @@ from tasks.host.settings import Settings
 from tasks.host.workloads import list_workloads
 from tasks.run.alive import is_dead
 
-GUIDE = Path(__file__).parents[2] / "docs" / "authoring.md"
+_ALL = Path(__file__).parents[2]
+GUIDES = (_ALL / "docs" / "authoring.md", _ALL / "tasks" / "authoring" / "authoring.md")  # the other is a wheel's
 Any_ = TypeVar("Any_")
 
 
@@ -63,11 +64,10 @@ def policy(id: str, settings: Settings) -> PolicyWhole:
 
 def guide() -> Guide:
     """How to write a policy; InfraError where this installation does not have it."""
-    try:
-        text = GUIDE.read_text(encoding="utf-8")
-    except OSError:
-        raise InfraError("this installation has no authoring guide; get_policy gives sources to learn from") from None
-    return Guide(guide=quoted(text, "guide", GUIDE_CHARACTERS))
+    for place in GUIDES:
+        if place.is_file():
+            return Guide(guide=quoted(place.read_text(encoding="utf-8"), "guide", GUIDE_CHARACTERS))
+    raise InfraError("this installation has no authoring guide; get_policy gives sources to learn from")
 
 
 def history(workload: str, policy: str, limit: int, settings: Settings) -> History:

@@ -13,7 +13,7 @@ KNOBS = ANSWER_VALUES  # of one policy
 KNOB_ITEMS = 64  # of a list
 KNOB_CHARACTERS = LONGEST_WORD  # of a text
 CHECKS_AT_ONCE = 4  # one is at work, the others wait
-CHECK_S = 30.0  # of the wall; most take one, and an object with many paths minutes
+CHECK_S = 60.0  # of the wall; most take one or two, an object with many paths half a minute of CPU
 ROWS = Limit("limit", 1, 50, unit="rows", default=10)
 WAIT_S = Limit("wait_s", 0, 60, unit="s", default=0)
 CPUS_ASKED = Limit("cpus", 0, CPUS.high, unit="CPUs", default=0)

@@ -223,7 +223,7 @@ def test_reading_writes_nothing(settings):
 
 
 def test_the_guide_is_the_file_and_its_absence_is_said(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(known, "GUIDE", tmp_path / "authoring.md")
+    monkeypatch.setattr(known, "GUIDES", (tmp_path / "no.md", tmp_path / "authoring.md"))
 
     async def test(client):
         assert "no authoring guide" in await refused(client, "get_authoring_guide")
@@ -274,6 +274,8 @@ def test_progress_comes_to_who_asks_for_it(settings):
 
 def test_the_page_says_of_each_tool_what_the_tool_says_of_itself(settings):
     page = (ROOT / "docs/mcp.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert json.loads(snippet)["mcpServers"]["schedcp"]["args"] == ["mcp", "--allow-run"]
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+?) \|$", page, re.MULTILINE))
     numbers = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", page, re.MULTILINE)
     assert len(numbers) == 11 and all(getattr(limits, name) == int(number) for name, number in numbers)
