@@ -42,11 +42,15 @@ def serve(settings: Settings, *, http: str, allow_run: bool) -> None:
     if not http:
         with Pump() as pump:
             status = anyio.run(partial(_serve, settings, allow_run, partial(_over_stdio, pump)))
-            if pump.too_long:
-                raise InputError(f"a message of more than {MESSAGE_BYTES} bytes came: the server ends")
+            too_long = pump.too_long
     else:
         with listening(http) as listener:
-            status = anyio.run(partial(_serve, settings, allow_run, partial(_over_http, listener)))
+            status, too_long = anyio.run(partial(_serve, settings, allow_run, partial(_over_http, listener))), False
+    # What is being read is read to its end, on a thread of its own; nobody waits for that any more.
+    ends_with = InputError.exit_status if too_long else 128 + status if status else 0
+    within(SHORT_S, lambda: os._exit(ends_with))
+    if too_long:
+        raise InputError(f"a message of more than {MESSAGE_BYTES} bytes came: the server ends")
     if status == signal.SIGINT:
         raise KeyboardInterrupt
     if status:
@@ -65,19 +69,15 @@ async def _serve(settings: Settings, allow_run: bool, transport: Transport) -> i
                 got = got or int(number)
                 scope.cancel()
 
-    try:
-        async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as scope:
-                group.start_soon(until_signal, scope)
-                async with AsyncExitStack() as stack:
-                    jobs = await stack.enter_async_context(Jobs()) if allow_run else None
-                    reading = Reading(settings, await stack.enter_async_context(Checks()))
-                    stack.callback(reading.close)
-                    await transport(make_server(reading, jobs, _version()))
-            group.cancel_scope.cancel()
-    finally:
-        # What is being read is read to its end, on its own thread; nobody waits for that any more.
-        within(SHORT_S, lambda: os._exit(128 + got if got else 0))
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            group.start_soon(until_signal, scope)
+            async with AsyncExitStack() as stack:
+                jobs = await stack.enter_async_context(Jobs()) if allow_run else None
+                reading = Reading(settings, await stack.enter_async_context(Checks()))
+                stack.callback(reading.close)
+                await transport(make_server(reading, jobs, _version()))
+        group.cancel_scope.cancel()
     return got
 
 

@@ -171,7 +171,7 @@ class Running:
         """Give a job's state, latest progress and result; with wait_s, as soon as it has ended or that time is over."""
 
         async def told(step: int, text: str) -> None:
-            await context.report_progress(step, message=text)
+            await context.report_progress(step, message=f'log: "{text}"')
 
         return await self._jobs.wait(task_id, wait_s, told)
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import anyio
 import pytest
 from leftovers import runs
 
-from control_plane.mcp.checks import Checks
+from control_plane.mcp.checks import CHECK, Checks
 from control_plane.mcp.limits import CHECKS_AT_ONCE
 from policy_lake.errors import InfraError, InputError
 
@@ -98,3 +99,10 @@ def test_so_many_wait_and_no_more():
         assert said == [f"{CHECKS_AT_ONCE} checks are under way: ask again in some seconds"] + [True] * CHECKS_AT_ONCE
 
     with_checks(test)
+
+
+def test_the_real_one_ends_with_who_started_it():
+    process = subprocess.Popen(CHECK, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.close()
+    assert process.wait(60) == 0 and process.stdout.read() == b""
+    process.stdout.close()

@@ -264,7 +264,7 @@ def test_progress_comes_to_who_asks_for_it(settings):
         result = await client.call_tool("get_job", arguments, progress_callback=hear)
         assert result.structured_content["task"]["status"] == "completed"
         steps = [step for step, _ in heard]
-        assert steps == sorted(set(steps)) and [text for _, text in heard][-1] == "three"
+        assert steps == sorted(set(steps)) and [text for _, text in heard][-1] == 'log: "three"'
         assert set(result.structured_content["task"]) == {
             "taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "ttlMs", "pollIntervalMs",
         }  # fmt: skip
