@@ -17,6 +17,7 @@ from control_plane.fleet_app import fleet_app
 from control_plane.host_app import host_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
+from control_plane.mcp_app import mcp
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
@@ -109,6 +110,7 @@ app.command("bench-suite")(bench_suite)
 app.command()(export)
 app.command()(rollout)
 app.command()(stop)
+app.command()(mcp)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -82,6 +82,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
     "fleet restart": ("schedcp fleet restart fleet-1",),
     "fleet console": ("schedcp fleet console fleet-1",),
+    "mcp": ("schedcp mcp", "schedcp mcp --allow-run", "schedcp mcp --http 127.0.0.1:7375"),
     "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
     "verifierd status": ("schedcp verifierd status",),
     "verifierd trust": ("schedcp verifierd trust trust-for-hosts",),
@@ -92,7 +93,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
-    **dict.fromkeys(("lake", "runs", "explain", "lessons", "audit"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons", "audit", "mcp"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

@@ -97,7 +97,7 @@ def shown(
     `level` on become lines. Where others write to the terminal meanwhile (not `alone`), nothing is drawn anew.
     """
     handler = Shown(console, first, began=began, level=level, label=label, alone=alone)
-    with _listening(handler), _drawing(handler):
+    with listening(handler), _drawing(handler):
         try:
             yield handler
         finally:
@@ -105,7 +105,8 @@ def shown(
 
 
 @contextmanager
-def _listening(handler: Shown) -> Iterator[None]:
+def listening(handler: logging.Handler) -> Iterator[None]:
+    """Let the handler have what our loggers say, and nobody else, while the `with` lasts."""
     # In a wheel this is `schedcp.control_plane`, and the others lie below `schedcp`, too.
     above = (__package__ or "").removesuffix("control_plane")
     loggers = [logging.getLogger(f"{above}{name}") for name in LOGGERS]

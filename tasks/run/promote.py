@@ -43,10 +43,13 @@ def promote(
     measures it so, as often as it was measured here and against the floor that was known here, in runs of its own. With
     SCHEDCP_VERIFY_TIER=full it passes the whole suite, too, and may then go beyond the canary, if enough of its own
     code was tried. `on_span` hears when the verifier was at it, `on_refusal` why a winner could not be signed: the
-    run's findings hold without its token.
+    run's findings hold without its token. A run that is to have none has none.
     """
     best = best_of(tried)
     if best is None or best.outcome != "win" or not best.attached:
+        return None
+    if not scope.run.token:
+        log.info("learn: %s won; this run is to have no token, so it is neither confirmed nor signed", best.policy)
         return None
     known = [score for score in scope.lake.scores(scope.workload.id) if score.confirms == best.id]
     if known and (known[-1].over or known[-1].outcome != "win"):

@@ -42,7 +42,8 @@ class Budget:
 class RunSpec:
     """What a run is: its id, the workload as its descriptor read, the guest's shape, the settings, and its sizes.
 
-    A stage that gets it needs no environment. Neither pickle nor JSON carries the model's key.
+    A stage that gets it needs no environment. Neither pickle nor JSON carries the model's key. Without `token` the
+    winner is neither confirmed nor signed.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class RunSpec:
     pairs: int = PAIRS.preset
     seed: int = SEED.preset
     budget: Budget = Budget()
+    token: bool = True
 
     def __str__(self) -> str:
         return self.run_id
@@ -74,11 +76,12 @@ def define_run(
     seed: int = SEED.preset,
     run_id: str | None = None,
     budget: Budget = Budget(),
+    token: bool = True,
 ) -> RunSpec:
     """A new run's definition; the workload's descriptor is read here and nowhere later.
 
     InputError on bad input, InfraError when nothing can be kept in the data directory or the lake, KeyFileError when
-    no key can in the key store.
+    no key can in the key store, unless there is to be no `token`.
     """
     given = [(ITERATIONS, iterations), (PER_ITERATION, per_iteration), (PAIRS, pairs), (SEED, seed)]
     given += [(MAX_RUNS, budget.runs), (MAX_GUEST_S, budget.guest_s), (MAX_SECONDS, budget.wall_s)]
@@ -91,10 +94,11 @@ def define_run(
         raise InputError(f"{place}: the current directory's path is not UTF-8, and Ray does not start in such a one")
     claim(settings.data_dir)
     require_usable(settings.lake_dir, OTHER_LAKE)
-    check_key_store(settings)
+    if token:
+        check_key_store(settings)
     return RunSpec(
         _checked_id(run_id or new_run_id(described.id)), described, shape_for(settings, described), settings,
-        iterations, per_iteration, pairs, seed, budget,
+        iterations, per_iteration, pairs, seed, budget, token,
     )  # fmt: skip
 
 

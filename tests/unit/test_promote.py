@@ -42,6 +42,7 @@ def scope(tmp_path):
     lake = Lake(tmp_path / "lake", embedder=embedder("hash:8"))
     return SimpleNamespace(
         run_id="run-1", settings=settings, lake=lake, workload=BATCH, shape=spec(tmp_path).shape,
+        run=SimpleNamespace(token=True),
     )  # fmt: skip
 
 
@@ -59,6 +60,11 @@ def signed(monkeypatch):
 
     monkeypatch.setattr(module, "ask_verifier", ask)
     return asked
+
+
+def test_a_run_that_is_to_have_no_token_asks_nobody_for_one(scope, signed):
+    scope.run.token = False
+    assert promote(scope, [Tried(WINNER, WON)]) is None and signed == []
 
 
 def test_what_won_twice_is_signed_and_measured_by_the_verifier_alone(scope, signed):

@@ -159,3 +159,10 @@ def test_options_go_before_the_environment_and_leave_it_alone(monkeypatch: pytes
     assert dict(os.environ) == before
     with pytest.raises(InputError, match=r"^--cpus '-1': less than 0$"):
         load_settings(cpus=-1)
+
+
+def test_a_run_that_is_to_have_no_token_makes_no_key_store_and_says_so_to_every_stage(settings: Settings) -> None:
+    run = define_run("batch", settings, run_id="r1", token=False)
+    store_run(run)
+    assert not load_run("r1", settings).token and not settings.key_dir.exists()
+    assert define_run("batch", settings).token and settings.key_dir.exists()
