@@ -37,7 +37,7 @@ from policy_lake.coverage import Coverage
 from policy_lake.model import Finding, Knob, Policy, Rejection, Stage
 from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Ratio, Score
-from tasks.run.report import claim_of
+from tasks.run.claims import claim_of
 
 
 def of_workload(workload: Workload) -> WorkloadSaid:

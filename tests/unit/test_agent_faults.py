@@ -66,7 +66,8 @@ def test_breakers_that_cannot_be_written_down_keep_all_out_until_they_are(host: 
         await here.attach()
         with monkeypatch.context() as patch:
             patch.setattr(here.agent.breakers, "save", is_full)
-            await here.agent.tell_breaker(REQUEST.object_sha256, ev.HolderLost())
+            assert here.agent.on is not None
+            await here.agent.tell_breaker(here.agent.on.grant.wanted.key, ev.HolderLost())
             with refused("stopped"):
                 await here.attach()
             with refused("not_recorded"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,8 @@ from verifier_vm.tokens.host_state import HostState, create_host_state, read_hos
 from verifier_vm.tokens.private_key import SigningKey
 from verifier_vm.tokens.revocation import RevocationList
 from verifier_vm.tokens.trust import Trust
+
+LATER = datetime.max.replace(tzinfo=UTC)
 
 
 def test_each_number_of_a_run_is_checked_where_it_is_defined(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, token: Any) -> list[Any]:
 def test_a_host_whose_cpus_come_and_go_is_one_that_says_so(
     here: dict[str, bool], require: str, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = stand_in(monkeypatch, SimpleNamespace(object_sha256="o", arguments=()))
+    held = stand_in(monkeypatch, SimpleNamespace(object_sha256="o", arguments=(), expires=LATER))
     monkeypatch.setattr(checks, "_report_beside", lambda *_: (ReportState.MISSING, None))
     where = checks.Here(kernel="7", btf_sha256="b", cpus=HostCpus(2), **here)
     checks.check_file(tmp_path / "t", where, Settings(data_dir=tmp_path, require=require))
@@ -128,7 +131,7 @@ def test_of_the_reports_beside_a_token_only_a_changed_one_refuses_it(
     state: ReportState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = TokenError("another", Code.REPORT_OTHER) if state in (ReportState.OTHER, ReportState.CHANGED) else None
-    token: Any = SimpleNamespace(object_sha256="o", arguments=())
+    token: Any = SimpleNamespace(object_sha256="o", arguments=(), expires=LATER)
     stand_in(monkeypatch, token)
     monkeypatch.setattr(checks, "_report_beside", lambda *_: (state, error))
     here = checks.Here(kernel="7", btf_sha256="b", cpus=HostCpus(2))

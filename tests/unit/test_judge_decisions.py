@@ -98,13 +98,17 @@ def test_the_seconds_of_the_comparison_are_eevdfs_and_of_what_came_before_the_po
     given = [replace(event, wall_s=float(1 << at)) for at, event in enumerate(events("accepted"))]
     spent = {stage.name: stage.seconds for stage in verdict(given).stages}
     base = [event.wall_s for event in given if event.label.startswith("baseline:")]
-    assert len(base) == 9 and spent == {"kernel": 1.0, "survive": sum(e.wall_s for e in given[1:-9]), "fair": sum(base)}
+    assert len(base) == 10 and spent == {
+        "kernel": 1.0,
+        "survive": sum(e.wall_s for e in given[1:-10]),
+        "fair": sum(base),
+    }
 
 
 def test_the_evidence_of_the_comparison_is_what_was_compared_or_judged_alone():
     lines = verdict(events("accepted")).stages[-1].evidence.splitlines()
     names = {line.partition(":")[0]: "EEVDF" in line for line in lines}
-    compared = dict.fromkeys(("W1", "W2", "W4", "W4-same", "W10", "W11", "W15", "W21", "W30"), True)
+    compared = dict.fromkeys(("W1", "W2", "W4", "W4-same", "W10", "W11", "W15", "W21", "W30", "W37"), True)
     assert names == {**compared, "W12-shares": False}
 
 

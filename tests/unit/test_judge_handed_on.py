@@ -85,7 +85,7 @@ def test_switches_without_end_are_a_guess_and_only_hogs_count() -> None:
 
 
 def test_which_exercises_are_compared_with_eevdf_s() -> None:
-    compared = {"W1", "W2", "W8", "W10", "W11", "W15", "W21", "W30", "W37"}
+    compared = {"W1", "W2", "W4", "W4-same", "W8", "W10", "W11", "W15", "W21", "W30", "W37"}
     for part in FULL:
         sides = {"W34", "W35"} if part.topology and part.topology.cpus > 2 else set()
         assert {one.name for one in part.exercises if one.base_s > 0} == compared | sides, part.name

@@ -152,7 +152,7 @@ def test_a_stall_in_what_was_made_for_a_suspicion_is_that(place: str, bug: str) 
 def test_of_threads_that_come_and_go_it_is_said_what_hides_in_the_table() -> None:
     for place, advice in (("W29", ADVICE), ("W8", "Return no error")):
         reading = Reading(place, 2, 1000.0, {f"{place}-x": Group(1, *[1.0] * 7, 9)}, {"fork_errors": 3.0}, {})
-        (finding,) = _read_findings(reading, place, Facts(), 2000, "")
+        (finding,) = _read_findings(reading, place, Facts(), 2000, "", "")
         assert finding.bug == "F27" and finding.advice.startswith(advice), place
 
 
