@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from benchmarks.descriptor import Direction, Family, Footprint, Guard, WorkloadSize
-from policy_lake.model import Knob, Policy
+from policy_lake.model import Knob, Origin, Policy
 from policy_lake.records import Record, Run
 from policy_lake.scores import Outcome, Ratio
 
@@ -106,7 +105,7 @@ class ListedPolicy:
     weak_at: str
     knobs: tuple[Knob, ...]
     workloads: tuple[str, ...]
-    origin: Literal["library", "user", "composed"]
+    origin: Origin
     mechanisms: tuple[tuple[str, str], ...]
     records: tuple[PolicyRecord, ...] = ()
 

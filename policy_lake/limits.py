@@ -159,6 +159,7 @@ TIMELINE_CPUS = 1024
 DUMP_BYTES = 64 << 10  # verifier_vm/guest/dump.c keeps no more
 KERNEL_LINE = 8192  # the kernel's own have 1 KiB; what is looked for in one takes time that grows with its square
 
+SOURCE_CHARACTERS = 60_000  # of a policy that a model writes; the largest of the library has a third of it
 LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log
 
 
