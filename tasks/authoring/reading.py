@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import bpf
+from bpf.composition import CHOICES, MECHANISM, RULES
 from policy_lake.errors import InfraError
 
 BPF = Path(bpf.__file__).parent
@@ -27,6 +28,13 @@ def guide() -> str:
         if place.is_file():
             return place.read_text()
     raise InfraError(f"{PLACES[-1]}: the authoring guide is not there: install schedcp anew")
+
+
+@functools.cache
+def choices() -> str:
+    """Each of the composer's choices with its values, and the rules of what does not go together."""
+    named = [f"{MECHANISM.get(name, name)}: {', '.join(values)}" for name, values in CHOICES.items()]
+    return "\n".join([*named, *(f"not together: {rule.reason}" for rule in RULES)])
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from policy_lake.errors import InputError
 from policy_lake.limits import SOURCE_CHARACTERS
 from policy_lake.model import Authored, Policy
 from policy_lake.show import for_terminal
-from tasks.authoring.reading import guide, primitives
+from tasks.authoring.reading import choices, guide, primitives
 from tasks.planners.answers import Compose, FillSlots, Made, Making, Patch, Refused
 from tasks.trial.static import check_statically
 from verifier_vm.machine.kernel import Kernel
@@ -37,9 +37,12 @@ class _NotMade(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BpfWorkshop:
-    """The workshop over one kernel's types: about a second an answer. See planners/answers.py for the protocol."""
+    """The workshop over one kernel's types: about a second an answer. See planners/answers.py for the protocol.
 
-    kernel: Kernel
+    `kernel` finds it with the first answer that brings a policy.
+    """
+
+    kernel: Callable[[], Kernel]
 
     def make(self, making: Making, title: str, *, known: Mapping[str, Policy], authored: Authored) -> Made | Refused:
         """See Workshop."""
@@ -47,7 +50,7 @@ class BpfWorkshop:
             policy = _policy_of(making, title, known, authored)
         except _NotMade as why:
             return why.refused
-        checked = check_statically(policy.source, name=f"{policy.id}.bpf.c", kernel=self.kernel)
+        checked = check_statically(policy.source, name=f"{policy.id}.bpf.c", kernel=self.kernel())
         failed = next((stage for stage in checked.stages if not stage.ok), None)
         if failed is None and checked.made is not None:
             found = tuple(one for stage in checked.stages for one in stage.findings if one.is_open)
@@ -63,6 +66,11 @@ class BpfWorkshop:
     def guide(self) -> str:
         """See Workshop."""
         return guide()
+
+    @property
+    def choices(self) -> str:
+        """See Workshop."""
+        return choices()
 
     @property
     def primitives(self) -> str:

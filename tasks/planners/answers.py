@@ -84,6 +84,11 @@ class Workshop(Protocol):
         ...
 
     @property
+    def choices(self) -> str:
+        """What the composer lets one choose, and what does not go together."""
+        ...
+
+    @property
     def primitives(self) -> str:
         """What bpf/include and bpf/primitives offer, a line each."""
         ...

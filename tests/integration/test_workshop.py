@@ -24,9 +24,10 @@ BY = Authored("write", "model:tiny", "prompt", "call", "run")
 @pytest.fixture(scope="module")
 def workshop() -> BpfWorkshop:
     try:
-        return BpfWorkshop(installed_kernel(load_settings().cache_dir))
+        kernel = installed_kernel(load_settings().cache_dir)
     except SchedcpError as error:
         skip_or_fail(f"no kernel was set up: {error}")
+    return BpfWorkshop(lambda: kernel)
 
 
 def make(workshop, making):
