@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +66,11 @@ class CassetteTransport:
         self.heard, self._cassette, self._number = Heard(), cassette, number
 
     def stream(self, request: Any) -> Any:
-        """The cassette's answer; TransportError where it has none."""
+        """The cassette's answer; an error that no repetition mends where it has none."""
         exchange = self._cassette.answer(bytes(request.body), self._number)
         if exchange is None:
-            raise TransportError(f"the cassette has no answer to call {self._number + 1}")
+            said = f"the cassette has no answer to call {self._number + 1}"
+            exchange = Exchange(HTTPStatus.GONE, json.dumps({"error": {"message": said}}))
         self.heard.begin(exchange.status, exchange.content_type)
         body = exchange.body.encode(errors="replace")
         self.heard.take(body)
