@@ -37,8 +37,12 @@ class Section:
             if used > room:
                 break
             kept.append(item)
-        note = CUT.format(left=len(self.items) - len(kept), all=len(self.items), unit=self.unit)
-        return self.joint.join([*kept, note])
+        if not kept and self.items and room > 3 * NOTE_BYTES:  # a part of the first says more than nothing
+            return middle_out(self.items[0], room - NOTE_BYTES) + self.joint + self._note(1)
+        return self.joint.join([*kept, self._note(len(kept))])
+
+    def _note(self, kept: int) -> str:
+        return CUT.format(left=len(self.items) - kept, all=len(self.items), unit=self.unit)
 
 
 def fitted(sections: Sequence[Section], room: int) -> dict[str, str]:

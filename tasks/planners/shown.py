@@ -26,6 +26,7 @@ MOST_RECORDS = 20  # scores, rejections and lessons each
 MOST_POLICIES = 12
 MOST_SOURCES = 3
 WITH_SOURCE = ("patch", "write")
+PROFILE_BYTES = PROMPT_PARAGRAPH + 1000  # as JSON, which escapes what is not ASCII
 WORDS = 1500  # bytes of a kernel's or a compiler's words about one rejection: the end, where the error is
 
 
@@ -37,14 +38,14 @@ def question(context: PlanContext, rungs: Rungs, workshop: Workshop | None, room
         Section("task", tuple(_task(context)), 1500),
         Section("rungs", (rungs.words, f"Open: {', '.join(rungs.open)}."), 600),
         Section("heard", tuple(_heard(context)), 1500),
-        Section("scores", tuple(_scores(context)), 3500),
         Section("rejections", tuple(_rejection(*each) for each in reversed(context.rejections[-MOST_RECORDS:])), 3500),
-        Section("profile", (_profile(context),), PROMPT_PARAGRAPH + 2000),
-        Section("sources", tuple(_sources(context)) if writes else (), 15_000),
-        Section("policies", tuple(_cards(context)), 4500 if writes else 9000, "policies"),
-        Section("guide", tuple(block_for_prompt(line) for line in guide), 9500),
-        Section("primitives", tuple(_offered(rungs.open, workshop)), 5000),
-        Section("lessons", tuple(_lessons(context)), 1500),
+        Section("scores", tuple(_scores(context)), 3000),
+        Section("profile", (_profile(context),), PROFILE_BYTES),
+        Section("sources", tuple(_sources(context)) if writes else (), 9500),
+        Section("guide", tuple(block_for_prompt(line) for line in guide), 10_500),
+        Section("policies", tuple(_cards(context)), 4500 if writes else 12_000, "policies"),
+        Section("primitives", tuple(_offered(rungs.open, workshop)), 6000),
+        Section("lessons", tuple(_lessons(context)), 2000),
     ]
     texts = fitted(sections, room)
     return {**texts, "limit": context.limit}
@@ -118,8 +119,10 @@ def _rejection(candidate: Candidate, why: Rejection) -> str:
     place = f" at {why.place}" if why.place else ""
     line = f"{candidate.policy} {candidate.knob_values}: {why.stage}{place}: {why.code.value}: {why.reason}"
     advice = f" To change: {why.advice}" if why.advice else ""
-    words = for_prompt(why.evidence[-WORDS:], WORDS) if why.evidence and why.stage in ("kernel", "build") else ""
-    return for_prompt(line + advice) + (f"\n  its words: {words}" if words else "")
+    if not why.evidence or why.stage not in ("kernel", "build"):
+        return for_prompt(line + advice)
+    words = [for_prompt(said) for said in why.evidence[-WORDS:].splitlines() if said.strip()]
+    return "\n    ".join([for_prompt(line + advice), "in its words:", *words])
 
 
 def _profile(context: PlanContext) -> str:
@@ -127,8 +130,8 @@ def _profile(context: PlanContext) -> str:
     profile = context.profile
     commands = sorted(profile.commands, key=lambda command: -command.cpu_ms)[:MOST_RECORDS]
     while True:
-        told = json.dumps(_escaped(to_json(replace(profile, commands=tuple(commands), jobs=())), PROMPT_PARAGRAPH))
-        if len(told) <= PROMPT_PARAGRAPH + 1900 or not commands:
+        told = json.dumps(_escaped(to_json(replace(profile, commands=tuple(commands), jobs=())), PROMPT_PARAGRAPH // 2))
+        if len(told) <= PROFILE_BYTES or not commands:
             return told
         commands.pop()
 
