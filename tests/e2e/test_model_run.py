@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole run driven by a model's answers from a cassette, nothing else played: real compiler, real guests, real lake.
 
-Who wrote the answers stands in tests/cassettes/schbench.json. A policy is refused by the compiler and mended in the same
+Who wrote the answers stands in tests/cassettes/schbench.json. A policy is refused by the compiler, mended in the same
 conversation, rejected by the kernel's BPF verifier, mended in the next round by an exact edit, scored, and tuned.
 """
 
