@@ -18,7 +18,7 @@ from bpf.variants import composition_of
 from policy_lake.errors import InputError
 from policy_lake.limits import SOURCE_CHARACTERS
 from policy_lake.model import Authored, Policy
-from policy_lake.show import for_terminal
+from policy_lake.show import for_terminal, is_utf8
 from tasks.authoring.reading import choices, guide, primitives
 from tasks.planners.answers import Compose, FillSlots, Made, Making, Patch, Refused
 from tasks.trial.static import check_statically
@@ -136,6 +136,8 @@ def _patched(making: Patch, known: Mapping[str, Policy]) -> str:
 
 def _named(source: str, stem: str, title: str, known: Mapping[str, Policy]) -> Policy:
     """The source as a policy, under a name that its digest makes its own; the essay's heading gets that name, too."""
+    if not is_utf8(source):
+        raise _NotMade("essay", "text", "the source has characters that are none (halves of surrogates)")
     if len(source) > SOURCE_CHARACTERS:
         raise _NotMade("essay", "length", f"{len(source)} characters of source are more than {SOURCE_CHARACTERS}")
     essays = ((comment, HEADING.search(comment["text"])) for comment in ESSAY.finditer(source))

@@ -63,13 +63,18 @@ def _unfenced(source: str) -> str:
 
 def knob_values_of(answer: Answer) -> dict[str, KnobValue]:
     """What it sets."""
-    return {chosen.knob: chosen.value for chosen in answer.knob_values[:ANSWER_VALUES]}
+    return {chosen.knob: _text(chosen.value) for chosen in answer.knob_values[:ANSWER_VALUES]}
+
+
+def _text(value: KnobValue) -> KnobValue:
+    """A value that can be kept: a text without halves of surrogates."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def strange_knob(answer: Answer) -> str:
     """The first name that it sets and that no variable can have: settings of the ops are a user's alone."""
     names = (chosen.knob for chosen in answer.knob_values[:ANSWER_VALUES])
-    return next((shortened(name, LONGEST_NAME) for name in names if not NAME.fullmatch(name)), "")
+    return next((for_prompt(name, LONGEST_NAME) for name in names if not NAME.fullmatch(name)), "")
 
 
 def reason_of(answer: Answer) -> str:

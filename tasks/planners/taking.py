@@ -11,7 +11,7 @@ from policy_lake.calls import Fate, ModelCall
 from policy_lake.limits import ANSWER_PLANS, LONGEST_NAME
 from policy_lake.model import Authored, Pathway, Policy, PolicyPlan
 from policy_lake.ranking import best
-from policy_lake.show import logger, shortened
+from policy_lake.show import for_prompt, logger, shortened
 from tasks.planners.answers import Refused, Workshop
 from tasks.planners.endpoint import Usage
 from tasks.planners.ladder import Rungs
@@ -71,6 +71,7 @@ class Taking:
             if isinstance(came, Refused):
                 refusals.append(f"{part}: {refusal_text(came)}")
                 reason = f"{came.stage}: {came.reason}"
+            reason = for_prompt(reason)
             fate = Fate(part, rung or "", "refused" if isinstance(came, Refused) else "dropped", "", came.code, reason)
             fates.append(fate)
             if not (isinstance(came, Dropped) and came.code == "limit"):

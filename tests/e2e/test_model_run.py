@@ -11,9 +11,10 @@ import pytest
 from contract_cases import contract
 from homes import ROOT, Home
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 CASSETTE = ROOT / "tests" / "cassettes" / "schbench.json"
-SIZE = ("--iterations", "3", "--per-iteration", "1", "--pairs", "4")
+SIZE = ("--iterations", "3", "--per-iteration", "1", "--pairs", "4", "--tier", "smoke")
+PLAYED = {"SCHEDCP_MODEL_CASSETTE": str(CASSETTE), "SCHEDCP_MODEL_RUNG": "write"}
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,7 @@ def home(guest, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(home):
-    done = home.run(
-        "tune", "schbench", *SIZE, "--json", SCHEDCP_MODEL_CASSETTE=str(CASSETTE), SCHEDCP_MODEL_RUNG="write"
-    )
+    done = home.run("tune", "schbench", *SIZE, "--json", timeout_s=1200, **PLAYED)
     assert done.returncode == 0, done.stderr
     return contract(done.stdout)
 

@@ -79,6 +79,7 @@ def test_a_composed_one_differs_in_its_choices_and_a_class_has_two_names(shop: w
         (Patch("fifo", (("x" * 99, ""),)), "edits", "absent"), (Write("int x;"), "essay", "essay"),
         (Write("/* mine - t\nWhat: w\n*/"), "essay", "essay"),
         (Write(FIFO + " " * SOURCE_CHARACTERS), "essay", "length"),
+        (Write(FIFO + "\ud800"), "essay", "text"), (Patch("fifo", (("20 * SX_MS", "\udfff"),)), "essay", "text"),
         (Write("/* m - t\nWhat: w\nGood for: g\n*/\nconst volatile u64 k = 1; /* ns, 9..1: none */"), "essay", "knob"),
     ],
 )  # fmt: skip
