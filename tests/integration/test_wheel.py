@@ -64,7 +64,8 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
         "verifier_vm/vclock/clock.c", "verifier_vm/guest/init.c", "bpf/library/fifo.bpf.c", "bpf/probes",
         "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/machines/desktop.toml",
         "benchmarks/machines/measure.c", "benchmarks/traces/kernel-build-j4.parquet",
-        "tasks/authoring/authoring.md", "bpf/templates/slots.bpf.c", "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
+        "tasks/authoring/authoring.md", "bpf/templates/slots.bpf.c",
+        "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
     ):  # fmt: skip
         assert (installed / "schedcp" / name).exists(), name
     for name in (*WITHOUT, "tests", "tasks/removed_since.py"):
