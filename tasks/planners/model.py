@@ -87,7 +87,8 @@ class ModelPlanner:
                 log.warning("%s: %s; the plans that it has stay", self.name, error)
                 break
             if reply.error is not None:
-                log.warning("%s; it is told, %d of %d", reply.error, talk.number, 1 + REPAIRS)
+                told = f"it is told, {talk.number} of {REPAIRS}" if talk.number <= REPAIRS else "it is asked no more"
+                log.warning("%s; %s", reply.error, told)
                 self._books.record(call)
                 said, last_error = malformed(str(reply.error).partition(": ")[2]), reply.error
             else:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planner_cases import BATCH, context, policy, rejection, score
-from test_planner_conversation import PROMPT_TOKENS, Shop
+from test_planner_conversation import Shop
 
 from bpf.library import policies
 from policy_lake.calls import Fate, ModelCall
@@ -24,6 +24,8 @@ from tasks.planners.ladder import LADDER, rungs_of
 from tasks.planners.protocol import Brief, PlanContext
 from tasks.planners.sections import NOTE_BYTES, Section, fitted, middle_out
 from tasks.planners.shown import question, score_line
+
+PROMPT_TOKENS = 16_000
 
 
 def asked(here: PlanContext, room: int = PROMPT_BYTES, workshop: Any = None) -> dict[str, Any]:
