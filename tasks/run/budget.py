@@ -13,6 +13,7 @@ from policy_lake.show import logger
 from tasks.authoring.workshop import BpfWorkshop
 from tasks.host.guest import prepare_guest
 from tasks.host.settings import Settings
+from tasks.planners.cassette import load
 from tasks.planners.choose import planner
 from tasks.planners.endpoint import Books, ModelEndpoint, Usage, url_fault
 from tasks.planners.prices import price_of
@@ -54,10 +55,11 @@ def planner_of(run: RunSpec, lake: Lake) -> Planner:
 def endpoint_of(settings: Settings) -> ModelEndpoint | None:
     """The model that the settings name; None when they name none. InputError for a name without a URL, or the like.
 
-    A cassette needs neither. A price that a setting gives counts before the file's.
+    A cassette needs neither, and has to be one. A price that a setting gives counts before the file's.
     """
     model, url = settings.model, settings.model_url
     if settings.model_cassette is not None:
+        load(settings.model_cassette)  # what is none is told before anything begins
         model, url = model or "cassette", url or CASSETTE_URL
     if not model and not url:
         return None
@@ -66,6 +68,8 @@ def endpoint_of(settings: Settings) -> ModelEndpoint | None:
         raise InputError(f"{missing} is not set: a model needs a name and a URL")
     if fault := url_fault(url):
         raise InputError(f"SCHEDCP_MODEL_URL: {fault}")
+    if settings.model_record is not None and not settings.model_record.parent.is_dir():
+        raise InputError(f"SCHEDCP_MODEL_RECORD: {settings.model_record.parent} is no directory")
     own = (settings.model_price_in_usd_per_mtok, settings.model_price_out_usd_per_mtok)
     known = None if any(own) else price_of(model, settings.price_file)
     price_in, price_out = own if known is None else (known.in_usd_per_mtok, known.out_usd_per_mtok)

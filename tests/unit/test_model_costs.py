@@ -76,6 +76,11 @@ def test_a_setting_s_price_counts_before_the_file_s_and_free_is_a_price(prices: 
 
 def test_what_the_settings_say_of_a_model_reaches_the_endpoint(tmp_path: Path) -> None:
     tape = tmp_path / "tape.json"
+    with pytest.raises(InputError, match=r"tape\.json: No such file"):
+        endpoint_of(Settings(data_dir=tmp_path, model_cassette=tape))
+    with pytest.raises(InputError, match=r"SCHEDCP_MODEL_RECORD: .*/none is no directory"):
+        endpoint_of(settings(tmp_path, model_record=tmp_path / "none" / "tape.json"))
+    tape.write_text('{"version": 1, "answered_by": "me", "exchanges": []}')
     made = endpoint_of(Settings(data_dir=tmp_path, model_cassette=tape))
     assert made and (made.model, made.url, made.cassette) == ("cassette", CASSETTE_URL, tape)
     more = {"model_max_tokens_day": 5, "model_max_cost_usd_day": 0.5, "model_answer_tokens": 300,
