@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from policy_lake.errors import InputError
-from policy_lake.model import Knob, Policy
+from policy_lake.model import Knob, Origin, Policy
 
 LIBRARY_DIR = Path(__file__).parent / "library"
 SUFFIX = ".bpf.c"
@@ -57,7 +57,7 @@ def policy(policy_id: str) -> Policy:
     raise InputError(f"unknown policy '{policy_id}'; known: {', '.join(known.id for known in policies())}")
 
 
-def read_policy(source: str, policy_id: str, origin: Literal["library", "user", "composed"]) -> Policy:
+def read_policy(source: str, policy_id: str, origin: Origin) -> Policy:
     """What a source says of itself. A library policy must say it all (InputError); of others, what is there is read.
 
     The essay is the first comment that begins `id - title`, with the sections What:, Good for:, Weak at:, Workloads:.

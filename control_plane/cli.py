@@ -182,6 +182,19 @@ def lessons(
     lessons_command(workload, as_json=json)
 
 
+@app.command()
+def calls(
+    which: Annotated[
+        str, typer.Argument(help="A run, by its id or how that begins, or a call, to be shown whole.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """List what was asked of a model: its answers, what became of each part, tokens, seconds, dollars."""
+    from control_plane.calls import calls_command
+
+    calls_command(which, as_json=json)
+
+
 def main() -> None:
     """Run the command line, and end with its exit status."""
     ending.run(app, "schedcp")

@@ -22,6 +22,7 @@ from policy_lake.tuned import TuneResult
 OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "audit verify": (a.AuditVerifyOutput, 1),
     "bench-suite": (r.BenchSuiteOutput, 1),
+    "calls": (r.CallsOutput, 1),
     "clean": (o.CleanOutput, 1),
     "compare": (r.CompareOutput, 1),
     "doctor": (o.DoctorOutput, 1),

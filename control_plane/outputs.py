@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from benchmarks.descriptor import Direction, Family, Footprint, Guard, Kind, WorkloadSize
 from benchmarks.replay_fidelity import Nearness
-from policy_lake.model import Knob, Policy
+from policy_lake.model import Knob, Origin, Policy
 from policy_lake.records import Record, Run
 from policy_lake.scores import Outcome, Ratio
 
@@ -107,7 +106,7 @@ class ListedPolicy:
     weak_at: str
     knobs: tuple[Knob, ...]
     workloads: tuple[str, ...]
-    origin: Literal["library", "user", "composed"]
+    origin: Origin
     mechanisms: tuple[tuple[str, str], ...]
     records: tuple[PolicyRecord, ...] = ()
 

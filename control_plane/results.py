@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from benchmarks.suite_result import SuiteResult
+from policy_lake.calls import ModelCall, ModelUse
 from policy_lake.comparison import Comparison
 from policy_lake.model import Clock, Lesson, Rejection, Verdict
 from policy_lake.scores import Score, Sensitivity
@@ -112,6 +113,14 @@ class LessonsOutput:
 
     kinds: tuple[Kind, ...]
     lessons: tuple[Lesson, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallsOutput:
+    """Calls to a model in the order they came, and what they came to."""
+
+    calls: tuple[ModelCall, ...]
+    use: ModelUse
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from prefect import flow
 
 from tasks.fleet.retry import retryable
 from tasks.plan import plan as plan_candidates
-from tasks.run.scope import open_scope, place_of, profile_of
+from tasks.run.scope import brief_of, open_scope, place_of, profile_of
 from tasks.run.spec import RunSpec, run_of
 
 plan_task = retryable(plan_candidates, name="plan-candidates")
@@ -19,6 +19,7 @@ async def plan(run: RunSpec | str, profile_id: str, iteration: int = 1) -> int:
     scope = open_scope(run_of(run))
     profile, limit = profile_of(scope, profile_id), scope.run.per_iteration
     candidates = plan_task(
-        profile, scope.lake, scope.planner, run_id=scope.run_id, iteration=iteration, limit=limit, place=place_of(scope)
-    )
+        profile, scope.lake, scope.planner, run_id=scope.run_id, iteration=iteration, limit=limit,
+        place=place_of(scope), brief=brief_of(scope), top_rung=scope.settings.model_rung,
+    )  # fmt: skip
     return len(candidates)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_lake import rows
+from policy_lake.calls import ModelCall
 from policy_lake.embed import Embedder
 from policy_lake.errors import InputError
 from policy_lake.journal import encode
@@ -106,6 +107,10 @@ class Lake:
     def rollouts(self, policy: str | None = None) -> list[Rollout]:
         """Rollouts (of a policy of that name), in the order they came."""
         return self._records("rollouts", policy=policy)
+
+    def calls(self, run: str | None = None) -> list[ModelCall]:
+        """Calls to a model, in the order they came."""
+        return self._records("calls", run_id=run)
 
     def lessons(self, workload: str | None = None) -> list[Lesson]:
         """Lessons, in the order they came."""

@@ -99,6 +99,10 @@ RECORD_BUFFER_MIB = Limit("record_buffer_mib", 1, 4096, unit="MiB", default=16)
 MODEL_TOKENS = Limit("model_max_tokens", 1, 10**9, unit="tokens", default=200_000)
 MODEL_COST_USD = Limit("model_max_cost_usd", 0, 10**6, unit="USD", default=1.0, integer=False)
 MODEL_PRICE_USD = Limit("price per million tokens", 0, 10**6, unit="USD", default=0.0, integer=False)
+MODEL_DAY_TOKENS = Limit("model_max_tokens_day", 0, 10**9, unit="tokens", default=0)
+MODEL_DAY_USD = Limit("model_max_cost_usd_day", 0, 10**6, unit="USD", default=0.0, integer=False)
+MODEL_ANSWER_TOKENS = Limit("model_answer_tokens", 256, 200_000, unit="tokens", default=8192)
+MODEL_TEMPERATURE = Limit("model_temperature", 0, 2, integer=False)
 MODEL_TIMEOUT_S = Limit("model_timeout_s", 0.001, 86_400, unit="s", default=120.0, integer=False)
 DEADLINE_S = Limit("deadline", 0.001, 604_800, unit="s", integer=False)
 
@@ -149,6 +153,10 @@ ANSWER_VALUES = 64  # knobs of one plan
 REASON_CHARACTERS = 600
 PROMPT_CHARACTERS = 800  # of one text that a model is shown
 PROMPT_PARAGRAPH = 4000  # of the profile in words
+PROMPT_BYTES = (
+    36_000  # of all that one call sends: below 16,000 tokens, of which C and JSON have 2.4 bytes each or more
+)
+CASSETTE_BYTES = 64 << 20  # of model calls in a file
 LOG_CHARACTERS = 4000  # of a line of progress
 
 # What programs in a guest print, and what the guest says of them.
@@ -161,6 +169,7 @@ TIMELINE_CPUS = 1024
 DUMP_BYTES = 64 << 10  # verifier_vm/guest/dump.c keeps no more
 KERNEL_LINE = 8192  # the kernel's own have 1 KiB; what is looked for in one takes time that grows with its square
 
+SOURCE_CHARACTERS = 60_000  # of a policy that a model writes; the largest of the library has a third of it
 LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log
 
 

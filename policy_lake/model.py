@@ -21,8 +21,10 @@ Level = Literal["reject", "suspicion", "unknown", "note"]
 # Of an open question: a later stage proved it, a guest showed it, met every situation without it, or did not meet one.
 Answer = Literal["", "proven", "witnessed", "not seen", "partly tried", "not tried"]
 Basis = Literal["", "evidence", "guess"]
-# How a plan came by its policy: as it won elsewhere, with other knob values, or put together from primitives.
-Pathway = Literal["", "reuse", "configure", "compose"]
+Origin = Literal["library", "user", "composed", "model"]
+# How a plan came by its policy: as it won elsewhere, with other knob values, put together from primitives, by filling a
+# template's slots, by exact edits of another, or written whole. In this order they are a planner's ladder.
+Pathway = Literal["", "reuse", "configure", "compose", "slot", "patch", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,29 @@ class Knob:
 
 
 @dataclass(frozen=True, slots=True)
+class Authored:
+    """How a policy of origin `model` came about: the rung of the ladder, the model, the prompt's id, the call's id.
+
+    `lineage` are the policies that it was made from, the nearest first; `tokens` and `usd` are what the conversation
+    that it came from had used by then, `usd` None where no price is known. `run_id` is the run that it was made for.
+    """
+
+    rung: Pathway
+    model: str
+    prompt: str = ""
+    call: str = ""
+    run_id: str = ""
+    lineage: tuple[str, ...] = ()
+    tokens: int = 0
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A sched_ext program with what a planner must know to choose it; `origin` says who wrote it.
 
     `mechanisms` are pairs of a choice and its value, such as ("order", "vtime"); empty where the source does not say.
+    `authored` is of origin `model` alone.
     """
 
     id: str
@@ -60,8 +81,9 @@ class Policy:
     source: str
     knobs: tuple[Knob, ...] = ()
     workloads: tuple[str, ...] = ()
-    origin: Literal["library", "user", "composed"] = "library"
+    origin: Origin = "library"
     mechanisms: tuple[tuple[str, str], ...] = ()
+    authored: Authored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +92,8 @@ class PolicyPlan:
 
     `predicted` is the ratio that the planner expects of it, before it is measured; None if it says none. `uncorrected`
     is the same without what earlier predictions came to. `pathway` is how it came by the policy, `parent` the candidate
-    from which it is one step; empty where it comes from none.
+    from which it is one step; empty where it comes from none. `made` is the policy itself where the plan brings one
+    that nobody knew before.
     """
 
     policy: str
@@ -81,6 +104,7 @@ class PolicyPlan:
     uncorrected: float | None = None
     pathway: Pathway = ""
     parent: str = ""
+    made: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)

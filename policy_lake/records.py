@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lake keeps: ten kinds of record, the columns one filters by, and the records only the lake speaks of."""
+"""What the lake keeps: eleven kinds of record, the columns one filters by, and the records only the lake speaks of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from policy_lake.calls import ModelCall
 from policy_lake.errors import SchedcpError
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy, Rejection
@@ -117,7 +118,19 @@ class Rollout:
     audits: tuple[HostAudit, ...] = ()
 
 
-Record = Policy | WorkloadProfile | Candidate | Score | Rejected | Lesson | Run | Measurement | Regression | Rollout
+Record = (
+    Policy
+    | WorkloadProfile
+    | Candidate
+    | Score
+    | Rejected
+    | Lesson
+    | Run
+    | Measurement
+    | Regression
+    | Rollout
+    | ModelCall
+)
 
 KINDS: dict[str, type[Any]] = {
     "policies": Policy,
@@ -130,6 +143,7 @@ KINDS: dict[str, type[Any]] = {
     "measurements": Measurement,
     "regressions": Regression,
     "rollouts": Rollout,
+    "calls": ModelCall,
 }
 
 

@@ -70,6 +70,12 @@ def for_prompt(text: object, most: int = PROMPT_CHARACTERS) -> str:
     return _MARKER.sub(lambda match: " ".join(match[0]), line)
 
 
+def block_for_prompt(text: object) -> str:
+    """Several lines, such as a source: tabs and line ends stay, nothing in it looks like the frame of a question."""
+    lines = ("\t".join(for_terminal(part) for part in line.split("\t")) for line in str(text).split("\n"))
+    return _MARKER.sub(lambda match: " ".join(match[0]), "\n".join(lines))
+
+
 def name_shown(name: str) -> str:
     """A task's name, which may be empty or blank, as something that is seen; not yet escaped."""
     return name if name.strip() else f"'{name}'" if name else "(no name)"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
+from policy_lake.calls import ModelUse
 from policy_lake.model import Clock, KnobValue, Pathway
 from policy_lake.scores import Outcome, Ratio
 
@@ -96,7 +97,8 @@ class Ablation:
 class TuneResult:
     """A whole run: `seconds` by what they went into, `report` and `pictures` as paths, `stopped` why it ended there.
 
-    `paid` is what its best owes to each of its knob values, most first.
+    `paid` is what its best owes to each of its knob values, most first; `model` what was asked of a model, None where
+    none was.
     """
 
     run_id: str
@@ -112,6 +114,7 @@ class TuneResult:
     pictures: dict[str, str] = field(default_factory=dict)
     stopped: Stop = ""
     paid: tuple[Ablation, ...] = ()
+    model: ModelUse | None = None
 
     def with_stop(self, total_s: float) -> TuneResult:
         """With what came behind the report counted: the last artifact, the end of server and cluster."""

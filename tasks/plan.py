@@ -7,42 +7,47 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bpf.variants import variants
 from policy_lake.doing import doing
 from policy_lake.knobs import settle
 from policy_lake.lake import Lake
-from policy_lake.model import Candidate, KnobValue, Policy, PolicyPlan
+from policy_lake.model import Candidate, KnobValue, Pathway, Policy, PolicyPlan
 from policy_lake.profile import WorkloadProfile
 from policy_lake.ranking import best, rank
 from policy_lake.scores import Score
 from policy_lake.show import logger
 from tasks.planners.kin import kin_of
-from tasks.planners.protocol import Composed, PlanContext, Planner
+from tasks.planners.protocol import Brief, Composed, PlanContext, Planner
 from tasks.retrieve import ANYWHERE, Past, Place, can_run, retrieve
 
 FEWEST = 5
 MOST_SLOPE = 2.0
+NO_BRIEF = Brief()
 log = logger(__name__)
 
 
 def plan(
     profile: WorkloadProfile, lake: Lake, planner: Planner, *, run_id: str, iteration: int, limit: int,
-    place: Place = ANYWHERE,
+    place: Place = ANYWHERE, brief: Brief = NO_BRIEF, top_rung: Pathway = "",
 ) -> list[Candidate]:  # fmt: skip
     """At most `limit` new candidates for the profile's workload, stored in the lake; none when nothing is worth trying.
 
     The planner sees the policies that suit the profile and can run in that place, and all that was ever measured,
-    rejected or learned about this workload.
+    rejected or learned about this workload. `brief` and `top_rung` are for one that asks a model.
     """
     doing("plan: iteration %d: searching the lake, and asking the planner", iteration)
     context = read_context(profile, lake, run_id=run_id, iteration=iteration, limit=limit, place=place)
+    context = replace(context, brief=brief, top_rung=top_rung)
     composed = {one.policy.id: one.policy for one in context.composed}
     known = composed | {policy.id: policy for policy in context.policies}
     plans = planner.plan(context)[:limit]
+    known |= {plan.made.id: plan.made for plan in plans if plan.made is not None}
     candidates = [make_candidate(made, known[made.policy], run_id=run_id, iteration=iteration) for made in plans]
     if candidates:
-        lake.put(*(composed[made.policy] for made in plans if made.policy in composed), *candidates)
+        brought = [plan.made or composed.get(plan.policy) for plan in plans]
+        lake.put(*(policy for policy in brought if policy is not None), *candidates)
     if not candidates:
         log.info("plan: nothing new is worth trying (the best is near its bound, or every idea was tried)")
     for candidate in candidates:
@@ -68,12 +73,13 @@ def read_context(
     own = by_workload.get(profile.workload, [])
     past = Past(lake.profiles(), by_workload, rejected)
     # Not only the policies that name this workload: a user's own workload is named by none.
-    nearest = retrieve(profile, lake, place=place, past=past)
-    composed = composed_of([one.policy for one in nearest], [score for score in own if score.cpus == profile.cpus])
+    nearest = [one.policy for one in retrieve(profile, lake, place=place, past=past)]
+    nearest = proven(nearest, everywhere, run_id)
+    composed = composed_of(nearest, [score for score in own if score.cpus == profile.cpus])
     elsewhere = past.rejections_elsewhere(profile.workload)
     return PlanContext(
         profile=profile,
-        policies=tuple(ranked.policy for ranked in nearest),
+        policies=tuple(nearest),
         # By the same clock alone, for what the wall clock of a busy host said teaches nothing; and in the same size.
         scores=tuple(own),
         rejections=tuple((r.candidate, r.rejection) for r in past.rejections if r.workload == profile.workload),
@@ -84,7 +90,14 @@ def read_context(
         kin=kin_of(profile, past.profiles, by_workload),
         slope=slope_of(everywhere),
         composed=tuple(one for one in composed if can_run(one.policy, place, elsewhere)),
+        calls=tuple(lake.calls(run_id)) if run_id else (),
     )
+
+
+def proven(policies: Sequence[Policy], scores: Sequence[Score], run_id: str) -> list[Policy]:
+    """The policies without those of a model that won nothing yet: these are known in the run that they were made in."""
+    won = {score.policy for score in scores if score.outcome == "win" and not score.over}
+    return [one for one in policies if one.authored is None or one.authored.run_id == run_id or one.id in won]
 
 
 def composed_of(policies: Sequence[Policy], scores: Sequence[Score]) -> tuple[Composed, ...]:

@@ -30,6 +30,8 @@ WITHOUT = (
     "control_plane/bench", "control_plane/face", "control_plane/setup.sh", "control_plane/write_schemas.py",
     "verifier_vm/object/fuzz.py",
 )  # fmt: skip
+# Read by the program, too, which looks for it beside the module (tasks/authoring/reading.py).
+GUIDE, ITS_PLACE = "docs/authoring.md", "tasks/authoring/authoring.md"
 _NAMES_MODULE = re.compile(rf"({'|'.join(FOLDERS)})(\.[a-z_]\w*)+")
 
 
@@ -43,6 +45,7 @@ def shipped_files(root: Path) -> Iterator[tuple[Path, Path]]:
     for path in sorted(face.rglob("*")):
         if path.suffix in SUFFIXES or path.name == "py.typed":
             yield path, Path(FACE) / path.relative_to(face)
+    yield root / GUIDE, Path(FACE) / ITS_PLACE
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             place = path.relative_to(root)

@@ -23,18 +23,17 @@ from control_plane.mcp.records import (
 )
 from control_plane.mcp.said import of_policy, of_rejection, of_score, of_whole_policy, of_workload
 from policy_lake.embed import embedder
-from policy_lake.errors import InfraError, InputError
+from policy_lake.errors import InputError
 from policy_lake.files import scratch
 from policy_lake.lake import Lake
 from policy_lake.model import Policy
 from policy_lake.records import RankedPolicy, Run
+from tasks.authoring import reading
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
 from tasks.host.workloads import list_workloads
 from tasks.run.alive import is_dead
 
-_ALL = Path(__file__).parents[2]
-GUIDES = (_ALL / "docs" / "authoring.md", _ALL / "tasks" / "authoring" / "authoring.md")  # the other is a wheel's
 Any_ = TypeVar("Any_")
 
 
@@ -64,10 +63,7 @@ def policy(id: str, settings: Settings) -> PolicyWhole:
 
 def guide() -> Guide:
     """How to write a policy; InfraError where this installation does not have it."""
-    for place in GUIDES:
-        if place.is_file():
-            return Guide(guide=quoted(place.read_text(encoding="utf-8"), "guide", GUIDE_CHARACTERS))
-    raise InfraError("this installation has no authoring guide; get_policy gives sources to learn from")
+    return Guide(guide=quoted(reading.guide(), "guide", GUIDE_CHARACTERS))
 
 
 def history(workload: str, policy: str, limit: int, settings: Settings) -> History:

@@ -80,6 +80,24 @@ class Settings(BaseSettings):
     model_price_in_usd_per_mtok: float = number(limits.MODEL_PRICE_USD)
     model_price_out_usd_per_mtok: float = number(limits.MODEL_PRICE_USD)
     model_timeout_s: float = number(limits.MODEL_TIMEOUT_S)
+    model_max_tokens_day: int = number(
+        limits.MODEL_DAY_TOKENS, description="of all runs since midnight UTC; 0: no limit"
+    )
+    model_max_cost_usd_day: float = number(limits.MODEL_DAY_USD, description="the same in dollars")
+    model_answer_tokens: int = number(limits.MODEL_ANSWER_TOKENS, description="the longest reply that is asked for")
+    model_temperature: float | None = number(limits.MODEL_TEMPERATURE, default=None, description="none: the server's")
+    model_json: Literal["schema", "object", "none"] = Field(
+        default="schema",
+        description="the form that answers are asked in first; what a server does not take is left out",
+    )
+    model_rung: Literal["", "reuse", "configure", "compose", "slot", "patch", "write"] = Field(
+        default="", description="the highest rung that a model may answer; empty: by what was measured"
+    )
+    model_prices: Path | None = Field(
+        default=None, description="prices per model; none: prices.toml in the data directory"
+    )
+    model_cassette: Path | None = Field(default=None, description="a cassette to be played in the model's place")
+    model_record: Path | None = Field(default=None, description="a cassette in which the model's answers are kept")
 
     tier: WorkloadSize = Field(default="standard", description="size in which a workload is run")
     work: str = Field(
@@ -115,7 +133,18 @@ class Settings(BaseSettings):
     cluster_deadline_s: float = number(limits.DEADLINE_S, default=90.0)
 
     @field_validator(
-        "data_dir", "cache_dir", "lake", "key_store", "kernel", "schbench", "certificates", "verifier", "for_host"
+        "data_dir",
+        "cache_dir",
+        "lake",
+        "key_store",
+        "kernel",
+        "schbench",
+        "certificates",
+        "verifier",
+        "for_host",
+        "model_prices",
+        "model_cassette",
+        "model_record",
     )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -205,6 +234,16 @@ class Settings(BaseSettings):
     def object_dir(self) -> Path:
         """Compiled objects, each named by its own SHA-256."""
         return self.data_dir / "objects"
+
+    @property
+    def price_file(self) -> Path:
+        """What models cost, if anybody wrote it down."""
+        return self.model_prices or self.data_dir / "prices.toml"
+
+    @property
+    def model_use_dir(self) -> Path:
+        """What models were paid, one file a day."""
+        return self.data_dir / "model-use"
 
     @property
     def run_dir(self) -> Path:

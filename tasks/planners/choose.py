@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from policy_lake.errors import SchedcpError
 from policy_lake.model import PolicyPlan
 from policy_lake.show import for_prompt, logger
+from tasks.planners.answers import Workshop
 from tasks.planners.embedded import EmbeddedPlanner
-from tasks.planners.endpoint import ModelEndpoint, Usage
+from tasks.planners.endpoint import Books, ModelEndpoint, Usage
 from tasks.planners.protocol import PlanContext, Planner
 from tasks.planners.selection import select_plans
 
@@ -18,15 +18,17 @@ log = logger(__name__)
 
 
 def planner(
-    endpoint: ModelEndpoint | None = None, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
-) -> Planner:
+    endpoint: ModelEndpoint | None = None, *, books: Books | None = None, workshop: Workshop | None = None,
+    instructions: str = "", program: str = "",
+) -> Planner:  # fmt: skip
     """The embedded planner, or, with an endpoint, one that asks the model first.
 
-    Its budget goes on from `spent`; `keep` gets what is used by then before and after every call to the model.
+    Its budget goes on from what `books` say was spent. With a `workshop` the model may bring policies of its own.
+    `instructions` are learned ones, `program` is their name.
     """
     if endpoint is None:
         return EmbeddedPlanner()
-    return ModelFirst(endpoint, spent=spent, keep=keep)
+    return ModelFirst(endpoint, books=books, workshop=workshop, instructions=instructions, program=program)
 
 
 class ModelFirst:
@@ -36,11 +38,15 @@ class ModelFirst:
     """
 
     def __init__(
-        self, endpoint: ModelEndpoint, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
-    ) -> None:
+        self, endpoint: ModelEndpoint, *, books: Books | None = None, workshop: Workshop | None = None,
+        instructions: str = "", program: str = "",
+    ) -> None:  # fmt: skip
         from tasks.planners.model import ModelPlanner
 
-        self._model, self._embedded = ModelPlanner(endpoint, spent=spent, keep=keep), EmbeddedPlanner()
+        self._model = ModelPlanner(
+            endpoint, books=books, workshop=workshop, instructions=instructions, program=program
+        )  # fmt: skip
+        self._embedded = EmbeddedPlanner()
         self.name = self._model.name
 
     @property

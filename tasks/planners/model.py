@@ -3,69 +3,122 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from policy_lake.errors import InfraError
-from policy_lake.knobs import NAME
-from policy_lake.limits import ANSWER_PLANS, ANSWER_VALUES, LONGEST_NAME, REASON_CHARACTERS
+from policy_lake.calls import Message, ModelCall
+from policy_lake.errors import InfraError, SchedcpError
+from policy_lake.limits import PROMPT_BYTES
 from policy_lake.model import PolicyPlan
-from policy_lake.show import for_prompt, logger, shortened
-from tasks.planners.endpoint import ModelEndpoint, Usage, afford
+from policy_lake.show import logger
+from tasks.planners.answers import Workshop
+from tasks.planners.endpoint import Books, JsonForm, ModelEndpoint, afford
+from tasks.planners.ladder import LADDER, Rungs, rungs_of
+from tasks.planners.parts import feedback, malformed
 from tasks.planners.protocol import PlanContext
-from tasks.planners.selection import select_plans
+from tasks.planners.records import call_record
+from tasks.planners.sections import middle_out
+from tasks.planners.taking import Taking
+from tasks.planners.within import within
 
 if TYPE_CHECKING:
     from tasks.planners.ask import Reply
-    from tasks.planners.question import Answer
 
-ATTEMPTS = 3
+ATTEMPTS = 3  # of one question, where what went wrong may mend by itself
+REPAIRS = 3  # messages that follow the first question, each with what was wrong with the answer before
 FIRST_PAUSE_S = 0.5
-
-Result = TypeVar("Result")
+ANSWER_SHOWN = 14_000  # bytes of its own last answer that a model is shown again: a whole policy goes in
+LESS: dict[JsonForm, JsonForm] = {"schema": "object", "object": "none"}
 
 log = logger(__name__)
 
 
+@dataclass(slots=True)
+class _Talk:
+    """One conversation: the question's parts, what was said since, and the plans that were taken."""
+
+    context: PlanContext
+    rungs: Rungs
+    signature: Any
+    prompt: str
+    turns: tuple[Message, ...] = ()
+    number: int = 1
+
+
 class ModelPlanner:
-    """Plans by asking a model; `usage` sums up what all its calls have used."""
+    """Plans by asking a model; `usage` sums up what all its calls have used.
+
+    With a workshop it may bring policies of its own, which are checked before they are plans. `instructions` are others
+    than the built-in ones, and `program` says whose they are.
+    """
 
     def __init__(
-        self, endpoint: ModelEndpoint, *, spent: Usage | None = None, keep: Callable[[Usage], None] | None = None
-    ) -> None:
+        self, endpoint: ModelEndpoint, *, books: Books | None = None, workshop: Workshop | None = None,
+        instructions: str = "", program: str = "",
+    ) -> None:  # fmt: skip
         self.endpoint = endpoint
         self.name = f"model:{endpoint.model}"
-        self.usage = spent or Usage()
-        self._keep = keep or (lambda _: None)
+        self._books = books or Books()
+        self.usage = self._books.spent
+        self._workshop, self._instructions, self._program = workshop, instructions, program
+        self._form: JsonForm = endpoint.json_form
 
     def plan(self, context: PlanContext) -> list[PolicyPlan]:
-        """The model's plans that are legal and new; the log tells of the others.
+        """The model's plans that are legal and new; what is wrong with the others it is told, and may mend.
 
-        Raises BudgetError before a call that could exceed the budget, InfraError when the endpoint gives no usable
-        answer within `timeout_s`, and InputError when it refuses the key or does not know the model.
+        Raises BudgetError before a first call that could exceed the budget, InfraError when the endpoint gives no
+        usable answer, and InputError when it refuses the key or does not know the model. Once plans were taken, nothing
+        that goes wrong later takes them away.
         """
-        answers = [answer for answer in self._answers(context)[:ANSWER_PLANS] if self._sets_variables(answer)]
-        return select_plans([self._stated(answer) for answer in answers], context)
+        from tasks.planners.question import prompt_id, signature
 
-    def _sets_variables(self, answer: Answer) -> bool:
-        """Whether all that it sets are variables. Settings of the ops lie beside the knobs, and are a user's alone."""
-        others = [chosen.knob for chosen in answer.knob_values[:ANSWER_VALUES] if not NAME.fullmatch(chosen.knob)]
-        if others:
-            log.warning("%s: plan dropped: no knob has the name %r", self.name, shortened(others[0], LONGEST_NAME))
-        return not others
+        asked, rungs = signature(self._instructions), rungs_of(context)
+        if self._workshop is None:
+            rungs = replace(rungs, open=tuple(rung for rung in rungs.open if LADDER.index(rung) < 2))
+        talk = _Talk(context, rungs, asked, prompt_id(asked))
+        taking = Taking(context, rungs, self.name, self._workshop, talk.prompt)
+        while talk.number <= 1 + REPAIRS:
+            try:
+                reply, call = self._answer(talk)
+            except SchedcpError as error:
+                if not taking.plans:
+                    raise
+                log.warning("%s: %s; the plans that it has stay", self.name, error)
+                break
+            if reply.error is not None:
+                told = f"it is told, {talk.number} of {REPAIRS}" if talk.number <= REPAIRS else "it is asked no more"
+                log.warning("%s; %s", reply.error, told)
+                self._books.record(call)
+                said, last_error = malformed(str(reply.error).partition(": ")[2]), reply.error
+            else:
+                fates, refusals = taking.take(reply.answers, call=call, usage=self.usage, priced=self.endpoint.priced)
+                self._books.record(replace(call, fates=fates))
+                if not taking.again(fates):
+                    break
+                said, last_error = feedback(fates, refusals, wanted=taking.room), None
+            shown = Message("assistant", middle_out(reply.said, ANSWER_SHOWN))
+            talk.turns = (shown, Message("user", said))
+            talk.number += 1
+        else:
+            if last_error is not None and not taking.plans:
+                raise last_error
+        return taking.plans
 
-    def _answers(self, context: PlanContext) -> Sequence[Answer]:
+    def _answer(self, talk: _Talk) -> tuple[Reply, ModelCall]:
+        """The answer to one question, asked again where that may mend what went wrong; raises what cannot be mended."""
         from tasks.planners import ask  # noqa: F401 - two seconds that are not the endpoint's to answer for
 
         deadline = time.monotonic() + self.endpoint.timeout_s
         attempt = 1
         while True:
-            reply = self._reply(context, deadline)
-            if reply.error is None:
-                return reply.answers
+            reply, call = self._reply(talk, deadline)
+            if reply.error is None or reply.again == "reword":
+                return reply, call
+            self._books.record(call)
+            if reply.unsupported and self._form in LESS:
+                self._form = LESS[self._form]
+                continue
             pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
             if not reply.again or attempt == ATTEMPTS or time.monotonic() + pause_s >= deadline:
                 raise reply.error
@@ -73,52 +126,33 @@ class ModelPlanner:
             log.warning("%s; trying again, %d of %d", reply.error, attempt, ATTEMPTS)
             time.sleep(pause_s)
 
-    def _reply(self, context: PlanContext, deadline: float) -> Reply:
+    def _reply(self, talk: _Talk, deadline: float) -> tuple[Reply, ModelCall]:
         """One call, afforded before and counted after, whatever becomes of it."""
-        from tasks.planners.ask import ask, prepare
+        from tasks.planners.ask import Reply, ask, overhead, prepare
+        from tasks.planners.shown import question
 
         endpoint, left_s = self.endpoint, deadline - time.monotonic()
-        call = prepare(endpoint, context, left_s + 1)  # the later of two timeouts, only to end the thread
-        afford(endpoint, self.usage, call.tokens_in, call.tokens_out)
+        frame = overhead(talk.signature) + sum(len(turn.content.encode()) for turn in talk.turns)
+        inputs = question(talk.context, talk.rungs, self._workshop, PROMPT_BYTES - frame)
+        call = prepare(
+            endpoint, talk.signature, inputs, left_s + 1,  # the later of two timeouts, only to end the thread
+            turns=talk.turns, form=self._form, number=self.usage.calls,
+        )  # fmt: skip
+        afford(endpoint, self.usage, call.tokens_in, call.tokens_out, today=self._books.today())
         most = self.usage.plus(endpoint, call.tokens_in, call.tokens_out)
         before, self.usage = self.usage, most  # until it has ended well it may be at work on an answer
-        self._keep(most)  # before the call: a process that dies in it has spent no less
+        self._books.keep(most)  # before the call: a process that dies in it has spent no less
+        began = time.time()
         try:
-            reply = _within(left_s, lambda: ask(endpoint, call))
+            reply = within(left_s, lambda: ask(endpoint, call))
         except TimeoutError:
             timeout = f"no answer within {endpoint.timeout_s:g} s"
-            raise InfraError(f"model {endpoint.model} at {endpoint.url}: {timeout}") from None
+            error = InfraError(f"model {endpoint.model} at {endpoint.url}: {timeout}")
+            reply = Reply(used=(call.tokens_in, call.tokens_out), error=error)
         self.usage = before.plus(endpoint, *reply.used)
-        self._keep(self.usage)
-        return reply
-
-    def _stated(self, answer: Answer) -> PolicyPlan:
-        """The plan in the answer; its reason goes into lake, reports and later questions, and is cut to size here."""
-        knob_values = {chosen.knob: chosen.value for chosen in answer.knob_values[:ANSWER_VALUES]}
-        reason = for_prompt(" ".join(answer.reason[: 2 * REASON_CHARACTERS].split()), REASON_CHARACTERS)
-        return PolicyPlan(shortened(answer.policy, LONGEST_NAME), knob_values, reason, self.name)
-
-
-def _within(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of the work, or TimeoutError: HTTP timeouts alone do not end a server that drips bytes.
-
-    What a library raises there to end a thread or a process (SystemExit, a panic of compiled code) is an InfraError.
-    """
-    done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            done.put((work(), None))
-        except BaseException as error:
-            done.put((None, error))
-
-    threading.Thread(target=run, name="ask a model", daemon=True).start()  # a daemon does not hold up an exit
-    try:
-        result, error = done.get(timeout=max(seconds, 0.001))
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None and not isinstance(error, Exception):
-        raise InfraError(f"the call ended in {type(error).__name__}: {error!s:.200}") from error
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
+        self._books.keep(self.usage)
+        made = call_record(
+            endpoint, talk.context, call.messages, reply, began=began, turn=talk.number, prompt=talk.prompt,
+            program=self._program,
+        )  # fmt: skip
+        return reply, made

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from policy_lake.model import Candidate, Lesson, Policy, PolicyPlan, Rejection
+from policy_lake.calls import ModelCall
+from policy_lake.model import Candidate, Lesson, Pathway, Policy, PolicyPlan, Rejection
 from policy_lake.profile import WorkloadProfile
 from policy_lake.scores import Score
 
@@ -29,6 +30,21 @@ class Composed:
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """What a run is after, and what is left of it: for who plans in words.
+
+    `metric` with its unit and direction, `guards` in words, `where` the guest's topology and machine; `iterations` of
+    the run, `runs_left` of its budget (None: no limit).
+    """
+
+    metric: str = ""
+    guards: tuple[str, ...] = ()
+    where: str = ""
+    iterations: int = 0
+    runs_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """All that a planner may reason from; equal contexts get equal plans from a planner without a model.
 
@@ -37,7 +53,8 @@ class PlanContext:
     With `run_id` set, the best knob values of an earlier run may be proposed once more, to be measured in this run.
     `kin` are scores of sibling workloads, nearest first. `slope` is what the logarithm of a prediction is multiplied
     by, from what earlier ones came to. `composed` are policies that may be proposed beside the retrieved ones: the
-    variants of those that lead.
+    variants of those that lead. `brief` is what the run is after, `calls` those that were made to a model in this run,
+    `top_rung` the highest that a model may answer where a user says so (empty: by planners/ladder.py).
     """
 
     profile: WorkloadProfile
@@ -52,6 +69,9 @@ class PlanContext:
     slope: float = 1.0
     seed: int = 1
     composed: tuple[Composed, ...] = ()
+    brief: Brief = Brief()
+    calls: tuple[ModelCall, ...] = ()
+    top_rung: Pathway = ""
 
     def policy(self, id: str) -> Policy | None:
         """The retrieved policy of that id, or the composed one."""

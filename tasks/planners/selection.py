@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from policy_lake.knobs import KnobError, settle
 from policy_lake.model import Candidate, PolicyPlan
@@ -17,31 +19,56 @@ from tasks.planners.protocol import PlanContext
 log = logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why a plan may not go on. `tried` is what a planner cannot always know, the rest is a mistake."""
+
+    code: Literal["limit", "policy", "knob", "tried", "rung"]
+    reason: str
+
+    @property
+    def level(self) -> int:
+        return logging.INFO if self.code == "tried" else logging.WARNING
+
+
 def select_plans(
     plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[PolicyPlan] = ()
 ) -> list[PolicyPlan]:
     """The plans that may go on, at most `context.limit` with those `taken` before; the log says why others may not."""
-    before = list(taken)
-    known = tried(context).union(*(attempts(context, plan) for plan in before))
     kept: list[PolicyPlan] = []
+    for plan, may in sift(plans, context, taken=taken):
+        if isinstance(may, PolicyPlan):
+            kept.append(may)
+        elif may.code != "limit":
+            log.log(may.level, "%s: plan dropped: %s", plan.planner, may.reason)
+    return kept
+
+
+def sift(
+    plans: Iterable[PolicyPlan], context: PlanContext, *, taken: Iterable[PolicyPlan] = ()
+) -> Iterator[tuple[PolicyPlan, PolicyPlan | Dropped]]:
+    """Each plan with its settled form, or with why it may not go on; it asks for no plan beyond the limit."""
+    before = list(taken)
+    known, room = tried(context).union(*(attempts(context, plan) for plan in before)), context.limit - len(before)
     for plan in plans:
-        if len(before) + len(kept) >= context.limit:
-            break
+        if room <= 0:
+            yield plan, Dropped("limit", f"no more than {context.limit} plans were wanted")
+            return
         policy = context.policy(plan.policy)
         if policy is None:
-            log.warning("%s: plan dropped: no policy %r was retrieved", plan.planner, plan.policy)
+            yield plan, Dropped("policy", f"no policy {plan.policy!r} was retrieved")
             continue
         try:
             knob_values, key = settle(policy, plan.knob_values), attempt(policy, plan.knob_values)
         except KnobError as error:
-            log.warning("%s: plan dropped: %s", plan.planner, error)
+            yield plan, Dropped("knob", str(error))
             continue
         if key in known:
-            log.info("%s: plan dropped: %s with these knob values was tried before", plan.planner, policy.id)
+            yield plan, Dropped("tried", f"{policy.id} with these knob values was tried before")
             continue
         known.add(key)
-        kept.append(replace(plan, policy=policy.id, knob_values=knob_values))
-    return kept
+        room -= 1
+        yield plan, replace(plan, policy=policy.id, knob_values=knob_values)
 
 
 def tried(context: PlanContext) -> set[Attempt]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.remarks import remarks
+from policy_lake.calls import use_of
 from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
@@ -80,9 +81,10 @@ def conclude(
         stopped=stopped,
         paid=paid,
     )
-    times = time_table(seconds)
+    times, use = time_table(seconds), use_of(scope.lake.calls(scope.run_id))
+    spent = "".join(f"{line}\n" for line in wrapped(f"{use.words}.")) if use.calls else ""
     drawn = pictures.markdown() if pictures else ""
-    atomic_write(directory / "report.md", f"{markdown}\n{times}\n{drawn}".encode())
+    atomic_write(directory / "report.md", f"{markdown}\n{times}\n{spent}\n{drawn}".encode())
     text = text_report(
         profile,
         tried,
@@ -93,17 +95,17 @@ def conclude(
         stopped=stopped,
         paid=paid,
     )
-    atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n".encode())
+    atomic_write(directory / "report.txt", f"{text}\n{time_text(seconds)}\n{spent}".encode())
     unsigned = f"no token: {refusal}" if refusal else ""
     warnings = [text for text in (*remarks(profile), warning, unsigned) if text]
     result = tune_result(
         scope, tried, token=token, report=directory / "report.md", seconds=seconds,
         warnings=warnings, pictures=pictures.files if pictures else {},
-        stopped=stopped, paid=paid,
+        stopped=stopped, paid=paid, model=use if use.calls else None,
     )  # fmt: skip
     best = best_of(tried)
     won = best.policy if best is not None and best.outcome == "win" else ""
     end_run(scope, "done", best=won, summary=result)
     log.info("%s", best_line(best, tried))
     within = pictures.markdown(embedded=True) if pictures else ""
-    return Ending(result, f"{markdown}\n{times}\n{within}")
+    return Ending(result, f"{markdown}\n{times}\n{spent}\n{within}")

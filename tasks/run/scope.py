@@ -20,7 +20,7 @@ from policy_lake.tuned import Summary
 from tasks.host.guest import Shape, prepare_guest
 from tasks.host.lake import open_lake
 from tasks.host.settings import Settings
-from tasks.planners.protocol import Planner
+from tasks.planners.protocol import Brief, Planner
 from tasks.retrieve import Place
 from tasks.run.budget import planner_of
 from tasks.run.spec import RunSpec, store_run
@@ -53,7 +53,8 @@ class Scope:
 
 def open_scope(run: RunSpec) -> Scope:
     """The run with its lake and planner; InputError for a setting of these that is wrong."""
-    return Scope(run, open_lake(run.settings), planner_of(run))
+    lake = open_lake(run.settings)
+    return Scope(run, lake, planner_of(run, lake))
 
 
 def host_cpus(run: RunSpec) -> int:
@@ -85,6 +86,20 @@ def end_run(scope: Scope, status: Literal["done", "failed", "cancelled"], *, bes
 def place_of(scope: Scope) -> Place:
     """Where the run's policies are to run."""
     return Place(prepare_guest(scope.settings, scope.shape).kernel.release, scope.shape.topology)
+
+
+def brief_of(scope: Scope) -> Brief:
+    """What the run is after, for a planner that is told in words."""
+    workload, budget = scope.workload, scope.run.budget
+    guards = tuple(
+        f"{guard.metric} ({guard.unit}, {guard.direction} is better): at most {guard.limit:g} times worse than EEVDF's"
+        for guard in workload.guards
+    )
+    used = sum(len(score.pairs) for score in scope.lake.scores(workload.id, scope.run_id)) if budget.runs else 0
+    return Brief(
+        f"{workload.metric} in {workload.unit}, {workload.direction} is better", guards, scope.shape.where,
+        scope.run.iterations, max(0, budget.runs - used) if budget.runs else None,
+    )  # fmt: skip
 
 
 def put(scope: Scope, *records: Record) -> None:

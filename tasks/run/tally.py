@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from policy_lake.calls import ModelUse
 from policy_lake.scores import Score
 from policy_lake.tuned import (
     Ablation,
@@ -46,6 +47,7 @@ def tune_result(
     pictures: Mapping[str, Path] | None = None,
     stopped: Stop = "",
     paid: Sequence[Ablation] = (),
+    model: ModelUse | None = None,
 ) -> TuneResult:
     """What `schedcp tune` gives."""
     best = best_of(tried)
@@ -69,6 +71,7 @@ def tune_result(
         pictures={name: str(path) for name, path in (pictures or {}).items()},
         stopped=stopped,
         paid=tuple(paid),
+        model=model,
     )
 
 

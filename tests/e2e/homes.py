@@ -31,9 +31,9 @@ class Home:
             "XDG_RUNTIME_DIR": str(root / "tmp"), "PYTHONPATH": str(ROOT), MARK: self.mark,
         }  # fmt: skip
 
-    def run(self, *args, **env):
+    def run(self, *args, timeout_s=500, **env):
         return subprocess.run(
-            [SCHEDCP, *args], capture_output=True, text=True, timeout=500, check=False, env={**self.env, **env}
+            [SCHEDCP, *args], capture_output=True, text=True, timeout=timeout_s, check=False, env={**self.env, **env}
         )
 
     def running(self):

@@ -30,7 +30,7 @@ TUNED = {
         "predicted": None, "pathway": "",
     }]}],
     "best": None, "candidates_tried": 1, "rejected": 1, "failed": 0, "seconds": {"vm": 1.0}, "report": None,
-    "warnings": [], "pictures": {}, "stopped": "", "paid": [],
+    "warnings": [], "pictures": {}, "stopped": "", "paid": [], "model": None,
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from control_plane.mcp.records import Checked
 from policy_lake.lake import Lake
 from policy_lake.model import Candidate, Lesson, Policy, Rejection
 from policy_lake.records import Rejected, Run
+from tasks.authoring import reading
 from tasks.host.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -223,15 +224,19 @@ def test_reading_writes_nothing(settings):
 
 
 def test_the_guide_is_the_file_and_its_absence_is_said(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(known, "GUIDES", (tmp_path / "no.md", tmp_path / "authoring.md"))
+    monkeypatch.setattr(reading, "PLACES", (tmp_path / "no.md", tmp_path / "authoring.md"))
+    reading.guide.cache_clear()
 
     async def test(client):
-        assert "no authoring guide" in await refused(client, "get_authoring_guide")
+        assert "authoring guide is not there" in await refused(client, "get_authoring_guide")
         (tmp_path / "authoring.md").write_text("# How\n\n\tA `bpf` loop.\n")
         guide = (await told(client, "get_authoring_guide"))["guide"]
         assert guide == {"text": "# How\n\n\tA `bpf` loop.\n", "said_by": "guide", "left_out": 0}
 
-    with_client(test, settings)
+    try:
+        with_client(test, settings)
+    finally:
+        reading.guide.cache_clear()
 
 
 def test_an_answer_that_is_too_large_is_refused(settings, monkeypatch):

@@ -64,6 +64,7 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
         "verifier_vm/vclock/clock.c", "verifier_vm/guest/init.c", "bpf/library/fifo.bpf.c", "bpf/probes",
         "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/machines/desktop.toml",
         "benchmarks/machines/measure.c", "benchmarks/traces/kernel-build-j4.parquet",
+        "tasks/authoring/authoring.md", "bpf/templates/slots.bpf.c",
         "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
     ):  # fmt: skip
         assert (installed / "schedcp" / name).exists(), name
@@ -84,6 +85,11 @@ def test_its_commands_answer(installed):
     shown = run(installed, start, "workloads", "show", "kernel-build")
     assert f"trace: {installed}/schedcp/benchmarks/" in shown.stdout, shown.stderr
     assert run(installed, start, "verify", "none.bpf.c").returncode == 2
+
+
+def test_the_authoring_guide_is_found_in_it(installed):
+    done = run(installed, "from schedcp.tasks.authoring.reading import guide; print(guide())")
+    assert done.stdout.strip() == (ROOT / "docs/authoring.md").read_text().strip(), done.stderr
 
 
 def test_the_command_that_mends_is_one_that_a_wheel_has(installed):

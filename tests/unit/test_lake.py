@@ -153,7 +153,7 @@ def test_a_record_is_found_by_every_question_about_it(lake):
         assert seen.counts() == {
             "policies": 0, "profiles": 0, "candidates": 2, "scores": 2, "rejections": 1, "lessons": 1, "runs": 2,
             "measurements": 0,
-            "regressions": 0, "rollouts": 0,
+            "regressions": 0, "rollouts": 0, "calls": 0,
         }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_it_is_shown_in_the_words_of_this_version(lake, tmp_path, monkeypatch, c
         shown = contract(capsys.readouterr().out)
         kinds |= {entry["kind"] for entry in shown["entries"]}
         assert '"settings"' not in json.dumps(shown)
-    assert kinds == {*KINDS} - {"measurements", "rejections", "regressions", "rollouts"}
+    assert kinds == {*KINDS} - {"measurements", "rejections", "regressions", "rollouts", "calls"}
     commands.runs_command(as_json=True)
     (run,) = contract(capsys.readouterr().out)["runs"]
     assert run["summary"]["best"]["knob_values"] == KNOBS

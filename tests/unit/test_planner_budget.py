@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import runpy
@@ -16,16 +15,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from planner_cases import LIBRARY, context, policy, rejection, score
+from planner_cases import context
 
+from policy_lake.calls import ModelCall
 from policy_lake.errors import InfraError, InputError
 from policy_lake.limits import MODEL_TOKENS, REASON_CHARACTERS
-from policy_lake.model import Lesson, PolicyPlan
+from policy_lake.model import PolicyPlan
 from tasks.planners import model
 from tasks.planners.choose import ModelFirst, planner
 from tasks.planners.endpoint import BudgetError, ModelEndpoint, Usage, afford
 from tasks.planners.heard import Heard
-from tasks.planners.model import ModelPlanner, _within
+from tasks.planners.model import ModelPlanner
+from tasks.planners.parts import reason_of
+from tasks.planners.within import within
 
 PRICES = "LITELLM_LOCAL_MODEL_COST_MAP"
 HOST = ModelEndpoint("http://host/v1", "tiny")
@@ -76,10 +78,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A planner whose calls come to these replies; `seen` counts them and the pauses between."""
     seen = SimpleNamespace(replies=[], pauses=[], now=0.0, calls=0)
 
-    def reply(self: Any, here: Any, deadline: float) -> Any:
+    def reply(self: Any, talk: Any, deadline: float) -> Any:
         seen.calls += 1
         seen.deadline = deadline
-        return seen.replies.pop(0)
+        return seen.replies.pop(0), CALL
 
     def sleep(seconds: float) -> None:
         seen.pauses.append(seconds)
@@ -91,10 +93,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def failed(*, again: bool) -> Any:
-    return SimpleNamespace(error=InfraError("busy"), again=again, answers=())
+    error = InfraError("busy")
+    return SimpleNamespace(error=error, again="same" if again else "", answers=(), said="", unsupported=False)
 
 
-DONE = SimpleNamespace(error=None, again=False, answers=())
+RR = SimpleNamespace(
+    rung="reuse", policy="rr", knob_values=[], choices=[], slots=None, edits=[], source="", reason="why"
+)
+DONE = SimpleNamespace(error=None, again="", answers=(RR,), said="", unsupported=False)
+CALL = ModelCall("c", "r", "w", 1, 1, "", "tiny", "", "", "", (), "", "answered", 0, 0, True, None, 0.0)
 
 
 def test_a_failure_that_may_mend_is_tried_three_times_with_longer_pauses(
@@ -106,7 +113,7 @@ def test_a_failure_that_may_mend_is_tried_three_times_with_longer_pauses(
     assert re.findall(r"busy; trying again, (.*)", caplog.text) == ["2 of 3", "3 of 3"]
     assert (asked.calls, asked.pauses, asked.deadline) == (3, [0.5, 1.0], 120.0)
     asked.replies = [failed(again=True), DONE]
-    assert ModelPlanner(HOST).plan(context()) == [] and asked.calls == 5
+    assert [plan.policy for plan in ModelPlanner(HOST).plan(context())] == ["rr"] and asked.calls == 5
 
 
 def test_one_that_may_not_mend_or_that_time_forbids_is_told_at_once(asked: Any) -> None:
@@ -124,13 +131,13 @@ def test_work_that_takes_too_long_is_left_and_its_errors_are_its_own() -> None:
     release = threading.Event()
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
-        _within(0.05, lambda: release.wait(5))
+        within(0.05, lambda: release.wait(5))
     assert time.monotonic() - begun < 3
     with pytest.raises(TimeoutError):
-        _within(-1.0, lambda: release.wait(5))
+        within(-1.0, lambda: release.wait(5))
     with pytest.raises(ZeroDivisionError):
-        _within(5.0, lambda: 1 // 0)
-    assert _within(5.0, lambda: 7) == 7
+        within(5.0, lambda: 1 // 0)
+    assert within(5.0, lambda: 7) == 7
     threads = [thread for thread in threading.enumerate() if thread.name == "ask a model"]
     assert threads and all(thread.daemon for thread in threads)
     release.set()
@@ -154,31 +161,8 @@ def test_an_answer_comes_from_no_cache() -> None:
 
     from tasks.planners import question
 
-    assert question.MOST_RECORDS == 20
+    assert question.NextPlans
     assert (dspy.cache.enable_disk_cache, dspy.cache.enable_memory_cache) == (False, False)
-
-
-def test_a_question_has_the_latest_records_and_the_nearest_policies() -> None:
-    from tasks.planners.question import question
-
-    scores = tuple(score("fifo", 1 + n / 1000) for n in range(25))
-    rejections = tuple(rejection("rr", reason=f"reason {n}") for n in range(25))
-    lessons = tuple(Lesson(f"l{n}", "r", "batch", "ljf", f"lesson {n}") for n in range(25))
-    many = tuple(policy(f"p{n}") for n in range(15))
-    asked = question(context(scores=scores, rejections=rejections, lessons=lessons, policies=many, limit=3))
-    assert [len(asked[name]) for name in ("scores", "rejections", "lessons")] == [20, 20, 20]  # type: ignore[arg-type]
-    assert "1.024x" in asked["scores"][-1] and "1.005x" in asked["scores"][0]  # type: ignore[index]
-    assert asked["rejections"][0].endswith("reason 5") and asked["lessons"][-1].endswith("lesson 24")  # type: ignore[index]
-    assert str(asked["policies"]).count('"id"') == 12 and '"p0"' in str(asked["policies"]) and asked["limit"] == 3
-    assert "source" not in str(question(context(policies=LIBRARY))["policies"])
-    known = context()
-    profile = known.profile
-    commands = tuple(replace(profile.commands[0], cpu_ms=float(n)) for n in range(25))
-    told = question(replace(known, profile=replace(profile, commands=commands)))["profile"]
-    shown = json.loads(str(told))["commands"]
-    assert [command["cpu_ms"] for command in shown] == list(range(24, 4, -1))
-    without = question(context(scores=(score("fifo", 1.1, bound=None), score("fifo", 1.1))))["scores"]
-    assert ["bound" in line for line in without] == [False, True]  # type: ignore[attr-defined]
 
 
 def test_a_message_is_one_short_line_without_key_or_page() -> None:
@@ -214,14 +198,14 @@ def test_what_an_endpoint_counts_is_believed_where_it_can_be() -> None:
         ({"a": {"prompt_tokens": most, "completion_tokens": 1}}, (70, 7)),
     ):
         tracker = SimpleNamespace(get_total_tokens=lambda counts=counts: counts)
-        assert _used(tracker, call) == used
+        assert _used(tracker, call) == (used, used != (70, 7))
 
 
 def test_a_reason_is_cut_only_where_its_words_are_too_many() -> None:
     answer: Any = SimpleNamespace(policy="rr", knob_values=[], reason="why" + " " * REASON_CHARACTERS + "not")
-    assert ModelPlanner(HOST)._stated(answer).reason == "why not"
+    assert reason_of(answer) == "why not"
     answer.reason = "w" * (REASON_CHARACTERS + 1)
-    assert len(ModelPlanner(HOST)._stated(answer).reason) <= REASON_CHARACTERS
+    assert len(reason_of(answer)) <= REASON_CHARACTERS
 
 
 def test_dspy_is_imported_with_the_first_question() -> None:

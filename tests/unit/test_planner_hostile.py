@@ -63,12 +63,12 @@ def test_nothing_that_a_library_raises_ends_a_run(
     serve: Callable[..., Endpoint], fault: BaseException, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    from tasks.planners import ask
+    from tasks.planners import ask, shown
 
     def raises(*_: Any, **__: Any) -> None:
         raise fault
 
-    for place in (ask.dspy, "Predict"), (ask, "question"):
+    for place in (ask.dspy, "Predict"), (shown, "question"):
         with monkeypatch.context() as patched:
             patched.setattr(*place, raises)
             planner_ = planner(serve(plans(("rr", {}))).says())

@@ -83,16 +83,16 @@ def test_a_malformed_answer_is_asked_for_again_and_counted(serve: Callable[..., 
     assert asked.usage == Usage(2, 2000, 400, 0.0)
 
 
-@pytest.mark.parametrize(
-    "answer", ["I would rather not.", "", "[]", '{"plans": 7}', '{"plans": [{"knob_values": []}]}']
-)
+@pytest.mark.parametrize("answer", ["I would rather not.", "", "[]", '{"plans": 7}', '{"plans": [{"knob_values": 7}]}'])
 def test_answers_that_stay_malformed_are_one_clear_line(serve: Callable[..., Endpoint], answer: str) -> None:
     server = serve(text(answer))
     asked = ModelPlanner(server.says())
     with pytest.raises(InfraError, match="the answer is not in the form asked for") as failure:
         asked.plan(context())
     assert "\n" not in str(failure.value)
-    assert len(server.requests) == asked.usage.calls == 3
+    assert len(server.requests) == asked.usage.calls == 1 + model.REPAIRS
+    told = [message["content"] for message in server.requests[-1][2]["messages"]]
+    assert answer in told[-2] and "could not be read: " in told[-1], "no retry is the same question again"
 
 
 @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{"message": {"content": None}}]}, {"error": "no"}])

@@ -13,6 +13,7 @@ import pytest
 from flow_cases import PROFILE, RUN, candidate, policy, score
 from trial_cases import BATCH, spec
 
+from policy_lake.calls import ModelCall, use_of
 from policy_lake.limits import most_pairs
 from policy_lake.model import PolicyPlan
 from policy_lake.scores import MeasurementPlan, Score
@@ -26,16 +27,18 @@ from tasks.trial.spec import Trial
 
 WON = candidate("ljf-1")
 
+CALL = ModelCall("c", RUN, "batch", 1, 1, "", "tiny", "", "", "", (), "", "answered", 10, 5, True, 0.5, 1.5)
+
 
 def test_a_planner_is_told_which_iteration_of_which_run_it_plans_and_for_how_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lake: Any = SimpleNamespace(
         search_policies=lambda *_: [], scores=list, rejections=list, lessons=lambda _: [], profiles=list,
-        candidates=list,
+        candidates=list, calls=lambda run: [CALL] if run == RUN else [],
     )  # fmt: skip
     context = read_context(PROFILE, lake, run_id=RUN, iteration=7, limit=3)
-    assert (context.run_id, context.iteration, context.limit) == (RUN, 7, 3)
+    assert (context.run_id, context.iteration, context.limit, context.calls) == (RUN, 7, 3, (CALL,))
 
 
 def test_a_plan_s_candidate_is_named_by_what_it_is_made_of() -> None:
@@ -64,11 +67,14 @@ def test_both_reports_have_the_warning_and_the_one_that_is_published_its_picture
     monkeypatch.setattr(conclude, "end_run", lambda *_, **__: None)
     asked: list[bool] = []
     pictures: Any = SimpleNamespace(files={}, markdown=lambda embedded=False: asked.append(embedded) or "a picture")
-    scope: Any = SimpleNamespace(run_id=RUN, settings=spec(tmp_path).settings, shape=None, workload=BATCH)
+    settings, lake = spec(tmp_path).settings, SimpleNamespace(calls=lambda run: [CALL] if run == RUN else [])
+    scope: Any = SimpleNamespace(run_id=RUN, settings=settings, shape=None, workload=BATCH, lake=lake)
     phases: Any = SimpleNamespace(seconds=lambda spans: {"total": 9.0, "vm": 5.0, "overhead": 4.0})
     made = conclude.conclude(scope, PROFILE.id, {}, token=None, spans=[], phases=phases, pictures=pictures)
     folder = scope.settings.run_dir / RUN
     assert all("very slow" in (folder / f"report.{kind}").read_text() for kind in ("md", "txt"))
+    assert all("1 call to a model: 10 tokens in, 5" in (folder / f"report.{k}").read_text() for k in ("md", "txt"))
+    assert made.result.model == use_of([CALL]) and "1 call to a model" in made.markdown
     assert asked == [False, True] and made.markdown.endswith("a picture")
     assert caplog.messages[-1] == conclude.best_line(tried[0].score, tried)
 

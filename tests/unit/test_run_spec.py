@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,22 +102,25 @@ def test_a_run_id_is_one_run_s(settings: Settings) -> None:
         load_run("r1", settings)
 
 
+NO_LAKE: Any = SimpleNamespace(put=lambda *_: None)
+
+
 def asking(settings: Settings, server: Endpoint, **more: Any) -> RunSpec:
     update = {"model": "tiny", "model_url": server.url, "model_timeout_s": 20.0, **more}
     return define_run("batch", settings.model_copy(update=update), run_id="r1")
 
 
 def test_a_budget_goes_on_in_the_stage_that_opens_the_run_next(settings: Settings, server: Endpoint) -> None:
-    run = asking(settings, server, model_max_tokens=12_000)
+    run = asking(settings, server, model_max_tokens=20_000)
     calls = 0
     for _ in range(20):  # each as a deployment of its own would
-        plan = planner_of(run).plan(context())
+        plan = planner_of(run, NO_LAKE).plan(context())
         calls += plan[0].planner == "model:tiny"
         spent = json.loads((run.directory / "usage.json").read_text())
-        assert spent["tokens_in"] + spent["tokens_out"] <= 12_000
+        assert spent["tokens_in"] + spent["tokens_out"] <= 20_000
     assert 0 < calls < 12
     assert len(server.requests) == calls == spent["calls"]
-    assert "over the maximum of 12000" in plan[0].reason
+    assert "over the maximum of 20000" in plan[0].reason
 
 
 def test_a_call_in_which_the_process_dies_is_counted(
@@ -133,7 +137,7 @@ def test_a_call_in_which_the_process_dies_is_counted(
         raise SystemExit
 
     monkeypatch.setattr("tasks.planners.ask.ask", dies)
-    planner = planner_of(run)
+    planner = planner_of(run, NO_LAKE)
     for number in (1, 2):  # a library may raise it, which ends no run; what it was asked is spent all the same
         assert {plan.planner for plan in planner.plan(context())} == {"embedded"}
         assert (calls(), kept[-1]) == (number, number), "counted before the call, in which a process may die"
@@ -144,9 +148,9 @@ def test_what_was_spent_and_cannot_be_read_stops_the_run(settings: Settings, ser
     run.directory.mkdir(parents=True)
     (run.directory / "usage.json").write_text("{")
     with pytest.raises(InfraError, match=r"usage\.json: what the model was paid cannot be read"):
-        planner_of(run)
+        planner_of(run, NO_LAKE)
     (run.directory / "usage.json").write_text(json.dumps(to_json(Usage(1, 2, 3, 4.0))))
-    assert planner_of(run).usage == Usage(1, 2, 3, 4.0)  # type: ignore[attr-defined]
+    assert planner_of(run, NO_LAKE).usage == Usage(1, 2, 3, 4.0)  # type: ignore[attr-defined]
 
 
 def test_options_go_before_the_environment_and_leave_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

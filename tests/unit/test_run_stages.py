@@ -202,7 +202,8 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(conclude, "tally", lambda scope, failures: tried)
         monkeypatch.setattr(conclude, "prepare_guest", lambda *_: SimpleNamespace(warning=warning))
         monkeypatch.setattr(conclude, "end_run", lambda scope, status, **row: ends.append({"status": status, **row}))
-        scope: Any = SimpleNamespace(run_id=RUN, settings=spec(tmp_path).settings, shape=None, workload=BATCH)
+        settings, lake = spec(tmp_path).settings, SimpleNamespace(calls=lambda run: [])
+        scope: Any = SimpleNamespace(run_id=RUN, settings=settings, shape=None, workload=BATCH, lake=lake)
         phases: Any = SimpleNamespace(seconds=lambda spans: SECONDS)
         given = {"token": None, "spans": [], **more}
         made = conclude.conclude(scope, PROFILE.id, {}, phases=phases, **given)
