@@ -94,7 +94,7 @@ SHOWS: dict[str, tuple[Situation, ...]] = {
     "F19": (S.HOGS, S.LATENCY),
     "F21": (S.SPARSE,),
     "F23": (S.SPARSE,),
-    "F24": (S.ONE_A_CPU,),
+    "F24": (S.ONE_A_CPU, S.BRIEF),
     "F25": (S.FORKS, S.STOPS),
     "F26": (S.FULL_TABLES,),
     "F27": (S.FORKS,),

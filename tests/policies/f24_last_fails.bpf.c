@@ -1,6 +1,5 @@
-// suspected: object: SCX_OPS_ENQ_LAST
+// fails: fair: CPUs idled for
 // bug: F24
-// ends: not seen: the CPU finds the task again at once, and no time is lost
 // SPDX-License-Identifier: GPL-2.0-only
 /* Asks to be given the last task of a CPU, and then queues it like any other: the CPU goes to sleep beside it. */
 #include "vmlinux.h"

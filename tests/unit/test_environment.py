@@ -24,6 +24,7 @@ STARTS = {"Popen", "run", "call", "check_call", "check_output"}
 ENTRUSTED = {
     "tasks/traces/command.py": ["dict(os.environ)"],
     "control_plane/resident_client.py": ["_environment(settings)"],
+    "control_plane/mcp/jobs.py": ["environment(job.asked)"],  # child_environment's, and for a tune the model's key
     "verifier_vm/tokens/verifying.py": ["environment"],  # child_environment's, less our own settings
 }
 

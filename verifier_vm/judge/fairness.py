@@ -175,7 +175,10 @@ def _beside_brief(both: Compared) -> Iterator[Finding]:
     if idled > MOST_IDLE_ALONE + 2 * base:
         why = f"CPUs idled for {idled:.0%} of the time while a hog bound to them waited, under EEVDF for {base:.1%}"
         bug, basis = _idle_bug(both.facts)
-        yield Finding(bug, "reject", why, "W37", _IDLE_ADVICE, Code.IDLE_CPU, basis=basis)
+        advice = _IDLE_ADVICE
+        if both.facts.flags & ENQ_LAST and bug == "F21":  # the hog is its CPU's last task whenever the other sleeps
+            bug, basis, advice = LAST_IDLES.bug, "guess", LAST_IDLES.advice
+        yield Finding(bug, "reject", why, "W37", advice, Code.IDLE_CPU, basis=basis)
 
 
 def _idle_share(reading: Reading) -> float:
