@@ -28,6 +28,8 @@ CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
 _QUOTED = re.compile(rb"'([^'\n]*)'")  # how clang names a file that it could not open
 REFUSED = 1  # clang's status for a source that it does not take
+# What a source makes of clang, in one try or another; at a limit it still tries to write down how it ended (SIGXFSZ).
+BY_ITSELF = {signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL}
 BUG_REPORT, OUT_OF_MEMORY = b"PLEASE submit a bug report", b"LLVM ERROR: out of memory"
 MISSING = re.compile(r"error: '([^']+)' file not found")
 SOURCE_LIMIT = 4 << 20  # bytes; our largest policy has 10,000
@@ -76,7 +78,7 @@ def compile_policy(
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if _crashed(done):  # what befalls a busy host does not befall it twice in the same way; what a source does, does
         first, done = done, _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
-        if _crashed(done) and done.returncode != first.returncode:
+        if _crashed(done) and done.returncode != first.returncode and not (_by_itself(first) and _by_itself(done)):
             raise InfraError(f"clang ended with status {first.returncode}, then with {done.returncode} on '{name}'")
     if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
         flags = flags[: flags.index(PRECOMPILED)]
@@ -169,6 +171,15 @@ def _crashed(done: subprocess.CompletedProcess[bytes]) -> bool:
     return done.returncode not in (0, REFUSED) or done.stderr.startswith((BUG_REPORT, OUT_OF_MEMORY))
 
 
+def _by_itself(done: subprocess.CompletedProcess[bytes]) -> bool:
+    return _signal_of(done.returncode) in BY_ITSELF
+
+
+def _signal_of(status: int) -> int:
+    """The signal that ended clang, or its driver's child."""
+    return -status if status < 0 else status - 128
+
+
 def _spoilt(flags: Sequence[str]) -> bool:
     """Whether a precompiled header is not what was written; it is then removed."""
     if "-include-pch" not in flags:
@@ -205,14 +216,12 @@ def _refusal(name: str, done: subprocess.CompletedProcess[bytes], tools: Toolcha
 
 def _end_of_clang(name: str, status: int, diagnostics: str) -> Exception:
     """What it means that clang ended so twice; a limit of this shell's that is below ours is no fault of the source."""
-    number = -status if status < 0 else status - 128
+    number = _signal_of(status)
     for what, option, least in ((resource.RLIMIT_AS, "v", MEMORY_LIMIT), (resource.RLIMIT_CPU, "t", CPU_LIMIT_S)):
         most = resource.getrlimit(what)[1]
         if most != resource.RLIM_INFINITY and most < least:
             return InfraError(f"clang ended early on '{name}': `ulimit -{option}` leaves it less than it is to have")
-    # At its limit clang still tries to write down how it ended, which the file limit ends with SIGXFSZ.
-    by_itself = number in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
-    if by_itself or diagnostics.startswith((BUG_REPORT.decode(), OUT_OF_MEMORY.decode())):
+    if number in BY_ITSELF or diagnostics.startswith((BUG_REPORT.decode(), OUT_OF_MEMORY.decode())):
         why = f"each time it crashes clang, or keeps it busy for more than {CPU_LIMIT_S} s"
         return BuildError(f"'{name}' does not compile: {why}", diagnostics)
     # Killed from outside, for one: the source may be innocent.

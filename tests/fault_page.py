@@ -53,7 +53,7 @@ def write_page(path: Path, result: Mapping[str, Any], conditions: Mapping[str, s
     lines = [
         "# Faults injected into a host", "",
         "Written by `make fleet-faults` (`tests/inject_faults.py`), with each fault in",
-        f"[rollout-faults.json](rollout-faults.json). Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()};",
+        f"`docs/rollout-faults.json`. Of {datetime.now(UTC):%d %B %Y}, at `{_commit()}`: {_machine()};",
         f"one micro-VM of one CPU under emulation with the workload `{result['workload']}`, the agent as installed,",
         f"faults in the order of seed {result['seed']}; {len(faults)} in {result['seconds'] / 60:.0f} minutes.", "",
         "From the trip condition to `/sys/kernel/sched_ext/state` being `disabled` with no policy, by the clock of",

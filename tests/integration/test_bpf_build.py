@@ -77,6 +77,19 @@ def test_a_source_that_keeps_the_compiler_busy_is_refused(vmlinux_dir, monkeypat
         compile_here(f"#define X0 int f(int);\n{rows}\nX19\n", vmlinux_dir)
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "error"),
+    [(-24, -6, BuildError), (-24, -24, BuildError), (-24, -9, InfraError), (-9, -24, InfraError)],
+)
+def test_a_source_that_ends_the_compiler_in_two_ways_is_to_blame_and_a_kill_is_not(
+    first, then, error, vmlinux_dir, monkeypatch
+):
+    ends = iter((first, then))
+    monkeypatch.setattr(build, "_compile", lambda *_: subprocess.CompletedProcess([], next(ends), b"", b""))
+    with pytest.raises(error):
+        compile_here("int x;\n", vmlinux_dir)
+
+
 def test_a_compiler_that_does_not_end_in_time_is_our_failure(vmlinux_dir):
     with pytest.raises(InfraError, match=r"clang did not end within 0.01 s on 'mine.bpf.c'"):
         compile_here('#include "sx/sx.h"\n', vmlinux_dir, timeout_s=0.01)

@@ -43,9 +43,13 @@ def words(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def server(words, *more):
     """The process, ended at the end."""
-    process = subprocess.Popen(
-        [*words, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )  # fmt: skip
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a suite under nohup would have it ignored in the child, too
+    try:
+        process = subprocess.Popen(
+            [*words, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     try:
         yield process
     finally:
