@@ -192,9 +192,11 @@ def test_one_that_is_joined_and_falls_silent_is_lost_and_not_killed(
     our_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "h:1")
-    monkeypatch.setattr(cluster, "_answering", lambda address: lambda: f"{address} is silent")
+    silent = threading.Event()  # not before it is ready: one that is lost by then is begun anew
+    monkeypatch.setattr(cluster, "_answering", lambda address: lambda: f"{address} is silent" * silent.is_set())
     made = our_cluster()
     made.ready()
+    silent.set()
     made._thread.join(5)
     assert (made.lost(), our_cluster.seen.killed, our_cluster.seen.down) == ("h:1 is silent", 0, 1)
 
