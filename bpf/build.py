@@ -28,7 +28,7 @@ CPU_LIMIT_S = 8  # twenty times what our largest policy takes
 PRECOMPILED = "-include-pch"
 _QUOTED = re.compile(rb"'([^'\n]*)'")  # how clang names a file that it could not open
 REFUSED = 1  # clang's status for a source that it does not take
-# What a source makes of clang, in one try or another; at a limit it still tries to write down how it ended (SIGXFSZ).
+# What a source makes of clang; at its limit that still tries to write down how it ended, which ends it with SIGXFSZ.
 BY_ITSELF = {signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL}
 BUG_REPORT, OUT_OF_MEMORY = b"PLEASE submit a bug report", b"LLVM ERROR: out of memory"
 MISSING = re.compile(r"error: '([^']+)' file not found")
@@ -78,7 +78,11 @@ def compile_policy(
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if _crashed(done):  # what befalls a busy host does not befall it twice in the same way; what a source does, does
         first, done = done, _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
-        if _crashed(done) and done.returncode != first.returncode and not (_by_itself(first) and _by_itself(done)):
+        if (
+            _crashed(done)
+            and done.returncode != first.returncode
+            and not (_at_its_limit(first) and _at_its_limit(done))
+        ):
             raise InfraError(f"clang ended with status {first.returncode}, then with {done.returncode} on '{name}'")
     if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
         flags = flags[: flags.index(PRECOMPILED)]
@@ -171,8 +175,9 @@ def _crashed(done: subprocess.CompletedProcess[bytes]) -> bool:
     return done.returncode not in (0, REFUSED) or done.stderr.startswith((BUG_REPORT, OUT_OF_MEMORY))
 
 
-def _by_itself(done: subprocess.CompletedProcess[bytes]) -> bool:
-    return _signal_of(done.returncode) in BY_ITSELF
+def _at_its_limit(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether clang may have ended for the time or memory that a source takes of it: by either, as it comes."""
+    return _signal_of(done.returncode) in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT)
 
 
 def _signal_of(status: int) -> int:

@@ -24,7 +24,10 @@ from tasks.host.settings import Settings
 # By name alone: a directory that the user names may hold files of others.
 CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "timelines", "verdicts", "kvm.json",
          "machine-ranking.json", "kernel-source", "apt-tools", "apt-install.log", "hosts")  # fmt: skip
-DATA = ("lake", "runs", "tokens", "objects", "evidence", "workloads", "keys", "host", "machine.toml", "fleet")
+DATA = (
+    "lake", "runs", "tokens", "objects", "evidence", "workloads", "keys", "host", "machine.toml", "fleet", "model-use",
+    "prices.toml",
+)  # fmt: skip
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 RAY = "ray"
 SCRATCH = f"{files.SCRATCH}{RAY}-"  # and the process id of the run that Ray's directory is of

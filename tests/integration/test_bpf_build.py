@@ -79,9 +79,9 @@ def test_a_source_that_keeps_the_compiler_busy_is_refused(vmlinux_dir, monkeypat
 
 @pytest.mark.parametrize(
     ("first", "then", "error"),
-    [(-24, -6, BuildError), (-24, -24, BuildError), (-24, -9, InfraError), (-9, -24, InfraError)],
+    [(-24, -6, BuildError), (-6, -24, BuildError), (-24, -7, InfraError), (-24, -9, InfraError), (-9, -24, InfraError)],
 )
-def test_a_source_that_ends_the_compiler_in_two_ways_is_to_blame_and_a_kill_is_not(
+def test_a_source_that_has_the_compiler_at_its_limit_in_two_ways_is_to_blame_and_a_kill_is_not(
     first, then, error, vmlinux_dir, monkeypatch
 ):
     ends = iter((first, then))
