@@ -16,7 +16,7 @@ PLACE = Path(__file__).parents[2] / "shared" / "cases" / "verify"
 class Given:
     """What is right of a case: rejected as `bug` at `stage`, or accepted with `bug` as a finding (both may be empty).
 
-    `kind` are names of the corpus' policies that stand for the same.
+    Where digits of the guest decide, `stage` is two with ` or ` between. `kind` are names of the corpus' policies that stand for the same.
     """
 
     name: str
@@ -48,7 +48,7 @@ CASES = (
           "F02", "survive"),
     _case("forgotten_after_real_time", "f29_case_storage_gone_fails f01_case_disabled_lost_fails", "F29", "survive"),
     _case("table_for_four_cpus", "f29_case_two_slots_fails f02_case_eight_queues_fails f13_case_first_four_look_fails",
-          "F29", "survive"),
+          "F29", "kernel or survive"),  # a task runs on the fifth CPU while it is attached, or soon after
     _case("local_on_migration_disabled",
           "f10_migration_any_fails f10_migration_bound_fails f10_migration_picked_fails", "F10", "object"),
     _case("pinned_first", "f43_bound_to_local_fails f43_bound_beside_order_fails f43_own_queue_first_fails",

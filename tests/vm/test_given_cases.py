@@ -24,7 +24,7 @@ def test_the_verdict_is_right_and_so_is_its_reason(guest, case):
     verdict = verify(path, load_settings()).verdict
     if case.stage:
         rejection = verdict.rejection
-        assert rejection and (rejection.stage, rejection.bug) == (case.stage, case.bug), rejection
+        assert rejection and rejection.stage in case.stage.split(" or ") and rejection.bug == case.bug, rejection
         return
     assert verdict.accepted, verdict.rejection
     assert not case.bug or case.bug in {finding.bug for stage in verdict.stages for finding in stage.findings}
