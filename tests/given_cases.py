@@ -16,7 +16,8 @@ PLACE = Path(__file__).parents[2] / "shared" / "cases" / "verify"
 class Given:
     """What is right of a case: rejected as `bug` at `stage`, or accepted with `bug` as a finding (both may be empty).
 
-    Where digits of the guest decide, `stage` is two with ` or ` between. `kind` are names of the corpus' policies that stand for the same.
+    Where digits of the guest decide, `stage` is two with ` or ` between. `kind` are names of the corpus' policies that
+    stand for the same.
     """
 
     name: str
