@@ -117,6 +117,8 @@ def _show_sensitivity(found: Sensitivity, score: Score) -> None:
         if not mark and change.ratio and (change.ratio.median > 1) != (score.ratio.median > 1):
             mark = "  <- the other side of 1"
         console.print(escape(f"  {change.term} x {change.factor:g}: {ratio}, {change.outcome or 'rejected'}{mark}"))
+    if any(change.term == "speed" for change in found.changes):
+        console.print("  speed is that of executed code: bursts of a workload are times, and keep their length")
     if found.skipped:
         console.print(escape(f"  not changed, since they cost nothing there: {', '.join(found.skipped)}"))
     console.print(f"[bold]{escape(sensitivity_text(found, score))}[/]", soft_wrap=True)

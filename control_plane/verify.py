@@ -82,6 +82,9 @@ def verify_command(
         out().print("no token: one situation alone is no verdict", soft_wrap=True)
     elif result.coverage_shortfall and done.verdict.accepted:
         out().print(f"no token beyond the canary: {escape(result.coverage_shortfall)}", soft_wrap=True)
+    if result.machine and done.verdict.accepted and not options.only:
+        why = f"its CPUs were taken for a machine ({result.machine}), and a descriptor is no measurement of a host"
+        out().print(f"no token beyond the canary: {escape(why)}", soft_wrap=True)
     if not done.verdict.accepted:
         given = partial(
             command_for, file, include=include, linked=linked, knobs=knobs, sets=sets, machine=settings.machine

@@ -110,7 +110,7 @@ NOTHING = Paid()
 CAUSES = {
     "switch_ps": "context switches",
     "l2_ps": "cold caches of cores",
-    "llc_ps": "data fetched from memory: moved to another LLC, or driven out of one",
+    "llc_ps": "data fetched from memory, which were not in the LLC",
     "remote_ps": "memory of other nodes",
     "idle_ps": "waking idle CPUs",
     "smt_ps": "busy siblings",

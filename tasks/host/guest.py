@@ -105,7 +105,9 @@ def shape_of(settings: Settings, cpus: int = 2) -> Shape:
         said = NO_MACHINE if settings.machine else ""
         return Shape(Topology(settings.cpus or cpus, *asked), settings.clock, settings.cold, said=said)
     if asked != (1, 1, 1):
-        raise InputError("a machine says how its CPUs lie: with --machine there is no --llcs, --smt or --nodes")
+        raise InputError(
+            "a machine (--machine, SCHEDCP_MACHINE) says how its CPUs lie: no llcs, smt or nodes beside it"
+        )
     whole = find_machine(settings.machine, settings)
     scaled = at(whole, settings.cpus or cpus)
     if settings.cpus and scaled.model.topology.cpus != settings.cpus:

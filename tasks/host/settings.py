@@ -258,6 +258,9 @@ class Settings(BaseSettings):
 OPTIONS = {"topologies": "topology", "for_host": "for"}  # settings of which an option gives one at a time, repeatable
 
 
+LIE = ("llcs", "smt", "nodes")  # how a guest's CPUs lie, which a machine says itself
+
+
 def load_settings(**options: Any) -> Settings:
     """The settings of this process's environment, with the options that are given (not None) in place of theirs.
 
@@ -266,11 +269,17 @@ def load_settings(**options: Any) -> Settings:
     """
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         field, value, wrong = first_fault(error)
         name = f"--{OPTIONS.get(field, field).replace('_', '-')} " if field in given else f"SCHEDCP_{field.upper()}="
         raise InputError(f"{name}{value}: {wrong}") from None
+    # Also where it is what a machine of that many CPUs has: of another count it may not be.
+    if settings.machine not in ("", "flat") and (own := next((name for name in LIE if name in given), "")):
+        raise InputError(
+            f"--{own} {given[own]}: the machine '{for_terminal(settings.machine[:60])}' says how its CPUs lie"
+        )
+    return settings
 
 
 def first_fault(error: ValidationError) -> tuple[str, str, str]:

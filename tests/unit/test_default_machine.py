@@ -192,3 +192,11 @@ def test_where_a_machine_cannot_be_charged_the_next_step_is_named(
     asked = replace(shape, costs=FLAT, machine="desktop, 8 of 16 CPUs")
     with pytest.raises(InputError, match=rf"^--machine desktop: .*{cure}"):
         guest.prepare_guest(settings(tmp_path, accel=accel), asked)
+
+
+@pytest.mark.parametrize("more", [{"llcs": 1}, {"smt": 1}, {"nodes": 1}, {"smt": 2}])
+def test_with_a_machine_nobody_says_how_cpus_lie_also_not_as_they_do(more: dict[str, int]) -> None:
+    (name, number), *_ = more.items()
+    with pytest.raises(InputError, match=f"--{name} {number}: the machine 'desktop' says how its CPUs lie"):
+        load_settings(machine="desktop", **more)
+    assert load_settings(machine="flat", **more).machine == "flat"

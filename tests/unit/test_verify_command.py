@@ -40,13 +40,14 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         as_json: bool = False,
         warning: str = "",
         workload: str = "",
+        machine: str = "",
         asked: list[tuple[Work, Says]] | None = None,
         **more: Any,
     ) -> tuple[int, str]:
         findings = [Finding("F01", "reject", "it stalled")] if bad else []
         verdict = verdict_of([stage_of("survive", 0.1, findings)], ops="mine", data=b"o", kernel="7",
                              coverage=Coverage("only a test says so"))  # fmt: skip
-        done = Verified(verdict, "/* C */", b"o", warning=warning)
+        done = Verified(verdict, "/* C */", b"o", warning=warning, machine=machine)
 
         def answer(*_: Any, on_stage: Any, on_done: Any, **__: Any) -> Verified:
             on_done("source", True)
@@ -129,6 +130,13 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
     assert ended == 3 and "token" not in text and text.splitlines()[-1] == HINT
     ended, text = verify(REVOKED, only=parse_case("W1", "x"))
     assert ended == 0 and "no token: one situation alone" in text and "revoked" not in text
+
+
+def test_a_machine_keeps_the_token_at_the_canary_and_that_is_said(verify: Any) -> None:
+    told = "no token beyond the canary: its CPUs were taken for a machine (pi, 2 of 4 CPUs)"
+    assert told in verify("/t.dsse.json", machine="pi, 2 of 4 CPUs")[1].replace("\n", " ")
+    assert "machine" not in verify("/t.dsse.json")[1]
+    assert "machine" not in verify(REVOKED, bad=True, machine="pi")[1], "of a rejected one there is none anyway"
 
 
 def test_the_object_that_a_token_is_for_is_told_beside_it(verify: Any, tmp_path: Path) -> None:
