@@ -135,8 +135,10 @@ def test_where_there_is_a_token_or_none_was_to_be_there_is_no_reason(verify: Any
 def test_a_machine_keeps_the_token_at_the_canary_and_that_is_said(verify: Any) -> None:
     told = "no token beyond the canary: its CPUs were taken for a machine (pi, 2 of 4 CPUs)"
     assert told in verify("/t.dsse.json", machine="pi, 2 of 4 CPUs")[1].replace("\n", " ")
-    assert "machine" not in verify("/t.dsse.json")[1]
-    assert "machine" not in verify(REVOKED, bad=True, machine="pi")[1], "of a rejected one there is none anyway"
+    assert "taken for a machine" not in verify("/t.dsse.json")[1]
+    assert "taken for a machine" not in verify(REVOKED, bad=True, machine="pi")[1], (
+        "of a rejected one there is none anyway"
+    )
 
 
 def test_the_object_that_a_token_is_for_is_told_beside_it(verify: Any, tmp_path: Path) -> None:
