@@ -78,11 +78,7 @@ def compile_policy(
         done = _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
     if _crashed(done):  # what befalls a busy host does not befall it twice in the same way; what a source does, does
         first, done = done, _compile(source, name, flags, headers.reads(tools), tools, timeout_s)
-        if (
-            _crashed(done)
-            and done.returncode != first.returncode
-            and not (_at_its_limit(first) and _at_its_limit(done))
-        ):
+        if _crashed(done) and not _alike(first, done):
             raise InfraError(f"clang ended with status {first.returncode}, then with {done.returncode} on '{name}'")
     if PRECOMPILED in flags and not done.returncode and without_type(done.stdout):
         flags = flags[: flags.index(PRECOMPILED)]
@@ -175,9 +171,11 @@ def _crashed(done: subprocess.CompletedProcess[bytes]) -> bool:
     return done.returncode not in (0, REFUSED) or done.stderr.startswith((BUG_REPORT, OUT_OF_MEMORY))
 
 
-def _at_its_limit(done: subprocess.CompletedProcess[bytes]) -> bool:
-    """Whether clang may have ended for the time or memory that a source takes of it: by either, as it comes."""
-    return _signal_of(done.returncode) in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT)
+def _alike(first: subprocess.CompletedProcess[bytes], then: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether clang ended twice for one reason: equally, or at the time that a source may take, which ends it in more
+    ways than one."""
+    ends = {_signal_of(first.returncode), _signal_of(then.returncode)}
+    return first.returncode == then.returncode or ends <= {signal.SIGXCPU, signal.SIGXFSZ, signal.SIGABRT}
 
 
 def _signal_of(status: int) -> int:

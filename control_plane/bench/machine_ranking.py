@@ -123,13 +123,15 @@ def page(ranks: Sequence[Rank], *, where: str) -> str:
         f"Written by `make machine-ranking` {where}. Ratios are to EEVDF on the same machine (above 1: better), "
         "medians of 4 pairs in tier smoke, with anytime-valid 95 % intervals; bold where they exclude 1. Policies as "
         "they are, but `ljf`, which knows the jobs' lengths on `batch`; `batch` has working sets of 2 MiB a job, "
-        "`schbench` two workers a CPU.", "",
+        "`schbench` two workers a CPU. The last column is the order of the medians: it is sure of two only where their "
+        "intervals do not overlap.", "",
     ]  # fmt: skip
     for load in dict.fromkeys(one.workload for one in ranks):
         of_load = [one for one in ranks if one.workload == load]
         machines = list(dict.fromkeys((one.machine, one.cpus) for one in of_load))
         names = sorted({one.policy for one in of_load})
-        lines += [f"## {load}", "", f"| machine | {' | '.join(names)} | order |", f"|---|{'---|' * (len(names) + 1)}"]
+        head = f"| machine | {' | '.join(names)} | by median |"
+        lines += [f"## {load}", "", head, f"|---|{'---|' * (len(names) + 1)}"]
         for of, cpus in machines:
             by = {one.policy: one for one in of_load if one.machine == of}
             known = [one for one in by.values() if not one.failure]
