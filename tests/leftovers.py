@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 
@@ -27,6 +28,16 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def any_runs(pids: list[int], within_s: float = 5.0) -> bool:
+    """Whether a process still runs after so long; one that was killed ends when its CPU gets to it, not at once."""
+    until = time.monotonic() + within_s
+    while any(map(runs, pids)):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def children(parent: int) -> list[tuple[int, str]]:

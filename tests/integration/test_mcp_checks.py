@@ -8,7 +8,7 @@ import sys
 
 import anyio
 import pytest
-from leftovers import runs
+from leftovers import any_runs
 
 from control_plane.mcp.checks import CHECK, Checks
 from control_plane.mcp.limits import CHECKS_AT_ONCE
@@ -60,7 +60,7 @@ def test_one_process_answers_until_a_check_takes_too_long_or_ends_it():
             pids.append(await pid(checks))
 
     with_checks(test, limit_s=2)
-    assert len(set(pids)) == 3 and not any(map(runs, pids))
+    assert len(set(pids)) == 3 and not any_runs(pids)
 
 
 def test_what_is_wrong_is_an_error_of_its_kind():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from leftovers import runs
+from leftovers import any_runs, runs
 from mcp_cases import ended, until, with_jobs
 
 from control_plane.mcp.asked import ObserveAsked, TuneAsked
@@ -85,7 +85,7 @@ def test_cancelling_ends_the_process_and_what_it_started(workload):
         assert all(map(runs, pids))
         state = await jobs.cancel(task_id)
         assert (state.task.status, state.task.status_message) == ("cancelled", "cancelled")
-        assert not any(map(runs, pids))
+        assert not any_runs(pids)
         assert (await jobs.cancel(task_id)).task == state.task
 
     with_jobs(test, ending_s=0.5)
@@ -108,7 +108,7 @@ def test_nothing_is_left_of_a_queue_that_ends():
         pids.extend(pids_of(await until(jobs, task_id, lambda job: job.progress)))
 
     with_jobs(test)
-    assert len(pids) == 2 and not any(map(runs, pids))
+    assert len(pids) == 2 and not any_runs(pids)
 
 
 def test_jobs_that_ended_are_kept_up_to_a_limit_and_unknown_ones_are_bad_input(monkeypatch):

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from leftovers import runs
+from leftovers import any_runs, runs
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_cases import FAKE, READ, RUN, told
@@ -96,13 +96,6 @@ def hanging_job(process) -> list[int]:
     raise AssertionError("it never began")
 
 
-def gone(pids: list[int], within_s: float = 20.0) -> bool:
-    until = time.monotonic() + within_s
-    while any(map(runs, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not any(map(runs, pids))
-
-
 @pytest.mark.parametrize(("more", "tools"), [((), READ), (("--allow-run",), READ | RUN)])
 def test_over_stdio_the_sdks_client_gets_the_tools_that_are_allowed(words, more, tools):
     async def test():
@@ -130,7 +123,7 @@ def test_however_it_ends_no_job_survives(words, way):
             process.send_signal(signal.Signals[way])
         status = process.wait(60)
         # Killed, it can do nothing: the job's own process sees that its starter is gone.
-        assert gone(pids[: 1 if way == "SIGKILL" else 2])
+        assert not any_runs(pids[: 1 if way == "SIGKILL" else 2], 20)
         said = process.stderr.read().decode()
         assert (status, said.count("\n")) == {
             "stdin": (0, 0), "SIGINT": (130, 1), "SIGTERM": (143, 1), "SIGHUP": (129, 1), "SIGKILL": (-9, 0),
@@ -148,7 +141,7 @@ def test_a_call_that_waits_does_not_keep_it_from_ending(words):
         asked(process, {"jsonrpc": "2.0", "id": 501, "method": "tools/call", "params": params})
         time.sleep(0.5)
         process.stdin.close()
-        assert process.wait(60) == 0 and gone(pids)
+        assert process.wait(60) == 0 and not any_runs(pids, 20)
 
 
 def test_what_is_no_message_is_borne_and_what_is_too_long_ends_it(words):
@@ -230,7 +223,7 @@ def test_over_http_a_signal_ends_it_with_its_jobs_while_a_client_listens(words, 
             anyio.run(test)
         except* Exception as broken:  # the client's: its server is gone
             assert not broken.subgroup(AssertionError), broken
-        assert process.poll() == 128 + number and gone(pids)
+        assert process.poll() == 128 + number and not any_runs(pids, 20)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:80", "10.0.0.1:7375"])

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from leftovers import processes, runs
+from leftovers import any_runs, processes
 
 from policy_lake.errors import InfraError, LostVMError
 from policy_lake.events import Done, Hello, Ran
@@ -129,10 +129,7 @@ def test_nothing_is_left_when_the_host_side_ends(guest, probe, how, tmp_path):
         child.wait(20)
     finally:
         child.kill()
-    limit = time.monotonic() + 10
-    while any(map(runs, mine)) and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert not any(map(runs, mine))
+    assert not any_runs(mine, 10)
     assert not list(scratch.iterdir())
 
 
