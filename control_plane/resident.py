@@ -107,10 +107,7 @@ def serve() -> None:
 
 
 def _work(state: State, services: Services) -> None:
-    while not state.ending:
-        request = state.waiting.get()
-        if request is None:
-            return
+    while not state.ending and (request := state.waiting.get()):
         connection, run, began = request
         with connection:
             if _gone(connection):
@@ -122,6 +119,15 @@ def _work(state: State, services: Services) -> None:
                 _run(connection, run, began, services, state)
             finally:
                 state.busy, state.runs = "", state.runs + 1
+    _interrupt_waiting(state)
+
+
+def _interrupt_waiting(state: State) -> None:
+    """Runs that waited when the end came are told that, as the one that ran is."""
+    while not state.waiting.empty():
+        if request := state.waiting.get():
+            with request[0] as connection, contextlib.suppress(OSError):
+                send(connection, "interrupted")
 
 
 def _run(connection: socket.socket, run: RunSpec, began: float, services: Services, state: State) -> None:

@@ -46,12 +46,23 @@ def until(true: Callable[[], Any], limit_s: float = 60) -> Any:
     return value
 
 
-def tuning(home: Home) -> subprocess.Popen[str]:
-    """A tune that has come as far as its guests."""
-    child = subprocess.Popen(
+def tune(home: Home) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+
+
+def tuning(home: Home) -> subprocess.Popen[str]:
+    """A tune that has come as far as its guests."""
+    child = tune(home)
     until(home.guests, 120)
+    return child
+
+
+def waiting(home: Home) -> subprocess.Popen[str]:
+    """A tune that waits for another."""
+    child = tune(home)
+    assert "waiting for run batch-" in child.stderr.readline()  # type: ignore[union-attr]
     return child
 
 
@@ -109,11 +120,7 @@ def test_another_environment_is_refused_in_one_line(home: Home, resident: int) -
 
 
 def test_a_second_run_waits_for_the_first_and_ctrl_c_clears_away_its_own_alone(home: Home, resident: int) -> None:
-    first = tuning(home)
-    second = subprocess.Popen(
-        [SCHEDCP, "tune", "batch", *SMALL], env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert "waiting for run batch-" in second.stderr.readline()  # type: ignore[union-attr]
+    first, second = tuning(home), waiting(home)
     second.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert second.wait(60) == 143
@@ -157,12 +164,13 @@ def prefect_servers(resident: int) -> list[int]:
     return [pid for pid, _ in children(resident) if pid in processes("-m", "tasks.fleet.prefect_server")]
 
 
-def test_down_ends_a_run_too(home: Home, resident: int) -> None:
-    child = tuning(home)
+def test_down_ends_a_run_and_one_that_waits_for_it(home: Home, resident: int) -> None:
+    told = [tuning(home), waiting(home)]
     done = home.run("down", "--json")
     assert contract(done.stdout)["pid"] == resident
-    assert child.wait(60) == 4
-    assert "ended by `schedcp down`" in child.stderr.read()  # type: ignore[union-attr]
+    for child in told:
+        assert child.wait(60) == 4
+        assert "ended by `schedcp down`" in child.stderr.read()  # type: ignore[union-attr]
     assert home.left_running() == []
     assert contract(home.run("down", "--json").stdout)["pid"] is None
 
