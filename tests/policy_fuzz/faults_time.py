@@ -10,6 +10,7 @@ from policy_fuzz.designs import Design
 from policy_fuzz.faults_inserts import inserts
 from policy_fuzz.mutation import mutation
 from policy_fuzz.program import Program, line
+from policy_fuzz.queues import BAND_IN_ORDER
 
 USED = "sx_cpu_time_since(p, tc->mark)"
 CLAMPED = "every enqueue moves the vtime to the clock's neighbourhood anyway"
@@ -77,9 +78,7 @@ def _(program: Program, design: Design) -> Program:
 @mutation("bands-inverted", "F16", "the lightest go first, and nice tasks get more than others",
           only=lambda design: design.queues == "bands")  # fmt: skip
 def _(program: Program, design: Design) -> Program:
-    number = design.number
-    first = f"(turn % 4 ? 0 : turn / 4 % {number})"
-    return program.change("dispatch", "move", queue=f"({number} - 1 - ({first} + i) % {number})")
+    return program.change("dispatch", "move", queue=f"{design.number} - 1 - ({BAND_IN_ORDER})")
 
 
 @mutation("due-inverted", "F16", "the heavier a task, the longer it is put off",

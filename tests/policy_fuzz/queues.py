@@ -11,6 +11,7 @@ from policy_fuzz.program import Line, Lines, line
 from policy_fuzz.records import lag, lead
 
 CREATE = "return $create;"
+BAND_IN_ORDER = "i ? i - (i <= first) : first"  # that one, then the others from the heaviest on
 TASK_PIDS = """\
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -150,25 +151,29 @@ def _group(design: Design) -> Queues:
 
 def _several(design: Design) -> Queues:
     number = design.number
-    queue, first = f"(u32)p->pid % {number}", "turn"
+    queue, order = f"(u32)p->pid % {number}", f"(turn + i) % {number}"
     helpers: dict[str, Lines] = {}
-    if design.queues == "bands":
-        # The heaviest first, but every fourth turn each in its turn, so that none is left out.
-        queue, first = "band_of(p->scx.weight)", f"(turn % 4 ? 0 : turn / 4 % {number})"
-        helpers["static __always_inline u32 band_of(u32 weight)"] = _band(int(number))
+    first: Lines = ()
     turn = line("turn", "u64 turn = __sync_fetch_and_add(&turns, 1);")
+    if design.queues == "bands":
+        # The heaviest first, but every fourth turn each in its turn, so that none is left out; the turn of one that is
+        # empty is the heaviest's, or by it the next lighter one would get twice what a heavier one gets.
+        queue, order = "band_of(p->scx.weight)", BAND_IN_ORDER
+        helpers["static __always_inline u32 band_of(u32 weight)"] = _band(int(number))
+        first = (line("first", f"s32 first = turn % 4 ? 0 : turn / 4 % {number};"),)
     found: Lines = (line("moved", "return;"),)
     if (design.queues, number) == ("hash", "8"):
         # By turns the first of eight queues after many that are empty would get eight times what the next one gets. A
         # CPU's own place in the round, for by a common one others' steps can leave out the same queue each time.
         turn = line("turn", "u64 turn = place[cpu & 1023];")
         found = (line("last", f"place[cpu & 1023] = (turn + i) % {number} + 1;"), *found)
-    look = line("move", "if (sx_move_to_local($queue))", *found, queue=f"({first} + i) % {number}")
+    look = line("move", "if (sx_move_to_local($queue))", *found, queue=order)
     return Queues(
         {"QUEUES": number},
         (insert_line(design, queue),),
         (
             turn,
+            *first,
             line("i", "s32 i;"),
             line("all", "bpf_for(i, $from, $to)", look, **{"from": "0", "to": "QUEUES"}),
             *keep_lines(design),
