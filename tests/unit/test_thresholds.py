@@ -168,30 +168,30 @@ def test_nice_upside_down_by_half_and_flat_below_one_and_a_half(floating, same, 
 @pytest.mark.parametrize(
     ("heavy", "quota", "callbacks", "level"),
     [
-        (1400.0, 300.0, (), ""),
-        (1399.0, 300.0, (), "note"),
-        (1400.0, 300.1, (), "note"),
-        (1399.0, 300.0, ("cgroup_set_weight",), "reject"),
-        (1400.0, 300.1, ("cgroup_set_bandwidth",), "reject"),
-        (1400.0, 300.1, ("cgroup_set_weight",), "note"),
-        (1399.0, 300.0, ("cgroup_set_bandwidth",), "note"),
+        (1200.0, 300.0, (), ""),
+        (1199.0, 300.0, (), "note"),
+        (1200.0, 300.1, (), "note"),
+        (1199.0, 300.0, ("cgroup_set_weight",), "reject"),
+        (1200.0, 300.1, ("cgroup_set_bandwidth",), "reject"),
+        (1200.0, 300.1, ("cgroup_set_weight",), "note"),
+        (1199.0, 300.0, ("cgroup_set_bandwidth",), "note"),
     ],
 )
-def test_cgroups_count_from_a_ratio_of_1_4_and_up_to_half_above_the_quota(heavy, quota, callbacks, level):
+def test_cgroups_count_from_a_ratio_of_1_2_and_up_to_half_above_the_quota(heavy, quota, callbacks, level):
     runs = {"W12-heavy": heavy, "W12-light": 1000.0, "W12-quota": quota}
     policy = {"W12-shares": reading("W12-shares", {name: group(run_ms=ms) for name, ms in runs.items()}, 2)}
     findings = compare(policy, {}, Facts(frozenset(callbacks)), cgroups=False)
     assert [finding.level for finding in findings] == ([level] if level else [])
     required = [finding.level for finding in compare(policy, {}, Facts(), cgroups=True)]
-    assert required == ([] if not level else ["reject"] if heavy < 1400 else ["note"])
+    assert required == ([] if not level else ["reject"] if heavy < 1200 else ["note"])
 
 
 @pytest.mark.parametrize(
     ("heavy", "callbacks", "level"),
     [
-        (1400.0, ("cgroup_set_weight",), ""),
-        (1399.0, ("cgroup_set_weight",), "reject"),
-        (1399.0, ("cgroup_init",), "note"),
+        (1200.0, ("cgroup_set_weight",), ""),
+        (1199.0, ("cgroup_set_weight",), "reject"),
+        (1199.0, ("cgroup_init",), "note"),
     ],
 )
 def test_weights_from_before_the_policy_count_by_the_same_ratio(heavy, callbacks, level):
