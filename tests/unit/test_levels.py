@@ -59,3 +59,31 @@ def test_two_levels_upside_down_reject_where_both_say_so():
     level, why = said((900, 100, 300), (900, 100, 300))
     assert level == "reject" and "nice 0 gets 0.33 times what nice 5 gets" in why and "nice -5" not in why
     assert said((900, 100, 300), (900, 300, 100)) == ("", "")
+
+
+def spread(high, low):
+    """W4 of which two threads at nice -5 and two at nice 5 got so much each, and two at nice 0 this and that."""
+    groups = {}
+    for name, each in (("W4-high", high), ("W4-mid", (100.0, 700.0)), ("W4-low", low)):
+        square = sum(ms * ms for ms in each)
+        groups[name] = Group(2, sum(each), square, min(each), max(each), sum(each), 0.0, 0.0, 1)
+    return Reading("W4", 2, 1000.0, groups, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("floating", "same", "level"),
+    [
+        # Each CPU has its queue: on all of them equals differ by 900 ms, on one by 20 ms.
+        (((110.0, 190.0), (490.0, 1400.0)), ((128.0, 130.0), (728.0, 748.0)), "reject"),
+        (((110.0, 190.0), (490.0, 520.0)), ((128.0, 130.0), (300.0, 748.0)), "reject"),
+        # Turns are long: equals differ by chance wherever one looks.
+        (((110.0, 190.0), (490.0, 1400.0)), ((128.0, 130.0), (300.0, 748.0)), "note"),
+        # One of the lighter ones got less than a heavier one.
+        (((110.0, 500.0), (490.0, 1400.0)), ((128.0, 130.0), (728.0, 748.0)), "note"),
+        (((110.0, 190.0), (490.0, 1400.0)), ((128.0, 400.0), (390.0, 748.0)), "note"),
+    ],
+)
+def test_upside_down_is_told_where_equals_differ_less_than_levels_in_one_of_both(floating, same, level):
+    policy = {"W4": spread(*floating), "W4-same": spread(*same)}
+    base = {name: reading(*EEVDF) for name in policy}
+    assert [found.level for found in compare_levels(policy, base)] == [level]

@@ -54,13 +54,20 @@ class _Pair:
 
     @property
     def inverted(self) -> bool:
-        """On all CPUs for each thread, and by more than equals differ by chance, as they do where turns are long."""
+        """For each thread, and in one of the two by more than equals differ by chance, as they do where turns are long.
+
+        On all CPUs equals differ where each CPU has a queue of its own; then it is one CPU that says it.
+        """
         if len(self.where) < len(WHERE):
             return False
-        high, low = (self.policy["W4"][LEVELS[at][0]] for at in (self.high, self.low))
-        by_chance = max(group.most_ms - group.least_ms for group in (low, high))
         upside_down = all(self.ratio(self.policy[name]) < 1 / TOLD_APART for name in WHERE)
-        return upside_down and low.least_ms - high.most_ms > by_chance
+        apart = [self._apart_ms(self.policy[name]) for name in WHERE]
+        return upside_down and all(ms > 0 for ms, _ in apart) and any(ms > by_chance for ms, by_chance in apart)
+
+    def _apart_ms(self, reading: Reading) -> tuple[float, float]:
+        """How much more the last of the lighter ones got than the first of the heavier, and how much equals differ."""
+        high, low = (reading[LEVELS[at][0]] for at in (self.high, self.low))
+        return low.least_ms - high.most_ms, max(group.most_ms - group.least_ms for group in (low, high))
 
     def __str__(self) -> str:
         first, same = (f"{WHERE[name]}{self.ratio(self.policy[name]):.2f} times" for name in WHERE)
