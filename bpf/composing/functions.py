@@ -179,10 +179,10 @@ def preempt_for(c: Composition) -> str:
 def _longer_turn() -> str:
     lines = [
         "u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));",
-        "u64 now = sx_now(), own_ns = sx_turn_ns(p, turn_began, own, now);",
-        "u64 other_ns = sx_turn_ns(p, turn_began, other, now);", "",
-        "if (own_ns >= other_ns && own_ns > protect_ns)", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
-        "else if (other_ns > protect_ns)", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
+        "u64 now = sx_now();", "s64 own_ns = sx_turn_ns(turn_began, own, now);",
+        "s64 other_ns = sx_in_mask_of(p, other) ? sx_turn_ns(turn_began, other, now) : 0;", "",
+        "if (own_ns >= other_ns && own_ns > (s64)protect_ns)", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
+        "else if (other_ns > (s64)protect_ns)", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
     ]  # fmt: skip
     comment = (
         "/* End the longer of two turns: that on the task's own CPU, and that on another, each CPU in its time. */"
@@ -192,7 +192,7 @@ def _longer_turn() -> str:
 
 def _own_turn() -> str:
     lines = [
-        "if (sx_turn_ns(p, turn_began, cpu, sx_now()) > protect_ns)", "\tsx_kick_cpu(cpu, SX_KICK_PREEMPT);",
+        "if (sx_turn_ns(turn_began, cpu, sx_now()) > (s64)protect_ns)", "\tsx_kick_cpu(cpu, SX_KICK_PREEMPT);",
     ]  # fmt: skip
     comment = "/* End the turn on the CPU whose queue the task waits in. */"
     return function(f"{INLINE} void preempt_for({TASK}, s32 cpu)", lines, comment)
@@ -200,21 +200,21 @@ def _own_turn() -> str:
 
 def _later_due(c: Composition) -> str:
     may_end = function(
-        f"{INLINE} bool may_end_turn({TASK}, u32 cpu, s64 put_off)",
+        f"{INLINE} bool may_end_turn(u32 cpu, s64 put_off)",
         [
-            "return sx_turn_ns(p, turn_began, cpu, sx_now()) > protect_ns &&",
+            "return sx_turn_ns(turn_began, cpu, sx_now()) > (s64)protect_ns &&",
             "       *sx_entry(turn_put_off, cpu) > put_off + (s64)margin_ns;",
         ],
-        "/* Would the task on a CPU be due later than p, if both queued now, and has it had its time? */",
+        "/* Would the task on a CPU be due later than one that can be put off by so much, and has it had its time? */",
     )
     if c.several:
         head = f"{INLINE} void preempt_for({TASK}, s32 cpu, s64 put_off)"
-        lines = ["if (may_end_turn(p, cpu, put_off))", "\tsx_kick_cpu(cpu, SX_KICK_PREEMPT);"]
+        lines = ["if (may_end_turn(cpu, put_off))", "\tsx_kick_cpu(cpu, SX_KICK_PREEMPT);"]
         return f"{may_end}\n\n" + function(head, lines)
     lines = [
         "u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));", "",
-        "if (may_end_turn(p, own, put_off))", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
-        "else if (may_end_turn(p, other, put_off))", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
+        "if (may_end_turn(own, put_off))", "\tsx_kick_cpu(own, SX_KICK_PREEMPT);",
+        "else if (sx_in_mask_of(p, other) && may_end_turn(other, put_off))", "\tsx_kick_cpu(other, SX_KICK_PREEMPT);",
     ]  # fmt: skip
     comment = (
         "/* End a turn of a task that is due later: on the task's own CPU, or on another, each CPU in its time. */"

@@ -53,10 +53,10 @@ static __always_inline bool is_still_first(struct task_struct *prev)
 	return sx_can_peek() && !sx_head_overdue(EDF_QUEUE, sx_now() + put_off_ns(prev), 0);
 }
 
-/* Would the task on a CPU be due later than p, if both queued now, and has it had its time? */
-static __always_inline bool may_end_turn(const struct task_struct *p, u32 cpu, s64 put_off)
+/* Would the task on a CPU be due later than one that can be put off by so much, and has it had its time? */
+static __always_inline bool may_end_turn(u32 cpu, s64 put_off)
 {
-	return sx_turn_ns(p, turn_began, cpu, sx_now()) > protect_ns &&
+	return sx_turn_ns(turn_began, cpu, sx_now()) > (s64)protect_ns &&
 	       *sx_entry(turn_put_off, cpu) > put_off + (s64)margin_ns;
 }
 
@@ -65,9 +65,9 @@ static __always_inline void preempt_for(const struct task_struct *p, s64 put_off
 {
 	u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));
 
-	if (may_end_turn(p, own, put_off))
+	if (may_end_turn(own, put_off))
 		sx_kick_cpu(own, SX_KICK_PREEMPT);
-	else if (may_end_turn(p, other, put_off))
+	else if (sx_in_mask_of(p, other) && may_end_turn(other, put_off))
 		sx_kick_cpu(other, SX_KICK_PREEMPT);
 }
 

@@ -73,12 +73,13 @@ static __always_inline bool is_still_first(struct task_struct *prev)
 static __always_inline void preempt_for(const struct task_struct *p)
 {
 	u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));
-	u64 now = sx_now(), own_ns = sx_turn_ns(p, turn_began, own, now);
-	u64 other_ns = sx_turn_ns(p, turn_began, other, now);
+	u64 now = sx_now();
+	s64 own_ns = sx_turn_ns(turn_began, own, now);
+	s64 other_ns = sx_in_mask_of(p, other) ? sx_turn_ns(turn_began, other, now) : 0;
 
-	if (own_ns >= other_ns && own_ns > protect_ns)
+	if (own_ns >= other_ns && own_ns > (s64)protect_ns)
 		sx_kick_cpu(own, SX_KICK_PREEMPT);
-	else if (other_ns > protect_ns)
+	else if (other_ns > (s64)protect_ns)
 		sx_kick_cpu(other, SX_KICK_PREEMPT);
 }
 

@@ -6,12 +6,10 @@
 #include "primitives/cpus.bpf.h"
 #include "sx/sx.h"
 
-/* How long the present turn on a CPU has lasted, if p may run there, else 0. `began` is a table, kept from running. */
-static __always_inline u64 sx_turn_ns(const struct task_struct *p, const u64 *began, u32 cpu, u64 now)
+/* How long the present turn on a CPU has lasted; below 0 where its clock is ahead. `began` is a table, kept from running. */
+static __always_inline s64 sx_turn_ns(const u64 *began, u32 cpu, u64 now)
 {
-	u64 at = *sx_entry(began, cpu);
-
-	return sx_can_run_on(p, cpu) && sx_before(at, now) ? now - at : 0; /* another CPU's clock can be ahead */
+	return now - *sx_entry(began, cpu);
 }
 
 #endif

@@ -125,9 +125,9 @@ static __always_inline void preempt_for(const struct task_struct *p)
 {
 	u32 own = sx_task_cpu(p), other = sx_another(own, cpu_ids, __sync_fetch_and_add(&next_look, 1));
 
-	if (sx_turn_ns(p, turn_began, own, sx_now()) > protect_ns)
+	if (sx_turn_ns(turn_began, own, sx_now()) > (s64)protect_ns)
 		sx_kick_cpu(own, SX_KICK_PREEMPT);
-	else if (sx_turn_ns(p, turn_began, other, sx_now()) > protect_ns)
+	else if (sx_in_mask_of(p, other) && sx_turn_ns(turn_began, other, sx_now()) > (s64)protect_ns)
 		sx_kick_cpu(other, SX_KICK_PREEMPT);
 }
 

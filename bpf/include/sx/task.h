@@ -72,12 +72,18 @@ static __always_inline bool sx_is_migration_disabled(const struct task_struct *p
 	return p->migration_disabled;
 }
 
+/* Is a CPU in the task's mask? Enough for a kick there: ask sx_can_run_on() before a task is inserted. */
+static __always_inline bool sx_in_mask_of(const struct task_struct *p, s32 cpu)
+{
+	return bpf_cpumask_test_cpu___sx(cpu, p->cpus_ptr);
+}
+
 /* May the policy put this task on this CPU now? The answer can be stale by the time it is used in enqueue. */
 static __always_inline bool sx_can_run_on(const struct task_struct *p, s32 cpu)
 {
 	if (cpu == sx_task_cpu(p))
 		return true;
-	return !sx_is_migration_disabled(p) && bpf_cpumask_test_cpu___sx(cpu, p->cpus_ptr);
+	return !sx_is_migration_disabled(p) && sx_in_mask_of(p, cpu);
 }
 
 #endif
