@@ -11,6 +11,9 @@ from policy_fuzz.program import Line, Lines, line
 from policy_fuzz.records import lag, lead
 
 CREATE = "return $create;"
+# Which band a turn begins with: heavy ones more often, since most tasks of a machine, kernel threads among them, are at
+# nice 0, and share its band's turns with who is measured there.
+BANDS_TURNS = {"2": "0, 1", "4": "0, 1, 0, 1, 2, 1, 0, 3", "8": "0, 4, 1, 5, 2, 4, 3, 6, 0, 4, 2, 5, 3, 4, 1, 7"}
 BAND_IN_ORDER = "i ? i - (i <= first) : first"  # that one, then the others from the heaviest on
 TASK_PIDS = """\
 struct {
@@ -154,13 +157,16 @@ def _several(design: Design) -> Queues:
     queue, order = f"(u32)p->pid % {number}", f"(turn + i) % {number}"
     helpers: dict[str, Lines] = {}
     first: Lines = ()
+    tables: tuple[str, ...] = ()
     turn = line("turn", "u64 turn = __sync_fetch_and_add(&turns, 1);")
     if design.queues == "bands":
-        # The heaviest first, but every fourth turn each in its turn, so that none is left out; the turn of one that is
-        # empty is the heaviest's, or by it the next lighter one would get twice what a heavier one gets.
+        # The heaviest first, but every fourth turn by a list, so that none is left out; an empty one's turn is the
+        # heaviest's, or by it the next lighter one would get twice what a heavier one gets.
         queue, order = "band_of(p->scx.weight)", BAND_IN_ORDER
+        of_turns = BANDS_TURNS[number].split(",")
         helpers["static __always_inline u32 band_of(u32 weight)"] = _band(int(number))
-        first = (line("first", f"s32 first = turn % 4 ? 0 : turn / 4 % {number};"),)
+        first = (line("first", f"s32 first = turn % 4 ? 0 : order[turn / 4 % {len(of_turns)}];"),)
+        tables = (f"static const u8 order[{len(of_turns)}] = {{ {BANDS_TURNS[number]} }};",)
     found: Lines = (line("moved", "return;"),)
     if (design.queues, number) == ("hash", "8"):
         # By turns the first of eight queues after many that are empty would get eight times what the next one gets. A
@@ -187,7 +193,7 @@ def _several(design: Design) -> Queues:
                  line("yes", "return true;")), **{"from": "0", "to": "QUEUES"}),
             line("no", "return false;"),
         )} if design.recheck == "yes" else helpers,
-        ("static u64 place[1024];" if found[1:] else "static u64 turns;",),
+        ("static u64 place[1024];" if found[1:] else "static u64 turns;", *tables),
     )  # fmt: skip
 
 
