@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from policy_lake.errors import InputError
+from tasks.observing.scope import descendants
 
 _DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 
@@ -18,10 +19,10 @@ _DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
 class HeldCommand:
     """A process that waits to become the command; InputError where there is no such command.
 
-    `quiet`: its output goes to stderr, since stdout is for a record alone.
+    `quiet`: its output goes to stderr, since stdout is for a record alone; `silent`: it goes nowhere.
     """
 
-    def __init__(self, words: Sequence[str], *, quiet: bool = False) -> None:
+    def __init__(self, words: Sequence[str], *, quiet: bool = False, silent: bool = False) -> None:
         program = shutil.which(words[0])
         if not program:
             raise InputError(f"{words[0]}: no such command")
@@ -32,7 +33,9 @@ class HeldCommand:
             try:
                 os.close(self._go)
                 if os.read(held, 1):
-                    if quiet:
+                    if silent:
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                    if quiet or silent:
                         os.dup2(2, 1)
                     for number in _DEFAULTS:
                         signal.signal(number, signal.SIG_DFL)
@@ -58,14 +61,19 @@ class HeldCommand:
         return self.status is not None
 
     def end(self) -> None:
-        """End it if it has not ended: by SIGTERM, and where that does not do within 4 s, by SIGKILL. And reap it."""
+        """End it with its descendants if it has not ended: by SIGTERM, and if that does not do within 4 s, by SIGKILL.
+
+        A command that ended by itself leaves what it started, as it would without us. It is reaped.
+        """
         if self._go >= 0:
             os.close(self._go)  # it reads the end of the pipe, and ends
             self._go = -1
+        all_of_it = set() if self.ended() else descendants((self.pid,))
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self.ended():
-                os.kill(self.pid, number)
-                self._wait(4.0)
+            for pid in all_of_it & descendants(tuple(all_of_it)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            self._wait(4.0)
         with suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 

@@ -20,6 +20,7 @@ from benchmarks.trace.tracepoints import SWITCH, WAKING
 from policy_lake.errors import InfraError
 from policy_lake.observed import Histogram, Histograms
 from tasks.observing import scope as scopes
+from tasks.observing.bcc_probe import PACKAGES
 from tasks.observing.needs import check_needs
 from tasks.observing.probe import watched
 from tasks.observing.started import HeldCommand
@@ -34,6 +35,8 @@ def why_not() -> str:
         check_needs()
     except InfraError as error:
         return str(error)
+    if not (PACKAGES / "bcc").is_dir():
+        return "python3-bpfcc is not installed"
     return "" if shutil.which("perf") else "perf is not installed"
 
 
@@ -99,7 +102,7 @@ def near(one: int, other: int) -> bool:
 @needs_kernel
 def test_core_bcc_and_perf_agree_on_one_run(tmp_path: Path) -> None:
     with ExitStack() as on:
-        command = HeldCommand(COMMAND, quiet=True)
+        command = HeldCommand(COMMAND, silent=True)
         on.callback(command.end)
         scope = scopes.of_command(COMMAND, command.pid)
         perf = on.enter_context(recorder._perf(tmp_path / "perf.data", 16))
@@ -132,7 +135,7 @@ def test_core_bcc_and_perf_agree_on_one_run(tmp_path: Path) -> None:
 @needs_kernel
 def test_who_wakes_whom_is_seen_and_answers_are_known(tmp_path: Path) -> None:
     """Two tasks over a pipe: nearly every wake-up answers the one before."""
-    command = HeldCommand(COMMAND, quiet=True)
+    command = HeldCommand(COMMAND, silent=True)
     scope = scopes.of_command(COMMAND, command.pid)
     try:
         with watched(scope, tmp_path, backend="core", most_share=1.0) as probe:
@@ -154,7 +157,7 @@ def test_a_probe_takes_itself_off_when_it_costs_more_than_it_may(tmp_path: Path)
     from tasks.observing.observe import Ask, observe_scope
 
     words = ("perf", "bench", "sched", "pipe", "-l", "1000000")
-    command = HeldCommand(words, quiet=True)
+    command = HeldCommand(words, silent=True)
     try:
         ask = Ask(6, "histograms", "core", most_share=1e-6)
         seen = observe_scope(scopes.of_command(words, command.pid), ask, tmp_path, command=command)

@@ -50,6 +50,20 @@ def test_a_command_that_is_never_let_go_is_ended_without_a_trace(tmp_path: Path)
     assert command.ended() and not (tmp_path / "done").exists()
 
 
+def test_to_end_a_command_is_to_end_what_it_started(tmp_path: Path) -> None:
+    command = HeldCommand(["sh", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait"])
+    command.let_go()
+    until = time.monotonic() + 20
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    command.end()
+    child = Path("/proc") / (tmp_path / "child").read_text().strip()
+    while child.exists() and "State:\tZ" not in (child / "status").read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not child.exists() or "State:\tZ" in (child / "status").read_text()
+
+
 def test_the_output_of_a_quiet_command_is_not_on_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     command = HeldCommand(["echo", "words"], quiet=True)
     command.let_go()
