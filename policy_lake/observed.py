@@ -159,12 +159,16 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class ProbeCost:
-    """What the probe itself took: ns an event, and its share of all CPUs, by the kernel's bpf_stats."""
+    """What the probe itself took by the kernel's bpf_stats: ns an event, and its share of all CPUs.
+
+    Measured for `seconds` in all, in which it met `events`: to measure all the time would cost half as much again.
+    """
 
     backend: Literal["core", "bcc"]
     events: int
     ns_per_event: float
     cpu_share: float
+    seconds: float
     taken_off: bool
 
 

@@ -17,13 +17,12 @@ from policy_lake.observed import Histograms, ProbeCost
 from tasks.observing import kernel_maps, layout
 from tasks.observing.bcc_probe import BccProbe
 from tasks.observing.core_probe import BTF, CoreProbe
-from tasks.observing.needs import stats_counted
+from tasks.observing.cost import CostMeter
 from tasks.observing.scope import Scope
 
 Backend = Literal["core", "bcc"]
 PROC = Path("/proc")
 ZERO = bytes(4)
-COST_WINDOW_S = 1.0  # a share over less says more of one burst than of the load
 
 
 class Probe(Protocol):
@@ -43,31 +42,26 @@ class Watched:
     """A probe that counts for a scope. `costs_too_much()` is to be asked often; `histograms()` ends it."""
 
     def __init__(self, probe: Probe, scope: Scope, *, most_share: float) -> None:
-        self._probe, self._most = probe, most_share
+        self._probe = probe
         self._cpus = os.cpu_count() or 1
         self._memory = mmap.mmap(self._map("options"), mmap.PAGESIZE)
         self._describe_cpus()
         probe.attach(min(os.sched_getaffinity(0)))
-        self._taken: list[tuple[float, int]] = []
-        self._ready: dict[
-            int, int
-        ] = {}  # tasks that ran or were ready at first: their CPU time by then, and in the end, since, ns
+        # Tasks that ran or were ready at first: their CPU time by then, and in the end, since; ns.
+        self._ready: dict[int, int] = {}
         self._seed(scope)
         self._began = time.monotonic()
         self._options(scope, on=True)
         self._ready = {task: _run_ns(task) for task in self._ready}  # telling it of thousands takes a while
         self._ended: float | None = None
-        self._first = self._run_time()
+        self._cost = CostMeter(probe.program_fds(), cpus=self._cpus, most_share=most_share, now=self._began)
         self.taken_off = False
 
     def costs_too_much(self) -> bool:
-        """Whether it had to be taken off, or was before: its share of all CPUs over the last second is too large."""
+        """Whether it had to be taken off, or was before: its share of all CPUs over a second was too large."""
         if self._ended is not None:
             return self.taken_off
-        now, spent = time.monotonic(), self._run_time()[0]
-        self._taken = [(at, ns) for at, ns in self._taken if at > now - 2 * COST_WINDOW_S] + [(now, spent)]
-        then, before = next(((at, ns) for at, ns in self._taken if at <= now - COST_WINDOW_S), (now, spent))
-        if then < now and (spent - before) / 1e9 / ((now - then) * self._cpus) > self._most:
+        if self._cost.too_much(time.monotonic()):
             self.taken_off = True
             self.end()
         return self.taken_off
@@ -76,9 +70,11 @@ class Watched:
         """Count no more, and detach. May be called again."""
         if self._ended is None:
             self._options(None, on=False)
-            self._ended, self._last = time.monotonic(), self._run_time()
+            self._ended = time.monotonic()
             # At once: to detach takes a while, and they go on.
             self._ready = {task: max(0, _run_ns(task) - before) for task, before in self._ready.items()}
+            self._cost.stop(self._ended)
+            self._left_out = self._cost.left_out
             self._probe.detach()
 
     def histograms(self) -> Histograms:
@@ -91,16 +87,16 @@ class Watched:
         )
         tasks = layout.read_tasks(kernel_maps.array(self._map("tasks"), layout.TASKS, layout.TASK_BYTES))
         found = kernel_maps.pairs_of(self._map("pairs"), layout.PAIR.size, layout.PAIR_COUNTS.size, layout.PAIRS)
-        ns, events, left_out = (last - first for last, first in zip(self._last, self._first, strict=True))
-        cost = ProbeCost(self._probe.backend, events, ns / events if events else 0.0,
-                         ns / 1e9 / (seconds * self._cpus), self.taken_off)  # fmt: skip
+        spent = self._cost
+        cost = ProbeCost(self._probe.backend, spent.runs, spent.ns / spent.runs if spent.runs else 0.0, spent.share,
+                         spent.seconds, self.taken_off)  # fmt: skip
         of, still = sums.of, self._still_running(tasks)
         return Histograms(
             seconds, self._cpus, cost, of["switches"], of["voluntary"], of["wakeups"], of["redundant"], of["born"],
             of["ended"],
             (of["run_ns"] + still) / 1e9, of["sleep_ns"] / 1e9, of["delay_ns"] / 1e9, of["delay_idle_ns"] / 1e9,
             sums.bursts, sums.delays, sums.idle_ms, sums.lives, sums.fans, sums.runnable, sums.migrations, sums.wakes,
-            layout.read_pairs(found, tasks), of["missed"], of["lost_tasks"], of["lost_pairs"], left_out,
+            layout.read_pairs(found, tasks), of["missed"], of["lost_tasks"], of["lost_pairs"], self._left_out,
         )  # fmt: skip
 
     def _still_running(self, tasks: Iterable[layout.TaskEntry]) -> int:
@@ -124,11 +120,6 @@ class Watched:
     def _options(self, scope: Scope | None, *, on: bool) -> None:
         everyone, since_ns = int(scope.everyone) if scope else 0, time.monotonic_ns() if on else 0
         layout.OPTIONS.pack_into(self._memory, 0, everyone, 0, since_ns)
-
-    def _run_time(self) -> tuple[int, int, int]:
-        """ns, runs, and times left out, of all its programs."""
-        times = [kernel_maps.run_time(fd) for fd in self._probe.program_fds()]
-        return sum(time.ns for time in times), sum(time.runs for time in times), sum(time.left_out for time in times)
 
     def _describe_cpus(self) -> None:
         cores: dict[str, int] = {}
@@ -159,7 +150,7 @@ class Watched:
 @contextlib.contextmanager
 def watched(scope: Scope, cache_dir: Path, *, backend: Backend | None, most_share: float) -> Iterator[Watched]:
     """The probe on a scope, by `backend` or what this kernel has; off when this is left. InfraError if it cannot be."""
-    with stats_counted(), contextlib.ExitStack() as open_:
+    with contextlib.ExitStack() as open_:
         try:
             probe = _load(backend, cache_dir)
             open_.callback(probe.close)
@@ -182,10 +173,12 @@ def _load(backend: Backend | None, cache_dir: Path) -> Probe:
         raise InfraError(f"{BTF} is not there: this kernel has no BTF (--backend bcc needs none)")
     try:
         return CoreProbe(cache_dir)
-    except SchedcpError:
+    except SchedcpError as error:  # without clang or libbpf
         if backend == "core":
             raise
-        return BccProbe()  # without clang or libbpf
+        with contextlib.suppress(InfraError):
+            return BccProbe()
+        raise error
 
 
 def _tasks(processes: Iterable[int]) -> Iterator[tuple[int, bytes, bool]]:

@@ -116,7 +116,7 @@ def _histogram_lines(seen: Histograms) -> list[str]:
     cost = seen.cost
     off = "; it cost too much and took itself off" if cost.taken_off else ""
     return [
-        f"probe ({cost.backend}): {seen.seconds:.1f} s, {cost.events} events at {cost.ns_per_event:.0f} ns, "
+        f"probe ({cost.backend}): {seen.seconds:.1f} s, {cost.ns_per_event:.0f} ns an event, "
         f"{cost.cpu_share:.2%} of the CPUs{off}; lost: {seen.lost_events} events, {seen.lost_tasks} turns, "
         f"{seen.missed} wake-ups, "
         f"{seen.lost_pairs} edges",

@@ -42,7 +42,8 @@ def ms(**sums: float) -> tuple[float, ...]:
 
 
 SEEN = Histograms(
-    seconds=10.0, cpus=2, cost=ProbeCost("core", 1000, 200.0, 0.001, False), switches=1000, voluntary=900, wakeups=950,
+    seconds=10.0, cpus=2,
+    cost=ProbeCost("core", 1000, 200.0, 0.001, 1.0, False), switches=1000, voluntary=900, wakeups=950,
     redundant=5, born=2, ended=2, run_s=8.0, sleep_s=2.0, delay_s=0.4, delay_idle_s=0.3,
     bursts=Histogram(buckets(b3=900, b14=20), ms(b3=9.0, b14=400.0)),
     delays=Histogram(buckets(b3=900, b11=100), ms(b3=9.0, b11=300.0)), idle_ms=ms(b11=291.0),

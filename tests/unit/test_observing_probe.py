@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ import docker.errors
 import pytest
 
 from policy_lake.errors import InfraError, InputError
-from tasks.observing import bcc_probe, core_probe, kernel_maps, layout, probe
+from tasks.observing import bcc_probe, core_probe, cost, kernel_maps, layout, probe
 from tasks.observing.containers import process_of_container
 from tasks.observing.kernel_maps import RunTime
 from tasks.observing.scope import Scope
@@ -59,8 +61,16 @@ class Kernel:
         monkeypatch.setattr(probe.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(probe.time, "monotonic_ns", lambda: int(self.now * 1e9))
         monkeypatch.setattr(probe.os, "cpu_count", lambda: 2)
+        self.counting = 0
+        monkeypatch.setattr(cost, "stats_counted", self.stats_counted)
         for name in ("update", "lookup", "array", "pairs_of", "run_time", "possible_cpus"):
             monkeypatch.setattr(kernel_maps, name, getattr(self, name))
+
+    @contextlib.contextmanager
+    def stats_counted(self) -> Iterator[None]:
+        self.counting += 1
+        yield
+        self.counting -= 1
 
     def update(self, fd: int, key: bytes, value: bytes) -> None:
         self.written.setdefault(fd, {})[key] = value
@@ -127,7 +137,24 @@ def test_it_comes_off_beyond_its_share_of_all_cpus_over_a_second(
     assert seen.costs_too_much() is off
     assert seen.costs_too_much() is off
     assert ("detach" in fake.done) is off
+    assert kernel.counting == 0
     assert seen.histograms().cost.taken_off is off
+
+
+def test_cost_is_measured_now_and_then_and_what_was_not_measured_is_in_no_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch)
+    seen = probe.Watched(FakeProbe(), HERE, most_share=0.01)
+    counting = []
+    for tenth in range(1, 70):
+        kernel.now, kernel.spent_ns, kernel.runs = 100.05 + tenth / 10, tenth * 10**6, tenth * 10
+        assert not seen.costs_too_much()
+        counting.append(kernel.counting)
+    assert counting[:2] == [1, 1] and 7 <= sum(counting) <= 12
+    kernel.left_out = 4
+    found = seen.histograms()
+    assert found.cost.seconds == pytest.approx(1.0, abs=0.3) and found.cost.ns_per_event == 1e5
+    assert found.cost.cpu_share == pytest.approx(0.005, rel=0.2)
+    assert found.lost_events == 4 and kernel.counting == 0
 
 
 def test_which_loader_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -147,6 +174,13 @@ def test_which_loader_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert probe._load(None, tmp_path) == "bcc"
     with pytest.raises(InfraError, match="no clang"):
         probe._load("core", tmp_path)
+
+    def refuse_too() -> None:
+        raise InfraError("no bcc")
+
+    monkeypatch.setattr(probe, "BccProbe", refuse_too)
+    with pytest.raises(InfraError, match="no clang"):  # what mends it first
+        probe._load(None, tmp_path)
 
 
 class FakeBcc:
