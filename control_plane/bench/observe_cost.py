@@ -88,8 +88,8 @@ def _figures(load: str, name: str, on: On, required: bool) -> Iterator[Figure]:
         at_rate = ns * RATE / 1e9
         yield Figure(
             f"{load}, {name}: at {RATE} switches/s",
-            f"{at_rate:.2%} ({ns:.0f} ns a switch by CPU time, {statistics.median(own):.0f} ns an event by bpf_stats; the load "
-            f"itself has {rate:.0f} a s and CPU; {lost} lost)",
+            f"{at_rate:.2%} ({ns:.0f} ns a switch by CPU time, {statistics.median(own):.0f} ns an event by bpf_stats; "
+            f"the load itself has {rate:.0f} a s and CPU; {lost} lost)",
             f"<= {MOST_SHARE:.0%}", at_rate <= MOST_SHARE, required=required,
         )  # fmt: skip
 

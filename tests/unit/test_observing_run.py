@@ -102,6 +102,17 @@ def test_a_command_ends_the_observation_and_its_own_counters_are_read_before_it_
     assert seen.counters.tasks is not None and seen.counters.tasks.run_s > 0
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes by sleeping alone: on a busy machine a second may be one look."""
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += max(seconds, 0.001)
+
+    monkeypatch.setattr(observing, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+
+
 class FakeProbe:
     """A probe whose cost is given."""
 
@@ -118,6 +129,7 @@ class FakeProbe:
 
 
 @pytest.mark.parametrize(("costs", "reason"), [(True, "probe-cost"), (False, "answered")])
+@pytest.mark.usefixtures("clock")
 def test_a_probe_that_costs_too_much_comes_off_and_it_is_said_once(
     costs: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +145,7 @@ def test_a_probe_that_costs_too_much_comes_off_and_it_is_said_once(
     assert sum("taken off" in line for line in said) == int(costs)
 
 
+@pytest.mark.usefixtures("clock")
 def test_without_the_right_the_planner_goes_on_and_says_what_grants_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +163,7 @@ def test_without_the_right_the_planner_goes_on_and_says_what_grants_it(
         observe_scope(HERE, Ask(1, "histograms"), tmp_path)
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_planner_leaves_the_probe_out_where_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observing, "after_counters", lambda counters: "no-delay")
     monkeypatch.setattr(observing, "check_needs", lambda **_: pytest.fail("no probe is wanted"))
