@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trace.perf_data import Event
-from benchmarks.trace.tracepoints import SWITCH, WAKING
+from benchmarks.trace.tracepoints import NEW, SWITCH, WAKING
 from policy_lake.errors import InfraError
 from policy_lake.observed import Histogram, Histograms
 from tasks.observing import scope as scopes
@@ -27,6 +27,8 @@ from tasks.observing.started import HeldCommand
 from tasks.traces import record as recorder
 
 COMMAND = ("perf", "bench", "sched", "pipe", "-l", "4000")
+# Forty tasks on one CPU, so that they wait, and on a quiet machine do so while another is idle.
+CROWD = ("taskset", "-c", "0", "perf", "bench", "sched", "messaging", "-g", "1", "-l", "300")
 BUCKETS = 32
 
 
@@ -51,12 +53,34 @@ class Told:
     switches: int = 0
     voluntary: int = 0
     wakeups: int = 0
+    delay_ns: int = 0
+    delay_idle_ns: int = 0
+
+
+class Idle:
+    """How long at least one CPU was idle, from the switches of all."""
+
+    def __init__(self) -> None:
+        self.cpus: set[int] = set()
+        self.since_ns = self.whole_ns = 0
+
+    def note(self, event: Event) -> None:
+        before = bool(self.cpus)
+        (self.cpus.add if event.fields[3] == 0 else self.cpus.discard)(event.cpu)
+        if before and not self.cpus:
+            self.whole_ns += event.time_ns - self.since_ns
+        elif self.cpus and not before:
+            self.since_ns = event.time_ns
+
+    def until(self, time_ns: int) -> int:
+        return self.whole_ns + (time_ns - self.since_ns if self.cpus else 0)
 
 
 def by_perf(events: list[Event], known: set[int]) -> tuple[Told, Histogram, Histogram]:
     """Counts, delays (runnable to running), bursts (CPU time from a wake-up to the next sleep)."""
     told, delays, bursts = Told(), Counter[int](), Counter[int]()
     waits: dict[int, int] = {}
+    idle, idle_at = Idle(), dict[int, int]()
     runs: dict[int, int] = {}
     cpu_ns: dict[int, int] = {}
     for event in events:
@@ -64,10 +88,14 @@ def by_perf(events: list[Event], known: set[int]) -> tuple[Told, Histogram, Hist
             told.wakeups += 1
             pid = event.fields[0]
             if pid not in waits and pid not in runs:
-                waits[pid] = event.time_ns
+                waits[pid], idle_at[pid] = event.time_ns, idle.until(event.time_ns)
                 cpu_ns[pid] = 0
+        elif event.name == NEW and event.current in known:
+            pid = event.fields[0]
+            waits[pid], idle_at[pid], cpu_ns[pid] = event.time_ns, idle.until(event.time_ns), 0
         elif event.name == SWITCH:
             prev, _, state, following = event.fields
+            idle.note(event)
             if prev in known:
                 told.switches += 1
                 ran = event.time_ns - runs.pop(prev, event.time_ns)
@@ -78,10 +106,13 @@ def by_perf(events: list[Event], known: set[int]) -> tuple[Told, Histogram, Hist
                     if prev in cpu_ns:
                         bursts[bucket(cpu_ns.pop(prev))] += 1
                 else:
-                    waits[prev] = event.time_ns
+                    waits[prev], idle_at[prev] = event.time_ns, idle.until(event.time_ns)
             if following in known:
                 if following in waits:
-                    delays[bucket(event.time_ns - waits.pop(following))] += 1
+                    delay = event.time_ns - waits.pop(following)
+                    delays[bucket(delay)] += 1
+                    told.delay_ns += delay
+                    told.delay_idle_ns += idle.until(event.time_ns) - idle_at[following]
                 runs[following] = event.time_ns
     return told, as_histogram(delays), as_histogram(bursts)
 
@@ -100,11 +131,12 @@ def near(one: int, other: int) -> bool:
 
 
 @needs_kernel
-def test_core_bcc_and_perf_agree_on_one_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [COMMAND, CROWD], ids=["pair", "crowd"])
+def test_core_bcc_and_perf_agree_on_one_run(words: tuple[str, ...], tmp_path: Path) -> None:
     with ExitStack() as on:
-        command = HeldCommand(COMMAND, silent=True)
+        command = HeldCommand(words, silent=True)
         on.callback(command.end)
-        scope = scopes.of_command(COMMAND, command.pid)
+        scope = scopes.of_command(words, command.pid)
         perf = on.enter_context(recorder._perf(tmp_path / "perf.data", 16))
         probes = [
             on.enter_context(watched(scope, tmp_path / "cache", backend=backend, most_share=1.0))
@@ -119,13 +151,15 @@ def test_core_bcc_and_perf_agree_on_one_run(tmp_path: Path) -> None:
             events, known = recorder._events(data, recorder._formats(), command.pid)
         seen: list[Histograms] = [probe.histograms() for probe in probes]
     told, delays, bursts = by_perf(events, known)
-    assert told.switches > 4000
+    assert told.switches > 400
     for one in seen:
         who = one.cost.backend
         assert one.lost_tasks == one.lost_pairs == one.lost_events == 0, who
         counts = (one.switches, one.voluntary, one.wakeups, one.delays.total, one.bursts.total)
         wanted = (told.switches, told.voluntary, told.wakeups, delays.total, bursts.total)
         assert all(near(count, want) for count, want in zip(counts, wanted, strict=True)), (who, counts, wanted)
+        assert one.delay_s == pytest.approx(told.delay_ns / 1e9, rel=0.05), who
+        assert abs(one.delay_idle_s - told.delay_idle_ns / 1e9) <= 0.05 * one.delay_s, (who, one.delay_idle_s, told)
         for ours, its in ((one.delays, delays), (one.bursts, bursts)):
             for share in (0.5, 0.99):
                 place, other = ours.bucket(share), its.bucket(share)
