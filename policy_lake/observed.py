@@ -11,8 +11,8 @@ ObserverTier = Literal["counters", "histograms", "trace"]
 TIERS: tuple[ObserverTier, ...] = ("counters", "histograms", "trace")
 # Why a tier was asked for, or the next one was not.
 Reason = Literal[
-    "first", "chosen", "delay-unsplit", "no-schedstat", "idle", "no-delay", "answered", "few-events", "events-lost",
-    "probe-cost", "no-probe", "too-short",
+    "first", "chosen", "delay-unsplit", "no-schedstat", "tasks-unseen", "idle", "no-delay", "answered", "few-events",
+    "events-lost", "probe-cost", "no-probe", "too-short",
 ]  # fmt: skip
 
 
@@ -99,6 +99,12 @@ class Counters:
     host: HostLoad
     tasks: TaskLoad | None = None
     cgroups: tuple[CgroupLoad, ...] = ()
+
+    @property
+    def unseen_s(self) -> float:
+        """CPU time that the control group has and its tasks have not: of those that came and went between two looks."""
+        used_s = max((group.usage_s or 0.0 for group in self.cgroups), default=0.0)
+        return max(0.0, used_s - (self.tasks.run_s if self.tasks is not None else 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,18 @@ from policy_lake.observed import Counters, Histograms, Reason
 IDLE_SHARE = 0.01  # of one CPU: below it there is nothing to schedule
 WAIT_SHARE = 0.01  # of the time in which tasks ran or wanted to: no scheduler can win more than it
 TURN_DELAY_US = 50.0  # a wake-up that takes longer is felt by a service whatever its share
+UNSEEN_SHARE = 0.1  # of the CPU time of tasks that were seen: with more, what those waited is not the whole
 FEW_DELAYS = 100  # a p99 needs as many
 LOST_SHARE = 0.01
 
 
 def after_counters(seen: Counters) -> Reason:
-    """`idle` or `no-delay` close the question; `no-schedstat` and `delay-unsplit` ask for histograms."""
+    """`idle` or `no-delay` close the question; all others ask for histograms."""
     tasks = seen.tasks
     if tasks is None:
         return "no-schedstat"
+    if seen.unseen_s > UNSEEN_SHARE * tasks.run_s and seen.unseen_s >= IDLE_SHARE * seen.seconds:
+        return "tasks-unseen"
     if tasks.run_s + tasks.wait_s < IDLE_SHARE * seen.seconds:
         return "idle"
     turn_us = tasks.wait_s * 1e6 / tasks.turns if tasks.turns else 0.0
@@ -30,7 +33,7 @@ def after_counters(seen: Counters) -> Reason:
 
 
 def asks_for_histograms(reason: Reason) -> bool:
-    return reason in ("delay-unsplit", "no-schedstat", "chosen")
+    return reason in ("delay-unsplit", "tasks-unseen", "no-schedstat", "chosen")
 
 
 def after_histograms(seen: Histograms | None) -> Reason:

@@ -11,6 +11,7 @@ REASONS: dict[Reason, str] = {
     "first": "costs nothing",
     "chosen": "asked for",
     "delay-unsplit": "tasks wait for a CPU, and only a probe tells whether another one was idle",
+    "tasks-unseen": "tasks came and went too quickly for counters to be read",
     "no-schedstat": "this kernel does not say how long tasks wait",
     "idle": "these tasks took less than 1 % of a CPU: there is nothing to schedule",
     "no-delay": "tasks wait for a CPU in less than 1 % of their time: no scheduler wins more than that",
@@ -35,10 +36,13 @@ def targets(seen: Observed) -> list[str]:
     """What another scheduler could win, each with its figure; empty where nothing was seen to be won."""
     found = []
     load, more = seen.counters.tasks, seen.histograms
-    if load is not None and load.wait_s:
+    wait_s, run_s = (
+        (more.delay_s, more.run_s) if more is not None else (load.wait_s, load.run_s) if load else (0.0, 0.0)
+    )
+    if wait_s:
         found.append(
-            f"tasks waited {load.wait_s:.2f} s for a CPU in {load.run_s:.2f} s of work: "
-            f"no scheduler can save more than {load.wait_share:.0%} of the time in which they wanted to run"
+            f"tasks waited {wait_s:.2f} s for a CPU in {run_s:.2f} s of work: no scheduler can save more than "
+            f"{wait_s / (wait_s + run_s):.0%} of the time in which they wanted to run"
         )
     for group in seen.counters.cgroups:
         if group.throttled:
@@ -95,6 +99,7 @@ def _counter_lines(seen: Counters) -> list[str]:
             f"tasks: {load.tasks} ({load.unread} more were not read), {load.run_s:.3f} s of CPU time, "
             f"{load.wait_s:.3f} s of waiting for a CPU ({load.wait_share:.1%}), {load.turns} turns, "
             f"a wait of {turn_us:.0f} us each"
+            + f"; tasks that came and went took {seen.unseen_s:.3f} s more" * bool(seen.unseen_s)
         )  # fmt: skip
     for group in seen.cgroups:
         used = "not available" if group.usage_s is None else f"{group.usage_s:.3f} s of CPU time"

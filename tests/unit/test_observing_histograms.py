@@ -66,6 +66,9 @@ def counted(run_s: float, wait_s: float, turns: int, *, throttled: int = 0) -> C
         (counted(5.0, 0.04, 100), "delay-unsplit", True),  # 400 us each
         (counted(5.0, 0.06, 10_000), "delay-unsplit", True),  # 1.2 %
         (Counters(10.0, HOST, None), "no-schedstat", True),
+        (replace(counted(5.0, 0.04, 10_000), cgroups=(CgroupLoad("/a", "v2", 5.4, 0, 0, 0.0),)), "no-delay", False),
+        (replace(counted(5.0, 0.04, 10_000), cgroups=(CgroupLoad("/a", "v2", 5.6, 0, 0, 0.0),)), "tasks-unseen", True),
+        (replace(counted(0.0, 0.0, 0), cgroups=(CgroupLoad("/a", "v1", None, 0, 0, 0.0),)), "idle", False),
     ],
 )
 def test_the_probe_is_asked_for_only_where_the_counters_leave_it_open(seen: Counters, reason: str, more: bool) -> None:
