@@ -249,17 +249,19 @@ static __always_inline void on_switch(u32 prev, enum leaving left_as, u32 next, 
 	struct counts *c = LOOKUP(counts, &zero);
 	struct shared *s = LOOKUP(shared, &zero);
 	struct cpu *cpu = LOOKUP(cpus, &here);
-	struct task *t;
+	struct task *left, *t;
 	u64 now;
 
 	if (!o || !o->since || !c || !s || !cpu)
 		return;
+	left = wanted(prev, o, c);
+	t = wanted(next, o, c);
+	if (!left && !t && prev && next) /* of others: the clock is half of what this costs */
+		return;
 	now = bpf_ktime_get_ns();
 	note_idle(s, cpu, !next, now);
-	t = wanted(prev, o, c);
-	if (t)
-		leave(t, left_as, o->since, s, c, now);
-	t = wanted(next, o, c);
+	if (left)
+		leave(left, left_as, o->since, s, c, now);
 	if (t) {
 		if (!t->named) {
 			t->named = 1;

@@ -26,7 +26,7 @@ from tasks.observing.started import HeldCommand
 
 LOADS = {
     "hackbench": ("hackbench", "-g", "2", "-l", "300", "-p"),
-    "pipe": ("perf", "bench", "sched", "pipe", "-l", "25000"),
+    "pipe": ("perf", "bench", "sched", "pipe", "-l", "40000"),
 }
 PAIRS, LOOK_S = 7, 0.1
 RATE = 50_000  # switches a s and CPU, at which a probe may take 1 %
