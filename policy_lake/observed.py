@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 ScopeKind = Literal["host", "pid", "cgroup", "service", "container", "command"]
@@ -160,15 +160,12 @@ class Apart:
 
     @property
     def total(self) -> int:
-        return self.same_cpu + self.same_core + self.same_llc + self.same_node + self.other_node
+        return sum(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeCost:
-    """What the probe itself took by the kernel's bpf_stats: ns an event, and its share of all CPUs.
-
-    Measured for `seconds` in all, in which it met `events`: to measure all the time would cost half as much again.
-    """
+    """What the probe took by bpf_stats: ns an event, its share of all CPUs; for `seconds`, in which it met `events`."""
 
     backend: Literal["core", "bcc"]
     events: int
@@ -228,8 +225,7 @@ class Histograms:
     @property
     def sleep_share(self) -> float | None:
         """Of the time that tasks slept or ran, that in which they slept."""
-        whole = self.sleep_s + self.run_s
-        return self.sleep_s / whole if whole else None
+        return self.sleep_s / (self.sleep_s + self.run_s) if self.sleep_s + self.run_s else None
 
     @property
     def lost_share(self) -> float:
@@ -251,4 +247,4 @@ class Observed:
     histograms: Histograms | None = None
     missing: tuple[Missing, ...] = ()
     interrupted: bool = False
-    status: int | None = field(default=None)
+    status: int | None = None
