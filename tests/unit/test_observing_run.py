@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,9 +80,14 @@ def test_the_exit_status_is_the_commands(status: int | None, shown: int) -> None
     assert _exit_status(status) == shown
 
 
-def test_an_interrupt_keeps_what_was_seen_and_gives_the_handlers_back(tmp_path: Path) -> None:
+def test_an_interrupt_keeps_what_was_seen_and_gives_the_handlers_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_sleep(_: float) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(observing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupted_sleep))
     before = signal.getsignal(signal.SIGINT)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     seen = observe_scope(HERE, Ask(30, "counters"), tmp_path)
     assert seen.interrupted and seen.seconds < 20
     assert seen.counters.tasks is not None and seen.counters.tasks.tasks >= 1
