@@ -18,6 +18,7 @@ from control_plane.host_app import host_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.mcp_app import mcp
+from control_plane.observe_app import observe
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
@@ -128,6 +129,9 @@ def record(
     raise typer.Exit(
         record_command(command, output, hashed=hash_names, allow_failure=allow_failure, check=check, as_json=json)
     )
+
+
+app.command(context_settings={"ignore_unknown_options": True})(observe)
 
 
 @app.command()

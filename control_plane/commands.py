@@ -45,6 +45,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "compare": ("schedcp compare batch --planners embedded,random --max-runs 40", "schedcp compare schbench --json"),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
+    "observe": (
+        "schedcp observe --service nginx --duration 30",
+        "schedcp observe --pid 4711 --tier histograms --plots pictures",
+        "schedcp observe --container web --json",
+        "schedcp observe -- make -j4",
+    ),
     "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
     "clean": ("schedcp clean --dry-run", "schedcp clean --all"),
     "policies": ("schedcp policies",),

@@ -11,6 +11,7 @@ from typing import Any
 from control_plane import audit_outputs as a
 from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
+from control_plane import observe_outputs as ob
 from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import rollout_outputs as ro
@@ -43,6 +44,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "machine measure": (m.MachineMeasureOutput, 1),
     "machines": (m.MachinesOutput, 1),
     "machines show": (m.MachineOutput, 1),
+    "observe": (ob.ObserveOutput, 1),
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),

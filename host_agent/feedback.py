@@ -10,10 +10,10 @@ from typing import Any
 from host_agent.config import Config
 from host_agent.kernel import Kernel
 from host_agent.probe import Probe
-from host_agent.proc import cpu_times, pressure, run_delay
 from host_agent.sample import Sample
 from host_agent.sources import read_source
 from policy_lake.errors import SchedcpError
+from policy_lake.proc import cpu_times, pressure, run_delay
 
 
 class Feedback:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from host_agent.proc import CpuTimes
+from policy_lake.proc import CpuTimes
 
 MOST_TASKS = 2000
 IDLE_SHARE = 0.5  # of the time between two looks

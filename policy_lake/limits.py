@@ -75,6 +75,9 @@ PER_ITERATION = Limit("per iteration", 1, 64, unit="candidates", default=3)
 PAIRS = Limit("pairs", DECIDES_FROM, A_GUEST, default=5, why=FEW)
 MOST_PAIRS = Limit("most pairs", DECIDES_FROM, PAIRS_A_SEED, why=FEW)
 GUEST_PAIRS = Limit("pairs in a guest", 1, A_GUEST)
+OBSERVE_S = Limit("duration", 1, 3600, unit="s", default=10)
+PID = Limit("pid", 1, 1 << 22)  # PID_MAX_LIMIT of 64-bit kernels
+PROBE_COST = Limit("max cost", 1, 100, unit="% of all CPUs", default=1)
 # What a run may cost in all, 0 for no limit: runs of candidates, seconds in guests (of all at once), seconds in all.
 MAX_RUNS = Limit("max runs", 0, 10**6, unit="runs", default=0)
 MAX_GUEST_S = Limit("max guest seconds", 0, 10**7, unit="s", default=0)

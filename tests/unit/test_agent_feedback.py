@@ -17,17 +17,18 @@ import pytest
 from agent_cases import FakeHost, Running, run
 
 from host_agent import probe as probe_module
-from host_agent import proc, sources
+from host_agent import sources
 from host_agent.config import Config, Source
 from host_agent.feedback import Feedback
 from host_agent.kernel import Kernel, Scx
 from host_agent.openmetrics import MetricsServer, exposition
 from host_agent.probe import Probe
-from host_agent.proc import CpuTimes
 from host_agent.sources import read_source
 from host_agent.stats_socket import COUNTERS, FIELDS, StatsSocket, figures
 from host_agent.told import status
+from policy_lake import proc
 from policy_lake.errors import InfraError, InputError
+from policy_lake.proc import CpuTimes
 
 PSI = "some avg10=12.50 avg60=1.00 avg300=0.10 total=2500000\nfull avg10=3.25 avg60=0 avg300=0 total=1000000\n"
 CPUS = "cpu  1 2 3 400 5 6 7 0 0 0\ncpu0 1 2 3 100 5 6 7 0 0 0\ncpu1 1 2 3 300 0 6 7 0 0 0\n"

@@ -35,6 +35,7 @@ REST = {
     "bench-suite": [],
     "compare": ["batch"],
     "fidelity": ["x.parquet"],
+    "observe": [],
     "search": ["text"],
     "show": ["desktop"],
     "rollout": ["a.token.json", "--object", "a.bpf.o", "--plan", "plan.toml", "--host", "fleet-1"],
@@ -73,6 +74,7 @@ def test_every_number_of_the_command_line_is_found() -> None:
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
         "fleet up --hosts", "fleet up --cpus", "fleet up --memory",
         "tune --min-coverage", "verify --min-coverage", "rollout --seed",
+        "observe --pid", "observe --duration", "observe --max-cost",
     }  # fmt: skip
 
 

@@ -25,10 +25,12 @@ class CpuTimes:
 
 @dataclass(frozen=True, slots=True)
 class RunDelay:
-    """Over all CPUs since boot: time waited for one, and turns taken."""
+    """Over all CPUs since boot: time waited for one, turns taken; wake-ups, and those on the CPU of the waker."""
 
     waited_s: float
     turns: int
+    wakes: int = 0
+    local_wakes: int = 0
 
 
 def read_text(path: Path) -> str:
@@ -60,14 +62,15 @@ def run_delay(proc: Path) -> RunDelay:
     if version not in map(str, SCHEDSTAT_VERSIONS):
         known = ", ".join(map(str, SCHEDSTAT_VERSIONS))
         raise InfraError(f"{proc}/schedstat: version {version[:20] or '?'} is none of those known ({known})")
-    waited_ns = turns = 0
+    waited_ns = turns = wakes = local = 0
     for line in lines:
         name, *numbers = line.split()
         if name.startswith("cpu"):
             if len(numbers) != 9:
                 raise InfraError(f"{proc}/schedstat: {name} has {len(numbers)} numbers, not 9")
             waited_ns, turns = waited_ns + int(numbers[7]), turns + int(numbers[8])
-    return RunDelay(waited_ns / 1e9, turns)
+            wakes, local = wakes + int(numbers[4]), local + int(numbers[5])
+    return RunDelay(waited_ns / 1e9, turns, wakes, local)
 
 
 def cpu_times(proc: Path) -> CpuTimes:
