@@ -11,6 +11,7 @@ import typer
 from control_plane import ending
 from control_plane.audit_app import audit_app
 from control_plane.bench_suite_app import bench_suite
+from control_plane.campaign_app import campaign
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
 from control_plane.fleet_app import fleet_app
@@ -107,6 +108,7 @@ app.command()(verify)
 app.command()(score)
 app.command()(compare)
 app.command("bench-suite")(bench_suite)
+app.command()(campaign)
 app.command()(export)
 app.command()(rollout)
 app.command()(stop)

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "schedcp bench-suite --policies fifo,ljf --cases batch-2",
         "schedcp bench-suite --planners embedded,random --max-runs 40 --plots pictures",
     ),
+    "campaign": ("schedcp campaign spring.toml --plan", "schedcp campaign spring.toml --plots pictures --json"),
     "compare": ("schedcp compare batch --planners embedded,random --max-runs 40", "schedcp compare schbench --json"),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
     "fidelity": ("schedcp fidelity build.parquet --cpus 4",),
@@ -92,7 +93,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
-    **dict.fromkeys(("tune", "up"), RUN),
+    **dict.fromkeys(("tune", "up", "campaign"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
     **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp"), LAKE),
 }

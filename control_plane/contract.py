@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from control_plane import audit_outputs as a
+from control_plane import campaign_outputs as c
 from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
 from control_plane import outputs as o
@@ -16,6 +17,7 @@ from control_plane import results as r
 from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
 from control_plane import verifier_outputs as v
+from policy_lake.campaign import CampaignPlan
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
@@ -23,6 +25,8 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "audit verify": (a.AuditVerifyOutput, 1),
     "bench-suite": (r.BenchSuiteOutput, 1),
     "calls": (r.CallsOutput, 1),
+    "campaign": (c.CampaignOutput, 1),
+    "campaign --plan": (CampaignPlan, 1),
     "clean": (o.CleanOutput, 1),
     "compare": (r.CompareOutput, 1),
     "doctor": (o.DoctorOutput, 1),

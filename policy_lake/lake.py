@@ -127,6 +127,13 @@ class Lake:
         where = f"id IN ({', '.join(quoted(id) for id in ids)})"
         return {entry.id: rows.to_record(entry) for entry in self._entries("measurements", where)}
 
+    def measured(self, ids: Sequence[str]) -> set[str]:
+        """Those of these ids under which a measurement is there; it is not read."""
+        state = self._store.state()
+        if state is None or not ids:
+            return set()
+        return set(self._open(self.path, state).known("measurements", ids))
+
     def best(self, workload: str, *, cpus: int | None = None) -> Score | None:
         """The best score of a workload if it is a win: the policy and settings to promote."""
         leader = best(score for score in self.scores(workload) if cpus in (None, score.cpus))

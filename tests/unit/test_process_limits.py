@@ -58,7 +58,7 @@ def test_just_enough_is_enough_and_a_little_less_is_not(needs, kind: str, monkey
 
 
 def test_every_command_that_starts_guests_or_opens_the_lake_is_listed():
-    assert {"tune", "up", "verify", "score", "record", "fidelity", "setup", "lake", "runs", "compare",
+    assert {"tune", "up", "campaign", "verify", "score", "record", "fidelity", "setup", "lake", "runs", "compare",
             "bench-suite", "explain", "lessons", "calls", "fleet", "audit", "mcp"} == set(NEEDS)  # fmt: skip
 
 
