@@ -15,3 +15,25 @@ class CampaignOutput:
     plan: CampaignPlan
     done: CampaignDone
     pictures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeExportOutput:
+    """The file that was written, and how many rows of each kind it has."""
+
+    file: str
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTakenOutput:
+    """What came of the rows of a file or lake, by kind: `new`, `known`, and `kept` where ours under that id is another.
+
+    `host` is who made the source, as it says.
+    """
+
+    source: str
+    host: str
+    new: dict[str, int]
+    known: dict[str, int]
+    kept: dict[str, int]

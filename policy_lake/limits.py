@@ -177,6 +177,8 @@ KERNEL_LINE = 8192  # the kernel's own have 1 KiB; what is looked for in one tak
 
 SOURCE_CHARACTERS = 60_000  # of a policy that a model writes; the largest of the library has a third of it
 LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log
+# A lake's rows from outside: some kB each, and read a group at a time.
+EXCHANGE_BYTES, EXCHANGE_ROWS, EXCHANGE_GROUP_BYTES = 1 << 30, 2_000_000, 256 << 20
 
 
 def most_pairs(pairs: int) -> int:

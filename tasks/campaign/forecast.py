@@ -59,7 +59,7 @@ def guests_of(spec: CampaignSpec) -> list[Ground]:
 
 def known_of(keys: Sequence[str], lake: Lake) -> set[str]:
     """Those of these runs that the lake holds."""
-    return {key for some in _portions(keys) for key in lake.measured(some)}
+    return {key for some in _portions(keys) for key in lake.known("measurements", some)}
 
 
 def _portions(keys: Sequence[str]) -> Iterator[list[str]]:
