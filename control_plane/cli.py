@@ -19,6 +19,7 @@ from control_plane.host_app import host_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.mcp_app import mcp
+from control_plane.nights_app import nights_app
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
@@ -39,6 +40,7 @@ app = typer.Typer(
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
     "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app, "audit": audit_app,
+    "nights": nights_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)

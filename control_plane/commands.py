@@ -87,6 +87,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
     "fleet restart": ("schedcp fleet restart fleet-1",),
     "fleet console": ("schedcp fleet console fleet-1",),
+    "nights": ("schedcp nights", "schedcp nights show batch", "schedcp nights bisect batch --json"),
+    "nights show": ("schedcp nights show batch",),
+    "nights bisect": ("schedcp nights bisect batch",),
+    "nights notify": ("schedcp nights notify --webhook https://chat.example.org/hooks/abc",),
     "mcp": ("schedcp mcp", "schedcp mcp --allow-run", "schedcp mcp --http 127.0.0.1:7375"),
     "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
     "verifierd status": ("schedcp verifierd status",),
@@ -98,7 +102,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up", "campaign"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
-    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp", "nights"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

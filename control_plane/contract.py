@@ -12,6 +12,7 @@ from control_plane import audit_outputs as a
 from control_plane import campaign_outputs as c
 from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
+from control_plane import night_outputs as n
 from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import rollout_outputs as ro
@@ -50,6 +51,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "machine measure": (m.MachineMeasureOutput, 1),
     "machines": (m.MachinesOutput, 1),
     "machines show": (m.MachineOutput, 1),
+    "nights": (n.NightsOutput, 1),
+    "nights bisect": (n.NightsBisectOutput, 1),
+    "nights notify": (n.NightsNotifyOutput, 1),
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),
