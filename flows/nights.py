@@ -10,7 +10,7 @@ from prefect import flow
 
 from flows.numbers import Iterations, Pairs, PerIteration, Seed
 from flows.tune import tune_run
-from policy_lake.errors import SchedcpError
+from policy_lake.errors import InfraError
 from policy_lake.limits import ITERATIONS, PAIRS, PER_ITERATION, SEED
 from tasks.fleet import cluster
 from tasks.host.settings import load_settings
@@ -30,7 +30,7 @@ async def nights(
     seed: Seed = SEED.preset,
 ) -> dict[str, str]:
     """What news each workload is, by its id. One that fails is told of, and the next has its turn."""
-    settings, heard = load_settings(), dict[str, str]()
+    settings, heard, failed = load_settings(), dict[str, str](), 0
     with cluster.running(settings, host_cpus=1):
         for workload in workloads_of(workloads, services, settings):
             try:
@@ -40,10 +40,12 @@ async def nights(
                 )  # fmt: skip
                 await tune_run(run, time.time())
                 change = news(run.workload.id, settings)
-            except SchedcpError as error:
+            except Exception as error:
                 tell_failure(workload, str(error))
-                heard[workload] = f"failure: {error}"
+                heard[workload], failed = f"failure: {error}", failed + 1
                 continue
             tell_night(change)
             heard[workload] = change.kind
+    if failed == len(heard):
+        raise InfraError(f"no night came to anything; the first: {next(iter(heard.values()))}")
     return heard

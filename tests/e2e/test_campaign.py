@@ -63,7 +63,7 @@ def held(tmp_path: Path) -> int:
     return journal.read_bytes().count(b'"kind":"measurements"') if journal.exists() else 0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_campaign_that_is_killed_anywhere_goes_on_where_it_was(tmp_path: Path) -> None:
     file, chance = tmp_path / "spring.toml", random.Random(18)
     file.write_text(FILE)
@@ -71,7 +71,7 @@ def test_a_campaign_that_is_killed_anywhere_goes_on_where_it_was(tmp_path: Path)
     for _ in range(2):
         process = started(tmp_path, file)
         more = chance.randint(3, 25)
-        ends = time.monotonic() + 240
+        ends = time.monotonic() + 600
         while held(tmp_path) < max(0, before) + more and process.poll() is None and time.monotonic() < ends:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_campaign_that_is_killed_anywhere_goes_on_where_it_was(tmp_path: Path)
         before = held(tmp_path)
     assert before < RUNS
     process = started(tmp_path, file)
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     assert process.returncode == 0, stderr
     done = json.loads(stdout.splitlines()[-1])
     assert done["stopped"] == "done" and done["known"] == before and done["computed"] == RUNS - before
