@@ -58,12 +58,7 @@ def run_campaign(
         return Pool[Done](deadline_s=deadline_s, label="campaign", lost=ray_cluster.lost)
 
     rows = list[CampaignRow]()
-    planned_s, planned_runs = [0.0], [0]
-
-    def note(runs: int, guest_s: float) -> None:
-        planned_runs[0] += runs
-        planned_s[0] += guest_s
-
+    planned_s = list[float]()
     with pool() as slots:
         conduct = Conduct(spec, lake, slots, slots_now=slots_now, budget=budget, times=times)
         try:
@@ -72,14 +67,14 @@ def run_campaign(
                 on_rows(rows)
         finally:
             times.keep()
-    for row in planner_rows(spec, lake, pool, budget, note=note):
+    for row in planner_rows(spec, lake, pool, budget, note=planned_s.append):
         rows.append(row)
         on_rows(rows)
     left = any(row.why_not == LEFT for row in rows)
     stopped: CampaignStop = "done" if not left else "runs" if budget.used == "runs" else "seconds"
     done = CampaignDone(
         spec.matrix.name, stopped, conduct.computed, conduct.known, tuple(in_order(spec, rows)),
-        dict(conduct.failures), conduct.guest_s + planned_s[0], time.monotonic() - began,
+        dict(conduct.failures), conduct.guest_s + sum(planned_s), time.monotonic() - began,
     )  # fmt: skip
     atomic_write(directory_of(spec) / "done.json", json.dumps(to_json(done), indent=1).encode())
     return done

@@ -15,11 +15,11 @@ from tasks.compare import CompareRequest, OpenSlots, compare
 
 
 def planner_rows(
-    spec: CampaignSpec, lake: Lake, open_slots: OpenSlots, budget: Budget, *, note: Callable[[int, float], None]
+    spec: CampaignSpec, lake: Lake, open_slots: OpenSlots, budget: Budget, *, note: Callable[[float], None]
 ) -> Iterator[CampaignRow]:
     """One row a planner and place; the budget is looked at before each. Their runs lie in the lake as they end.
 
-    `note` hears the runs of candidates and the seconds of guests that each took.
+    `note` hears the seconds of guests that each took.
     """
     matrix = spec.matrix
     for place in matrix.in_order():
@@ -34,6 +34,6 @@ def planner_rows(
             except (InfraError, InputError) as error:
                 yield CampaignRow(place, name, why_not=f"no result: {error}")
                 continue
-            note(course.runs, course.guest_s)
+            note(course.guest_s)
             budget.spent += course.runs
             yield row_of(place, name, course.best)

@@ -25,9 +25,9 @@ STOPPED = {
 def shown_campaign(spec: CampaignSpec) -> Iterator[Show]:
     """What shows rows in Prefect's UI as they come."""
     key = artifact_key("campaign", spec.matrix.name)
-    table = FillingTable(key, f"Campaign {spec.matrix.name}", most=CAMPAIGN_SHOWN)
+    table = FillingTable(key, f"Campaign {spec.matrix.name}", cells_of, most=CAMPAIGN_SHOWN)
     try:
-        yield lambda rows: table.show([cells_of(row) for row in rows])
+        yield table.show
     finally:
         table.close()
 

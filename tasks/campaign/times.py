@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from policy_lake.errors import InfraError
+from policy_lake.errors import SchedcpError
 from policy_lake.files import atomic_write, read_outside
 from policy_lake.measurement import RunInputs
 from tasks.host.settings import Settings
@@ -56,7 +56,7 @@ def read_times(settings: Settings) -> Times:
     try:
         kept = json.loads(read_outside(path, MOST_BYTES))
         known = {str(kind): (int(count), float(mean)) for kind, (count, mean) in kept.items()}
-    except (InfraError, ValueError, TypeError, AttributeError, RecursionError):
+    except (SchedcpError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return Times(path)
     sound = {kind: (count, mean) for kind, (count, mean) in known.items() if count > 0 and 0 <= mean < math.inf}
     return Times(path, sound)

@@ -137,6 +137,6 @@ def test_times_are_means_by_kind_that_are_kept_and_a_damaged_file_is_none(tmp_pa
     times.by_kind[one] = (MOST_COUNT, 2.0)
     times.note(one, 2.0 + MOST_COUNT)
     assert times.by_kind[one] == (MOST_COUNT, 3.0), "a new time always counts for something"
-    for text in ("{", "[]", '{"a": 1}', '{"a": [0, 1]}', '{"a": [1, -1]}'):
+    for text in ("{", "[]", '{"a": 1}', '{"a": [0, 1]}', '{"a": [1, -1]}', '{"a": [Infinity, 1]}'):
         times.path.write_text(text)
         assert read_times(settings).by_kind == {}, text
