@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from benchmarks.plots import COLOURS, GREY, Form, add_legend, new_figure, picture_bytes
 from benchmarks.suite_result import SuiteResult
-from policy_lake.scores import Score
+from policy_lake.scores import Ratio, Score
 
 DASHES = ("-", "--", "-.", ":")  # so that lines which lie on each other, or are printed grey, can be told apart
 
@@ -61,6 +61,26 @@ def draw_story(scores: Sequence[Score], best_so_far: Sequence[float], *, title: 
         panel.axhline(max(bounds), color="black", linestyle=":", label="bound that arithmetic sets")
     panel.set_xlabel("runs of candidates")
     panel.set_ylabel("times better than EEVDF (95 % interval)")
+    add_legend(figure, panel, title)
+    return picture_bytes(figure, form)
+
+
+def draw_rows(rows: Sequence[tuple[str, str, Ratio]], title: str, form: Form = "png") -> bytes:
+    """One line a place, one mark a contender, with intervals: rows are (place, contender, ratio); EEVDF is at 1."""
+    places, contenders = (list(dict.fromkeys(row[column] for row in rows)) for column in (0, 1))
+    figure, (panel,) = new_figure(1, height=1.2 + 0.4 * len(places))
+    for number, name in enumerate(contenders):
+        own = [(places.index(place), ratio) for place, contender, ratio in rows if contender == name]
+        shift = 0.3 * (2 * number / max(1, len(contenders) - 1) - 1) if len(contenders) > 1 else 0.0
+        error = [[r.median - r.ci95[0] for _, r in own], [r.ci95[1] - r.median for _, r in own]]
+        panel.errorbar(
+            [r.median for _, r in own], [row + shift for row, _ in own], xerr=error, fmt="o", markersize=4,
+            color=COLOURS[number % len(COLOURS)], label=name,
+        )  # fmt: skip
+    panel.axvline(1.0, color=GREY)
+    panel.set_yticks(range(len(places)), places, fontsize=8)
+    panel.invert_yaxis()
+    panel.set_xlabel("times better than EEVDF (95 % interval)")
     add_legend(figure, panel, title)
     return picture_bytes(figure, form)
 

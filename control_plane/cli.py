@@ -11,6 +11,7 @@ import typer
 from control_plane import ending
 from control_plane.audit_app import audit_app
 from control_plane.bench_suite_app import bench_suite
+from control_plane.campaign_app import campaign
 from control_plane.commands import Commands, show_version
 from control_plane.compare_app import compare
 from control_plane.fleet_app import fleet_app
@@ -18,6 +19,7 @@ from control_plane.host_app import host_app
 from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.mcp_app import mcp
+from control_plane.nights_app import nights_app
 from control_plane.observe_app import observe
 from control_plane.options import Clock, Cpus, Json, chosen
 from control_plane.rollout_app import rollout, stop
@@ -39,6 +41,7 @@ app = typer.Typer(
 SUBS = {
     "lake": lake_app, "workloads": workloads_app, "machines": machines_app, "machine": machine_app, "token": token_app,
     "fleet": fleet_app, "verifierd": verifierd_app, "host": host_app, "audit": audit_app,
+    "nights": nights_app,
 }  # fmt: skip
 for name, sub in SUBS.items():
     app.add_typer(sub, name=name, cls=Commands)
@@ -108,6 +111,7 @@ app.command()(verify)
 app.command()(score)
 app.command()(compare)
 app.command("bench-suite")(bench_suite)
+app.command()(campaign)
 app.command()(export)
 app.command()(rollout)
 app.command()(stop)

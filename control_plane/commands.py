@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "schedcp bench-suite --policies fifo,ljf --cases batch-2",
         "schedcp bench-suite --planners embedded,random --max-runs 40 --plots pictures",
     ),
+    "campaign": ("schedcp campaign spring.toml --plan", "schedcp campaign spring.toml --plots pictures --json"),
     "compare": ("schedcp compare batch --planners embedded,random --max-runs 40", "schedcp compare schbench --json"),
     "record": ("schedcp record -o build.parquet -- make -j2", "schedcp record -o build.parquet --hash-names -- make"),
     "observe": (
@@ -60,6 +61,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "lessons": ("schedcp lessons", "schedcp lessons batch --json"),
     "lake search": ("schedcp lake search 'short jobs behind a long one' --limit 5",),
     "lake show": ("schedcp lake show 0123abcd",),
+    "lake export": ("schedcp lake export ours.parquet",),
+    "lake import": ("schedcp lake import theirs.parquet", "schedcp lake import theirs.parquet --json"),
+    "lake merge": ("schedcp lake merge /srv/team/lake",),
     "lake rebuild": ("schedcp lake rebuild",),
     "workloads": ("schedcp workloads", "schedcp workloads show batch", "schedcp workloads add mine.toml"),
     "workloads show": ("schedcp workloads show batch",),
@@ -89,6 +93,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fleet down": ("schedcp fleet down", "schedcp fleet down --name lab --keep"),
     "fleet restart": ("schedcp fleet restart fleet-1",),
     "fleet console": ("schedcp fleet console fleet-1",),
+    "nights": ("schedcp nights", "schedcp nights show batch", "schedcp nights bisect batch --json"),
+    "nights show": ("schedcp nights show batch",),
+    "nights bisect": ("schedcp nights bisect batch",),
+    "nights notify": ("schedcp nights notify --webhook https://chat.example.org/hooks/abc",),
     "mcp": ("schedcp mcp", "schedcp mcp --allow-run", "schedcp mcp --http 127.0.0.1:7375"),
     "verifierd": ("schedcp verifierd --config /etc/schedcp/verifierd.toml",),
     "verifierd status": ("schedcp verifierd status",),
@@ -98,9 +106,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 # By a command's first word; the others need what any small process does.
 NEEDS: dict[str, Needs] = {
-    **dict.fromkeys(("tune", "up"), RUN),
+    **dict.fromkeys(("tune", "up", "campaign"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
-    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp", "nights"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from control_plane import audit_outputs as a
+from control_plane import campaign_outputs as c
 from control_plane import fleet_outputs as f
 from control_plane import machine_outputs as m
+from control_plane import night_outputs as n
 from control_plane import observe_outputs as ob
 from control_plane import outputs as o
 from control_plane import results as r
 from control_plane import rollout_outputs as ro
 from control_plane import token_outputs as t
 from control_plane import verifier_outputs as v
+from policy_lake.campaign import CampaignPlan
 from policy_lake.model import to_json
 from policy_lake.tuned import TuneResult
 
@@ -24,6 +27,8 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "audit verify": (a.AuditVerifyOutput, 1),
     "bench-suite": (r.BenchSuiteOutput, 1),
     "calls": (r.CallsOutput, 1),
+    "campaign": (c.CampaignOutput, 1),
+    "campaign --plan": (CampaignPlan, 1),
     "clean": (o.CleanOutput, 1),
     "compare": (r.CompareOutput, 1),
     "doctor": (o.DoctorOutput, 1),
@@ -37,6 +42,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "fleet status": (f.FleetOutput, 1),
     "fleet up": (f.FleetOutput, 1),
     "host describe": (v.HostDescribeOutput, 1),
+    "lake export": (c.LakeExportOutput, 1),
+    "lake import": (c.LakeTakenOutput, 1),
+    "lake merge": (c.LakeTakenOutput, 1),
     "lake rebuild": (o.LakeRebuildOutput, 1),
     "lake search": (o.LakeSearchOutput, 1),
     "lake show": (o.LakeShowOutput, 2),
@@ -45,6 +53,9 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "machines": (m.MachinesOutput, 1),
     "machines show": (m.MachineOutput, 1),
     "observe": (ob.ObserveOutput, 1),
+    "nights": (n.NightsOutput, 1),
+    "nights bisect": (n.NightsBisectOutput, 1),
+    "nights notify": (n.NightsNotifyOutput, 1),
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),

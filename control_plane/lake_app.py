@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,3 +45,35 @@ def lake_rebuild(json: Json = False) -> None:
     from control_plane.lake import rebuild_command
 
     rebuild_command(as_json=json)
+
+
+@lake_app.command("export")
+def lake_export(
+    file: Annotated[Path, typer.Argument(help="The Parquet file to write, for `lake import` elsewhere.")],
+    json: Json = False,
+) -> None:
+    """Write all that the lake holds into one file."""
+    from control_plane.lake_exchange import export_command
+
+    export_command(file, as_json=json)
+
+
+@lake_app.command("import")
+def lake_import(
+    file: Annotated[Path, typer.Argument(help="A file that `lake export` wrote.")], json: Json = False
+) -> None:
+    """Take what is new from an exported file; what is here stays, and other digits of one run are an alarm (5)."""
+    from control_plane.lake_exchange import import_command
+
+    import_command(file, as_json=json)
+
+
+@lake_app.command("merge")
+def lake_merge(
+    lake: Annotated[Path, typer.Argument(help="The directory of another lake, which is only read.")],
+    json: Json = False,
+) -> None:
+    """Take what is new from another lake's directory, as `lake import` does from a file."""
+    from control_plane.lake_exchange import merge_command
+
+    merge_command(lake, as_json=json)

@@ -14,6 +14,7 @@ from policy_lake.doing import doing
 from policy_lake.rollout import RolloutDone, StepDone
 from tasks.fleet.artifacts import artifact_key, publish_markdown
 from tasks.fleet.retry import retryable
+from tasks.nights.tell import tell_revert
 from tasks.rollout.audit import ask_audits
 from tasks.rollout.drive import Answer, Attempt, Question, attempt_step, follow
 from tasks.rollout.open import open_spec
@@ -42,6 +43,8 @@ async def rollout(spec: RolloutSpec) -> RolloutDone:
     done = await follow(opened.rollout.course(), attempt, ask)
     opened.evidence.end(done, ask_audits(opened.channels))
     await _publish(opened, done.steps)
+    if done.end == "rolled back":
+        tell_revert(opened.evidence.record.id, done.why)
     return done
 
 

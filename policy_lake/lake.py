@@ -11,7 +11,7 @@ from policy_lake import rows
 from policy_lake.calls import ModelCall
 from policy_lake.embed import Embedder
 from policy_lake.errors import InputError
-from policy_lake.journal import encode
+from policy_lake.journal import Line, encode
 from policy_lake.limits import FOUND
 from policy_lake.measurement import Measurement
 from policy_lake.model import Candidate, Lesson, Policy
@@ -126,6 +126,19 @@ class Lake:
             return {}
         where = f"id IN ({', '.join(quoted(id) for id in ids)})"
         return {entry.id: rows.to_record(entry) for entry in self._entries("measurements", where)}
+
+    def known(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
+        """The digests of the records of this kind that are there under these ids; they are not read."""
+        state = self._store.state()
+        return {} if state is None or not ids else self._open(self.path, state).known(kind, ids)
+
+    def all(self, kind: str) -> list[Any]:
+        """Every record of a kind, in the order they came."""
+        return self._records(kind)
+
+    def add(self, lines: Sequence[Line]) -> list[tuple[str, str]]:
+        """Stores lines of ids that are not there; the kinds and ids of the others, of which nothing is replaced."""
+        return self._store.add(lines)
 
     def best(self, workload: str, *, cpus: int | None = None) -> Score | None:
         """The best score of a workload if it is a win: the policy and settings to promote."""

@@ -82,6 +82,12 @@ PROBE_COST = Limit("max cost", 1, 100, unit="% of all CPUs", default=1)
 MAX_RUNS = Limit("max runs", 0, 10**6, unit="runs", default=0)
 MAX_GUEST_S = Limit("max guest seconds", 0, 10**7, unit="s", default=0)
 MAX_SECONDS = Limit("max seconds", 0, 10**7, unit="s", default=0)
+# A campaign's matrix. Each run is some kB in the lake, and a key to compute before the first guest starts.
+CAMPAIGN_RUNS = Limit("campaign runs", 1, 10**6, unit="runs")
+CAMPAIGN_BUDGET_RUNS = Limit("budget.runs", 0, 10**6, unit="runs", default=0)
+CAMPAIGN_BUDGET_S = Limit("budget.seconds", 0, 10**7, unit="s", default=0)
+CAMPAIGN_SEEDS = 10_000  # in one file
+CAMPAIGN_SHOWN = 2000  # rows of the table in Prefect's database
 # Exact in JSON and 64 bits wide after 100 s + n, with room for the fresh seeds of a confirmation.
 SEED = Limit("seed", 0, 2**32 - 1, default=1)
 UPTIME = Limit("uptime_s", 0, 10_000_000, unit="s", default=0)
@@ -174,6 +180,8 @@ KERNEL_LINE = 8192  # the kernel's own have 1 KiB; what is looked for in one tak
 
 SOURCE_CHARACTERS = 60_000  # of a policy that a model writes; the largest of the library has a third of it
 LAKE_LINE_BYTES = 32 << 20  # a candidate has a whole source in it, a rejection a log
+# A lake's rows from outside: some kB each, and read a group at a time.
+EXCHANGE_BYTES, EXCHANGE_ROWS, EXCHANGE_GROUP_BYTES = 1 << 30, 2_000_000, 256 << 20
 
 
 def most_pairs(pairs: int) -> int:

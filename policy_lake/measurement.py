@@ -53,7 +53,7 @@ class Measurement:
 
     `switch_hash` and `fingerprint` cover every context switch and every slot of every vCPU with its virtual time: two
     computations of one run have the same. `virtual_s` is the guest's time, `paid` what the inputs' costs took of its
-    CPUs' time. `id` is the inputs' key.
+    CPUs' time. `id` is the inputs' key. `host` says who computed it, which is no part of what a run came to.
     """
 
     id: str
@@ -69,3 +69,4 @@ class Measurement:
     switch_hash: str = ""
     virtual_s: float = 0.0
     paid: Paid | None = None
+    host: str = field(default="", compare=False)

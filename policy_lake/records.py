@@ -24,7 +24,8 @@ class LakeError(SchedcpError):
 class Run:
     """One tuning run, put again whenever it changes. Times are ISO 8601 in UTC; `best` is a policy's id or empty.
 
-    `killed` is a run whose process ended without a word; when is not known, and `ended` is empty.
+    `killed` is a run whose process ended without a word; when is not known, and `ended` is empty. `version` is that of
+    the schedcp that began it; empty where an older one did not say.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Run:
     ended: str = ""
     best: str = ""
     summary: Summary = field(default_factory=NoSummary)
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,20 @@ class Store:
                 self.journal.append(lines)
                 self._merge(tables, state, batch, end=lines[-1].end)
 
+    def add(self, lines: Sequence[Line]) -> list[tuple[str, str]]:
+        """Stores lines of ids that are not there yet; the others' kinds and ids, of which nothing is replaced."""
+        with self._writing():
+            state = self._catch_up()
+            tables = self._open_tables(self.path, state)
+            known = self._known(tables, lines)
+            there = [key for line in lines if (key := _key(line)) in known]
+            news = self._news(tables, [line for line in lines if _key(line) not in known])
+            batch = rows.to_rows(news, partial(self.embed, state), state.dimensions)
+            if news:
+                self.journal.append(news)
+                self._merge(tables, state, batch, end=news[-1].end)
+        return there
+
     def rebuild(self) -> dict[str, int]:
         """Makes new tables from the journal, which take over in one step; returns their row counts."""
         with self._writing():
@@ -140,12 +154,8 @@ class Store:
 
     def _news(self, tables: Tables, lines: Sequence[Line]) -> list[Line]:
         """The lines that say something new, placed after the journal's end."""
-        latest = {(line.kind, columns(line.kind, line.data)["id"]): line for line in lines}
-        known = {
-            (kind, id_): sha256
-            for kind in {kind for kind, _ in latest}
-            for id_, sha256 in tables.known(kind, [i for k, i in latest if k == kind]).items()
-        }
+        latest = {_key(line): line for line in lines}
+        known = self._known(tables, list(latest.values()))
         end = self.journal.size()
         news = []
         for key, line in latest.items():
@@ -153,6 +163,15 @@ class Store:
                 end += len(line.raw)
                 news.append(replace(line, end=end))
         return news
+
+    def _known(self, tables: Tables, lines: Sequence[Line]) -> dict[tuple[str, str], str]:
+        """The checksums of what is there under the ids of these lines."""
+        keys = [_key(line) for line in lines]
+        return {
+            (kind, id_): sha256
+            for kind in {kind for kind, _ in keys}
+            for id_, sha256 in tables.known(kind, [i for k, i in keys if k == kind]).items()
+        }
 
     def _catch_up(self) -> State:
         self._mend_journal()
@@ -208,3 +227,7 @@ class Store:
         if store:
             state.store(self._state_file)
         return state
+
+
+def _key(line: Line) -> tuple[str, str]:
+    return line.kind, columns(line.kind, line.data)["id"]

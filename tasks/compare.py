@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from benchmarks.workloads import Workload
 from bpf.library import policies
@@ -27,13 +29,14 @@ from tasks.plan import composed_of, make_candidate
 from tasks.planners.makers import MAKERS
 from tasks.planners.protocol import Composed, PlanContext, Planner
 from tasks.run.batch import SCREEN
-from tasks.trial.drive import drive
+from tasks.trial.drive import Slots, drive
 from tasks.trial.local import LocalSlots
 from tasks.trial.race import Race
 from tasks.trial.spec import Trial, TrialSpec, Work
 from tasks.trial.trial import trial
 from tasks.trial.work import Done
 
+OpenSlots = Callable[[], AbstractContextManager[Slots]]
 NEAR = 0.98  # of the best that any planner found: as good, as far as a user notices
 
 
@@ -71,12 +74,16 @@ class _Ground:
     lake: Lake
     profile: WorkloadProfile
     library: tuple[Policy, ...]
+    open_slots: OpenSlots
 
 
-def compare(request: CompareRequest, settings: Settings, lake: Lake) -> Comparison:
+def compare(
+    request: CompareRequest, settings: Settings, lake: Lake, *, open_slots: OpenSlots | None = None
+) -> Comparison:
     """Let each planner tune by itself. Runs that the lake holds are taken from there: they count, and take no time.
 
-    What is found becomes no score of the lake, so that no planner profits from another. InputError by the wall clock.
+    `open_slots` is where a round's runs go (default: this process's own slots). What is found becomes no score of the
+    lake, so that no planner profits from another. InputError by the wall clock.
     """
     workload = find_workload(request.workload, settings)
     shape = shape_for(settings, workload)
@@ -84,7 +91,9 @@ def compare(request: CompareRequest, settings: Settings, lake: Lake) -> Comparis
         raise InputError("planners are compared in virtual time alone: by the wall clock equal runs differ")
     profile, _ = observe(workload, settings, shape, lake, seed=request.seed, say=False)
     # In the library's own order: what a lake's search finds hangs on what has been in it, and so would the digits.
-    ground = _Ground(request, workload, shape, settings, lake, profile, policies())
+    count = settings.slots(prepare_guest(settings, shape).host_cpus)
+    slots = open_slots or partial(LocalSlots[Work, Done], count)
+    ground = _Ground(request, workload, shape, settings, lake, profile, policies(), slots)
     courses = []
     for number, name in enumerate(request.planners, 1):
         doing("compare: %s, planner %d of %d", name, number, len(request.planners))
@@ -144,9 +153,8 @@ def _tried(
         for made in candidates
     ]  # fmt: skip
     to_beat = leader.ratio.ci95[0] if leader is not None and leader.outcome == "win" else 0.0
-    guest = prepare_guest(ground.settings, ground.shape)
     done: dict[int, Trial] = {}
-    with LocalSlots[Work, Done](ground.settings.slots(guest.host_cpus)) as slots:
+    with ground.open_slots() as slots:
         trials = [trial(spec) for spec in specs]
         heard = drive(trials, slots, ground.lake, on_span=lambda span: spent(span[1] - span[0]), race=Race(to_beat))
         for outcome in heard:

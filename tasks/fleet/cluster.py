@@ -26,6 +26,7 @@ from tasks.host.settings import Settings
 ONE_START = 0.5  # of the deadline: a start that hangs is ended, and there is time for another
 AGAIN_S, ABANDON_S, LOOK_S = 0.5, 1.0, 0.5
 ASK_EVERY_S, SILENT_S = 3.0, 12.0
+COUNT_EVERY_S = 2.0
 LONGEST_TMPDIR = 14  # a socket's path may have 107 bytes, of which Ray needs 63 and we 29
 log = logger(__name__)
 
@@ -228,6 +229,17 @@ def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}"
 
 
+def slots_now() -> int:
+    """How many guest slots the cluster that this process is connected to has at this moment: nodes come and go."""
+    now = time.monotonic()
+    if now >= _counted[1]:
+        import ray
+
+        _counted[:] = [ray.cluster_resources().get(MICROVM, 0), now + COUNT_EVERY_S]
+    return int(_counted[0])
+
+
+_counted = [0.0, 0.0]  # slots, and until when that holds
 _current: Cluster | None = None
 
 

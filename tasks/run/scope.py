@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Literal
 
 from benchmarks.workloads import Workload
@@ -71,7 +72,8 @@ def begin_run(scope: Scope) -> None:
     """
     store_run(scope.run)
     known = _row(scope)
-    row = known or Run(scope.run_id, scope.workload.id, "running", datetime.now(UTC).isoformat(timespec="seconds"))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    row = known or Run(scope.run_id, scope.workload.id, "running", started, version=version("schedcp"))
     scope.lake.put(*policies(), replace(row, status="running", ended=""))
 
 

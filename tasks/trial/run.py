@@ -8,6 +8,7 @@ attached. What varies from run to run is the seed alone.
 from __future__ import annotations
 
 import hashlib
+import platform
 
 from benchmarks.measurement import WARM_UP, measure_one
 from benchmarks.timeline import PROGRAM as TRACER
@@ -24,6 +25,7 @@ from verifier_vm.machine.vm import run
 
 POLICY = "policy.bpf.o"
 WARM_SEED = 0
+HOST_NAME = 100  # characters
 _files: dict[str, dict[str, bytes]] = {}
 LABEL = {False: "baseline-0", True: "policy-0"}
 
@@ -76,6 +78,7 @@ def measure_run(work: RunWork) -> Measurement:
         switch_hash=report.counts.switch_hash,
         virtual_s=report.counts.virtual_s,
         paid=report.counts.paid if guest.machine.model else None,
+        host=platform.node()[:HOST_NAME],
     )
 
 

@@ -137,6 +137,11 @@ def floor_runs(spec: TrialSpec) -> list[RunWork]:
     return [replace(work, guest_seed=work.guest_seed + FLOOR_SEEDS) for work in baseline_runs(spec, 0, spec.plan.pairs)]
 
 
+def policy_runs(spec: TrialSpec, policy: Loadable) -> list[RunWork]:
+    """A policy's runs of the first rounds, which are all where no more pairs are planned."""
+    return [_run(spec, policy, number) for number in range(spec.plan.pairs)]
+
+
 def _run(spec: TrialSpec, policy: Loadable | None, number: int) -> RunWork:
     seed = pair_seed(spec.plan.seed, number)
     return RunWork(spec.workload, spec.shape, spec.settings, policy, seed, seed)

@@ -86,6 +86,12 @@ def played_work(work: Work) -> Done:
     return Done(Measurement(inputs.key, work.workload.id, name, inputs, metrics, kernel="7.3.4", accel="tcg"), span)
 
 
+def played_slowly(work: Work) -> Done:
+    """The same, in a tenth of a second for a run."""
+    time.sleep(0.1 if isinstance(work, RunWork) else 0.0)
+    return played_work(work)
+
+
 def _prepared(name: str) -> Prepared:
     if name == "vtime":
         raise InfraError("the guest's disk is full")

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-STAGES = ("begin", "observe", "plan", "execute", "learn", "tune")
+STAGES = ("begin", "observe", "plan", "execute", "learn", "tune", "campaign", "nights")
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])

@@ -33,7 +33,7 @@ def test_the_nightly_deployment_is_run_by_a_process_worker(prefect_url: str, tmp
         deployed = prefect(prefect_url, tmp_path, "deploy", "--all")
         assert deployed.returncode == 0, deployed.stderr
         (deployment,) = client.read_deployments()
-        asked = {**deployment.parameters, "workload": "nothing"}
+        asked = {**deployment.parameters, "workloads": ["nothing"], "services": False}
         made = client.create_flow_run_from_deployment(deployment.id, parameters=asked)
         worked = prefect(prefect_url, tmp_path, "worker", "start", "--pool", "schedcp", "--run-once")
         run = client.read_flow_run(made.id)

@@ -86,7 +86,7 @@ def test_q_learning_goes_on_in_the_direction_that_paid() -> None:
 def ground(**request: Any) -> _Ground:
     asked = CompareRequest("batch", **request)
     given: Any = SimpleNamespace()
-    return _Ground(asked, given, given, given, given, BATCH, LIBRARY)
+    return _Ground(asked, given, given, given, given, BATCH, LIBRARY, given)
 
 
 def tried_with(monkeypatch: pytest.MonkeyPatch, ratios: Any) -> list[int]:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from policy_lake.show import for_markdown
-from tasks.fleet.artifacts import Progress, artifact_key, publish_table
+from tasks.fleet.artifacts import FillingTable, Progress, artifact_key, publish_table
 from tasks.fleet.retry import retryable
 
 
@@ -56,3 +57,33 @@ def test_a_task_is_tried_twice_more_on_our_failures_and_keeps_nothing() -> None:
     assert (plain.name, plain.retries, plain.retry_delay_seconds, plain.timeout_seconds) == ("measure-it", 2, 2.0, None)
     assert (named.name, named.retries, named.retry_delay_seconds, named.timeout_seconds) == ("x", 5, 1.0, 9.0)
     assert plain.persist_result is False
+
+
+def test_a_table_fills_up_under_one_id_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, updated = [], []
+
+    def create(cells, *, key, description):
+        made.append((key, len(cells), description))
+        return uuid4()
+
+    class Client:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def update_artifact(self, id, update):
+            updated.append((json.loads(update.data), update.description))
+
+    monkeypatch.setattr("prefect.artifacts.create_table_artifact", create)
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda **_: Client())
+    table = FillingTable("k", "Rows", lambda n: {"n": f"<{n}>"}, most=2, every_s=3600)
+    rows = [1]
+    table.show(rows)
+    rows += [2, 3]
+    table.show(rows)
+    assert made == [("k", 1, "Rows")] and updated == [], "not again so soon"
+    table.close()
+    ((cells, said),) = updated
+    assert said == "Rows; 1 rows more are in its file" and len(cells) == 2 and cells[0]["n"] == for_markdown("<1>")
