@@ -80,7 +80,7 @@ def test_what_was_computed_before_a_kill_is_not_computed_again(tmp_path: Path) -
     """Killed as a run has ended and is not written, and between journal and tables."""
     file, data, before = tmp_path / "spring.toml", tmp_path / "data", 0
     file.write_text('workloads = ["batch"]\npolicies = ["ljf", "rr"]\nseeds = [1, 2]\npairs = 4\n')
-    for dies in ("_settle 11", "append 2"):
+    for dies in ("_settle 11", "append 1"):
         done = started(data, file, dies)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert before < held(data) < RUNS, dies
