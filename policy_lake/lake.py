@@ -130,16 +130,16 @@ class Lake:
         return leader if leader is not None and leader.outcome == "win" else None
 
     def scan(self, kind: str, *, most: int = CHUNK) -> Iterator[Any]:
-        """All records of a kind in the order they came, at most `most` of them in memory at a time.
+        """All records of a kind, those that came last first, at most `most` of them in memory at a time.
 
-        What comes or goes meanwhile is not seen.
+        What comes meanwhile is not seen.
         """
         state = self._store.state()
         if state is None:
             return
-        ids = self._open(self.path, state).ids(kind)
+        ids = self._open(self.path, state).ids(kind)[::-1]
         for at in range(0, len(ids), most):
-            yield from self.having(kind, "id", ids[at : at + most])
+            yield from reversed(self.having(kind, "id", ids[at : at + most]))
 
     def having(self, kind: str, column: Literal["id", "run_id", "candidate"], values: Sequence[str]) -> list[Any]:
         """The records of a kind in whose rows the column has one of these values, in the order they came."""
