@@ -19,6 +19,7 @@ from control_plane.lake_app import lake_app
 from control_plane.machines_app import machine_app, machines_app
 from control_plane.mcp_app import mcp
 from control_plane.options import Clock, Cpus, Json, chosen
+from control_plane.report_app import report
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
 from control_plane.token_app import export, token_app
@@ -111,6 +112,7 @@ app.command()(export)
 app.command()(rollout)
 app.command()(stop)
 app.command()(mcp)
+app.command()(report)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
