@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 WIDTH, HEIGHT = 320.0, 220.0  # of a scatter, in the units of its view box: as wide as the narrowest screen
 LARGEST = 1e12
@@ -69,11 +70,13 @@ def bars(intervals: Sequence[tuple[float, float, float, float | None]]) -> list[
 
 
 def scatter(
-    points: Iterable[tuple[float, float, str, str]], x_label: str, y_label: str, *, joined: bool = False
-) -> Scatter | None:
+    points: Iterable[tuple[float, float, str, str]], x_label: str, y_label: str, *,
+    ratios: Literal["", "y", "xy"] = "", joined: bool = False,
+) -> Scatter | None:  # fmt: skip
     """Points (x, y, kind, label) within axes that just hold them; None where there are none.
 
-    `joined` draws a line through them in their order. With ratios on an axis, 1 is shown where it is within.
+    `ratios` names the axes on which 1 is shown, where it is within; an x axis without ratios is of whole numbers.
+    `joined` draws a line through the points in their order.
     """
     given = [(_drawn(x), _drawn(y), kind, label) for x, y, kind, label in points]
     if not given:
@@ -82,11 +85,11 @@ def scatter(
     dots = tuple(Dot(_across(x, xs), _up(y, ys), kind, label) for x, y, kind, label in given)
     return Scatter(
         x_label, y_label, dots,
-        tuple(Tick(_across(value, xs), f"{value:.3g}") for value in _steps(xs)),
-        tuple(Tick(_up(value, ys), f"{value:.3g}") for value in _steps(ys)),
+        tuple(Tick(_across(value, xs), figure(value)) for value in (_steps(xs) if "x" in ratios else _whole(given))),
+        tuple(Tick(_up(value, ys), figure(value)) for value in _steps(ys)),
         tuple((dot.x, dot.y) for dot in dots) if joined else (),
-        _across(1.0, xs) if xs[0] <= 1.0 <= xs[1] else None,
-        _up(1.0, ys) if ys[0] <= 1.0 <= ys[1] else None,
+        _across(1.0, xs) if "x" in ratios and xs[0] <= 1.0 <= xs[1] else None,
+        _up(1.0, ys) if "y" in ratios and ys[0] <= 1.0 <= ys[1] else None,
     )  # fmt: skip
 
 
@@ -99,6 +102,20 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
     return low - room, high + room
+
+
+def figure(value: float) -> str:
+    """Three digits, in as many characters as the room beside an axis has: `1.32`, `221k`, `1.5M`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if size <= abs(value) < 1e12:
+            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{value:.4g}" if 1000 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def _whole(given: Sequence[tuple[float, float, str, str]]) -> list[float]:
+    """The first, a middle and the last of whole numbers."""
+    low, high = min(x for x, *_ in given), max(x for x, *_ in given)
+    return sorted({low, float((low + high) // 2), high})
 
 
 def _steps(span: tuple[float, float]) -> list[float]:

@@ -140,7 +140,7 @@ def _drawing(scored: Sequence[Tried]) -> charts.Scatter | None:
         if one.rejection is None and not one.score.over:
             best = max(best, one.score.ratio.median)
         points.append((float(pairs), best, "front", f"{one.candidate.policy}: {one.result}"))
-    return charts.scatter(points, "pairs of runs", "best so far, times better", joined=True)
+    return charts.scatter(points, "pairs of runs", "best so far, times better", ratios="y", joined=True)
 
 
 def _pictures(book: Book, row: RunRow, settings: Settings) -> list[tuple[str, str]]:

@@ -172,7 +172,7 @@ def _drawings(group: Group) -> Iterator[Drawing]:
                 (point.ratios[group.metric], point.ratios[guard], _kind(point.over, id(point) in best), point.policy)
                 for point in points
             ),
-            f"{group.metric}, times better", f"{guard}, times better",
+            f"{group.metric}, times better", f"{guard}, times better", ratios="xy",
         )  # fmt: skip
         if drawn:
             yield Drawing(group, guard, drawn, tuple(dict.fromkeys(point.policy for point in group.front)))

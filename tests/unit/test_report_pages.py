@@ -19,7 +19,7 @@ from hostile import NAMES, unseen
 from report_cases import fill, fill_hostile, texts_of, tuned
 
 from control_plane.pages import place, rows, run_pages
-from control_plane.pages.charts import bars, scatter
+from control_plane.pages.charts import bars, figure, scatter
 from control_plane.pages.site import Written, write_report
 from control_plane.report import report_command
 from policy_lake.embed import embedder
@@ -288,3 +288,14 @@ def test_marks_lie_within_their_axes():
     drawn = scatter([(0.0, 1e300, "other", "a"), (0.0, -1e300, "other", "b"), (0.0, 1.0, "front", "c")], "x", "y")
     assert drawn is not None and all(0 <= dot.x <= 320 and 0 <= dot.y <= 220 for dot in drawn.dots)
     assert scatter([], "x", "y") is None
+    windows = scatter([(float(n), 80_000.0 * n, "policy", "") for n in range(1, 13)], "windows", "p99_us")
+    assert windows is not None and windows.one_x is None, "no ratio is there"
+    assert [tick.text for tick in windows.x_ticks] == ["1", "6", "12"]
+    assert all(len(tick.text) <= 6 for tick in windows.y_ticks) and windows.y_ticks[2].text.endswith("k")
+    assert [figure(value) for value in (1.318, 8123.0, 221_400.0, 1.5e6, -2e9)] == [
+        "1.32",
+        "8123",
+        "221k",
+        "1.5M",
+        "-2G",
+    ]
