@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 METRIC = "schedcp_workload_makespan_ms"
-BAD = ROOT / "bpf/library/shortest.bpf.c"  # sound, and the wrong order for builds that wait for their longest step
+BAD = ROOT / "bpf/library/shortest.bpf.c"  # sound, and meant to be the wrong order for builds; README.md: not surely so
 USD_A_MINUTE = 0.008  # of a hosted runner with 2 CPUs; an assumption, set your own
 PROMOTED, ROLLED_BACK = 0, 3
 Run = Callable[..., dict[str, Any]]
