@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-faults fleet-docs registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-faults fleet-docs ci-fleet registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -82,6 +82,9 @@ fleet-faults: setup ## nightly: 100 faults injected into a real host, into docs/
 
 fleet-docs: setup ## nightly: the commands of docs/rollout.md as they stand there, on a fresh fleet of one host; QUICK=1 as far as a canary
 	@REQUIRE_VM=1 FLEET_DOCS=1 $(if $(QUICK),DOCS_QUICK=1) nice $(PYTHON) -m pytest tests/install/test_rollout_page.py -q -s --timeout 5400
+
+ci-fleet: setup ## a fleet that builds: tuned, a canary, build minutes, one switch (root, mmdebstrap, ten minutes); VARIANT=bad
+	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PYTHON) examples/ci-fleet/run.py $(or $(VARIANT),good)
 
 attack: setup ## SIGKILL of each process of a run at 10 random moments each, and 200 starts, for hours; or MOMENTS=1 STARTS=10
 	@nice $(PYTHON) tests/attack.py $(if $(MOMENTS),--moments $(MOMENTS)) $(if $(STARTS),--starts $(STARTS)) $(if $(ROLES),--roles $(ROLES))

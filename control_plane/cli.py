@@ -22,6 +22,7 @@ from control_plane.mcp_app import mcp
 from control_plane.nights_app import nights_app
 from control_plane.observe_app import observe
 from control_plane.options import Clock, Cpus, Json, chosen
+from control_plane.report_app import report
 from control_plane.rollout_app import rollout, stop
 from control_plane.score_app import score
 from control_plane.token_app import export, token_app
@@ -116,6 +117,7 @@ app.command()(export)
 app.command()(rollout)
 app.command()(stop)
 app.command()(mcp)
+app.command()(report)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

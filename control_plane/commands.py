@@ -56,6 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "clean": ("schedcp clean --dry-run", "schedcp clean --all"),
     "policies": ("schedcp policies",),
     "runs": ("schedcp runs --json",),
+    "report": ("schedcp report --html report", "schedcp report --html /srv/www/schedcp --runs 10000"),
     "calls": ("schedcp calls", "schedcp calls schbench-2026 --json"),
     "explain": ("schedcp explain batch-2026 --plots pictures",),
     "lessons": ("schedcp lessons", "schedcp lessons batch --json"),
@@ -108,7 +109,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, Needs] = {
     **dict.fromkeys(("tune", "up", "campaign"), RUN),
     **dict.fromkeys(("verify", "score", "compare", "bench-suite", "record", "fidelity", "setup", "fleet"), GUEST),
-    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp", "nights"), LAKE),
+    **dict.fromkeys(("lake", "runs", "explain", "lessons", "calls", "audit", "mcp", "nights", "report"), LAKE),
 }
 # Arguments that are an id or a path: a path has whatever bytes its file has.
 MAY_BE_FILES = ("workload", "policy", "what", "machine")

@@ -59,6 +59,7 @@ OUTPUTS: dict[str, tuple[type[Any], int]] = {
     "policies": (o.PoliciesOutput, 1),
     "record": (o.RecordOutput, 1),
     "rejection": (r.Rejected, 1),
+    "report": (o.ReportOutput, 1),
     "rollout": (ro.RolloutOutput, 1),
     "runs": (o.RunsOutput, 2),
     "score": (r.ScoreResult, 2),

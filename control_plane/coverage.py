@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from control_plane.outcomes import outcome
@@ -15,6 +16,29 @@ MOST_NOT_TRIED = 12  # lines; --coverage shows all
 MOST_BYTES = 4 << 20
 RAN, NOT_TRIED, ERROR, NO_CODE = "+", "!", "e", " "
 LEGEND = f"{RAN} ran, {NOT_TRIED} not tried, {ERROR} error path, or proven never to run: not counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A policy's own file: its name, and its lines with what cannot be printed replaced; none of an object."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def read_source(path: Path) -> Source:
+    """The file as it is now; without lines where it is an object, or gone."""
+    try:
+        text = path.read_bytes()[:MOST_BYTES].decode(errors="replace") if path.suffix in (".c", ".h") else ""
+    except OSError:
+        text = ""
+    return source_of(path.name, text)
+
+
+def source_of(name: str, text: str) -> Source:
+    """A policy's source as the lake keeps it."""
+    lines = text[:MOST_BYTES].splitlines()
+    return Source(name, tuple("".join(c if c.isprintable() else "?" for c in line.expandtabs()) for line in lines))
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -28,7 +52,7 @@ def _share(share: Share) -> str:
     return f"{share.percent:g} % ({share.ran} of {share.of})"
 
 
-def not_tried(coverage: Coverage, source: Path) -> list[str]:
+def not_tried(coverage: Coverage, source: Source) -> list[str]:
     """The branches that were not tried, a place a line, the policy's own file first."""
     ways: dict[tuple[str, int, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for branch, way in _ways(coverage, source):
@@ -42,9 +66,9 @@ def _told(ways: dict[str, list[str]]) -> str:
     return "; ".join(f"{way} in {', '.join(dict.fromkeys(programs))}" for way, programs in ways.items())
 
 
-def _ways(coverage: Coverage, source: Path) -> Iterator[tuple[Branch, str]]:
+def _ways(coverage: Coverage, source: Source) -> Iterator[tuple[Branch, str]]:
     """Each way that was not tried, in words."""
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, tuple[str, ...]] = {}
     for branch in coverage.conditions:
         for fate, to, other in branch.ways:
             if fate in UNTRIED:
@@ -54,12 +78,12 @@ def _ways(coverage: Coverage, source: Path) -> Iterator[tuple[Branch, str]]:
                 yield branch, way
 
 
-def _text_of(file: str, source: Path) -> list[str]:
+def _text_of(file: str, source: Source) -> tuple[str, ...]:
     """The lines of a file that coverage names: the policy's own, or one of our headers."""
     if Path(file).name == source.name:
-        return source_lines(source)
+        return source.lines
     ours = file.startswith("bpf/") and ".." not in Path(file).parts
-    return source_lines(Path(__file__).parents[1] / file) if ours else []
+    return read_source(Path(__file__).parents[1] / file).lines if ours else ()
 
 
 def _way(branch: Branch, to: int, holds: bool | None, *, beyond: bool) -> str:
@@ -76,7 +100,7 @@ def _way(branch: Branch, to: int, holds: bool | None, *, beyond: bool) -> str:
     return f"{way} ({'; '.join(hints)})" if hints else way
 
 
-def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
+def annotated(coverage: Coverage, source: Source) -> Iterator[str]:
     """The policy's own file line by line, each with its mark and number, then headers in short."""
     own = own_file(coverage, source)
     if own is None:
@@ -84,7 +108,7 @@ def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
         return
     notes = notes_of(coverage, own.file, source)
     yield f"{source.name}: {LEGEND}"
-    for number, text in enumerate(source_lines(source), 1):
+    for number, text in enumerate(source.lines, 1):
         yield f"{mark(own, number)} {number:>5} {text}".rstrip()
         for note in notes.get(number, ()):
             yield f"{'':>8}^ not tried: {note}"
@@ -93,21 +117,12 @@ def annotated(coverage: Coverage, source: Path) -> Iterator[str]:
             yield f"{_name(file.file)}: lines not tried: {', '.join(map(str, file.not_tried))}"
 
 
-def own_file(coverage: Coverage, source: Path) -> FileCoverage | None:
+def own_file(coverage: Coverage, source: Source) -> FileCoverage | None:
     """What is known of the policy's own file; None where no line of it has code."""
     return next((file for file in coverage.files if Path(file.file).name == source.name), None)
 
 
-def source_lines(source: Path) -> list[str]:
-    """The lines of a policy's file, what cannot be printed replaced; none of one that is an object or is gone."""
-    try:
-        text = source.read_bytes()[:MOST_BYTES].decode(errors="replace") if source.suffix in (".c", ".h") else ""
-    except OSError:
-        text = ""
-    return ["".join(c if c.isprintable() else "?" for c in line.expandtabs()) for line in text.splitlines()]
-
-
-def notes_of(coverage: Coverage, file: str, source: Path) -> dict[int, list[str]]:
+def notes_of(coverage: Coverage, file: str, source: Source) -> dict[int, list[str]]:
     """Which ways of the branches of a line were not tried, in words, by line."""
     notes: dict[int, list[str]] = defaultdict(list)
     for branch, way in _ways(coverage, source):

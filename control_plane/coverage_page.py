@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
-from control_plane.coverage import LEGEND, coverage_line, mark, not_tried, notes_of, own_file, source_lines
+from control_plane.coverage import LEGEND, Source, coverage_line, mark, not_tried, notes_of, own_file
 from policy_lake.coverage import Coverage
 
 CLASSES = {"+": "ran", "!": "missed", "e": "error", " ": "none"}
@@ -21,12 +20,12 @@ tr.error td.mark { background: #e4e4e4; } tr.note td { color: #9a3412; font-styl
 """
 
 
-def coverage_page(coverage: Coverage, source: Path) -> str:
+def coverage_page(coverage: Coverage, source: Source) -> str:
     """HTML that needs no other file; every text of the policy's is escaped."""
     own = own_file(coverage, source)
     rows: list[str] = []
     notes = notes_of(coverage, own.file, source) if own else {}
-    for number, text in enumerate(source_lines(source) if own else (), 1):
+    for number, text in enumerate(source.lines if own else (), 1):
         assert own
         sign = mark(own, number)
         rows.append(_row(CLASSES[sign], sign, str(number), text))

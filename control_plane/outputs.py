@@ -124,6 +124,19 @@ class RunsOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportOutput:
+    """The first page, and what the pages hold; `unpaged` runs are in the list alone."""
+
+    html: str
+    runs: int
+    unpaged: int
+    policies: int
+    rollouts: int
+    pages: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RankedPolicyOutput:
     """`relevance` is above 0, and 1 where both meaning and words rank it first."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from control_plane import results
 from control_plane.again import command_for, hint
-from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried
+from control_plane.coverage import MOST_NOT_TRIED, annotated, coverage_line, not_tried, read_source
 from control_plane.coverage_page import coverage_page
 from control_plane.output import err, escape, out, print_json, working
 from control_plane.results import NoToken, VerifyResult, extended
@@ -122,7 +122,7 @@ def _with_page(result: VerifyResult, coverage: Coverage, file: Path, plots: Path
     """The result with coverage.html among its pictures, or why that could not be written: the verdict holds anyhow."""
     page = plots / "coverage.html"
     try:
-        atomic_write(page, coverage_page(coverage, file).encode())
+        atomic_write(page, coverage_page(coverage, read_source(file)).encode())
     except SchedcpError as error:
         return replace(result, warnings=(*result.warnings, f"--plots: {error}"))
     return replace(result, pictures={"coverage": str(page), **result.pictures})
@@ -220,7 +220,7 @@ def _show_not_tried(coverage: Coverage | None, file: Path) -> None:
     if coverage is None:
         return
     out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
-    places = not_tried(coverage, file)
+    places = not_tried(coverage, read_source(file))
     for place in places[:MOST_NOT_TRIED]:
         out().print(f"  not tried {escape(place)}", soft_wrap=True)
     if len(places) > MOST_NOT_TRIED:
@@ -232,5 +232,5 @@ def _show_sources(coverage: Coverage | None, file: Path) -> None:
         out().print("coverage: no guest was started")
         return
     out().print(f"coverage: {escape(coverage_line(coverage))}", soft_wrap=True)
-    for line in () if coverage.unknown else annotated(coverage, file):
+    for line in () if coverage.unknown else annotated(coverage, read_source(file)):
         out().print(escape(line), soft_wrap=True, highlight=False)

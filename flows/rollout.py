@@ -13,7 +13,9 @@ from prefect import flow
 from policy_lake.doing import doing
 from policy_lake.rollout import RolloutDone, StepDone
 from tasks.fleet.artifacts import artifact_key, publish_markdown
+from tasks.fleet.report_link import report_link
 from tasks.fleet.retry import retryable
+from tasks.host.settings import load_settings
 from tasks.nights.tell import tell_revert
 from tasks.rollout.audit import ask_audits
 from tasks.rollout.drive import Answer, Attempt, Question, attempt_step, follow
@@ -50,4 +52,5 @@ async def rollout(spec: RolloutSpec) -> RolloutDone:
 
 async def _publish(opened: Opened, steps: Sequence[StepDone]) -> None:
     record = opened.evidence.record
-    await publish_markdown(artifact_key(record.id), rollout_page(record, steps), f"Rollout of {record.policy}")
+    page = rollout_page(record, steps) + report_link(load_settings(), "rollouts", record.id)
+    await publish_markdown(artifact_key(record.id), page, f"Rollout of {record.policy}")

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from policy_lake import rows
 from policy_lake.calls import ModelCall
@@ -21,7 +21,7 @@ from policy_lake.records import KINDS, Entry, RankedPolicy, Record, Regression, 
 from policy_lake.scores import Score
 from policy_lake.show import is_utf8
 from policy_lake.state import State
-from policy_lake.store import Store
+from policy_lake.store import CHUNK, Store
 from policy_lake.tables import RRF_K, LanceTables, SearchBy, has, quoted
 
 
@@ -122,10 +122,7 @@ class Lake:
 
     def measurements(self, ids: Sequence[str]) -> dict[str, Measurement]:
         """Those of these measurements that are there, by id."""
-        if not ids:
-            return {}
-        where = f"id IN ({', '.join(quoted(id) for id in ids)})"
-        return {entry.id: rows.to_record(entry) for entry in self._entries("measurements", where)}
+        return {record.id: record for record in self.having("measurements", "id", ids)}
 
     def known(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
         """The digests of the records of this kind that are there under these ids; they are not read."""
@@ -144,6 +141,25 @@ class Lake:
         """The best score of a workload if it is a win: the policy and settings to promote."""
         leader = best(score for score in self.scores(workload) if cpus in (None, score.cpus))
         return leader if leader is not None and leader.outcome == "win" else None
+
+    def scan(self, kind: str, *, most: int = CHUNK) -> Iterator[Any]:
+        """All records of a kind, those that came last first, at most `most` of them in memory at a time.
+
+        What comes meanwhile is not seen.
+        """
+        state = self._store.state()
+        if state is None:
+            return
+        ids = self._open(self.path, state).ids(kind)[::-1]
+        for at in range(0, len(ids), most):
+            yield from reversed(self.having(kind, "id", ids[at : at + most]))
+
+    def having(self, kind: str, column: Literal["id", "run_id", "candidate"], values: Sequence[str]) -> list[Any]:
+        """The records of a kind in whose rows the column has one of these values, in the order they came."""
+        if not values:
+            return []
+        where = f"{column} IN ({', '.join(map(quoted, values))})"
+        return [rows.to_record(entry) for entry in self._entries(kind, where)]
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""

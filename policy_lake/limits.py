@@ -91,6 +91,7 @@ CAMPAIGN_SHOWN = 2000  # rows of the table in Prefect's database
 # Exact in JSON and 64 bits wide after 100 s + n, with room for the fresh seeds of a confirmation.
 SEED = Limit("seed", 0, 2**32 - 1, default=1)
 UPTIME = Limit("uptime_s", 0, 10_000_000, unit="s", default=0)
+REPORT_RUNS = Limit("runs", 1, 100_000, unit="runs", default=1000)
 FOUND = Limit("limit", 1, 100, unit="policies", default=5)
 
 MIN_COVERAGE = Limit("min_coverage", 0, 100, unit="% of branches", default=95)

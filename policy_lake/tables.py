@@ -91,6 +91,12 @@ class LanceTables:
             matching = (query.where(where) if where else query).to_list()
             return [rows.to_entry(row) for row in sorted(matching, key=lambda row: int(row["seq"]))]
 
+    def ids(self, kind: str) -> list[str]:
+        """The ids of all rows of a table, in the order they came."""
+        with self._sound(kind):
+            found = self._table(kind).search().select(["id", "seq"]).to_arrow()
+            return list(found.sort_by("seq").column("id").to_pylist())
+
     def search(
         self, vector: Any, text: str, *, where: str, limit: int, by: SearchBy = "both"
     ) -> list[tuple[Entry, float]]:

@@ -23,7 +23,7 @@ from setuptools.command.build_py import build_py
 
 FACE = "schedcp"
 FOLDERS = ("benchmarks", "bpf", "control_plane", "flows", "host_agent", "policy_lake", "tasks", "verifier_vm")
-SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh", ".service")
+SUFFIXES = (".py", ".c", ".h", ".toml", ".parquet", ".sh", ".service", ".html", ".css")
 MAKEFILE = "Makefile"  # of schedcp-hold, which is built where it is wanted
 # They need the checkout: its tests, its docs, its Makefile.
 WITHOUT = (

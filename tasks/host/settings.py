@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,8 @@ from verifier_vm.verdict import REQUIREMENTS, bugs_of
 
 # A run of tier full takes some ten times as long as one of tier standard, and so does what is made of such runs.
 _FULL = 10.0
+# What may stand in a link of Markdown as it is.
+_ADDRESS = re.compile(r"(https?://[A-Za-z0-9.:\[\]-]+|file://)(/[A-Za-z0-9._~%/-]*)?")
 _NOT_UTF8 = "not UTF-8"  # what is kept names its place, and is JSON
 
 
@@ -70,6 +73,10 @@ class Settings(BaseSettings):
         default=None, description="directory of ca.pem and control-plane.{pem,key}, for hosts of no fleet of ours"
     )
     for_host: Path | None = Field(default=None, description="a host file: verify on that host's kernel, for it")
+
+    report_url: str = Field(
+        default="", description="where the pages of `schedcp report` are served, for links to them; empty: nowhere"
+    )
 
     embedder: str = "wordllama"
     model: str = ""
@@ -170,6 +177,13 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, Path | str) and info.field_name not in ("kernel", "schbench") and not is_utf8(str(text)):
             raise ValueError(_NOT_UTF8)
+        return value
+
+    @field_validator("report_url")
+    @classmethod
+    def _leads_somewhere(cls, value: str) -> str:
+        if value and not _ADDRESS.fullmatch(value):
+            raise ValueError("no address such as https://host/schedcp or file:///srv/schedcp")
         return value
 
     @field_validator("embedder")

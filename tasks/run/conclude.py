@@ -13,6 +13,7 @@ from policy_lake.doing import doing
 from policy_lake.files import atomic_write
 from policy_lake.show import logger
 from policy_lake.tuned import Ablation, Stop, TuneResult
+from tasks.fleet.report_link import report_link
 from tasks.host.guest import prepare_guest
 from tasks.host.spans import Phases, Span
 from tasks.run.layout import wrapped
@@ -108,4 +109,5 @@ def conclude(
     end_run(scope, "done", best=won, summary=result)
     log.info("%s", best_line(best, tried))
     within = pictures.markdown(embedded=True) if pictures else ""
-    return Ending(result, f"{markdown}\n{times}\n{spent}\n{within}")
+    link = report_link(scope.settings, "runs", scope.run_id)
+    return Ending(result, f"{markdown}\n{times}\n{spent}\n{within}{link}")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.profile_lines import profile_lines
@@ -21,6 +21,7 @@ from tasks.run.certainty import Tried, paid_text, prediction_lines, ratio_text
 from tasks.run.stop import WORDS
 
 LONGEST_REASON = 400
+MOST_STEPS = 100  # from a candidate to where it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,28 @@ def story_of(run_id: str, lake: Lake) -> Story:
         Tried(made, scores.get(made.id), rejections.get(made.id)) for made in lake.candidates(run.id)
     )  # fmt: skip
     profiles = lake.profiles(run.workload)
-    seen, line = _seen(run, profiles[-1] if profiles else None), _lineage(tried, lake)
-    paragraphs = (seen, *_rounds(tried), *([line] if line else []), _ended(run, tried))
-    return Story(run.id, run.workload, paragraphs, tried)
+    return tell(run, profiles[-1] if profiles else None, tried, origins(lake, (one.candidate for one in tried)))
+
+
+def tell(run: Run, profile: WorkloadProfile | None, tried: Sequence[Tried], known: Mapping[str, Tried]) -> Story:
+    """The story of a run of which these candidates were tried; `known` has those that they came from, by their ids."""
+    line = _lineage(tried, known)
+    paragraphs = (_seen(run, profile), *_rounds(tried), *([line] if line else []), _ended(run, tried))
+    return Story(run.id, run.workload, paragraphs, tuple(tried))
+
+
+def origins(lake: Lake, made: Iterable[Candidate]) -> dict[str, Tried]:
+    """The candidates from which these come, whichever run they are of, with their last scores; by id."""
+    found = {one.id: one for one in made}
+    own = set(found)
+    for _ in range(MOST_STEPS):
+        missing = {one.parent for one in found.values() if one.parent} - set(found)
+        more = {one.id: one for one in lake.having("candidates", "candidate", sorted(missing))}
+        if not more:
+            break
+        found |= more
+    scores = {one.candidate: one for one in lake.having("scores", "candidate", sorted(set(found) - own))}
+    return {id: Tried(one, scores.get(id)) for id, one in found.items() if id not in own}
 
 
 def find_run(run_id: str, lake: Lake) -> Run:
@@ -94,24 +114,21 @@ def _told(attempt: Tried) -> list[str]:
     ]
 
 
-def _lineage(tried: Sequence[Tried], lake: Lake) -> Paragraph | None:
+def _lineage(tried: Sequence[Tried], known: Mapping[str, Tried]) -> Paragraph | None:
     """From which candidates the best came, step by step, the first one first; None where it came from none."""
     leader = best(attempt.score for attempt in tried if attempt.score is not None)
     if leader is None:
         return None
-    known = {made.id: made for made in lake.candidates()} | {
-        attempt.candidate.id: attempt.candidate for attempt in tried
-    }
-    ratios = {score.candidate: score.ratio for score in lake.scores()}
-    line: list[Candidate] = []
-    made = known.get(leader.candidate)
-    while made is not None and made not in line:  # a record from outside may name itself
-        line.append(made)
-        made = known.get(made.parent)
+    known = {**known, **{attempt.candidate.id: attempt for attempt in tried}}
+    line: list[Tried] = []
+    attempt = known.get(leader.candidate)
+    while attempt is not None and attempt not in line:  # a record from outside may name itself
+        line.append(attempt)
+        attempt = known.get(attempt.candidate.parent)
     if len(line) < 2:
         return None
     told = [
-        f"{describe(one.policy, one.knob_values)}: {ratio_text(ratios[one.id]) if one.id in ratios else 'no score'}"
+        f"{describe(one.candidate.policy, one.candidate.knob_values)}: {one.ratio or 'no score'}"
         for one in reversed(line)
     ]
     return Paragraph("Where the best came from", tuple(told))

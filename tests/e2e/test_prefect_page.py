@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import BROWSERS, installed
 from flow_cases import PROFILE, candidate
 from hostile import NAMES
 
@@ -20,8 +20,6 @@ from tasks.fleet import prefect_server
 from tasks.fleet.artifacts import publish_markdown, publish_table
 from tasks.run.certainty import Tried
 from tasks.run.report import profile_page, table_rows
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Page(HTMLParser):
@@ -45,7 +43,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    found = installed()
     if found is None:
         # Never a failure: CI has no browser, which a run has no use for.
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium")

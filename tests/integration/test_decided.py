@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bpf.toolchain import find_toolchain
-from control_plane.coverage import not_tried
+from control_plane.coverage import Source, not_tried
 from policy_lake.coverage import Branch, Coverage
 from verifier_vm.coverage.conditions import read_conditions
 from verifier_vm.coverage.error_paths import JUMPED, WENT_ON
@@ -123,7 +122,7 @@ def test_a_condition_on_cpus_numbers_says_how_many_it_takes(compiled, body, cpus
         met = with_cpus(Coverage(conditions=(branch,)), data, (), max(cpus, 2)).conditions
         assert told.cpus in (0, cpus) and met == (branch,)
         if told.cpus:
-            said = not_tried(Coverage(conditions=(told,)), Path("none.bpf.c"))[0]
+            said = not_tried(Coverage(conditions=(told,)), Source("none.bpf.c", ()))[0]
             assert (f"--topology cpus={cpus}" in said) is (cpus <= 64) and str(cpus) in said
     both = with_cpus(Coverage(conditions=(replace(branch, jumped="not tried"),)), data, (), 2)
     assert both.conditions[0].cpus == cpus

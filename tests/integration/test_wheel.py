@@ -65,6 +65,7 @@ def test_sources_headers_descriptors_traces_and_the_marker_of_types_are_in_it(in
         "benchmarks/guest/batch.c", "benchmarks/workloads/batch.toml", "benchmarks/machines/desktop.toml",
         "benchmarks/machines/measure.c", "benchmarks/traces/kernel-build-j4.parquet",
         "tasks/authoring/authoring.md", "bpf/templates/slots.bpf.c",
+        "control_plane/pages/templates/base.html", "control_plane/pages/templates/style.css",
         "py.typed", "__main__.py", "control_plane/packages.sh", "control_plane/say.sh",
     ):  # fmt: skip
         assert (installed / "schedcp" / name).exists(), name

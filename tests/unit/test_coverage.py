@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.coverage import annotated, coverage_line, not_tried
+from control_plane.coverage import annotated, coverage_line, not_tried, read_source
 from control_plane.coverage_page import coverage_page
 from policy_lake.coverage import Block, Branch, Coverage, Executed, FileCoverage, Share, counted, shortened, shortfall
 from policy_lake.errors import InfraError
@@ -225,20 +225,21 @@ def test_enough_is_enough_and_rounding_never_makes_it_so():
 
 def test_the_source_is_shown_with_what_was_not_tried(tmp_path):
     coverage = measured()
-    lines = list(annotated(coverage, SOURCE))
+    lines = list(annotated(coverage, read_source(SOURCE)))
     assert any(line.startswith("+    19") for line in lines) and any(line.startswith("!    10") for line in lines)
     assert any("not tried: where it holds, to the end (column 6, in hour_dispatch)" in line for line in lines)
-    assert "hour_stall.bpf.c:19:6: where it holds, to the end in hour_dispatch" in not_tried(coverage, SOURCE)
+    places = not_tried(coverage, read_source(SOURCE))
+    assert "hour_stall.bpf.c:19:6: where it holds, to the end in hour_dispatch" in places
     assert coverage_line(coverage).startswith("90 % (9 of 10) of lines, 57.1 % (4 of 7) of branches")
     hostile = tmp_path / SOURCE.name
     hostile.write_text(SOURCE.read_text().replace("/* One queue", "/* \x1b[2J"))
-    assert all(line.isprintable() for line in annotated(coverage, hostile))
+    assert all(line.isprintable() for line in annotated(coverage, read_source(hostile)))
 
 
 def test_the_page_has_every_line_its_mark_and_nothing_of_the_policys_as_markup(tmp_path):
     hostile = tmp_path / SOURCE.name
     hostile.write_text(SOURCE.read_text().replace("/* One queue", "/* </td><script>x</script> \x1b[2J"))
-    page = coverage_page(measured(), hostile)
+    page = coverage_page(measured(), read_source(hostile))
     rows = re.findall(r'<tr class="(\w+)"><td class="mark">(.)</td><td class="number">(\d+)</td>', page)
     assert len(rows) == len(hostile.read_text().splitlines())
     assert ("ran", "+", "19") in rows and ("missed", "!", "10") in rows
@@ -246,9 +247,9 @@ def test_the_page_has_every_line_its_mark_and_nothing_of_the_policys_as_markup(t
     assert "not tried: where it holds, to the end (column 6, in hour_dispatch)" in page
     assert "90 % (9 of 10) of lines" in page
     for path in (tmp_path / "mine.bpf.o", tmp_path / SOURCE.name.replace("hour", "none")):
-        assert f"no line of {path.name} has code" in coverage_page(measured(), path)
+        assert f"no line of {path.name} has code" in coverage_page(measured(), read_source(path))
     hostile.unlink()
-    assert "<tr" not in coverage_page(measured(), hostile)
+    assert "<tr" not in coverage_page(measured(), read_source(hostile))
 
 
 def test_the_table_is_read_as_the_clock_writes_it(tmp_path):

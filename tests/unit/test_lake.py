@@ -257,3 +257,21 @@ def test_any_record_comes_back_equal_from_tables_and_from_a_rebuild(lake):
     last, counts = stored(), lake.counts()
     rebuilt = lake.rebuild()
     assert stored() == last and rebuilt == {kind: count for kind, count in counts.items() if count}
+
+
+def test_a_scan_has_all_records_the_last_first_and_few_at_a_time(lake, monkeypatch):
+    lake.put(*(Lesson(f"l{number}", "r", "batch", "fifo", "it helps") for number in range(7)))
+    asked = []
+    read = lake.having
+    monkeypatch.setattr(lake, "having", lambda kind, column, ids: asked.append(len(ids)) or read(kind, column, ids))
+    scan = lake.scan("lessons", most=3)
+    assert [next(scan).id, len(asked)] == ["l6", 1]
+    assert [one.id for one in scan] == [f"l{number}" for number in range(5, -1, -1)]
+    assert asked == [3, 3, 1]
+
+
+def test_records_are_found_by_several_values_of_a_column_at_once(lake):
+    lake.put(*(candidate(id, run) for id, run in (("a", "r1"), ("b", "r2"), ("a", "r3"))))
+    assert [(one.id, one.run_id) for one in lake.having("candidates", "candidate", ["a"])] == [("a", "r1"), ("a", "r3")]
+    assert [one.id for one in lake.having("candidates", "run_id", ["r2", "r'1"])] == ["b"]
+    assert lake.having("candidates", "run_id", []) == []

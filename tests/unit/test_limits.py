@@ -40,6 +40,7 @@ REST = {
     "show": ["desktop"],
     "rollout": ["a.token.json", "--object", "a.bpf.o", "--plan", "plan.toml", "--host", "fleet-1"],
     "up": [],
+    "report": ["--html", "x"],
 }
 
 
@@ -73,7 +74,7 @@ def test_every_number_of_the_command_line_is_found() -> None:
     assert found == shared | own | {
         "score --most-pairs", "fidelity --cpus", "lake search --limit", "machines show --cpus",
         "fleet up --hosts", "fleet up --cpus", "fleet up --memory",
-        "tune --min-coverage", "verify --min-coverage", "rollout --seed",
+        "tune --min-coverage", "verify --min-coverage", "rollout --seed", "report --runs",
         "observe --pid", "observe --duration", "observe --max-cost",
     }  # fmt: skip
 

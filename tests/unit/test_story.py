@@ -37,7 +37,14 @@ def lake(summary: Any = SUMMARY, status: Any = "done", **more: Any) -> Any:
     run = Run(RUN, "batch", status, "2026-11-27", summary=summary)
     tables = {"scores": [WON, OVER], "rejections": [rejected], "candidates": [FIRST, SECOND, LAST],
               "profiles": [PROFILE], "runs": [run], "lessons": []} | more  # fmt: skip
-    return SimpleNamespace(**{name: lambda *_, rows=rows: rows for name, rows in tables.items()})
+
+    def having(kind: str, column: str, values: list[str]) -> list[Any]:
+        assert column == "candidate"
+        return [row for row in tables[kind] if (row.id if kind == "candidates" else row.candidate) in values]
+
+    answers = {name: lambda *_, rows=rows: rows for name, rows in tables.items()}
+    answers["candidates"] = lambda run: [row for row in tables["candidates"] if row.run_id == run]
+    return SimpleNamespace(**answers, having=having)
 
 
 def test_a_story_has_what_was_seen_each_round_and_the_end() -> None:
@@ -56,7 +63,10 @@ def test_a_story_has_what_was_seen_each_round_and_the_end() -> None:
 
 def test_a_story_has_the_line_that_the_best_comes_from() -> None:
     """Each step with its ratio, the first one first; a record that names itself is no endless line."""
-    grand, father = candidate("ljf-g"), replace(candidate("ljf-f", slice_ns=9), parent="ljf-g")
+    grand, father = (
+        candidate("ljf-g", run_id="long ago"),
+        replace(candidate("ljf-f", slice_ns=9, run_id="before"), parent="ljf-g"),
+    )
     son = replace(FIRST, parent="ljf-f")
     scores = [WON, replace(WON, candidate="ljf-f", ratio=Ratio(1.25, (1.2, 1.27)))]
     line = story_of(RUN, lake(candidates=[grand, father, son], scores=scores)).paragraphs[-2]
