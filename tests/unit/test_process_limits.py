@@ -59,7 +59,8 @@ def test_just_enough_is_enough_and_a_little_less_is_not(needs, kind: str, monkey
 
 def test_every_command_that_starts_guests_or_opens_the_lake_is_listed():
     assert {"tune", "up", "campaign", "verify", "score", "record", "fidelity", "setup", "lake", "runs", "compare",
-            "bench-suite", "explain", "lessons", "calls", "fleet", "audit", "mcp", "nights", "report"} == set(NEEDS)  # fmt: skip
+            "bench-suite", "explain", "lessons", "calls", "fleet", "audit", "mcp", "nights",
+            "report"} == set(NEEDS)  # fmt: skip
 
 
 def test_a_command_that_runs_out_of_memory_ends_in_one_line(capsys: pytest.CaptureFixture[str]):
