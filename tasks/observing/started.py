@@ -27,6 +27,7 @@ class HeldCommand:
         if not program:
             raise InputError(f"{words[0]}: no such command")
         self.status: int | None = None
+        given, environment = list(words), dict(os.environ)  # the user's own, as `record` hands it on
         held, self._go = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:  # nothing but system calls from here on: other threads may hold any lock
@@ -39,7 +40,7 @@ class HeldCommand:
                         os.dup2(2, 1)
                     for number in _DEFAULTS:
                         signal.signal(number, signal.SIG_DFL)
-                    os.execv(program, list(words))
+                    os.execve(program, given, environment)
             finally:
                 os._exit(127)
         os.close(held)

@@ -20,6 +20,8 @@ NAMES = {
     ("policy_lake/audience.py", "schedcp "),  # hashed into the host's name
     ("tasks/hosts/given.py", "usr/lib/schedcp"),  # where a host has the agent's files
     ("policy_lake/errors.py", "schedcp setup"),  # what a message says to do
+    ("tasks/nights/tell.py", "schedcp"),  # the webhook's name in Prefect
+    ("tasks/run/scope.py", "schedcp"),  # the package whose version a run has
 }
 
 
