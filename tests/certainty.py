@@ -30,6 +30,7 @@ CERTAINTY = (
     ("F18", "an insert into a shared queue that may go to its head", "suspicion", "who has it, and how often, the guest sees"),
     ("F19", "a slice as long as the watchdog's limit, and nothing that ends a turn", "proof", "the second hog on a CPU waits that long"),
     ("F19", "tick, running, stopping or a timer gives a slice that may be longer than what is left", "suspicion", "where nobody waits, or not each time, turns end; hogs show it"),
+    ("F19", "cpu_release calls scx_bpf_reenqueue_local without SCX_OPS_ENQ_MIGRATION_DISABLED", "suspicion", "who is interrupted seldom enough ends its turn; a pulse of real time shows it"),
     ("F20", "slices of 0, or that divide to 0", "note", "such a task runs to the next tick: more switches, and no failure"),
     ("F21", "no CPU is ever kicked", "open", "select_cpu may wake enough of them"),
     ("F22, F33, F42", "flags and calls that exclude each other", "proof", _KERNEL),

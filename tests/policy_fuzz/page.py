@@ -73,7 +73,7 @@ class Run:
     """All that a run found, of one seed and by one verifier.
 
     `sound_in_full` are the sound policies that met the full tier, too; `generated` how many mutants and sound policies
-    there are to judge, `sample` which of them were, where not all are.
+    there are to judge, `sample` how the run was made.
     """
 
     seed: int
@@ -167,11 +167,10 @@ def _summary(run: Run) -> str:
 
 
 def _missing(run: Run) -> str:
-    """What a run that was not judged to its end leaves open."""
+    """What a run that was not judged to its end leaves open, and what is to be known of how it was made."""
     mutants, sound = run.missing
-    if not mutants and not sound:
-        return ""
     left = f"| generated, and not judged in this run | {mutants} mutants, {sound} sound policies |\n"
+    left = left if mutants or sound else ""
     return f"{left}\n{run.sample}\n" if run.sample else left
 
 

@@ -64,5 +64,23 @@ def test_less_than_a_look_found_left_is_a_cut(op, asked, given, is_kept):
 
 @pytest.mark.parametrize(("entry", "name"), [("tick", "tick"), ("timer3", "timer"), ("dispatch", ""), ("enqueue", "")])
 def test_what_is_given_where_no_turn_goes_on_is_none(entry, name):
-    facts = SimpleNamespace(record=SimpleNamespace(refills={(entry, 7): (7, 4 * MS)}), place=lambda *_: "x.bpf.c:7")
+    facts = SimpleNamespace(
+        record=SimpleNamespace(refills={(entry, 7): (7, 4 * MS)}, calls={}), place=lambda *_: "x.bpf.c:7"
+    )
     assert [found.reason.partition(" ")[0] for found in check_refills(facts)] == ([name] if name else [])
+
+
+def release(entry="cpu_release", name="scx_bpf_reenqueue_local", flagged=False):
+    calls = {pc: SimpleNamespace(entry=entry, name=name, pc=pc, line=pc + 1) for pc in (9, 4)}
+    facts = SimpleNamespace(
+        record=SimpleNamespace(calls=calls, refills={}), flag=lambda bit: flagged and bit == 16,
+        place=lambda entry, line, pc: f"p.bpf.c:{line}",
+    )  # fmt: skip
+    return list(check_refills(facts))
+
+
+def test_a_release_that_enqueues_again_is_suspected_unless_enqueue_gets_who_was_interrupted():
+    (found,) = release()
+    assert (found.bug, found.level, found.place) == ("F19", "suspicion", "p.bpf.c:5") and len(found.situations) == 2
+    assert len(release(name="scx_bpf_reenqueue_local___v2")) == 1
+    assert release(flagged=True) == release(entry="cpu_acquire") == release(name="scx_bpf_kick_cpu") == []
