@@ -26,7 +26,7 @@ CACHE = ("snapshots", "images", "clock", "probes", "programs", "observations", "
          "machine-ranking.json", "kernel-source", "apt-tools", "apt-install.log", "hosts")  # fmt: skip
 DATA = (
     "lake", "runs", "tokens", "objects", "evidence", "workloads", "keys", "host", "machine.toml", "fleet", "model-use",
-    "prices.toml",
+    "prices.toml", "campaigns",
 )  # fmt: skip
 KERNELS, SETUP_LOCK = "kernels", "setup.lock"
 RAY = "ray"
