@@ -182,7 +182,8 @@ def test_who_wakes_whom_is_seen_and_answers_are_known(tmp_path: Path) -> None:
         command.end()
     first = seen.pairs[0]
     assert (first.waker, first.wakee) == ("sched-pipe", "sched-pipe")
-    assert first.wakes > 3000 and first.pongs > 0.9 * first.wakes
+    # Who still runs when the other writes is not woken: how often that is, hangs on where the two are.
+    assert first.wakes > 500 and first.pongs > 0.9 * first.wakes
     assert seen.born >= 1 and seen.ended >= 1
     assert sum(seen.runnable) > 0 and seen.run_s > 0
     assert seen.cost.events > seen.switches and seen.cost.cpu_share > 0
