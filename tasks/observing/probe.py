@@ -158,7 +158,18 @@ def watched(scope: Scope, cache_dir: Path, *, backend: Backend | None, most_shar
         except OSError as error:
             raise InfraError(f"the kernel refuses the probe: {error.strerror or error}") from None
         open_.callback(found.end)
+        visit_cpus()
         yield found
+
+
+def visit_cpus() -> None:
+    """Have each CPU that this thread may use switch once: only from a switch does the probe know that one idles."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        for cpu in allowed:
+            os.sched_setaffinity(0, {cpu})
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def by_bcc(backend: Backend | None) -> bool:

@@ -358,3 +358,10 @@ def test_without_an_engine_it_is_said_and_not_raised(monkeypatch: pytest.MonkeyP
     assert process_of_container("web") == (0, "no Docker engine answers (no socket)")
     monkeypatch.setattr(docker, "from_env", lambda **_: FakeEngine(docker.errors.APIError("denied")))
     assert process_of_container("web") == (0, "the Docker engine refuses (denied)")
+
+
+def test_each_cpu_is_visited_once_and_where_a_thread_may_run_is_as_before(monkeypatch):
+    allowed, visited = os.sched_getaffinity(0), []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: visited.append((pid, set(cpus))))
+    probe.visit_cpus()
+    assert visited == [*((0, {cpu}) for cpu in allowed), (0, allowed)]
