@@ -167,8 +167,8 @@ def test_core_bcc_and_perf_agree_on_one_run(words: tuple[str, ...], tmp_path: Pa
         # Three observers see an event one after the other, each a part of a microsecond later.
         apart = max(0.05 * told.delay_ns / 1e9, 1e-6 * delays.total)
         assert one.delay_s == pytest.approx(told.delay_ns / 1e9, abs=apart), who
-        # The part while a CPU was idle is a part, no more: perf's own count of it differs by up to 15 % of all waiting in
-        # one run of four, and which of the two is wrong is not known (docs/observe.md).
+        # The part while a CPU was idle is a part, no more: perf's own count differs by up to 15 % of all waiting in
+        # one run in four, and which of the two is wrong is not known (docs/observe.md).
         assert 0 <= sum(one.idle_ms) <= 1e3 * one.delay_s + 1 and told.idle_ns >= 0, (who, told)
         for ours, its in ((one.delays, delays), (one.bursts, bursts)):
             for share in (0.5, 0.99):
