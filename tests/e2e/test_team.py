@@ -16,7 +16,12 @@ from skipping import skip_or_fail
 
 from tasks.fleet import prefect_server
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not os.environ.get("TEAM"), reason="nightly: a database and a server take minutes (`make team-test`)"
+    ),
+]
 DONE_S = 500.0
 # What stands for a run: it is alone with its host's file, or it fails. It waits long enough for another one to come.
 STAY = """
@@ -94,6 +99,10 @@ def test_a_worker_with_a_limit_never_runs_two_at_once(team_url: str, tmp_path: P
             for one in workers:
                 one.terminate()
             for one in workers:
-                one.wait(60)
+                try:
+                    one.wait(60)
+                except subprocess.TimeoutExpired:  # Prefect's worker was seen to stay
+                    one.kill()
+                    one.wait()
     alone = [state.is_completed() for state in states if state]
     assert all(alone) is (limit == 1), [state.message for state in states if state]
