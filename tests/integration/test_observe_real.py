@@ -160,7 +160,8 @@ def test_core_bcc_and_perf_agree_on_one_run(words: tuple[str, ...], tmp_path: Pa
     assert told.switches > 400
     for one in seen:
         who = one.cost.backend
-        assert one.lost_tasks == one.lost_pairs == one.lost_events == 0, who
+        assert one.lost_tasks == one.lost_pairs == 0, who
+        assert one.lost_events <= 0.001 * one.cost.events, (who, "the kernel leaves one out where two meet, and it is told")
         counts = (one.switches, one.voluntary, one.wakeups, one.delays.total, one.bursts.total)
         wanted = (told.switches, told.voluntary, told.wakeups, delays.total, bursts.total)
         assert all(near(count, want) for count, want in zip(counts, wanted, strict=True)), (who, counts, wanted)
