@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKLOAD ?= batch
 PORT ?= 4200
 .DEFAULT_GOAL := help
-.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-faults fleet-docs ci-fleet team-test registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
+.PHONY: help setup tune test bench bench-real bench-published machine-ranking reach fidelity replay-fidelity kernel-traces docs compose schemas matrix upstream mutants attack fleet-test fleet-faults fleet-docs ci-fleet team-test observe-agree registry-test fuzz fuzz-policies image-test wheel-test lint ui lock clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -76,6 +76,9 @@ registry-test: setup ## nightly: an exported policy through skopeo and a registr
 
 fleet-test: setup ## nightly: three real hosts up, cut off, killed, down; chosen tasks; a policy that harms rolled back (root, mmdebstrap)
 	@FLEET_HOSTS=3 REQUIRE_VM=1 nice $(PYTHON) -m pytest tests/vm/test_fleet.py tests/vm/test_partial.py tests/vm/test_rollout_rolled_back.py -q -s --timeout 3000
+
+observe-agree: setup ## the probe by both loaders held against perf on one run, on CPUs that are busy (root)
+	@AGREE=1 $(PYTHON) -m pytest tests/integration/test_observe_real.py -q
 
 team-test: setup ## nightly: a Prefect server on Debian's PostgreSQL, and a worker that never runs two at once (docs/team.md)
 	@TEAM=1 nice $(PYTHON) -m pytest tests/e2e/test_team.py -q

@@ -132,6 +132,8 @@ def near(one: int, other: int) -> bool:
     return abs(one - other) <= max(3, 0.01 * other)
 
 
+# On a quiet machine perf's times of two CPUs are not in order to the microsecond: it then misses waits that the probe has.
+@pytest.mark.skipif(not os.environ.get("AGREE"), reason="nightly: it wants CPUs that are busy (`make observe-agree`)")
 @needs_kernel
 @pytest.mark.parametrize("words", [COMMAND, CROWD], ids=["pair", "crowd"])
 def test_core_bcc_and_perf_agree_on_one_run(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_core_bcc_and_perf_agree_on_one_run(words: tuple[str, ...], tmp_path: Pa
     for one in seen:
         who = one.cost.backend
         assert one.lost_tasks == one.lost_pairs == 0, who
-        assert one.lost_events <= 0.001 * one.cost.events, (who, "the kernel leaves one out where two meet, and it is told")
+        assert one.lost_events <= 0.001 * one.cost.events, (who, "where two meet the kernel leaves one out")
         counts = (one.switches, one.voluntary, one.wakeups, one.delays.total, one.bursts.total)
         wanted = (told.switches, told.voluntary, told.wakeups, delays.total, bursts.total)
         assert all(near(count, want) for count, want in zip(counts, wanted, strict=True)), (who, counts, wanted)
