@@ -132,7 +132,7 @@ def near(one: int, other: int) -> bool:
     return abs(one - other) <= max(3, 0.01 * other)
 
 
-# On a quiet machine perf's times of two CPUs are not in order to the microsecond: it then misses waits that the probe has.
+# On a quiet machine perf's times of two CPUs are out of order by a microsecond: it misses waits that the probe has.
 @pytest.mark.skipif(not os.environ.get("AGREE"), reason="nightly: it wants CPUs that are busy (`make observe-agree`)")
 @needs_kernel
 @pytest.mark.parametrize("words", [COMMAND, CROWD], ids=["pair", "crowd"])
